@@ -1,0 +1,55 @@
+"""The exceptions of nstk: one root, one kind for each thing that can be wrong.
+
+    NstkError
+    ├── SettingsError       a number or a word given by the user is out of its range
+    ├── PictureError        a file cannot be used as a picture
+    ├── FolderError         a folder cannot be used as labelled pictures
+    ├── BackboneError       no network goes by this name, or it has no such layer
+    ├── WeightsError        a weights file does not belong to the network
+    ├── DownloadError       pretrained weights could not be fetched
+    ├── ModelError          a file is not a classifier that nstk can use
+    ├── DivergenceError     a loss stopped being a number
+    └── OutputError         a result could not be written
+
+Every message says what was received, what is needed and what to do, in one line.
+"""
+
+
+class NstkError(Exception):
+    """Root of everything nstk raises on purpose; catch this one to catch them all."""
+
+
+class SettingsError(NstkError):
+    """A setting is out of its range."""
+
+
+class PictureError(NstkError):
+    """A file cannot be used as a picture."""
+
+
+class FolderError(NstkError):
+    """A folder cannot be used as labelled pictures."""
+
+
+class BackboneError(NstkError):
+    """No network goes by this name, or the network has no such layer."""
+
+
+class WeightsError(NstkError):
+    """A weights file does not belong to the network."""
+
+
+class DownloadError(NstkError):
+    """Pretrained weights could not be fetched."""
+
+
+class ModelError(NstkError):
+    """A file is not a classifier that nstk can use."""
+
+
+class DivergenceError(NstkError):
+    """A loss stopped being a finite number."""
+
+
+class OutputError(NstkError):
+    """A result could not be written."""

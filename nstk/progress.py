@@ -1,0 +1,38 @@
+"""What a running job reports, and to whom."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """One moment of a running job; both jobs report the same event.
+
+    Attributes:
+        stage: What is being done, in the reader's words (``"256×192"``, ``"features"``).
+        step: How many of ``total`` are done in this stage; the first report is 0.
+        total: How many there are in this stage.
+        loss: The loss after this step, where the stage has one.
+        terms: The parts of the loss by name.
+        preview: Call it for the current picture, float32 ``(height, width, 3)`` in
+            ``[0, 1]``; nothing is copied until it is called.
+    """
+
+    stage: str
+    step: int
+    total: int
+    loss: float | None = None
+    terms: Mapping[str, float] = field(default_factory=dict)
+    preview: Callable[[], npt.NDArray[np.float32]] | None = None
+
+
+Reporter = Callable[[Progress], Any]
+"""Whoever listens to a job: any callable that takes one `Progress`."""
+
+
+def ignore(progress: Progress) -> None:
+    """Listen to nothing: the reporter of those who did not ask for one."""
