@@ -1,0 +1,172 @@
+"""Limited-memory BFGS (Liu and Nocedal 1989), one evaluation a step.
+
+The line search is spread over the steps: a step evaluates the trial point it is given, either
+takes it and proposes the next one along a new direction, or refuses it and proposes a nearer one
+along the old direction. So a step costs what a step of any other minimizer costs, and the network
+stands once, not twice, in the compiled graph.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+from nstk.minimizers.protocol import Bounds, Evaluate, Evaluation, project
+
+
+class Memory(NamedTuple):
+    """The state of L-BFGS; k counts the points that were taken.
+
+    Attributes:
+        count: k, int32; 0 before the first evaluation.
+        x: x_k, the last point taken.
+        loss: f(x_k).
+        gradient: ∇f(x_k).
+        direction: p_k, where the trial points lie: x_k + length·p_k.
+        length: How far along it the present trial point is.
+        shifts: s_i = x_{i+1} − x_i, newest last, shape ``(memory, *x.shape)``.
+        turns: y_i = ∇f(x_{i+1}) − ∇f(x_i), likewise.
+        curvatures: ⟨s_i, y_i⟩, shape ``(memory,)``; 0 where there is no pair yet.
+    """
+
+    count: Any
+    x: Any
+    loss: Any
+    gradient: Any
+    direction: Any
+    length: Any
+    shifts: Any
+    turns: Any
+    curvatures: Any
+
+
+def inner(a: Any, b: Any) -> Any:
+    """The inner product ⟨a, b⟩ of two tensors of one shape."""
+    return tf.reduce_sum(a * b)
+
+
+def apply_inverse_hessian(gradient: Any, shifts: Any, turns: Any, curvatures: Any) -> Any:
+    """The two-loop recursion: H_k·g from the remembered pairs (Nocedal and Wright, alg. 7.4).
+
+    Args:
+        gradient: g, of the shape of x.
+        shifts: s_i, newest last.
+        turns: y_i, newest last.
+        curvatures: ⟨s_i, y_i⟩; a pair with 0 is not there.
+    """
+    inverses = tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures)  # ρ_i
+    q, alphas = gradient, []
+    for i in reversed(range(curvatures.shape[0])):
+        alphas.append(inverses[i] * inner(shifts[i], q))
+        q -= alphas[-1] * turns[i]
+    newest = tf.math.divide_no_nan(curvatures[-1], inner(turns[-1], turns[-1]))
+    r = tf.where(newest > 0, newest, tf.ones_like(newest)) * q  # H_k^0 = γ_k·I
+    for i, alpha in enumerate(reversed(alphas)):
+        r += shifts[i] * (alpha - inverses[i] * inner(turns[i], r))
+    return r
+
+
+@dataclass(frozen=True)
+class LBFGS:
+    """Quasi-Newton descent that learns the curvature from its last few steps.
+
+    Attributes:
+        memory: m, how many pairs are remembered; 8·m bytes for every float32 coordinate.
+        first_step: Largest change of a coordinate in the first step, in units of x.
+        sufficient_decrease: c₁ of the Armijo condition.
+        bounds: The box that x stays in, or None. Trial points are projected into it, and
+            coordinates that the descent pushes against a wall are left out of the direction.
+    """
+
+    memory: int = 10
+    first_step: float = 0.05
+    sufficient_decrease: float = 1e-4
+    bounds: Bounds | None = None
+
+    def init(self, x: Any) -> Memory:
+        """See `Minimizer.init`."""
+        zero, pairs = tf.zeros_like(x), tf.zeros([self.memory, *x.shape], x.dtype)
+        scalar = tf.zeros([], x.dtype)
+        return Memory(
+            tf.constant(0),
+            x,
+            scalar,
+            zero,
+            zero,
+            scalar,
+            pairs,
+            pairs,
+            tf.zeros([self.memory], x.dtype),
+        )
+
+    def step(self, evaluate: Evaluate, x: Any, state: Memory) -> tuple[Any, Memory, Evaluation]:
+        """See `Minimizer.step`."""
+        evaluation = evaluate(x)
+        promised = inner(state.gradient, x - state.x)
+        lower = evaluation.loss <= state.loss + self.sufficient_decrease * promised
+        state = tf.cond(
+            (state.count == 0) | lower,
+            lambda: self._take(x, evaluation, state),
+            lambda: self._refuse(evaluation, promised, state),
+        )
+        return project(state.x + state.length * state.direction, self.bounds), state, evaluation
+
+    def result(self, x: Any, state: Memory) -> Any:
+        """See `Minimizer.result`: the last point taken, which is the best one so far."""
+        return state.x
+
+    def rescale(self, x: Any, state: Memory, resize: Callable[[Any], Any]) -> Memory:
+        """See `Minimizer.rescale`; curvature does not carry over to another grid."""
+        return self.init(x)
+
+    def _take(self, x: Any, evaluation: Evaluation, state: Memory) -> Memory:
+        """Remember the step to ``x``, then look along a new direction."""
+        gradient = evaluation.gradient
+        shift, turn = x - state.x, gradient - state.gradient
+        curvature = inner(shift, turn)
+        # A pair without positive curvature would make the next direction point uphill.
+        keep = (state.count > 0) & (curvature > 1e-10 * inner(turn, turn))
+        shifts, turns, curvatures = (
+            tf.where(keep, tf.concat([old[1:], new[tf.newaxis]], axis=0), old)
+            for old, new in (
+                (state.shifts, shift),
+                (state.turns, turn),
+                (state.curvatures, curvature),
+            )
+        )
+        free = self._free(x, gradient)
+        newton = -free * apply_inverse_hessian(free * gradient, shifts, turns, curvatures)
+        known = (curvatures[-1] > 0) & (inner(newton, gradient) < 0)
+        steepest = -free * gradient
+        largest = tf.reduce_max(tf.abs(steepest))
+        return Memory(
+            state.count + 1,
+            x,
+            evaluation.loss,
+            gradient,
+            tf.where(known, newton, steepest),
+            tf.where(
+                known,
+                tf.ones_like(largest),
+                tf.math.divide_no_nan(tf.cast(self.first_step, x.dtype), largest),
+            ),
+            shifts,
+            turns,
+            curvatures,
+        )
+
+    def _refuse(self, evaluation: Evaluation, promised: Any, state: Memory) -> Memory:
+        """Come nearer: to the minimum of the parabola through what is known of this line."""
+        excess = evaluation.loss - state.loss - promised
+        nearer = tf.math.divide_no_nan(-promised, 2 * excess)
+        nearer = tf.where(tf.math.is_finite(nearer), nearer, tf.zeros_like(nearer))
+        return state._replace(length=state.length * tf.clip_by_value(nearer, 0.1, 0.5))
+
+    def _free(self, x: Any, gradient: Any) -> Any:
+        """1 where a coordinate may move downhill, 0 where a wall of the box is in its way."""
+        if self.bounds is None:
+            return tf.ones_like(x)
+        low, high = self.bounds
+        stuck = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+        return tf.where(stuck, tf.zeros_like(x), tf.ones_like(x))
