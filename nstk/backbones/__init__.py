@@ -1,0 +1,1 @@
+"""Frozen pretrained networks: what they are called, where their weights come from."""

@@ -1,0 +1,160 @@
+"""The frozen network that both jobs look through."""
+
+import difflib
+import hashlib
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import keras
+import numpy as np
+
+from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
+from nstk.backbones.variants import Edge, Pooling, prepare_network
+from nstk.errors import BackboneError
+
+
+@dataclass(frozen=True, eq=False)
+class Backbone:
+    """A frozen network with two windows: `tap` (named feature maps) and `embed` (vectors).
+
+    Attributes:
+        name: What the network is called, as `nstk.load_backbone` takes it.
+        model: A non-trainable ``keras.Model`` that takes Pictures ``(N, H, W, 3)``, float32 in
+            ``[0, 1]``, and gives the last feature map; preprocessing is inside.
+        input_size: The side in pixels of the pictures it was trained on.
+        source: Where the weights came from, in words.
+    """
+
+    name: str
+    model: Any
+    input_size: int
+    source: str
+
+    def __post_init__(self) -> None:
+        self.model.trainable = False
+
+    @cached_property
+    def taps(self) -> tuple[str, ...]:
+        """Names of all layers that give a feature map, from the picture to the last map."""
+        layers = itertools.dropwhile(lambda layer: not _is_convolution(layer), self.model.layers)
+        return tuple(layer.name for layer in layers if _is_feature_map(layer))
+
+    def tap(self, names: Sequence[str]) -> Any:
+        """Give a model that shares this network's layers and stops at the deepest one named.
+
+        Args:
+            names: Which of `taps` to return.
+
+        Returns:
+            A ``keras.Model`` from Pictures ``(N, H, W, 3)`` to
+            ``{name: map (N, H / stride, W / stride, channels)}``.
+
+        Raises:
+            BackboneError: If a name is not one of `taps`, or none is given.
+        """
+        wanted = tuple(dict.fromkeys(names))
+        if not wanted:
+            raise BackboneError(
+                f"No layer of '{self.name}' was named; name one or more of: {', '.join(self.taps)}."
+            )
+        if wanted not in self._tapped:
+            outputs = {name: self.model.get_layer(self._check_tap(name)).output for name in wanted}
+            self._tapped[wanted] = self._freeze(keras.Model(self.model.inputs[0], outputs))
+        return self._tapped[wanted]
+
+    @cached_property
+    def embed(self) -> Any:
+        """A model from Pictures ``(N, H, W, 3)`` to vectors ``(N, D)``.
+
+        The vector is the mean of the last feature map over its positions.
+        """
+        vectors = keras.layers.GlobalAveragePooling2D(name="embedding")(self.model.outputs[0])
+        return self._freeze(keras.Model(self.model.inputs[0], vectors))
+
+    def reach(self, name: str) -> int:
+        """Say how far in pixels a layer sees from the middle of its cell, to the farther side.
+
+        A change of the picture farther away than this cannot change the cell. Layers behind a
+        mean over all positions (squeeze-and-excitation) give `WHOLE_PICTURE`.
+
+        Raises:
+            BackboneError: If the name is not one of `taps`.
+        """
+        return self._fields[self._check_tap(name)].reach
+
+    def stride(self, name: str) -> int:
+        """Say how many pixels lie between two neighbouring cells of a layer.
+
+        Raises:
+            BackboneError: If the name is not one of `taps`.
+        """
+        return self._fields[self._check_tap(name)].stride
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all weights: variable names, shapes and bytes, in the network's order.
+
+        Automatic layer names count layers made earlier in the process, so they stay out of it.
+        """
+        digest = hashlib.sha256()
+        for layer in self.model.layers:
+            for variable in layer.weights:
+                array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+                digest.update(f"{variable.name} {array.shape} {array.dtype}\n".encode())
+                digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def prepared(self, *, edge: Edge = "zero", pooling: Pooling = "max") -> "Backbone":
+        """Give the same network with another way to treat its border and to pool.
+
+        Args:
+            edge: What the first spatial convolution sees outside the picture: ``"zero"`` as
+                trained, or ``"replicate"``, the nearest pixel, which avoids edge artefacts.
+            pooling: ``"max"`` as trained, or ``"average"`` (×2) or ``"l2"`` (×0.78 the root of
+                the sum of squares) in place of every 2×2 max-pool.
+
+        Returns:
+            This backbone if nothing changes; else one with fresh layers, copied weights and the
+            same digest.
+
+        Raises:
+            BackboneError: If the word is unknown, or this network has no such pools.
+        """
+        if edge == "zero" and pooling == "max":
+            return self
+        network = prepare_network(self.model, edge=edge, pooling=pooling)
+        return Backbone(self.name, network, self.input_size, self.source)
+
+    @cached_property
+    def _tapped(self) -> dict[tuple[str, ...], Any]:
+        return {}
+
+    @cached_property
+    def _fields(self) -> dict[str, ReceptiveField]:
+        return trace_receptive_fields(self.model)
+
+    def _freeze(self, model: Any) -> Any:
+        model.trainable = False
+        return model
+
+    def _check_tap(self, name: str) -> str:
+        if name in self.taps:
+            return name
+        nearest = difflib.get_close_matches(name, self.taps, n=3) or self.taps[:3]
+        raise BackboneError(
+            f"'{self.name}' has no layer '{name}'; the nearest are {', '.join(nearest)}. "
+            f"Choose from: {', '.join(self.taps)}."
+        )
+
+
+def _is_convolution(layer: Any) -> bool:
+    return hasattr(layer, "kernel_size")
+
+
+def _is_feature_map(layer: Any) -> bool:
+    shape = layer.output.shape
+    # A height of 1 where the picture's is open is a mean over the picture, not a map of it.
+    return len(shape) == 4 and shape[1:3] != (1, 1)

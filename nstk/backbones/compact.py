@@ -1,0 +1,56 @@
+"""The architecture of the packaged network: VGG's shape, a twelfth of its work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from nstk.errors import SettingsError
+
+WIDTHS = (16, 32, 64, 160, 384)
+DEPTHS = (2, 2, 3, 3, 2)
+
+
+def build_compact(
+    input_shape: tuple[int | None, int | None, int] = (None, None, 3),
+    widths: Sequence[int] = WIDTHS,
+    depths: Sequence[int] = DEPTHS,
+) -> Any:
+    """Build an empty VGG-shaped network that takes Pictures.
+
+    Every block is a run of 3×3 convolutions with bias and ReLU; a 2×2 max-pool stands between
+    two blocks and none after the last. Layers are named as in Keras's VGG19
+    (``block1_conv1``, ``block1_pool``, …), so one spelling of a layer serves both networks.
+
+    Args:
+        input_shape: Height, width and channels of a Picture; ``None`` is any size.
+        widths: Channels of each block.
+        depths: Convolutions of each block.
+
+    Returns:
+        A ``keras.Model`` with freshly initialised weights, from ``(N, H, W, 3)`` float32 in
+        ``[0, 1]`` to ``(N, H / 2^(B−1), W / 2^(B−1), widths[-1])`` for B blocks.
+
+    Raises:
+        SettingsError: If ``widths`` and ``depths`` do not describe the same blocks.
+    """
+    if len(widths) != len(depths) or not widths:
+        raise SettingsError(
+            f"{len(widths)} widths and {len(depths)} depths were given; "
+            "give one of each for every block, and at least one block."
+        )
+    inputs = keras.Input(input_shape, name="picture")
+    # [0, 1] to about zero mean and unit deviation: the range the packaged weights were trained on.
+    maps = keras.layers.Rescaling(4.0, offset=-1.8, name="preprocessing")(inputs)
+    for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
+        if block > 1:
+            maps = keras.layers.MaxPooling2D(2, name=f"block{block - 1}_pool")(maps)
+        for convolution in range(1, depth + 1):
+            maps = keras.layers.Conv2D(
+                width,
+                3,
+                padding="same",
+                activation="relu",
+                name=f"block{block}_conv{convolution}",
+            )(maps)
+    return keras.Model(inputs, maps, name="compact")

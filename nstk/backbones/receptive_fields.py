@@ -1,0 +1,110 @@
+"""How far the cells of a feature map see, read off the network's own graph."""
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+WHOLE_PICTURE = sys.maxsize
+"""The reach of a layer that sees everything, however large the picture."""
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What one cell of a feature map sees along one axis.
+
+    Cell p stands over the pixels p·stride … (p + 1)·stride − 1 of the picture and sees the
+    pixels p·stride − before … p·stride + after.
+
+    Attributes:
+        before: Pixels seen before the cell's first pixel.
+        after: Pixels seen after the cell's first pixel.
+        stride: Pixels from one cell to the next.
+    """
+
+    before: int
+    after: int
+    stride: int
+
+    @property
+    def reach(self) -> int:
+        """Pixels from the middle of the cell to the farthest one seen, rounded up."""
+        if max(self.before, self.after) >= WHOLE_PICTURE:
+            return WHOLE_PICTURE
+        middle = (self.stride - 1) / 2
+        return math.ceil(max(self.before + middle, self.after - middle))
+
+
+def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
+    """Follow the receptive field through a functional network, layer by layer.
+
+    Args:
+        model: A functional ``keras.Model`` with one input.
+
+    Returns:
+        The field of each layer's output by layer name, along the axis that sees farther.
+    """
+    vertical, horizontal = _trace(model, axis=0), _trace(model, axis=1)
+    return {
+        name: max(field, horizontal[name], key=lambda seen: seen.reach)
+        for name, field in vertical.items()
+    }
+
+
+def _trace(model: Any, axis: int) -> dict[str, ReceptiveField]:
+    fields: dict[int, ReceptiveField] = {}
+    named: dict[str, ReceptiveField] = {}
+    for operation in model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            field = ReceptiveField(0, 0, 1)
+        else:
+            inputs = [fields[id(tensor)] for tensor in keras.tree.flatten(operation.input)]
+            field = _widen(operation, _join(inputs), axis)
+        fields.update((id(tensor), field) for tensor in keras.tree.flatten(operation.output))
+        named[operation.name] = field
+    return named
+
+
+def _join(fields: list[ReceptiveField]) -> ReceptiveField:
+    return ReceptiveField(
+        max(field.before for field in fields),
+        max(field.after for field in fields),
+        max(field.stride for field in fields),
+    )
+
+
+def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
+    match layer:
+        case keras.layers.GlobalAveragePooling2D() | keras.layers.GlobalMaxPooling2D():
+            return ReceptiveField(WHOLE_PICTURE, WHOLE_PICTURE, field.stride)
+        case keras.layers.ZeroPadding2D():
+            return _shift(field, layer.padding[axis][0])
+        case keras.layers.Cropping2D():
+            return _shift(field, -layer.cropping[axis][0])
+        case object(pad_width=pad_width):
+            return _shift(field, pad_width[axis + 1][0])
+        case object(strides=steps, kernel_size=window) | object(strides=steps, pool_size=window):
+            dilation = getattr(layer, "dilation_rate", (1, 1))[axis]
+            return _slide(field, (window[axis] - 1) * dilation + 1, steps[axis], layer.padding)
+    return field  # acts on every position alone
+
+
+def _shift(field: ReceptiveField, padding: int) -> ReceptiveField:
+    pixels = padding * field.stride
+    return ReceptiveField(field.before + pixels, field.after - pixels, field.stride)
+
+
+def _slide(field: ReceptiveField, window: int, step: int, padding: str) -> ReceptiveField:
+    """Slide a window over a map: it adds window − 1 cells, less those that padding puts before.
+
+    "same" padding of a window that steps over cells depends on the picture's size: between
+    window − step and window − 1 cells are added in all, half of them before.
+    """
+    most, least = (window - 1, max(window - step, 0)) if padding == "same" else (0, 0)
+    return ReceptiveField(
+        field.before + most // 2 * field.stride,
+        field.after + (window - 1 - least // 2) * field.stride,
+        field.stride * step,
+    )

@@ -1,0 +1,122 @@
+"""The same network with another way to treat its border and to pool."""
+
+from typing import Any, Literal, get_args
+
+import keras
+
+from nstk.errors import BackboneError
+
+Edge = Literal["zero", "replicate"]
+Pooling = Literal["max", "average", "l2"]
+
+AVERAGE_SCALE = 2.0
+L2_SCALE = 0.78
+"""What brings the pools' activations back to those of max-pooling (crowsonkb 2021)."""
+
+
+def check_variant(edge: str, pooling: str) -> None:
+    """Refuse a word that names no variant.
+
+    Raises:
+        BackboneError: With the words there are.
+    """
+    for what, word, words in (
+        ("edge", edge, get_args(Edge)),
+        ("pooling", pooling, get_args(Pooling)),
+    ):
+        if word not in words:
+            raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
+
+
+def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
+    """Rebuild a network with fresh layers, copied weights and the variants asked for.
+
+    Args:
+        model: A functional ``keras.Model`` that takes Pictures.
+        edge: ``"replicate"`` lets the first spatial convolution see the nearest pixel where
+            "same" or zero padding showed it zeros; one that pads nothing is left alone.
+        pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
+
+    Returns:
+        A functional ``keras.Model`` with the same layer names and weights.
+
+    Raises:
+        BackboneError: If a pooling is asked for and the network has no 2×2 max-pool.
+    """
+    check_variant(edge, pooling)
+    pools = {layer.name for layer in model.layers if _is_vgg_pool(layer)}
+    if pooling != "max" and not pools:
+        raise BackboneError(
+            f"pooling is {pooling!r}, but '{model.name}' has no 2×2 max-pool to replace; "
+            "use pooling='max' or a network of VGG's shape."
+        )
+    padding = _border_padding(model) if edge == "replicate" else {}
+
+    def rebuild(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
+            config["padding"] = "valid"
+        return type(layer).from_config(config)
+
+    def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if layer.name in padding:
+            inputs = replicate_border(inputs, padding[layer.name])
+            if isinstance(layer, keras.layers.ZeroPadding2D):
+                return inputs
+        if pooling != "max" and layer.name in pools:
+            return _pool(inputs, pooling, layer.name)
+        return layer(inputs, *args, **kwargs)
+
+    network = keras.models.clone_model(model, clone_function=rebuild, call_function=call)
+    for layer in network.layers:
+        if layer.weights:
+            layer.set_weights(model.get_layer(layer.name).get_weights())
+    return network
+
+
+def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]) -> Any:
+    """Surround maps with copies of their outermost cells.
+
+    Args:
+        maps: ``(N, H, W, C)``.
+        padding: Cells to add: ``((top, bottom), (left, right))``.
+
+    Returns:
+        ``(N, top + H + bottom, left + W + right, C)``.
+    """
+    # A mirror one cell deep repeats the outermost cell, so it is applied once per cell.
+    for ring in range(max(max(pair) for pair in padding)):
+        widths = [tuple(int(cells > ring) for cells in pair) for pair in padding]
+        maps = keras.ops.pad(maps, ((0, 0), *widths, (0, 0)), mode="symmetric")
+    return maps
+
+
+def _is_vgg_pool(layer: Any) -> bool:
+    return (
+        isinstance(layer, keras.layers.MaxPooling2D)
+        and tuple(layer.pool_size) == tuple(layer.strides) == (2, 2)
+        and layer.padding == "valid"
+    )
+
+
+def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+    """Find the layer that shows zeros to the first spatial convolution, and how many."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.ZeroPadding2D):
+            return {layer.name: layer.padding}
+        kernel = getattr(layer, "kernel_size", (1, 1))
+        if max(kernel) > 1:
+            if layer.padding != "same":
+                return {}
+            total = [max(k - step, 0) for k, step in zip(kernel, layer.strides, strict=True)]
+            rows, columns = ((cells // 2, cells - cells // 2) for cells in total)
+            return {layer.name: (rows, columns)}
+    return {}
+
+
+def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
+    if pooling == "average":
+        return keras.layers.Rescaling(AVERAGE_SCALE, name=name)(keras.ops.average_pool(maps, 2))
+    # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's slope finite where all are zero.
+    mean_of_squares = keras.ops.average_pool(keras.ops.square(maps), 2) + keras.config.epsilon()
+    return keras.layers.Rescaling(2 * L2_SCALE, name=name)(keras.ops.sqrt(mean_of_squares))
