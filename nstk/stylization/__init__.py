@@ -1,0 +1,1 @@
+"""Neural style transfer: the first of the two jobs."""

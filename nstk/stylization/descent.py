@@ -1,0 +1,103 @@
+"""The descent on the pixels of one scale."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.errors import DivergenceError
+from nstk.media.pictures import Picture
+from nstk.minimizers import Minimizer
+from nstk.progress import Progress, Reporter
+from nstk.stylization.objective import StyleObjective
+
+
+@dataclass
+class Descent:
+    """A picture on its way down; the loop moves it on, and whoever holds it can look at it.
+
+    Attributes:
+        minimizer: The rule.
+        x: The picture being moved, a float32 tensor ``(height, width, 3)``.
+        state: The minimizer's state.
+        steps: Steps taken so far, over all scales.
+        loss: The loss at the last step.
+        terms: Its parts.
+        durations: Seconds of every step at the present scale.
+    """
+
+    minimizer: Minimizer
+    x: Any
+    state: Any
+    steps: int
+    loss: float
+    terms: Mapping[str, float]
+    durations: list[float]
+
+    @classmethod
+    def start(cls, minimizer: Minimizer, picture: Picture) -> "Descent":
+        """Stand at ``picture``, with no step taken."""
+        x = tf.constant(picture)
+        return cls(minimizer, x, minimizer.init(x), 0, math.nan, {}, [])
+
+    def picture(self) -> Picture:
+        """The picture to keep, should the descent end here."""
+        result: Picture = self.minimizer.result(self.x, self.state).numpy()
+        return np.clip(result, 0.0, 1.0)
+
+    def move_to(self, height: int, width: int) -> None:
+        """Go on at another scale, from the picture that would be kept now."""
+
+        def resize(tensor: Any) -> Any:
+            return tf.image.resize(tensor, [height, width], method="bicubic")
+
+        if self.x.shape[:2] != (height, width):
+            kept = tf.clip_by_value(resize(self.minimizer.result(self.x, self.state)), 0.0, 1.0)
+            self.state = self.minimizer.rescale(kept, self.state, resize)
+            self.x = kept
+        self.durations = []
+
+    def run(self, objective: StyleObjective, steps: int, on_progress: Reporter) -> None:
+        """Take ``steps`` steps towards one objective, reporting each.
+
+        Raises:
+            DivergenceError: If the loss is no longer a finite number.
+        """
+
+        @tf.function
+        def advance(x: Any, state: Any) -> Any:
+            return self.minimizer.step(objective.evaluate, x, state)
+
+        stage = f"{self.x.shape[1]}×{self.x.shape[0]}"
+        on_progress(Progress(stage=stage, step=0, total=steps, preview=self.picture))
+        for step in range(1, steps + 1):
+            before = time.perf_counter()
+            x, state, evaluation = advance(self.x, self.state)
+            self.loss = float(evaluation.loss)
+            self.terms = {name: float(term) for name, term in evaluation.terms.items()}
+            self._check(stage, step)
+            self.x, self.state = x, state
+            self.durations.append(time.perf_counter() - before)
+            self.steps += 1
+            on_progress(
+                Progress(
+                    stage=stage,
+                    step=step,
+                    total=steps,
+                    loss=self.loss,
+                    terms=self.terms,
+                    preview=self.picture,
+                )
+            )
+
+    def _check(self, stage: str, step: int) -> None:
+        if not math.isfinite(self.loss):
+            broken = [name for name, term in self.terms.items() if not math.isfinite(term)]
+            raise DivergenceError(
+                f"The loss is {self.loss} at step {step} of {stage}, in {', '.join(broken)}; "
+                "it must be finite: lower --learning-rate, or check the weights of the backbone."
+            )

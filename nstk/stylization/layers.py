@@ -1,0 +1,55 @@
+"""Which feature maps are content and which are style."""
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import BackboneError
+
+STYLE_WEIGHTS = (256.0, 64.0, 16.0, 4.0, 1.0)
+"""λ_l from shallow to deep (Crowson): colour and strokes first, large motifs last."""
+
+CONTENT_STRIDE = 8
+STYLE_STRIDE = 16
+
+
+def activated_taps(backbone: Backbone) -> dict[int, list[str]]:
+    """The feature maps behind a nonlinearity, by their stride in pixels."""
+    taps: dict[int, list[str]] = {}
+    for name in backbone.taps:
+        activation = getattr(backbone.model.get_layer(name), "activation", None)
+        if activation is not None and activation.__name__ != "linear":
+            taps.setdefault(backbone.stride(name), []).append(name)
+    return taps
+
+
+def choose_style_layers(backbone: Backbone) -> dict[str, float]:
+    """The first activation at every stride up to 16, with its weight λ_l; Σ λ_l = 1.
+
+    For VGG19 these are ``block1_conv1`` to ``block5_conv1``, the five layers of Gatys et al.
+
+    Raises:
+        BackboneError: If the network has no such layer.
+    """
+    taps = activated_taps(backbone)
+    names = [taps[stride][0] for stride in sorted(taps) if stride <= STYLE_STRIDE]
+    if not names:
+        raise BackboneError(
+            f"{backbone.name} has no activation at a stride of {STYLE_STRIDE} or less; "
+            "stylizing needs one: choose another backbone."
+        )
+    weights = STYLE_WEIGHTS[: len(names)]
+    return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+
+
+def choose_content_layer(backbone: Backbone) -> str:
+    """The second activation at stride 8, or the nearest there is: ``block4_conv2`` of VGG19.
+
+    Raises:
+        BackboneError: If the network has no such layer.
+    """
+    taps = activated_taps(backbone)
+    strides = [stride for stride in taps if stride <= CONTENT_STRIDE]
+    if not strides:
+        raise BackboneError(
+            f"{backbone.name} has no activation at a stride of {CONTENT_STRIDE} or less; "
+            "stylizing needs one: choose another backbone."
+        )
+    return taps[max(strides)][:2][-1]

@@ -1,0 +1,88 @@
+"""What style is: sums over the positions of a feature map.
+
+All of it is additive. The statistics of two halves of a picture add up to those of the whole,
+and so do those of several style pictures, of regions and of replicas; everything that needs the
+whole picture is computed from these sums afterwards.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Statistics(NamedTuple):
+    """Sums over the positions (i, j) of a feature map a_ijk with C channels.
+
+    Attributes:
+        gram: Σ_ij a_ijk·a_ijk′, shape ``(C, C)``: the Gram matrix G_kk′ of Gatys et al. 2016,
+            eq. 3.
+        total: Σ_ij a_ijk, shape ``(C,)``.
+        count: Σ_ij 1, the number of positions.
+    """
+
+    gram: Any
+    total: Any
+    count: Any
+
+
+class Moments(NamedTuple):
+    """Statistics per position, which do not depend on the size of the picture.
+
+    Attributes:
+        gram: G_kk′ / positions, shape ``(C, C)``.
+        mean: μ_k, shape ``(C,)``.
+        variance: σ_k², shape ``(C,)``, never negative.
+    """
+
+    gram: Any
+    mean: Any
+    variance: Any
+
+
+def gather(features: Any) -> Statistics:
+    """Sum up a feature map.
+
+    Args:
+        features: Shape ``(batch, height, width, C)``, any float dtype.
+
+    Returns:
+        The sums in float32: in half precision they would overflow or lose the small channels.
+    """
+    flat = tf.reshape(tf.cast(features, tf.float32), [-1, features.shape[-1]])
+    return Statistics(
+        gram=tf.matmul(flat, flat, transpose_a=True),
+        total=tf.reduce_sum(flat, axis=0),
+        count=tf.cast(tf.shape(flat)[0], tf.float32),
+    )
+
+
+def add(parts: Sequence[Statistics]) -> Statistics:
+    """The statistics of all parts together."""
+    return Statistics(*(tf.add_n(list(sums)) for sums in zip(*parts, strict=True)))
+
+
+def summarize(statistics: Statistics) -> Moments:
+    """Turn sums into moments: means over the positions."""
+    gram = statistics.gram / statistics.count
+    mean = statistics.total / statistics.count
+    variance = tf.nn.relu(tf.linalg.diag_part(gram) - tf.square(mean))
+    return Moments(gram, mean, variance)
+
+
+def blend(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
+    """Mix the statistics of several style pictures.
+
+    Every picture counts by its weight alone, not by its size.
+
+    Args:
+        styles: The statistics of each picture.
+        weights: One for each, at least one of them above 0.
+    """
+    share = [weight / sum(weights) for weight in weights]
+    return add(
+        [
+            Statistics(*(part * (fraction / style.count) for part in style))
+            for style, fraction in zip(styles, share, strict=True)
+        ]
+    )

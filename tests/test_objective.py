@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nstk.media.pictures import resize_picture
+from nstk.stylization.losses import measure_content, measure_style, measure_variation
+from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.statistics import gather, summarize
+
+WEIGHTS = ObjectiveWeights(
+    content=0.7,
+    style=1.3,
+    variation=2.0,
+    content_layers={"block3_conv1": 1.0},
+    style_layers={"block1_conv1": 0.5, "block2_conv1": 0.3, "block3_conv1": 0.2},
+)
+
+
+@pytest.fixture(scope="module")
+def objective(tiny_backbone, scene, strokes):
+    return StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
+
+
+def weigh(**changes):
+    return ObjectiveWeights(**{**vars(WEIGHTS), **changes})
+
+
+def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
+    picture = tf.constant(resize_picture(strokes, *scene.shape[:2]))
+    loss, terms = objective.measure(picture)
+    layers = sum(weight * terms[name] for name, weight in WEIGHTS.style_layers.items())
+    np.testing.assert_allclose(terms["style"], layers, rtol=1e-5)
+    total = 0.7 * terms["content"] + 1.3 * terms["style"] + 2.0 * terms["variation"]
+    np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_the_content_picture_has_no_content_loss(objective, scene):
+    _, terms = objective.measure(tf.constant(scene))
+    assert float(terms["content"]) == 0.0
+    assert float(terms["style"]) > 0.0
+
+
+def test_the_style_picture_has_no_style_loss(tiny_backbone, scene, strokes):
+    objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], WEIGHTS)
+    _, terms = objective.measure(tf.constant(strokes))
+    assert float(terms["style"]) < 1e-9
+
+
+def test_two_equal_styles_are_one(tiny_backbone, scene, strokes):
+    one = StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
+    two = StyleObjective.toward(tiny_backbone, scene, [strokes, strokes], WEIGHTS, [0.2, 0.6])
+    np.testing.assert_allclose(
+        one.measure(tf.constant(scene))[0], two.measure(tf.constant(scene))[0], rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize("term", ["content", "style", "variation"])
+def test_the_gradient_of_every_term_is_that_of_finite_differences(
+    tiny_backbone, scene, strokes, term
+):
+    """Along random directions; the differences are taken in steps that float32 can resolve."""
+    only = {"content": 0.0, "style": 0.0, "variation": 0.0, term: 1.0}
+    objective = StyleObjective.toward(tiny_backbone, scene, [strokes], weigh(**only))
+    generator = np.random.default_rng(0)
+    picture = generator.random(scene.shape, np.float32)
+    gradient = objective.evaluate(tf.constant(picture)).gradient.numpy().astype(np.float64)
+    smooth = resize_picture(generator.random((6, 8, 3), np.float32), *scene.shape[:2]) - 0.5
+    for direction in (gradient / np.abs(gradient).max(), smooth):
+        h = 1e-2
+        ahead, _ = objective.measure(tf.constant(np.float32(picture + h * direction)))
+        behind, _ = objective.measure(tf.constant(np.float32(picture - h * direction)))
+        slope = (float(ahead) - float(behind)) / (2 * h)
+        assert slope == pytest.approx(np.sum(gradient * direction), rel=2e-2)
+
+
+def test_losses_do_not_depend_on_the_scale_of_the_features():
+    features = np.random.default_rng(1).random((2, 1, 6, 5, 4)).astype(np.float32)
+    for factor in (1e-3, 1.0, 1e3):
+        a, b = features * np.float32(factor)
+        style = measure_style(summarize(gather(a)), summarize(gather(b)))
+        content = measure_content(a, b)
+        if factor == 1e-3:
+            expected = style, content
+        np.testing.assert_allclose((style, content), expected, rtol=1e-3)
+
+
+def test_black_features_are_as_far_as_1_from_any_content():
+    target = np.random.default_rng(2).random((1, 4, 4, 3)).astype(np.float32)
+    assert float(measure_content(np.zeros_like(target), target)) == pytest.approx(1.0)
+
+
+def test_variation_has_no_preferred_direction():
+    picture = np.random.default_rng(3).random((9, 7, 3)).astype(np.float32)
+    turned = [np.rot90(picture, k).copy() for k in range(4)] + [picture[::-1].copy()]
+    values = [float(measure_variation(tf.constant(each))) for each in turned]
+    np.testing.assert_allclose(values, values[0], rtol=1e-5)
+    assert float(measure_variation(tf.fill([5, 6, 3], 0.3))) == 0.0
+
+
+def test_a_channel_that_never_varies_has_a_finite_gradient():
+    features = tf.constant(np.ones((1, 4, 4, 3), np.float32))
+    target = summarize(gather(np.random.default_rng(4).random((1, 4, 4, 3)).astype(np.float32)))
+    with tf.GradientTape() as tape:
+        tape.watch(features)
+        loss = measure_style(summarize(gather(features)), target)
+    assert np.isfinite(tape.gradient(loss, features).numpy()).all()
