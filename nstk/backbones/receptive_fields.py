@@ -85,10 +85,11 @@ def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
             return _shift(field, -layer.cropping[axis][0])
         case object(pad_width=pad_width):
             return _shift(field, pad_width[axis + 1][0])
-        case object(strides=steps, kernel_size=window) | object(strides=steps, pool_size=window):
-            dilation = getattr(layer, "dilation_rate", (1, 1))[axis]
-            return _slide(field, (window[axis] - 1) * dilation + 1, steps[axis], layer.padding)
-    return field  # acts on every position alone
+    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    if window is None:
+        return field  # the layer acts on every position alone
+    dilation = getattr(layer, "dilation_rate", (1, 1))[axis]
+    return _slide(field, (window[axis] - 1) * dilation + 1, layer.strides[axis], layer.padding)
 
 
 def _shift(field: ReceptiveField, padding: int) -> ReceptiveField:

@@ -1,5 +1,6 @@
 """The same network with another way to treat its border and to pool."""
 
+from functools import partial
 from typing import Any, Literal, get_args
 
 import keras
@@ -115,8 +116,9 @@ def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, i
 
 
 def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
+    average = partial(keras.ops.average_pool, pool_size=(2, 2), strides=(2, 2))
     if pooling == "average":
-        return keras.layers.Rescaling(AVERAGE_SCALE, name=name)(keras.ops.average_pool(maps, 2))
+        return keras.layers.Rescaling(AVERAGE_SCALE, name=name)(average(maps))
     # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's slope finite where all are zero.
-    mean_of_squares = keras.ops.average_pool(keras.ops.square(maps), 2) + keras.config.epsilon()
+    mean_of_squares = average(keras.ops.square(maps)) + keras.config.epsilon()
     return keras.layers.Rescaling(2 * L2_SCALE, name=name)(keras.ops.sqrt(mean_of_squares))
