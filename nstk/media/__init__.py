@@ -1,0 +1,1 @@
+"""Pictures and labelled folders: Pillow, NumPy and the disk; no TensorFlow."""

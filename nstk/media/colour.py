@@ -1,0 +1,103 @@
+"""Colour profiles: everything becomes sRGB on its way in and says so on its way out."""
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from PIL import Image, ImageCms
+
+_CHANNELS = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "Lab": "LAB"}
+_HEADER_DATE = slice(24, 36)
+
+
+def _srgb_profile() -> bytes:
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    # The time of making would make equal pictures unequal files (ICC.1:2022, 7.2.10).
+    profile[_HEADER_DATE] = np.array([2000, 1, 1, 0, 0, 0], ">u2").tobytes()
+    return bytes(profile)
+
+
+SRGB_PROFILE = _srgb_profile()
+"""The ICC profile of sRGB, the same bytes every time."""
+
+
+def convert_to_srgb(
+    image: Image.Image, profile: bytes | None
+) -> tuple[Image.Image, tuple[str, ...]]:
+    """Convert an image without alpha to sRGB.
+
+    Colours are mapped relative to the white point, with black point compensation.
+
+    Args:
+        image: Mode L, RGB, CMYK or LAB, eight bits a channel.
+        profile: The embedded ICC profile, where the file has one.
+
+    Returns:
+        The image in mode L or RGB, and notices. It is the same object where its numbers already
+        are sRGB.
+    """
+    notices = []
+    if profile:
+        try:
+            return _apply(image, profile), ()
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            notices.append(f"its colour profile cannot be used and is ignored ({reason})")
+    if image.mode == "LAB":
+        transform = ImageCms.buildTransform(
+            ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
+        )
+        image = transform.apply(image)
+    elif image.mode == "CMYK":
+        notices.append("CMYK without a usable colour profile; its colours are approximate")
+        image = image.convert("RGB")
+    return image, tuple(notices)
+
+
+def _apply(image: Image.Image, profile: bytes) -> Image.Image:
+    space = ImageCms.ImageCmsProfile(io.BytesIO(profile)).profile.xcolor_space.strip()
+    mode = _CHANNELS.get(space)
+    if image.mode == "L" and mode == "RGB":
+        converted = image.convert("RGB")
+    elif image.mode == mode:
+        converted = image
+    else:
+        raise ValueError(f"it is for {space} colours, the picture has {image.mode}")
+    transform = _transform(profile, converted.mode)
+    if transform is None:
+        return image
+    return transform.apply(converted)
+
+
+@lru_cache(maxsize=32)
+def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """The way from a profile to sRGB; ``None`` where it moves nothing by over one grey level.
+
+    The many sRGB profiles in use differ by rounding; without this, every one of them would cost
+    16-bit pictures their precision.
+    """
+    transform = ImageCms.buildTransform(
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        ImageCms.Flags.BLACKPOINTCOMPENSATION,
+    )
+    if mode in ("L", "RGB"):
+        chart = _chart().convert(mode)
+        moved = np.abs(
+            np.asarray(chart.convert("RGB"), np.int16)
+            - np.asarray(transform.apply(chart), np.int16)
+        )
+        if moved.max() <= 1:
+            return None
+    return transform
+
+
+def _chart() -> Image.Image:
+    """All greys, and 16 levels of each channel with each other."""
+    greys = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3)
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
+    return Image.fromarray(np.concatenate([greys, colours])[None])

@@ -1,0 +1,170 @@
+"""From a file to its samples: the first picture in it, decoded whole, colours untouched."""
+
+import stat
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import ExifTags, Image, ImageFile
+
+from nstk.errors import PictureError
+from nstk.media.depth import Samples, deep_samples, raw_mode
+
+MAX_PIXELS = 200_000_000
+"""How many pixels a file may claim before it is refused unread."""
+
+READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
+_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II", b"MM", b"BM", b"GIF8")
+_SPECIAL_FILES = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+_HUGE = 50_000_000
+
+_pillow = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What stands in a picture file, before anything is converted.
+
+    Attributes:
+        format: Pillow's name of the format, by content (``"JPEG"``, ``"PNG"``, …).
+        image: The first picture, loaded, with eight bits a channel.
+        samples: The same at full precision, float32 ``(height, width, channels)`` in ``[0, 1]``,
+            where the file has more than eight bits a channel.
+        orientation: EXIF orientation still to be applied, 1 to 8; 1 is upright.
+        notices: What the reader of the file should know, one sentence each.
+    """
+
+    format: str
+    image: Image.Image
+    samples: Samples | None
+    orientation: int
+    notices: tuple[str, ...]
+
+
+def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """Decode the first picture of a file, completely.
+
+    Args:
+        path: A regular file; its ending does not matter.
+        max_pixels: How many pixels the header may claim; checked before anything is decoded.
+
+    Raises:
+        PictureError: ``"path: reason; what to do"`` for whatever is not a whole picture.
+    """
+    _check_regular(path)
+    try:
+        with path.open("rb") as file:
+            _check_signature(path, file.read(32))
+            return _decode_open(path, file, max_pixels)
+    except PictureError:
+        raise
+    except Exception as error:  # Damaged files make Pillow raise nearly every kind there is.
+        if isinstance(error, OSError) and error.strerror:
+            reason = f"cannot be read ({error.strerror})"
+        else:
+            reason = f"damaged or cut short ({_one_line(error)}); get it anew from where it came"
+        raise PictureError(f"{path}: {reason}.") from error
+
+
+def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
+    def reopen() -> ImageFile.ImageFile:
+        with _pillow_to_ourselves():
+            return Image.open(file, formats=_FORMATS)
+
+    notices = []
+    with _pillow_to_ourselves() as warned:
+        image = Image.open(file, formats=_FORMATS)
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureError(
+                f"{path}: claims {width} × {height} pixels, but at most {max_pixels} are allowed; "
+                "make it smaller, or raise max_pixels if it can be trusted."
+            )
+        raw = raw_mode(image)
+        if width * height > _HUGE:  # Some formats look at Pillow's own limit again here.
+            image.load()
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        notices.append("the file holds several pictures; the first is used")
+    image.load()
+    with _pillow_to_ourselves() as warned_later:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    samples = deep_samples(image, raw, reopen)
+    notices += [_one_line(warning.message) for warning in (*warned, *warned_later)]
+    return Decoded(
+        format="JPEG" if image.format == "MPO" else str(image.format),
+        image=image if samples is None else _eight_bits(image, samples),
+        samples=samples,
+        orientation=orientation if orientation in range(1, 9) else 1,
+        notices=tuple(notices),
+    )
+
+
+@contextmanager
+def _pillow_to_ourselves() -> Iterator[list[warnings.WarningMessage]]:
+    """Lift Pillow's pixel limit and collect its warnings, for a moment.
+
+    Both are settings of the whole process, so only one thread may turn them at a time.
+    """
+    with _pillow, warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            yield warned
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _eight_bits(image: Image.Image, samples: Samples) -> Image.Image:
+    image.info.pop("transparency", None)  # A colour of 16 bits; the samples know their alpha.
+    if image.mode in ("RGB", "RGBA"):
+        return image
+    grey = Image.fromarray(np.rint(samples[..., 0] * 255).astype(np.uint8))
+    grey.info = image.info
+    return grey
+
+
+def _check_regular(path: Path) -> None:
+    try:
+        status = path.stat()
+    except FileNotFoundError as error:
+        kind = "a link to nothing" if path.is_symlink() else "no such file"
+        raise PictureError(f"{path}: {kind}; check the spelling.") from error
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path}: cannot be read ({_one_line(error)}).") from error
+    if not stat.S_ISREG(status.st_mode):
+        kind = _SPECIAL_FILES.get(stat.S_IFMT(status.st_mode), "something else")
+        raise PictureError(f"{path}: {kind}, not a file; give a {READABLE} file.")
+    if status.st_size == 0:
+        raise PictureError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
+
+
+def _check_signature(path: Path, head: bytes) -> None:
+    if head.startswith(_SIGNATURES):
+        return
+    if head[4:8] == b"ftyp":
+        content = "it looks like HEIC, AVIF or a film"
+    elif (
+        head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()
+    ):
+        content = "it looks like text"
+    else:
+        content = f"it begins with the bytes {head[:8].hex(' ')}"
+    raise PictureError(f"{path}: not a picture ({content}); give a {READABLE} file.")
+
+
+def _one_line(problem: object) -> str:
+    return " ".join(str(problem).split()) or type(problem).__name__

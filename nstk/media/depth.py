@@ -1,0 +1,98 @@
+"""Pictures with more than eight bits a channel, at their full precision.
+
+Pillow opens 16-bit grey as it is but keeps only the upper byte of 16-bit colour. It reads that
+byte by a *raw mode* that names the byte order (``RGB;16B``), so reading the file a second time
+in the other order gives the lower byte, and the two make the whole number.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageFile
+
+Samples = npt.NDArray[np.float32]
+
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_PHOTOMETRIC_INTERPRETATION = 262
+_WHITE_IS_ZERO = 0
+
+
+def raw_mode(image: ImageFile.ImageFile) -> str:
+    """How the samples lie in the file, in Pillow's words (``"RGB;16B"``); before loading only."""
+    if not image.tile:
+        return ""
+    arguments = image.tile[0].args
+    first = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
+    return first if isinstance(first, str) else ""
+
+
+def deep_samples(
+    image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
+) -> Samples | None:
+    """The samples of a picture that has more than eight bits a channel.
+
+    Args:
+        image: The picture, loaded.
+        raw: Its raw mode before it was loaded.
+        reopen: Opens the same file once more, not yet loaded.
+
+    Returns:
+        ``(height, width, channels)`` in ``[0, 1]`` with grey or RGB and, after them, alpha where
+        there is one; ``None`` for a picture of eight bits.
+
+    Raises:
+        ValueError: If the numbers have no known white, such as floats beyond ``[0, 1]``.
+    """
+    if image.mode == "F":
+        return _within(np.asarray(image, np.float32), 1.0)[..., None]
+    if image.mode == "I" or image.mode.startswith("I;16"):
+        white = 4095 if raw == "I;12" else 65535
+        grey = np.asarray(image).astype(np.int32)[..., None]
+        if _is_white_zero(image):
+            grey = white - grey
+        return _with_transparent_colour(grey, white, image.info.get("transparency"))
+    if raw == "LA;16B":
+        grey_alpha = _reread(reopen, "RGBA").astype(np.uint16)
+        return _unit(grey_alpha[..., 0::2] << 8 | grey_alpha[..., 1::2], 65535)
+    if raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16"):
+        upper = np.asarray(image).astype(np.uint16)
+        lower = _reread(reopen, raw[:-1] + _OTHER_ORDER[raw[-1]])
+        return _with_transparent_colour(upper << 8 | lower, 65535, image.info.get("transparency"))
+    return None
+
+
+def _reread(reopen: Callable[[], ImageFile.ImageFile], raw: str) -> npt.NDArray[np.uint8]:
+    image = reopen()
+    image.tile = [
+        tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+        for tile in image.tile
+    ]
+    return np.asarray(image)
+
+
+def _with_transparent_colour(values: npt.NDArray[Any], white: int, colour: Any) -> Samples:
+    samples = _unit(_within(values, white), white)
+    if colour is None:
+        return samples
+    opaque = np.any(values != np.asarray(colour), axis=-1, keepdims=True)
+    return np.concatenate([samples, opaque.astype(np.float32)], axis=-1)
+
+
+def _within(values: npt.NDArray[Any], white: float) -> npt.NDArray[Any]:
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= white):
+        raise ValueError(f"values from {low:g} to {high:g}, but 0 is black and {white:g} white")
+    return values
+
+
+def _unit(values: npt.NDArray[Any], white: int) -> Samples:
+    samples: Samples = np.divide(values, white, dtype=np.float32)
+    return samples
+
+
+def _is_white_zero(image: Image.Image) -> bool:
+    tags: Any = getattr(image, "tag_v2", {})
+    return bool(tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO)

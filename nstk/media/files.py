@@ -1,0 +1,97 @@
+"""Files written whole or not at all, and their digests."""
+
+import hashlib
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from nstk.errors import OutputError
+
+
+def check_writable(path: str | Path) -> None:
+    """Refuse, before any long work, a place where no file can be written.
+
+    Raises:
+        OutputError: If ``path`` is a folder or a device, or if its folder is missing, is not a
+            folder or does not let us write.
+    """
+    path = Path(path)
+    folder = path.parent
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file to write.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is not a regular file; give the name of a file to write.")
+    if not folder.exists():
+        raise OutputError(f"Cannot write {path}: there is no folder {folder}; create it first.")
+    if not folder.is_dir():
+        raise OutputError(f"Cannot write {path}: {folder} is not a folder; choose another place.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"Cannot write {path}: the folder {folder} does not let you write; "
+            "choose another place or change its permissions."
+        )
+
+
+def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Write a file whole or not at all; until then an older file of that name stays as it is.
+
+    Args:
+        path: Where the file is to stand; a link is followed to the file it names.
+        write: Writes the content to the path it is given: a temporary name in the same folder
+            with the same ending.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If the disk refuses. Whatever else ``write`` raises passes through; in
+            every case nothing new is left behind.
+    """
+    path = Path(path)
+    try:
+        target = path.resolve()
+        check_writable(target)
+        temporary = target.with_name(f".nstk-{secrets.token_hex(8)}{target.suffix}")
+        try:
+            write(temporary)
+            _synchronize(temporary)
+            if target.exists():
+                temporary.chmod(target.stat().st_mode & 0o777)
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"Cannot write {path}: {reason}; choose another place or make room."
+        ) from error
+    _synchronize_folder(target.parent)
+    return path
+
+
+def digest_file(path: str | Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal digits.
+
+    Raises:
+        OSError: If the file cannot be read.
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _synchronize(path: Path) -> None:
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _synchronize_folder(folder: Path) -> None:
+    # The new name is durable only with its folder; some systems cannot synchronize one, and the
+    # file itself stands safely by now.
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

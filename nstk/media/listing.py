@@ -1,0 +1,58 @@
+"""What stands in a folder: visible files and folders, in natural order."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nstk.media.names import natural_key, natural_path_key
+
+
+@dataclass(frozen=True)
+class SkippedFile:
+    """A file (or a folder) that was left out, and why."""
+
+    path: Path
+    reason: str
+
+
+def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Visible subfolders and other visible entries of one folder, each in natural order.
+
+    Raises:
+        OSError: If the folder cannot be listed.
+    """
+    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries.sort(key=lambda entry: natural_key(entry.name))
+    folders = [entry for entry in entries if entry.is_dir()]
+    return folders, [entry for entry in entries if not entry.is_dir()]
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
+    """All visible files in a folder and below it, in natural order.
+
+    Links to folders are followed, but no folder is searched twice, so circles of links end.
+
+    Returns:
+        The files, and the folders that could not be searched.
+    """
+    files: list[Path] = []
+    skipped: list[SkippedFile] = []
+    searched: set[tuple[int, int]] = set()
+    waiting, links = [folder], list[Path]()
+    while waiting or links:  # Links last, so that a picture keeps its own path.
+        place = waiting.pop() if waiting else links.pop()
+        try:
+            status = place.stat()
+            if (status.st_dev, status.st_ino) in searched:
+                skipped.append(SkippedFile(place, "a link to a folder that is searched anyway"))
+                continue
+            searched.add((status.st_dev, status.st_ino))
+            below, here = list_folder(place)
+        except OSError as error:
+            skipped.append(SkippedFile(place, f"a folder that cannot be listed ({error.strerror})"))
+            continue
+        files += here
+        for each in below:
+            (links if each.is_symlink() else waiting).append(each)
+    files.sort(key=natural_path_key)
+    skipped.sort(key=lambda each: natural_path_key(each.path))
+    return files, skipped

@@ -1,0 +1,30 @@
+"""The order in which a reader expects file names: 1, 2, 10."""
+
+import re
+from pathlib import Path
+
+NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
+
+_NUMBERS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Sorting key under which numbers inside names count as numbers and case comes last.
+
+    Names that differ have keys that differ, so the order never depends on the disk.
+
+    Args:
+        name: Any text, usually one part of a path.
+    """
+    pieces = _NUMBERS.split(name)
+    folded = tuple(
+        (0, int(piece), "") if position % 2 else (1, 0, piece.casefold())
+        for position, piece in enumerate(pieces)
+        if piece
+    )
+    return folded, name
+
+
+def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
+    """Sorting key of a path: part by part, each by `natural_key`."""
+    return tuple(natural_key(part) for part in path.parts)
