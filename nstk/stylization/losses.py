@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nstk.stylization.statistics import Moments
+from nstk.stylization.statistics import Moments, widen
 
 
 def measure_content(features: Any, target: Any) -> Any:
@@ -20,11 +20,9 @@ def measure_content(features: Any, target: Any) -> Any:
         target: a*, that of the content picture, of the same shape.
 
     Returns:
-        A float32 scalar, 0 or more.
+        A scalar, 0 or more.
     """
-    target = tf.cast(target, tf.float32)
-    difference = tf.cast(features, tf.float32) - target
-    return _ratio(tf.nn.l2_loss(difference), tf.nn.l2_loss(target))
+    return _relative(widen(features), widen(target))
 
 
 def measure_style(moments: Moments, target: Moments) -> Any:
@@ -35,7 +33,7 @@ def measure_style(moments: Moments, target: Moments) -> Any:
     the Gram matrix mixes means and spreads, and the strongest channels drown the others in it.
 
     Returns:
-        A float32 scalar, 0 or more.
+        A scalar, 0 or more.
     """
     return (
         _relative(moments.gram, target.gram)
@@ -45,36 +43,30 @@ def measure_style(moments: Moments, target: Moments) -> Any:
 
 
 def measure_variation(picture: Any) -> Any:
-    """Mean squared difference of neighbouring pixels, over the eight neighbours.
+    """Mean squared difference of neighbouring pixels, over all eight neighbours.
 
-    Diagonal neighbours count a quarter of straight ones, as in a nine-point Laplacian, which
-    has no preferred direction; borders are replicated.
+    Diagonal neighbours count a quarter of straight ones, as in a nine-point Laplacian, so that
+    no direction is preferred (Crowson).
 
     Args:
         picture: ``(height, width, 3)`` in ``[0, 1]``.
 
     Returns:
-        A float32 scalar, 0 or more.
+        A scalar, 0 or more.
     """
-    padded = tf.pad(picture, [[1, 1], [1, 1], [0, 0]], mode="SYMMETRIC")
-    here = padded[1:-1, 1:-1]
-    right, below = padded[1:-1, 2:] - here, padded[2:, 1:-1] - here
-    falling, rising = padded[2:, 2:] - here, padded[:-2, 2:] - here
-    straight = tf.reduce_mean(tf.square(right)) + tf.reduce_mean(tf.square(below))
-    diagonal = tf.reduce_mean(tf.square(falling)) + tf.reduce_mean(tf.square(rising))
-    return 2 * (straight / 3 + diagonal / 12)
+    horizontal = tf.reduce_mean(tf.square(picture[:, 1:] - picture[:, :-1]))
+    vertical = tf.reduce_mean(tf.square(picture[1:] - picture[:-1]))
+    falling = tf.reduce_mean(tf.square(picture[1:, 1:] - picture[:-1, :-1]))
+    rising = tf.reduce_mean(tf.square(picture[1:, :-1] - picture[:-1, 1:]))
+    return 2 * ((horizontal + vertical) / 3 + (falling + rising) / 12)
 
 
 def _deviation(moments: Moments, target: Moments) -> Any:
     """σ_k, with a floor of a hundredth of the target's own: a root has no slope at 0."""
-    floor = 1e-4 * tf.reduce_mean(target.variance) + 1e-12
+    floor = 1e-4 * tf.reduce_mean(target.variance) + 1e-30
     return tf.sqrt(moments.variance + floor)
 
 
 def _relative(value: Any, target: Any) -> Any:
-    return _ratio(tf.nn.l2_loss(value - target), tf.nn.l2_loss(target))
-
-
-def _ratio(error: Any, scale: Any) -> Any:
-    """Divide, with a floor for targets that are zero everywhere."""
-    return error / tf.maximum(scale, 1e-12)
+    """‖value − target‖² / ‖target‖², with a floor for targets that are zero everywhere."""
+    return tf.nn.l2_loss(value - target) / tf.maximum(tf.nn.l2_loss(target), 1e-30)

@@ -114,7 +114,8 @@ class StyleObjective:
 
 def _look(taps: Any, picture: Picture) -> Any:
     """The feature maps of one picture; graph, not eager, so that nothing is kept for a gradient."""
-    return tf.function(taps)(tf.constant(np.asarray(picture)[np.newaxis]), training=False)
+    look = tf.function(lambda pictures: taps(pictures, training=False))
+    return look(tf.constant(np.asarray(picture)[np.newaxis]))
 
 
 def _weighted(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:

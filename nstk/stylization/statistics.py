@@ -40,20 +40,25 @@ class Moments(NamedTuple):
     variance: Any
 
 
+def widen(features: Any) -> Any:
+    """Take half precision to float32, as sums of squares would overflow; leave the others."""
+    return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
+
+
 def gather(features: Any) -> Statistics:
     """Sum up a feature map.
 
     Args:
-        features: Shape ``(batch, height, width, C)``, any float dtype.
+        features: A tensor of shape ``(batch, height, width, C)``, any float dtype.
 
     Returns:
-        The sums in float32: in half precision they would overflow or lose the small channels.
+        The sums, in float32 or wider.
     """
-    flat = tf.reshape(tf.cast(features, tf.float32), [-1, features.shape[-1]])
+    flat = tf.reshape(widen(features), [-1, features.shape[-1]])
     return Statistics(
         gram=tf.matmul(flat, flat, transpose_a=True),
         total=tf.reduce_sum(flat, axis=0),
-        count=tf.cast(tf.shape(flat)[0], tf.float32),
+        count=tf.cast(tf.shape(flat)[0], flat.dtype),
     )
 
 
