@@ -7,6 +7,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("nstk", deadline=None)
+settings.load_profile("nstk")
 
 ROOT = Path(__file__).resolve().parents[1]
 
