@@ -1,0 +1,234 @@
+"""Judge a stylised picture on a network that no stylisation is optimised against.
+
+    python benchmarks/style_judge.py CONTENT STYLE RESULT --json
+
+The network is fixed: relu1_1, relu2_1 and relu3_1 of the ImageNet VGG19 (the Caffe weights of
+`keras.applications`, zero padding) and the auxiliary relu4_1 and relu5_1 of its 16 times smaller
+copy (Wang et al. 2020, "Collaborative Distillation", reflection padding). The content is resized to
+the result's size and the style, with its proportions kept, until its longer side is the result's.
+
+With a layer's map as a matrix F of positions × channels, G = FᵀF / positions, μ and σ the
+channels' means and standard deviations, and * the style's:
+
+    gram      = ‖G − G*‖ / ‖G*‖        (Frobenius)
+    mean      = ‖μ − μ*‖ / ‖μ*‖
+    deviation = ‖σ − σ*‖ / ‖σ*‖
+
+`style_error` is the mean of `gram` over the five layers. With C and F the content's and the
+result's map at relu4_1, `content_error` is ‖F − C‖ / ‖C‖, and `content_cosine` is the cosine of
+the angle between the two 512-vectors of a position, averaged over the positions (not the
+cosine of the flattened maps, in which bright places would count for more). `luma_ssim` is the
+structural similarity of content and result (Wang et al. 2004; Rec. 601 luma in [0, 1], 11×11
+Gaussian window of σ = 1.5). The weights are looked for in the folder named by NSTK_SHARED, by
+default `../shared` beside the repository.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import TypedDict
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from nstk.errors import NstkError, PictureError, WeightsError
+
+VGG_MEANS = (103.939, 116.779, 123.68)
+VGG_BLOCKS = (("block1_conv1", "block1_conv2"), ("block2_conv1", "block2_conv2"), ("block3_conv1",))
+SMALL_BLOCKS = (
+    ("conv11", "conv12"),
+    ("conv21", "conv22"),
+    ("conv31", "conv32", "conv33", "conv34"),
+    ("conv41", "conv42", "conv43", "conv44"),
+    ("conv51",),
+)
+LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+CONTENT_LAYER = "relu4_1"
+
+Picture = NDArray[np.float32]
+
+
+class Judgement(TypedDict):
+    """What the judge says of one result."""
+
+    content_error: float
+    style_error: float
+    layers: dict[str, dict[str, float]]
+    luma_ssim: float
+    content_cosine: float
+
+
+def find_shared() -> Path:
+    """Find the folder that holds `weights/`."""
+    return Path(os.environ.get("NSTK_SHARED", Path(__file__).parents[2] / "shared"))
+
+
+@cache
+def load_weights(name: str) -> Mapping[str, NDArray[np.float32]]:
+    """Load one file of the judge's weights.
+
+    Raises:
+        WeightsError: The file is missing.
+    """
+    path = find_shared() / "weights" / name
+    if not path.is_file():
+        raise WeightsError(f"{path} is missing; set NSTK_SHARED to the folder that holds weights/")
+    with np.load(path) as file:
+        return {key: file[key] for key in file.files}
+
+
+def read_picture(path: Path) -> Picture:
+    """Read a picture upright, as sRGB in `[0, 1]`.
+
+    Raises:
+        PictureError: The file is missing or no picture.
+    """
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+    except OSError as error:
+        raise PictureError(f"{path} cannot be read as a picture: {error}") from error
+    return np.asarray(upright, np.float32) / 255
+
+
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """Resize with Lanczos windows, channel by channel in floating point."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    channels = [
+        Image.fromarray(picture[:, :, c]).resize((width, height), Image.Resampling.LANCZOS)
+        for c in range(3)
+    ]
+    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=2), 0, 1)
+
+
+@tf.function(reduce_retracing=True)
+def compute_maps(picture: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Compute the judge's five maps.
+
+    Args:
+        picture: `(height, width, 3)`, sRGB in `[0, 1]`, at least 32 px a side.
+
+    Returns:
+        `(positions, channels)` for every layer.
+    """
+    large, small = load_weights("vgg19_block1-3.npz"), load_weights("vgg19_16x.npz")
+    maps = []
+    x = picture[tf.newaxis, :, :, ::-1] * 255 - VGG_MEANS
+    for block, names in enumerate(VGG_BLOCKS):
+        x = x if block == 0 else tf.nn.max_pool2d(x, 2, 2, "VALID")
+        for name in names:
+            x = tf.nn.conv2d(x, large[f"{name}/kernel"], 1, "SAME") + large[f"{name}/bias"]
+            x = tf.nn.relu(x)
+            if name == names[0]:
+                maps.append(x)
+
+    def convolve(x: tf.Tensor, name: str) -> tf.Tensor:
+        kernel = small[f"{name}.weight"].transpose(2, 3, 1, 0)
+        border = kernel.shape[0] // 2
+        x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]], "REFLECT")
+        return tf.nn.conv2d(x, kernel, 1, "VALID") + small[f"{name}.bias"]
+
+    x = convolve(picture[tf.newaxis], "conv0")
+    for block, names in enumerate(SMALL_BLOCKS):
+        x = x if block == 0 else tf.nn.max_pool2d(x, 2, 2, "VALID")
+        for name in names:
+            x = tf.nn.relu(convolve(x, name))
+            if name == names[0] and block > 2:
+                maps.append(tf.nn.relu(convolve(x, f"{name}_aux")))
+    return {layer: tf.reshape(x, (-1, x.shape[-1])) for layer, x in zip(LAYERS, maps, strict=True)}
+
+
+def relative_error(value: NDArray[np.float32], target: NDArray[np.float32]) -> float:
+    """Compute ‖value − target‖ / ‖target‖."""
+    return float(np.linalg.norm(value - target) / max(np.linalg.norm(target), 1e-12))
+
+
+def compare_statistics(
+    features: NDArray[np.float32], target: NDArray[np.float32]
+) -> dict[str, float]:
+    """Compare Gram matrices, means and standard deviations of two maps."""
+    return {
+        "gram": relative_error(
+            features.T @ features / len(features), target.T @ target / len(target)
+        ),
+        "mean": relative_error(features.mean(0), target.mean(0)),
+        "deviation": relative_error(features.std(0), target.std(0)),
+    }
+
+
+def judge(content: Picture, style: Picture, result: Picture) -> Judgement:
+    """Judge one result.
+
+    Args:
+        content: `(height, width, 3)`, sRGB in `[0, 1]`.
+        style: The same, of any size.
+        result: The same, at least 32 px a side.
+
+    Returns:
+        Errors (0 is best) and similarities (1 is best), as the head of this module defines them.
+
+    Raises:
+        PictureError: The result is too small.
+        WeightsError: The judge's weights are missing.
+    """
+    height, width = result.shape[:2]
+    if min(height, width) < 32:
+        raise PictureError(f"the result is {width}×{height} px; the judge needs 32 px a side")
+    scale = max(height, width) / max(style.shape[:2])
+    style = resize(style, round(style.shape[0] * scale), round(style.shape[1] * scale))
+    content = resize(content, height, width)
+    of_content, of_style, of_result = (
+        {layer: x.numpy() for layer, x in compute_maps(tf.constant(picture)).items()}
+        for picture in (content, style, result)
+    )
+    layers = {layer: compare_statistics(of_result[layer], of_style[layer]) for layer in LAYERS}
+    wanted, found = of_content[CONTENT_LAYER], of_result[CONTENT_LAYER]
+    norms = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
+    cosines = (wanted * found).sum(1) / np.maximum(norms, 1e-12)
+    luma = np.float32([0.299, 0.587, 0.114])
+    ssim = tf.image.ssim((content @ luma)[..., None], (result @ luma)[..., None], max_val=1.0)
+    return {
+        "content_error": relative_error(found, wanted),
+        "style_error": float(np.mean([errors["gram"] for errors in layers.values()])),
+        "layers": layers,
+        "luma_ssim": float(ssim),
+        "content_cosine": float(cosines.mean()),
+    }
+
+
+def main() -> int:
+    """Judge the pictures named on the command line."""
+    parser = argparse.ArgumentParser(description="Judge a stylised picture.")
+    parser.add_argument("content", type=Path)
+    parser.add_argument("style", type=Path)
+    parser.add_argument("result", type=Path)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    arguments = parser.parse_args()
+    try:
+        judgement = judge(
+            *map(read_picture, (arguments.content, arguments.style, arguments.result))
+        )
+    except NstkError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps(judgement))
+        return 0
+    for name in ("style_error", "content_error", "content_cosine", "luma_ssim"):
+        print(f"{name:15} {judgement[name]:.4f}")
+    for layer, errors in judgement["layers"].items():
+        print(f"{layer:15} " + "  ".join(f"{name} {value:.4f}" for name, value in errors.items()))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

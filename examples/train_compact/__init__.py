@@ -1,0 +1,1 @@
+"""The recipe of the packaged `compact` network: sheets, teachers, training, folding."""

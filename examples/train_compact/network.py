@@ -1,0 +1,156 @@
+"""The network in training: the packaged architecture with BatchNorm, and its folding.
+
+Every convolution is followed by batch normalisation and ReLU,
+
+    y = relu(γ (k ∗ x − μ) / √(σ² + ε) + β),
+
+with μ and σ² of the batch. Once the training is over, μ and σ² are measured on training
+pictures and the whole is folded into one convolution with bias (Jacob et al. 2018, §3.2):
+
+    k' = k γ / √(σ² + ε),    b' = β − μ γ / √(σ² + ε).
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from nstk.backbones.compact import DEPTHS, WIDTHS
+
+EPSILON = 1e-3
+STYLE_TAPS = tuple(f"block{block}_conv1" for block in range(1, len(WIDTHS) + 1))
+
+
+class Layer(NamedTuple):
+    """One convolution of the network."""
+
+    name: str
+    inputs: int
+    outputs: int
+    opens_block: bool
+
+
+class Outputs(NamedTuple):
+    """What one pass gives."""
+
+    taps: dict[str, tf.Tensor]
+    embedding: tf.Tensor
+    moments: dict[str, tuple[tf.Tensor, tf.Tensor]]
+
+
+def list_layers() -> list[Layer]:
+    """List the convolutions from the picture to the embedding."""
+    layers, inputs = [], 3
+    for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), start=1):
+        for position in range(1, depth + 1):
+            layers.append(Layer(f"block{block}_conv{position}", inputs, width, position == 1))
+            inputs = width
+    return layers
+
+
+def initial_weights(seed: int) -> dict[str, NDArray[np.float32]]:
+    """Draw starting weights: He-normal kernels, γ = 1, β = 0."""
+    generator = np.random.default_rng(seed)
+    weights = {}
+    for name, inputs, outputs, _ in list_layers():
+        deviation = np.sqrt(2 / (9 * inputs))
+        kernel = generator.normal(0, deviation, (3, 3, inputs, outputs))
+        weights[f"{name}/kernel"] = kernel.astype(np.float32)
+        weights[f"{name}/gamma"] = np.ones(outputs, np.float32)
+        weights[f"{name}/beta"] = np.zeros(outputs, np.float32)
+    return weights
+
+
+def forward(
+    weights: Mapping[str, tf.Tensor],
+    pictures: tf.Tensor,
+    moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]] | None = None,
+    dtype: tf.DType = tf.float32,
+) -> Outputs:
+    """Run the network with BatchNorm.
+
+    Args:
+        weights: `<layer>/kernel`, `/gamma` and `/beta`.
+        pictures: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
+        moments: Mean and variance per layer; those of the batch where `None`.
+        dtype: Of the convolutions; moments, γ and β stay float32.
+
+    Returns:
+        The maps of the style layers, the embedding `(batch, 384)` and the moments used.
+    """
+    x = tf.cast(pictures * 4.0 - 1.8, dtype)
+    taps, used = {}, {}
+    empty = tf.zeros([0])
+    for name, _, _, opens_block in list_layers():
+        if opens_block and name != "block1_conv1":
+            x = tf.nn.max_pool2d(x, 2, 2, "VALID")
+        x = tf.nn.conv2d(x, tf.cast(weights[f"{name}/kernel"], dtype), 1, "SAME")
+        mean, variance = (empty, empty) if moments is None else moments[name]
+        # Keras 3's own BatchNormalization is not fused and costs more than the convolution.
+        normalised = tf.raw_ops.FusedBatchNormV3(
+            x=x,
+            scale=weights[f"{name}/gamma"],
+            offset=weights[f"{name}/beta"],
+            mean=mean,
+            variance=variance,
+            epsilon=EPSILON,
+            is_training=moments is None,
+        )
+        x = tf.nn.relu(normalised.y)
+        used[name] = (normalised.batch_mean, normalised.batch_variance)
+        if opens_block:
+            taps[name] = x
+    embedding = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
+    return Outputs(taps, embedding, used)
+
+
+def measure_moments(
+    weights: Mapping[str, tf.Tensor], batches: Iterable[tf.Tensor]
+) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """Measure the moments that replace those of the batch, by averaging over batches.
+
+    Averaging once with the final weights ("precise BatchNorm", Wu & Johnson 2021) needs no
+    moving averages while training.
+
+    Args:
+        weights: As for `forward`.
+        batches: Pictures as for `forward`, the more the better.
+
+    Returns:
+        Mean and variance per layer.
+    """
+    run = tf.function(lambda pictures: forward(weights, pictures).moments)
+    total: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
+    count = 0
+    for pictures in batches:
+        count += 1
+        for name, (mean, variance) in run(pictures).items():
+            before = total.get(name, (np.float64(0), np.float64(0)))
+            total[name] = (before[0] + mean.numpy(), before[1] + variance.numpy())
+    return {
+        name: ((mean / count).astype(np.float32), (variance / count).astype(np.float32))
+        for name, (mean, variance) in total.items()
+    }
+
+
+def fold(
+    weights: Mapping[str, NDArray[np.float32]],
+    moments: Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> dict[str, NDArray[np.float32]]:
+    """Fold BatchNorm into the convolutions.
+
+    Args:
+        weights: As for `forward`.
+        moments: Mean and variance per layer.
+
+    Returns:
+        `<layer>/kernel` (HWIO) and `<layer>/bias` of the packaged architecture.
+    """
+    folded = {}
+    for name, (mean, variance) in moments.items():
+        scale = weights[f"{name}/gamma"] / np.sqrt(variance + EPSILON)
+        folded[f"{name}/kernel"] = weights[f"{name}/kernel"] * scale
+        folded[f"{name}/bias"] = weights[f"{name}/beta"] - mean * scale
+    return folded

@@ -1,0 +1,137 @@
+"""The recipe: read the sheets, prepare the teachers, train, fold, measure, write."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from examples.train_compact import evaluation, sheets, teachers, training
+from nstk.errors import SettingsError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What one run is made of."""
+
+    shared: Path
+    """Holds `data/tiny-imagenet/` and `weights/`."""
+    work: Path
+    """For checkpoints, teacher features and the report; may grow to half a gigabyte."""
+    out: Path
+    """The packaged file."""
+    steps: int = 14000
+    """The whole budget; the schedule stretches with it."""
+    until: int | None = None
+    """Stop at this step, to go on later."""
+    objective: str = "both"
+    seed: int = 0
+    checkpoint_every: int = 500
+    classes: int | None = None
+    """Only the first so many classes."""
+    per_class: int | None = None
+    """Only so many pictures of each class."""
+    batch_share: float = 1.0
+    """Scales every batch."""
+
+    def __post_init__(self) -> None:
+        if self.objective not in training.OBJECTIVES:
+            raise SettingsError(
+                f"objective {self.objective!r} is unknown; choose {', '.join(training.OBJECTIVES)}"
+            )
+        for name in ("steps", "checkpoint_every", "classes", "per_class"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise SettingsError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where a stopped run goes on."""
+        return self.work / f"{self.objective}.npz"
+
+    def shrink(self) -> "Recipe":
+        """Return a run of seconds: a few classes, a few steps, the same code."""
+        work = self.work / "smoke"
+        return replace(
+            self,
+            work=work,
+            out=work / "compact.npz",
+            steps=8,
+            checkpoint_every=4,
+            classes=3,
+            per_class=24,
+            batch_share=1 / 16,
+        )
+
+
+class Report(NamedTuple):
+    """What came out of a run."""
+
+    step: int
+    top_1: float
+    file_bytes: int
+    epochs: float
+    seconds: float
+
+
+def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Pictures]:
+    """Prepare the trainer, from its checkpoint where there is one, and the validation pictures."""
+    folder, weights = recipe.shared / "data" / "tiny-imagenet", recipe.shared / "weights"
+    classes = sheets.read_classes(folder)[: recipe.classes]
+    train = sheets.read_split(folder, "train", classes, recipe.per_class)
+    val = sheets.read_split(folder, "val", classes, recipe.per_class)
+    class_teacher = style_teacher = None
+    if recipe.objective != "supervised":
+        style_teacher = teachers.load_style_teacher(weights)
+        class_teacher = teachers.prepare_class_teacher(train, weights, recipe.work / "teacher")
+    trainer = training.Trainer(
+        train, len(classes), recipe.objective, class_teacher, style_teacher, recipe.seed
+    )
+    if recipe.checkpoint.is_file():
+        trainer.restore(recipe.checkpoint)
+        log.info("going on from step %d of %s", trainer.step, recipe.checkpoint)
+    return trainer, val
+
+
+def train(recipe: Recipe) -> Report:
+    """Run the recipe, or the rest of it, and write the packaged file.
+
+    Raises:
+        FolderError: A contact sheet is missing or of the wrong size.
+        WeightsError: A teacher is missing, or the checkpoint belongs to another run.
+        DivergenceError: The loss is not a finite number.
+    """
+    trainer, val = prepare(recipe)
+    end = min(recipe.steps, recipe.until or recipe.steps)
+    begun = time.perf_counter()
+    while trainer.step < end:
+        stop = min(end, trainer.step + recipe.checkpoint_every)
+        trainer.run(recipe.steps, stop, recipe.batch_share, _log_terms)
+        trainer.save(recipe.checkpoint)
+        log.info("step %d of %d: saved", trainer.step, recipe.steps)
+    return export(recipe, trainer, val, time.perf_counter() - begun)
+
+
+def export(
+    recipe: Recipe, trainer: training.Trainer, val: sheets.Pictures, seconds: float = 0.0
+) -> Report:
+    """Fold the trainer's averaged weights, measure them as stored, and write them."""
+    folded = evaluation.round_weights(trainer.fold())
+    evaluation.write_weights(recipe.out, folded)
+    report = Report(
+        step=trainer.step,
+        top_1=evaluation.measure_top_1(folded, trainer.head(), val),
+        file_bytes=recipe.out.stat().st_size,
+        epochs=trainer.seen / trainer.pixels.shape[0],
+        seconds=seconds,
+    )
+    recipe.checkpoint.with_suffix(".json").write_text(json.dumps(report._asdict()) + "\n")
+    return report
+
+
+def _log_terms(step: int, terms: dict[str, float], seconds: float) -> None:
+    shown = "  ".join(f"{name} {value:.3f}" for name, value in terms.items())
+    log.info("step %d  %.3f s per step  %s", step, seconds, shown)

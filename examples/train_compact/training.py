@@ -1,0 +1,293 @@
+"""The training: one compiled step, checkpoints, and the measured, folded result.
+
+The loss of a step, with student logits s₂₀₀ and s₁₀₀₀ and features z from throw-away linear maps
+of the embedding, teacher logits t and features f (Hinton et al. 2015; Romero et al. 2015):
+
+    ½ CE(label, s₂₀₀) + ½ T² KL(t₂₀₀ ‖ s₂₀₀) + ½ T² KL(t₁₀₀₀ ‖ s₁₀₀₀) + 4 ‖z − f‖² / 768
+    + ½ mean over five layers of  ‖P F − F*‖² / ‖F* − mean F*‖²
+
+where F are the student's maps after blockN_conv1, P a throw-away 1×1 convolution and F* the
+compressed VGG19's maps. The supervised objective is CE alone, the distilled one all but CE.
+"""
+
+import logging
+import os
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from examples.train_compact import network, schedule, teachers
+from examples.train_compact.sheets import Pictures
+from nstk.backbones.compact import WIDTHS
+from nstk.errors import DivergenceError, WeightsError
+
+log = logging.getLogger(__name__)
+
+MOMENTUM = 0.9
+DECAY = 5e-5
+CLIP = 4.0
+AVERAGE = 0.999
+TEMPERATURE = 2.0
+STYLE_SHARE = 8
+REPORT_EVERY = 100
+CROP_AREA = (0.35, 1.0)
+OBJECTIVES = {"supervised": (1.0, 0.0), "distilled": (0.0, 1.0), "both": (0.5, 1.0)}
+
+
+class Trainer(tf.Module):
+    """Everything that a run changes, and the step that changes it.
+
+    Args:
+        train: The training pictures.
+        classes: Their number.
+        objective: A key of `OBJECTIVES`.
+        class_teacher: For distillation.
+        style_teacher: For distillation.
+        seed: Of the starting weights, the order and the crops.
+        dtype: Of the convolutions.
+    """
+
+    def __init__(
+        self,
+        train: Pictures,
+        classes: int,
+        objective: str = "both",
+        class_teacher: teachers.ClassTeacher | None = None,
+        style_teacher: dict[str, NDArray[np.float32]] | None = None,
+        seed: int = 0,
+        dtype: tf.DType = tf.bfloat16,
+    ) -> None:
+        super().__init__()
+        self.seed, self.dtype = seed, dtype
+        self.hard, self.soft = OBJECTIVES[objective]
+        self.pixels, self.labels = tf.constant(train.pixels), tf.constant(train.labels)
+        self.class_teacher = class_teacher
+        self.style_teacher = style_teacher
+        if class_teacher is not None:
+            self.features = tf.constant(class_teacher.features)
+        initial = network.initial_weights(seed) | self._initial_maps(classes)
+        self.weights = {name: tf.Variable(value) for name, value in initial.items()}
+        self.momenta = {name: tf.Variable(np.zeros_like(v)) for name, v in initial.items()}
+        self.averages = {name: tf.Variable(value) for name, value in initial.items()}
+        self.step, self.seen = 0, 0
+
+    def _initial_maps(self, classes: int) -> dict[str, NDArray[np.float32]]:
+        width = WIDTHS[-1]
+        sizes = {"classes": (width, classes)}
+        if self.soft:
+            sizes |= {"imagenet": (width, 1000), "features": (width, 768)}
+            for tap, inputs, outputs in zip(
+                network.STYLE_TAPS, WIDTHS, (64, 128, 256, 512, 512), strict=True
+            ):
+                sizes[tap] = (inputs, outputs)
+        generator = np.random.default_rng(self.seed + 1)
+        maps = {}
+        for name, (inputs, outputs) in sizes.items():
+            kernel = generator.normal(0, inputs**-0.5, (inputs, outputs))
+            maps[f"map/{name}/kernel"] = kernel.astype(np.float32)
+            maps[f"map/{name}/bias"] = np.zeros(outputs, np.float32)
+        return maps
+
+    def crop(self, indices: tf.Tensor, step: tf.Tensor, size: int) -> tf.Tensor:
+        """Cut, mirror, resize and tint random crops; the same step gives the same crops."""
+        batch = tf.shape(indices)[0]
+        draw = tf.random.stateless_uniform((7, batch), (self.seed, step))
+        area = CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * draw[0]
+        ratio = tf.exp((draw[1] - 0.5) * 2 * np.log(4 / 3))
+        height = tf.minimum(1.0, tf.sqrt(area / ratio))
+        width = tf.minimum(1.0, tf.sqrt(area * ratio))
+        top, left = draw[2] * (1 - height), draw[3] * (1 - width)
+        mirrored = draw[4] < 0.5
+        boxes = tf.stack(
+            [
+                top,
+                tf.where(mirrored, left + width, left),
+                top + height,
+                tf.where(mirrored, left, left + width),
+            ],
+            axis=1,
+        )
+        pictures = tf.image.crop_and_resize(
+            tf.gather(self.pixels, indices), boxes, tf.range(batch), (size, size)
+        )
+        tint = tf.random.stateless_uniform((2, batch, 1, 1, 3), (self.seed + 1, step), -1.0, 1.0)
+        contrast = 1 + 0.25 * (2 * draw[5] - 1)[:, None, None, None] + 0.08 * tint[0]
+        shift = 0.12 * (2 * draw[6] - 1)[:, None, None, None] + 0.04 * tint[1]
+        return tf.clip_by_value((pictures / 255 - 0.5) * contrast + 0.5 + shift, 0, 1)
+
+    def losses(self, pictures: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Compute every weighted term of the loss."""
+        outputs = network.forward(self.weights, pictures, dtype=self.dtype)
+
+        def apply_map(name: str, x: tf.Tensor) -> tf.Tensor:
+            kernel = tf.cast(self.weights[f"map/{name}/kernel"], x.dtype)
+            y = tf.tensordot(x, kernel, 1)
+            return tf.cast(y, tf.float32) + self.weights[f"map/{name}/bias"]
+
+        logits = apply_map("classes", outputs.embedding)
+        terms = {}
+        if self.hard:
+            labels = tf.gather(self.labels, indices)
+            terms["label"] = self.hard * tf.reduce_mean(
+                tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+            )
+        if self.soft:
+            teacher, f = self.class_teacher, tf.cast(tf.gather(self.features, indices), tf.float32)
+            probe = f @ teacher.probe_kernel + teacher.probe_bias
+            imagenet = f @ teacher.imagenet_kernel + teacher.imagenet_bias
+            z = apply_map("features", outputs.embedding)
+            terms["probe"] = 0.5 * divergence(probe, logits)
+            terms["imagenet"] = 0.5 * divergence(imagenet, apply_map("imagenet", outputs.embedding))
+            terms["features"] = 4.0 * tf.reduce_mean(tf.square(z - f))
+            some = max(2, pictures.shape[0] // STYLE_SHARE)
+            targets = teachers.style_features(self.style_teacher, pictures[:some], self.dtype)
+            terms["style"] = 0.0
+            for tap, target in zip(network.STYLE_TAPS, targets, strict=True):
+                target = tf.stop_gradient(tf.cast(target, tf.float32))
+                error = tf.reduce_mean(tf.square(apply_map(tap, outputs.taps[tap][:some]) - target))
+                spread = tf.reduce_mean(tf.math.reduce_variance(target, axis=(0, 1, 2)))
+                terms["style"] += 0.1 * error / (spread + 1e-6)
+        return terms
+
+    @tf.function(reduce_retracing=False)
+    def advance(
+        self, indices: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, size: int
+    ) -> dict[str, tf.Tensor]:
+        """Take one step of SGD with Nesterov momentum; weight decay on kernels only."""
+        pictures = tf.ensure_shape(
+            self.crop(indices, step, size), (indices.shape[0], size, size, 3)
+        )
+        with tf.GradientTape() as tape:
+            terms = self.losses(pictures, indices)
+            loss = tf.add_n(list(terms.values()))
+        names = sorted(self.weights)
+        gradients = tape.gradient(loss, [self.weights[name] for name in names])
+        gradients, norm = tf.clip_by_global_norm(gradients, CLIP)
+        average = tf.minimum(
+            AVERAGE, (1.0 + tf.cast(step, tf.float32)) / (10.0 + tf.cast(step, tf.float32))
+        )
+        for name, gradient in zip(names, gradients, strict=True):
+            weight, momentum = self.weights[name], self.momenta[name]
+            if name.endswith("/kernel"):
+                gradient = gradient + DECAY * weight
+            momentum.assign(MOMENTUM * momentum + gradient)
+            weight.assign_sub(rate * (gradient + MOMENTUM * momentum))
+            self.averages[name].assign_sub((1 - average) * (self.averages[name] - weight))
+        return terms | {"loss": loss, "norm": norm}
+
+    def next_indices(self, batch: int) -> NDArray[np.int32]:
+        """Take the next pictures of the present epoch's permutation, and of the next epoch's."""
+        count, taken = self.pixels.shape[0], []
+        while batch:
+            epoch, start = divmod(self.seen, count)
+            order = np.random.default_rng((self.seed, epoch)).permutation(count)
+            piece = order[start : start + batch]
+            taken.append(piece)
+            self.seen += len(piece)
+            batch -= len(piece)
+        return np.concatenate(taken).astype(np.int32)
+
+    def run(
+        self,
+        steps: int,
+        until: int | None = None,
+        batch_share: float = 1.0,
+        report: Callable[[int, dict[str, float], float], None] | None = None,
+    ) -> None:
+        """Train from the present step.
+
+        Args:
+            steps: The whole budget of the schedule.
+            until: Stop here, to go on later; at the end where `None`.
+            batch_share: Scales every batch.
+            report: Called now and then with step, terms of the loss and seconds per step.
+
+        Raises:
+            DivergenceError: The loss is not a finite number.
+        """
+        since, begun = self.step, time.perf_counter()
+        while self.step < min(steps, until or steps):
+            plan = schedule.plan_step(self.step, steps, batch_share)
+            terms = self.advance(
+                tf.constant(self.next_indices(plan.batch)),
+                tf.constant(self.step),
+                tf.constant(plan.rate, tf.float32),
+                plan.pixels,
+            )
+            self.step += 1
+            if self.step % REPORT_EVERY == 0 or self.step == steps:
+                values = {name: float(term) for name, term in terms.items()}
+                if not np.isfinite(values["loss"]):
+                    raise DivergenceError(f"the loss is {values['loss']} at step {self.step}")
+                if report:
+                    report(self.step, values, (time.perf_counter() - begun) / (self.step - since))
+                since, begun = self.step, time.perf_counter()
+
+    def save(self, path: Path) -> None:
+        """Save all that `restore` needs, atomically."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, step=self.step, seen=self.seen, seed=self.seed, **self._arrays())
+        os.replace(partial, path)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            WeightsError: The file is no checkpoint of this network and objective.
+        """
+        try:
+            with np.load(path) as file:
+                arrays = {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise WeightsError(
+                f"{path} is not a checkpoint ({error}); delete it to start afresh"
+            ) from error
+        groups = {"weights": self.weights, "momenta": self.momenta, "averages": self.averages}
+        shapes = {name: value.shape for name, value in self._arrays().items()}
+        found = {name: arrays[name].shape for name in arrays if "/" in name}
+        if shapes != found or int(arrays["seed"]) != self.seed:
+            raise WeightsError(
+                f"{path} belongs to a run of another objective, seed or set of classes; "
+                "delete it or choose another --work"
+            )
+        for group, variables in groups.items():
+            for name, variable in variables.items():
+                variable.assign(arrays[f"{group}/{name}"])
+        self.step, self.seen = int(arrays["step"]), int(arrays["seen"])
+
+    def _arrays(self) -> dict[str, NDArray[np.float32]]:
+        groups = {"weights": self.weights, "momenta": self.momenta, "averages": self.averages}
+        return {
+            f"{group}/{name}": variable.numpy()
+            for group, variables in groups.items()
+            for name, variable in variables.items()
+        }
+
+    def fold(self, batches: int = 40, batch: int = 128) -> dict[str, NDArray[np.float32]]:
+        """Measure the averaged weights' moments on whole training pictures, and fold them in."""
+        weights = {name: value.numpy() for name, value in self.averages.items()}
+        order = np.random.default_rng(self.seed).permutation(self.pixels.shape[0])
+        chosen = [order[i : i + batch] for i in range(0, len(order), batch)][:batches]
+        moments = network.measure_moments(
+            weights, (tf.cast(tf.gather(self.pixels, rows), tf.float32) / 255 for rows in chosen)
+        )
+        return network.fold(weights, moments)
+
+    def head(self) -> dict[str, NDArray[np.float32]]:
+        """Return the averaged map from embedding to classes: `kernel` and `bias`."""
+        return {name: self.averages[f"map/classes/{name}"].numpy() for name in ("kernel", "bias")}
+
+
+def divergence(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:
+    """Compute T² KL(softmax(teacher / T) ‖ softmax(student / T)), averaged over the batch."""
+    target = tf.nn.log_softmax(tf.stop_gradient(teacher) / TEMPERATURE)
+    guess = tf.nn.log_softmax(student / TEMPERATURE)
+    kl = tf.reduce_sum(tf.exp(target) * (target - guess), axis=-1)
+    return TEMPERATURE**2 * tf.reduce_mean(kl)

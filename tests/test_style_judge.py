@@ -1,0 +1,98 @@
+"""The fixed judge of stylisations: identities, the command's words, clear errors."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import style_judge
+from nstk.errors import PictureError, WeightsError
+from nstk.media.pictures import save_picture
+
+LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+
+
+@pytest.fixture(scope="module")
+def judged(shared, scene, strokes):
+    """Judgements of three results: the style itself, the content itself, and their mean."""
+    wide = style_judge.resize(strokes, 48, 64)
+    return {
+        "style": style_judge.judge(scene, strokes, strokes),
+        "content": style_judge.judge(scene, strokes, scene),
+        "mean": style_judge.judge(scene, strokes, (scene + wide) / 2),
+    }
+
+
+@pytest.mark.slow
+def test_a_result_that_is_the_style_has_no_style_error(judged):
+    assert judged["style"]["style_error"] == pytest.approx(0, abs=1e-6)
+    for errors in judged["style"]["layers"].values():
+        assert errors == pytest.approx({"gram": 0, "mean": 0, "deviation": 0}, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_a_result_that_is_the_content_has_no_content_error(judged):
+    assert judged["content"]["content_error"] == pytest.approx(0, abs=1e-6)
+    assert judged["content"]["content_cosine"] == pytest.approx(1, abs=1e-5)
+    assert judged["content"]["luma_ssim"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_mixture_is_judged_between_its_parts(judged):
+    assert 0 < judged["mean"]["style_error"] < judged["content"]["style_error"]
+    assert 0 < judged["mean"]["content_error"] < judged["style"]["content_error"]
+    assert list(judged["mean"]["layers"]) == LAYERS
+    grams = [errors["gram"] for errors in judged["mean"]["layers"].values()]
+    assert judged["mean"]["style_error"] == pytest.approx(np.mean(grams))
+
+
+def test_the_style_keeps_its_proportions(monkeypatch, scene, strokes):
+    seen = []
+
+    def fake_maps(picture):
+        seen.append(tuple(picture.shape))
+        return dict.fromkeys(LAYERS, picture[0])
+
+    monkeypatch.setattr(style_judge, "compute_maps", fake_maps)
+    style_judge.judge(scene, strokes, scene)
+    content, style, result = seen
+    assert content == result == (48, 64, 3)
+    assert style == (round(40 * 64 / 56), 64, 3)
+
+
+def test_a_result_too_small_is_refused(scene, strokes):
+    with pytest.raises(PictureError, match="32 px"):
+        style_judge.judge(scene, strokes, scene[:20, :20])
+
+
+def test_missing_weights_are_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("NSTK_SHARED", str(tmp_path))
+    style_judge.load_weights.cache_clear()
+    with pytest.raises(WeightsError, match="NSTK_SHARED"):
+        style_judge.load_weights("vgg19_16x.npz")
+
+
+@pytest.mark.slow
+def test_the_command_prints_one_json_object(shared, scene, strokes, tmp_path):
+    paths = [str(tmp_path / name) for name in ("content.png", "style.png", "result.png")]
+    for path, picture in zip(paths, (scene, strokes, scene), strict=True):
+        save_picture(path, picture)
+    command = [sys.executable, "benchmarks/style_judge.py", *paths, "--json"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    words = ["content_error", "style_error", "layers", "luma_ssim", "content_cosine"]
+    assert list(json.loads(run.stdout)) == words
+
+
+@pytest.mark.slow
+def test_the_command_reports_a_missing_picture_in_one_line(tmp_path):
+    missing = str(tmp_path / "missing.png")
+    command = [sys.executable, "benchmarks/style_judge.py", missing, missing, missing]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert run.stderr.strip().splitlines()[-1].startswith(f"error: {missing} cannot be read")
