@@ -1,6 +1,7 @@
 """What every minimizer promises, and the one loop that drives any of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
@@ -81,10 +82,7 @@ def minimize(
         [3.0, 3.0]
     """
 
-    @tf.function(reduce_retracing=True)
-    def advance(x: Any, state: Any) -> Any:
-        return minimizer.step(evaluate, x, state)
-
+    advance = tf.function(partial(minimizer.step, evaluate))
     state = minimizer.init(x)
     best_x, best = x, None
     for _ in range(steps):

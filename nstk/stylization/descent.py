@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -68,10 +69,7 @@ class Descent:
             DivergenceError: If the loss is no longer a finite number.
         """
 
-        @tf.function
-        def advance(x: Any, state: Any) -> Any:
-            return self.minimizer.step(objective.evaluate, x, state)
-
+        advance = tf.function(partial(self.minimizer.step, objective.evaluate))
         stage = f"{self.x.shape[1]}×{self.x.shape[0]}"
         on_progress(Progress(stage=stage, step=0, total=steps, preview=self.picture))
         for step in range(1, steps + 1):

@@ -30,7 +30,7 @@ def start_picture(
         return (0.5 + (generator.random(shape, np.float32) - 0.5) / 255).astype(np.float32)
     if init == "style":
         return _paint_with_colors(shape, styles, generator)
-    return resize_picture(load_picture(init).pixels, *shape[:2])
+    return resize_picture(load_picture(init).pixels, shape[0], shape[1])
 
 
 def _paint_with_colors(
@@ -40,4 +40,5 @@ def _paint_with_colors(
     colors = np.concatenate([style.reshape(-1, 3) for style in styles]).astype(np.float64)
     covariance = np.cov(colors, rowvar=False) + 1e-8 * np.eye(3)
     noise = generator.standard_normal(shape) @ np.linalg.cholesky(covariance).T
-    return np.clip(colors.mean(axis=0) + noise, 0, 1).astype(np.float32)
+    picture: Picture = np.clip(colors.mean(axis=0) + noise, 0, 1).astype(np.float32)
+    return picture

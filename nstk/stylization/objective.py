@@ -113,9 +113,8 @@ class StyleObjective:
 
 
 def _look(taps: Any, picture: Picture) -> Any:
-    """The feature maps of one picture; graph, not eager, so that nothing is kept for a gradient."""
-    look = tf.function(lambda pictures: taps(pictures, training=False))
-    return look(tf.constant(np.asarray(picture)[np.newaxis]))
+    """The feature maps of one picture."""
+    return taps(tf.constant(np.asarray(picture)[np.newaxis]), training=False)
 
 
 def _weighted(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:

@@ -15,9 +15,11 @@ from nstk.errors import PictureError, SettingsError
 from nstk.media.pictures import (
     LoadedPicture,
     Picture,
+    Plane,
     fit_size,
     load_picture,
     resize_picture,
+    resize_plane,
     save_picture,
 )
 from nstk.minimizers import Adam, Averaged
@@ -52,7 +54,7 @@ class Stylization:
     """
 
     picture: Picture
-    alpha: Picture | None
+    alpha: Plane | None
     settings: StylizeSettings
     backbone: str
     loss: float
@@ -118,10 +120,12 @@ def stylize(
     network = network.prepared(edge="replicate")
     weights = _weigh(network, settings)
     smallest = 2 * max(network.stride(name) for name in weights.style_layers)
-    for picture in (subject, *paintings):
-        _check_size(picture, smallest)
+    for loaded in (subject, *paintings):
+        _check_size(loaded, smallest)
+    height, width = subject.pixels.shape[:2]
     plan = plan_scales(
-        *subject.pixels.shape[:2],
+        height,
+        width,
         size=settings.size,
         steps=settings.steps,
         scales=settings.scales,
@@ -131,7 +135,7 @@ def stylize(
         network, weights, subject.pixels, [p.pixels for p in paintings], settings, plan, on_progress
     )
     picture = descent.picture()
-    alpha = None if subject.alpha is None else resize_alpha(subject.alpha, *picture.shape[:2])
+    alpha = None if subject.alpha is None else resize_plane(subject.alpha, *picture.shape[:2])
     return Stylization(
         picture=picture,
         alpha=alpha,
@@ -221,10 +225,6 @@ def _check_size(picture: LoadedPicture, smallest: int) -> None:
 
 def _shrink(style: Picture, longer_side: int) -> Picture:
     """Bring a style to the scale of the picture; never larger than it is, never stretched."""
-    height, width = fit_size(*style.shape[:2], min(longer_side, max(style.shape[:2])))
+    height, width = style.shape[:2]
+    height, width = fit_size(height, width, min(longer_side, max(height, width)))
     return resize_picture(style, height, width)
-
-
-def resize_alpha(alpha: Picture, height: int, width: int) -> Picture:
-    """Resize a mask ``(height, width)`` in ``[0, 1]``."""
-    return resize_picture(np.repeat(alpha[..., np.newaxis], 3, axis=-1), height, width)[..., 0]
