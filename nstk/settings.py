@@ -4,13 +4,10 @@ The shell reads its options, defaults and help texts from these classes, so a se
 stands here is an option there, and a test holds the two together.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from nstk.errors import SettingsError
-
-Init = Literal["content", "noise", "gray", "style"]
 
 
 def setting(default: Any, help: str) -> Any:
@@ -29,7 +26,8 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
     Raises:
         SettingsError: With the option's name, the value received and the range needed.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or value == float("inf"):
         span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         option = "--" + name.replace("_", "-")
         raise SettingsError(f"{option} is {value!r}; it must be a number {span}.")
@@ -51,7 +49,8 @@ class StylizeSettings:
         150, "Steps at the last, full scale; coarser scales get twice as many, the first four times"
     )
     scales: int | Literal["auto"] = setting(
-        "auto", "How many scales, coarse to fine, each √2 larger than the one before; 1 is one scale"
+        "auto",
+        "How many scales, coarse to fine, each √2 larger than the one before; 1 is one scale",
     )
     content_weight: float = setting(1.0, "Weight α of the content loss")
     style_weight: float = setting(1.0, "Weight β of the style loss")
@@ -95,8 +94,3 @@ class FinetuneSettings:
             check_range("size", self.size, 32, 1024)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
         check_range("seed", self.seed, 0, 2**31 - 1)
-
-
-def setting_names(settings: type) -> Sequence[str]:
-    """The fields of a settings class, in the order in which they are declared."""
-    return tuple(settings.__dataclass_fields__)

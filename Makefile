@@ -1,0 +1,53 @@
+# make demo   see both jobs done on pictures drawn here        (a few minutes)
+# make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
+# make fast   the same without the slow tests
+# make clean  remove what these made
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.PHONY: help demo test fast lint clean
+
+help:
+	@sed -n 's/^# make/make/p' Makefile
+
+demo: .venv/demo.stamp
+	$(BIN)/python examples/demo.py demo
+
+# Tests are many and small: two threads each way suit two cores and waste nothing on more.
+test fast: export TF_NUM_INTRAOP_THREADS = 2
+test fast: export TF_NUM_INTEROP_THREADS = 1
+
+test: lint
+	$(BIN)/pytest
+
+fast: lint
+	$(BIN)/pytest -m "not slow"
+
+lint: .venv/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+.venv/demo.stamp: pyproject.toml | .venv/made.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[demo]'
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/made.stamp
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@ .venv/demo.stamp
+
+# Where Python comes without ensurepip (Debian splits it off), its own pip fills the new one.
+.venv/made.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "nstk needs Python 3.11 or newer; say which: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 2; }
+	@$(PYTHON) -m venv .venv \
+		|| { $(PYTHON) -m venv --without-pip .venv \
+			&& $(PYTHON) -m pip --python $(BIN)/python install --quiet pip; } \
+		|| { echo "nstk needs Python's venv: install python3-venv (or ensurepip), then try again"; exit 2; }
+	@touch $@

@@ -1,0 +1,4 @@
+"""``nstk backbones``: the networks that go by a name."""
+
+
+def backbones() -> None: ...

@@ -1,0 +1,121 @@
+"""The app: its commands, and how what goes wrong becomes one line and an exit status.
+
+Exit 0: done. Exit 1: something unforeseen. Exit 2: bad input, nothing written. Exit 130: the
+user pressed Ctrl-C.
+"""
+
+import errno
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+import nstk
+from nstk_cli.commands.backbones import backbones
+from nstk_cli.commands.finetune import finetune
+from nstk_cli.commands.predict import predict
+from nstk_cli.commands.stylize import stylize
+from nstk_cli.options import Command
+from nstk_cli.silence import debugging, prepare_process
+
+UNFORESEEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Turn what the block raises into one line on standard error and an exit status."""
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except (nstk.NstkError, typer.TyperException) as error:
+        raise complain(error, BAD_INPUT) from error
+    except KeyboardInterrupt as error:
+        raise complain(error, INTERRUPTED) from error
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno == errno.EPIPE:
+            raise  # the reader of a pipe has gone; Typer ends quietly
+        raise complain(error, UNFORESEEN) from error
+
+
+def complain(error: BaseException, status: int) -> typer.Exit:
+    """Write one line about an error, in debug mode with its traceback.
+
+    Returns:
+        The exception that ends the process with this status.
+    """
+    if debugging():
+        traceback.print_exception(error)
+    if status == INTERRUPTED:
+        message = "interrupted."
+    elif isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        manual = "nstk" if context is None else context.command_path
+        message = f"{error.format_message()} See `{manual} --help`."
+    elif status == BAD_INPUT:
+        message = str(error)
+    else:
+        message = (
+            f"unexpected {type(error).__name__}: {error} "
+            "Set NSTK_LOG=debug to see where it comes from."
+        )
+    print("nstk: " + " ".join(message.split()), file=sys.stderr)
+    return typer.Exit(status)
+
+
+class Shell(TyperGroup):
+    """The group of all commands, which lets no traceback through."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the options before the command."""
+        with one_line_errors():
+            return super().make_context(*args, **kwargs)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Read the command's own options and run it."""
+        with one_line_errors():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    name="nstk",
+    cls=Shell,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def show_version(wanted: bool) -> None:
+    """Print the version and leave."""
+    if wanted:
+        print(f"nstk {nstk.__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version"),
+    ] = False,
+) -> None:
+    """One frozen pretrained network, two jobs: stylize a picture, or finetune a classifier."""
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+for command in (stylize, finetune, predict, backbones):
+    app.command(cls=Command)(command)
+
+
+def run() -> None:
+    """Run the shell: the entry point of ``nstk``."""
+    prepare_process()
+    app()

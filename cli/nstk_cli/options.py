@@ -1,0 +1,123 @@
+"""Options of the commands: those that several share, and those that mirror a settings class."""
+
+import dataclasses
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import typer
+from typer.core import TyperCommand
+
+BackboneName = Annotated[
+    str,
+    typer.Option(
+        help="Name of the frozen network (`nstk backbones` lists them), or a classifier file"
+        " made by nstk finetune",
+        metavar="NAME|FILE",
+    ),
+]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(help="Local weights file for the named backbone", metavar="FILE"),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only, no progress")]
+
+
+class Command(TyperCommand):
+    """A command whose help names its arguments the way people type them: CONTENT STYLE..."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words after the command's name, without Typer's braces round what is required."""
+        return [
+            piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)
+        ]
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Arguments and options in two sections; an argument's type is plain from its help."""
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            records = [
+                parameter.get_help_record(ctx)
+                for parameter in self.get_params(ctx)
+                if parameter.param_type_name == kind
+            ]
+            rows = [record for record in records if record]
+            if kind == "argument":
+                rows = [(name.partition(" <")[0], help) for name, help in rows]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command one option for each field of the class of its parameter ``settings``.
+
+    Name, default and help of an option are those of the field, so a setting is declared once.
+
+    Args:
+        command: Takes keyword arguments only, one of them ``settings``.
+
+    Returns:
+        The same command with the options in the place of ``settings``.
+    """
+    signature = inspect.signature(command)
+    settings = signature.parameters["settings"].annotation
+    options = [_mirror(field, kind) for field, kind in _fields(settings)]
+    parameters: list[inspect.Parameter] = []
+    for parameter in signature.parameters.values():
+        parameters += options if parameter.name == "settings" else [parameter]
+
+    @functools.wraps(command)
+    def collected(**given: Any) -> None:
+        chosen = {option.name: given.pop(option.name) for option in options}
+        command(settings=settings(**chosen), **given)
+
+    vars(collected)["__signature__"] = signature.replace(parameters=parameters)
+    collected.__annotations__ = {item.name: item.annotation for item in parameters}
+    return collected
+
+
+def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
+    kinds = get_type_hints(settings)
+    return [(field, kinds[field.name]) for field in dataclasses.fields(settings)]
+
+
+def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
+    words = _words(kind)
+    number = next((part for part in get_args(kind) if part in (int, float)), None)
+    if words and number:
+        option = typer.Option(
+            help=field.metadata["help"],
+            parser=functools.partial(_number_or_word, number=number, words=words),
+            metavar="|".join(("N" if number is int else "X", *words)),
+        )
+        kind = str
+    else:
+        option = typer.Option(help=field.metadata["help"], metavar=_metavar(kind))
+    return inspect.Parameter(
+        field.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=field.default,
+        annotation=Annotated[kind, option],
+    )
+
+
+def _words(kind: Any) -> tuple[str, ...]:
+    parts = get_args(kind) if get_origin(kind) is not Literal else (kind,)
+    return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
+
+
+def _metavar(kind: Any) -> str | None:
+    return {int: "N", float: "X", str: "TEXT"}.get(kind)
+
+
+def _number_or_word(value: Any, *, number: type, words: tuple[str, ...]) -> Any:
+    if value in words:
+        return value
+    try:
+        return number(value)
+    except ValueError:
+        kind = "a whole number" if number is int else "a number"
+        raise ValueError(f"{value!r} is neither {kind} nor {' nor '.join(words)}.") from None

@@ -1,0 +1,72 @@
+"""What a finished job shows on standard output: a table for people, or one JSON object."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nstk
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """Print one JSON object on one line; paths become strings, and what is no number null."""
+    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, Path) else value
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
+) -> None:
+    """Print aligned columns with a heading.
+
+    Args:
+        columns: The headings.
+        rows: The cells, as many as there are headings.
+        right: The headings whose cells are aligned to the right, as numbers are.
+    """
+    table = [tuple(columns), *map(tuple, rows)]
+    widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
+    for row in table:
+        cells = (
+            cell.rjust(width) if heading in right else cell.ljust(width)
+            for heading, cell, width in zip(columns, row, widths, strict=True)
+        )
+        print("  ".join(cells).rstrip())
+
+
+def duration(seconds: float) -> str:
+    """Seconds in a reader's words: ``0.31 s``, ``12.4 s``, ``3 min 20 s``."""
+    if seconds < 1:
+        return f"{seconds:.2f} s"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s"
+
+
+def percent(share: float | None) -> str:
+    """A share as ``93.5 %``, a dash where there is none."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def list_skipped(skipped: Iterable["nstk.SkippedFile"]) -> list[dict[str, str]]:
+    """The files that were left out, for JSON."""
+    return [{"path": str(file.path), "reason": file.reason} for file in skipped]
+
+
+def print_skipped(skipped: Sequence["nstk.SkippedFile"]) -> None:
+    """Print the files that were left out, and why."""
+    if skipped:
+        print(f"\nleft out ({len(skipped)}):")
+        for file in skipped:
+            print(f"  {file.path}: {file.reason}")

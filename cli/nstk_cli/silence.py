@@ -1,0 +1,62 @@
+"""Keeping TensorFlow's own log off the terminal, unless ``NSTK_LOG=debug`` asks for it."""
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+STDERR = 2
+
+
+def debugging() -> bool:
+    """Whether the user asked for every log line and traceback with ``NSTK_LOG=debug``."""
+    return os.environ.get("NSTK_LOG", "").lower() == "debug"
+
+
+def prepare_process() -> None:
+    """Set the stage for TensorFlow, before anything imports it.
+
+    Keras is told which of its engines to use, whatever the user's own Keras settings say.
+    Python's standard error becomes a duplicate of the process's, so that `loading` can hold
+    back what C++ writes there without holding back what the shell says.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if debugging():
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    sys.stderr = os.fdopen(
+        os.dup(STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
+    )
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Hold back what the block's imports log; show it after all if one of them fails.
+
+    TensorFlow's first lines are written by C++ before it reads any log level, so only the
+    file descriptor stops them.
+    """
+    if debugging():
+        yield
+        return
+    terminal = os.dup(STDERR)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), STDERR)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            with os.fdopen(os.dup(terminal), "wb") as shown:
+                shutil.copyfileobj(held, shown)
+            raise
+        finally:
+            os.dup2(terminal, STDERR)
+            os.close(terminal)
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)

@@ -1,0 +1,67 @@
+"""Both jobs on pictures drawn here, with the packaged network and no network connection.
+
+python examples/demo.py FOLDER
+"""
+
+import argparse
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent
+NSTK = Path(sys.executable).parent / "nstk"
+
+
+def steps(folder: Path) -> list[tuple[str, list[str | Path], Path]]:
+    """What the demo does: what it is, its command, and where its result is."""
+    picture, model = folder / "stylised.png", folder / "digits.keras"
+    return [
+        (
+            "draw the samples",
+            [sys.executable, EXAMPLES / "draw_samples.py", folder],
+            folder,
+        ),
+        (
+            "paint the picture like the painting",
+            [NSTK, "stylize", folder / "picture.png", folder / "painting.png", "-o", picture],
+            picture,
+        ),
+        (
+            "learn handwritten digits",
+            [NSTK, "finetune", folder / "digits", "-o", model],
+            model,
+        ),
+        (
+            "read digits it has never seen",
+            [NSTK, "predict", model, folder / "new-digits", "--top", "2"],
+            folder / "new-digits",
+        ),
+    ]
+
+
+def main() -> int:
+    """Run every step; stop at the first that fails."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = []
+    for title, command, result in steps(folder):
+        shown = [Path(command[0]).name, *map(str, command[1:])]
+        print(f"\n$ {shlex.join(shown)}", flush=True)
+        began = time.monotonic()
+        status = subprocess.run(command, check=False).returncode
+        if status:
+            print(f"demo: '{title}' ended with status {status}.", file=sys.stderr)
+            return status
+        summary.append((title, time.monotonic() - began, result))
+    print("\nDone:")
+    for title, seconds, result in summary:
+        print(f"  {seconds:6.1f} s  {title:<36} {result}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,115 @@
+"""nstk: one frozen pretrained network, two jobs.
+
+`stylize` moves the pixels of a picture until the network sees one picture's content and
+another's style in it. `finetune` fits a head on what the network sees in a folder of labelled
+pictures. Both take plain paths and settings, report `Progress` to one callable, and raise
+nothing but `NstkError`s on purpose.
+
+    import nstk
+
+    made = nstk.stylize("town.jpg", "waves.jpg", settings=nstk.StylizeSettings(size=384))
+    made.save("town-in-waves.png")
+
+    trained = nstk.finetune("insects/")
+    trained.classifier.save("insects.keras")
+
+Names are imported when they are first used, so ``import nstk`` itself costs nothing and loads
+no TensorFlow.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nstk.backbones.backbone import Backbone as Backbone
+    from nstk.backbones.loading import backbone_names as backbone_names
+    from nstk.backbones.loading import describe_backbones as describe_backbones
+    from nstk.backbones.loading import load_backbone as load_backbone
+    from nstk.errors import BackboneError as BackboneError
+    from nstk.errors import DivergenceError as DivergenceError
+    from nstk.errors import DownloadError as DownloadError
+    from nstk.errors import FolderError as FolderError
+    from nstk.errors import ModelError as ModelError
+    from nstk.errors import NstkError as NstkError
+    from nstk.errors import OutputError as OutputError
+    from nstk.errors import PictureError as PictureError
+    from nstk.errors import SettingsError as SettingsError
+    from nstk.errors import WeightsError as WeightsError
+    from nstk.finetuning.classifier import Classifier as Classifier
+    from nstk.finetuning.classifier import load_classifier as load_classifier
+    from nstk.finetuning.evaluation import ClassScore as ClassScore
+    from nstk.finetuning.evaluation import Evaluation as Evaluation
+    from nstk.finetuning.job import Finetuning as Finetuning
+    from nstk.finetuning.job import finetune as finetune
+    from nstk.finetuning.prediction import Prediction as Prediction
+    from nstk.finetuning.prediction import Predictions as Predictions
+    from nstk.finetuning.prediction import predict as predict
+    from nstk.media.files import check_writable as check_writable
+    from nstk.media.files import write_whole as write_whole
+    from nstk.media.folders import LabelledFolder as LabelledFolder
+    from nstk.media.folders import LabelledPicture as LabelledPicture
+    from nstk.media.folders import scan_folder as scan_folder
+    from nstk.media.listing import SkippedFile as SkippedFile
+    from nstk.media.pictures import LoadedPicture as LoadedPicture
+    from nstk.media.pictures import Picture as Picture
+    from nstk.media.pictures import check_output as check_output
+    from nstk.media.pictures import load_picture as load_picture
+    from nstk.media.pictures import save_picture as save_picture
+    from nstk.progress import Progress as Progress
+    from nstk.progress import ignore as ignore
+    from nstk.settings import FinetuneSettings as FinetuneSettings
+    from nstk.settings import StylizeSettings as StylizeSettings
+    from nstk.stylization.stylization import Stylization as Stylization
+    from nstk.stylization.stylization import stylize as stylize
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "nstk.backbones.backbone": ("Backbone",),
+    "nstk.backbones.loading": ("backbone_names", "describe_backbones", "load_backbone"),
+    "nstk.errors": (
+        "BackboneError",
+        "DivergenceError",
+        "DownloadError",
+        "FolderError",
+        "ModelError",
+        "NstkError",
+        "OutputError",
+        "PictureError",
+        "SettingsError",
+        "WeightsError",
+    ),
+    "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
+    "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
+    "nstk.finetuning.job": ("Finetuning", "finetune"),
+    "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
+    "nstk.media.files": ("check_writable", "write_whole"),
+    "nstk.media.folders": ("LabelledFolder", "LabelledPicture", "scan_folder"),
+    "nstk.media.listing": ("SkippedFile",),
+    "nstk.media.pictures": (
+        "LoadedPicture",
+        "Picture",
+        "check_output",
+        "load_picture",
+        "save_picture",
+    ),
+    "nstk.progress": ("Progress", "ignore"),
+    "nstk.settings": ("FinetuneSettings", "StylizeSettings"),
+    "nstk.stylization.stylization": ("Stylization", "stylize"),
+}
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'nstk' has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,0 +1,170 @@
+"""How the shell behaves: quick, quiet, one line for what goes wrong, an honest exit status."""
+
+import json
+import re
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from shell import complaint, environment, invoke, spawn
+
+import nstk
+from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.reporting import Lines
+
+
+def test_help_comes_at_once_and_loads_no_tensorflow():
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        result = spawn("--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert result.returncode == 0
+    assert all(name in result.stdout for name in ("stylize", "finetune", "predict", "backbones"))
+    assert min(seconds) < 0.5  # of the processor: others may keep it busy
+
+    code = "import sys; from nstk_cli.main import app; print('tensorflow' in sys.modules)"
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert answer.stdout == "False\n"
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
+def test_help_lists_the_commands(arguments):
+    result = invoke(*arguments)
+    assert result.exit_code == 0
+    assert "Commands:" in result.stdout
+
+
+@pytest.mark.parametrize("command", ["stylize", "finetune", "predict", "backbones"])
+def test_every_command_and_every_option_is_explained(command):
+    result = invoke(command, "--help")
+    assert result.exit_code == 0
+    for line in result.stdout.splitlines():
+        assert not re.fullmatch(r"  (-\w, )?--[\w-]+( \S+)?", line.rstrip()), f"no help: {line}"
+    assert "--json" in result.stdout
+
+
+def test_the_version_is_the_library_s():
+    assert invoke("--version").stdout == f"nstk {nstk.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stylise",), "No such command 'stylise'. Did you mean 'stylize'?"),
+        (("--colour",), "No such option: --colour"),
+        (("stylize",), "Missing argument 'CONTENT'"),
+        (("stylize", "a.png"), "Missing argument 'STYLE'"),
+        (("stylize", "a.png", "b.png"), "Missing option '--output'"),
+        (("stylize", "a.png", "b.png", "-o", "c.png", "--stepz", "3"), "--steps"),
+        (("stylize", "a.png", "b.png", "-o", "c.png", "--size", "big"), "'--size'"),
+        (("stylize", "a.png", "b.png", "-o", "c.png", "--scales", "big"), "neither a whole number"),
+        (("stylize", "a.png", "b.png", "-o", "c.png", "--preview-every", "-1"), "--preview-every"),
+    ],
+)
+def test_wrong_usage_is_one_line_that_points_to_the_help(arguments, said):
+    result = invoke(*arguments)
+    line = complaint(result)
+    assert said in line
+    assert line.endswith(" --help`.")
+    assert result.exit_code == 2
+
+
+def test_what_nobody_foresaw_is_one_line_and_exit_1(tmp_path, monkeypatch):
+    def fail(path):
+        raise ZeroDivisionError("a\nb")
+
+    monkeypatch.setattr(nstk, "check_output", fail)
+    result = invoke("stylize", "a.png", "b.png", "-o", tmp_path / "c.png")
+    assert result.exit_code == 1
+    assert complaint(result) == (
+        "nstk: unexpected ZeroDivisionError: a b Set NSTK_LOG=debug to see where it comes from."
+    )
+
+
+def test_debugging_shows_where_an_error_comes_from(tmp_path, monkeypatch):
+    monkeypatch.setenv("NSTK_LOG", "debug")
+    result = invoke("stylize", "a.png", "b.png", "-o", tmp_path / "missing" / "c.png")
+    assert result.exit_code == 2
+    assert "Traceback" in result.stderr
+    assert "OutputError" in result.stderr
+
+
+def test_ctrl_c_before_there_is_anything_is_one_line_and_exit_130(tmp_path, monkeypatch):
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(nstk, "check_output", interrupt)
+    result = invoke("stylize", "a.png", "b.png", "-o", tmp_path / "c.png")
+    assert result.exit_code == 130
+    assert complaint(result) == "nstk: interrupted."
+
+
+def test_json_is_strict_and_stands_on_one_line(capsys, tmp_path):
+    print_json({"path": tmp_path, "loss": float("nan"), "terms": {"a": 1.5}, "top": ({"é": 1},)})
+    line = capsys.readouterr().out
+    assert line.count("\n") == 1
+    assert "é" in line
+    assert json.loads(line) == {
+        "path": str(tmp_path),
+        "loss": None,
+        "terms": {"a": 1.5},
+        "top": [{"é": 1}],
+    }
+
+
+def test_a_table_is_aligned(capsys):
+    print_table(["class", "right"], [["ant", "7"], ["bee", "12"]], right=["right"])
+    assert capsys.readouterr().out == "class  right\nant        7\nbee       12\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.311, "0.31 s"), (12.36, "12.4 s"), (200.2, "3 min 20 s")]
+)
+def test_a_duration_is_in_a_reader_s_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_plain_lines_come_at_the_end_of_a_stage_and_now_and_then(capsys, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    report = Lines()
+    for step in range(5):
+        report(nstk.Progress(stage="64×48", step=step, total=4, loss=0.5))
+        now += 6
+    assert capsys.readouterr().err.splitlines() == [
+        "nstk: 64×48: 2/4, loss 0.5, 12.0 s left",
+        "nstk: 64×48: 4/4, loss 0.5, 24.0 s",
+    ]
+
+
+@pytest.mark.slow
+def test_tensorflow_is_silent_unless_asked():
+    assert spawn("backbones", "--json").stderr == ""
+    assert "oneDNN" in spawn("backbones", "--json", NSTK_LOG="debug").stderr
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_real_process_keeps_the_picture(tmp_path, scene):
+    nstk.save_picture(tmp_path / "scene.png", scene)
+    command = [
+        *(sys.executable, "-m", "nstk_cli", "stylize", "scene.png", "scene.png", "-o", "out.png"),
+        *("--size", "64", "--steps", "100000", "--scales", "1", "--preview-every", "1"),
+    ]
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        while not (tmp_path / "out.preview.png").exists():
+            assert process.poll() is None, process.stderr.read()
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "interrupted; the picture so far is in out.png." in said
+    assert nstk.load_picture(tmp_path / "out.png").pixels.shape == (48, 64, 3)

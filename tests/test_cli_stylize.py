@@ -1,0 +1,127 @@
+"""`nstk stylize` through the shell, on a tiny network."""
+
+import json
+
+import numpy as np
+import pytest
+from shell import complaint, invoke
+
+import nstk
+
+KEYS = [
+    "output",
+    "width",
+    "height",
+    "backbone",
+    "steps",
+    "seconds",
+    "seconds_per_step",
+    "loss",
+    "terms",
+    "peak_memory_bytes",
+]
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch, tiny_backbone, scene, strokes):
+    """A folder with scene.png and strokes.png, and the tiny network in the place of all others."""
+    monkeypatch.setattr(nstk, "load_backbone", lambda name, weights=None: tiny_backbone)
+    nstk.save_picture(tmp_path / "scene.png", scene)
+    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    return tmp_path
+
+
+def stylize(files, *options, output="out.png"):
+    return invoke(
+        *("stylize", files / "scene.png", files / "strokes.png", "-o", files / output),
+        *("--size", 32, "--steps", 2, "--scales", 1, *options),
+    )
+
+
+def test_a_stylised_picture_is_written_and_described_on_one_line(files):
+    result = stylize(files)
+    assert result.exit_code == 0, result.stderr
+    assert nstk.load_picture(files / "out.png").pixels.shape == (24, 32, 3)
+    (line,) = result.stdout.splitlines()
+    assert line.startswith(f"{files / 'out.png'}: 32×24, 2 steps")
+
+
+def test_json_is_one_object_with_exactly_the_fixed_keys(files):
+    result = stylize(files, "--json", "--quiet")
+    answer = json.loads(result.stdout)
+    assert list(answer) == KEYS
+    assert answer["output"] == str(files / "out.png")
+    assert (answer["width"], answer["height"]) == (32, 24)
+    assert answer["steps"] == 2
+    assert answer["seconds"] > answer["seconds_per_step"] > 0
+    assert {"content", "style", "variation"} <= set(answer["terms"])
+    assert answer["peak_memory_bytes"] > 1e6
+    assert result.stderr == ""
+
+
+def test_several_styles_are_taken_together(files):
+    result = invoke(
+        *("stylize", files / "scene.png", files / "strokes.png", files / "scene.png"),
+        *("-o", files / "out.jpg", "--size", 32, "--steps", 1, "--scales", 1, "-q"),
+    )
+    assert result.exit_code == 0, result.stderr
+    assert (files / "out.jpg").is_file()
+
+
+def test_options_reach_the_settings(files):
+    one = stylize(files, "--seed", 1, "--init", "noise", output="one.png")
+    same = stylize(files, "--seed", 1, "--init", "noise", output="same.png")
+    other = stylize(files, "--seed", 2, "--init", "noise", output="other.png")
+    assert one.exit_code == same.exit_code == other.exit_code == 0
+    pictures = {name: nstk.load_picture(files / f"{name}.png") for name in ("one", "same", "other")}
+    np.testing.assert_array_equal(pictures["one"].pixels, pictures["same"].pixels)
+    assert np.abs(pictures["one"].pixels - pictures["other"].pixels).max() > 0.01
+
+
+def test_previews_stand_beside_the_output_while_it_is_made(files, monkeypatch):
+    saved = []
+    save = nstk.save_picture
+    monkeypatch.setattr(nstk, "save_picture", lambda path, *rest: saved.append(save(path, *rest)))
+    result = stylize(files, "--steps", 4, "--preview-every", 2)
+    assert result.exit_code == 0, result.stderr
+    assert saved == [files / "out.preview.png"] * 2
+    assert nstk.load_picture(files / "out.preview.png").pixels.shape == (24, 32, 3)
+
+
+def test_a_preview_that_cannot_be_written_stops_nothing(files):
+    (files / "out.preview.png").mkdir()
+    result = stylize(files, "--preview-every", 1)
+    assert result.exit_code == 0
+    assert "no preview" in result.stderr
+    assert (files / "out.png").is_file()
+
+
+def test_ctrl_c_saves_the_picture_so_far_and_says_so(files, monkeypatch):
+    def interrupt(self, progress):
+        if progress.step == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("nstk_cli.reporting.Lines.__call__", interrupt)
+    result = stylize(files, "--steps", 50, "--json")
+    assert result.exit_code == 130
+    assert (files / "out.png").is_file()
+    assert result.stderr == f"nstk: interrupted; the picture so far is in {files / 'out.png'}.\n"
+    assert json.loads(result.stdout)["steps"] == 2
+
+
+def test_the_place_of_the_output_is_checked_before_any_work(files, monkeypatch):
+    monkeypatch.setattr(nstk, "stylize", None)
+    for output in ("out.docx", "missing/out.png", "."):
+        result = stylize(files, output=output)
+        assert result.exit_code == 2
+        assert "out" in complaint(result) or "folder" in complaint(result)
+
+
+def test_transparency_comes_back_with_the_picture(files, scene):
+    alpha = np.zeros(scene.shape[:2], np.float32)
+    alpha[:, 20:] = 1.0
+    nstk.save_picture(files / "scene.png", scene, alpha=alpha)
+    assert stylize(files).exit_code == 0
+    back = nstk.load_picture(files / "out.png")
+    assert back.alpha is not None
+    assert back.alpha[0, 0] < 0.1 < 0.9 < back.alpha[0, -1]

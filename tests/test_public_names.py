@@ -1,0 +1,65 @@
+"""What `nstk` offers: complete, importable, documented."""
+
+import ast
+import dataclasses
+import inspect
+from pathlib import Path
+
+import pytest
+
+import nstk
+from nstk import errors
+
+FACADE = Path(nstk.__file__)
+
+
+def test_the_list_of_names_is_sorted_and_has_no_name_twice():
+    assert list(nstk.__all__) == sorted(set(nstk.__all__))
+
+
+def test_type_checkers_see_exactly_the_names_that_exist():
+    tree = ast.parse(FACADE.read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {}
+    for statement in block.body:
+        for alias in statement.names:
+            assert alias.asname == alias.name, "only `X as X` is re-exported to type checkers"
+            seen[alias.name] = statement.module
+    assert seen == nstk._HOME
+
+
+def test_the_facade_lists_its_names():
+    assert set(nstk.__all__) <= set(dir(nstk))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="stylise"):
+        _ = nstk.stylise
+
+
+def test_every_error_is_public_and_has_one_root():
+    raised = {
+        name
+        for name, value in vars(errors).items()
+        if inspect.isclass(value) and issubclass(value, Exception)
+    }
+    assert raised <= set(nstk.__all__)
+    assert all(issubclass(getattr(nstk, name), nstk.NstkError) for name in raised)
+    assert all(name in errors.__doc__ for name in raised)
+
+
+@pytest.mark.parametrize("name", nstk.__all__)
+def test_a_public_name_is_documented(name):
+    value = getattr(nstk, name)
+    if name == "Picture":  # an alias of an array type: its docstring is a string after it
+        source = Path(inspect.getsourcefile(nstk.load_picture)).parent
+        assert any("Picture = " in path.read_text("utf-8") for path in source.glob("*.py"))
+        return
+    first = (inspect.getdoc(value) or "").splitlines()[0]
+    assert first.endswith((".", ":")), first
+    if inspect.isfunction(value):
+        for parameter in inspect.signature(value).parameters:
+            assert f"{parameter}:" in value.__doc__, f"{name} does not explain {parameter}"
+    elif dataclasses.is_dataclass(value) and "Settings" not in name:
+        for field in dataclasses.fields(value):
+            assert f"{field.name}" in value.__doc__, f"{name} does not explain {field.name}"

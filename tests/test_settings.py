@@ -1,0 +1,69 @@
+"""Defaults and ranges, written once."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.errors import SettingsError
+from nstk.settings import FinetuneSettings, StylizeSettings, check_range
+
+CLASSES = [StylizeSettings, FinetuneSettings]
+
+
+@pytest.mark.parametrize("settings", CLASSES)
+def test_class_attributes_are_the_defaults(settings):
+    for field in dataclasses.fields(settings):
+        assert getattr(settings, field.name) == field.default == getattr(settings(), field.name)
+
+
+@pytest.mark.parametrize("settings", CLASSES)
+def test_every_setting_is_explained_in_one_sentence_without_a_full_stop(settings):
+    for field in dataclasses.fields(settings):
+        assert field.metadata["help"][0].isupper()
+        assert not field.metadata["help"].endswith(".")
+
+
+@pytest.mark.parametrize("settings", CLASSES)
+def test_settings_are_frozen_and_take_keywords_only(settings):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        settings().seed = 1
+    with pytest.raises(TypeError):
+        settings(1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [(kind, field.name) for kind in CLASSES for field in dataclasses.fields(kind)],
+)
+def test_a_number_out_of_range_is_named_with_its_value_and_the_range(settings, name):
+    if isinstance(getattr(settings, name), str) and name == "init":
+        return
+    with pytest.raises(SettingsError) as caught:
+        settings(**{name: -1})
+    message = str(caught.value)
+    assert f"--{name.replace('_', '-')} is -1" in message
+    assert "\n" not in message
+
+
+@given(st.floats(allow_nan=True, allow_infinity=True), st.floats(-1e6, 1e6), st.floats(0, 1e6))
+def test_a_range_lets_through_what_lies_in_it_and_nothing_else(value, low, width):
+    inside = math.isfinite(value) and low <= value <= low + width
+    if inside:
+        check_range("some_number", value, low, low + width)
+    else:
+        with pytest.raises(SettingsError, match="--some-number"):
+            check_range("some_number", value, low, low + width)
+
+
+@pytest.mark.parametrize("value", [True, None, "12", math.nan])
+def test_what_is_no_number_is_in_no_range(value):
+    with pytest.raises(SettingsError):
+        check_range("size", value, 0)
+
+
+def test_no_number_of_the_user_is_infinite():
+    with pytest.raises(SettingsError):
+        check_range("style_weight", math.inf, 0)
