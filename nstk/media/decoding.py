@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from nstk.errors import PictureError
 from nstk.media.depth import Samples, deep_samples, raw_mode
@@ -72,11 +72,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Decoded:
     except PictureError:
         raise
     except Exception as error:  # Damaged files make Pillow raise nearly every kind there is.
-        if isinstance(error, OSError) and error.strerror:
-            reason = f"cannot be read ({error.strerror})"
-        else:
-            reason = f"damaged or cut short ({_one_line(error)}); get it anew from where it came"
-        raise PictureError(f"{path}: {reason}.") from error
+        raise PictureError(f"{path}: {_describe(error)}.") from error
 
 
 def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
@@ -101,7 +97,7 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
     image.load()
     with _pillow_to_ourselves() as warned_later:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
-    samples = deep_samples(image, raw, reopen)
+    samples = deep_samples(path, image, raw, reopen)
     notices += [_one_line(warning.message) for warning in (*warned, *warned_later)]
     return Decoded(
         format="JPEG" if image.format == "MPO" else str(image.format),
@@ -164,6 +160,14 @@ def _check_signature(path: Path, head: bytes) -> None:
     else:
         content = f"it begins with the bytes {head[:8].hex(' ')}"
     raise PictureError(f"{path}: not a picture ({content}); give a {READABLE} file.")
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"cannot be read ({error.strerror}); change that or give another file"
+    unknown = isinstance(error, UnidentifiedImageError)
+    detail = "its header makes no sense" if unknown else _one_line(error)
+    return f"damaged or cut short ({detail}); get it anew from where it came"
 
 
 def _one_line(problem: object) -> str:

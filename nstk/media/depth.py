@@ -7,15 +7,19 @@ in the other order gives the lower byte, and the two make the whole number.
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageFile
+from PIL import ImageFile
+
+from nstk.errors import PictureError
 
 Samples = npt.NDArray[np.float32]
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+_BITS_PER_SAMPLE = 258
 _PHOTOMETRIC_INTERPRETATION = 262
 _WHITE_IS_ZERO = 0
 
@@ -30,11 +34,12 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 
 
 def deep_samples(
-    image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
+    path: Path, image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
 ) -> Samples | None:
     """The samples of a picture that has more than eight bits a channel.
 
     Args:
+        path: Its file.
         image: The picture, loaded.
         raw: Its raw mode before it was loaded.
         reopen: Opens the same file once more, not yet loaded.
@@ -44,23 +49,34 @@ def deep_samples(
         there is one; ``None`` for a picture of eight bits.
 
     Raises:
-        ValueError: If the numbers have no known white, such as floats beyond ``[0, 1]``.
+        PictureError: If the numbers have no known white, such as floats beyond ``[0, 1]``, or
+            lie in a way that Pillow misreads.
     """
+    tags: Any = getattr(image, "tag_v2", {})
+    transparent = image.info.get("transparency")
     if image.mode == "F":
-        return _within(np.asarray(image, np.float32), 1.0)[..., None]
+        samples = np.asarray(image, np.float32)[..., None]
+        _check_range(path, samples, 1)
+        return samples
     if image.mode == "I" or image.mode.startswith("I;16"):
         white = 4095 if raw == "I;12" else 65535
         grey = np.asarray(image).astype(np.int32)[..., None]
-        if _is_white_zero(image):
+        _check_range(path, grey, white)
+        if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
             grey = white - grey
-        return _with_transparent_colour(grey, white, image.info.get("transparency"))
+        return _with_transparent_colour(grey, white, transparent)
     if raw == "LA;16B":
         grey_alpha = _reread(reopen, "RGBA").astype(np.uint16)
         return _unit(grey_alpha[..., 0::2] << 8 | grey_alpha[..., 1::2], 65535)
     if raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16"):
         upper = np.asarray(image).astype(np.uint16)
         lower = _reread(reopen, raw[:-1] + _OTHER_ORDER[raw[-1]])
-        return _with_transparent_colour(upper << 8 | lower, 65535, image.info.get("transparency"))
+        return _with_transparent_colour(upper << 8 | lower, 65535, transparent)
+    if raw in ("R", "G", "B", "A") and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
+        raise PictureError(
+            f"{path}: its 16-bit channels lie in separate planes, which Pillow misreads; "
+            "save it with interleaved channels."
+        )
     return None
 
 
@@ -74,25 +90,22 @@ def _reread(reopen: Callable[[], ImageFile.ImageFile], raw: str) -> npt.NDArray[
 
 
 def _with_transparent_colour(values: npt.NDArray[Any], white: int, colour: Any) -> Samples:
-    samples = _unit(_within(values, white), white)
+    samples = _unit(values, white)
     if colour is None:
         return samples
     opaque = np.any(values != np.asarray(colour), axis=-1, keepdims=True)
     return np.concatenate([samples, opaque.astype(np.float32)], axis=-1)
 
 
-def _within(values: npt.NDArray[Any], white: float) -> npt.NDArray[Any]:
+def _check_range(path: Path, values: npt.NDArray[Any], white: int) -> None:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):
-        raise ValueError(f"values from {low:g} to {high:g}, but 0 is black and {white:g} white")
-    return values
+        raise PictureError(
+            f"{path}: its values go from {low:g} to {high:g}, but 0 is black and {white} white; "
+            "save it within that range."
+        )
 
 
 def _unit(values: npt.NDArray[Any], white: int) -> Samples:
     samples: Samples = np.divide(values, white, dtype=np.float32)
     return samples
-
-
-def _is_white_zero(image: Image.Image) -> bool:
-    tags: Any = getattr(image, "tag_v2", {})
-    return bool(tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO)

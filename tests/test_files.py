@@ -1,0 +1,123 @@
+"""A file is written whole or not at all."""
+
+import hashlib
+import os
+import stat
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nstk.errors import OutputError
+from nstk.media.files import check_writable, digest_file, write_whole
+
+
+def names(folder):
+    return sorted(entry.name for entry in folder.iterdir())
+
+
+@settings(max_examples=20)
+@given(content=st.binary(max_size=200))
+def test_what_was_written_is_what_stands_there(tmp_path_factory, content):
+    path = tmp_path_factory.mktemp("whole") / "model.keras"
+    assert write_whole(path, lambda temporary: temporary.write_bytes(content)) == path
+    assert path.read_bytes() == content
+    assert names(path.parent) == ["model.keras"]
+    assert digest_file(path) == hashlib.sha256(content).hexdigest()
+
+
+def test_the_temporary_file_is_a_hidden_neighbour_with_the_same_ending(tmp_path):
+    seen = []
+
+    def write(temporary):
+        seen.append(temporary)
+        temporary.touch()
+
+    write_whole(tmp_path / "picture.png", write)
+    assert seen[0].parent == tmp_path
+    assert seen[0].suffix == ".png"
+    assert seen[0].name.startswith(".")
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path, failure):
+    path = tmp_path / "picture.png"
+    path.write_text("old")
+
+    def write(temporary):
+        temporary.write_text("half of the n")
+        raise failure
+
+    with pytest.raises(failure):
+        write_whole(path, write)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["picture.png"]
+
+
+def test_a_full_disk_is_one_clear_line(tmp_path):
+    def write(temporary):
+        temporary.write_text("half of the n")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OutputError, match=r"picture.png: No space left on device") as caught:
+        write_whole(tmp_path / "picture.png", write)
+    assert "\n" not in str(caught.value)
+    assert names(tmp_path) == []
+
+
+def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(OutputError):
+        write_whole(tmp_path / "picture.png", lambda temporary: None)
+
+
+def test_a_failing_replacement_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "picture.png"
+    path.write_text("old")
+
+    def refuse(source, target):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OutputError, match="Permission denied"):
+        write_whole(path, lambda temporary: temporary.write_text("new"))
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["picture.png"]
+
+
+def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
+    real, link = tmp_path / "real.png", tmp_path / "link.png"
+    real.write_text("old")
+    link.symlink_to(real)
+    write_whole(link, lambda temporary: temporary.write_text("new"))
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+
+
+def test_permissions_are_those_of_any_new_file_and_kept_afterwards(tmp_path):
+    path, plain = tmp_path / "picture.png", tmp_path / "plain.png"
+    plain.touch()
+    write_whole(path, lambda temporary: temporary.write_text("new"))
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
+    path.chmod(0o640)
+    write_whole(path, lambda temporary: temporary.write_text("newer"))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_places_where_no_file_can_stand_are_refused_early(tmp_path):
+    (tmp_path / "file").touch()
+    os.mkfifo(tmp_path / "pipe")
+    check_writable(tmp_path / "file")
+    for place, words in {
+        tmp_path: "is a folder",
+        tmp_path / "missing" / "a.png": "no folder",
+        tmp_path / "file" / "a.png": "not a folder",
+        tmp_path / "pipe": "not a regular file",
+    }.items():
+        with pytest.raises(OutputError, match=words):
+            check_writable(place)
+
+
+def test_a_folder_that_does_not_let_us_write_is_refused_early(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(OutputError, match="does not let you write"):
+        check_writable(tmp_path / "a.png")

@@ -1,0 +1,369 @@
+"""A folder of pictures becomes labels and parts, or one clear line that says what is wrong."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from nstk.errors import FolderError, PictureError, SettingsError
+from nstk.media.files import digest_file
+from nstk.media.folders import find_pictures, scan_folder
+from nstk.media.names import natural_key
+from nstk.media.splits import hold_out
+
+
+def plant(root: Path, *names: str) -> Path:
+    """Put a small picture at each place; a name that ends in / is a folder."""
+    for shade, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir(exist_ok=True)
+        else:
+            image = Image.new("RGB", (4, 3), (shade % 256, shade // 256, 7))
+            image.save(path, "PNG")
+    return root
+
+
+def names(pictures, root: Path) -> list[str]:
+    return [picture.path.relative_to(root).as_posix() for picture in pictures]
+
+
+def ten_each(*classes: str) -> list[str]:
+    return [f"{name}/{number}.png" for name in classes for number in range(1, 11)]
+
+
+# Layouts
+
+
+def test_one_folder_per_class(tmp_path):
+    folder = scan_folder(plant(tmp_path, *ten_each("cat", "dog")))
+    assert folder.root == tmp_path
+    assert folder.classes == ("cat", "dog")
+    assert folder.skipped == ()
+    assert folder.notices == ()
+    assert folder.validation_source == "split"
+    assert len(folder.part("train")) == 16
+    assert len(folder.part("validation")) == 4
+    assert folder.part("test") == ()
+    for picture in folder.pictures:
+        assert folder.classes[picture.label] == picture.path.parent.name
+
+
+@pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
+@pytest.mark.parametrize("with_test", [False, True])
+def test_split_folders(tmp_path, validation, with_test):
+    places = ["train", validation, *(["test"] if with_test else [])]
+    pictures = [f"{place}/{name}" for place in places for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *pictures))
+    assert folder.classes == ("a", "b")
+    assert folder.validation_source == "folder"
+    assert len(folder.part("train")) == len(folder.part("validation")) == 20
+    assert {path.split("/")[0] for path in names(folder.part("validation"), tmp_path)} == {
+        validation
+    }
+    assert len(folder.part("test")) == (20 if with_test else 0)
+
+
+def test_beside_a_test_folder_alone_the_validation_part_comes_from_train(tmp_path):
+    pictures = [f"{place}/{name}" for place in ("train", "test") for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *pictures))
+    assert folder.validation_source == "split"
+    assert len(folder.part("train")) == 16
+    assert all(name.startswith("train/") for name in names(folder.part("validation"), tmp_path))
+    assert len(folder.part("validation")) == 4
+    assert all(name.startswith("test/") for name in names(folder.part("test"), tmp_path))
+    assert len(folder.part("test")) == 20
+
+
+def test_a_train_folder_alone_is_split(tmp_path):
+    folder = scan_folder(plant(tmp_path, *(f"train/{name}" for name in ten_each("a", "b"))))
+    assert folder.classes == ("a", "b")
+    assert len(folder.part("validation")) == 4
+
+
+def test_train_among_other_classes_is_a_class(tmp_path):
+    folder = scan_folder(plant(tmp_path, *ten_each("bus", "car", "train")))
+    assert folder.classes == ("bus", "car", "train")
+
+
+def test_a_folder_that_is_no_part_is_left_out_with_a_notice(tmp_path):
+    pictures = [
+        f"{place}/{name}" for place in ("train", "val", "extra") for name in ten_each("a", "b")
+    ]
+    folder = scan_folder(plant(tmp_path, *pictures))
+    assert len(folder.pictures) == 40
+    assert "extra/" in folder.notices[0]
+
+
+def test_a_test_folder_without_classes_is_left_out_with_a_notice(tmp_path):
+    pictures = [f"train/{name}" for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *pictures, "test/1.png", "test/2.png"))
+    assert folder.part("test") == ()
+    assert "no labels" in folder.notices[0]
+
+
+def test_a_class_that_a_part_lacks_is_a_notice(tmp_path):
+    pictures = [f"train/{name}" for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *pictures, "val/a/1.png", "test/a/1.png", "test/b/"))
+    assert [picture.label for picture in folder.part("validation")] == [0]
+    assert "validation part has no picture of b" in folder.notices[0]
+    assert "test part has no picture of b" in folder.notices[1]
+
+
+def test_accents_may_be_encoded_differently_in_each_part(tmp_path):
+    composed, decomposed = "caf\u00e9", "cafe\u0301"
+    pictures = [*(f"train/{name}" for name in ten_each(composed, "tea"))]
+    folder = scan_folder(plant(tmp_path, *pictures, f"val/{decomposed}/1.png", "val/tea/1.png"))
+    assert folder.classes == (composed, "tea")
+    assert len(folder.part("validation")) == 2
+
+
+# Order and names
+
+
+def test_classes_and_pictures_are_sorted_as_numbers(tmp_path):
+    folder = scan_folder(plant(tmp_path, *ten_each("10", "2", "1")))
+    assert folder.classes == ("1", "2", "10")
+    train = names(folder.part("train"), tmp_path)
+    assert train == sorted(train, key=lambda name: [int(part) for part in name[:-4].split("/")])
+
+
+@given(numbers=st.lists(st.integers(0, 10**20), unique=True))
+def test_names_with_numbers_sort_as_their_numbers(numbers):
+    listed = sorted((f"class {number} x" for number in numbers), key=natural_key)
+    assert listed == [f"class {number} x" for number in sorted(numbers)]
+
+
+@given(listed=st.lists(st.text(alphabet="aAb01²٣ .é", max_size=6), unique=True), seed=st.randoms())
+def test_the_order_does_not_depend_on_where_the_names_began(listed, seed):
+    shuffled = list(listed)
+    seed.shuffle(shuffled)
+    assert sorted(listed, key=natural_key) == sorted(shuffled, key=natural_key)
+
+
+def test_pictures_below_a_class_folder_belong_to_it_and_hidden_ones_to_nobody(tmp_path):
+    plant(tmp_path, "a/1.png", "a/deep/er/2.png", "b/1.png", "b/2.png")
+    plant(tmp_path, "a/.hidden.png", "a/.thumbnails/3.png", ".git/objects/1.png", "b/.DS_Store")
+    folder = scan_folder(tmp_path)
+    assert sorted(names(folder.pictures, tmp_path)) == [
+        "a/1.png",
+        "a/deep/er/2.png",
+        "b/1.png",
+        "b/2.png",
+    ]
+    assert folder.skipped == ()
+
+
+# What is left out
+
+
+def test_files_that_are_no_pictures_are_listed_with_their_reasons(tmp_path):
+    plant(tmp_path, *ten_each("a", "b"))
+    whole = (tmp_path / "a/1.png").read_bytes()
+    (tmp_path / "a/notes.txt").write_text("not a picture")
+    (tmp_path / "a/liar.jpg").write_text("not a picture either")
+    (tmp_path / "b/empty.png").touch()
+    (tmp_path / "b/cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "b/link.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "b/picture.txt").write_bytes(whole)
+    (tmp_path / "README.md").write_text("about this folder")
+    folder = scan_folder(tmp_path)
+    assert {skipped.path.name: skipped.reason.split(";")[0] for skipped in folder.skipped} == {
+        "README.md": "lies outside the class folders",
+        "notes.txt": "not a picture (it looks like text)",
+        "liar.jpg": "not a picture (it looks like text)",
+        "empty.png": "an empty file (0 bytes)",
+        "cut.png": "damaged or cut short (its header makes no sense)",
+        "link.png": "a link to nothing",
+    }
+    assert len(folder.pictures) == 21
+    assert "b/picture.txt" in names(folder.pictures, tmp_path)
+    assert not {skipped.path for skipped in folder.skipped} & {
+        picture.path for picture in folder.pictures
+    }
+
+
+def test_circles_of_links_end_and_real_places_win(tmp_path):
+    plant(tmp_path, "a/1.png", "a/z/2.png", "b/1.png", "b/2.png")
+    (tmp_path / "a/back").symlink_to(tmp_path / "a")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "a/also z").symlink_to(tmp_path / "a/z")
+    folder = scan_folder(tmp_path)
+    found = names(folder.pictures, tmp_path)
+    assert "a/z/2.png" in found
+    assert "a/also z/2.png" not in found
+    assert "link" in folder.skipped[0].reason
+
+
+def test_a_class_folder_may_be_a_link(tmp_path):
+    plant(tmp_path / "elsewhere", "1.png", "2.png")
+    plant(tmp_path / "data", "a/1.png", "a/2.png")
+    (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere")
+    assert scan_folder(tmp_path / "data").classes == ("a", "b")
+
+
+def test_every_file_is_reported(tmp_path):
+    events = []
+    folder = scan_folder(plant(tmp_path, *ten_each("a", "b")), on_progress=events.append)
+    assert [(event.stage, event.step, event.total) for event in events] == [
+        ("scan", step, 20) for step in range(21)
+    ]
+    assert len(folder.pictures) == 20
+
+
+def test_a_listener_can_stop_the_scan(tmp_path):
+    def stop(progress):
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scan_folder(plant(tmp_path, *ten_each("a", "b")), on_progress=stop)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("places", "words"),
+    [
+        ([], "is empty"),
+        (["a/1.png", "a/2.png"], "only one class, a; give at least two"),
+        (["set/a/1.png", "set/b/1.png"], "did you mean .*set, which has a/, b/"),
+        (["1.png", "2.png"], "holds 2 files but no class folders"),
+        (["train/1.png", "val/2.png"], "train holds 1 files but no class folders"),
+        (["train/a/1.png", "train/b/1.png", "val/1.png"], "val holds 1 files but no class"),
+        (["a/1.png", "a/2.png", "b/1.png"], "class b has 1 usable picture to"),
+        (["a/1.png", "a/2.png", "b/"], "class b has 0 usable pictures to"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "class b has 1 usable picture to"),
+        (["train/a/1.png", "train/b/", "val/a/1.png", "val/b/1.png"], "class b has 0 usable"),
+        (["val/a/1.png", "test/a/1.png"], "no train/"),
+        (["train/a/1.png", "train/b/1.png", "val/c/1.png"], "train/ lacks: c"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "keep one"),
+        (["train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "test/a/"],
+         "test part has no usable picture"),
+    ],
+)  # fmt: skip
+def test_folders_that_cannot_be_used_are_refused_in_one_line(tmp_path, places, words):
+    with pytest.raises(FolderError, match=words) as caught:
+        scan_folder(plant(tmp_path, *places))
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(FolderError, match="no such folder"):
+        scan_folder(tmp_path / "missing")
+    plant(tmp_path, "a.png")
+    with pytest.raises(FolderError, match="is a file"):
+        scan_folder(tmp_path / "a.png")
+    with pytest.raises(SettingsError, match="validation-share"):
+        scan_folder(tmp_path, validation_share=2)
+    with pytest.raises(SettingsError, match="seed"):
+        scan_folder(tmp_path, seed=-1)
+
+
+# The split
+
+paths = st.lists(
+    st.text(alphabet="abc123", min_size=1, max_size=4), min_size=2, max_size=40, unique=True
+).map(lambda listed: [Path("class") / name for name in listed])
+
+
+@given(listed=paths, share=st.floats(0, 1), seed=st.integers(0, 2**31 - 1), mix=st.randoms())
+def test_a_split_is_stratified_seeded_and_does_not_depend_on_the_order(listed, share, seed, mix):
+    held_out = hold_out(listed, share, seed)
+    assert held_out < set(listed)
+    assert 1 <= len(held_out) <= len(listed) - 1
+    assert abs(len(held_out) - share * len(listed)) <= 1
+    shuffled = list(listed)
+    mix.shuffle(shuffled)
+    assert hold_out(shuffled, share, seed) == held_out
+
+
+@given(listed=paths, share=st.floats(0, 1), seed=st.integers(0, 2**31 - 1))
+def test_a_new_picture_moves_at_most_one_other(listed, share, seed):
+    before = hold_out(listed, share, seed)
+    after = hold_out([*listed, Path("class/new picture")], share, seed)
+    assert len(before - after) <= 1
+    assert len((after - before) - {Path("class/new picture")}) <= 1
+
+
+@settings(max_examples=8)
+@given(share=st.floats(0.05, 0.5), seed=st.integers(0, 1000))
+def test_the_parts_of_a_scan_are_disjoint_complete_and_the_same_again(
+    tmp_path_factory, share, seed
+):
+    root = tmp_path_factory.getbasetemp() / "split"
+    if not root.exists():
+        plant(root, *ten_each("a", "b"), "c/1.png", "c/2.png")
+    folder = scan_folder(root, validation_share=share, seed=seed)
+    train, validation = set(folder.part("train")), set(folder.part("validation"))
+    assert len(train) + len(validation) == len(folder.pictures) == 22
+    assert {picture.path for picture in train}.isdisjoint(picture.path for picture in validation)
+    for part in (train, validation):
+        assert {picture.label for picture in part} == {0, 1, 2}
+    assert scan_folder(root, validation_share=share, seed=seed) == folder
+
+
+def test_another_seed_is_another_split_and_a_moved_folder_the_same(tmp_path):
+    first = plant(tmp_path / "first", *ten_each("a", "b"))
+    moved = plant(tmp_path / "moved", *ten_each("a", "b"))
+    splits = [
+        names(scan_folder(root, seed=seed).part("validation"), root)
+        for root, seed in ((first, 0), (moved, 0), (first, 1))
+    ]
+    assert splits[0] == splits[1] != splits[2]
+
+
+# Digests and loose pictures
+
+
+def test_digests_are_those_of_the_files(tmp_path):
+    folder = scan_folder(plant(tmp_path, *ten_each("a", "b")))
+    digests = folder.digests()
+    assert set(digests) == {picture.path for picture in folder.pictures}
+    assert digests[tmp_path / "a/1.png"] == digest_file(tmp_path / "a/1.png")
+    assert len(set(digests.values())) == 20
+    (tmp_path / "a/1.png").unlink()
+    with pytest.raises(FolderError, match="cannot be read any more"):
+        folder.digests()
+
+
+def test_pictures_are_found_in_files_and_folders(tmp_path):
+    plant(tmp_path, "z.png", "folder/10.png", "folder/9.png", "folder/below/1.png")
+    (tmp_path / "folder/notes.txt").write_text("not a picture")
+    given_paths = [tmp_path / "z.png", tmp_path / "folder", tmp_path / "folder/9.png"]
+    found, skipped = find_pictures(given_paths)
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+        "z.png",
+        "folder/9.png",
+        "folder/10.png",
+        "folder/below/1.png",
+    ]
+    assert [each.path.name for each in skipped] == ["notes.txt"]
+    assert find_pictures([]) == ((), ())
+
+
+def test_a_path_that_does_not_exist_is_refused(tmp_path):
+    with pytest.raises(PictureError, match=r"missing.png: no such file or folder"):
+        find_pictures([tmp_path / "missing.png"])
+
+
+def test_a_pipe_is_skipped_and_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    found, skipped = find_pictures([tmp_path / "pipe.png"])
+    assert not found
+    assert "a named pipe" in skipped[0].reason
+
+
+def test_real_photographs_are_all_found(shared):
+    folder = scan_folder(shared / "data" / "hymenoptera")
+    assert folder.classes == ("ants", "bees")
+    assert np.bincount([picture.label for picture in folder.part("train")]).tolist() == [123, 121]
+    assert len(folder.part("validation")) == 153
+    assert folder.skipped == ()
