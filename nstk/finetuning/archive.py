@@ -1,0 +1,187 @@
+"""Classifier files: a Keras archive with a card of our own beside Keras's members.
+
+The file is what ``model.save`` writes, with one member more, ``nstk.json``, which Keras ignores.
+It is written so that equal classifiers are equal bytes, and read only after everything that it
+asks Keras to build has been looked at.
+"""
+
+import json
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from nstk.errors import ModelError, OutputError
+from nstk.media.files import write_whole
+
+CARD = "nstk.json"
+SUFFIX = ".keras"
+
+_CONFIG = "config.json"
+_METADATA = "metadata.json"
+_LARGEST_TEXT = 64 * 2**20
+_BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)
+_CODE_CARRIERS = (
+    "Lambda",
+    "__lambda__",
+    "TorchModuleWrapper",
+    "TFSMLayer",
+    "JaxLayer",
+    "FlaxLayer",
+)
+_FOREIGN_FORMATS = {
+    b"\x89HDF\r\n\x1a\n": "an HDF5 file",
+    b"\x80": "a Python pickle",
+}
+_ADVICE = "give a .keras file that nstk finetune made"
+
+
+def check_name(path: Path) -> None:
+    """Refuse a file name without the ending that Keras needs.
+
+    Raises:
+        OutputError: With the name to use.
+    """
+    if path.suffix != SUFFIX:
+        raise OutputError(
+            f"{path} does not end in {SUFFIX}, as Keras needs it; "
+            f"write to {path.with_suffix(SUFFIX).name}."
+        )
+
+
+def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
+    """Write a model and its card, whole or not at all; equal input gives equal bytes.
+
+    Args:
+        path: Where to, ending in ``.keras``.
+        model: A ``keras.Model`` of Keras's own layers.
+        card: What JSON can say about it.
+
+    Raises:
+        OutputError: If the file cannot be written.
+    """
+    check_name(path)
+
+    def write(temporary: Path) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            saved = Path(folder, "saved.keras")
+            model.save(saved)
+            with zipfile.ZipFile(saved) as source, zipfile.ZipFile(temporary, "w") as target:
+                _copy_members(source, target, card)
+
+    return write_whole(path, write)
+
+
+def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Read a model and its card, and run nothing that the file brings along.
+
+    Raises:
+        ModelError: If the file is missing, not ours, damaged, or asks for code.
+    """
+    _check_format(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config, card = (_read_json(path, archive, name) for name in (_CONFIG, CARD))
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path}: a damaged archive ({error}); make or fetch it anew.") from error
+    _check_config(path, config)
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True), card
+    except Exception as error:  # What a damaged or forged config makes Keras raise has no end.
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"{path}: Keras cannot build its network ({reason}); {_ADVICE}."
+        ) from error
+
+
+def _copy_members(
+    source: zipfile.ZipFile, target: zipfile.ZipFile, card: Mapping[str, Any]
+) -> None:
+    """Copy an archive without the time of day and the addresses that objects happened to have."""
+    texts = {
+        _CONFIG: _renumber(json.loads(source.read(_CONFIG)), {}),
+        _METADATA: {"keras_version": keras.version()},
+        CARD: dict(card),
+    }
+    for name in sorted({*source.namelist(), CARD}):
+        member = zipfile.ZipInfo(name, _BEGINNING_OF_TIME)
+        if name in texts:
+            target.writestr(member, json.dumps(texts[name], ensure_ascii=False, indent=1))
+        else:
+            target.writestr(member, source.read(name))
+
+
+def _renumber(config: Any, numbers: dict[int, int]) -> Any:
+    """Name shared objects 1, 2, … in order of appearance instead of by their address."""
+    if isinstance(config, dict):
+        return {
+            key: numbers.setdefault(value, len(numbers) + 1)
+            if key == "shared_object_id"
+            else _renumber(value, numbers)
+            for key, value in config.items()
+        }
+    if isinstance(config, list):
+        return [_renumber(value, numbers) for value in config]
+    return config
+
+
+def _check_format(path: Path) -> None:
+    """Refuse by name and by content what is no zip archive, before anything is parsed."""
+    if path.is_dir():
+        raise ModelError(f"{path}: a folder, not a file; {_ADVICE}.")
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(8)
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {_ADVICE}.") from error
+    for signature, name in _FOREIGN_FORMATS.items():
+        if beginning.startswith(signature):
+            raise ModelError(
+                f"{path}: {name}, which can carry code and is never opened; {_ADVICE}."
+            )
+    if path.suffix != SUFFIX:
+        raise ModelError(f"{path}: its name does not end in {SUFFIX}; {_ADVICE}.")
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path}: not a .keras archive, or cut short; {_ADVICE}.")
+
+
+def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+    if name not in archive.namelist():
+        raise ModelError(f"{path}: has no {name}, so nstk did not make it; {_ADVICE}.")
+    if archive.getinfo(name).file_size > _LARGEST_TEXT:
+        raise ModelError(f"{path}: its {name} is larger than any nstk writes; {_ADVICE}.")
+    try:
+        content = json.loads(archive.read(name))
+    except ValueError as error:
+        raise ModelError(f"{path}: its {name} is not JSON ({error}); {_ADVICE}.") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path}: its {name} is not an object; {_ADVICE}.")
+    return content
+
+
+def _check_config(path: Path, config: dict[str, Any]) -> None:
+    """Refuse a network that is not made of Keras's own layers alone, or that carries code."""
+    for part in _objects(config):
+        name, module = part.get("class_name"), part.get("module")
+        if name in _CODE_CARRIERS:
+            raise ModelError(f"{path}: holds a {name} layer, which runs code; {_ADVICE}.")
+        if module is not None and str(module).split(".")[0] != "keras":
+            raise ModelError(
+                f"{path}: asks for {module}.{name}, which is no part of Keras; {_ADVICE}."
+            )
+
+
+def _objects(config: Any) -> Iterator[dict[str, Any]]:
+    """Everything in a config that names a class or a module, however deep."""
+    if isinstance(config, dict):
+        if "class_name" in config or "module" in config:
+            yield config
+        for value in config.values():
+            yield from _objects(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _objects(value)

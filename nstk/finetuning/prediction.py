@@ -1,0 +1,89 @@
+"""Labels for pictures: what a classifier says about files and folders."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.passes import BATCH, run_passes
+from nstk.media.folders import find_pictures
+from nstk.media.listing import SkippedFile
+from nstk.progress import Reporter, ignore
+from nstk.settings import check_range
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says about one picture.
+
+    Attributes:
+        path: The file.
+        label: The likeliest class.
+        probability: Its probability.
+        top: The likeliest classes and their probabilities, likeliest first.
+    """
+
+    path: Path
+    label: str
+    probability: float
+    top: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a classifier says about many files.
+
+    Attributes:
+        predictions: One `Prediction` for every picture, in the order given.
+        skipped: The files that could not be read, and why.
+    """
+
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[SkippedFile, ...]
+
+
+def predict(
+    classifier: Classifier,
+    paths: str | Path | Iterable[str | Path],
+    *,
+    top: int = 5,
+    batch: int = BATCH,
+    on_progress: Reporter = ignore,
+) -> Predictions:
+    """Classify picture files; what cannot be read is listed.
+
+    Args:
+        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
+        paths: Files and folders; folders are searched to the bottom.
+        top: How many of the likeliest classes each prediction names, at most all of them.
+        batch: How many pictures go through the network together; the scores do not depend on it.
+        on_progress: Told how many files are done.
+
+    Raises:
+        PictureError: If a path does not exist.
+        SettingsError: If ``top`` or ``batch`` is less than 1.
+    """
+    check_range("top", top, 1)
+    check_range("batch", batch, 1)
+    files, skipped = find_pictures([paths] if isinstance(paths, str | Path) else paths)
+    predictions: list[Prediction] = []
+    for seen in run_passes(
+        classifier.passage, files, stage="predict", batch=batch, on_progress=on_progress
+    ):
+        predictions += [
+            _name(files[index], probabilities, classifier.classes, top)
+            for index, probabilities in zip(seen.indices, seen.outputs, strict=True)
+        ]
+        skipped += seen.skipped
+    return Predictions(tuple(predictions), skipped)
+
+
+def _name(
+    path: Path, probabilities: npt.NDArray[np.float32], classes: Sequence[str], top: int
+) -> Prediction:
+    likeliest = np.argsort(-probabilities, kind="stable")[:top]
+    named = tuple((classes[index], float(probabilities[index])) for index in likeliest)
+    return Prediction(path, *named[0], named)

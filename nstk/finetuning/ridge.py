@@ -1,0 +1,108 @@
+"""Ridge regression on fixed features: every strength from one decomposition.
+
+Let Z (n × D) be the standardised features, Y (n × C) the one-hot labels minus their means, and
+Z = U·S·Vᵀ. For strength λ the ridge weights are W = (ZᵀZ + λI)⁻¹ZᵀY = V·S/(S² + λ)·UᵀY, so the
+fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are made once, and every further λ costs
+one product of matrices. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
+
+Leaving picture i out is exact without a second fit. With the leverage
+h_i = 1/n + Σ_k u_ik²·s_k²/(s_k² + λ), where 1/n is the share of the free intercept, the residual
+of i under the fit on all the others is (y_i − ŷ_i)/(1 − h_i) (Allen's PRESS; the identity of
+Sherman and Morrison). big_vision's few-shot evaluator is the model for solving instead of
+training; it takes one strength as given, here the pictures themselves choose.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Matrix = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Decomposition:
+    """Standardised features in the basis where their scatter is diagonal.
+
+    Attributes:
+        mean: Mean of each feature, ``(D,)``.
+        deviation: Standard deviation of each feature, ``(D,)``; 1 where a feature is constant.
+        coordinates: Z·V = U·S, ``(n, r)`` with r ≤ min(n, D).
+        basis: V, ``(D, r)``.
+        scatter: S², ``(r,)``, the diagonal of coordinatesᵀ·coordinates.
+    """
+
+    mean: Matrix
+    deviation: Matrix
+    coordinates: Matrix
+    basis: Matrix
+    scatter: Matrix
+
+
+def decompose(features: npt.NDArray[np.floating]) -> Decomposition:
+    """Standardise features and rotate them so that their scatter is diagonal.
+
+    Args:
+        features: ``(n, D)``, any float dtype; the work is done in float64.
+    """
+    values = np.asarray(features, np.float64)
+    mean, deviation = values.mean(axis=0), values.std(axis=0)
+    # What is constant up to rounding says nothing; dividing by its rounding would make it loud.
+    deviation[deviation <= 1e-6 * np.abs(values).max(axis=0)] = 1.0
+    standardised = (values - mean) / deviation
+    pictures, width = standardised.shape
+    if pictures < width:
+        scatter, vectors = _decompose_symmetric(standardised @ standardised.T)
+        coordinates = vectors * np.sqrt(scatter)
+        basis = standardised.T @ (vectors / np.sqrt(scatter))
+    else:
+        scatter, basis = _decompose_symmetric(standardised.T @ standardised)
+        coordinates = standardised @ basis
+    return Decomposition(mean, deviation, coordinates, basis, scatter)
+
+
+def leave_one_out(
+    decomposition: Decomposition, targets: Matrix, strengths: Matrix
+) -> Iterator[Matrix]:
+    """Predict every picture by the ridge fit on all the other pictures.
+
+    Args:
+        decomposition: The features.
+        targets: Y, ``(n, C)``, one-hot.
+        strengths: λ, ``(L,)``, positive.
+
+    Yields:
+        For each strength the predictions of the left-out rows of Y, ``(n, C)``.
+    """
+    centred = targets - targets.mean(axis=0)
+    projected = decomposition.coordinates.T @ centred
+    squares = decomposition.coordinates**2
+    for strength in strengths:
+        shrunk = 1.0 / (decomposition.scatter + strength)
+        residuals = centred - decomposition.coordinates @ (shrunk[:, np.newaxis] * projected)
+        leverage = 1.0 / len(targets) + squares @ shrunk
+        yield targets - residuals / (1.0 - leverage)[:, np.newaxis]
+
+
+def choose_strength(decomposition: Decomposition, targets: Matrix) -> float:
+    """Give the ridge strength λ with the smallest mean squared leave-one-out error.
+
+    Args:
+        decomposition: The features.
+        targets: Y, ``(n, C)``, one-hot.
+    """
+    # A standardised feature has a scatter of n, so λ is measured in pictures.
+    strengths = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
+    errors = [
+        np.mean((predictions - targets) ** 2)
+        for predictions in leave_one_out(decomposition, targets, strengths)
+    ]
+    return float(strengths[np.argmin(errors)])
+
+
+def _decompose_symmetric(matrix: Matrix) -> tuple[Matrix, Matrix]:
+    """Eigenvalues above rounding and their vectors, of a matrix that is positive semi-definite."""
+    values, vectors = np.linalg.eigh(matrix)
+    kept = values > 1e-10 * max(float(values[-1]), 1.0)
+    return values[kept], vectors[:, kept]

@@ -1,0 +1,135 @@
+"""Every picture passes through the network once, and is seen as the delivered model sees it."""
+
+import keras
+import numpy as np
+import pytest
+from labelled_pictures import draw_folder, draw_picture
+from PIL import Image
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import SettingsError
+from nstk.finetuning import passes
+from nstk.finetuning.features import extract_features
+from nstk.finetuning.networks import SQUARE, Passage, build_extractor
+from nstk.finetuning.passes import run_passes
+
+
+@pytest.fixture(scope="module")
+def extractor(tiny_backbone):
+    return build_extractor(tiny_backbone, 32)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = draw_folder(tmp_path_factory.mktemp("pictures"), 9)
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def square_of(extractor, pixels):
+    network = keras.Model(extractor.inputs[0], extractor.get_layer(SQUARE).output)
+    return network(pixels[np.newaxis]).numpy()[0]
+
+
+def test_features_are_what_the_network_answers_to_each_picture_alone(extractor, pictures):
+    found = extract_features(extractor, pictures)
+    assert found.forward_passes == len(pictures)
+    assert found.indices.tolist() == list(range(len(pictures)))
+    for path, vector in zip(pictures, found.vectors, strict=True):
+        pixels = np.asarray(Image.open(path).convert("RGB"))
+        assert extractor(pixels[np.newaxis]).numpy()[0] == pytest.approx(vector, abs=1e-5)
+
+
+def test_features_do_not_depend_on_the_company(extractor, pictures):
+    together = extract_features(extractor, pictures[:3]).vectors
+    alone = [extract_features(extractor, [path]).vectors[0] for path in pictures[:3]]
+    assert np.stack(alone) == pytest.approx(together, abs=1e-5)
+
+
+def test_the_same_pictures_give_the_same_bytes(extractor, pictures):
+    first, second = (extract_features(extractor, pictures).vectors for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+def test_a_file_that_cannot_be_read_is_listed_and_replaced_by_none(extractor, pictures, tmp_path):
+    damaged, gone = tmp_path / "damaged.jpg", tmp_path / "gone.jpg"
+    damaged.write_bytes(b"\xff\xd8\xff and no more")
+    paths = [damaged, *pictures[:3], gone, *pictures[3:]]
+    found = extract_features(extractor, paths)
+    assert [file.path for file in found.skipped] == [damaged, gone]
+    assert not any(str(file.path) in file.reason for file in found.skipped)
+    assert found.forward_passes == len(pictures)
+    assert [paths[index] for index in found.indices] == pictures
+    assert found.vectors.tobytes() == extract_features(extractor, pictures).vectors.tobytes()
+
+
+def test_nothing_readable_is_nothing_seen(extractor, tmp_path):
+    found = extract_features(extractor, [tmp_path / "gone.jpg"])
+    assert found.vectors.shape == (0, extractor.output.shape[-1])
+    assert found.forward_passes == 0
+
+
+def test_progress_counts_files_up_to_the_end(extractor, pictures):
+    seen = []
+    extract_features(extractor, pictures, on_progress=seen.append)
+    assert {(event.stage, event.total) for event in seen} == {("features", len(pictures))}
+    assert [event.step for event in seen][:: len(seen) - 1] == [0, len(pictures)]
+
+
+def test_reading_stays_a_few_batches_ahead(extractor, pictures, monkeypatch):
+    read = []
+
+    def load(path):
+        read.append(path)
+        return load_picture(path)
+
+    load_picture = passes.load_picture
+    monkeypatch.setattr(passes, "load_picture", load)
+    batches = run_passes(Passage(extractor), pictures * 5, stage="features", batch=4)
+    next(batches)
+    batches.close()
+    assert 4 <= len(read) <= 4 + 2 * 4
+
+
+def test_whole_numbers_and_floats_are_the_same_picture(extractor):
+    pixels = draw_picture((120, 80, 60), 50, 70, seed=1)[np.newaxis]
+    assert extractor(pixels).numpy() == pytest.approx(extractor(pixels.astype("float64")).numpy())
+
+
+def test_the_network_sees_the_largest_square_in_the_middle(extractor):
+    pixels = draw_picture((120, 80, 60), 40, 64, seed=2)
+    painted = pixels.copy()
+    painted[:, :12] = painted[:, -12:] = 255
+    assert np.array_equal(square_of(extractor, pixels), square_of(extractor, painted))
+    painted[:, 12] = 255
+    assert not np.array_equal(square_of(extractor, pixels), square_of(extractor, painted))
+
+
+def test_aspect_is_kept(extractor):
+    rows, columns = np.mgrid[0:60, 0:100]
+    disc = ((rows - 29.5) ** 2 + (columns - 49.5) ** 2 < 20**2)[..., np.newaxis]
+    square = square_of(extractor, np.where(disc, 255, 0).repeat(3, axis=-1).astype(np.uint8))
+    assert square == pytest.approx(square.swapaxes(0, 1), abs=0.02)
+
+
+def test_detail_too_fine_for_the_square_becomes_grey(extractor):
+    pixels = np.indices((500, 500)).sum(axis=0) % 2 * 255
+    square = square_of(extractor, pixels[..., np.newaxis].repeat(3, axis=-1).astype(np.uint8))
+    assert square == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_square_of_its_own_size_passes_almost_untouched(extractor):
+    rows, columns = np.mgrid[0:32, 0:32]
+    smooth = (127 + 60 * np.sin(rows / 5) + 60 * np.cos(columns / 5)).astype(np.uint8)
+    pixels = smooth[..., np.newaxis].repeat(3, axis=-1)
+    assert square_of(extractor, pixels) == pytest.approx(pixels / 255, abs=0.02)
+
+
+def test_a_size_too_small_for_the_network_is_refused_with_its_own_size():
+    layers = [keras.Input((None, None, 3))]
+    layers += [keras.layers.Conv2D(2, 21) for _ in range(2)]
+    backbone = Backbone(
+        name="short-sighted", model=keras.Sequential(layers), input_size=64, source="seeded"
+    )
+    build_extractor(backbone, 48)
+    with pytest.raises(SettingsError, match="--size is 32.*'short-sighted'.*64"):
+        build_extractor(backbone, 32)

@@ -1,0 +1,156 @@
+"""The head is solved: leave-one-out is exact, the optimum is the optimum, nothing is random."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression, Ridge
+
+from nstk.finetuning.head import FOLDS, assign_folds, fit_head, log_loss, solve
+from nstk.finetuning.ridge import choose_strength, decompose, leave_one_out
+
+SHAPES = [(40, 6), (25, 60)]
+
+
+def clusters(pictures: int, width: int, classes: int = 3, seed: int = 0):
+    """Overlapping clouds, one a class, with features of very different size and offset."""
+    generator = np.random.default_rng(seed)
+    labels = np.arange(pictures) % classes
+    centres = generator.normal(0, 0.7, (classes, width))
+    features = centres[labels] + generator.normal(0, 1, (pictures, width))
+    return features * np.geomspace(0.1, 10, width) + np.linspace(-5, 5, width), labels
+
+
+def standardise(features):
+    return (features - features.mean(axis=0)) / features.std(axis=0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_decomposition_is_the_standardised_features_in_another_basis(shape):
+    features, _ = clusters(*shape)
+    parts = decompose(features)
+    assert parts.coordinates @ parts.basis.T == pytest.approx(standardise(features), abs=1e-6)
+    assert parts.coordinates.T @ parts.coordinates == pytest.approx(
+        np.diag(parts.scatter), abs=1e-6 * parts.scatter.max()
+    )
+
+
+def test_a_constant_feature_says_nothing():
+    features, labels = clusters(30, 5)
+    constant = np.full((30, 1), 0.1, np.float32)
+    plain = fit_head(features, labels, 3)
+    widened = fit_head(np.hstack([features, constant]), labels, 3)
+    assert widened.kernel[-1] == pytest.approx(0, abs=1e-6)
+    assert widened.kernel[:-1] == pytest.approx(plain.kernel, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("strength", [0.3, 30.0])
+def test_leave_one_out_is_what_refitting_without_each_picture_gives(shape, strength):
+    features, labels = clusters(*shape)
+    targets = np.eye(3)[labels]
+    [predictions] = leave_one_out(decompose(features), targets, np.array([strength]))
+    values = standardise(features)
+    for index in range(0, len(values), 7):
+        others = np.arange(len(values)) != index
+        ridge = Ridge(alpha=strength).fit(values[others], targets[others])
+        assert predictions[index] == pytest.approx(
+            ridge.predict(values[index : index + 1])[0], abs=1e-6
+        )
+
+
+def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
+    features, labels = clusters(60, 20)
+    noise = np.random.default_rng(1).normal(size=features.shape)
+    targets = np.eye(3)[labels]
+    assert choose_strength(decompose(noise), targets) > choose_strength(
+        decompose(features), targets
+    )
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("strength", [0.1, 10.0])
+def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, strength):
+    features, labels = clusters(*shape)
+    kernel, bias = solve(decompose(features), np.eye(3)[labels], strength)
+    values = standardise(features)
+    reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000).fit(values, labels)
+    logits = features @ kernel.astype(float) + bias
+    expected = reference.decision_function(values)
+    centred = logits - logits.mean(axis=1, keepdims=True)
+    assert centred == pytest.approx(expected - expected.mean(axis=1, keepdims=True), abs=1e-4)
+
+
+def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
+    features, labels = clusters(60, 8)
+    head = fit_head(features, labels, 3, seed=4)
+    folds = assign_folds(labels, FOLDS, 4)
+    values = standardise(features)
+    for fold in range(FOLDS):
+        out = folds == fold
+        reference = LogisticRegression(C=1 / head.strength, tol=1e-8, max_iter=1000)
+        reference.fit(values[~out], labels[~out])
+        expected = reference.predict_log_proba(values[out])
+        found = head.held_out[out] - np.logaddexp.reduce(head.held_out[out], axis=1)[:, np.newaxis]
+        assert found == pytest.approx(expected, abs=0.02)
+
+
+def test_the_same_pictures_give_the_same_bytes():
+    features, labels = clusters(50, 12)
+    first, second = (fit_head(features, labels, 3, seed=5) for _ in range(2))
+    assert first.kernel.tobytes() == second.kernel.tobytes()
+    assert first.bias.tobytes() == second.bias.tobytes()
+    assert first.strength == second.strength
+
+
+def test_the_units_of_the_features_do_not_matter():
+    features, labels = clusters(50, 12)
+    other = features * 1000 - 7
+    head, same = fit_head(features, labels, 3), fit_head(other, labels, 3)
+    assert same.strength == pytest.approx(head.strength)
+    assert other @ same.kernel.astype(float) + same.bias == pytest.approx(
+        features @ head.kernel.astype(float) + head.bias, abs=1e-2
+    )
+
+
+def test_two_pictures_are_enough():
+    head = fit_head(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]), 2)
+    assert np.isfinite(head.kernel).all()
+    assert np.isnan(head.held_out).all()
+
+
+def test_pictures_that_all_look_alike_get_the_shares_of_their_classes():
+    head = fit_head(np.ones((6, 4), np.float32), np.array([0, 0, 0, 0, 1, 1]), 2)
+    odds = np.exp(head.bias[0] - head.bias[1])
+    assert not head.kernel.any()
+    assert odds == pytest.approx(2, rel=1e-4)
+
+
+def test_progress_counts_up_to_the_end():
+    seen = []
+    fit_head(*clusters(30, 4), 3, on_progress=seen.append)
+    assert {event.stage for event in seen} == {"head"}
+    assert [event.step for event in seen] == list(range(seen[-1].total + 1))
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 99))
+def test_folds_share_every_class_evenly(labels, seed):
+    labels = np.array(labels)
+    folds = assign_folds(labels, FOLDS, seed)
+    assert np.array_equal(folds, assign_folds(labels, FOLDS, seed))
+    for label in np.unique(labels):
+        mine = folds[labels == label]
+        if len(mine) == 1:
+            assert mine[0] == -1
+        else:
+            shares = np.bincount(mine, minlength=FOLDS)
+            assert shares.max() - shares.min() <= 1
+            assert shares.max() < len(mine)
+
+
+@settings(max_examples=20)
+@given(st.floats(-1e4, 1e4))
+def test_the_log_loss_does_not_care_for_a_common_offset(offset):
+    logits = np.array([[0.0, 1.0, -2.0], [3.0, 0.5, 0.0]])
+    labels = np.array([1, 2])
+    assert log_loss(logits + offset, labels) == pytest.approx(log_loss(logits, labels), abs=1e-6)
