@@ -35,4 +35,8 @@ Reporter = Callable[[Progress], Any]
 
 
 def ignore(progress: Progress) -> None:
-    """Listen to nothing: the reporter of those who did not ask for one."""
+    """Listen to nothing: the reporter of those who did not ask for one.
+
+    Args:
+        progress: Whatever is reported.
+    """

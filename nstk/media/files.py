@@ -13,6 +13,9 @@ from nstk.errors import OutputError
 def check_writable(path: str | Path) -> None:
     """Refuse, before any long work, a place where no file can be written.
 
+    Args:
+        path: Where a file is to be written later.
+
     Raises:
         OutputError: If ``path`` is a folder or a device, or if its folder is missing, is not a
             folder or does not let us write.

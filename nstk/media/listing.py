@@ -8,7 +8,12 @@ from nstk.media.names import natural_key, natural_path_key
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file (or a folder) that was left out, and why."""
+    """A file (or a folder) that was left out, and why.
+
+    Attributes:
+        path: Where it is.
+        reason: Why it is of no use, in a few words without a full stop.
+    """
 
     path: Path
     reason: str

@@ -105,6 +105,9 @@ def probe_picture(path: str | Path) -> str:
 def check_output(path: str | Path) -> None:
     """Refuse, before any long work, a place where no picture could be saved.
 
+    Args:
+        path: Where a picture is to be saved later.
+
     Raises:
         OutputError: If the ending names no format, or no file can be written there.
     """
