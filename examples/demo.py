@@ -14,8 +14,9 @@ EXAMPLES = Path(__file__).parent
 NSTK = Path(sys.executable).parent / "nstk"
 
 
-def steps(folder: Path) -> list[tuple[str, list[str | Path], Path]]:
+def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path], Path]]:
     """What the demo does: what it is, its command, and where its result is."""
+    content, style = folder / "picture.png", folder / "painting.png"
     picture, model = folder / "stylised.png", folder / "digits.keras"
     return [
         (
@@ -25,7 +26,10 @@ def steps(folder: Path) -> list[tuple[str, list[str | Path], Path]]:
         ),
         (
             "paint the picture like the painting",
-            [NSTK, "stylize", folder / "picture.png", folder / "painting.png", "-o", picture],
+            [
+                *(NSTK, "stylize", content, style, "-o", picture),
+                *("--size", size, "--steps", steps),
+            ],
             picture,
         ),
         (
@@ -45,10 +49,13 @@ def main() -> int:
     """Run every step; stop at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--size", default="384", help="longer side of the stylised picture")
+    parser.add_argument("--steps", default="60", help="steps at its full size")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     summary = []
-    for title, command, result in steps(folder):
+    for title, command, result in plan(folder, arguments.size, arguments.steps):
         shown = [Path(command[0]).name, *map(str, command[1:])]
         print(f"\n$ {shlex.join(shown)}", flush=True)
         began = time.monotonic()

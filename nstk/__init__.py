@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nstk.backbones.backbone import Backbone as Backbone
-    from nstk.backbones.loading import backbone_names as backbone_names
-    from nstk.backbones.loading import describe_backbones as describe_backbones
+    from nstk.backbones.listing import backbone_names as backbone_names
+    from nstk.backbones.listing import describe_backbones as describe_backbones
     from nstk.backbones.loading import load_backbone as load_backbone
     from nstk.errors import BackboneError as BackboneError
     from nstk.errors import DivergenceError as DivergenceError
@@ -66,7 +66,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "nstk.backbones.backbone": ("Backbone",),
-    "nstk.backbones.loading": ("backbone_names", "describe_backbones", "load_backbone"),
+    "nstk.backbones.listing": ("backbone_names", "describe_backbones"),
+    "nstk.backbones.loading": ("load_backbone",),
     "nstk.errors": (
         "BackboneError",
         "DivergenceError",

@@ -1,6 +1,8 @@
 """How the shell behaves: quick, quiet, one line for what goes wrong, an honest exit status."""
 
+import io
 import json
+import logging
 import re
 import resource
 import signal
@@ -13,7 +15,7 @@ from shell import complaint, environment, invoke, spawn
 
 import nstk
 from nstk_cli.output import duration, print_json, print_table
-from nstk_cli.reporting import Lines
+from nstk_cli.reporting import Bars, Lines, reporting
 
 
 def test_help_comes_at_once_and_loads_no_tensorflow():
@@ -144,10 +146,42 @@ def test_plain_lines_come_at_the_end_of_a_stage_and_now_and_then(capsys, monkeyp
     ]
 
 
+def test_a_stage_done_in_no_time_is_not_worth_a_line(capsys):
+    report = Lines()
+    for step in range(5):
+        report(nstk.Progress(stage="scan", step=step, total=4))
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_sees_a_bar_with_the_loss(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with reporting() as report:
+        assert isinstance(report, Bars)
+        for step in range(4):
+            report(nstk.Progress(stage="64×48", step=step, total=4, loss=0.25))
+        logging.getLogger("nstk").warning("by the way")
+        shown = [(task.description, task.completed, task.total) for task in report.progress.tasks]
+    assert shown == [("64×48", 3, 4)]
+    assert "loss 0.25" in terminal.getvalue()
+    assert "nstk: by the way" in terminal.getvalue()
+
+
+def test_quiet_is_silent_but_for_errors(capsys):
+    with reporting(quiet=True) as report:
+        report(nstk.Progress(stage="64×48", step=4, total=4))
+        logging.getLogger("nstk").warning("by the way")
+        logging.getLogger("nstk").error("this matters")
+    assert capsys.readouterr().err == "nstk: this matters\n"
+    assert not any("Stderr" in str(each) for each in logging.getLogger("nstk").handlers)
+
+
 @pytest.mark.slow
 def test_tensorflow_is_silent_unless_asked():
-    assert spawn("backbones", "--json").stderr == ""
-    assert "oneDNN" in spawn("backbones", "--json", NSTK_LOG="debug").stderr
+    assert spawn("predict", __file__, __file__).stderr.count("\n") == 1
+    assert "oneDNN" in spawn("predict", __file__, __file__, NSTK_LOG="debug").stderr
 
 
 @pytest.mark.slow

@@ -2,6 +2,9 @@
 
 import json
 import math
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ def _plain(value: Any) -> Any:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """Print aligned columns with a heading.
+    """Print aligned columns with a heading; at a terminal the last column is wrapped.
 
     Args:
         columns: The headings.
@@ -36,12 +39,18 @@ def print_table(
     """
     table = [tuple(columns), *map(tuple, rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
+    before = sum(widths[:-1]) + 2 * len(widths[:-1])
+    room = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
     for row in table:
         cells = (
             cell.rjust(width) if heading in right else cell.ljust(width)
             for heading, cell, width in zip(columns, row, widths, strict=True)
         )
-        print("  ".join(cells).rstrip())
+        line = "  ".join(cells).rstrip()
+        first, *more = textwrap.wrap(line[before:], room) if room > 20 else [line[before:]]
+        print(line[:before] + first)
+        for part in more:
+            print(" " * before + part)
 
 
 def duration(seconds: float) -> str:

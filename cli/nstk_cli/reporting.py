@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 10.0
+SECONDS_WORTH_A_LINE = 1.0
 
 Reporter = Callable[[nstk.Progress], None]
 
@@ -64,7 +65,7 @@ class Bars:
 
 
 class Lines:
-    """A plain line at the end of each stage, and one every ten seconds on the way."""
+    """A plain line every ten seconds, and one at the end of each stage that took a second."""
 
     def __init__(self) -> None:
         self.stage: str | None = None
@@ -79,6 +80,8 @@ class Lines:
         if not self.first[1]:  # the first step also compiles, so it tells nothing of the others
             self.first = (now, progress.step)
         done = progress.step >= progress.total
+        if done and now - self.began < SECONDS_WORTH_A_LINE:
+            return
         if not done and now - self.written < SECONDS_BETWEEN_LINES:
             return
         self.written = now

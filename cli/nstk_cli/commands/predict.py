@@ -61,20 +61,25 @@ def predict(
             }
         )
     else:
-        print_table(
-            ["picture", "label", "probability", "or"],
-            [
-                (
-                    str(each.path),
-                    each.label,
-                    percent(each.probability),
-                    ", ".join(f"{label} {percent(share)}" for label, share in each.top[1:]),
-                )
-                for each in made.predictions
-            ],
-            right=["probability"],
-        )
-        print_skipped(made.skipped)
+        print_result(made)
+
+
+def print_result(made: "nstk.Predictions") -> None:
+    """Print the labels of each picture, likeliest first, and what was left out."""
+    print_table(
+        ["picture", "label", "probability", "otherwise"],
+        [
+            (
+                str(each.path),
+                each.label,
+                percent(each.probability),
+                ", ".join(f"{label} {percent(share)}" for label, share in each.top[1:]),
+            )
+            for each in made.predictions
+        ],
+        right=["probability"],
+    )
+    print_skipped(made.skipped)
 
 
 def write_csv(path: Path, made: "nstk.Predictions") -> None:

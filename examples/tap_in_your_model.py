@@ -1,0 +1,62 @@
+"""Use the frozen network inside your own Keras and TensorFlow code.
+
+    python examples/tap_in_your_model.py DATA EPOCHS
+
+`embed` is one vector per picture, `tap` gives feature maps by name; both are plain Keras models
+of pictures in [0, 1], with the network's own preprocessing inside.
+"""
+
+import sys
+
+import keras
+import tensorflow as tf
+
+import nstk
+
+
+def build_classifier(backbone: nstk.Backbone, classes: int) -> keras.Model:
+    """A functional model of your own, with the embedding as one of its layers.
+
+    Args:
+        backbone: The frozen network; ``training=False`` keeps it as it is.
+        classes: How many outputs.
+    """
+    pictures = keras.Input((None, None, 3), dtype="uint8")
+    scaled = keras.layers.Rescaling(1 / 255)(pictures)
+    vectors = backbone.embed(scaled, training=False)
+    hidden = keras.layers.Dense(32, activation="relu")(vectors)
+    model = keras.Model(pictures, keras.layers.Dense(classes, activation="softmax")(hidden))
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def perceptual_distance(backbone: nstk.Backbone, ours: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
+    """Σ mean |F_l(a) − F_l(b)|² over three taps: a loss for your own generator.
+
+    Args:
+        backbone: The frozen network.
+        ours: Pictures ``(N, H, W, 3)`` in [0, 1]; gradients flow back to them.
+        theirs: Pictures of the same shape.
+    """
+    tap = backbone.tap(["block1_conv2", "block2_conv2", "block3_conv3"])
+    maps, targets = tap(ours), tap(theirs)
+    return tf.add_n([tf.reduce_mean((maps[name] - targets[name]) ** 2) for name in maps])
+
+
+def main(data: str, epochs: str = "3") -> None:
+    """Train the model above on a folder, then take a gradient through the distance."""
+    pictures = keras.utils.image_dataset_from_directory(data, image_size=(64, 64), batch_size=16)
+    backbone = nstk.load_backbone("compact")
+    model = build_classifier(backbone, len(pictures.class_names))
+    model.fit(pictures.map(lambda x, y: (tf.cast(x, tf.uint8), y)), epochs=int(epochs), verbose=2)
+
+    batch = next(iter(pictures))[0] / 255
+    noisy = tf.Variable(tf.clip_by_value(batch + tf.random.normal(batch.shape, 0, 0.1), 0, 1))
+    with tf.GradientTape() as tape:
+        distance = perceptual_distance(backbone, noisy, batch)
+    slope = tf.norm(tape.gradient(distance, noisy))
+    print(f"distance {distance:.4f}, gradient {slope:.4f}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

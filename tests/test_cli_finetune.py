@@ -1,0 +1,140 @@
+"""`nstk finetune` and `nstk predict` through the shell, on a tiny network."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from shell import complaint, invoke
+
+import nstk
+
+KEYS = [
+    "model",
+    "classes",
+    "train_images",
+    "validation_images",
+    "skipped",
+    "accuracy",
+    "forward_passes",
+    "seconds",
+]
+
+
+def paint(path, colour, seed):
+    grain = np.random.default_rng(seed).normal(0, 0.05, (40, 48, 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nstk.save_picture(path, np.clip(np.array(colour) + grain, 0, 1).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """data/ with two classes that colour tells apart and one broken file; new/ with two others."""
+    folder = tmp_path_factory.mktemp("pictures")
+    for seed in range(8):
+        paint(folder / "data" / "red" / f"{seed}.png", (0.8, 0.2, 0.2), seed)
+        paint(folder / "data" / "blue" / f"{seed}.png", (0.2, 0.2, 0.8), seed)
+    (folder / "data" / "blue" / "notes.jpg").write_text("not a picture")
+    paint(folder / "new" / "red.png", (0.8, 0.2, 0.2), 100)
+    paint(folder / "new" / "blue.png", (0.2, 0.2, 0.8), 101)
+    return folder
+
+
+@pytest.fixture
+def tiny(monkeypatch, tiny_backbone):
+    monkeypatch.setattr(
+        "nstk.finetuning.job.load_backbone", lambda name, weights=None: tiny_backbone
+    )
+
+
+@pytest.fixture(scope="module")
+def model(folder, tiny_backbone):
+    made = nstk.finetune(folder / "data", backbone=tiny_backbone)
+    return made.classifier.save(folder / "colours.keras")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_json_is_one_object_with_exactly_the_fixed_keys(folder, tmp_path):
+    result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras", "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert list(answer) == KEYS
+    assert answer["model"] == str(tmp_path / "m.keras")
+    assert answer["classes"] == ["blue", "red"]
+    assert answer["train_images"] + answer["validation_images"] == answer["forward_passes"] == 16
+    assert [set(file) for file in answer["skipped"]] == [{"path", "reason"}]
+    assert 0 <= answer["accuracy"] <= 1
+    assert list(answer["seconds"]) == ["scan", "features", "head", "total"]
+    assert nstk.load_classifier(tmp_path / "m.keras").classes == ("blue", "red")
+    assert result.stderr == ""
+
+
+@pytest.mark.usefixtures("tiny")
+def test_people_get_a_table_the_accuracy_with_its_interval_and_what_was_left_out(folder, tmp_path):
+    result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["class", "pictures", "recognised", "95", "%", "precision"]
+    assert [line.split()[0] for line in lines[1:3]] == ["blue", "red"]
+    assert "accuracy 100.0 % (" in result.stdout
+    assert "on the 4 validation pictures, learned from 12" in result.stdout
+    assert "left out (1):" in result.stdout
+    assert "notes.jpg" in result.stdout
+    assert lines[-1].startswith(f"{tmp_path / 'm.keras'}: 2 classes")
+
+
+def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):
+    result = invoke("predict", model, folder / "new", "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert list(answer) == ["predictions", "skipped"]
+    assert [list(each) for each in answer["predictions"]] == [
+        ["path", "label", "probability", "top"]
+    ] * 2
+    for each in answer["predictions"]:
+        assert each["path"].endswith(f"{each['label']}.png")
+        assert each["top"][0] == {"label": each["label"], "probability": each["probability"]}
+        assert sum(place["probability"] for place in each["top"]) == pytest.approx(1)
+    assert answer["skipped"] == []
+
+
+def test_people_get_the_likeliest_classes_and_what_was_left_out(folder, model):
+    broken = folder / "data" / "blue" / "notes.jpg"
+    result = invoke("predict", model, folder / "new" / "red.png", broken, "--top", 1)
+    assert result.exit_code == 0, result.stderr
+    heading, row, *rest = result.stdout.splitlines()
+    assert heading.split() == ["picture", "label", "probability", "otherwise"]
+    assert row.split()[:2] == [str(folder / "new" / "red.png"), "red"]
+    assert "left out (1):" in rest
+    assert str(broken) in rest[-1]
+
+
+def test_csv_has_one_row_for_each_picture(folder, model, tmp_path):
+    result = invoke("predict", model, folder / "new", "--csv", tmp_path / "labels.csv")
+    assert result.exit_code == 0, result.stderr
+    with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2"]
+    assert [row["label"] for row in rows] == ["blue", "red"]
+    assert float(rows[0]["probability"]) > float(rows[0]["probability_2"])
+
+
+def test_predicting_nothing_is_bad_input(folder, model, tmp_path):
+    broken = folder / "data" / "blue" / "notes.jpg"
+    (tmp_path / "empty").mkdir()
+    for path, said in [
+        (broken, "notes.jpg"),
+        (tmp_path / "empty", "No picture was found"),
+        (tmp_path / "missing.png", "missing.png"),
+    ]:
+        result = invoke("predict", model, path, "--csv", tmp_path / "labels.csv")
+        assert result.exit_code == 2
+        assert said in complaint(result)
+    assert not (tmp_path / "labels.csv").exists()
+
+
+def test_a_table_that_cannot_be_written_and_a_silly_top_are_bad_input(folder, model, tmp_path):
+    for options in (["--csv", tmp_path / "missing" / "labels.csv"], ["--top", 0]):
+        result = invoke("predict", model, folder / "new", *options)
+        assert result.exit_code == 2
+        complaint(result)

@@ -1,0 +1,115 @@
+"""Every example runs, at a tiny size."""
+
+import ast
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from shell import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+IN_PYTHON = ["stylize_in_python.py", "finetune_in_python.py", "tap_in_your_model.py"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _siblings():
+    """Examples import what lies beside them, as scripts do."""
+    sys.path.insert(0, str(EXAMPLES))
+    yield
+    sys.path.remove(str(EXAMPLES))
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A small copy of the demo's labelled folder."""
+    from draw_samples import write_digits
+
+    folder = tmp_path_factory.mktemp("samples")
+    write_digits(folder, per_class=5, new=2, side=32)
+    return folder
+
+
+@pytest.mark.slow
+def test_samples_are_the_same_every_time_and_look_like_something():
+    from landscape import draw_landscape
+    from painting import draw_painting
+
+    for draw in (draw_landscape, draw_painting):
+        drawn, again = np.asarray(draw(96, 64)), np.asarray(draw(96, 64))
+        np.testing.assert_array_equal(drawn, again)
+        assert drawn.shape == (64, 96, 3)
+        assert len(np.unique(drawn.reshape(-1, 3), axis=0)) > 500
+        assert drawn.std() > 30
+
+
+def test_digits_are_balanced_and_the_new_ones_are_others(digits):
+    labelled = sorted((digits / "digits").rglob("*.png"))
+    new = sorted((digits / "new-digits").glob("*.png"))
+    assert len(labelled) == 50
+    assert len(new) == 2
+    assert {path.parent.name for path in labelled} == set("0123456789")
+    seen = {Image.open(path).tobytes() for path in labelled}
+    assert len(seen) == 50
+    assert not seen & {Image.open(path).tobytes() for path in new}
+
+
+@pytest.mark.parametrize("name", IN_PYTHON)
+def test_an_example_fits_on_a_page_and_uses_public_names(name):
+    import nstk
+
+    source = (EXAMPLES / name).read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 70
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "nstk":
+            assert node.attr in nstk.__all__
+
+
+@pytest.mark.slow
+def test_stylizing_in_python(tmp_path, scene, strokes):
+    import nstk
+
+    nstk.save_picture(tmp_path / "scene.png", scene)
+    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    main = runpy.run_path(str(EXAMPLES / "stylize_in_python.py"))["main"]
+    files = [str(tmp_path / name) for name in ("scene.png", "strokes.png", "out.png")]
+    made = main(*files, size="64", steps="2")
+    assert made.steps >= 2
+    assert (tmp_path / "out.png").is_file()
+    assert (tmp_path / "out-64×48.png").is_file()
+
+
+@pytest.mark.slow
+def test_finetuning_in_python_needs_nstk_only_for_the_making(digits, tmp_path, capsys):
+    main = runpy.run_path(str(EXAMPLES / "finetune_in_python.py"))["main"]
+    picture = next((digits / "new-digits").glob("*.png"))
+    label = main(str(digits / "digits"), str(picture), str(tmp_path / "digits.keras"))
+    said = capsys.readouterr().out
+    assert said.count(f"shows {label}, says") == 2
+
+
+@pytest.mark.slow
+def test_tapping_in_a_model_of_ones_own(digits):
+    command = [sys.executable, EXAMPLES / "tap_in_your_model.py", digits / "digits", "1"]
+    said = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True, timeout=300
+    ).stdout
+    assert "accuracy" in said
+    assert "gradient" in said
+
+
+@pytest.mark.slow
+def test_the_demo_ends_with_where_everything_is(tmp_path):
+    command = [sys.executable, EXAMPLES / "demo.py", tmp_path, "--size", "64", "--steps", "2"]
+    answer = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=True, timeout=500
+    )
+    said = answer.stdout.partition("Done:")[2]
+    assert str(tmp_path / "stylised.png") in said
+    assert str(tmp_path / "digits.keras") in said
+    assert (tmp_path / "stylised.png").is_file()
+    assert (tmp_path / "digits.keras").is_file()

@@ -1,0 +1,102 @@
+"""The wheel holds exactly what belongs in it, and runs in a clean environment."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+from shell import environment
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", ROOT, "--wheel-dir", folder, "--quiet"),
+            *("--no-deps", "--no-build-isolation", "--no-index"),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (built,) = folder.glob("nstk-*.whl")
+    return built
+
+
+def sources():
+    """What should be in the wheel: both packages as they stand in the tree."""
+    for package, parent in ((ROOT / "nstk", ROOT), (ROOT / "cli" / "nstk_cli", ROOT / "cli")):
+        for path in package.rglob("*"):
+            if path.is_file() and "__pycache__" not in path.parts:
+                yield path.relative_to(parent).as_posix()
+
+
+def test_it_holds_both_packages_the_packaged_weights_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        rest = {name.partition("/")[2] for name in archive.namelist() if ".dist-info/" in name}
+    assert names == set(sources())
+    assert {"nstk/py.typed", "nstk_cli/py.typed", "nstk/backbones/data/compact.npz"} <= names
+    assert {Path(name).suffix for name in names} == {".py", ".typed", ".npz"}
+    assert rest == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
+
+
+def test_it_is_small_enough_to_carry_about(wheel):
+    assert wheel.stat().st_size < 10e6
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The bin folder of a clean environment that has this wheel, and borrows its dependencies."""
+    home = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
+    python = home / "bin" / "python"
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "--python", python, "install", "--quiet"),
+            *("--no-deps", "--no-index", wheel),
+        ],
+        check=True,
+    )
+    return home / "bin"
+
+
+def run(program, *arguments, cwd):
+    # PYTHONPATH lends TensorFlow and the rest; an editable nstk there is not on that path.
+    borrowed = environment(PYTHONPATH=sysconfig.get_path("purelib"))
+    return subprocess.run(
+        [program, *arguments],
+        cwd=cwd,
+        env=borrowed,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    ).stdout
+
+
+def test_it_runs_in_a_clean_environment(installed, tmp_path):
+    assert "Commands:" in run(installed / "nstk", "--help", cwd=tmp_path)
+    where = run(
+        installed / "python", "-c", "import nstk, nstk_cli; print(nstk.__file__)", cwd=tmp_path
+    )
+    assert where.startswith(os.fspath(installed.parent))
+
+
+@pytest.mark.slow
+def test_it_stylises_with_the_packaged_weights(installed, tmp_path, scene):
+    import nstk
+
+    nstk.save_picture(tmp_path / "scene.png", scene)
+    command = ["stylize", "scene.png", "scene.png", "-o", "out.png", "--size", "64", "--steps", "1"]
+    answer = json.loads(run(installed / "nstk", *command, "--json", "-q", cwd=tmp_path))
+    assert answer["backbone"] == "compact"
+    assert (tmp_path / "out.png").is_file()
