@@ -151,10 +151,12 @@ class Backbone:
 
 
 def _is_convolution(layer: Any) -> bool:
-    return hasattr(layer, "kernel_size")
+    return any(hasattr(part, "kernel_size") for part in getattr(layer, "layers", [layer]))
 
 
 def _is_feature_map(layer: Any) -> bool:
+    if isinstance(layer, keras.layers.ZeroPadding2D | keras.layers.Cropping2D):
+        return False
     shape = layer.output.shape
     # A height of 1 where the picture's is open is a mean over the picture, not a map of it.
     return len(shape) == 4 and shape[1:3] != (1, 1)

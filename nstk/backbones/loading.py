@@ -1,35 +1,82 @@
-"""From a name to a frozen backbone."""
+"""From a name or a file to a frozen backbone."""
 
 import os
+from collections.abc import Callable
+from functools import partial
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from nstk.backbones.applications import APPLICATIONS, Application
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.classifiers import open_classifier
 from nstk.backbones.compact import build_compact
-from nstk.errors import BackboneError, WeightsError
+from nstk.backbones.downloads import fetch_network
+from nstk.backbones.listing import COMPACT, COMPACT_INPUT_SIZE, find_packaged, match_name
+from nstk.backbones.networks import build_network
+from nstk.backbones.weights import assign_weights, list_weights
+from nstk.backbones.weights_files import open_weights
+from nstk.errors import WeightsError
+
+StrPath = str | os.PathLike[str]
+
+_PATH_ENDINGS = (".keras", ".h5", ".hdf5", ".npz")
 
 
-def load_backbone(
-    name: str | os.PathLike[str] = "compact", *, weights: str | os.PathLike[str] | None = None
-) -> Backbone:
-    """Load a frozen backbone by name."""
-    if name != "compact" or weights is not None:
-        raise BackboneError(f"No backbone is called '{name}'; see `nstk backbones`.")
-    network = build_compact()
-    packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
-    if not packaged.is_file():
-        raise WeightsError(
-            "The packaged file nstk/backbones/data/compact.npz is missing; reinstall nstk."
-        )
-    with resources.as_file(packaged) as path, np.load(Path(path), allow_pickle=False) as arrays:
-        for layer in network.layers:
-            if layer.weights:
-                layer.set_weights(
-                    [
-                        arrays[f"{layer.name}/{variable.name}"].astype(np.float32)
-                        for variable in layer.weights
-                    ]
-                )
-    return Backbone(name="compact", model=network, input_size=96, source="packaged with nstk")
+def load_backbone(name: StrPath = COMPACT, *, weights: StrPath | None = None) -> Backbone:
+    """Load a frozen pretrained network.
+
+    Args:
+        name: ``"compact"``, which comes with nstk and needs no network; another name that
+            `backbone_names` lists, whose ImageNet weights Keras downloads once; or the path of a
+            classifier that `nstk.finetune` made, whose backbone is then used.
+        weights: A local weights file for the named network instead of its own weights, with or
+            without a classification top: Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
+
+    Raises:
+        BackboneError: If nothing goes by this name.
+        WeightsError: If the weights file cannot be read or belongs to another network.
+        DownloadError: If the weights could not be fetched.
+        ModelError: If the path is no classifier that nstk can use.
+    """
+    if _is_path(name):
+        if weights is not None:
+            raise WeightsError(
+                f"{name} brings its own weights, and {weights} was given too; "
+                "use --weights with a name that `nstk backbones` lists, or leave it out."
+            )
+        return open_classifier(Path(name))
+    matched = match_name(str(name))
+    if matched == COMPACT:
+        return _load_compact(weights)
+    return _load_application(APPLICATIONS[matched], weights)
+
+
+def _is_path(name: StrPath) -> bool:
+    return isinstance(name, os.PathLike) or os.sep in name or name.endswith(_PATH_ENDINGS)
+
+
+def _load_compact(weights: StrPath | None) -> Backbone:
+    with resources.as_file(find_packaged()) as packaged:
+        network = _fill(build_compact, packaged if weights is None else weights, COMPACT)
+    source = "packaged with nstk" if weights is None else os.fspath(weights)
+    return Backbone(COMPACT, network, COMPACT_INPUT_SIZE, source)
+
+
+def _load_application(application: Application, weights: StrPath | None) -> Backbone:
+    if weights is not None:
+        network = _fill(partial(build_network, application), weights, application.name)
+        source = os.fspath(weights)
+    else:
+        source = "keras.applications (ImageNet)"
+        fetched = list_weights(fetch_network(application))
+        network = build_network(application)
+        assign_weights(network, fetched, name=application.name, origin=source)
+    return Backbone(application.name, network, application.input_size, source)
+
+
+def _fill(build: Callable[[], Any], weights: StrPath, name: str) -> Any:
+    with open_weights(weights) as stored:  # what is no weights file fails before the long build
+        network = build()
+        assign_weights(network, stored, name=name, origin=os.fspath(weights))
+    return network

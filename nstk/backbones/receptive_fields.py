@@ -76,6 +76,8 @@ def _join(fields: list[ReceptiveField]) -> ReceptiveField:
 
 
 def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
+    for part in getattr(layer, "layers", ()):
+        field = _widen(part, field, axis)
     match layer:
         case keras.layers.GlobalAveragePooling2D() | keras.layers.GlobalMaxPooling2D():
             return ReceptiveField(WHOLE_PICTURE, WHOLE_PICTURE, field.stride)

@@ -5,6 +5,7 @@ from typing import Any, Literal, get_args
 
 import keras
 
+from nstk.backbones.weights import set_weights
 from nstk.errors import BackboneError
 
 Edge = Literal["zero", "replicate"]
@@ -68,10 +69,16 @@ def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
             return _pool(inputs, pooling, layer.name)
         return layer(inputs, *args, **kwargs)
 
-    network = keras.models.clone_model(model, clone_function=rebuild, call_function=call)
+    picture = keras.Input(model.inputs[0].shape[1:], name="picture")
+    network = keras.models.clone_model(
+        model,
+        input_tensors=keras.tree.map_structure(lambda _: picture, model.input),
+        clone_function=rebuild,
+        call_function=call,
+    )
     for layer in network.layers:
         if layer.weights:
-            layer.set_weights(model.get_layer(layer.name).get_weights())
+            set_weights(layer, model.get_layer(layer.name).get_weights())
     return network
 
 

@@ -1,0 +1,58 @@
+"""Where to tap each network of keras.applications, read off the built networks.
+
+For each stride the deepest layer that everything behind it depends on; where no single layer
+carries everything, the deepest layer. `tests/test_applications.py` compares.
+"""
+
+from collections.abc import Mapping
+
+TAPS: Mapping[str, str] = {
+    "vgg16": "block1_conv2 block2_conv2 block3_conv3 block4_conv3 block5_conv3 block5_pool",
+    "vgg19": "block1_conv2 block2_conv2 block3_conv4 block4_conv4 block5_conv4 block5_pool",
+    "resnet50": "conv1_relu conv2_block3_out conv3_block4_out conv4_block6_out conv5_block3_out",
+    "resnet101": "conv1_relu conv2_block3_out conv3_block4_out conv4_block23_out conv5_block3_out",
+    "resnet152": "conv1_relu conv2_block3_out conv3_block8_out conv4_block36_out conv5_block3_out",
+    "resnet50_v2": "conv1_conv conv2_block2_out conv3_block3_out conv4_block5_out post_relu",
+    "resnet101_v2": "conv1_conv conv2_block2_out conv3_block3_out conv4_block22_out post_relu",
+    "resnet152_v2": "conv1_conv conv2_block2_out conv3_block7_out conv4_block35_out post_relu",
+    "mobilenet": "conv_pw_1_relu conv_pw_3_relu conv_pw_5_relu conv_pw_11_relu conv_pw_13_relu",
+    "mobilenet_v2": (
+        "block_1_expand_relu block_3_expand_relu block_6_expand_relu block_13_expand_relu out_relu"
+    ),
+    "mobilenet_v3_small": "activation re_lu_2 activation_1 activation_11 activation_17",
+    "mobilenet_v3_small_minimalistic": "re_lu re_lu_2 re_lu_6 re_lu_16 re_lu_22",
+    "mobilenet_v3_large": "re_lu_1 re_lu_5 activation_1 activation_13 activation_19",
+    "mobilenet_v3_large_minimalistic": "re_lu_2 re_lu_6 re_lu_12 re_lu_24 re_lu_30",
+    "densenet121": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    "densenet169": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    "densenet201": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    "inception_v3": "activation_2 activation_4 activation_28 activation_74 mixed10",
+    "inception_resnet_v2": "activation_2 activation_4 activation_74 activation_161 conv_7b_ac",
+    "xception": (
+        "block2_sepconv2_bn block3_sepconv2_bn block4_sepconv2_bn block13_sepconv2_bn "
+        "block14_sepconv2_act"
+    ),
+    "nasnet_mobile": "",
+    "nasnet_large": "",
+    "efficientnet_b0": "",
+    "efficientnet_b1": "",
+    "efficientnet_b2": "",
+    "efficientnet_b3": "",
+    "efficientnet_b4": "",
+    "efficientnet_b5": "",
+    "efficientnet_b6": "",
+    "efficientnet_b7": "",
+    "efficientnet_v2_b0": "",
+    "efficientnet_v2_b1": "",
+    "efficientnet_v2_b2": "",
+    "efficientnet_v2_b3": "",
+    "efficientnet_v2_s": "",
+    "efficientnet_v2_m": "",
+    "efficientnet_v2_l": "",
+    "convnext_tiny": "",
+    "convnext_small": "",
+    "convnext_base": "",
+    "convnext_large": "",
+    "convnext_xlarge": "",
+}
+"""Layer names by network, whatever its width, from the finest stride to the coarsest."""

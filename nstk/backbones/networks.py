@@ -1,0 +1,116 @@
+"""Empty networks of keras.applications that take Pictures of any size."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import partial
+from math import sqrt
+from typing import Any
+
+import keras
+
+from nstk.backbones.applications import Application
+from nstk.backbones.layer_names import count_afresh, is_named_by_counting
+from nstk.backbones.preprocessing import DEVIATION, preprocess
+
+_turn_over = partial(keras.ops.flip, axis=(1, 2))
+
+
+def build_network(application: Application) -> Any:
+    """Build one network of keras.applications, without its classification top.
+
+    Keras's own network is built for its natural size and rebuilt for any size. Three things
+    change, none of them the result at the natural size:
+
+    - Zeros that Keras counts out for one fixed size are counted out for each picture.
+    - Layers that Keras names by counting get the names of a fresh process, so that taps and
+      weights files do not depend on what was built before.
+    - EfficientNet gets the rescaling that Keras adds only where it downloads the weights itself.
+
+    Args:
+        application: A row of the table.
+
+    Returns:
+        A ``keras.Model`` with freshly initialised weights, from Pictures ``(N, H, W, 3)`` to the
+        last feature map; preprocessing is inside.
+    """
+    family, side = application.family, application.input_size
+    fixed = getattr(keras.applications, application.constructor)(
+        include_top=False,
+        weights=None,
+        input_tensor=preprocess(keras.Input((side, side, 3)), family.convention),
+        **application.options,
+    )
+    names = count_afresh(layer.name for layer in fixed.layers if is_named_by_counting(layer))
+    sized = _find_sized_padding(fixed) if family.pads_by_size else _SizedPadding()
+
+    def rebuild(layer: Any) -> Any:
+        config = layer.get_config()
+        if layer.name in sized.convolutions:
+            config["padding"] = "same"
+        elif layer.name in sized.pads:
+            config["padding"] = [(after, after) for _, after in layer.padding]
+        config["name"] = names.get(layer.name, layer.name)
+        rebuilt = type(layer).from_config(config)
+        originals[id(rebuilt)] = layer.name
+        return rebuilt
+
+    originals: dict[int, str] = {}
+
+    def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        name = originals[id(layer)]
+        if name in sized.superfluous:
+            return inputs
+        if name in sized.pads:
+            return layer(_turn_over(inputs))
+        if name in sized.pools:
+            return _turn_over(layer(inputs))
+        maps = layer(inputs, *args, **kwargs)
+        if family.divides_again and isinstance(layer, keras.layers.Normalization):
+            scale = [1 / sqrt(deviation) for deviation in DEVIATION]
+            return keras.layers.Rescaling(scale, name="second_division")(maps)
+        return maps
+
+    picture = keras.Input((None, None, 3), name="picture")
+    network = keras.models.clone_model(
+        fixed,
+        input_tensors=keras.tree.map_structure(lambda _: picture, fixed.input),
+        clone_function=rebuild,
+        call_function=call,
+    )
+    return keras.Model(picture, network.outputs[0], name=fixed.name)
+
+
+@dataclass(frozen=True)
+class _SizedPadding:
+    """Zero padding that Keras counted out for one input size, and what stands behind it.
+
+    "Same" padding follows the size of each picture: it puts k // 2 zeros after a map and one
+    fewer before it where the map's side is even. A convolution can do that itself. A pool would
+    pad with nothing instead of zeros, so the map is turned over, where what was last comes
+    first: k // 2 zeros before it, and those too many behind it fall outside every window.
+    """
+
+    superfluous: frozenset[str] = frozenset()
+    convolutions: frozenset[str] = frozenset()
+    pads: frozenset[str] = frozenset()
+    pools: frozenset[str] = frozenset()
+
+
+def _find_sized_padding(network: Any) -> _SizedPadding:
+    followers: dict[int, list[Any]] = defaultdict(list)
+    for operation in network.operations[1:]:
+        for tensor in keras.tree.flatten(operation.input):
+            followers[id(tensor)].append(operation)
+    padded = {
+        layer.name: followers[id(layer.output)]
+        for layer in network.layers
+        if isinstance(layer, keras.layers.ZeroPadding2D)
+    }
+    convolved = {n: f for n, f in padded.items() if all(hasattr(o, "kernel_size") for o in f)}
+    pooled = {n: f for n, f in padded.items() if all(hasattr(o, "pool_size") for o in f)}
+    return _SizedPadding(
+        superfluous=frozenset(convolved),
+        convolutions=frozenset(o.name for f in convolved.values() for o in f),
+        pads=frozenset(pooled),
+        pools=frozenset(o.name for f in pooled.values() for o in f),
+    )
