@@ -131,5 +131,5 @@ def test_a_size_too_small_for_the_network_is_refused_with_its_own_size():
         name="short-sighted", model=keras.Sequential(layers), input_size=64, source="seeded"
     )
     build_extractor(backbone, 48)
-    with pytest.raises(SettingsError, match="--size is 32.*'short-sighted'.*64"):
+    with pytest.raises(SettingsError, match=r"--size is 32.*'short-sighted'.*64"):
         build_extractor(backbone, 32)

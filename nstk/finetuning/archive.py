@@ -110,7 +110,7 @@ def _copy_members(
     for name in sorted({*source.namelist(), CARD}):
         member = zipfile.ZipInfo(name, _BEGINNING_OF_TIME)
         if name in texts:
-            target.writestr(member, json.dumps(texts[name], ensure_ascii=False, indent=1))
+            target.writestr(member, json.dumps(texts[name], ensure_ascii=False))
         else:
             target.writestr(member, source.read(name))
 

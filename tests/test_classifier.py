@@ -1,0 +1,318 @@
+"""A classifier is a plain Keras model that answers the same everywhere and runs no foreign code."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from labelled_pictures import draw_picture
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import ModelError, OutputError
+from nstk.finetuning.classifier import Classifier, load_classifier
+from nstk.finetuning.head import Head
+from nstk.finetuning.networks import attach_head, build_extractor
+
+CLASSES = ("Ämeise", "蜂", "class 10")
+
+
+def build_classifier(backbone: Backbone, size: int, spread: float) -> Classifier:
+    """A classifier whose head is drawn, not fitted; ``spread`` suits the network's features."""
+    generator = np.random.default_rng(5)
+    extractor = build_extractor(backbone, size)
+    width = extractor.output.shape[-1]
+    kernel = generator.normal(0, spread, (width, len(CLASSES))).astype(np.float32)
+    head = Head(kernel, np.zeros(len(CLASSES), np.float32), 1.0, np.empty((0, len(CLASSES))))
+    facts = {"name": backbone.name, "digest": backbone.digest, "source": backbone.source}
+    return Classifier(attach_head(extractor, head), CLASSES, size, facts, {"seed": 0}, {"a": [1]})
+
+
+def pictures(height: int, width: int, count: int = 3) -> np.ndarray:
+    colours = [(200, 40, 60), (30, 90, 220), (120, 120, 40)]
+    return np.stack(
+        [draw_picture(colours[index % 3], height, width, seed=index) for index in range(count)]
+    )
+
+
+@pytest.fixture(scope="module")
+def normalised_backbone():
+    """A MobileNet with random weights whose moving statistics are not those of any batch."""
+    keras.utils.set_random_seed(3)
+    picture = keras.Input((None, None, 3))
+    network = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_shape=(None, None, 3)
+    )
+    norms = [each for each in network.layers if hasattr(each, "moving_variance")]
+    for norm in norms:
+        norm.momentum = 0.0  # One batch in training mode sets the statistics, and would again.
+    network(pictures(64, 64) / 127.5 - 1, training=True)
+    generator = np.random.default_rng(3)
+    for norm in norms:
+        norm.moving_mean.assign(norm.moving_mean + generator.normal(0, 0.1, norm.moving_mean.shape))
+        norm.moving_variance.assign(norm.moving_variance * generator.uniform(0.5, 2))
+    maps = network(keras.layers.Rescaling(2.0, offset=-1.0)(picture), training=False)
+    return Backbone(
+        name="mobilenet-0.25", model=keras.Model(picture, maps), input_size=64, source="seeded"
+    )
+
+
+@pytest.fixture(scope="module")
+def normalised(normalised_backbone):
+    return build_classifier(normalised_backbone, 64, spread=0.1)
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_backbone):
+    return build_classifier(tiny_backbone, 32, spread=2.0)
+
+
+@pytest.fixture(scope="module")
+def saved(tiny, tmp_path_factory):
+    return tiny.save(tmp_path_factory.mktemp("saved") / "tiny.keras")
+
+
+def change_member(source, target, name, content):
+    """Copy an archive with another text in one member, or without it."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for member in old.namelist():
+            if member != name:
+                new.writestr(member, old.read(member))
+            elif content is not None:
+                new.writestr(member, content)
+    return target
+
+
+@pytest.mark.slow
+def test_every_way_to_ask_gives_the_same_answer(normalised, tmp_path):
+    batch = pictures(80, 100)
+    called = normalised.model(batch).numpy()
+    reloaded = keras.models.load_model(normalised.save(tmp_path / "model.keras"))
+    normalised.model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(tmp_path / "exported")
+    squares = np.stack([normalised.passage.prepare(each.astype(np.float32)) for each in batch])
+    assert np.ptp(called, axis=0).max() > 0.01
+    for answer in (
+        normalised.model.predict(batch, verbose=0),
+        reloaded(batch).numpy(),
+        reloaded.predict(batch, verbose=0),
+        load_classifier(tmp_path / "model.keras").model(batch).numpy(),
+        exported.serve(batch.astype(np.float32)).numpy(),
+        normalised.passage.finish(squares),
+    ):
+        assert answer == pytest.approx(called, abs=1e-5)
+
+
+def test_answering_changes_nothing_in_the_network(normalised_backbone, normalised):
+    before = normalised_backbone.digest
+    normalised.model(pictures(80, 100))
+    normalised.model.predict(pictures(60, 60), verbose=0)
+    assert Backbone("again", normalised_backbone.model, 64, "").digest == before
+    assert not normalised.model.get_layer("backbone").trainable
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 500), (333, 47)])
+def test_pictures_of_any_size_come_in_batches_and_give_probabilities(tiny, size):
+    answer = tiny.model(pictures(*size, count=4)).numpy()
+    assert answer.shape == (4, len(CLASSES))
+    assert answer.dtype == np.float32
+    assert answer.sum(axis=1) == pytest.approx(np.ones(4))
+
+
+def test_alone_or_in_a_batch_a_picture_gets_the_same_score(tiny):
+    batch = pictures(60, 70)
+    alone = np.concatenate([tiny.model(picture[np.newaxis]) for picture in batch])
+    assert alone == pytest.approx(tiny.model(batch).numpy(), abs=1e-6)
+
+
+def test_the_model_is_made_of_layers_of_keras_alone(tiny):
+    def layers(model):
+        for layer in model.layers:
+            yield layer
+            yield from layers(layer) if hasattr(layer, "layers") else ()
+
+    assert {type(layer).__module__.split(".")[0] for layer in layers(tiny.model)} == {"keras"}
+
+
+@pytest.mark.slow
+def test_a_saved_classifier_needs_no_nstk(saved, tiny, tmp_path):
+    code = """
+import sys, json, zipfile
+
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.split(".")[0] == "nstk":
+            raise ImportError("nstk is hidden")
+
+sys.meta_path.insert(0, Hidden())
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+classes = json.loads(zipfile.ZipFile(sys.argv[1]).read("nstk.json"))["classes"]
+pictures = np.load(sys.argv[2])
+print(json.dumps([classes, model(pictures).numpy().tolist(), "nstk" in sys.modules]))
+"""
+    np.save(tmp_path / "pictures.npy", pictures(50, 60))
+    answer = subprocess.run(
+        [sys.executable, "-I", "-c", code, saved, tmp_path / "pictures.npy"],
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    classes, probabilities, imported = json.loads(answer.stdout)
+    assert not imported
+    assert tuple(classes) == CLASSES
+    assert np.array(probabilities) == pytest.approx(tiny.model(pictures(50, 60)).numpy(), abs=1e-6)
+
+
+def test_what_is_saved_comes_back(saved, tiny):
+    loaded = load_classifier(saved)
+    for name in ("classes", "size", "backbone", "settings", "results"):
+        assert getattr(loaded, name) == getattr(tiny, name)
+
+
+def test_equal_classifiers_are_equal_bytes(saved, tiny_backbone, tmp_path):
+    again = build_classifier(tiny_backbone, 32, spread=2.0).save(tmp_path / "again.keras")
+    assert again.read_bytes() == saved.read_bytes()
+
+
+def test_labels_are_written_so_that_people_can_read_them(saved):
+    with zipfile.ZipFile(saved) as archive:
+        text = archive.read("nstk.json").decode()
+    assert all(name in text for name in CLASSES)
+    assert json.loads(text)["format"] == 1
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model", "missing/model.keras"])
+def test_a_place_that_cannot_hold_a_classifier_is_refused_before_anything_is_written(
+    tiny, tmp_path, name
+):
+    for act in (Classifier.check_output, tiny.save):
+        with pytest.raises(OutputError):
+            act(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_save_leaves_the_old_file_as_it_was(tiny, tmp_path, monkeypatch):
+    path = tmp_path / "model.keras"
+    path.write_bytes(b"old")
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nstk.finetuning.archive._copy_members", fail)
+    with pytest.raises(OutputError, match="No space left"):
+        tiny.save(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]
+    assert path.read_bytes() == b"old"
+
+
+def refuse(path, *words):
+    with pytest.raises(ModelError) as caught:
+        load_classifier(path)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(path) in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "word"),
+    [
+        ("model.h5", b"\x89HDF\r\n\x1a\n and so on", "HDF5"),
+        ("model.keras", b"\x89HDF\r\n\x1a\n and so on", "HDF5"),
+        ("model.pkl", pickle.dumps({"a": 1}), "pickle"),
+        ("model.keras", pickle.dumps({"a": 1}), "pickle"),
+        ("model.h5", b"PK\x03\x04", ".keras"),
+        ("model.keras", b"a text", "cut short"),
+        ("model.keras", b"", "cut short"),
+    ],
+)
+def test_files_of_other_kinds_are_refused_by_name_and_by_content(tmp_path, name, content, word):
+    path = tmp_path / name
+    path.write_bytes(content)
+    refuse(path, word)
+
+
+def test_a_missing_file_and_a_folder_are_refused(tmp_path):
+    refuse(tmp_path / "missing.keras", "No such file")
+    refuse(tmp_path, "folder")
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.95, 0.999])
+def test_a_truncated_archive_is_refused(saved, tmp_path, share):
+    content = saved.read_bytes()
+    path = tmp_path / "short.keras"
+    path.write_bytes(content[: int(share * len(content))])
+    refuse(path)
+
+
+def test_an_archive_with_a_flipped_byte_is_refused(saved, tmp_path):
+    with zipfile.ZipFile(saved) as archive:
+        weights = archive.getinfo("model.weights.h5")
+    content = bytearray(saved.read_bytes())
+    content[weights.header_offset + weights.file_size // 2] ^= 255
+    path = tmp_path / "flipped.keras"
+    path.write_bytes(content)
+    refuse(path)
+
+
+def test_a_keras_model_of_someone_else_is_refused(tiny, tmp_path):
+    path = tmp_path / "other.keras"
+    tiny.model.save(path)
+    refuse(path, "nstk.json")
+
+
+def forge_layer(saved, path, **changes):
+    """Change what the last layer of a saved classifier says it is."""
+    with zipfile.ZipFile(saved) as archive:
+        config = json.loads(archive.read("config.json"))
+    config["config"]["layers"][-1].update(changes)
+    return change_member(saved, path, "config.json", json.dumps(config))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"class_name": "Lambda"}, "Lambda"),
+        ({"class_name": "TFSMLayer"}, "TFSMLayer"),
+        ({"module": "os", "class_name": "system"}, "os.system"),
+        ({"module": "kerasevil.layers"}, "kerasevil"),
+        ({"module": "nstk.finetuning.networks"}, "nstk.finetuning"),
+        ({"class_name": "NoSuchLayer"}, "NoSuchLayer"),
+        ({"config": {"activation": {"class_name": "__lambda__", "config": {}}}}, "__lambda__"),
+    ],
+)
+def test_a_config_that_asks_for_code_is_refused_by_its_name(saved, tmp_path, changes, word):
+    refuse(forge_layer(saved, tmp_path / "forged.keras", **changes), word)
+
+
+def card_of(saved):
+    with zipfile.ZipFile(saved) as archive:
+        return json.loads(archive.read("nstk.json"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"classes": ["one", "two"]}, "2 class names for 3 outputs"),
+        ({"classes": "abc"}, "names no classes"),
+        ({"size": None}, "no size"),
+        ({"format": 99}, "format 99"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(saved, tmp_path, changes, word):
+    card = json.dumps({**card_of(saved), **changes})
+    refuse(change_member(saved, tmp_path / "changed.keras", "nstk.json", card), word)
+
+
+@pytest.mark.parametrize("content", ["not json", "[1, 2]", None])
+def test_a_card_that_is_no_card_is_refused(saved, tmp_path, content):
+    refuse(change_member(saved, tmp_path / "changed.keras", "nstk.json", content), "nstk.json")
