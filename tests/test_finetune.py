@@ -179,6 +179,14 @@ def test_a_folder_without_two_classes_is_refused(tmp_path, tiny_backbone, names)
         finetune(draw_folder(tmp_path, 3, names), backbone=tiny_backbone)
 
 
+def test_a_classifier_lends_its_backbone_to_the_next_one(folder, made, tiny_backbone, tmp_path):
+    path = made.classifier.save(tmp_path / "made.keras")
+    again = finetune(folder, backbone=path)
+    assert again.classifier.backbone["digest"] == tiny_backbone.digest
+    kernels = [each.classifier.model.get_layer("head").get_weights()[0] for each in (made, again)]
+    assert kernels[0] == pytest.approx(kernels[1], abs=1e-5)
+
+
 @pytest.mark.slow
 def test_ants_and_bees_are_told_apart_in_one_pass_each(shared):
     weights = shared / "weights" / "mobilenet_0.75_224_notop.weights.h5"

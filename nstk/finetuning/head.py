@@ -8,9 +8,10 @@ which is convex and has one minimum (b is not penalised). There is no learning r
 no epochs: L-BFGS in float64 runs until the gradient is nothing.
 
 How strong λ should be, the training pictures say themselves. Exact leave-one-out errors of ridge
-regression find its best strength at once (see `ridge`); the logistic one lies about 10^-1.5 lower,
-because a cross-entropy bends far less than a square. So a few strengths round there are compared
-by stratified cross-validation, and the one with the lowest log-loss is taken.
+regression find its best strength at once (see `ridge`). A cross-entropy bends far less than a
+square, so the best logistic strength is lower: by 10^-1.5 to 10^-2 on photographs of two and of
+six classes and on digits of ten. So a few strengths round there are compared by stratified
+cross-validation, and the one with the lowest log-loss is taken.
 """
 
 from collections.abc import Iterator
@@ -136,7 +137,7 @@ def _solve_path(
     targets: Matrix,
     weights: npt.NDArray[np.float64],
     strengths: npt.ArrayLike,
-    precision: float = 1e-6,
+    precision: float = 1e-5,
 ) -> Iterator[Matrix]:
     """Solve for one strength after the other, each from the solution of the one before.
 
