@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from labelled_pictures import draw_folder, draw_picture
 from PIL import Image
 
@@ -122,6 +123,14 @@ def test_a_square_of_its_own_size_passes_almost_untouched(extractor):
     smooth = (127 + 60 * np.sin(rows / 5) + 60 * np.cos(columns / 5)).astype(np.uint8)
     pixels = smooth[..., np.newaxis].repeat(3, axis=-1)
     assert square_of(extractor, pixels) == pytest.approx(pixels / 255, abs=0.02)
+
+
+def test_exporters_know_every_operation_before_the_backbone(extractor):
+    network = keras.Model(extractor.inputs[0], extractor.get_layer(SQUARE).output)
+    compiled = tf.function(network).get_concrete_function(tf.TensorSpec((1, None, None, 3)))
+    kinds = {operation.type for operation in compiled.graph.get_operations()}
+    assert "ResizeBilinear" in kinds
+    assert "ScaleAndTranslate" not in kinds  # what antialias=True is; TFLite and ONNX lack it
 
 
 def test_a_size_too_small_for_the_network_is_refused_with_its_own_size():

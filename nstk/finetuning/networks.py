@@ -25,6 +25,7 @@ from nstk.finetuning.head import Head
 SQUARE = "square"
 FEATURES = "features"
 
+# 3 × 224: beyond it more samples cost time and hardly change the features, even of large photos.
 _SAMPLED_SIDE = 672
 
 
