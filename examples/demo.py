@@ -10,6 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from overview import join_pictures
+
 EXAMPLES = Path(__file__).parent
 NSTK = Path(sys.executable).parent / "nstk"
 
@@ -18,6 +20,7 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
     """What the demo does: what it is, its command, and where its result is."""
     content, style = folder / "picture.png", folder / "painting.png"
     picture, model = folder / "stylised.png", folder / "digits.keras"
+    labels = folder / "labels.csv"
     return [
         (
             "draw the samples",
@@ -39,8 +42,8 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
         ),
         (
             "read digits it has never seen",
-            [NSTK, "predict", model, folder / "new-digits", "--top", "2"],
-            folder / "new-digits",
+            [NSTK, "predict", model, folder / "new-digits", "--top", "2", "--csv", labels],
+            labels,
         ),
     ]
 
@@ -50,7 +53,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", default="384", help="longer side of the stylised picture")
-    parser.add_argument("--steps", default="60", help="steps at its full size")
+    parser.add_argument("--steps", default="80", help="steps at its full size")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,9 +67,14 @@ def main() -> int:
             print(f"demo: '{title}' ended with status {status}.", file=sys.stderr)
             return status
         summary.append((title, time.monotonic() - began, result))
+    overview = join_pictures(
+        [folder / name for name in ("picture.png", "painting.png", "stylised.png")],
+        folder / "overview.jpg",
+    )
     print("\nDone:")
     for title, seconds, result in summary:
         print(f"  {seconds:6.1f} s  {title:<36} {result}")
+    print(f"Look at {overview}: the picture, the painting, and the one painted like the other.")
     return 0
 
 

@@ -82,7 +82,7 @@ class Lines:
         done = progress.step >= progress.total
         if done and now - self.began < SECONDS_WORTH_A_LINE:
             return
-        if not done and now - self.written < SECONDS_BETWEEN_LINES:
+        if not progress.step or (not done and now - self.written < SECONDS_BETWEEN_LINES):
             return
         self.written = now
         line = f"nstk: {progress.stage}: {progress.step}/{progress.total}"
