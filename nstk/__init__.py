@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from nstk.progress import ignore as ignore
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
-    from nstk.stylization.stylization import Stylization as Stylization
-    from nstk.stylization.stylization import stylize as stylize
+    from nstk.stylization.job import Stylization as Stylization
+    from nstk.stylization.job import stylize as stylize
 
 __version__ = "0.1.0"
 
@@ -96,7 +96,7 @@ _HOMES = {
     ),
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": ("FinetuneSettings", "StylizeSettings"),
-    "nstk.stylization.stylization": ("Stylization", "stylize"),
+    "nstk.stylization.job": ("Stylization", "stylize"),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

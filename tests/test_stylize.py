@@ -7,7 +7,7 @@ from nstk.media.pictures import LoadedPicture, load_picture, save_picture
 from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import descent as descents
-from nstk.stylization.stylization import Stylization, stylize
+from nstk.stylization.job import Stylization, stylize
 
 QUICK = StylizeSettings(size=64, steps=8, scales=2)
 
