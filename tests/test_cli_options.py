@@ -3,12 +3,15 @@
 import dataclasses
 import inspect
 import re
+from typing import Literal
 
 import pytest
 import typer
 from shell import invoke
+from typer.testing import CliRunner
 
 import nstk
+from nstk.settings import setting
 from nstk_cli.main import app
 from nstk_cli.options import with_settings
 
@@ -56,3 +59,41 @@ def test_both_jobs_share_the_options_about_the_network(command):
     assert options["backbone"].default == "compact"
     assert options["weights"].default is None
     assert {"quiet", "json"} <= set(options)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EveryKind:
+    """A settings class with a field of every kind that an option can have."""
+
+    count: int = setting(3, "A whole number")
+    share: float = setting(0.5, "A number")
+    word: Literal["warm", "cold"] = setting("warm", "One of two words")
+    either: float | Literal["auto", "none"] = setting("auto", "A number or a word")
+    maybe: str | None = setting(None, "A text or nothing")
+    switch: bool = setting(False, "On or off")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "changed"),
+    [
+        ([], {}),
+        (["--count", "7", "--share", "1e-3"], {"count": 7, "share": 0.001}),
+        (["--word", "cold"], {"word": "cold"}),
+        (["--either", "2"], {"either": 2.0}),
+        (["--either", "none"], {"either": "none"}),
+        (["--maybe", "this"], {"maybe": "this"}),
+        (["--switch"], {"switch": True}),
+    ],
+)
+def test_a_setting_of_any_kind_becomes_an_option(arguments, changed):
+    chosen = []
+    app = typer.Typer()
+
+    @app.command()
+    @with_settings
+    def probe(*, settings: EveryKind) -> None:
+        chosen.append(settings)
+
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert chosen == [EveryKind(**changed)]

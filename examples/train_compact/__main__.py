@@ -36,7 +36,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         default=ROOT / "nstk" / "backbones" / "data" / "compact.npz",
         help="the packaged file to write [nstk/backbones/data/compact.npz]",
     )
-    add("--steps", type=int, default=14000, help="budget of the schedule [%(default)s]")
+    add("--steps", type=int, default=12000, help="budget of the schedule [%(default)s]")
     add("--until", type=int, help="stop at this step, to go on later")
     add(
         "--objective",
@@ -46,6 +46,12 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     )
     add("--seed", type=int, default=0, help="of weights, order and crops [%(default)s]")
     add("--checkpoint-every", type=int, default=500, help="steps [%(default)s]")
+    add(
+        "--parts",
+        type=int,
+        default=1,
+        help="independent parts of a batch; 2 with TF_NUM_INTRAOP_THREADS=1 suits two busy cores",
+    )
     add("--export", action="store_true", help="write the latest checkpoint's network and stop")
     add("--smoke", action="store_true", help="a run of seconds on three classes")
     return parser.parse_args(words)

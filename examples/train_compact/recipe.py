@@ -23,7 +23,7 @@ class Recipe:
     """For checkpoints, teacher features and the report; may grow to half a gigabyte."""
     out: Path
     """The packaged file."""
-    steps: int = 14000
+    steps: int = 12000
     """The whole budget; the schedule stretches with it."""
     until: int | None = None
     """Stop at this step, to go on later."""
@@ -36,13 +36,15 @@ class Recipe:
     """Only so many pictures of each class."""
     batch_share: float = 1.0
     """Scales every batch."""
+    parts: int = 1
+    """Cuts every batch into so many independent parts."""
 
     def __post_init__(self) -> None:
         if self.objective not in training.OBJECTIVES:
             raise SettingsError(
                 f"objective {self.objective!r} is unknown; choose {', '.join(training.OBJECTIVES)}"
             )
-        for name in ("steps", "checkpoint_every", "classes", "per_class"):
+        for name in ("steps", "checkpoint_every", "classes", "per_class", "parts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}; it must be at least 1")
@@ -88,7 +90,13 @@ def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Pictures]:
         style_teacher = teachers.load_style_teacher(weights)
         class_teacher = teachers.prepare_class_teacher(train, weights, recipe.work / "teacher")
     trainer = training.Trainer(
-        train, len(classes), recipe.objective, class_teacher, style_teacher, recipe.seed
+        train,
+        len(classes),
+        recipe.objective,
+        class_teacher,
+        style_teacher,
+        recipe.seed,
+        parts=recipe.parts,
     )
     if recipe.checkpoint.is_file():
         trainer.restore(recipe.checkpoint)

@@ -13,7 +13,7 @@ PEAK_RATE = 0.3
 WARM_UP_STEPS = 300
 PHASES = (
     (0.50, ((48, 128),)),
-    (0.82, ((64, 128),)),
+    (0.86, ((64, 128),)),
     (1.00, ((64, 128), (96, 64), (64, 128), (128, 32))),
 )
 """Until which share of the steps, and the `(pixels, batch)` that take turns until then."""

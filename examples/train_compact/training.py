@@ -50,6 +50,7 @@ class Trainer(tf.Module):
         style_teacher: For distillation.
         seed: Of the starting weights, the order and the crops.
         dtype: Of the convolutions.
+        parts: Cut every batch into so many, each normalised by its own moments.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Trainer(tf.Module):
         style_teacher: dict[str, NDArray[np.float32]] | None = None,
         seed: int = 0,
         dtype: tf.DType = tf.bfloat16,
+        parts: int = 1,
     ) -> None:
         super().__init__()
-        self.seed, self.dtype = seed, dtype
+        self.seed, self.dtype, self.parts = seed, dtype, parts
         self.hard, self.soft = OBJECTIVES[objective]
         self.pixels, self.labels = tf.constant(train.pixels), tf.constant(train.labels)
         self.class_teacher = class_teacher
@@ -163,7 +165,14 @@ class Trainer(tf.Module):
             self.crop(indices, step, size), (indices.shape[0], size, size, 3)
         )
         with tf.GradientTape() as tape:
-            terms = self.losses(pictures, indices)
+            # Independent parts keep every core busy without a barrier after each operation.
+            parts = [
+                self.losses(*part)
+                for part in zip(
+                    tf.split(pictures, self.parts), tf.split(indices, self.parts), strict=True
+                )
+            ]
+            terms = {name: tf.add_n([p[name] for p in parts]) / self.parts for name in parts[0]}
             loss = tf.add_n(list(terms.values()))
         names = sorted(self.weights)
         gradients = tape.gradient(loss, [self.weights[name] for name in names])

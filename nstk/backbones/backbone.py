@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from nstk.backbones.layer_names import strip_number
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
 from nstk.backbones.variants import Edge, Pooling, prepare_network
 from nstk.errors import BackboneError
@@ -97,13 +98,15 @@ class Backbone:
     def digest(self) -> str:
         """SHA-256 of all weights: variable names, shapes and bytes, in the network's order.
 
-        Automatic layer names count layers made earlier in the process, so they stay out of it.
+        Names that Keras makes up count what was made earlier in the process, so layer names and
+        running numbers stay out of it.
         """
         digest = hashlib.sha256()
         for layer in self.model.layers:
             for variable in layer.weights:
                 array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-                digest.update(f"{variable.name} {array.shape} {array.dtype}\n".encode())
+                name = strip_number(variable.name)
+                digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
                 digest.update(array.tobytes())
         return digest.hexdigest()
 

@@ -58,8 +58,7 @@ class Descent:
 
         if self.x.shape[:2] != (height, width):
             kept = tf.clip_by_value(resize(self.minimizer.result(self.x, self.state)), 0.0, 1.0)
-            self.state = self.minimizer.rescale(kept, self.state, resize)
-            self.x = kept
+            self.x, self.state = kept, self.minimizer.rescale(kept, self.state, resize)
         self.durations = []
 
     def run(self, objective: StyleObjective, steps: int, on_progress: Reporter) -> None:

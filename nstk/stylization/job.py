@@ -165,18 +165,20 @@ def _descend(
     minimizer = Averaged(Adam(settings.learning_rate, bounds=(0.0, 1.0)))
     generator = np.random.default_rng(settings.seed)
     descent: Descent | None = None
-    for scale in plan:
-        scaled_content = resize_picture(content, scale.height, scale.width)
-        scaled_styles = [_shrink(style, scale.longer_side) for style in styles]
-        if descent is None:
-            start = start_picture(settings.init, scaled_content, scaled_styles, generator)
-            descent = Descent.start(minimizer, start)
-        descent.move_to(scale.height, scale.width)
-        objective = StyleObjective.toward(network, scaled_content, scaled_styles, weights)
-        try:
+    try:
+        for scale in plan:
+            scaled_content = resize_picture(content, scale.height, scale.width)
+            scaled_styles = [_shrink(style, scale.longer_side) for style in styles]
+            if descent is None:
+                start = start_picture(settings.init, scaled_content, scaled_styles, generator)
+                descent = Descent.start(minimizer, start)
+            objective = StyleObjective.toward(network, scaled_content, scaled_styles, weights)
+            descent.move_to(scale.height, scale.width)
             descent.run(objective, scale.steps, on_progress)
-        except KeyboardInterrupt:
-            return descent, True
+    except KeyboardInterrupt:
+        if descent is None:
+            raise
+        return descent, True
     assert descent is not None, "a plan has at least one scale"
     return descent, False
 
