@@ -206,7 +206,7 @@ def test_a_failed_save_leaves_the_old_file_as_it_was(tiny, tmp_path, monkeypatch
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("nstk.finetuning.archive._copy_members", fail)
+    monkeypatch.setattr("nstk.backbones.archives._copy_members", fail)
     with pytest.raises(OutputError, match="No space left"):
         tiny.save(path)
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.keras"]

@@ -1,22 +1,16 @@
 """The backbone inside a classifier that `nstk.finetune` made."""
 
-import json
-import zipfile
 from pathlib import Path
 
 import keras
 
+from nstk.backbones.archives import ADVICE, read_archive
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ModelError
 
-CARD = "nstk.json"
-LARGEST_CARD = 64 * 2**20
-
 
 def open_classifier(path: Path) -> Backbone:
-    """Take the backbone out of a ``.keras`` classifier.
-
-    The file is read in Keras's safe mode: nothing in it runs as code.
+    """Take the backbone out of a ``.keras`` classifier; nothing in the file runs as code.
 
     Args:
         path: A file that `nstk.finetune` made.
@@ -24,22 +18,15 @@ def open_classifier(path: Path) -> Backbone:
     Raises:
         ModelError: If the file is missing, damaged, or no such classifier.
     """
-    advice = "give a .keras file that `nstk finetune` made, or a name that `nstk backbones` lists"
+    classifier, card = read_archive(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.getinfo(CARD).file_size > LARGEST_CARD:
-                raise ModelError(f"{path} has too large a {CARD}; {advice}.")
-            card = json.loads(archive.read(CARD))["backbone"]
-            name, input_size = str(card["name"]), int(card["input_size"])
-        classifier = keras.saving.load_model(path, compile=False, safe_mode=True)
+        name, input_size = str(card["backbone"]["name"]), int(card["backbone"]["input_size"])
         network = classifier.get_layer("backbone")
-    except ModelError:
-        raise
-    except Exception as error:  # What a damaged or forged file makes Keras raise has no end.
+    except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
-            f"{path} has no backbone that nstk can use ({reason}); {advice}."
+            f"{path} has no backbone that nstk can use ({reason}); {ADVICE}."
         ) from error
     if not isinstance(network, keras.Model) or len(network.outputs[0].shape) != 4:
-        raise ModelError(f"{path} has a 'backbone' that gives no feature maps; {advice}.")
+        raise ModelError(f"{path} has a 'backbone' that gives no feature maps; {ADVICE}.")
     return Backbone(name=name, model=network, input_size=input_size, source=str(path))

@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nstk.backbones.archives import check_name, read_archive, write_archive
 from nstk.errors import ModelError
-from nstk.finetuning.archive import check_name, read_archive, write_archive
 from nstk.finetuning.networks import Passage
 from nstk.media.files import check_writable
 

@@ -20,6 +20,7 @@ from nstk.media.files import write_whole
 
 CARD = "nstk.json"
 SUFFIX = ".keras"
+ADVICE = "give a .keras file that nstk finetune made"
 
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
@@ -37,7 +38,6 @@ _FOREIGN_FORMATS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x80": "a Python pickle",
 }
-_ADVICE = "give a .keras file that nstk finetune made"
 
 
 def check_name(path: Path) -> None:
@@ -93,9 +93,7 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
         return keras.models.load_model(path, compile=False, safe_mode=True), card
     except Exception as error:  # What a damaged or forged config makes Keras raise has no end.
         reason = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"{path}: Keras cannot build its network ({reason}); {_ADVICE}."
-        ) from error
+        raise ModelError(f"{path}: Keras cannot build its network ({reason}); {ADVICE}.") from error
 
 
 def _copy_members(
@@ -132,34 +130,32 @@ def _renumber(config: Any, numbers: dict[int, int]) -> Any:
 def _check_format(path: Path) -> None:
     """Refuse by name and by content what is no zip archive, before anything is parsed."""
     if path.is_dir():
-        raise ModelError(f"{path}: a folder, not a file; {_ADVICE}.")
+        raise ModelError(f"{path}: a folder, not a file; {ADVICE}.")
     try:
         with path.open("rb") as file:
             beginning = file.read(8)
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); {_ADVICE}.") from error
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {ADVICE}.") from error
     for signature, name in _FOREIGN_FORMATS.items():
         if beginning.startswith(signature):
-            raise ModelError(
-                f"{path}: {name}, which can carry code and is never opened; {_ADVICE}."
-            )
+            raise ModelError(f"{path}: {name}, which can carry code and is never opened; {ADVICE}.")
     if path.suffix != SUFFIX:
-        raise ModelError(f"{path}: its name does not end in {SUFFIX}; {_ADVICE}.")
+        raise ModelError(f"{path}: its name does not end in {SUFFIX}; {ADVICE}.")
     if not zipfile.is_zipfile(path):
-        raise ModelError(f"{path}: not a .keras archive, or cut short; {_ADVICE}.")
+        raise ModelError(f"{path}: not a .keras archive, or cut short; {ADVICE}.")
 
 
 def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     if name not in archive.namelist():
-        raise ModelError(f"{path}: has no {name}, so nstk did not make it; {_ADVICE}.")
+        raise ModelError(f"{path}: has no {name}, so nstk did not make it; {ADVICE}.")
     if archive.getinfo(name).file_size > _LARGEST_TEXT:
-        raise ModelError(f"{path}: its {name} is larger than any nstk writes; {_ADVICE}.")
+        raise ModelError(f"{path}: its {name} is larger than any nstk writes; {ADVICE}.")
     try:
         content = json.loads(archive.read(name))
     except ValueError as error:
-        raise ModelError(f"{path}: its {name} is not JSON ({error}); {_ADVICE}.") from error
+        raise ModelError(f"{path}: its {name} is not JSON ({error}); {ADVICE}.") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path}: its {name} is not an object; {_ADVICE}.")
+        raise ModelError(f"{path}: its {name} is not an object; {ADVICE}.")
     return content
 
 
@@ -168,10 +164,10 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
     for part in _objects(config):
         name, module = part.get("class_name"), part.get("module")
         if name in _CODE_CARRIERS:
-            raise ModelError(f"{path}: holds a {name} layer, which runs code; {_ADVICE}.")
+            raise ModelError(f"{path}: holds a {name} layer, which runs code; {ADVICE}.")
         if module is not None and str(module).split(".")[0] != "keras":
             raise ModelError(
-                f"{path}: asks for {module}.{name}, which is no part of Keras; {_ADVICE}."
+                f"{path}: asks for {module}.{name}, which is no part of Keras; {ADVICE}."
             )
 
 
