@@ -1,0 +1,321 @@
+"""The frozen backbone: its two windows, how far it sees, its variants, its digest."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.compact import build_compact
+from nstk.errors import BackboneError, SettingsError
+
+
+def make_backbone(*, widths=(4, 6, 8), depths=(1, 1, 1), seed=7) -> Backbone:
+    keras.utils.set_random_seed(seed)
+    model = build_compact(widths=widths, depths=depths)
+    return Backbone(name="tiny", model=model, input_size=32, source="seeded")
+
+
+def random_picture(height, width, seed=0):
+    return np.random.default_rng(seed).random((1, height, width, 3), dtype=np.float32)
+
+
+def look(backbone, name, picture):
+    return backbone.tap([name])(picture)[name].numpy()
+
+
+@pytest.fixture(scope="module")
+def vgg_shaped():
+    """A network of VGG's shape, deep enough to have every kind of layer, with active units."""
+    backbone = make_backbone(widths=(4, 4, 6), depths=(2, 2, 2))
+    for layer in backbone.model.layers:
+        layer.set_weights([np.abs(weight) + 0.01 for weight in layer.get_weights()])
+    return backbone
+
+
+# Architecture
+
+
+def test_layers_of_the_compact_network_are_named_as_in_vgg19():
+    taps = Backbone("compact", build_compact(), 160, "random").taps
+    vgg19 = {
+        f"block{block}_{layer}"
+        for block, depth in enumerate((2, 2, 4, 4, 4), start=1)
+        for layer in ("pool", *(f"conv{number}" for number in range(1, depth + 1)))
+    }
+    assert set(taps) <= vgg19
+
+
+def test_no_pool_stands_behind_the_last_block(tiny_backbone):
+    assert tiny_backbone.taps == (
+        "block1_conv1",
+        "block1_pool",
+        "block2_conv1",
+        "block2_pool",
+        "block3_conv1",
+    )
+    assert tiny_backbone.model(random_picture(48, 64)).shape == (1, 12, 16, 8)
+
+
+def test_widths_and_depths_must_describe_the_same_blocks():
+    with pytest.raises(SettingsError, match="2 widths and 1 depths"):
+        build_compact(widths=(4, 6), depths=(1,))
+
+
+# Windows
+
+
+def test_every_tap_gives_the_map_of_its_layer(tiny_backbone, scene):
+    maps = tiny_backbone.tap(tiny_backbone.taps)(scene[np.newaxis])
+    assert set(maps) == set(tiny_backbone.taps)
+    for name, map_ in maps.items():
+        stride = tiny_backbone.stride(name)
+        assert map_.shape[:3] == (1, 48 // stride, 64 // stride)
+    np.testing.assert_allclose(
+        maps["block3_conv1"], tiny_backbone.model(scene[np.newaxis]), rtol=1e-6
+    )
+
+
+def test_a_tap_stops_at_the_deepest_layer_named(tiny_backbone):
+    tapped = tiny_backbone.tap(["block2_conv1", "block1_conv1"])
+    assert [layer.name for layer in tapped.layers][-1] == "block2_conv1"
+
+
+def test_equal_taps_are_one_model(tiny_backbone):
+    assert tiny_backbone.tap(["block1_conv1"]) is tiny_backbone.tap(("block1_conv1",))
+    assert tiny_backbone.embed is tiny_backbone.embed
+
+
+def test_an_embedding_is_the_mean_of_the_last_map(tiny_backbone, scene):
+    vectors = tiny_backbone.embed(scene[np.newaxis]).numpy()
+    maps = tiny_backbone.model(scene[np.newaxis]).numpy()
+    assert vectors.shape == (1, 8)
+    np.testing.assert_allclose(vectors, maps.mean(axis=(1, 2)), rtol=1e-5)
+
+
+def test_an_unknown_tap_is_answered_with_the_nearest_ones(tiny_backbone):
+    for ask in (lambda name: tiny_backbone.tap([name]), tiny_backbone.reach, tiny_backbone.stride):
+        with pytest.raises(BackboneError, match=r"no layer 'blok2_conv1'.*block2_conv1"):
+            ask("blok2_conv1")
+
+
+def test_no_tap_at_all_is_refused(tiny_backbone):
+    with pytest.raises(BackboneError, match="block1_conv1"):
+        tiny_backbone.tap([])
+
+
+def test_the_network_is_frozen_however_it_is_looked_through(tiny_backbone):
+    for model in (tiny_backbone.model, tiny_backbone.embed, tiny_backbone.tap(["block1_conv1"])):
+        assert not model.trainable_weights
+
+
+# How far it sees
+
+
+def outside(backbone, name, cell, side):
+    """Which pixels of a square picture lie farther from the middle of a cell than the reach."""
+    middle = (cell + 0.5) * backbone.stride(name) - 0.5
+    distance = np.abs(np.arange(side) - middle)
+    return np.maximum(distance[:, None], distance[None, :]) > backbone.reach(name)
+
+
+def change_at_cell(backbone, name, changed, cell, side):
+    """How much a cell moves, relative to its map, when the pixels of a mask change."""
+    before = random_picture(side, side, seed=1)
+    after = np.where(changed[None, :, :, None], random_picture(side, side, seed=2), before)
+    maps = look(backbone, name, np.concatenate([before, after]))
+    return np.abs(maps[1] - maps[0])[cell, cell].max() / np.abs(maps).max()
+
+
+def test_nothing_beyond_its_reach_changes_a_cell(vgg_shaped):
+    for name in vgg_shaped.taps:
+        for cell in (6, 7):
+            changed = outside(vgg_shaped, name, cell, 64)
+            assert change_at_cell(vgg_shaped, name, changed, cell, 64) < 1e-6
+
+
+def test_the_reach_of_a_vgg_shaped_network_is_no_larger_than_it_must_be(vgg_shaped):
+    averaged = vgg_shaped.prepared(pooling="average")
+    for name in averaged.taps:
+        side = 16 * averaged.stride(name)
+        tape_picture = tf.constant(random_picture(side, side))
+        with tf.GradientTape() as tape:
+            tape.watch(tape_picture)
+            cell = tf.reduce_sum(averaged.tap([name])(tape_picture)[name][0, 8, 8])
+        seen = np.abs(tape.gradient(cell, tape_picture)).sum(axis=(0, 2, 3)) > 0
+        middle = 8.5 * averaged.stride(name) - 0.5
+        farthest = np.abs(np.flatnonzero(seen) - middle).max()
+        assert averaged.reach(name) == np.ceil(farthest)
+
+
+def test_vgg19_sees_78_pixels_to_each_side_at_its_deepest_style_layer():
+    vgg19 = Backbone("vgg19", build_compact(widths=(1,) * 5, depths=(2, 2, 4, 4, 1)), 224, "random")
+    assert (vgg19.reach("block5_conv1"), vgg19.stride("block5_conv1")) == (78, 16)
+
+
+def test_dilation_padding_and_cropping_count():
+    picture = keras.Input((None, None, 3))
+    maps = keras.layers.ZeroPadding2D(((3, 1), (2, 2)))(picture)
+    maps = keras.layers.Conv2D(2, 3, dilation_rate=2, name="dilated")(maps)
+    maps = keras.layers.Cropping2D(((1, 0), (0, 1)))(maps)
+    maps = keras.layers.SeparableConv2D(2, (5, 1), padding="same", name="separable")(maps)
+    backbone = Backbone("odd", keras.Model(picture, maps), 32, "random")
+    assert backbone.reach("dilated") == 3
+    assert backbone.reach("separable") == 4
+
+
+# Variants
+
+
+def test_replicated_edges_change_nothing_but_the_border(vgg_shaped):
+    replicated = vgg_shaped.prepared(edge="replicate")
+    picture = random_picture(64, 64)
+    for name in vgg_shaped.taps:
+        before, after = look(vgg_shaped, name, picture), look(replicated, name, picture)
+        border = -(-vgg_shaped.reach(name) // vgg_shaped.stride(name))
+        inner = slice(border, before.shape[1] - border)
+        np.testing.assert_allclose(after[:, inner, inner], before[:, inner, inner], rtol=1e-5)
+        assert not np.allclose(after, before)
+
+
+def test_with_replicated_edges_a_plain_picture_has_a_plain_first_map(tiny_backbone):
+    plain = np.full((1, 20, 24, 3), [0.2, 0.5, 0.9], np.float32)
+    first = tiny_backbone.taps[0]
+    assert np.ptp(look(tiny_backbone, first, plain), axis=(1, 2)).max() > 1e-3
+    assert (
+        np.ptp(look(tiny_backbone.prepared(edge="replicate"), first, plain), axis=(1, 2)).max()
+        < 1e-5
+    )
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("padded_by", ["convolution", "layer"])
+def test_replicated_edges_are_the_nearest_pixels_for_every_kernel(kernel, padded_by):
+    picture = keras.Input((None, None, 3))
+    maps, around = picture, kernel // 2
+    if padded_by == "layer":
+        maps = keras.layers.ZeroPadding2D(around)(maps)
+    padding = "valid" if padded_by == "layer" else "same"
+    maps = keras.layers.Conv2D(2, kernel, padding=padding, name="first")(maps)
+    backbone = Backbone("one", keras.Model(picture, maps), 32, "random")
+    pixels = random_picture(9, 11)
+    surrounded = np.pad(pixels, ((0, 0), (around,) * 2, (around,) * 2, (0, 0)), mode="edge")
+    expected = look(backbone, "first", surrounded)[:, around:-around, around:-around]
+    replicated = look(backbone.prepared(edge="replicate"), "first", pixels)
+    np.testing.assert_allclose(replicated, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_average_pools_average_and_double(tiny_backbone):
+    averaged = tiny_backbone.prepared(pooling="average")
+    picture = random_picture(16, 16)
+    before = look(averaged, "block1_conv1", picture)
+    means = before.reshape(1, 8, 2, 8, 2, 4).mean(axis=(2, 4))
+    np.testing.assert_allclose(look(averaged, "block1_pool", picture), 2 * means, rtol=1e-5)
+
+
+def test_l2_pools_take_the_root_of_the_sum_of_squares(tiny_backbone):
+    pooled = tiny_backbone.prepared(pooling="l2")
+    picture = random_picture(16, 16)
+    before = look(pooled, "block1_conv1", picture)
+    roots = np.sqrt((before.reshape(1, 8, 2, 8, 2, 4) ** 2).sum(axis=(2, 4)))
+    np.testing.assert_allclose(look(pooled, "block1_pool", picture), 0.78 * roots, atol=1e-3)
+
+
+def test_every_pooling_has_a_finite_gradient_where_all_is_zero(tiny_backbone):
+    dark = tf.zeros((1, 8, 8, 3))
+    for pooling in ("max", "average", "l2"):
+        backbone = make_backbone().prepared(pooling=pooling)
+        first = backbone.model.get_layer("block1_conv1")
+        first.set_weights([weight * 0 for weight in first.get_weights()])
+        with tf.GradientTape() as tape:
+            tape.watch(dark)
+            total = tf.reduce_sum(backbone.model(dark))
+        assert np.isfinite(tape.gradient(total, dark)).all()
+
+
+@pytest.mark.parametrize("edge", ["zero", "replicate"])
+@pytest.mark.parametrize("pooling", ["max", "average", "l2"])
+def test_a_variant_is_the_same_network_in_fresh_layers(tiny_backbone, edge, pooling):
+    variant = tiny_backbone.prepared(edge=edge, pooling=pooling)
+    assert variant.digest == tiny_backbone.digest
+    assert variant.taps == tiny_backbone.taps
+    assert not variant.model.trainable_weights
+    for name in variant.taps:
+        assert variant.reach(name) == tiny_backbone.reach(name)
+        assert variant.stride(name) == tiny_backbone.stride(name)
+    if (edge, pooling) != ("zero", "max"):
+        assert variant.model.weights[0] is not tiny_backbone.model.weights[0]
+
+
+def test_a_variant_of_a_variant_is_both(tiny_backbone):
+    picture = random_picture(16, 16)
+    both = tiny_backbone.prepared(edge="replicate", pooling="l2")
+    one_by_one = tiny_backbone.prepared(pooling="l2").prepared(edge="replicate")
+    np.testing.assert_allclose(one_by_one.model(picture), both.model(picture), rtol=1e-5)
+
+
+def test_a_variant_survives_saving_and_loading_in_safe_mode(tiny_backbone, tmp_path):
+    variant = tiny_backbone.prepared(edge="replicate", pooling="l2")
+    variant.model.save(tmp_path / "variant.keras")
+    loaded = keras.saving.load_model(tmp_path / "variant.keras", compile=False, safe_mode=True)
+    picture = random_picture(16, 16)
+    np.testing.assert_allclose(loaded(picture), variant.model(picture), rtol=1e-6)
+
+
+def test_unknown_variants_are_refused_by_name(tiny_backbone):
+    with pytest.raises(BackboneError, match="zero, replicate"):
+        tiny_backbone.prepared(edge="mirror")
+    with pytest.raises(BackboneError, match="max, average, l2"):
+        tiny_backbone.prepared(pooling="sum")
+
+
+def test_a_network_without_vgg_pools_refuses_another_pooling():
+    picture = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 3, strides=2, name="strided")(picture)
+    backbone = Backbone("strided", keras.Model(picture, maps), 32, "random")
+    with pytest.raises(BackboneError, match="no 2×2 max-pool"):
+        backbone.prepared(pooling="average")
+
+
+# Digest
+
+
+def test_looking_through_the_network_leaves_its_digest_alone(tiny_backbone, scene):
+    before = make_backbone().digest
+    assert before == make_backbone().digest
+    tiny_backbone.embed(scene[np.newaxis])
+    tiny_backbone.tap(tiny_backbone.taps)(scene[np.newaxis])
+    assert Backbone("again", tiny_backbone.model, 32, "seeded").digest == tiny_backbone.digest
+
+
+def test_the_digest_moves_with_every_single_weight():
+    backbone = make_backbone()
+    layer = backbone.model.get_layer("block2_conv1")
+    kernel, bias = layer.get_weights()
+    kernel[0, 0, 0, 0] = np.nextafter(kernel[0, 0, 0, 0], np.float32(1))
+    layer.set_weights([kernel, bias])
+    assert backbone.digest != make_backbone().digest
+
+
+def test_the_digest_does_not_know_what_keras_counted_before():
+    def digest():
+        picture = keras.Input((None, None, 3))
+        maps = keras.layers.Conv2D(2, 3, kernel_initializer="ones")(picture)
+        return Backbone("counted", keras.Model(picture, maps), 32, "ones").digest
+
+    assert digest() == digest()
+
+
+@pytest.mark.slow
+def test_the_digest_of_the_packaged_network_is_the_same_in_every_process():
+    program = "import nstk; print(nstk.load_backbone().digest)"
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    }
+    assert len(digests) == 1
