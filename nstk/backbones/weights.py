@@ -89,11 +89,13 @@ def _list_layers(layers: Iterable[Any], stored: StoredLayers) -> Iterator[Any]:
 
 def _align_names(network: Any, stored: StoredLayers) -> StoredLayers:
     """Rename stored layers whose names depend on what Keras had built before."""
-    counted = {
+    counted = [
         layer.name for layer in network.layers if layer.weights and is_named_by_counting(layer)
-    }
+    ]
     bases = {strip_number(name) for name in counted}
-    names = count_afresh(name for name in stored if strip_number(name) in bases)
+    fresh = count_afresh(name for name in stored if strip_number(name) in bases)
+    own = {number: name for name, number in count_afresh(counted).items()}
+    names = {name: own.get(number, number) for name, number in fresh.items()}
     if CONVNEXT_NORMALIZATION in counted and CONVNEXT_NORMALIZATION not in names.values():
         names |= {
             name: CONVNEXT_NORMALIZATION
