@@ -18,14 +18,14 @@ from painting import draw_painting
 
 
 def write_digits(
-    folder: Path, per_class: int = 40, new: int = 12, side: int = 64, seed: int = 0
+    folder: Path, per_class: int = 40, new: int = 1, side: int = 64, seed: int = 0
 ) -> None:
     """Real handwritten digits: a labelled folder, and a few others to be recognised.
 
     Args:
         folder: Gets ``digits/<digit>/`` and ``new-digits/``.
         per_class: How many of each digit are labelled.
-        new: How many others are left over for prediction, their digit in their name.
+        new: How many others of each are left for prediction, their digit in their name.
         side: Side of a picture in pixels; the scans have 8×8.
         seed: Of the choice of scans.
     """
@@ -40,9 +40,8 @@ def write_digits(
         number = counts[digit] = counts[digit] + 1
         if number <= per_class:
             path = folder / "digits" / str(digit) / f"{number:02d}.png"
-        elif new:
-            new -= 1
-            path = folder / "new-digits" / f"{new:02d}-shows-{digit}.png"
+        elif number <= per_class + new:
+            path = folder / "new-digits" / f"shows-{digit}-{number}.png"
         else:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,8 @@
 
     python examples/tap_in_your_model.py DATA EPOCHS
 
-`embed` is one vector per picture, `tap` gives feature maps by name; both are plain Keras models
-of pictures in [0, 1], with the network's own preprocessing inside.
+`embed` (one vector per picture) and `tap` (feature maps by name) are plain Keras models of
+pictures in [0, 1], with the network's own preprocessing inside.
 """
 
 import sys
@@ -15,12 +15,7 @@ import nstk
 
 
 def build_classifier(backbone: nstk.Backbone, classes: int) -> keras.Model:
-    """A functional model of your own, with the embedding as one of its layers.
-
-    Args:
-        backbone: The frozen network; ``training=False`` keeps it as it is.
-        classes: How many outputs.
-    """
+    """A functional model of your own, with the frozen embedding as one of its layers."""
     pictures = keras.Input((None, None, 3), dtype="uint8")
     scaled = keras.layers.Rescaling(1 / 255)(pictures)
     vectors = backbone.embed(scaled, training=False)
@@ -54,8 +49,7 @@ def main(data: str, epochs: str = "3") -> None:
     noisy = tf.Variable(tf.clip_by_value(batch + tf.random.normal(batch.shape, 0, 0.1), 0, 1))
     with tf.GradientTape() as tape:
         distance = perceptual_distance(backbone, noisy, batch)
-    slope = tf.norm(tape.gradient(distance, noisy))
-    print(f"distance {distance:.4f}, gradient {slope:.4f}")
+    print(f"distance {distance:.4f}, gradient {tf.norm(tape.gradient(distance, noisy)):.4f}")
 
 
 if __name__ == "__main__":
