@@ -1,0 +1,292 @@
+"""Measure the packaged network, and random weights of the same shape, row by row.
+
+    python benchmarks/compact.py --json compact.json --markdown compact.md
+
+Rows already in the JSON file are kept unless they are named by --rows, so a long measurement can
+be made in pieces. `random` is the same architecture with He-normal kernels and zero biases.
+
+- `top_1`: Tiny-ImageNet validation pictures at 64 px, one crop, with a softmax head solved on the
+  frozen embeddings of the training pictures.
+- `hymenoptera`, `trashnet`: a head solved by nstk on frozen features, its strength chosen on the
+  training pictures alone; 153 validation pictures, and five folds of 600. `pooled` is the mean of
+  the last map; `statistics` adds means and standard deviations of every block's first
+  convolution. Which size and which features: `chosen` is the one with the smallest held-out
+  log-loss on training pictures.
+- `style`: `nstk.stylize` with its defaults at 512 px on six pairs, by benchmarks/style_judge.py.
+- `step`: median seconds per step at 512 px, one scale, against a network of VGG19's shape.
+- `wall`: `nstk stylize` from the start of the process to the file, 512 px, defaults.
+- `file`: bytes of the packaged file.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+import nstk
+from benchmarks.style_judge import find_shared, judge, read_picture
+from examples.train_compact import evaluation, network, sheets, teachers
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.compact import build_compact
+from nstk.finetuning.head import assign_folds, fit_head, log_loss
+from nstk.media.pictures import load_picture, resize_picture
+
+PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"
+PAIRS = (
+    ("tubingen", "starry_night"),
+    ("tubingen", "great_wave"),
+    ("lion", "scream"),
+    ("lion", "composition_vii"),
+    ("figures", "water_lilies"),
+    ("figures", "wheat_field"),
+)
+SIZES = (96, 160, 224)
+VGG19 = {"widths": (64, 128, 256, 512, 512), "depths": (2, 2, 4, 4, 4)}
+BARS = {
+    "top_1": "≥ 0.46",
+    "hymenoptera": "≥ 0.84",
+    "trashnet": "≥ 0.72",
+    "style_error": "≤ 0.20, and ≤ 0.6 × random",
+    "content_cosine": "≥ 0.72",
+    "step": "≤ 1/8 of VGG19's",
+    "wall": "≤ 60 s",
+    "file": "≤ 6 MB",
+}
+
+Values = dict[str, Any]
+
+
+def load_network(weights: Path | None) -> Backbone:
+    """Load the architecture with a packaged file's weights, or random ones where `None`."""
+    model = build_compact()
+    if weights is None:
+        drawn = network.initial_weights(seed=0)
+        values = {name: array for name, array in drawn.items() if name.endswith("/kernel")}
+        for name, _, outputs, _ in network.list_layers():
+            values[f"{name}/bias"] = np.zeros(outputs, np.float32)
+    else:
+        values = evaluation.read_weights(weights)
+    for layer in model.layers:
+        if layer.weights:
+            layer.set_weights([values[f"{layer.name}/kernel"], values[f"{layer.name}/bias"]])
+    return Backbone("compact", model, 64, str(weights or "random"))
+
+
+def measure_top_1(backbone: Backbone) -> Values:
+    """Solve a 200-class head on the training pictures' embeddings; measure it on val."""
+    folder = find_shared() / "data" / "tiny-imagenet"
+    classes = sheets.read_classes(folder)
+    train, val = (sheets.read_split(folder, split, classes) for split in ("train", "val"))
+    vectors = evaluation.embed(backbone.embed, train.pixels)
+    mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
+    probe = teachers.solve_probe((vectors - mean) / deviation, train.labels, iterations=100)
+    seen = (evaluation.embed(backbone.embed, val.pixels) - mean) / deviation
+    logits = seen @ probe[:-1] + probe[-1]
+    return {"solved_head": float((logits.argmax(1) == val.labels).mean())}
+
+
+def read_folder(root: Path, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read a folder per class: the centred square of each picture, and its label."""
+    squares, labels = [], []
+    for label, folder in enumerate(sorted(path for path in root.iterdir() if path.is_dir())):
+        for path in sorted(folder.iterdir()):
+            pixels = load_picture(path).pixels
+            height, width = pixels.shape[:2]
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            square = pixels[top : top + side, left : left + side]
+            squares.append(resize_picture(square, size, size))
+            labels.append(label)
+    return np.stack(squares), np.array(labels)
+
+
+def compute_features(backbone: Backbone, pictures: NDArray[np.float32]) -> dict[str, Any]:
+    """Compute the pooled last map, and with it means and deviations of five maps."""
+    taps = [*network.STYLE_TAPS, backbone.taps[-1]]
+    tapped = backbone.tap(taps)
+
+    @tf.function
+    def describe(batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        maps = tapped(batch)
+        moments = [tf.nn.moments(maps[name], (1, 2)) for name in taps]
+        pooled = moments[-1][0]
+        parts = [part for mean, variance in moments for part in (mean, tf.sqrt(variance))]
+        return pooled, tf.concat(parts, 1)
+
+    batches = [describe(pictures[i : i + 20]) for i in range(0, len(pictures), 20)]
+    pooled, statistics = (np.concatenate([b[k].numpy() for b in batches]) for k in (0, 1))
+    return {"pooled": pooled, "statistics": statistics}
+
+
+def measure_folder(
+    backbone: Backbone,
+    read: Callable[[int], tuple[Any, Any, NDArray[np.int64]]],
+) -> Values:
+    """Measure every size and kind of features.
+
+    Args:
+        backbone: The network.
+        read: From a size to squares, labels and the fold of each picture; a head is fitted for
+            every fold on the pictures of all others, and measured on the fold. Fold −1 is never
+            measured.
+    """
+    table, losses = {}, {}
+    for size in SIZES:
+        pictures, labels, folds = read(size)
+        for kind, vectors in compute_features(backbone, pictures).items():
+            right, loss, measured = 0, 0.0, 0
+            for fold in range(folds.max() + 1):
+                out = folds == fold
+                head = fit_head(vectors[~out], labels[~out], labels.max() + 1)
+                guesses = (vectors[out] @ head.kernel + head.bias).argmax(1)
+                right += int((guesses == labels[out]).sum())
+                measured += int(out.sum())
+                loss += log_loss(head.held_out, labels[~out])
+            table[f"{kind} {size}"], losses[f"{kind} {size}"] = right / measured, loss
+    chosen = min(losses, key=losses.__getitem__)
+    return {"accuracy": table[chosen], "chosen": chosen, "all": table}
+
+
+def measure_hymenoptera(backbone: Backbone) -> Values:
+    """Fit on the training pictures, measure on the validation pictures."""
+    root = find_shared() / "data" / "hymenoptera"
+
+    def read(size: int) -> tuple[Any, Any, NDArray[np.int64]]:
+        train, val = read_folder(root / "train", size), read_folder(root / "val", size)
+        folds = np.repeat([-1, 0], [len(train[1]), len(val[1])])
+        return np.concatenate([train[0], val[0]]), np.concatenate([train[1], val[1]]), folds
+
+    return measure_folder(backbone, read)
+
+
+def measure_trashnet(backbone: Backbone) -> Values:
+    """Measure by five stratified folds."""
+
+    def read(size: int) -> tuple[Any, Any, NDArray[np.int64]]:
+        pictures, labels = read_folder(find_shared() / "data" / "trashnet", size)
+        return pictures, labels, assign_folds(labels, 5, seed=0)
+
+    return measure_folder(backbone, read)
+
+
+def measure_style(backbone: Backbone, keep: Path | None) -> Values:
+    """Stylise six pairs with the defaults and judge them."""
+    pictures = find_shared() / "data" / "pictures"
+    pairs = {}
+    for content, style in PAIRS:
+        paths = pictures / "content" / f"{content}.jpg", pictures / "style" / f"{style}.jpg"
+        result = nstk.stylize(*paths, backbone=backbone)
+        if keep:
+            keep.mkdir(parents=True, exist_ok=True)
+            result.save(keep / f"{content}-{style}.png")
+        judgement = judge(*map(read_picture, paths), np.asarray(result.picture, np.float32))
+        pairs[f"{content} × {style}"] = {**judgement, "seconds": result.seconds}
+        print(f"{content} × {style}: {judgement['style_error']:.4f}", file=sys.stderr)
+    means = {
+        name: float(np.mean([pair[name] for pair in pairs.values()]))
+        for name in ("style_error", "content_cosine", "content_error", "luma_ssim")
+    }
+    return {**means, "pairs": pairs}
+
+
+def measure_step(backbone: Backbone) -> Values:
+    """Time steps at 512 px on this network and on one of VGG19's shape."""
+    pictures = find_shared() / "data" / "pictures"
+    paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
+    vgg19 = Backbone("vgg19", build_compact(**VGG19), 224, "random")
+    settings = nstk.StylizeSettings(size=512, scales=1, steps=6)
+    seconds = [
+        nstk.stylize(*paths, backbone=each, settings=settings).seconds_per_step
+        for each in (backbone, vgg19)
+    ]
+    return {"compact": seconds[0], "vgg19": seconds[1], "share": seconds[0] / seconds[1]}
+
+
+def measure_wall() -> Values:
+    """Time the command from the start of the process to the file."""
+    pictures = find_shared() / "data" / "pictures"
+    paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "nstk_cli", "stylize", *map(str, paths)]
+        command += ["--out", str(Path(folder) / "result.png")]
+        begun = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        return {"seconds": time.perf_counter() - begun}
+
+
+def write_table(results: dict[str, dict[str, Values]]) -> str:
+    """Write the results as a Markdown table."""
+
+    def show(row: str, key: str, digits: int = 3) -> str:
+        shown = []
+        for weights in ("packaged", "random"):
+            value = results.get(row, {}).get(weights, {}).get(key)
+            shown.append("–" if value is None else f"{value:.{digits}f}")
+        return " | ".join(shown)
+
+    lines = ["| figure | bar | packaged | random weights |", "|---|---|---|---|"]
+    lines += [
+        f"| Tiny-ImageNet val top-1 | {BARS['top_1']} | {show('top_1', 'solved_head')} |",
+        f"| hymenoptera val | {BARS['hymenoptera']} | {show('hymenoptera', 'accuracy')} |",
+        f"| trashnet, 5 folds | {BARS['trashnet']} | {show('trashnet', 'accuracy')} |",
+        f"| mean style error | {BARS['style_error']} | {show('style', 'style_error')} |",
+        f"| mean content cosine | {BARS['content_cosine']} | {show('style', 'content_cosine')} |",
+        f"| step, share of VGG19's | {BARS['step']} | {show('step', 'share')} |",
+        f"| `nstk stylize`, 512 px, seconds | {BARS['wall']} | {show('wall', 'seconds', 1)} |",
+        f"| packaged file, MB | {BARS['file']} | {show('file', 'megabytes', 2)} |",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure what is asked for and write both tables."""
+    rows: dict[str, Callable[[Backbone], Values]] = {
+        "top_1": measure_top_1,
+        "hymenoptera": measure_hymenoptera,
+        "trashnet": measure_trashnet,
+        "style": lambda backbone: measure_style(backbone, arguments.keep),
+        "step": measure_step,
+        "wall": lambda _: measure_wall(),
+        "file": lambda _: {"megabytes": arguments.weights.stat().st_size / 1e6},
+    }
+    parser = argparse.ArgumentParser(description="Measure the packaged network.")
+    parser.add_argument("--weights", type=Path, default=PACKAGED, help="the packaged file")
+    parser.add_argument("--rows", nargs="+", choices=rows, help="measure these anew")
+    parser.add_argument("--only", choices=("packaged", "random"), help="one of the two networks")
+    parser.add_argument("--json", type=Path, default=Path("compact.json"), help="results")
+    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--keep", type=Path, help="folder for the stylised pictures")
+    arguments = parser.parse_args()
+    results = json.loads(arguments.json.read_text()) if arguments.json.is_file() else {}
+    for row, measure in rows.items():
+        for kind, weights in (("packaged", arguments.weights), ("random", None)):
+            if kind == "random" and row in ("step", "wall", "file"):
+                continue
+            known = kind in results.get(row, {}) and row not in (arguments.rows or ())
+            skipped = arguments.rows is not None and row not in arguments.rows
+            if known or skipped or arguments.only not in (None, kind):
+                continue
+            results.setdefault(row, {})[kind] = measure(load_network(weights))
+            arguments.json.write_text(json.dumps(results, indent=1) + "\n")
+            print(row, kind, json.dumps(results[row][kind])[:400], file=sys.stderr)
+    table = write_table(results)
+    print(table)
+    if arguments.markdown:
+        arguments.markdown.write_text(table)
+
+
+if __name__ == "__main__":
+    main()
