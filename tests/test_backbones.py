@@ -208,6 +208,19 @@ def test_replicated_edges_are_the_nearest_pixels_for_every_kernel(kernel, padded
     np.testing.assert_allclose(replicated, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("side", [16, 17])
+def test_replicated_edges_keep_the_size_of_maps_behind_a_strided_convolution(side):
+    picture = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="strided")(picture)
+    backbone = Backbone("strided", keras.Model(picture, maps), 32, "random")
+    pixels = random_picture(side, side)
+    before = look(backbone, "strided", pixels)
+    after = look(backbone.prepared(edge="replicate"), "strided", pixels)
+    assert after.shape == before.shape
+    if side % 2 == 0:
+        np.testing.assert_allclose(after[:, :-1, :-1], before[:, :-1, :-1], rtol=1e-5)
+
+
 def test_average_pools_average_and_double(tiny_backbone):
     averaged = tiny_backbone.prepared(pooling="average")
     picture = random_picture(16, 16)

@@ -26,27 +26,59 @@ TAPS: Mapping[str, str] = {
     "densenet121": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
     "densenet169": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
     "densenet201": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
-    "inception_v3": "activation_2 activation_4 activation_28 activation_74 mixed10",
-    "inception_resnet_v2": "activation_2 activation_4 activation_74 activation_161 conv_7b_ac",
-    "xception": (
-        "block2_sepconv2_bn block3_sepconv2_bn block4_sepconv2_bn block13_sepconv2_bn "
-        "block14_sepconv2_act"
+    "inception_v3": "activation_2 activation_4 mixed2 mixed7 mixed10",
+    "inception_resnet_v2": "activation_2 activation_4 block35_10_ac block17_20_ac conv_7b_ac",
+    "xception": "block1_conv2_act add add_1 add_10 block14_sepconv2_act",
+    "nasnet_mobile": "stem_bn1 adjust_relu_1_0 adjust_relu_1_5 adjust_relu_1_9 activation_187",
+    "nasnet_large": "stem_bn1 adjust_relu_1_0 adjust_relu_1_7 adjust_relu_1_13 activation_259",
+    "efficientnet_b0": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
     ),
-    "nasnet_mobile": "",
-    "nasnet_large": "",
-    "efficientnet_b0": "",
-    "efficientnet_b1": "",
-    "efficientnet_b2": "",
-    "efficientnet_b3": "",
-    "efficientnet_b4": "",
-    "efficientnet_b5": "",
-    "efficientnet_b6": "",
-    "efficientnet_b7": "",
-    "efficientnet_v2_b0": "",
-    "efficientnet_v2_b1": "",
-    "efficientnet_v2_b2": "",
-    "efficientnet_v2_b3": "",
-    "efficientnet_v2_s": "",
+    "efficientnet_b1": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b2": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b3": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b4": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b5": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b6": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_b7": (
+        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_v2_b0": (
+        "block1a_project_activation block2b_add block4a_expand_activation "
+        "block6a_expand_activation top_activation"
+    ),
+    "efficientnet_v2_b1": (
+        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
+    ),
+    "efficientnet_v2_b2": (
+        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
+    ),
+    "efficientnet_v2_b3": (
+        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
+    ),
+    "efficientnet_v2_s": (
+        "block1b_add block2d_add block4a_expand_activation block6a_expand_activation top_activation"
+    ),
     "efficientnet_v2_m": "",
     "efficientnet_v2_l": "",
     "convnext_tiny": "",

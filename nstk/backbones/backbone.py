@@ -59,11 +59,12 @@ class Backbone:
         wanted = tuple(dict.fromkeys(names))
         if not wanted:
             raise BackboneError(
-                f"No layer of '{self.name}' was named; name one or more of: {', '.join(self.taps)}."
+                f"No layer of '{self.name}' was named; "
+                f"name one or more of its taps: {self._spell_taps()}."
             )
         if wanted not in self._tapped:
             outputs = {name: self.model.get_layer(self._check_tap(name)).output for name in wanted}
-            self._tapped[wanted] = self._freeze(keras.Model(self.model.inputs[0], outputs))
+            self._tapped[wanted] = _freeze(keras.Model(self.model.inputs[0], outputs))
         return self._tapped[wanted]
 
     @cached_property
@@ -73,7 +74,7 @@ class Backbone:
         The vector is the mean of the last feature map over its positions.
         """
         vectors = keras.layers.GlobalAveragePooling2D(name="embedding")(self.model.outputs[0])
-        return self._freeze(keras.Model(self.model.inputs[0], vectors))
+        return _freeze(keras.Model(self.model.inputs[0], vectors))
 
     def reach(self, name: str) -> int:
         """Say how far in pixels a layer sees from the middle of its cell, to the farther side.
@@ -139,18 +140,23 @@ class Backbone:
     def _fields(self) -> dict[str, ReceptiveField]:
         return trace_receptive_fields(self.model)
 
-    def _freeze(self, model: Any) -> Any:
-        model.trainable = False
-        return model
-
     def _check_tap(self, name: str) -> str:
         if name in self.taps:
             return name
         nearest = difflib.get_close_matches(name, self.taps, n=3) or self.taps[:3]
         raise BackboneError(
             f"'{self.name}' has no layer '{name}'; the nearest are {', '.join(nearest)}. "
-            f"Choose from: {', '.join(self.taps)}."
+            f"Choose from its {len(self.taps)} taps: {self._spell_taps()}."
         )
+
+    def _spell_taps(self) -> str:
+        taps = self.taps if len(self.taps) <= 30 else (*self.taps[:10], "…", *self.taps[-10:])
+        return ", ".join(taps)
+
+
+def _freeze(model: Any) -> Any:
+    model.trainable = False
+    return model
 
 
 def _is_convolution(layer: Any) -> bool:

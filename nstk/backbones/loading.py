@@ -17,13 +17,19 @@ from nstk.backbones.networks import build_network
 from nstk.backbones.weights import assign_weights, list_weights
 from nstk.backbones.weights_files import open_weights
 from nstk.errors import WeightsError
+from nstk.progress import Progress, Reporter, ignore
 
 StrPath = str | os.PathLike[str]
 
 _PATH_ENDINGS = (".keras", ".h5", ".hdf5", ".npz")
 
 
-def load_backbone(name: StrPath = COMPACT, *, weights: StrPath | None = None) -> Backbone:
+def load_backbone(
+    name: StrPath = COMPACT,
+    *,
+    weights: StrPath | None = None,
+    on_progress: Reporter = ignore,
+) -> Backbone:
     """Load a frozen pretrained network.
 
     Args:
@@ -32,6 +38,7 @@ def load_backbone(name: StrPath = COMPACT, *, weights: StrPath | None = None) ->
             classifier that `nstk.finetune` made, whose backbone is then used.
         weights: A local weights file for the named network instead of its own weights, with or
             without a classification top: Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
+        on_progress: Told before and after weights are fetched; nothing else takes long.
 
     Raises:
         BackboneError: If nothing goes by this name.
@@ -49,6 +56,8 @@ def load_backbone(name: StrPath = COMPACT, *, weights: StrPath | None = None) ->
     matched = match_name(str(name))
     if matched == COMPACT:
         return _load_compact(weights)
+    if weights is None:
+        return _fetch(APPLICATIONS[matched], on_progress)
     return _load_application(APPLICATIONS[matched], weights)
 
 
@@ -63,15 +72,18 @@ def _load_compact(weights: StrPath | None) -> Backbone:
     return Backbone(COMPACT, network, COMPACT_INPUT_SIZE, source)
 
 
-def _load_application(application: Application, weights: StrPath | None) -> Backbone:
-    if weights is not None:
-        network = _fill(partial(build_network, application), weights, application.name)
-        source = os.fspath(weights)
-    else:
-        source = "keras.applications (ImageNet)"
-        fetched = list_weights(fetch_network(application))
-        network = build_network(application)
-        assign_weights(network, fetched, name=application.name, origin=source)
+def _load_application(application: Application, weights: StrPath) -> Backbone:
+    network = _fill(partial(build_network, application), weights, application.name)
+    return Backbone(application.name, network, application.input_size, os.fspath(weights))
+
+
+def _fetch(application: Application, on_progress: Reporter) -> Backbone:
+    stage, source = f"weights of {application.name}", "keras.applications (ImageNet)"
+    on_progress(Progress(stage=stage, step=0, total=1))
+    fetched = list_weights(fetch_network(application))
+    on_progress(Progress(stage=stage, step=1, total=1))
+    network = build_network(application)
+    assign_weights(network, fetched, name=application.name, origin=source)
     return Backbone(application.name, network, application.input_size, source)
 
 

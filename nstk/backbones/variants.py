@@ -116,10 +116,19 @@ def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, i
         if max(kernel) > 1:
             if layer.padding != "same":
                 return {}
-            total = [max(k - step, 0) for k, step in zip(kernel, layer.strides, strict=True)]
-            rows, columns = ((cells // 2, cells - cells // 2) for cells in total)
+            rows, columns = map(_same_padding, kernel, layer.strides)
             return {layer.name: (rows, columns)}
     return {}
+
+
+def _same_padding(kernel: int, step: int) -> tuple[int, int]:
+    """Count the cells that "same" padding adds before and after a map of even size.
+
+    Where the kernel steps over cells, step − 1 more after the map make odd sizes come out as
+    large as with "same" padding.
+    """
+    before = max(kernel - step, 0) // 2
+    return before, kernel - 1 - before
 
 
 def _pool(maps: Any, pooling: Pooling, name: str) -> Any:

@@ -1,0 +1,202 @@
+"""The networks of keras.applications: the right preprocessing, any size, true to the table."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+
+from nstk.backbones.application_taps import TAPS
+from nstk.backbones.applications import APPLICATIONS
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.networks import build_network
+from nstk.backbones.preprocessing import preprocess
+from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.weights import assign_weights, list_weights
+
+FAMILIES = {application.family.module: application.family for application in APPLICATIONS.values()}
+
+SMALLEST = [
+    "mobilenet-0.25",
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in (
+            "vgg16",
+            "resnet50",
+            "resnet50_v2",
+            "mobilenet_v2-0.35",
+            "mobilenet_v3_small-0.75",
+            "mobilenet_v3_small_minimalistic",
+            "densenet121",
+            "inception_v3",
+            "inception_resnet_v2",
+            "xception",
+            "nasnet_mobile",
+            "efficientnet_b0",
+            "efficientnet_v2_b0",
+            "convnext_tiny",
+        )
+    ),
+]
+
+
+def random_picture(side, seed=0):
+    return np.random.default_rng(seed).random((1, side, side, 3), dtype=np.float32)
+
+
+def family_input(module, pictures):
+    """What the family's own function makes of Pictures, which it wants in 0 … 255."""
+    return getattr(keras.applications, module).preprocess_input(pictures * 255)
+
+
+@pytest.fixture(scope="module", params=SMALLEST)
+def application(request):
+    """One network of each family, the smallest, as its row of the table."""
+    yield APPLICATIONS[request.param]
+    gc.collect()
+
+
+@pytest.fixture(scope="module")
+def backbone(application):
+    keras.utils.set_random_seed(11)
+    network = build_network(application)
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            move(layer)
+    return Backbone(application.name, network, application.input_size, "random")
+
+
+def move(normalization):
+    """Give a batch normalisation the moments of a trained one, so that no layer is idle."""
+    random = np.random.default_rng(normalization.moving_mean.shape[0])
+    shape = normalization.moving_mean.shape
+    normalization.moving_mean.assign(random.normal(0, 0.1, shape))
+    normalization.moving_variance.assign(random.uniform(0.05, 0.5, shape))
+
+
+# Preprocessing
+
+
+@pytest.mark.parametrize("module", FAMILIES)
+def test_the_layers_inside_equal_the_familys_own_preprocessing(module):
+    inputs = keras.Input((None, None, 3))
+    inside = keras.Model(inputs, preprocess(inputs, FAMILIES[module].convention))
+    pictures = random_picture(24)
+    expected = family_input(module, pictures.copy())
+    np.testing.assert_allclose(inside(pictures), expected, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.parametrize("module", FAMILIES)
+def test_preprocessing_holds_no_weights_and_loads_in_safe_mode(module, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    inside = keras.Model(inputs, preprocess(inputs, FAMILIES[module].convention))
+    assert not inside.weights
+    inside.save(tmp_path / "inside.keras")
+    loaded = keras.saving.load_model(tmp_path / "inside.keras", compile=False, safe_mode=True)
+    pictures = random_picture(24)
+    np.testing.assert_array_equal(loaded(pictures), inside(pictures))
+
+
+# The networks
+
+
+def test_a_network_at_an_odd_size_equals_keras_own_network_built_for_that_size(
+    application, backbone
+):
+    if application.family.divides_again:
+        pytest.skip("Keras's own differs until it downloads: see the test of a fetched network")
+    side = 97
+    plain = getattr(keras.applications, application.constructor)(
+        include_top=False, weights=None, input_shape=(side, side, 3), **application.options
+    )
+    assign_weights(plain, list_weights(backbone.model), name="plain", origin="nstk")
+    pictures = random_picture(side)
+    expected = np.asarray(plain(family_input(application.family.module, pictures.copy())))
+    np.testing.assert_allclose(
+        backbone.model(pictures), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+    )
+
+
+def test_the_table_tells_the_truth(application, backbone):
+    assert backbone.model.count_params() == application.parameters
+    assert backbone.model.outputs[0].shape[-1] == application.channels
+    assert find_stages(backbone) == TAPS[application.name.partition("-")[0]].split()
+    assert backbone.taps[-1] == application.taps[-1]
+
+
+def find_stages(backbone):
+    """At each stride the deepest tap that carries everything, or else the deepest tap."""
+    carriers = find_carriers(backbone.model)
+    stages = {backbone.stride(name): name for name in backbone.taps}
+    stages |= {backbone.stride(name): name for name in backbone.taps if name in carriers}
+    return list(stages.values())
+
+
+def find_carriers(network):
+    """The layers that everything behind them depends on: no older map is needed after them."""
+    needed_until = {}
+    for position, operation in enumerate(network.operations[1:], start=1):
+        for tensor in keras.tree.flatten(operation.input):
+            needed_until[id(tensor)] = position
+    carriers, latest = set(), 0
+    for position, operation in enumerate(network.operations):
+        if latest <= position:
+            carriers.add(operation.name)
+        for tensor in keras.tree.flatten(operation.output):
+            latest = max(latest, needed_until.get(id(tensor), 0))
+    return carriers
+
+
+def test_it_is_frozen_and_takes_pictures_of_any_size(backbone):
+    assert not backbone.model.trainable_weights
+    assert backbone.model.inputs[0].shape == (None, None, None, 3)
+
+
+def test_nothing_beyond_its_reach_changes_a_cell(backbone):
+    name = [name for name in backbone.taps if backbone.reach(name) <= 40][-1]
+    reach, stride = backbone.reach(name), backbone.stride(name)
+    cell = -(-reach // stride) + 1
+    side = 2 * stride * cell + 2 * reach
+    distance = np.abs(np.arange(side) - ((cell + 0.5) * stride - 0.5))
+    outside = np.maximum(distance[:, None], distance[None, :]) > reach
+    before, other = random_picture(side, seed=1), random_picture(side, seed=2)
+    after = np.where(outside[None, :, :, None], other, before)
+    maps = np.asarray(backbone.tap([name])(np.concatenate([before, after]))[name])
+    scale = np.abs(maps).max()
+    change = np.abs(maps[1] - maps[0]).max(axis=-1) / scale
+    assert change[cell, cell] < 1e-5
+    assert change.max() > 1e-2
+
+
+def test_replicated_edges_change_the_border_alone(backbone):
+    replicated = backbone.prepared(edge="replicate")
+    assert replicated.digest == backbone.digest
+    name = backbone.taps[0]
+    pictures = random_picture(64)
+    before, after = (
+        np.asarray(each.tap([name])(pictures)[name]) for each in (backbone, replicated)
+    )
+    border = -(-backbone.reach(name) // backbone.stride(name))
+    inner = slice(border, before.shape[1] - border)
+    np.testing.assert_allclose(
+        after[:, inner, inner], before[:, inner, inner], rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.slow
+def test_squeeze_and_excitation_sees_the_whole_picture():
+    network = build_network(APPLICATIONS["mobilenet_v3_small-0.75"])
+    backbone = Backbone("v3", network, 224, "random")
+    assert backbone.reach(backbone.taps[0]) < 5
+    assert backbone.reach(backbone.taps[-1]) == WHOLE_PICTURE
+
+
+@pytest.mark.slow
+def test_names_do_not_depend_on_what_was_built_before():
+    first, second = (build_network(APPLICATIONS["xception"]) for _ in range(2))
+    names = [layer.name for layer in first.layers]
+    assert names == [layer.name for layer in second.layers]
+    assert {"conv2d", "conv2d_3"} <= set(names)
+    second.set_weights(first.get_weights())
+    digests = {Backbone("x", network, 299, "random").digest for network in (first, second)}
+    assert len(digests) == 1

@@ -1,0 +1,285 @@
+"""From a name or a file to a backbone, and from nowhere to a clear answer."""
+
+import json
+import socket
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import nstk
+from nstk.backbones.applications import APPLICATIONS
+from nstk.backbones.listing import backbone_names, describe_backbones, match_name
+from nstk.backbones.loading import load_backbone
+from nstk.errors import BackboneError, DownloadError, ModelError, WeightsError
+
+
+def random_picture(side, seed=0):
+    return np.random.default_rng(seed).random((1, side, side, 3), dtype=np.float32)
+
+
+# Names
+
+
+def test_the_packaged_network_is_the_default_and_comes_first():
+    backbone = load_backbone()
+    assert backbone.name == backbone_names()[0] == "compact"
+    assert backbone.source == "packaged with nstk"
+    assert np.isfinite(backbone.embed(random_picture(64))).all()
+
+
+def test_every_name_matches_itself():
+    assert all(match_name(name) == name for name in backbone_names())
+    assert len(set(backbone_names())) == len(backbone_names())
+
+
+@pytest.mark.parametrize(
+    ("spelling", "name"),
+    [
+        ("mobilenet", "mobilenet-1.0"),
+        ("MobileNetV2", "mobilenet_v2-1.0"),
+        ("mobilenet_v2_0.35", "mobilenet_v2-0.35"),
+        ("ResNet50V2", "resnet50_v2"),
+        ("EfficientNetB0", "efficientnet_b0"),
+        ("efficientnet-v2-s", "efficientnet_v2_s"),
+        ("ConvNeXtTiny", "convnext_tiny"),
+        ("Compact", "compact"),
+    ],
+)
+def test_capitals_and_dashes_do_not_matter(spelling, name):
+    assert match_name(spelling) == name
+
+
+def test_every_image_network_of_keras_has_a_name():
+    constructors = {
+        name
+        for name in dir(keras.applications)
+        if callable(getattr(keras.applications, name)) and name[0].isupper()
+    }
+    assert constructors == {application.constructor for application in APPLICATIONS.values()}
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [("vgg91", "vgg19"), ("mobilnet", "mobilenet-1.0"), ("kompakt", "compact"), ("", "vgg")],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(name, nearest):
+    with pytest.raises(BackboneError, match=nearest) as caught:
+        load_backbone(name)
+    assert "nstk backbones" in str(caught.value)
+
+
+# The list
+
+
+def test_the_list_tells_the_truth_about_the_packaged_network():
+    described = describe_backbones()[0]
+    backbone = load_backbone()
+    assert described["name"] == "compact"
+    assert described["source"] == "packaged"
+    assert described["parameters"] == backbone.model.count_params()
+    assert described["channels"] == backbone.embed.outputs[0].shape[-1]
+    assert described["input_size"] == backbone.input_size
+    assert tuple(described["taps"]) == backbone.taps
+    assert 0 < described["file_bytes"] <= 6e6
+
+
+def test_every_backbone_is_listed_with_the_same_facts():
+    described = describe_backbones()
+    assert tuple(each["name"] for each in described) == backbone_names()
+    for each in described:
+        assert each.keys() == described[0].keys()
+        assert each["parameters"] > 1e5
+        assert each["taps"]
+    assert json.loads(json.dumps(described)) == described
+
+
+def test_the_list_needs_no_tensorflow():
+    program = (
+        "import sys, nstk; nstk.describe_backbones(); nstk.backbone_names();"
+        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program]).returncode == 0
+
+
+def test_a_missing_packaged_file_is_said_to_be_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr("importlib.resources.files", lambda package: tmp_path)
+    for ask in (describe_backbones, load_backbone):
+        with pytest.raises(WeightsError, match=r"compact\.npz are missing"):
+            ask()
+
+
+# Downloads
+
+
+@pytest.fixture
+def published(monkeypatch, tmp_path):
+    """What Keras would download: any file put here answers, whatever its name."""
+
+    def fetch(name, *args, **kwargs):
+        path = tmp_path / "published.weights.h5"
+        if not path.exists():
+            raise Exception(f"URL fetch failure on https://example.org/{name}: no network")
+        return str(path)
+
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", fetch)
+    return tmp_path / "published.weights.h5"
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet-0.25", pytest.param("nasnet_mobile", marks=pytest.mark.slow)]
+)
+def test_a_failed_download_says_what_to_use_instead(published, name):
+    with pytest.raises(DownloadError) as caught:
+        load_backbone(name)
+    message = str(caught.value)
+    assert "\n" not in message
+    for words in (f"'{name}'", "no network", "--backbone compact", "--weights FILE"):
+        assert words in message
+
+
+def test_a_download_that_says_nothing_is_given_up(monkeypatch):
+    patience = []
+    monkeypatch.setattr(
+        "keras.src.utils.file_utils.get_file",
+        lambda *args, **kwargs: patience.append(socket.getdefaulttimeout()),
+    )
+    before = socket.getdefaulttimeout()
+    with pytest.raises(DownloadError):
+        load_backbone("mobilenet-0.25")
+    assert patience == [20.0]
+    assert socket.getdefaulttimeout() == before
+
+
+@pytest.mark.parametrize(
+    "name", ["mobilenet-0.25", pytest.param("efficientnet_b0", marks=pytest.mark.slow)]
+)
+def test_a_fetched_network_equals_keras_own(published, capsys, name):
+    application = APPLICATIONS[name]
+    constructor = getattr(keras.applications, application.constructor)
+    trained = constructor(include_top=False, weights=None, **application.options)
+    for layer in trained.layers:
+        if isinstance(layer, keras.layers.Normalization):
+            layer.set_weights([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0])
+    trained.save_weights(published)
+
+    heard = []
+    backbone = load_backbone(name, on_progress=heard.append)
+    assert [(event.stage, event.step) for event in heard] == [
+        (f"weights of {name}", 0),
+        (f"weights of {name}", 1),
+    ]
+    assert backbone.source == "keras.applications (ImageNet)"
+    assert capsys.readouterr().out == ""
+    side = 97
+    theirs = constructor(
+        include_top=False, weights=str(published), input_shape=(224, 224, 3), **application.options
+    )
+    if application.family.divides_again:
+        theirs = constructor(include_top=False, weights="imagenet", input_shape=(side, side, 3))
+    pictures = random_picture(side if application.family.divides_again else 224)
+    module = getattr(keras.applications, application.family.module)
+    expected = np.asarray(theirs(module.preprocess_input(pictures * 255)))
+    np.testing.assert_allclose(
+        backbone.model(pictures), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+    )
+
+
+# Classifiers
+
+
+@pytest.fixture
+def classifier(tmp_path, tiny_backbone):
+    """A classifier as `nstk.finetune` saves it, round the tiny network."""
+    picture = keras.Input((None, None, 3), name="picture")
+    scaled = keras.layers.Rescaling(1 / 255)(picture)
+    square = keras.layers.Resizing(32, 32)(scaled)
+    network = keras.Model(
+        tiny_backbone.model.inputs[0], tiny_backbone.model.outputs[0], name="backbone"
+    )
+    vectors = keras.layers.GlobalAveragePooling2D()(network(square, training=False))
+    model = keras.Model(picture, keras.layers.Dense(2, activation="softmax")(vectors))
+    return save_classifier(
+        tmp_path / "insects.keras", model, {"backbone": {"name": "tiny", "input_size": 32}}
+    )
+
+
+def save_classifier(path, model, card):
+    model.save(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("nstk.json", json.dumps(card))
+    return path
+
+
+def test_the_backbone_of_a_classifier_goes_by_the_classifiers_path(classifier, tiny_backbone):
+    for path in (classifier, str(classifier)):
+        backbone = load_backbone(path)
+        assert backbone.digest == tiny_backbone.digest
+        assert backbone.taps == tiny_backbone.taps
+        assert (backbone.name, backbone.input_size) == ("tiny", 32)
+        assert backbone.source == str(classifier)
+        assert not backbone.model.trainable_weights
+    pictures = random_picture(24)
+    np.testing.assert_allclose(backbone.model(pictures), tiny_backbone.model(pictures), rtol=1e-6)
+    prepared = backbone.prepared(edge="replicate", pooling="average")
+    assert prepared.digest == tiny_backbone.digest
+    for name in backbone.taps:
+        assert backbone.reach(name) == tiny_backbone.reach(name)
+
+
+def test_a_classifier_takes_no_other_weights(classifier):
+    with pytest.raises(WeightsError, match="brings its own weights"):
+        load_backbone(classifier, weights="other.h5")
+
+
+def refuse(path, words):
+    with pytest.raises(ModelError, match=words) as caught:
+        load_backbone(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_classifier_is_refused(tmp_path, tiny_backbone):
+    refuse(tmp_path / "absent.keras", "No such file")
+    refuse(tmp_path, "a folder")
+    text = tmp_path / "text.keras"
+    text.write_text("I am a classifier\n")
+    refuse(text, "not a .keras archive")
+    tiny_backbone.model.save(tmp_path / "plain.keras")
+    refuse(tmp_path / "plain.keras", r"no nstk\.json")
+
+
+def test_a_classifier_without_a_usable_backbone_is_refused(tmp_path, tiny_backbone):
+    card = {"backbone": {"name": "tiny", "input_size": 32}}
+    path = save_classifier(tmp_path / "flat.keras", tiny_backbone.model, card)
+    refuse(path, "No such layer: backbone")
+    path = save_classifier(tmp_path / "silent.keras", tiny_backbone.model, {"classes": []})
+    refuse(path, "no backbone that nstk can use")
+    vectors = keras.Model(tiny_backbone.model.inputs[0], tiny_backbone.embed.outputs[0])
+    vectors.name = "backbone"
+    picture = keras.Input((None, None, 3))
+    path = save_classifier(tmp_path / "vectors.keras", keras.Model(picture, vectors(picture)), card)
+    refuse(path, "gives no feature maps")
+
+
+def test_a_truncated_classifier_is_refused(classifier):
+    content = classifier.read_bytes()
+    classifier.write_bytes(content[: len(content) // 2])
+    refuse(classifier, "cut short")
+
+
+def test_code_in_a_classifier_is_not_run(tmp_path):
+    picture = keras.Input((None, None, 3))
+    maps = keras.layers.Lambda(lambda pixels: pixels * 2)(picture)
+    network = keras.Model(picture, maps, name="backbone")
+    model = keras.Model(picture, network(picture))
+    card = {"backbone": {"name": "harm", "input_size": 32}}
+    refuse(save_classifier(tmp_path / "harm.keras", model, card), "Lambda")
+
+
+def test_the_facade_offers_the_same_functions():
+    assert nstk.load_backbone is load_backbone
+    assert nstk.describe_backbones is describe_backbones
