@@ -59,8 +59,8 @@ def test_the_version_is_the_library_s():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stylise",), "No such command 'stylise'. Did you mean 'stylize'?"),
-        (("--colour",), "No such option: --colour"),
+        (("stylise",), "No such command 'stylise'. Did you mean 'stylize'? See"),
+        (("--colour",), "No such option: --colour. See"),
         (("stylize",), "Missing argument 'CONTENT'"),
         (("stylize", "a.png"), "Missing argument 'STYLE'"),
         (("stylize", "a.png", "b.png"), "Missing option '--output'"),
@@ -86,7 +86,7 @@ def test_what_nobody_foresaw_is_one_line_and_exit_1(tmp_path, monkeypatch):
     result = invoke("stylize", "a.png", "b.png", "-o", tmp_path / "c.png")
     assert result.exit_code == 1
     assert complaint(result) == (
-        "nstk: unexpected ZeroDivisionError: a b Set NSTK_LOG=debug to see where it comes from."
+        "nstk: unexpected ZeroDivisionError: a b. Set NSTK_LOG=debug to see where it comes from."
     )
 
 

@@ -55,16 +55,19 @@ def complain(error: BaseException, status: int) -> typer.Exit:
     elif isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
         manual = "nstk" if context is None else context.command_path
-        message = f"{error.format_message()} See `{manual} --help`."
+        message = f"{sentence(error.format_message())} See `{manual} --help`."
     elif status == BAD_INPUT:
         message = str(error)
     else:
-        message = (
-            f"unexpected {type(error).__name__}: {error} "
-            "Set NSTK_LOG=debug to see where it comes from."
-        )
+        what = sentence(f"unexpected {type(error).__name__}: {error}")
+        message = f"{what} Set NSTK_LOG=debug to see where it comes from."
     print("nstk: " + " ".join(message.split()), file=sys.stderr)
     return typer.Exit(status)
+
+
+def sentence(words: str) -> str:
+    """Words with a full stop, unless they end like a sentence already."""
+    return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
 class Shell(TyperGroup):
