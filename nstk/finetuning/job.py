@@ -94,7 +94,8 @@ def finetune(
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: What to do otherwise than by default.
-        on_progress: Told about the stages ``"scan"``, ``"features"`` and ``"head"``.
+        on_progress: Told about the stages ``"scan"``, ``"features"`` and ``"head"``, and about
+            fetching weights where that is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
@@ -105,7 +106,7 @@ def finetune(
     settings = settings or FinetuneSettings()
     began = time.perf_counter()
     if not isinstance(backbone, Backbone):
-        backbone = load_backbone(backbone, weights=weights)
+        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     size = backbone.input_size if settings.size == "auto" else settings.size
     extractor = build_extractor(backbone, size)
     ready = time.perf_counter()

@@ -116,7 +116,11 @@ def stylize(
     settings = settings or StylizeSettings()
     subject = _open(content)
     paintings = [_open(style) for style in _listed(styles)]
-    network = backbone if isinstance(backbone, Backbone) else load_backbone(backbone)
+    network = (
+        backbone
+        if isinstance(backbone, Backbone)
+        else load_backbone(backbone, on_progress=on_progress)
+    )
     network = network.prepared(edge="replicate")
     weights = _weigh(network, settings)
     smallest = 2 * max(network.stride(name) for name in weights.style_layers)
