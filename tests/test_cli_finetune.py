@@ -42,9 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
-    monkeypatch.setattr(
-        "nstk.finetuning.job.load_backbone", lambda name, weights=None: tiny_backbone
-    )
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
 
 
 @pytest.fixture(scope="module")

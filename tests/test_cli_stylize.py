@@ -25,7 +25,7 @@ KEYS = [
 @pytest.fixture
 def files(tmp_path, monkeypatch, tiny_backbone, scene, strokes):
     """A folder with scene.png and strokes.png, and the tiny network in the place of all others."""
-    monkeypatch.setattr(nstk, "load_backbone", lambda name, weights=None: tiny_backbone)
+    monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
     nstk.save_picture(tmp_path / "scene.png", scene)
     nstk.save_picture(tmp_path / "strokes.png", strokes)
     return tmp_path

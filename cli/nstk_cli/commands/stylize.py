@@ -74,7 +74,7 @@ def stylize(
         made = run(
             content,
             styles,
-            backbone=load_backbone(backbone, weights=weights),
+            backbone=load_backbone(backbone, weights=weights, on_progress=report),
             settings=settings,
             on_progress=Previews(output, preview_every, report) if preview_every else report,
         )
