@@ -52,7 +52,7 @@ class StylizeSettings:
         "auto",
         "How many scales, coarse to fine, each √2 larger than the one before; 1 is one scale",
     )
-    content_weight: float = setting(0.03, "Weight α of the content loss")
+    content_weight: float = setting(0.05, "Weight α of the content loss")
     style_weight: float = setting(1.0, "Weight β of the style loss")
     variation_weight: float = setting(0.1, "Weight γ of the total variation of neighbouring pixels")
     learning_rate: float = setting(0.05, "Step size of Adam, for a picture in [0, 1]")

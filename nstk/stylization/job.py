@@ -32,6 +32,9 @@ from nstk.stylization.memory import peak_memory
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 from nstk.stylization.scales import Scale, plan_scales
 
+AVERAGING = 0.9
+"""Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
+
 
 @dataclass(frozen=True, eq=False)
 class Stylization:
@@ -166,7 +169,7 @@ def _descend(
     on_progress: Reporter,
 ) -> tuple[Descent, bool]:
     """Go through the scales; the second value says whether Ctrl-C ended it."""
-    minimizer = Averaged(Adam(settings.learning_rate, bounds=(0.0, 1.0)))
+    minimizer = Averaged(Adam(settings.learning_rate, bounds=(0.0, 1.0)), decay=AVERAGING)
     generator = np.random.default_rng(settings.seed)
     descent: Descent | None = None
     try:
