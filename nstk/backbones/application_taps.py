@@ -23,68 +23,37 @@ TAPS: Mapping[str, str] = {
     "mobilenet_v3_small_minimalistic": "re_lu re_lu_2 re_lu_6 re_lu_16 re_lu_22",
     "mobilenet_v3_large": "re_lu_1 re_lu_5 activation_1 activation_13 activation_19",
     "mobilenet_v3_large_minimalistic": "re_lu_2 re_lu_6 re_lu_12 re_lu_24 re_lu_30",
-    "densenet121": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
-    "densenet169": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
-    "densenet201": "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    **dict.fromkeys(
+        ("densenet121", "densenet169", "densenet201"),
+        "conv1_relu pool2_conv pool3_conv pool4_conv relu",
+    ),
     "inception_v3": "activation_2 activation_4 mixed2 mixed7 mixed10",
     "inception_resnet_v2": "activation_2 activation_4 block35_10_ac block17_20_ac conv_7b_ac",
     "xception": "block1_conv2_act add add_1 add_10 block14_sepconv2_act",
     "nasnet_mobile": "stem_bn1 adjust_relu_1_0 adjust_relu_1_5 adjust_relu_1_9 activation_187",
     "nasnet_large": "stem_bn1 adjust_relu_1_0 adjust_relu_1_7 adjust_relu_1_13 activation_259",
-    "efficientnet_b0": (
+    **dict.fromkeys(
+        (f"efficientnet_b{number}" for number in range(8)),
         "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
+        "block6a_expand_activation top_activation",
+    ),
+    **{
+        f"efficientnet_v2_{size}": f"{finest} {finer} block4a_expand_activation "
         "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b1": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b2": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b3": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b4": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b5": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b6": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_b7": (
-        "block2a_expand_activation block3a_expand_activation block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_b0": (
-        "block1a_project_activation block2b_add block4a_expand_activation "
-        "block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_b1": (
-        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_b2": (
-        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_b3": (
-        "block1b_add block2c_add block4a_expand_activation block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_s": (
-        "block1b_add block2d_add block4a_expand_activation block6a_expand_activation top_activation"
-    ),
-    "efficientnet_v2_m": "",
-    "efficientnet_v2_l": "",
-    "convnext_tiny": "",
-    "convnext_small": "",
-    "convnext_base": "",
-    "convnext_large": "",
-    "convnext_xlarge": "",
+        for size, finest, finer in (
+            ("b0", "block1a_project_activation", "block2b_add"),
+            ("b1", "block1b_add", "block2c_add"),
+            ("b2", "block1b_add", "block2c_add"),
+            ("b3", "block1b_add", "block2c_add"),
+            ("s", "block1b_add", "block2d_add"),
+            ("m", "block1c_add", "block2e_add"),
+            ("l", "block1d_add", "block2g_add"),
+        )
+    },
+    **{
+        f"convnext_{size}": f"convnext_{size}_stem convnext_{size}_downsampling_block_0 "
+        f"convnext_{size}_downsampling_block_1 layer_normalization"
+        for size in ("tiny", "small", "base", "large", "xlarge")
+    },
 }
 """Layer names by network, whatever its width, from the finest stride to the coarsest."""

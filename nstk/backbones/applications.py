@@ -177,13 +177,13 @@ _TABLE = (
     Application("efficientnet_v2_b2", EFFICIENTNET_V2, "EfficientNetV2B2", 260, 8_769_374, 1408),
     Application("efficientnet_v2_b3", EFFICIENTNET_V2, "EfficientNetV2B3", 300, 12_930_622, 1536),
     Application("efficientnet_v2_s", EFFICIENTNET_V2, "EfficientNetV2S", 384, 20_331_360, 1280),
-    Application("efficientnet_v2_m", EFFICIENTNET_V2, "EfficientNetV2M", 480, 0, 0),
-    Application("efficientnet_v2_l", EFFICIENTNET_V2, "EfficientNetV2L", 480, 0, 0),
-    Application("convnext_tiny", CONVNEXT, "ConvNeXtTiny", 224, 0, 0),
-    Application("convnext_small", CONVNEXT, "ConvNeXtSmall", 224, 0, 0),
-    Application("convnext_base", CONVNEXT, "ConvNeXtBase", 224, 0, 0),
-    Application("convnext_large", CONVNEXT, "ConvNeXtLarge", 224, 0, 0),
-    Application("convnext_xlarge", CONVNEXT, "ConvNeXtXLarge", 224, 0, 0),
+    Application("efficientnet_v2_m", EFFICIENTNET_V2, "EfficientNetV2M", 480, 53_150_388, 1280),
+    Application("efficientnet_v2_l", EFFICIENTNET_V2, "EfficientNetV2L", 480, 117_746_848, 1280),
+    Application("convnext_tiny", CONVNEXT, "ConvNeXtTiny", 224, 27_820_128, 768),
+    Application("convnext_small", CONVNEXT, "ConvNeXtSmall", 224, 49_454_688, 768),
+    Application("convnext_base", CONVNEXT, "ConvNeXtBase", 224, 87_566_464, 1024),
+    Application("convnext_large", CONVNEXT, "ConvNeXtLarge", 224, 196_230_336, 1536),
+    Application("convnext_xlarge", CONVNEXT, "ConvNeXtXLarge", 224, 348_147_968, 2048),
 )
 
 APPLICATIONS: Mapping[str, Application] = {row.name: row for row in _TABLE}
