@@ -14,7 +14,7 @@ from nstk.backbones.applications import APPLICATIONS
 from nstk.errors import BackboneError, WeightsError
 
 COMPACT = "compact"
-COMPACT_INPUT_SIZE = 160
+COMPACT_INPUT_SIZE = 224
 
 _FLOAT32_BYTES = 4
 
