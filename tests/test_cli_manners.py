@@ -187,8 +187,11 @@ def test_tensorflow_is_silent_unless_asked():
 @pytest.mark.slow
 def test_ctrl_c_in_a_real_process_keeps_the_picture(tmp_path, scene):
     nstk.save_picture(tmp_path / "scene.png", scene)
+    # A background job of a script, such as CI, starts with Ctrl-C ignored, and so do its children.
+    listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    shell = f"import signal; {listening}; from nstk_cli.main import run; run()"
     command = [
-        *(sys.executable, "-m", "nstk_cli", "stylize", "scene.png", "scene.png", "-o", "out.png"),
+        *(sys.executable, "-c", shell, "stylize", "scene.png", "scene.png", "-o", "out.png"),
         *("--size", "64", "--steps", "100000", "--scales", "1", "--preview-every", "1"),
     ]
     with subprocess.Popen(
