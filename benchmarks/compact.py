@@ -10,8 +10,9 @@ be made in pieces. `random` is the same architecture with He-normal kernels and 
 - `hymenoptera`, `trashnet`: a head solved by nstk on frozen features, its strength chosen on the
   training pictures alone; 153 validation pictures, and five folds of 600. `pooled` is the mean of
   the last map; `statistics` adds means and standard deviations of every block's first
-  convolution. Which size and which features: `chosen` is the one with the smallest held-out
-  log-loss on training pictures.
+  convolution. `accuracy` is that of one fixed setting: statistics at 160 px and at 224 px;
+  `chosen` names the setting with the smallest held-out log-loss on the training pictures, and
+  `all` has every one.
 - `style`: `nstk.stylize` with its defaults at 512 px on six pairs, by benchmarks/style_judge.py.
 - `step`: median seconds per step at 512 px, one scale, against a network of VGG19's shape.
 - `wall`: `nstk stylize` from the start of the process to the file, 512 px, defaults.
