@@ -14,6 +14,8 @@ import nstk
 from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.listing import backbone_names, describe_backbones, match_name
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.preprocessing import DEVIATION, MEAN
+from nstk.backbones.weights import set_weights
 from nstk.errors import BackboneError, DownloadError, ModelError, WeightsError
 
 
@@ -163,7 +165,7 @@ def test_a_fetched_network_equals_keras_own(published, capsys, name):
     trained = constructor(include_top=False, weights=None, **application.options)
     for layer in trained.layers:
         if isinstance(layer, keras.layers.Normalization):
-            layer.set_weights([[0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 0])
+            set_weights(layer, [np.array(MEAN), np.array(DEVIATION), np.array(0)])
     trained.save_weights(published)
 
     heard = []
