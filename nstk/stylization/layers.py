@@ -4,7 +4,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import BackboneError
 
 STYLE_WEIGHTS = (256.0, 64.0, 16.0, 4.0, 1.0)
-"""λ_l from shallow to deep (Crowson): colour and strokes first, large motifs last."""
+"""Weight of each stride from shallow to deep (Crowson): colour and strokes first, motifs last."""
 
 CONTENT_STRIDE = 8
 STYLE_STRIDE = 16
@@ -21,22 +21,30 @@ def activated_taps(backbone: Backbone) -> dict[int, list[str]]:
 
 
 def choose_style_layers(backbone: Backbone) -> dict[str, float]:
-    """The first activation at every stride up to 16, with its weight λ_l; Σ λ_l = 1.
+    """Every activation at a stride below 16 and the first at 16, with its weight λ_l; Σ λ_l = 1.
 
-    For VGG19 these are ``block1_conv1`` to ``block5_conv1``, the five layers of Gatys et al.
+    For VGG19 these are ``block1_conv1`` to ``block5_conv1``. Gatys et al. take the first of each
+    block alone; the statistics of the others bind what those leave open, and cost nothing more
+    than a few sums, as the network has computed them anyway. The layers of one stride share its
+    weight.
 
     Raises:
         BackboneError: If the network has no such layer.
     """
     taps = activated_taps(backbone)
-    names = [taps[stride][0] for stride in sorted(taps) if stride <= STYLE_STRIDE]
-    if not names:
+    strides = sorted(stride for stride in taps if stride <= STYLE_STRIDE)[: len(STYLE_WEIGHTS)]
+    if not strides:
         raise BackboneError(
             f"{backbone.name} has no activation at a stride of {STYLE_STRIDE} or less; "
             "stylizing needs one: choose another backbone."
         )
-    weights = STYLE_WEIGHTS[: len(names)]
-    return {name: weight / sum(weights) for name, weight in zip(names, weights, strict=True)}
+    weights = dict(zip(strides, STYLE_WEIGHTS, strict=False))
+    total = sum(weights.values())
+    layers: dict[str, float] = {}
+    for stride, weight in weights.items():
+        names = taps[stride] if stride < STYLE_STRIDE else taps[stride][:1]
+        layers |= {name: weight / (total * len(names)) for name in names}
+    return layers
 
 
 def choose_content_layer(backbone: Backbone) -> str:
