@@ -46,7 +46,7 @@ class StylizeSettings:
 
     size: int = setting(512, "Longer side of the result in pixels; the content's aspect is kept")
     steps: int = setting(
-        100, "Steps at the last, full scale; every coarser scale gets √2 times as many as the next"
+        80, "Steps at the last, full scale; every coarser scale gets √2 times as many as the next"
     )
     scales: int | Literal["auto"] = setting(
         "auto",
@@ -54,7 +54,7 @@ class StylizeSettings:
     )
     content_weight: float = setting(0.07, "Weight α of the content loss")
     style_weight: float = setting(1.0, "Weight β of the style loss")
-    variation_weight: float = setting(0.05, "Weight γ of the variation of neighbouring pixels")
+    variation_weight: float = setting(0.1, "Weight γ of the variation of neighbouring pixels")
     learning_rate: float = setting(0.05, "Step size of Adam, for a picture in [0, 1]")
     init: str = setting(
         "content", "Where the descent starts: content, noise, gray, style, or a picture file"
