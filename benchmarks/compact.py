@@ -38,7 +38,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 import nstk
-from benchmarks.style_judge import find_shared, judge, read_picture
+from benchmarks.style_judge import find_shared, judge
 from examples.train_compact import evaluation, network, sheets, teachers
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
@@ -195,7 +195,7 @@ def measure_style(backbone: Backbone, keep: Path | None) -> Values:
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
             result.save(keep / f"{content}-{style}.png")
-        judgement = judge(*map(read_picture, paths), np.asarray(result.picture, np.float32))
+        judgement = judge(*(nstk.load_picture(path).pixels for path in paths), result.picture)
         pairs[f"{content} × {style}"] = {**judgement, "seconds": result.seconds}
         print(f"{content} × {style}: {judgement['style_error']:.4f}", file=sys.stderr)
     means = {

@@ -37,9 +37,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
 
 from nstk.errors import NstkError, PictureError, WeightsError
+from nstk.media.pictures import Picture, fit_size, load_picture, resize_picture
 
 VGG_MEANS = (103.939, 116.779, 123.68)
 VGG_BLOCKS = (("block1_conv1", "block1_conv2"), ("block2_conv1", "block2_conv2"), ("block3_conv1",))
@@ -52,8 +52,6 @@ SMALL_BLOCKS = (
 )
 LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_1"
-
-Picture = NDArray[np.float32]
 
 
 class Judgement(TypedDict):
@@ -83,31 +81,6 @@ def load_weights(name: str) -> Mapping[str, NDArray[np.float32]]:
         raise WeightsError(f"{path} is missing; set NSTK_SHARED to the folder that holds weights/")
     with np.load(path) as file:
         return {key: file[key] for key in file.files}
-
-
-def read_picture(path: Path) -> Picture:
-    """Read a picture upright, as sRGB in `[0, 1]`.
-
-    Raises:
-        PictureError: The file is missing or no picture.
-    """
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-    except OSError as error:
-        raise PictureError(f"{path} cannot be read as a picture: {error}") from error
-    return np.asarray(upright, np.float32) / 255
-
-
-def resize(picture: Picture, height: int, width: int) -> Picture:
-    """Resize with Lanczos windows, channel by channel in floating point."""
-    if picture.shape[:2] == (height, width):
-        return picture
-    channels = [
-        Image.fromarray(picture[:, :, c]).resize((width, height), Image.Resampling.LANCZOS)
-        for c in range(3)
-    ]
-    return np.clip(np.stack([np.asarray(channel) for channel in channels], axis=2), 0, 1)
 
 
 @tf.function(reduce_retracing=True)
@@ -183,9 +156,8 @@ def judge(content: Picture, style: Picture, result: Picture) -> Judgement:
     height, width = result.shape[:2]
     if min(height, width) < 32:
         raise PictureError(f"the result is {width}×{height} px; the judge needs 32 px a side")
-    scale = max(height, width) / max(style.shape[:2])
-    style = resize(style, round(style.shape[0] * scale), round(style.shape[1] * scale))
-    content = resize(content, height, width)
+    style = resize_picture(style, *fit_size(*style.shape[:2], max(height, width)))
+    content = resize_picture(content, height, width)
     of_content, of_style, of_result = (
         {layer: x.numpy() for layer, x in compute_maps(tf.constant(picture)).items()}
         for picture in (content, style, result)
@@ -215,7 +187,10 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         judgement = judge(
-            *map(read_picture, (arguments.content, arguments.style, arguments.result))
+            *(
+                load_picture(path).pixels
+                for path in (arguments.content, arguments.style, arguments.result)
+            )
         )
     except NstkError as error:
         print(f"error: {error}", file=sys.stderr)

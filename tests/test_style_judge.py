@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import style_judge
 from nstk.errors import PictureError, WeightsError
-from nstk.media.pictures import save_picture
+from nstk.media.pictures import resize_picture, save_picture
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 
@@ -21,7 +21,7 @@ LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 @pytest.fixture(scope="module")
 def judged(shared, scene, strokes):
     """Judgements of three results: the style itself, the content itself, and their mean."""
-    wide = style_judge.resize(strokes, 48, 64)
+    wide = resize_picture(strokes, 48, 64)
     return {
         "style": style_judge.judge(scene, strokes, strokes),
         "content": style_judge.judge(scene, strokes, scene),
@@ -95,4 +95,4 @@ def test_the_command_reports_a_missing_picture_in_one_line(tmp_path):
     command = [sys.executable, "benchmarks/style_judge.py", missing, missing, missing]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
-    assert run.stderr.strip().splitlines()[-1].startswith(f"error: {missing} cannot be read")
+    assert run.stderr.strip().splitlines()[-1].startswith(f"error: {missing}: no such file")
