@@ -82,8 +82,9 @@ def test_the_table_and_the_counts_tell_the_same_story(pairs):
             assert score.recall is score.recall_interval is None
         if as_it.any():
             assert score.precision == pytest.approx(np.mean(labels[as_it] == index))
+            assert score.precision_interval[0] <= score.precision <= score.precision_interval[1]
         else:
-            assert score.precision is None
+            assert score.precision is score.precision_interval is None
 
 
 def test_rows_are_true_classes_and_columns_predicted_ones():

@@ -21,6 +21,7 @@ class ClassScore:
         recall: Share of them that were recognised; None if there are none.
         recall_interval: Wilson interval of the recall, 95 %; None if there are none.
         precision: Share of the pictures given this label that deserve it; None if none was.
+        precision_interval: Wilson interval of the precision, 95 %; None if none was.
     """
 
     name: str
@@ -28,6 +29,7 @@ class ClassScore:
     recall: float | None
     recall_interval: Interval | None
     precision: float | None
+    precision_interval: Interval | None
 
 
 @dataclass(frozen=True)
@@ -106,4 +108,5 @@ def _score(confusion: npt.NDArray[np.integer], index: int, name: str) -> ClassSc
         recall=recognised / support if support else None,
         recall_interval=wilson_interval(recognised, support) if support else None,
         precision=recognised / given if given else None,
+        precision_interval=wilson_interval(recognised, given) if given else None,
     )
