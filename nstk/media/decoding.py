@@ -64,15 +64,55 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Decoded:
     Raises:
         PictureError: ``"path: reason; what to do"`` for whatever is not a whole picture.
     """
+    with _opened(path) as file:
+        return _decode_open(path, file, max_pixels)
+
+
+def identify(path: Path, max_pixels: int = MAX_PIXELS) -> str:
+    """Look at the header of a file, and decode nothing: what is cut short behind it passes.
+
+    Args:
+        path: A regular file; its ending does not matter.
+        max_pixels: How many pixels the header may claim.
+
+    Returns:
+        Pillow's name of the format, by content.
+
+    Raises:
+        PictureError: ``"path: reason; what to do"`` for whatever does not begin like a picture.
+    """
+    with _opened(path) as file, _pillow_to_ourselves():
+        return _name_format(_open_image(path, file, max_pixels))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that begins like a picture; whatever goes wrong in it is a PictureError."""
     _check_regular(path)
     try:
         with path.open("rb") as file:
             _check_signature(path, file.read(32))
-            return _decode_open(path, file, max_pixels)
+            yield file
     except PictureError:
         raise
     except Exception as error:  # Damaged files make Pillow raise nearly every kind there is.
         raise PictureError(f"{path}: {_describe(error)}.") from error
+
+
+def _open_image(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
+    """Open an image without loading it, Pillow to ourselves, and refuse what claims too much."""
+    image = Image.open(file, formats=_FORMATS)
+    width, height = image.size
+    if width * height > max_pixels:
+        raise PictureError(
+            f"{path}: claims {width} × {height} pixels, but at most {max_pixels} are allowed; "
+            "make it smaller, or raise max_pixels if it can be trusted."
+        )
+    return image
+
+
+def _name_format(image: Image.Image) -> str:
+    return "JPEG" if image.format == "MPO" else str(image.format)
 
 
 def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
@@ -82,15 +122,9 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
 
     notices = []
     with _pillow_to_ourselves() as warned:
-        image = Image.open(file, formats=_FORMATS)
-        width, height = image.size
-        if width * height > max_pixels:
-            raise PictureError(
-                f"{path}: claims {width} × {height} pixels, but at most {max_pixels} are allowed; "
-                "make it smaller, or raise max_pixels if it can be trusted."
-            )
+        image = _open_image(path, file, max_pixels)
         raw = raw_mode(image)
-        if width * height > _HUGE:  # Some formats look at Pillow's own limit again here.
+        if image.width * image.height > _HUGE:  # Some formats look at Pillow's own limit again.
             image.load()
     if image.format != "MPO" and getattr(image, "is_animated", False):
         notices.append("the file holds several pictures; the first is used")
@@ -100,7 +134,7 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
     samples = deep_samples(path, image, raw, reopen)
     notices += [_one_line(warning.message) for warning in (*warned, *warned_later)]
     return Decoded(
-        format="JPEG" if image.format == "MPO" else str(image.format),
+        format=_name_format(image),
         image=image if samples is None else _eight_bits(image, samples),
         samples=samples,
         orientation=orientation if orientation in range(1, 9) else 1,

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,7 @@ class LabelledPicture:
     """One usable picture of a labelled folder.
 
     Attributes:
-        path: The file, proved to decode completely.
+        path: The file, proved to decode completely (or, by choice, to begin like a picture).
         label: Its class, as a position in `LabelledFolder.classes`.
         part: What it is for.
     """
@@ -82,6 +83,7 @@ def scan_folder(
     *,
     validation_share: float = 0.2,
     seed: int = 0,
+    whole: bool = True,
     on_progress: Reporter = ignore,
 ) -> LabelledFolder:
     """Find the labelled pictures of a folder and decode every one, to know that it is usable.
@@ -95,6 +97,7 @@ def scan_folder(
         root: The folder.
         validation_share: The share held out of each class, at least one picture on each side.
         seed: Of the choice of the pictures held out.
+        whole: False looks at headers alone, for callers that decode every picture anyway.
         on_progress: Told after each file, stage ``"scan"``.
 
     Raises:
@@ -107,7 +110,8 @@ def scan_folder(
     layout = find_layout(root)
     classes = tuple(layout.parts["train"])
     groups, unsearched = _find_files(layout.parts)
-    damaged = _probe([path for paths in groups.values() for path in paths], on_progress)
+    every = [path for paths in groups.values() for path in paths]
+    damaged = _probe(every, whole, on_progress)
     groups = {
         group: [path for path in paths if path not in damaged] for group, paths in groups.items()
     }
@@ -131,17 +135,18 @@ def scan_folder(
 
 
 def find_pictures(
-    paths: Iterable[str | Path], *, on_progress: Reporter = ignore
+    paths: Iterable[str | Path], *, whole: bool = True, on_progress: Reporter = ignore
 ) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
     """Find pictures without labels: files as they are given, folders searched to the bottom.
 
     Args:
         paths: Files and folders, each listed once however often it is given.
+        whole: False looks at headers alone, for callers that decode every picture anyway.
         on_progress: Told after each file, stage ``"scan"``.
 
     Returns:
-        The files that decode completely, in the given order (folders in natural order), and
-        what was left out, with reasons.
+        The files that decode completely (or begin like pictures), in the given order (folders in
+        natural order), and what was left out, with reasons.
 
     Raises:
         PictureError: If a path does not exist.
@@ -157,7 +162,7 @@ def find_pictures(
             skipped += unsearched
         else:
             found[path] = None
-    damaged = _probe(list(found), on_progress)
+    damaged = _probe(list(found), whole, on_progress)
     pictures = tuple(path for path in found if path not in damaged)
     return pictures, (*skipped, *damaged.values())
 
@@ -175,14 +180,14 @@ def _find_files(
     return groups, skipped
 
 
-def _probe(paths: Sequence[Path], on_progress: Reporter) -> dict[Path, SkippedFile]:
-    """Decode every file; those that cannot be used, with the reason."""
+def _probe(paths: Sequence[Path], whole: bool, on_progress: Reporter) -> dict[Path, SkippedFile]:
+    """Decode every file, or its header; those that cannot be used, with the reason."""
     damaged: dict[Path, SkippedFile] = {}
     on_progress(Progress(stage="scan", step=0, total=len(paths)))
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     try:
         for step, (path, reason) in enumerate(
-            zip(paths, executor.map(_reason, paths), strict=True)
+            zip(paths, executor.map(partial(_reason, whole), paths), strict=True)
         ):
             if reason:
                 damaged[path] = SkippedFile(path, reason)
@@ -192,9 +197,9 @@ def _probe(paths: Sequence[Path], on_progress: Reporter) -> dict[Path, SkippedFi
     return damaged
 
 
-def _reason(path: Path) -> str | None:
+def _reason(whole: bool, path: Path) -> str | None:
     try:
-        probe_picture(path)
+        probe_picture(path, whole=whole)
     except PictureError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -11,7 +11,7 @@ from PIL import Image
 
 from nstk.errors import PictureError
 from nstk.media.colour import convert_to_srgb
-from nstk.media.decoding import MAX_PIXELS, Decoded, decode
+from nstk.media.decoding import MAX_PIXELS, Decoded, decode, identify
 from nstk.media.encoding import encode, format_of
 from nstk.media.files import check_writable, write_whole
 
@@ -89,8 +89,13 @@ def load_picture(
     )
 
 
-def probe_picture(path: str | Path) -> str:
+def probe_picture(path: str | Path, *, whole: bool = True) -> str:
     """Decode a file completely, to know that it is a whole picture.
+
+    Args:
+        path: A regular file.
+        whole: False looks at the header alone, which takes no time; a file that is cut short
+            passes then.
 
     Returns:
         The format by content: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"`` or
@@ -99,7 +104,7 @@ def probe_picture(path: str | Path) -> str:
     Raises:
         PictureError: ``"path: reason; what to do"``.
     """
-    return decode(Path(path)).format
+    return decode(Path(path)).format if whole else identify(Path(path))
 
 
 def check_output(path: str | Path) -> None:
