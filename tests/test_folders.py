@@ -367,3 +367,15 @@ def test_real_photographs_are_all_found(shared):
     assert np.bincount([picture.label for picture in folder.part("train")]).tolist() == [123, 121]
     assert len(folder.part("validation")) == 153
     assert folder.skipped == ()
+
+
+def test_a_look_at_headers_lets_a_cut_file_pass_and_nothing_that_is_no_picture(tmp_path):
+    plant(tmp_path, *ten_each("ants", "bees"))
+    cut, text = tmp_path / "ants" / "cut.png", tmp_path / "ants" / "notes.jpg"
+    cut.write_bytes((tmp_path / "ants" / "1.png").read_bytes()[:-30])
+    text.write_text("not a picture")
+    quick, thorough = (scan_folder(tmp_path, whole=whole) for whole in (False, True))
+    assert [file.path for file in quick.skipped] == [text]
+    assert {file.path for file in thorough.skipped} == {cut, text}
+    assert cut in {picture.path for picture in quick.pictures}
+    assert find_pictures([tmp_path], whole=False)[1] == quick.skipped
