@@ -3,16 +3,20 @@
     NstkError
     ├── SettingsError       a number or a word given by the user is out of its range
     ├── PictureError        a file cannot be used as a picture
+    ├── MaskError           a mask does not belong to its picture, or nothing of it is left
     ├── FolderError         a folder cannot be used as labelled pictures
     ├── BackboneError       no network goes by this name, or it has no such layer
     ├── WeightsError        a weights file does not belong to the network
     ├── DownloadError       pretrained weights could not be fetched
     ├── ModelError          a file is not a classifier that nstk can use
+    ├── StyleFileError      a file is not a style that this network can use
     ├── DivergenceError     a loss stopped being a number
     └── OutputError         a result could not be written
 
 Every message says what was received, what is needed and what to do, in one line.
 """
+
+from typing import Any
 
 
 class NstkError(Exception):
@@ -25,6 +29,10 @@ class SettingsError(NstkError):
 
 class PictureError(NstkError):
     """A file cannot be used as a picture."""
+
+
+class MaskError(NstkError):
+    """A mask does not belong to its picture, or nothing of it is left."""
 
 
 class FolderError(NstkError):
@@ -47,8 +55,18 @@ class ModelError(NstkError):
     """A file is not a classifier that nstk can use."""
 
 
+class StyleFileError(NstkError):
+    """A file is not a style that this network can use."""
+
+
 class DivergenceError(NstkError):
-    """A loss stopped being a finite number."""
+    """A loss stopped being a finite number.
+
+    Attributes:
+        made: What the job had made until then, where it had made something.
+    """
+
+    made: Any = None
 
 
 class OutputError(NstkError):
