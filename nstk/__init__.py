@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nstk.errors import DivergenceError as DivergenceError
     from nstk.errors import DownloadError as DownloadError
     from nstk.errors import FolderError as FolderError
+    from nstk.errors import MaskError as MaskError
     from nstk.errors import ModelError as ModelError
     from nstk.errors import NstkError as NstkError
     from nstk.errors import OutputError as OutputError
@@ -73,6 +74,7 @@ _HOMES = {
         "DivergenceError",
         "DownloadError",
         "FolderError",
+        "MaskError",
         "ModelError",
         "NstkError",
         "OutputError",
