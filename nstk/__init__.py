@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from nstk.errors import BackboneError as BackboneError
     from nstk.errors import DivergenceError as DivergenceError
     from nstk.errors import DownloadError as DownloadError
+    from nstk.errors import ExportError as ExportError
     from nstk.errors import FolderError as FolderError
     from nstk.errors import MaskError as MaskError
     from nstk.errors import ModelError as ModelError
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from nstk.errors import PictureError as PictureError
     from nstk.errors import SettingsError as SettingsError
     from nstk.errors import WeightsError as WeightsError
+    from nstk.exporting.job import Export as Export
+    from nstk.exporting.job import export as export
     from nstk.finetuning.classifier import Classifier as Classifier
     from nstk.finetuning.classifier import load_classifier as load_classifier
     from nstk.finetuning.evaluation import ClassScore as ClassScore
@@ -73,6 +76,7 @@ _HOMES = {
         "BackboneError",
         "DivergenceError",
         "DownloadError",
+        "ExportError",
         "FolderError",
         "MaskError",
         "ModelError",
@@ -82,6 +86,7 @@ _HOMES = {
         "SettingsError",
         "WeightsError",
     ),
+    "nstk.exporting.job": ("Export", "export"),
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.job": ("Finetuning", "finetune"),

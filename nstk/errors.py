@@ -11,6 +11,7 @@
     ├── ModelError          a file is not a classifier that nstk can use
     ├── StyleFileError      a file is not a style that this network can use
     ├── DivergenceError     a loss stopped being a number
+    ├── ExportError         a classifier cannot be exported, or would answer differently
     └── OutputError         a result could not be written
 
 Every message says what was received, what is needed and what to do, in one line.
@@ -67,6 +68,10 @@ class DivergenceError(NstkError):
     """
 
     made: Any = None
+
+
+class ExportError(NstkError):
+    """A classifier cannot be exported, or would answer differently."""
 
 
 class OutputError(NstkError):

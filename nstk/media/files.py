@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,11 +22,36 @@ def check_writable(path: str | Path) -> None:
             folder or does not let us write.
     """
     path = Path(path)
-    folder = path.parent
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file to write.")
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is not a regular file; give the name of a file to write.")
+    _check_parent(path)
+
+
+def check_folder_writable(path: str | Path, *, member: str) -> None:
+    """Refuse, before any long work, a place where no folder can be written.
+
+    Args:
+        path: Where a folder is to be written later.
+        member: A file that tells an older folder of the same kind, which may be replaced.
+
+    Raises:
+        OutputError: If ``path`` is a file or a folder with other things, or if its own folder
+            is missing, is not a folder or does not let us write.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path} is a file; give the name of a folder to write.")
+    if path.is_dir() and any(path.iterdir()) and not (path / member).is_file():
+        raise OutputError(
+            f"{path} holds other files, which would be lost; give the name of a new folder."
+        )
+    _check_parent(path)
+
+
+def _check_parent(path: Path) -> None:
+    folder = path.parent
     if not folder.exists():
         raise OutputError(f"Cannot write {path}: there is no folder {folder}; create it first.")
     if not folder.is_dir():
@@ -70,6 +96,45 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
         raise OutputError(
             f"Cannot write {path}: {reason}; choose another place or make room."
         ) from error
+    _synchronize_folder(target.parent)
+    return path
+
+
+def write_folder_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Write a folder whole or not at all; until then an older one of that name stays as it is.
+
+    Args:
+        path: Where the folder is to stand; `check_folder_writable` has been asked.
+        write: Writes the folder to the path it is given: a new name beside it.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If the disk refuses. Whatever else ``write`` raises passes through; in
+            every case nothing new is left behind.
+    """
+    path = Path(path)
+    target = path.resolve()
+    temporary, former = (target.with_name(f".nstk-{secrets.token_hex(8)}") for _ in range(2))
+    try:
+        write(temporary)
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _synchronize(file)
+        if target.exists():
+            target.rename(former)
+        temporary.rename(target)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(
+            f"Cannot write {path}: {reason}; choose another place or make room."
+        ) from error
+    finally:
+        if former.exists() and not target.exists():
+            former.rename(target)
+        for leftover in (temporary, former):
+            shutil.rmtree(leftover, ignore_errors=True)
     _synchronize_folder(target.parent)
     return path
 

@@ -1,0 +1,90 @@
+"""The formats that a classifier can be written in, and what each of them needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal, get_args
+
+from nstk.errors import ExportError, OutputError
+from nstk.media.files import check_folder_writable, check_writable, write_folder_whole, write_whole
+
+FormatName = Literal["keras", "savedmodel", "tflite", "tflite-int8", "onnx"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: What it is called.
+        suffix: How its files end; empty where it is a folder.
+        tolerance: By how much a probability may differ from the original's; None where the
+            format rounds, and only the share of equal answers counts.
+        modules: Optional Python modules that write or run it.
+        extra: The extra of nstk that installs them.
+    """
+
+    name: FormatName
+    suffix: str
+    tolerance: float | None
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+
+    def check_modules(self) -> None:
+        """Refuse a format whose modules are not installed.
+
+        Raises:
+            ExportError: With the extra to install.
+        """
+        missing = [module for module in self.modules if find_spec(module) is None]
+        if missing:
+            raise ExportError(
+                f"{self.name} needs {' and '.join(missing)}, not installed here; "
+                f"install nstk with its extra '{self.extra}': pip install 'nstk[{self.extra}]'."
+            )
+
+    def check_target(self, path: Path) -> None:
+        """Refuse a place where this format cannot be written.
+
+        Raises:
+            OutputError: If the ending is another one, or nothing can be written there.
+        """
+        if not self.suffix:
+            check_folder_writable(path, member="saved_model.pb")
+        elif path.suffix != self.suffix:
+            raise OutputError(
+                f"{path} does not end in {self.suffix}, as {self.name} needs it; "
+                f"write to {path.with_suffix(self.suffix).name}."
+            )
+        else:
+            check_writable(path)
+
+    def write(self, path: Path, write: Callable[[Path], None]) -> Path:
+        """Write a file or folder of this format whole or not at all; see `write_whole`."""
+        return write_whole(path, write) if self.suffix else write_folder_whole(path, write)
+
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format("keras", ".keras", 1e-5),
+        Format("savedmodel", "", 1e-5),
+        Format("tflite", ".tflite", 1e-4),
+        Format("tflite-int8", ".tflite", None),
+        Format("onnx", ".onnx", 1e-4, ("tf2onnx", "onnx", "onnxruntime"), "onnx"),
+    )
+}
+
+
+def find_format(name: str) -> Format:
+    """Look a format up.
+
+    Raises:
+        ExportError: With the formats there are.
+    """
+    if name not in FORMATS:
+        raise ExportError(
+            f"There is no format '{name}'; choose one of {', '.join(get_args(FormatName))}."
+        )
+    return FORMATS[name]

@@ -1,0 +1,157 @@
+"""Exporting: write a classifier in another format, and prove that it answers the same."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+from nstk.errors import ExportError
+from nstk.exporting.formats import Format, FormatName, find_format
+from nstk.exporting.onnx_file import write_onnx
+from nstk.exporting.pictures import Album, gather_pictures
+from nstk.exporting.proof import Agreement, compare
+from nstk.exporting.saved_model import write_saved_model
+from nstk.exporting.tflite import write_tflite
+from nstk.finetuning.classifier import Classifier
+from nstk.progress import Progress, Reporter, ignore
+from nstk.settings import check_range
+
+_CALIBRATION = 100
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written, and how well it agrees with the original.
+
+    Attributes:
+        format: The format's name.
+        path: The file or folder.
+        bytes: Its size.
+        agreement: Share of the pictures with the same likeliest class, in [0, 1].
+        max_probability_difference: The largest difference of one probability.
+        images: How many pictures both were asked about.
+        pictures: Whether these were ``"given"`` or ``"drawn"`` for want of real ones.
+        seconds: Wall time.
+    """
+
+    format: FormatName
+    path: Path
+    bytes: int
+    agreement: float
+    max_probability_difference: float
+    images: int
+    pictures: Literal["given", "drawn"]
+    seconds: float
+
+
+def export(
+    classifier: Classifier,
+    format: str,
+    path: str | Path,
+    *,
+    pictures: str | Path | Iterable[str | Path] | None = None,
+    min_agreement: float = 0.97,
+    images: int = 200,
+    seed: int = 0,
+    on_progress: Reporter = ignore,
+) -> Export:
+    """Write a classifier in another format, and keep it only if it answers like the original.
+
+    What is written resizes, crops and scales by itself, takes pictures of any size, and holds
+    the class names. A fresh process opens it with that format's own runtime and without nstk,
+    and is asked about the same pictures as the original.
+
+    Args:
+        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
+        format: ``"keras"``, ``"savedmodel"``, ``"tflite"``, ``"tflite-int8"`` or ``"onnx"``.
+        path: The file to write, with the format's ending, or the folder of a SavedModel.
+        pictures: Files and folders with pictures to ask about, and to calibrate integers
+            with; None to draw some.
+        min_agreement: What share of the pictures must get the same label from the rounded
+            ``"tflite-int8"``, 0 to 1; from all other formats every picture must.
+        images: How many of the pictures to ask about, at most.
+        seed: Of their choice.
+        on_progress: Told about the stages ``"export"`` and ``"proof"``.
+
+    Raises:
+        ExportError: If there is no such format, a module that it needs is not installed, or
+            the written classifier answers differently; then nothing is left behind.
+        OutputError: If nothing can be written at ``path``.
+        PictureError: If none of the pictures can be read.
+        SettingsError: If a number is out of its range.
+    """
+    began, path, chosen = time.perf_counter(), Path(path), find_format(format)
+    check_range("min_agreement", min_agreement, 0, 1)
+    check_range("images", images, 1)
+    chosen.check_modules()
+    chosen.check_target(path)
+    album = gather_pictures(pictures, seed)
+    asked = min(images, len(album.readers))
+    proofs: list[Agreement] = []
+
+    def write(staged: Path) -> None:
+        on_progress(Progress(stage="export", step=0, total=1))
+        _write(classifier, chosen, staged, album, asked)
+        on_progress(Progress(stage="export", step=1, total=1))
+        proof = compare(
+            chosen,
+            staged,
+            classifier.model,
+            classifier.classes,
+            album.read(),
+            asked,
+            on_progress,
+        )
+        _check(chosen, proof, min_agreement)
+        proofs.append(proof)
+
+    chosen.write(path, write)
+    [proof] = proofs
+    return Export(
+        format=chosen.name,
+        path=path,
+        bytes=_size(path),
+        agreement=proof.agreement,
+        max_probability_difference=proof.max_probability_difference,
+        images=proof.images,
+        pictures=album.source,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _write(classifier: Classifier, format: Format, staged: Path, album: Album, asked: int) -> None:
+    # Other pictures than those of the proof, where there are enough of them.
+    others = album.readers[asked:] or album.readers
+    calibration = islice(Album(album.source, others).read(), _CALIBRATION)
+    writers: dict[FormatName, Callable[[], object]] = {
+        "keras": lambda: classifier.save(staged),
+        "savedmodel": lambda: write_saved_model(classifier, staged),
+        "tflite": lambda: write_tflite(classifier, staged),
+        "tflite-int8": lambda: write_tflite(classifier, staged, calibration),
+        "onnx": lambda: write_onnx(classifier, staged),
+    }
+    writers[format.name]()
+
+
+def _check(format: Format, proof: Agreement, min_agreement: float) -> None:
+    needed = min_agreement if format.tolerance is None else 1.0
+    tolerance = 1.0 if format.tolerance is None else format.tolerance
+    if proof.agreement < needed or proof.max_probability_difference > tolerance:
+        limit = "" if format.tolerance is None else f" with differences up to {tolerance:g}"
+        advice = (
+            "calibrate with more pictures like those it will see, or lower --min-agreement"
+            if format.tolerance is None
+            else "please report this"
+        )
+        raise ExportError(
+            f"The {format.name} export gives {proof.agreement:.2%} of {proof.images} pictures the "
+            f"original's label and differs by up to {proof.max_probability_difference:.2g}; "
+            f"{needed:.2%}{limit} are needed, so nothing was written: {advice}."
+        )
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,140 @@
+"""The proof: what was written is opened in a fresh process and asked the same as the original."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from nstk.errors import ExportError
+from nstk.exporting.formats import Format
+from nstk.exporting.pictures import Pixels
+from nstk.exporting.reload import LENGTH_BYTES
+from nstk.progress import Progress, Reporter
+
+_SCRIPT = Path(__file__).with_name("reload.py")
+
+Answers = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much an exported classifier agrees with its original.
+
+    Attributes:
+        images: How many pictures both were asked about.
+        agreement: Share of them with the same likeliest class, in [0, 1].
+        max_probability_difference: The largest difference of one probability.
+    """
+
+    images: int
+    agreement: float
+    max_probability_difference: float
+
+
+def compare(
+    format: Format,
+    artefact: Path,
+    model: Any,
+    classes: Sequence[str],
+    pictures: Iterable[Pixels],
+    images: int,
+    on_progress: Reporter,
+) -> Agreement:
+    """Ask the original here and what was written in a fresh process, picture by picture.
+
+    Args:
+        format: The format of what was written.
+        artefact: The file or folder.
+        model: The original, a ``keras.Model`` of a classifier.
+        classes: Its class names.
+        pictures: What to ask about; at most the first ``images`` are read.
+        images: How many pictures to ask about.
+        on_progress: Told after each picture, stage ``"proof"``.
+
+    Raises:
+        ExportError: If what was written cannot be opened, or its class names are others.
+    """
+    ask = tf.function(
+        lambda batch: model(batch, training=False),
+        input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)],
+        autograph=False,
+    )
+    originals: list[Answers] = []
+    with tempfile.TemporaryDirectory() as folder:
+        told, log = Path(folder, "answers.npz"), Path(folder, "log.txt")
+        with log.open("wb") as errors, _start(format, artefact, told, errors) as process:
+            assert process.stdin is not None
+            on_progress(Progress(stage="proof", step=0, total=images))
+            with suppress(BrokenPipeError):
+                for step, pixels in enumerate(islice(pictures, images)):
+                    process.stdin.write(_pack(pixels))
+                    batch = tf.constant(pixels[np.newaxis], tf.float32)
+                    originals.append(ask(batch).numpy()[0])
+                    on_progress(Progress(stage="proof", step=step + 1, total=images))
+                process.stdin.close()
+        if process.returncode:
+            said = log.read_text(encoding="utf-8", errors="replace").split("\n")
+            last = next((line for line in reversed(said) if line.strip()), "no reason given")
+            raise ExportError(
+                f"The {format.name} export cannot be used: {last.strip()}; nothing was written."
+            )
+        with np.load(told) as content:
+            names, answers = json.loads(str(content["classes"])), content["answers"]
+    if names != list(classes):
+        raise ExportError(
+            f"The {format.name} export names the classes {names} instead of {list(classes)}; "
+            "nothing was written: give the classes names of one line."
+        )
+    return measure(np.array(originals), answers, format.tolerance)
+
+
+def measure(originals: Answers, answers: Answers, tolerance: float | None) -> Agreement:
+    """Compare answers with the original's.
+
+    Args:
+        originals: Probabilities, ``(n, C)``.
+        answers: Probabilities for every way to ask, ``(n, ways, C)``; the worst way counts.
+        tolerance: Two classes whose probabilities differ by no more than this are equally
+            likely; None is 0.
+    """
+    likeliest = answers.argmax(axis=-1)
+    chosen = np.take_along_axis(originals, likeliest, axis=-1)
+    same = chosen >= originals.max(axis=-1, keepdims=True) - (tolerance or 0.0)
+    differences = np.abs(answers - originals[:, np.newaxis])
+    return Agreement(
+        images=len(originals),
+        agreement=float(same.all(axis=-1).mean()),
+        # What is no number is as different as can be.
+        max_probability_difference=float(np.nan_to_num(differences, nan=1.0).max()),
+    )
+
+
+def _start(format: Format, artefact: Path, told: Path, errors: Any) -> subprocess.Popen[bytes]:
+    # -P: the folder of the script, full of modules of ours, is no place to import from.
+    command = [sys.executable, "-P", _SCRIPT, format.name, artefact.absolute(), told]
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        env={**os.environ, **quiet},
+    )
+
+
+def _pack(pixels: Pixels) -> bytes:
+    content = io.BytesIO()
+    np.save(content, pixels, allow_pickle=False)
+    return len(content.getvalue()).to_bytes(LENGTH_BYTES, "little") + content.getvalue()

@@ -1,0 +1,93 @@
+"""The classifier as a SavedModel, as TensorFlow Serving and ``tf.saved_model.load`` take it."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from nstk.errors import OutputError
+from nstk.exporting.decoding import decode_upright
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.networks import SQUARE
+
+LABELS = "labels.txt"
+
+
+def write_saved_model(classifier: Classifier, folder: Path) -> None:
+    """Write a SavedModel folder.
+
+    Its signatures give ``probabilities``, float32 ``(N, C)``, and ``labels``, the likeliest
+    class of each picture, string ``(N,)``. They take
+
+    - ``serve`` (also the default): ``pictures``, float32 ``(N, H, W, 3)``, values 0 to 255;
+    - ``serve_uint8``: the same as uint8;
+    - ``serve_bytes``: ``encoded``, string ``(N,)``, JPEG or PNG files of any sizes.
+
+    As an attribute of the loaded model, ``serve`` takes both kinds of numbers. All class names
+    stand in ``assets/labels.txt``, one a line, in the order of the outputs.
+
+    Args:
+        classifier: What to write.
+        folder: A folder that does not exist yet.
+
+    Raises:
+        OutputError: If TensorFlow cannot write there.
+    """
+    with tempfile.TemporaryDirectory() as place:
+        labels = Path(place, LABELS)
+        labels.write_text("".join(f"{name}\n" for name in classifier.classes), encoding="utf-8")
+        module = _build_module(classifier, labels)
+        floats = module.serve.get_concrete_function(_pictures(tf.float32))
+        signatures = {
+            "serving_default": floats,
+            "serve": floats,
+            "serve_uint8": module.serve.get_concrete_function(_pictures(tf.uint8)),
+            "serve_bytes": module.serve_bytes.get_concrete_function(),
+        }
+        try:
+            tf.saved_model.save(module, str(folder), signatures=signatures)
+        except tf.errors.OpError as error:
+            raise OutputError(
+                f"Cannot write {folder}: {error.message}; choose another place or make room."
+            ) from error
+
+
+def _build_module(classifier: Classifier, labels: Path) -> Any:
+    model = classifier.model
+    # Pictures of different sizes become squares one by one and go on as one batch.
+    square = model.get_layer(SQUARE).output
+    prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
+
+    def answer(probabilities: Any) -> dict[str, Any]:
+        names = tf.constant(classifier.classes)
+        likeliest = tf.gather(names, tf.argmax(probabilities, axis=-1))
+        return {"probabilities": probabilities, "labels": likeliest}
+
+    def serve(pictures: Any) -> dict[str, Any]:
+        return answer(model(tf.cast(pictures, tf.float32), training=False))
+
+    def serve_bytes(encoded: Any) -> dict[str, Any]:
+        def fit(content: Any) -> Any:
+            picture = tf.cast(decode_upright(content), tf.float32)
+            return prepare(picture[tf.newaxis], training=False)[0]
+
+        kind = tf.TensorSpec(square.shape[1:], tf.float32)
+        squares = tf.map_fn(fit, encoded, fn_output_signature=kind)
+        return answer(finish(squares, training=False))
+
+    module = tf.Module(name="classifier")
+    module.weights = [variable.value for variable in model.variables]
+    module.classes = tf.saved_model.Asset(str(labels))
+    module.serve = tf.function(serve, autograph=False)
+    module.serve_bytes = tf.function(
+        serve_bytes,
+        autograph=False,
+        input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")],
+    )
+    return module
+
+
+def _pictures(kind: Any) -> Any:
+    return tf.TensorSpec((None, None, None, 3), kind, name="pictures")

@@ -1,0 +1,45 @@
+"""The classifier for LiteRT (TensorFlow Lite), with floats or with eight-bit integers."""
+
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.exporting.pictures import Pixels
+from nstk.finetuning.classifier import Classifier
+
+LABELS = "labels.txt"
+
+
+def write_tflite(
+    classifier: Classifier, path: Path, calibration: Iterable[Pixels] | None = None
+) -> None:
+    """Write a ``.tflite`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
+
+    It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a zip archive
+    behind the network, where TensorFlow Lite's metadata keeps such files and any zip program
+    finds them. Only operations that every LiteRT runtime knows are used.
+
+    Args:
+        classifier: What to write.
+        path: Where to, ending in ``.tflite``.
+        calibration: Pictures that show in which range every number of the network lies, to
+            make eight-bit integers of numbers and weights; None keeps floats.
+    """
+    options: dict[str, Any] = {}
+    if calibration is not None:
+        options["optimizations"] = [tf.lite.Optimize.DEFAULT]
+        options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibration)
+    classifier.model.export(
+        path,
+        format="litert",
+        verbose=False,
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="pictures")],
+        target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        **options,
+    )
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(LABELS, "".join(f"{name}\n" for name in classifier.classes))
