@@ -1,0 +1,119 @@
+"""Pictures that are nearly the same are found, and strangers are left alone."""
+
+import io
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nstk.media.duplicates import NEAR, close_pairs, group_duplicates, group_pairs, picture_hash
+from nstk.media.pictures import load_picture, resize_picture
+
+hashes = st.lists(st.integers(0, 2**64 - 1), max_size=12)
+
+
+def differing_bits(one: int, other: int) -> int:
+    return (one ^ other).bit_count()
+
+
+def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(np.uint8(pixels * 255)).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file), np.float32) / 255
+
+
+CHANGES = {
+    "twice the size": lambda pixels: resize_picture(pixels, *(2 * np.array(pixels.shape[:2]))),
+    "half the size": lambda pixels: resize_picture(pixels, *(np.array(pixels.shape[:2]) // 2)),
+    "coarse JPEG": lambda pixels: compressed(pixels, 30),
+    "darker": lambda pixels: 0.7 * pixels,
+    "grey": lambda pixels: np.repeat(pixels @ np.float32([[0.299], [0.587], [0.114]]), 3, axis=-1),
+    "bytes": lambda pixels: np.uint8(np.rint(pixels * 255)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_hash_of_a_copy_is_close(scene, strokes, change):
+    for pixels in (scene, strokes):
+        copy = CHANGES[change](pixels)
+        assert differing_bits(picture_hash(pixels), picture_hash(copy)) <= NEAR
+
+
+def test_the_hashes_of_strangers_are_far(scene, strokes):
+    seen = [scene, strokes, scene[::-1], scene[:, ::-1], strokes[:, ::-1], 1 - scene]
+    found = [picture_hash(pixels) for pixels in seen]
+    assert close_pairs(found) == []
+    assert all(0 <= each < 2**64 for each in found)
+
+
+@given(
+    colour=st.tuples(*[st.floats(0, 255)] * 3), height=st.integers(1, 70), width=st.integers(1, 70)
+)
+def test_a_picture_of_one_colour_has_no_pattern(colour, height, width):
+    assert picture_hash(np.full((height, width, 3), colour, np.float32)) == 0
+
+
+@given(given_hashes=hashes, distance=st.integers(0, 64))
+def test_close_pairs_are_those_that_differ_in_few_bits(given_hashes, distance):
+    assert close_pairs(given_hashes, distance) == [
+        (i, j)
+        for i in range(len(given_hashes))
+        for j in range(i + 1, len(given_hashes))
+        if differing_bits(given_hashes[i], given_hashes[j]) <= distance
+    ]
+
+
+@given(
+    count=st.integers(1, 12),
+    pairs=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12),
+)
+def test_groups_are_what_is_connected_and_numbered_as_they_come(count, pairs):
+    pairs = [(i % count, j % count) for i, j in pairs]
+    groups = group_pairs(count, pairs)
+    assert list(dict.fromkeys(groups)) == list(range(max(groups) + 1))
+    reached = np.eye(count, dtype=int)
+    for i, j in pairs:
+        reached[i, j] = reached[j, i] = 1
+    connected = np.linalg.matrix_power(reached, count) > 0
+    assert (connected == (np.array(groups)[:, None] == groups)).all()
+
+
+def test_relatives_of_relatives_are_one_group():
+    assert group_duplicates([0b0, 0b11, 0b1111, 0xFF00, 0b0], distance=2) == [0, 0, 0, 1, 0]
+    assert group_duplicates([0b0, 0b11, 0b1111, 0xFF00, 0b0], distance=0) == [0, 1, 2, 3, 0]
+    assert group_duplicates([]) == []
+
+
+def test_ten_thousand_pictures_are_grouped_at_once():
+    generator = np.random.default_rng(0)
+    found = generator.integers(0, 2**64, 9_000, np.uint64)
+    found = [*found.tolist(), *(found[:1_000] ^ np.uint64(5)).tolist()]
+    began = time.process_time()
+    groups = group_duplicates(found)
+    assert time.process_time() - began < 5
+    assert groups[9_000:] == groups[:1_000]
+    assert len(set(groups)) == 9_000
+
+
+def test_photographs_taken_twice_are_found_and_no_others(shared):
+    folder = shared / "data" / "trashnet"
+    twice = [
+        "metal120",
+        "metal50",
+        "metal11",
+        "metal221",
+        "paper135",
+        "paper496",
+        "paper180",
+        "paper284",
+    ]
+    paths = sorted(
+        path for name in ("metal", "paper", "trash") for path in (folder / name).iterdir()
+    )
+    pairs = close_pairs([picture_hash(load_picture(path).pixels) for path in paths])
+    assert {frozenset((paths[i].stem, paths[j].stem)) for i, j in pairs} == {
+        frozenset(twice[place : place + 2]) for place in range(0, 8, 2)
+    }
