@@ -18,6 +18,7 @@ FLOORS = {
     "progress": 0,
     "settings": 0,
     "media": 1,
+    "pages": 2,
     "backbones": 2,
     "minimizers": 2,
     "stylization": 3,
@@ -159,8 +160,9 @@ def test_the_facade_sets_nothing_global():
     assert fresh(code)["same"]
 
 
-def test_media_needs_no_tensorflow():
-    names = [name for name in LIBRARY if room(f"{name}.") == "media"] + ["nstk.settings"]
+def test_media_and_pages_need_no_tensorflow():
+    names = [name for name in LIBRARY if room(f"{name}.") in {"media", "pages"}]
+    names.append("nstk.settings")
     code = (
         f"import sys, json; [__import__(name) for name in {names!r}]\n"
         "print(json.dumps({'heavy': sorted({'tensorflow', 'keras'} & set(sys.modules))}))"

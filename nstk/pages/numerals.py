@@ -1,0 +1,49 @@
+"""Numbers as readers like them: few digits, a true minus, thin spaces between thousands."""
+
+import math
+
+MINUS = "−"
+THIN_SPACE = "\u202f"
+_SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+
+def spell_number(value: float, digits: int = 4) -> str:
+    """Write a number with a given number of significant digits, and no zeros after the last.
+
+    Args:
+        value: Any number; integers keep all their digits.
+        digits: Significant digits of what is no integer, at least 1.
+
+    Returns:
+        ``"12 345"``, ``"−0.0125"``, ``"3.2×10⁻⁷"``; a dash for NaN.
+    """
+    if isinstance(value, int):
+        return _with_minus(f"{value:,}")
+    if math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    if value and not 1e-4 <= abs(value) < 1e7:
+        mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+        return f"{_with_minus(_trim(mantissa))}×{spell_power_of_ten(int(exponent))}"
+    decimals = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
+    return _trim(spell_decimals(value, max(decimals, 0)))
+
+
+def spell_decimals(value: float, decimals: int) -> str:
+    """Write a finite number with a given number of decimals, and no minus before a zero."""
+    text = f"{value:,.{decimals}f}"
+    return _with_minus(text if text.strip("-0.,") else text.lstrip("-"))
+
+
+def spell_power_of_ten(exponent: int) -> str:
+    """``"10⁻³"`` for −3."""
+    return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def _trim(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", MINUS).replace(",", THIN_SPACE)

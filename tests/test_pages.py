@@ -1,0 +1,378 @@
+"""Pages: whole in one file, safe to open, and charts on which nothing lies on anything else."""
+
+import math
+import re
+import shutil
+import subprocess
+import unicodedata
+import xml.etree.ElementTree as ElementTree
+from base64 import b64decode
+from html.parser import HTMLParser
+from io import BytesIO
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nstk.errors import OutputError
+from nstk.pages import (
+    Bar,
+    BarChart,
+    CaptionedPicture,
+    Code,
+    Details,
+    Facts,
+    Figure,
+    Headline,
+    HeatMap,
+    LineChart,
+    Marker,
+    Page,
+    Paragraph,
+    PictureRow,
+    Section,
+    Series,
+    Table,
+    render_page,
+    write_page,
+)
+from nstk.pages.axes import linear_axis, log_axis
+from nstk.pages.lettering import LINE_HEIGHT, measure_text, shorten_text, spread_labels
+from nstk.pages.numerals import spell_number
+from nstk.pages.palettes import CATEGORIES, pick_ramp
+
+NASTY = "\"><script>alert('x')</script><img src=http://evil.example/x.png>&amp;\x00\udcff.jpg"
+VOID = {"meta", "link", "img", "br"}
+
+
+class Reader(HTMLParser):
+    """A strict reader: elements must nest, attributes and text are collected."""
+
+    def __init__(self, document):
+        super().__init__(convert_charrefs=True)
+        self.open, self.tags, self.attributes, self.texts = [], [], [], []
+        self.feed(document)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+    @property
+    def text(self):
+        return "".join(self.texts)
+
+    def values(self, name):
+        return [value for key, value in self.attributes if key == name]
+
+
+def check_page(document):
+    """Read a page and hold it to what every page promises."""
+    reader = Reader(document)
+    ids = reader.values("id")
+    assert len(ids) == len(set(ids))
+    for name in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
+        for value in reader.values(name):
+            assert value.startswith("data:") or value[0] == "#", value
+            assert value[0] != "#" or value[1:] in ids
+    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(reader.tags)
+    assert not [key for key, _ in reader.attributes if key.startswith("on")]
+    (style,) = re.findall(r"<style>(.*?)</style>", document, re.DOTALL)
+    assert not re.search(r"url\(|@import|https?:", style)
+    for drawing in re.findall(r"<svg.*?</svg>(?=\s*</div>)", document, re.DOTALL):
+        tree = ElementTree.fromstring(drawing)
+        numbers = " ".join(value for node in tree.iter() for value in node.attrib.values())
+        assert not re.search(r"\b(nan|inf)\b", numbers)
+    return reader
+
+
+def every_block(word, pixels):
+    """One of each kind of block, with a word wherever one can stand."""
+    chart = LineChart(
+        [
+            Series(word, [1, 2, 3], [3.0, math.nan, 1.0], [2, 1, 0.5], [4, 4, 2]),
+            Series("b", [], []),
+        ],
+        word,
+        word,
+        word,
+        markers=[Marker(2, word)],
+        points=True,
+    )
+    return [
+        Headline([Figure(word, word, word)]),
+        Paragraph(f"{word}\n\n{word}", "warning"),
+        PictureRow([CaptionedPicture(pixels, word, word)]),
+        Section(word, [chart, Table([word, "n"], [[word, 3], [None, None]], caption=word)]),
+        Section(word, [BarChart([Bar(word, 0.5, word, 0.2, 0.8)], word, word)]),
+        Section(
+            word, [HeatMap([word, "b"], [word, "b"], [[3, 1], [math.nan, 2]], word, word, word)]
+        ),
+        Section(word, [Facts({word: word}), Details(word, [Code(word)])]),
+    ]
+
+
+def test_a_page_is_whole_in_one_file(scene):
+    reader = check_page(render_page(Page("Title", "Below", every_block("word", scene), "Last")))
+    assert reader.values("href") == ["data:,", *(f"#section-{n}" for n in range(1, 5))]
+    assert "default-src 'none'" in "".join(reader.values("content"))
+
+
+def test_markup_in_names_is_shown_and_never_obeyed(scene):
+    reader = check_page(render_page(Page(NASTY, NASTY, every_block(NASTY, scene), NASTY)))
+    shown = NASTY.replace("\x00", "\ufffd").replace("\udcff", "\ufffd")
+    assert reader.tags.count("img") == 1
+    assert reader.values("alt") == [shown]
+    assert reader.text.count(shown) > 20
+
+
+@given(st.text())
+def test_any_text_comes_out_as_it_went_in(word):
+    reader = check_page(render_page(Page("t", "", [Code(f"<{word}>")])))
+    expected = "".join(c if holds(c) else "\ufffd" for c in word)
+    assert f"<{expected}>" in reader.text
+
+
+def holds(character):
+    """Whether a document may hold a character."""
+    if character in "\t\n":
+        return True
+    return unicodedata.category(character) not in {"Cc", "Cs"} and character not in "\ufffe\uffff"
+
+
+def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+    path = write_page(Page("Title", "", [Paragraph("ünï")]), tmp_path / "page.html")
+    assert "ünï" in path.read_text(encoding="utf-8")
+    with pytest.raises(OutputError):
+        write_page(Page("Title", "", []), tmp_path / "absent" / "page.html")
+    with pytest.raises(TypeError):
+        write_page(Page("Title", "", [Table(["a"], [[object()]])]), path)
+    assert "ünï" in path.read_text(encoding="utf-8")
+    assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
+
+
+def decode(picture):
+    head, _, body = picture.uri.partition(";base64,")
+    return head, Image.open(BytesIO(b64decode(body)))
+
+
+def test_small_pictures_are_embedded_exactly(scene):
+    head, image = decode(CaptionedPicture(scene, "scene"))
+    assert head == "data:image/png"
+    np.testing.assert_array_equal(np.asarray(image), np.rint(scene * 255).astype(np.uint8))
+
+
+def test_large_pictures_are_embedded_smaller_and_keep_their_proportions(scene):
+    large = np.kron(scene, np.ones((40, 40, 1), np.float32))
+    picture = CaptionedPicture(large, "scene", longest_side=800)
+    head, image = decode(picture)
+    assert head == "data:image/jpeg"
+    assert image.size == (800, 600) == picture.size[::-1]
+    assert len(picture.uri) < 400_000
+
+
+def test_links_come_only_where_there_are_sections_enough():
+    sections = [Section(f"part {n}", []) for n in range(4)]
+    assert "<nav" not in render_page(Page("t", "", sections[:3]))
+    assert "<nav" in render_page(Page("t", "", sections))
+
+
+def test_columns_of_numbers_and_columns_that_say_so_are_set_to_the_right():
+    table = Table(["name", "n", "share", "none"], [["a", 1, "5 %", None], ["b", None, "–", None]])
+    assert table.sides == ("text", "number", "text", "text")
+    assert Table(table.columns, table.rows, numeric=["share"]).sides[2] == "number"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (12345, "12\u202f345"),
+        (-3, "−3"),
+        (0.07, "0.07"),
+        (0.123456, "0.1235"),
+        (1234.56, "1\u202f235"),
+        (3.2e-7, "3.2×10⁻⁷"),
+        (-2e9, "−2×10⁹"),
+        (0.0, "0"),
+        (100.0, "100"),
+        (math.nan, "–"),
+        (-math.inf, "−∞"),
+    ],
+)
+def test_numbers_are_spelled_for_readers(value, text):
+    assert spell_number(value) == text
+
+
+VALUES = st.lists(st.floats(-1e12, 1e12, allow_subnormal=False), min_size=1, max_size=8)
+
+
+@given(VALUES, st.integers(2, 9), st.booleans())
+def test_a_linear_axis_holds_its_values_and_its_ticks_in_order(values, count, rounded):
+    axis = linear_axis(values, tick_count=count, round_ends=rounded)
+    for value in values:
+        assert -1e-6 <= axis.place(value) <= 1 + 1e-6
+    places = [tick.place for tick in axis.ticks]
+    assert places == sorted(set(places))
+    assert all(-1e-6 <= place <= 1 + 1e-6 for place in places)
+    assert 1 <= len(places) <= 2 * count + 2
+
+
+@given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=8), st.integers(3, 9))
+def test_a_logarithmic_axis_has_ticks_and_places_for_all_that_is_above_nothing(values, count):
+    axis = log_axis([*values, 0.0, -1.0, math.nan], tick_count=count)
+    assert all(0 < axis.place(value) < 1 for value in values)
+    assert 1 <= len(axis.ticks) <= 2 * count + 2
+    labels = [tick.label for tick in axis.ticks]
+    assert len(set(labels)) == len(labels)
+    assert math.isnan(axis.place(0.0))
+
+
+def test_ticks_stand_at_round_numbers():
+    labels = [tick.label for tick in linear_axis([0.0, 97.3], tick_count=6).ticks]
+    assert labels == ["0", "20", "40", "60", "80"]
+    assert [tick.label for tick in linear_axis([1, 3]).ticks] == ["1", "2", "3"]
+    decades = [tick.label for tick in log_axis([], span=(1e-5, 1e5), tick_count=11).ticks]
+    assert decades == [
+        "10⁻⁵",
+        "10⁻⁴",
+        "0.001",
+        "0.01",
+        "0.1",
+        "1",
+        "10",
+        "100",
+        "1\u202f000",
+        "10\u202f000",
+        "10⁵",
+    ]
+
+
+@given(st.lists(st.floats(0, 300), max_size=18))
+def test_labels_are_moved_apart_and_keep_their_order(places):
+    spread = spread_labels(places, 0, 300)
+    assert all(-1e-9 <= place <= 300 + 1e-9 for place in spread)
+    for (a, b), (new_a, new_b) in zip(pairwise(places), pairwise(spread), strict=True):
+        assert abs(new_a - new_b) >= LINE_HEIGHT - 1e-9
+        assert a == b or (a < b) == (new_a < new_b)
+
+
+@given(st.text("abc/.", max_size=60), st.floats(40, 300))
+def test_shortened_names_fit_and_keep_both_ends(name, width):
+    short = shorten_text(name, width)
+    assert measure_text(short) <= max(width, measure_text("abc"))
+    assert short[0:1] == name[0:1]
+    assert short[-1:] == name[-1:]
+
+
+@given(st.integers(0, 30), st.floats(0, 1))
+def test_a_chart_grows_until_every_curve_has_its_name_beside_it(count, y):
+    plot = LineChart([Series(f"s{k}", [0, 1], [y, y]) for k in range(count)], "x", "y").lay_out()
+    stands = [curve.label_y for curve in plot.curves]
+    assert all(b - a >= LINE_HEIGHT - 1e-9 for a, b in pairwise(stands))
+    assert all(0 < stand < plot.height for stand in stands)
+
+
+def test_marker_labels_never_run_into_each_other():
+    markers = [Marker(x, "a label of some length") for x in (10, 11, 12, 60, 99)]
+    chart = LineChart([Series("s", range(100), range(100))], "x", "y", markers=markers)
+    labels = [label for _, label in chart.lay_out().markers]
+    assert [bool(label) for label in labels] == [True, False, False, True, False]
+
+
+def test_long_curves_are_thinned_but_keep_their_extremes_and_gaps():
+    y = np.sin(np.arange(10_000) / 50)
+    y[1234], y[5000] = 7.0, math.nan
+    (curve,) = LineChart([Series("s", range(10_000), y)], "x", "y").lay_out().curves
+    assert len(curve.path) < 20_000
+    assert curve.path.count("M") == 2
+    plot = LineChart([Series("s", range(10_000), y)], "x", "y").lay_out()
+    heights = [float(number) for number in re.findall(r"[ML][\d.]+ ([\d.]+)", curve.path)]
+    assert min(heights) == pytest.approx(
+        plot.bottom - plot.y_axis.place(7.0) * (plot.bottom - plot.top), abs=0.1
+    )
+
+
+def test_charts_of_nothing_are_drawn_too():
+    blocks = [
+        LineChart([], "x", "y"),
+        LineChart([Series("s", [1], [math.nan])], "x", "y", log_y=True),
+        BarChart([], "x"),
+        BarChart([Bar("nan", math.nan)], "x"),
+        HeatMap([], [], []),
+        HeatMap(["a"], ["b"], [[0]]),
+        Table([], []),
+        Facts({}),
+        PictureRow([]),
+    ]
+    check_page(render_page(Page("t", "", blocks)))
+
+
+@given(st.integers(1, 120), st.integers(1, 30))
+def test_a_heat_map_draws_every_cell_inside_itself(count, length):
+    names = [f"{k}".rjust(length, "n") for k in range(count)]
+    plot = HeatMap(names, names, np.eye(count).tolist(), "actual", "predicted").lay_out()
+    assert len(plot.cells) == count**2
+    assert max(cell.x for cell in plot.cells) + plot.cell <= plot.width + 1e-6
+    assert max(cell.y for cell in plot.cells) + plot.cell <= plot.height + 1e-6
+    steps = [after.place - before.place for before, after in pairwise(plot.rows)]
+    assert all(step >= LINE_HEIGHT - 1e-6 for step in steps)
+
+
+def contrast(one, other):
+    """Contrast ratio of two colours (WCAG 2.1)."""
+
+    def luminance(colour):
+        levels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
+        return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
+
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_every_colour_stands_out_from_its_paper():
+    style = render_page(Page("t", "", []))
+    light, dark = re.findall(r"--paper: (#[0-9a-f]{6})", style)[:2]
+    for hue in (*CATEGORIES, *pick_ramp(12)):
+        assert contrast(hue.light, light) >= 2.5, hue
+        assert contrast(hue.dark, dark) >= 2.5, hue
+
+
+@pytest.mark.slow
+def test_a_browser_finds_nothing_to_complain_about_and_asks_nobody(tmp_path, scene):
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        pytest.skip("no Chromium on this machine; the same page is parsed by the other tests")
+    path = write_page(Page(NASTY, NASTY, every_block(NASTY, scene)), tmp_path / "page.html")
+    log = tmp_path / "requests.json"
+    answer = subprocess.run(
+        [
+            *(browser, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *(f"--user-data-dir={tmp_path / 'profile'}", f"--log-net-log={log}"),
+            *("--disable-background-networking", "--disable-component-update", "--dump-dom"),
+            path.as_uri(),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    assert "section-4" in answer.stdout
+    assert "CONSOLE" not in answer.stderr
+    assert "evil.example" not in log.read_text()
