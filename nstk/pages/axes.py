@@ -58,7 +58,7 @@ def linear_axis(
     Args:
         values: What is to be shown; values that are not finite are left out.
         span: The values at both ends; those of ``values`` when None.
-        tick_count: About how many ticks, at least 2.
+        tick_count: About how many ticks, at least 3.
         round_ends: Widen an axis without ``span`` to the next ticks on both sides.
     """
     shown = [value for value in values if math.isfinite(value)]
@@ -88,7 +88,7 @@ def log_axis(values: Iterable[float], *, span: Range | None = None, tick_count: 
         values: What is to be shown; values that are not finite and above 0 are left out.
         span: The values at both ends, above 0; those of ``values`` and a little more, and
             one at least twice the other, when None.
-        tick_count: About how many ticks, at least 2.
+        tick_count: About how many ticks, at least 3.
     """
     shown = [value for value in values if math.isfinite(value) and value > 0]
     low, high = span or (min(shown, default=1.0), max(shown, default=10.0))
