@@ -79,7 +79,8 @@ def draw_picture(seed: int) -> Pixels:
     waves = np.fft.irfft2(falling, s=(height, width), axes=(0, 1))
     mixed = waves @ generator.normal(size=(3, 3)) + generator.normal(size=3)
     centred = (mixed - mixed.mean()) / mixed.std()
-    return np.clip(128 + 55 * centred, 0, 255).astype(np.uint8)
+    drawn: Pixels = np.clip(128 + 55 * centred, 0, 255).astype(np.uint8)
+    return drawn
 
 
 def _files(place: Path) -> list[Path]:

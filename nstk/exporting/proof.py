@@ -123,10 +123,10 @@ def measure(originals: Answers, answers: Answers, tolerance: float | None) -> Ag
 
 def _start(format: Format, artefact: Path, told: Path, errors: Any) -> subprocess.Popen[bytes]:
     # -P: the folder of the script, full of modules of ours, is no place to import from.
-    command = [sys.executable, "-P", _SCRIPT, format.name, artefact.absolute(), told]
+    script = [sys.executable, "-P", str(_SCRIPT)]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     return subprocess.Popen(
-        command,
+        [*script, format.name, str(artefact.absolute()), str(told)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -19,9 +19,9 @@ def write_tflite(
 ) -> None:
     """Write a ``.tflite`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
 
-    It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a zip archive
-    behind the network, where TensorFlow Lite's metadata keeps such files and any zip program
-    finds them. Only operations that every LiteRT runtime knows are used.
+    It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a
+    zip archive behind the network, where TensorFlow Lite's metadata keeps such files and any
+    zip program finds them. Only operations that every LiteRT runtime knows are used.
 
     Args:
         classifier: What to write.

@@ -12,7 +12,7 @@ from nstk.media.names import natural_key
 
 Part = Literal["train", "validation", "test"]
 
-_PARTS: dict[str, Part] = {
+PARTS: dict[str, Part] = {
     "train": "train",
     "val": "validation",
     "valid": "validation",
@@ -55,15 +55,15 @@ def find_layout(root: Path) -> Layout:
     folders, _ = _list(root)
     known: dict[Part, list[Path]] = {}
     for folder in folders:
-        if part := _PARTS.get(folder.name.casefold()):
+        if part := PARTS.get(folder.name.casefold()):
             known.setdefault(part, []).append(folder)
-    others = [folder for folder in folders if folder.name.casefold() not in _PARTS]
+    others = [folder for folder in folders if folder.name.casefold() not in PARTS]
     if folders and "train" not in known and not others:
         raise FolderError(
             f"{root} has {_names(folders)} but no train/; put the pictures to learn from there."
         )
     if "train" not in known or (others and len(known) == 1):
-        classes, skipped = _class_folders(root)
+        classes, skipped = list_classes(root)
         layout = Layout({"train": classes}, skipped, ())
     else:
         layout = _split_layout(root, known, others)
@@ -86,12 +86,20 @@ def _split_layout(root: Path, known: Mapping[Part, list[Path]], others: list[Pat
         if part == "test" and not _list(folder)[0]:
             notices.append(f"{folder} has no class folders, so it has no labels and is left out.")
             continue
-        parts[part], loose = _class_folders(folder)
+        parts[part], loose = list_classes(folder)
         skipped += loose
     return Layout(parts, tuple(skipped), tuple(notices))
 
 
-def _class_folders(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
+def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
+    """Find the class folders of one part.
+
+    Returns:
+        Class name, in natural order → its folders; and the files beside them.
+
+    Raises:
+        FolderError: If there is no class folder, or the folder cannot be listed.
+    """
     folders, files = _list(place)
     if not folders and files:
         raise FolderError(

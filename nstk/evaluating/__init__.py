@@ -1,0 +1,1 @@
+"""How good a finished classifier is on labelled pictures that it has not seen."""

@@ -1,0 +1,111 @@
+"""Evaluating: a classifier meets labelled pictures, and every figure comes with its interval."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nstk.errors import FolderError
+from nstk.evaluating.figures import (
+    ConfusedPair,
+    PictureLoss,
+    ReliabilityBin,
+    expected_calibration_error,
+    find_confused_pairs,
+    find_top_losses,
+    sort_by_confidence,
+)
+from nstk.evaluating.labelled import match_folder
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.evaluation import Evaluation
+from nstk.finetuning.evaluation import evaluate as compare
+from nstk.finetuning.prediction import predict
+from nstk.media.listing import SkippedFile
+from nstk.progress import Reporter, ignore
+from nstk.settings import check_range
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How a classifier fared on a folder of labelled pictures.
+
+    Attributes:
+        evaluation: Accuracy, scores of each class and confusion matrix, with 95 % intervals.
+        ece: Expected calibration error, in [0, 1]: how far probabilities are from the truth.
+        reliability: Probability against accuracy, in up to 15 bins.
+        confused_pairs: What was taken for what, most frequent first.
+        top_losses: The pictures whose true class was thought least likely, worst first.
+        place: The folder whose subfolders were taken for classes.
+        missing: Classes of the classifier that the folder has no subfolder for.
+        extra: Classes of the folder that the classifier does not know; they do not count.
+        skipped: The files that were left out, and why.
+        seconds: Wall time.
+        images_per_second: Pictures read and classified in each second.
+    """
+
+    evaluation: Evaluation
+    ece: float
+    reliability: tuple[ReliabilityBin, ...]
+    confused_pairs: tuple[ConfusedPair, ...]
+    top_losses: tuple[PictureLoss, ...]
+    place: Path
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...]
+    seconds: float
+    images_per_second: float
+
+
+def evaluate(
+    classifier: Classifier,
+    data: str | Path,
+    *,
+    losses: int = 10,
+    on_progress: Reporter = ignore,
+) -> Examination:
+    """Measure a classifier on labelled pictures; classes are matched by name, never by place.
+
+    Args:
+        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
+        data: A folder with one subfolder per class, or with parts of such; of these ``test``
+            is taken, or ``val`` where there is none, or else ``train``.
+        losses: How many of the worst pictures to list.
+        on_progress: Told about the stages ``"scan"`` and ``"predict"``.
+
+    Raises:
+        FolderError: If it is no folder, or has no usable picture of a class that is known.
+        SettingsError: If ``losses`` is negative.
+    """
+    check_range("losses", losses, 0)
+    began = time.perf_counter()
+    found = match_folder(Path(data), classifier.classes)
+    truth = dict(found.files)
+    started = time.perf_counter()
+    predictions = predict(classifier, truth, top=len(classifier.classes), on_progress=on_progress)
+    ended = time.perf_counter()
+    seen = predictions.predictions
+    if not seen:
+        raise FolderError(f"{found.place} has no picture that can be read; give another folder.")
+    positions = {name: position for position, name in enumerate(classifier.classes)}
+    probabilities = np.zeros((len(seen), len(positions)))
+    for row, each in zip(probabilities, seen, strict=True):
+        for name, probability in each.top:
+            row[positions[name]] = probability
+    labels = np.array([truth[each.path] for each in seen])
+    counted = compare(labels, probabilities.argmax(axis=1), classifier.classes)
+    bins = sort_by_confidence(probabilities, labels)
+    paths = [each.path for each in seen]
+    return Examination(
+        evaluation=counted,
+        ece=expected_calibration_error(bins),
+        reliability=bins,
+        confused_pairs=find_confused_pairs(counted.confusion, classifier.classes),
+        top_losses=find_top_losses(paths, probabilities, labels, classifier.classes, losses),
+        place=found.place,
+        missing=found.missing,
+        extra=found.extra,
+        skipped=(*found.skipped, *predictions.skipped),
+        seconds=time.perf_counter() - began,
+        images_per_second=len(seen) / (ended - started),
+    )

@@ -1,0 +1,1 @@
+"""Where in a picture a classifier finds what speaks for a class."""

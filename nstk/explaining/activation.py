@@ -1,0 +1,82 @@
+"""Class activation maps: which places of a picture speak for a class, and which against it.
+
+Where a linear head sees the mean of the last feature map F over its P places, the logit of class c
+is z_c = b_c + Σ_k w_kc·(1/P)·Σ_p F_kp = b_c + (1/P)·Σ_p M_cp with M_cp = Σ_k w_kc·F_kp (Zhou et
+al. 2016): the map M is an exact account of the logit. A softmax knows logits up to a constant
+only, so every class is compared with the mean of all: with w_kc − mean_c' w_kc' in place of w_kc.
+
+Where the head sees more than that mean, w_kc is replaced by the mean over the places of
+∂z_c/∂F_kp, and what speaks against the class is cut off (Grad-CAM, Selvaraju et al. 2017).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from nstk.finetuning.networks import FEATURES, SQUARE
+
+Array = npt.NDArray[np.float32]
+
+Method = Literal["class activation map", "Grad-CAM"]
+
+Look = Callable[[Array], tuple[Array, Callable[[int], Array]]]
+"""From a square to the probabilities ``(C,)`` and, for a class, its map ``(h, w)``."""
+
+
+def choose_method(model: Any) -> Method:
+    """Say which kind of map a classifier allows: the exact one where its logits are linear."""
+    pooled, head = model.get_layer(FEATURES), model.get_layer("head")
+    is_mean = isinstance(pooled, keras.layers.GlobalAveragePooling2D)
+    is_linear = isinstance(head, keras.layers.Dense) and head.input is pooled.output
+    return "class activation map" if is_mean and is_linear else "Grad-CAM"
+
+
+def build_look(model: Any) -> Look:
+    """Give what looks at one square after the other.
+
+    Args:
+        model: A classifier's network.
+    """
+    pooled, head = model.get_layer(FEATURES), model.get_layer("head")
+    square = model.get_layer(SQUARE).output
+    network = keras.Model(square, [pooled.input, head.output, model.outputs[0]])
+    if choose_method(model) == "class activation map":
+        return _weigh(network, _centre(head.get_weights()[0]))
+    return _differentiate(network)
+
+
+def _centre(kernel: Array) -> Array:
+    """Weights of every class against the mean class."""
+    centred: Array = kernel - kernel.mean(axis=1, keepdims=True)
+    return centred
+
+
+def _weigh(network: Any, kernel: Array) -> Look:
+    def look(square: Array) -> tuple[Array, Callable[[int], Array]]:
+        maps, _, probabilities = network(square[np.newaxis], training=False)
+        weighted = maps.numpy()[0] @ kernel
+        return probabilities.numpy()[0], lambda label: weighted[..., label]
+
+    return look
+
+
+def _differentiate(network: Any) -> Look:
+    def look(square: Array) -> tuple[Array, Callable[[int], Array]]:
+        with tf.GradientTape(persistent=True) as tape:
+            batch = tf.constant(square[np.newaxis])
+            tape.watch(batch)
+            maps, logits, probabilities = network(batch, training=False)
+            columns = tf.unstack(logits - tf.reduce_mean(logits, axis=1, keepdims=True), axis=1)
+
+        def explain(label: int) -> Array:
+            weights = tf.reduce_mean(tape.gradient(columns[label], maps), axis=(1, 2))
+            speaking: Array = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0].numpy()
+            return speaking
+
+        return probabilities.numpy()[0], explain
+
+    return look
