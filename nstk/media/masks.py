@@ -41,7 +41,7 @@ def check_mask(mask: Plane, picture_shape: Sequence[int], name: str) -> Plane:
     """Bring a mask to the size of its picture, or say why it does not belong to it.
 
     A mask of the same aspect is resized. The aspect is the same where the larger of the two,
-    scaled onto the smaller, differs from it by at most one pixel.
+    scaled to the longer side of the smaller, differs from it by at most one pixel.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
@@ -120,8 +120,6 @@ def _is_of_one_colour(pixels: Picture, alpha: Plane) -> bool:
 
 
 def _misfit(shape: tuple[int, ...], other: tuple[int, int]) -> float:
-    """By how many pixels two shapes differ when the larger is scaled onto the smaller."""
-    (h, w), (height, width) = sorted([(shape[0], shape[1]), other], key=lambda each: sum(each))
-    if h * width >= w * height:  # The smaller is the narrower one: compare widths.
-        return abs(w - width * h / height)
-    return abs(h - height * w / width)
+    """By how many pixels the shorter sides differ when the larger is scaled onto the smaller."""
+    (h, w), (height, width) = sorted([(shape[0], shape[1]), other], key=sum)
+    return abs(h - height * w / width) if w > h else abs(w - width * h / height)
