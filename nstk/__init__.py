@@ -36,7 +36,15 @@ if TYPE_CHECKING:
     from nstk.errors import OutputError as OutputError
     from nstk.errors import PictureError as PictureError
     from nstk.errors import SettingsError as SettingsError
+    from nstk.errors import StyleFileError as StyleFileError
     from nstk.errors import WeightsError as WeightsError
+    from nstk.evaluating.figures import ConfusedPair as ConfusedPair
+    from nstk.evaluating.figures import PictureLoss as PictureLoss
+    from nstk.evaluating.figures import ReliabilityBin as ReliabilityBin
+    from nstk.evaluating.job import Examination as Examination
+    from nstk.evaluating.job import evaluate as evaluate
+    from nstk.explaining.job import Explanation as Explanation
+    from nstk.explaining.job import explain as explain
     from nstk.exporting.job import Export as Export
     from nstk.exporting.job import export as export
     from nstk.finetuning.classifier import Classifier as Classifier
@@ -65,6 +73,9 @@ if TYPE_CHECKING:
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
+    from nstk.stylization.saving import save_style as save_style
+    from nstk.stylization.style_files import SavedStyle as SavedStyle
+    from nstk.stylization.style_files import load_style as load_style
 
 __version__ = "0.1.0"
 
@@ -84,8 +95,12 @@ _HOMES = {
         "OutputError",
         "PictureError",
         "SettingsError",
+        "StyleFileError",
         "WeightsError",
     ),
+    "nstk.evaluating.figures": ("ConfusedPair", "PictureLoss", "ReliabilityBin"),
+    "nstk.evaluating.job": ("Examination", "evaluate"),
+    "nstk.explaining.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
@@ -104,6 +119,8 @@ _HOMES = {
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": ("FinetuneSettings", "StylizeSettings"),
     "nstk.stylization.job": ("Stylization", "stylize"),
+    "nstk.stylization.saving": ("save_style",),
+    "nstk.stylization.style_files": ("SavedStyle", "load_style"),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

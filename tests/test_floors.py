@@ -25,6 +25,8 @@ FLOORS = {
     "finetuning": 3,
     "inspection": 4,
     "exporting": 4,
+    "evaluating": 4,
+    "explaining": 4,
 }
 
 

@@ -16,8 +16,12 @@ from typer.core import TyperGroup
 
 import nstk
 from nstk_cli.commands.backbones import backbones
+from nstk_cli.commands.evaluate import evaluate
+from nstk_cli.commands.explain import explain
+from nstk_cli.commands.export import export
 from nstk_cli.commands.finetune import finetune
 from nstk_cli.commands.predict import predict
+from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
 from nstk_cli.options import Command
 from nstk_cli.silence import debugging, prepare_process
@@ -114,8 +118,9 @@ def main(
         print(context.get_help())
 
 
-for command in (stylize, finetune, predict, backbones):
+for command in (stylize, finetune, predict, evaluate, explain, export, backbones):
     app.command(cls=Command)(command)
+app.add_typer(style)
 
 
 def run() -> None:

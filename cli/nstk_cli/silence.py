@@ -9,6 +9,8 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import nstk
+
 STDERR = 2
 
 
@@ -37,10 +39,11 @@ def prepare_process() -> None:
 
 @contextmanager
 def loading() -> Iterator[None]:
-    """Hold back what the block's imports log; show it after all if one of them fails.
+    """Hold back what engines write while the block runs; show it after all if one of them fails.
 
-    TensorFlow's first lines are written by C++ before it reads any log level, so only the
-    file descriptor stops them.
+    TensorFlow's first lines, and those of its converters, are written by C++ whatever the log
+    level, so only the file descriptor stops them. What the library raises on purpose says
+    everything itself.
     """
     if debugging():
         yield
@@ -50,6 +53,8 @@ def loading() -> Iterator[None]:
         os.dup2(held.fileno(), STDERR)
         try:
             yield
+        except nstk.NstkError:
+            raise
         except BaseException:
             held.seek(0)
             with os.fdopen(os.dup(terminal), "wb") as shown:

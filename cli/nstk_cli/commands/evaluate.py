@@ -1,0 +1,127 @@
+"""``nstk evaluate``: how good a classifier is on labelled pictures."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import nstk
+from nstk_cli.commands.finetune import interval
+from nstk_cli.options import Json, Quiet
+from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+
+def evaluate(
+    *,
+    model: Annotated[
+        Path, typer.Argument(metavar="MODEL", help="Classifier file made by nstk finetune")
+    ],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA", help="Folder with one folder of pictures per class, or parts of such"
+        ),
+    ],
+    losses: Annotated[
+        int, typer.Option(metavar="N", help="How many of the worst pictures to list")
+    ] = 10,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Measure MODEL on DATA, a folder of labelled pictures that it has not learned from."""
+    with reporting(quiet=quiet) as report:
+        with loading():
+            from nstk import evaluate as run
+            from nstk import load_classifier
+        made = run(load_classifier(model), data, losses=losses, on_progress=report)
+    if json:
+        print_json(
+            {
+                "accuracy": made.evaluation.accuracy,
+                "accuracy_interval": made.evaluation.accuracy_interval,
+                "per_class": [
+                    {
+                        "class": score.name,
+                        "images": score.support,
+                        "recall": score.recall,
+                        "recall_interval": score.recall_interval,
+                        "precision": score.precision,
+                        "precision_interval": score.precision_interval,
+                    }
+                    for score in made.evaluation.per_class
+                ],
+                "confusion": made.evaluation.confusion,
+                "ece": made.ece,
+                "images": made.evaluation.images,
+                "skipped": list_skipped(made.skipped),
+                "seconds": made.seconds,
+            }
+        )
+    else:
+        print_result(made)
+
+
+def print_result(made: "nstk.Examination") -> None:
+    """Print the classes, what is taken for what, the worst pictures, and the figures of all."""
+    evaluation = made.evaluation
+    print_table(
+        ["class", "pictures", "recognised", "95 %", "precision", "95 % "],
+        [
+            (
+                score.name,
+                str(score.support),
+                percent(score.recall),
+                interval(score.recall_interval),
+                percent(score.precision),
+                interval(score.precision_interval),
+            )
+            for score in evaluation.per_class
+        ],
+        right=["pictures", "recognised", "95 %", "precision", "95 % "],
+    )
+    print_confusion(evaluation)
+    if made.confused_pairs:
+        print("\nmost confused:")
+        for pair in made.confused_pairs[:5]:
+            print(
+                f"  {pair.actual} taken for {pair.predicted}:"
+                f" {pair.images} ({percent(pair.share)} of {pair.actual})"
+            )
+    if made.top_losses:
+        print("\nworst pictures:")
+        for each in made.top_losses:
+            print(
+                f"  {each.path}: {each.actual} {percent(each.probability)},"
+                f" taken for {each.predicted}"
+            )
+    if made.missing:
+        print(f"\nno folder of: {', '.join(made.missing)}")
+    if made.extra:
+        print(f"\nunknown to the classifier, not counted: {', '.join(made.extra)}")
+    print_skipped(made.skipped)
+    print(
+        f"\naccuracy {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
+        f" {evaluation.images} pictures of {made.place},"
+        f"\ncalibration error {percent(made.ece)}, {made.images_per_second:.1f} pictures a second"
+    )
+
+
+def print_confusion(evaluation: "nstk.Evaluation") -> None:
+    """Print the confusion matrix where it is narrow enough to be read."""
+    names = [score.name for score in evaluation.per_class]
+    if len(names) > 12:
+        return
+    print("\ntrue class by row, label given by column:")
+    columns = ["", *(f"{place}" for place in range(1, len(names) + 1))]
+    print_table(
+        columns,
+        [
+            (f"  {place} {name}", *map(str, row))
+            for place, (name, row) in enumerate(
+                zip(names, evaluation.confusion, strict=True), start=1
+            )
+        ],
+        right=columns[1:],
+    )
