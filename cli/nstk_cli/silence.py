@@ -53,7 +53,7 @@ def loading() -> Iterator[None]:
         os.dup2(held.fileno(), STDERR)
         try:
             yield
-        except nstk.NstkError:
+        except (nstk.NstkError, KeyboardInterrupt):
             raise
         except BaseException:
             held.seek(0)

@@ -5,8 +5,8 @@ import numpy.typing as npt
 
 from nstk.media.pictures import Picture, Plane, resize_plane
 
-FOR = (0.84, 0.37, 0.0)
-AGAINST = (0.0, 0.45, 0.7)
+FOR = np.array([0.84, 0.37, 0.0], np.float32)
+AGAINST = np.array([0.0, 0.45, 0.7], np.float32)
 """Vermilion and blue, which colour-blind readers tell apart (Okabe and Ito 2008)."""
 
 _STRONGEST = 0.75
@@ -32,7 +32,7 @@ def paint_overlay(picture: Picture, evidence: npt.NDArray[np.float32]) -> Pictur
     inside = np.s_[top : top + side, left : left + side]
     share = _enlarge(evidence, side)
     opacity = _STRONGEST * np.abs(share)[..., np.newaxis]
-    colour = np.where(share[..., np.newaxis] >= 0, np.float32(FOR), np.float32(AGAINST))
+    colour = np.where(share[..., np.newaxis] >= 0, FOR, AGAINST)
     painted = _OUTSIDE * picture
     painted[inside] = (1 - opacity) * picture[inside] + opacity * colour
     return painted.astype(np.float32)
@@ -41,5 +41,6 @@ def paint_overlay(picture: Picture, evidence: npt.NDArray[np.float32]) -> Pictur
 def _enlarge(evidence: npt.NDArray[np.float32], side: int) -> Plane:
     largest = float(np.abs(evidence).max()) or 1.0
     # Planes are resized in [0, 1]: half stands for nothing to say.
-    share: Plane = 2 * resize_plane((evidence / largest + 1) / 2, side, side) - 1
+    plane = ((evidence / largest + 1) / 2).astype(np.float32)
+    share: Plane = 2 * resize_plane(plane, side, side) - 1
     return share

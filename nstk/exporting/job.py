@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -124,12 +123,12 @@ def export(
 def _write(classifier: Classifier, format: Format, staged: Path, album: Album, asked: int) -> None:
     # Other pictures than those of the proof, where there are enough of them.
     others = album.readers[asked:] or album.readers
-    calibration = islice(Album(album.source, others).read(), _CALIBRATION)
+    calibration = Album(album.source, others[:_CALIBRATION])
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),
         "tflite": lambda: write_tflite(classifier, staged),
-        "tflite-int8": lambda: write_tflite(classifier, staged, calibration),
+        "tflite-int8": lambda: write_tflite(classifier, staged, calibration.read),
         "onnx": lambda: write_onnx(classifier, staged),
     }
     writers[format.name]()

@@ -60,8 +60,9 @@ def open_tflite(path: str) -> tuple[list[str], list[_Ask]]:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
-        from tensorflow.lite import Interpreter
+        import tensorflow as tf
 
+        Interpreter = tf.lite.Interpreter
     runner = Interpreter(model_path=path).get_signature_runner()
     [name] = runner.get_input_details()
     classes = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()

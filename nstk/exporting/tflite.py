@@ -1,7 +1,7 @@
 """The classifier for LiteRT (TensorFlow Lite), with floats or with eight-bit integers."""
 
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ LABELS = "labels.txt"
 
 
 def write_tflite(
-    classifier: Classifier, path: Path, calibration: Iterable[Pixels] | None = None
+    classifier: Classifier, path: Path, calibrate: Callable[[], Iterable[Pixels]] | None = None
 ) -> None:
     """Write a ``.tflite`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
 
@@ -26,13 +26,13 @@ def write_tflite(
     Args:
         classifier: What to write.
         path: Where to, ending in ``.tflite``.
-        calibration: Pictures that show in which range every number of the network lies, to
-            make eight-bit integers of numbers and weights; None keeps floats.
+        calibrate: Gives pictures that show in which range every number of the network lies,
+            to make eight-bit integers of numbers and weights; None keeps floats.
     """
     options: dict[str, Any] = {}
-    if calibration is not None:
+    if calibrate is not None:
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
-        options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibration)
+        options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibrate())
     classifier.model.export(
         path,
         format="litert",
