@@ -20,8 +20,11 @@ reach and 99 hundredths within 0.6. The whole reach, 66 pixels and more, would l
 most regions at the coarse scales.
 """
 
+LEAST_SHARE = 0.25
+"""Erosion leaves at least this share of a region: the style of one position alone is noise."""
+
 LEAST_WEIGHT = 0.5
-"""A region is large enough for a layer if some position keeps this share of the mask's maximum."""
+"""A region is large enough for a layer if some position has this share of the mask's maximum."""
 
 
 def guide_for(
@@ -41,10 +44,10 @@ def guide_for(
     receptive field of what is left lies inside: by `EFFECTIVE_SHARE`·reach from the middle of a
     cell. Soft edges stay soft.
 
-    Where that would leave less than `LEAST_WEIGHT` of the mask at every position, the edge draws
-    back half as far, and half of that, down to not at all: at the coarse scales of a descent
-    nearly every region is narrower than the fields of the deepest layers. Layers that see the
-    whole picture, by a mean over it, are not eroded.
+    Where that would leave less than `LEAST_SHARE` of the region, the edge draws back half as
+    far, and half of that, down to not at all: at the coarse scales of a descent nearly every
+    region is narrower than the fields of the deepest layers. Layers that see the whole picture,
+    by a mean over it, are not eroded.
 
     Args:
         mask: ``(height, width)`` of the picture, ``[0, 1]``.
@@ -134,11 +137,11 @@ def _erosion(backbone: Backbone, layer: str) -> int:
 
 
 def _draw_back(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Plane:
-    """The guide of what erosion leaves of a mask; the guide as it is where it leaves nothing."""
+    """The guide of what erosion leaves of a mask, or as it is where it would leave too little."""
     radius = _erosion(backbone, layer)
     while radius:
         eroded = _average(erode(mask, radius), backbone.stride(layer), guide.shape)
-        if eroded.max() >= LEAST_WEIGHT * mask.max():
+        if eroded.sum() >= LEAST_SHARE * guide.sum():
             return eroded
         radius //= 2
     return guide
