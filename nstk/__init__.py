@@ -56,10 +56,10 @@ if TYPE_CHECKING:
     from nstk.finetuning.prediction import Prediction as Prediction
     from nstk.finetuning.prediction import Predictions as Predictions
     from nstk.finetuning.prediction import predict as predict
+    from nstk.media.catalogues import LabelledPicture as LabelledPicture
     from nstk.media.files import check_writable as check_writable
     from nstk.media.files import write_whole as write_whole
     from nstk.media.folders import LabelledFolder as LabelledFolder
-    from nstk.media.folders import LabelledPicture as LabelledPicture
     from nstk.media.folders import scan_folder as scan_folder
     from nstk.media.listing import SkippedFile as SkippedFile
     from nstk.media.pictures import LoadedPicture as LoadedPicture
@@ -106,8 +106,9 @@ _HOMES = {
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
+    "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.files": ("check_writable", "write_whole"),
-    "nstk.media.folders": ("LabelledFolder", "LabelledPicture", "scan_folder"),
+    "nstk.media.folders": ("LabelledFolder", "scan_folder"),
     "nstk.media.listing": ("SkippedFile",),
     "nstk.media.pictures": (
         "LoadedPicture",

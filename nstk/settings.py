@@ -4,20 +4,39 @@ The shell reads its options, defaults and help texts from these classes, so a se
 stands here is an option there, and a test holds the two together.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from nstk.errors import SettingsError
 
+ColorMode = Literal["style", "luminance", "match", "match-luminance", "histogram", "lab"]
+ColorMatching = Literal["symmetric", "pca", "cholesky"]
+MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
+Pooling = Literal["max", "average", "l2"]
+StyleLoss = Literal["moments", "gram", "wasserstein"]
+LayerWeights = Mapping[str, float]
 
-def setting(default: Any, help: str) -> Any:
-    """Declare one field of a settings class, with the help text that the shell shows.
+DEFAULT_SIMILARITY = 0.6
+"""The content similarity that ``--strength auto`` aims at."""
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    parse: Callable[[str], Any] | None = None,
+    metavar: str | None = None,
+) -> Any:
+    """Declare one field of a settings class, with what the shell needs to know about it.
 
     Args:
         default: The value of those who do not choose one.
         help: One sentence, without a full stop.
+        parse: Turns what is typed into the value, where its type alone does not say how.
+        metavar: What the help page shows in the place of such a value.
     """
-    return field(default=default, metadata={"help": help})
+    return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -31,6 +50,63 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
         span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
         option = "--" + name.replace("_", "-")
         raise SettingsError(f"{option} is {value!r}; it must be a number {span}.")
+
+
+def check_word(name: str, value: object, kind: Any) -> None:
+    """Refuse a word that is not one of a ``Literal``.
+
+    Raises:
+        SettingsError: With the option's name, the value received and the words there are.
+    """
+    words = get_args(kind)
+    if value not in words:
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be one of {', '.join(words)}.")
+
+
+def parse_layers(text: str) -> LayerWeights | str:
+    """Read ``block1_conv1:4,block2_conv1``: layers with their weights, 1 where none is said.
+
+    Raises:
+        ValueError: If a weight is no number.
+    """
+    if text == "auto":
+        return text
+    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    return {name: float(weight) if colon else 1.0 for name, colon, weight in pairs}
+
+
+def check_layers(name: str, value: object) -> None:
+    """Refuse what does not map layers to weights of 0 or more.
+
+    Raises:
+        SettingsError: With the option's name, the value received and what is needed.
+    """
+    weights = list(value.values()) if isinstance(value, Mapping) else []
+    numbers = [w for w in weights if isinstance(w, int | float) and 0 <= w < float("inf")]
+    if value != "auto" and (len(numbers) != len(weights) or not any(weights)):
+        raise SettingsError(
+            f"--{name.replace('_', '-')} is {value!r}; it must be auto, or layers with weights of "
+            "0 or more that are not all 0, as in block1_conv1:4,block2_conv1:1."
+        )
+
+
+def parse_blend(text: str) -> tuple[float, ...] | str:
+    """Read ``0.7,0.3``: one weight for every style.
+
+    Raises:
+        ValueError: If a weight is no number.
+    """
+    return text if text == "equal" else tuple(float(part) for part in text.split(","))
+
+
+def parse_strength(text: str) -> float | str:
+    """Read a number, ``auto`` or ``auto=TARGET``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    return text if text.startswith("auto") else float(text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,10 +128,57 @@ class StylizeSettings:
         "auto",
         "How many scales, coarse to fine, each √2 larger than the one before; 1 is one scale",
     )
-    content_weight: float = setting(0.07, "Weight α of the content loss")
+    strength: float | str = setting(
+        0.5,
+        "How far to go: 0 keeps nearly all of the content, 1 lets the style take over; "
+        "auto=TARGET searches for the strength that keeps this content similarity",
+        parse=parse_strength,
+        metavar="X|auto[=TARGET]",
+    )
+    content_weight: float = setting(0.3, "Weight α of the content loss, at strength 0.5")
     style_weight: float = setting(1.0, "Weight β of the style loss")
     variation_weight: float = setting(0.1, "Weight γ of the variation of neighbouring pixels")
-    learning_rate: float = setting(0.05, "Step size of Adam, for a picture in [0, 1]")
+    content_layers: LayerWeights | Literal["auto"] = setting(
+        "auto",
+        "Content layers; auto is one at stride 8",
+        parse=parse_layers,
+        metavar="LAYER[:WEIGHT],…",
+    )
+    style_layers: LayerWeights | Literal["auto"] = setting(
+        "auto",
+        "Style layers with their weights λ; auto is every activation up to stride 16",
+        parse=parse_layers,
+        metavar="LAYER[:WEIGHT],…",
+    )
+    style_loss: StyleLoss = setting(
+        "moments",
+        "How a layer is compared with the style: Gram matrix with means and deviations, Gram "
+        "matrix alone (Gatys et al.), or Wasserstein-2 distance",
+    )
+    style_blend: tuple[float, ...] | Literal["equal"] = setting(
+        "equal",
+        "How much each of several styles counts",
+        parse=parse_blend,
+        metavar="X,X,…",
+    )
+    style_scale: float = setting(1.0, "Size of the style's strokes against the style picture's own")
+    color: ColorMode = setting(
+        "style",
+        "Whose colours: the style's; the content's by painting luminance only (with the style's "
+        "mean moved to it, or mean and deviation); the content's by matching the style to it "
+        "before (linearly, or its histogram), or by taking its hues after in OkLab",
+    )
+    color_matching: ColorMatching = setting(
+        "symmetric", "Which root of the covariance --color match uses"
+    )
+    minimizer: MinimizerName = setting("adam", "The rule of descent")
+    learning_rate: float | Literal["auto"] = setting(
+        "auto", "Its step size, for a picture in [0, 1]; auto is the minimizer's own"
+    )
+    tolerance: float = setting(
+        0.0, "Leave a scale when the loss fell by less than this share in 20 steps; 0 is never"
+    )
+    pooling: Pooling = setting("max", "How a network of VGG's shape pools")
     init: str = setting(
         "content", "Where the descent starts: content, noise, gray, style, or a picture file"
     )
@@ -66,11 +189,55 @@ class StylizeSettings:
         check_range("steps", self.steps, 1)
         if self.scales != "auto":
             check_range("scales", self.scales, 1, 20)
-        check_range("content_weight", self.content_weight, 0)
-        check_range("style_weight", self.style_weight, 0)
-        check_range("variation_weight", self.variation_weight, 0)
-        check_range("learning_rate", self.learning_rate, 1e-6, 10)
+        self._check_strength()
+        for weight in ("content_weight", "style_weight", "variation_weight", "tolerance"):
+            check_range(weight, getattr(self, weight), 0)
+        check_layers("content_layers", self.content_layers)
+        check_layers("style_layers", self.style_layers)
+        self._check_blend()
+        check_range("style_scale", self.style_scale, 0.05, 20)
+        for word, kind in (
+            ("style_loss", StyleLoss),
+            ("color", ColorMode),
+            ("color_matching", ColorMatching),
+            ("minimizer", MinimizerName),
+            ("pooling", Pooling),
+        ):
+            check_word(word, getattr(self, word), kind)
+        if self.learning_rate != "auto":
+            check_range("learning_rate", self.learning_rate, 1e-6, 10)
         check_range("seed", self.seed, 0, 2**31 - 1)
+
+    @property
+    def target_similarity(self) -> float | None:
+        """The content similarity that ``auto`` aims at, None where the strength is a number."""
+        if not isinstance(self.strength, str):
+            return None
+        word, _, target = self.strength.partition("=")
+        try:
+            value = float(target or DEFAULT_SIMILARITY)
+        except ValueError:
+            value = float("nan")
+        if word != "auto" or not 0 < value < 1:
+            raise SettingsError(
+                f"--strength is {self.strength!r}; it must be a number from 0 to 1, auto, or "
+                "auto=TARGET with a content similarity between 0 and 1."
+            )
+        return value
+
+    def _check_strength(self) -> None:
+        if self.target_similarity is None and not isinstance(self.strength, str):
+            check_range("strength", self.strength, 0, 1)
+
+    def _check_blend(self) -> None:
+        if self.style_blend == "equal":
+            return
+        weights = self.style_blend if isinstance(self.style_blend, tuple | list) else ()
+        if not any(weights) or not all(0 <= weight < float("inf") for weight in weights):
+            raise SettingsError(
+                f"--style-blend is {self.style_blend!r}; it must be equal, or one weight of 0 or "
+                "more for every style, not all of them 0, as in 0.7,0.3."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -6,9 +8,17 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.media.pictures import resize_picture
-from nstk.stylization.losses import measure_content, measure_style, measure_variation
+from nstk.stylization.losses import (
+    STYLE_LOSSES,
+    measure_content,
+    measure_moments,
+    measure_variation,
+)
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.regions import cover
 from nstk.stylization.statistics import gather, summarize
+from nstk.stylization.styles import PaintedStyle
+from nstk.stylization.transport import measure_transport
 
 WEIGHTS = ObjectiveWeights(
     content=0.7,
@@ -49,6 +59,20 @@ def test_the_style_picture_has_no_style_loss(tiny_backbone, scene, strokes):
     assert float(terms["style"]) < 1e-9
 
 
+@pytest.mark.parametrize("loss", STYLE_LOSSES)
+def test_every_style_loss_is_zero_at_the_style_and_grows_away_from_it(
+    tiny_backbone, scene, strokes, loss
+):
+    objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], weigh(style_loss=loss))
+    styles = [
+        float(objective.measure(tf.constant(strokes + np.float32(shift)))[1]["style"])
+        for shift in (0.0, 0.05, 0.2)
+    ]
+    assert styles[0] == pytest.approx(0.0, abs=2e-3)
+    assert styles == sorted(styles)
+    assert styles[2] > 2 * styles[1] > 0
+
+
 def test_two_equal_styles_are_one(tiny_backbone, scene, strokes):
     one = StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
     two = StyleObjective.toward(tiny_backbone, scene, [strokes, strokes], WEIGHTS, [0.2, 0.6])
@@ -69,12 +93,36 @@ def precise_backbone(tiny_backbone):
     return Backbone(name="precise", model=model, input_size=32, source="seeded")
 
 
-@pytest.mark.parametrize("term", ["content", "style", "variation"])
+def in_halves(backbone, scene, strokes, weights):
+    """The objective of a picture whose left half and right half have styles of their own."""
+    left = np.zeros(scene.shape[:2], np.float32)
+    left[:, : scene.shape[1] // 2] = 1.0
+    styles = [PaintedStyle("strokes", strokes), PaintedStyle("turned", strokes[::-1].copy())]
+    layers = tuple(weights.style_layers)
+    regions = [
+        cover(style.observe(backbone, layers, 64), mask, backbone=backbone)
+        for style, mask in zip(styles, (left, 1 - left), strict=True)
+    ]
+    return StyleObjective.within(backbone, scene, regions, weights)
+
+
+@pytest.mark.parametrize(
+    ("term", "loss", "masked"),
+    [
+        ("content", "moments", False),
+        ("variation", "moments", False),
+        *[("style", loss, masked) for loss in STYLE_LOSSES for masked in (False, True)],
+    ],
+)
 def test_the_gradient_of_every_term_is_that_of_finite_differences(
-    precise_backbone, scene, strokes, term
+    precise_backbone, scene, strokes, term, loss, masked
 ):
-    only = {"content": 0.0, "style": 0.0, "variation": 0.0, term: 1.0}
-    objective = StyleObjective.toward(precise_backbone, scene, [strokes], weigh(**only))
+    only = {"content": 0.0, "style": 0.0, "variation": 0.0, "style_loss": loss, term: 1.0}
+    objective = (
+        in_halves(precise_backbone, scene, strokes, weigh(**only))
+        if masked
+        else StyleObjective.toward(precise_backbone, scene, [strokes], weigh(**only))
+    )
     generator = np.random.default_rng(0)
     picture = generator.random(scene.shape)
     gradient = objective.evaluate(tf.constant(picture)).gradient.numpy()
@@ -91,7 +139,7 @@ def test_losses_do_not_depend_on_the_scale_of_the_features():
     features = np.random.default_rng(1).random((2, 1, 6, 5, 4)).astype(np.float32)
     for factor in (1e-3, 1.0, 1e3):
         a, b = map(tf.constant, features * np.float32(factor))
-        style = measure_style(summarize(gather(a)), summarize(gather(b)))
+        style = measure_moments(summarize(gather(a)), summarize(gather(b)))
         content = measure_content(a, b)
         if factor == 1e-3:
             expected = style, content
@@ -111,11 +159,40 @@ def test_variation_has_no_preferred_direction():
     assert float(measure_variation(tf.fill([5, 6, 3], 0.3))) == 0.0
 
 
-def test_a_channel_that_never_varies_has_a_finite_gradient():
+@pytest.mark.parametrize("loss", STYLE_LOSSES)
+def test_a_channel_that_never_varies_has_a_finite_gradient(loss):
     features = tf.constant(np.ones((1, 4, 4, 3), np.float32))
     varied = np.random.default_rng(4).random((1, 4, 4, 3)).astype(np.float32)
     target = summarize(gather(tf.constant(varied)))
     with tf.GradientTape() as tape:
         tape.watch(features)
-        loss = measure_style(summarize(gather(features)), target)
-    assert np.isfinite(tape.gradient(loss, features).numpy()).all()
+        value = STYLE_LOSSES[loss](summarize(gather(features)), target)
+    assert np.isfinite(tape.gradient(value, features).numpy()).all()
+
+
+def test_the_wasserstein_distance_of_shifted_features_is_the_shift():
+    features = np.random.default_rng(5).random((1, 9, 8, 4))
+    shift = np.array([0.3, -0.2, 0.1, 0.4])
+    a, b = (summarize(gather(tf.constant(each))) for each in (features, features + shift))
+    assert float(measure_transport(a, b)) == pytest.approx(np.sum(shift**2), rel=1e-6)
+
+
+def test_the_wasserstein_distance_of_stretched_features_is_that_of_their_deviations():
+    features = np.random.default_rng(6).normal(size=(1, 40, 40, 3))
+    features -= features.mean((0, 1, 2))
+    stretched = features * np.array([1.0, 2.0, 0.5])
+    a, b = (summarize(gather(tf.constant(each))) for each in (features, stretched))
+    flat = features.reshape(-1, 3)
+    # Independent channels, nearly: W₂² = Σ(σ − σ*)².
+    expected = np.sum((flat.std(0) * np.array([0.0, 1.0, 0.5])) ** 2)
+    assert float(measure_transport(a, b)) == pytest.approx(expected, rel=0.02)
+
+
+def test_what_is_to_stay_has_no_gradient(tiny_backbone, scene, strokes):
+    free = np.ones((*scene.shape[:2], 1), np.float32)
+    free[:20] = 0.0
+    whole = StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
+    objective = replace(whole, free=tf.constant(free))
+    gradient = objective.evaluate(tf.constant(scene[::-1].copy())).gradient.numpy()
+    assert np.abs(gradient[:20]).max() == 0.0
+    assert np.abs(gradient[20:]).max() > 0.0

@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -51,20 +51,27 @@ class Command(TyperCommand):
                     formatter.write_dl(rows)
 
 
-def with_settings(command: Callable[..., None]) -> Callable[..., None]:
+def with_settings(
+    command: Callable[..., None], *, only: Collection[str] | None = None
+) -> Callable[..., None]:
     """Give a command one option for each field of the class of its parameter ``settings``.
 
     Name, default and help of an option are those of the field, so a setting is declared once.
 
     Args:
         command: Takes keyword arguments only, one of them ``settings``.
+        only: The fields that this command lets people choose; all of them when None.
 
     Returns:
         The same command with the options in the place of ``settings``.
     """
     signature = inspect.signature(command)
     settings = signature.parameters["settings"].annotation
-    options = [_mirror(field, kind) for field, kind in _fields(settings)]
+    options = [
+        _mirror(field, kind)
+        for field, kind in _fields(settings)
+        if only is None or field.name in only
+    ]
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
         parameters += options if parameter.name == "settings" else [parameter]
@@ -85,9 +92,14 @@ def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 
 def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
-    words = _words(kind)
+    words, parse = _words(kind), field.metadata["parse"]
     number = next((part for part in get_args(kind) if part in (int, float)), None)
-    if words and number:
+    if parse:
+        option = typer.Option(
+            help=field.metadata["help"], parser=parse, metavar=field.metadata["metavar"]
+        )
+        kind = str
+    elif words and number:
         option = typer.Option(
             help=field.metadata["help"],
             parser=functools.partial(_number_or_word, number=number, words=words),

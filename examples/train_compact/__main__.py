@@ -36,7 +36,8 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         default=ROOT / "nstk" / "backbones" / "data" / "compact.npz",
         help="the packaged file to write [nstk/backbones/data/compact.npz]",
     )
-    add("--steps", type=int, default=12000, help="budget of the schedule [%(default)s]")
+    add("--steps", type=int, default=12000, help="budget of the training [%(default)s]")
+    add("--finish", type=int, default=1500, help="budget of the finish on textures [%(default)s]")
     add("--until", type=int, help="stop at this step, to go on later")
     add(
         "--objective",

@@ -24,7 +24,9 @@ class Recipe:
     out: Path
     """The packaged file."""
     steps: int = 12000
-    """The whole budget; the schedule stretches with it."""
+    """The budget of the training; the schedule stretches with it."""
+    finish: int = 1500
+    """That of the finish on textures, which distillation ends with."""
     until: int | None = None
     """Stop at this step, to go on later."""
     objective: str = "both"
@@ -44,10 +46,15 @@ class Recipe:
             raise SettingsError(
                 f"objective {self.objective!r} is unknown; choose {', '.join(training.OBJECTIVES)}"
             )
-        for name in ("steps", "checkpoint_every", "classes", "per_class", "parts"):
+        for name in ("steps", "finish", "checkpoint_every", "classes", "per_class", "parts"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise SettingsError(f"{name} is {value}; it must be at least 1")
+
+    @property
+    def end(self) -> int:
+        """The step that is the last."""
+        return self.steps + (self.finish if self.objective != "supervised" else 0)
 
     @property
     def checkpoint(self) -> Path:
@@ -62,6 +69,7 @@ class Recipe:
             work=work,
             out=work / "compact.npz",
             steps=8,
+            finish=4,
             checkpoint_every=4,
             classes=3,
             per_class=24,
@@ -85,9 +93,10 @@ def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Pictures]:
     classes = sheets.read_classes(folder)[: recipe.classes]
     train = sheets.read_split(folder, "train", classes, recipe.per_class)
     val = sheets.read_split(folder, "val", classes, recipe.per_class)
-    class_teacher = style_teacher = None
+    class_teacher = style_teacher = texture_teacher = None
     if recipe.objective != "supervised":
         style_teacher = teachers.load_style_teacher(weights)
+        texture_teacher = teachers.load_texture_teacher(weights)
         class_teacher = teachers.prepare_class_teacher(train, weights, recipe.work / "teacher")
     trainer = training.Trainer(
         train,
@@ -95,6 +104,7 @@ def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Pictures]:
         recipe.objective,
         class_teacher,
         style_teacher,
+        texture_teacher,
         recipe.seed,
         parts=recipe.parts,
     )
@@ -113,13 +123,13 @@ def train(recipe: Recipe) -> Report:
         DivergenceError: The loss is not a finite number.
     """
     trainer, val = prepare(recipe)
-    end = min(recipe.steps, recipe.until or recipe.steps)
+    end = min(recipe.end, recipe.until or recipe.end)
     begun = time.perf_counter()
     while trainer.step < end:
         stop = min(end, trainer.step + recipe.checkpoint_every)
-        trainer.run(recipe.steps, stop, recipe.batch_share, _log_terms)
+        trainer.run(recipe.steps, recipe.finish, stop, recipe.batch_share, _log_terms)
         trainer.save(recipe.checkpoint)
-        log.info("step %d of %d: saved", trainer.step, recipe.steps)
+        log.info("step %d of %d: saved", trainer.step, recipe.end)
     return export(recipe, trainer, val, time.perf_counter() - begun)
 
 

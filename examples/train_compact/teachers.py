@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 MOBILENET_PIXELS = 160
 PART = 2000
+VGG_MEANS = (103.939, 116.779, 123.68)
+VGG_SCALES = (22.0, 90.0, 120.0)
+"""What the real maps are larger by than the compressed network's, measured on photographs."""
 VGG_BLOCKS = (
     ("11", "12"),
     ("21", "22"),
@@ -174,6 +177,38 @@ def solve_probe(
         kernel, before = ahead - 2.0 * gradient(ahead), kernel
     solution = kernel.numpy()
     return np.vstack([whitening @ solution[:-1], solution[-1:]]).astype(np.float32)
+
+
+def load_texture_teacher(weights: Path) -> dict[str, NDArray[np.float32]]:
+    """Load the first three blocks of the real VGG19."""
+    with np.load(find_weights(weights, "vgg19_block1-3.npz")) as file:
+        return {name: file[name] for name in file.files}
+
+
+def texture_features(
+    teacher: dict[str, NDArray[np.float32]], pictures: tf.Tensor, dtype: tf.DType = tf.float32
+) -> list[tf.Tensor]:
+    """Run the real VGG19 up to relu3_1.
+
+    Args:
+        teacher: What `load_texture_teacher` gave.
+        pictures: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
+        dtype: Of the convolutions.
+
+    Returns:
+        relu1_1, relu2_1 and relu3_1, at the scale of the compressed network's.
+    """
+    x = tf.cast(pictures[..., ::-1] * 255.0 - VGG_MEANS, dtype)
+    features = []
+    for block, depth in enumerate((2, 2, 1), start=1):
+        x = x if block == 1 else tf.nn.max_pool2d(x, 2, 2, "VALID")
+        for position in range(1, depth + 1):
+            name = f"block{block}_conv{position}"
+            x = tf.nn.conv2d(x, tf.cast(teacher[f"{name}/kernel"], dtype), 1, "SAME")
+            x = tf.nn.relu(x + tf.cast(teacher[f"{name}/bias"], dtype))
+            if position == 1:
+                features.append(x / VGG_SCALES[block - 1])
+    return features
 
 
 def load_style_teacher(weights: Path) -> dict[str, NDArray[np.float32]]:

@@ -36,6 +36,8 @@ TEMPERATURE = 2.0
 STYLE_SHARE = 8
 REPORT_EVERY = 100
 CROP_AREA = (0.35, 1.0)
+MOSAIC_BORDER = 1
+NOISE_GRAINS = (1, 2, 4, 8)
 OBJECTIVES = {"supervised": (1.0, 0.0), "distilled": (0.0, 1.0), "both": (0.5, 1.0)}
 
 
@@ -48,6 +50,7 @@ class Trainer(tf.Module):
         objective: A key of `OBJECTIVES`.
         class_teacher: For distillation.
         style_teacher: For distillation.
+        texture_teacher: For the finish of distillation.
         seed: Of the starting weights, the order and the crops.
         dtype: Of the convolutions.
         parts: Cut every batch into so many, each normalised by its own moments.
@@ -60,6 +63,7 @@ class Trainer(tf.Module):
         objective: str = "both",
         class_teacher: teachers.ClassTeacher | None = None,
         style_teacher: dict[str, NDArray[np.float32]] | None = None,
+        texture_teacher: dict[str, NDArray[np.float32]] | None = None,
         seed: int = 0,
         dtype: tf.DType = tf.bfloat16,
         parts: int = 1,
@@ -69,7 +73,7 @@ class Trainer(tf.Module):
         self.hard, self.soft = OBJECTIVES[objective]
         self.pixels, self.labels = tf.constant(train.pixels), tf.constant(train.labels)
         self.class_teacher = class_teacher
-        self.style_teacher = style_teacher
+        self.style_teacher, self.texture_teacher = style_teacher, texture_teacher
         if class_teacher is not None:
             self.features = tf.constant(class_teacher.features)
         initial = network.initial_weights(seed) | self._initial_maps(classes)
@@ -122,16 +126,12 @@ class Trainer(tf.Module):
         shift = 0.12 * (2 * draw[6] - 1)[:, None, None, None] + 0.04 * tint[1]
         return tf.clip_by_value((pictures / 255 - 0.5) * contrast + 0.5 + shift, 0, 1)
 
-    def losses(self, pictures: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+    def losses(
+        self, pictures: tf.Tensor, indices: tf.Tensor, step: tf.Tensor, mosaic: int
+    ) -> dict[str, tf.Tensor]:
         """Compute every weighted term of the loss."""
         outputs = network.forward(self.weights, pictures, dtype=self.dtype)
-
-        def apply_map(name: str, x: tf.Tensor) -> tf.Tensor:
-            kernel = tf.cast(self.weights[f"map/{name}/kernel"], x.dtype)
-            y = tf.tensordot(x, kernel, 1)
-            return tf.cast(y, tf.float32) + self.weights[f"map/{name}/bias"]
-
-        logits = apply_map("classes", outputs.embedding)
+        logits = self._map("classes", outputs.embedding)
         terms = {}
         if self.hard:
             labels = tf.gather(self.labels, indices)
@@ -142,23 +142,61 @@ class Trainer(tf.Module):
             teacher, f = self.class_teacher, tf.cast(tf.gather(self.features, indices), tf.float32)
             probe = f @ teacher.probe_kernel + teacher.probe_bias
             imagenet = f @ teacher.imagenet_kernel + teacher.imagenet_bias
-            z = apply_map("features", outputs.embedding)
+            z = self._map("features", outputs.embedding)
             terms["probe"] = 0.5 * divergence(probe, logits)
-            terms["imagenet"] = 0.5 * divergence(imagenet, apply_map("imagenet", outputs.embedding))
+            terms["imagenet"] = 0.5 * divergence(imagenet, self._map("imagenet", outputs.embedding))
             terms["features"] = 4.0 * tf.reduce_mean(tf.square(z - f))
-            some = max(2, pictures.shape[0] // STYLE_SHARE)
-            targets = teachers.style_features(self.style_teacher, pictures[:some], self.dtype)
-            terms["style"] = 0.0
-            for tap, target in zip(network.STYLE_TAPS, targets, strict=True):
-                target = tf.stop_gradient(tf.cast(target, tf.float32))
-                error = tf.reduce_mean(tf.square(apply_map(tap, outputs.taps[tap][:some]) - target))
-                spread = tf.reduce_mean(tf.math.reduce_variance(target, axis=(0, 1, 2)))
-                terms["style"] += 0.1 * error / (spread + 1e-6)
+            terms["style"] = self._style_loss(pictures, outputs, step, mosaic)
         return terms
+
+    def _map(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        """Apply a throw-away linear map."""
+        y = tf.tensordot(x, tf.cast(self.weights[f"map/{name}/kernel"], x.dtype), 1)
+        return tf.cast(y, tf.float32) + self.weights[f"map/{name}/bias"]
+
+    def _style_loss(
+        self, pictures: tf.Tensor, outputs: network.Outputs, step: tf.Tensor, mosaic: int
+    ) -> tf.Tensor:
+        """Compare the maps with the style teachers'."""
+        if mosaic == 1:
+            some = max(2, pictures.shape[0] // STYLE_SHARE)
+            pictures, taps, border, share = pictures[:some], outputs.taps, 0, 0.1
+            targets = teachers.style_features(self.style_teacher, pictures, self.dtype)
+        else:
+            pictures = self.disturb(lay_mosaics(pictures, mosaic), step)
+            taps = network.forward(self.weights, pictures, dtype=self.dtype).taps
+            border, share = MOSAIC_BORDER, 0.4
+            targets = teachers.style_features(self.style_teacher, pictures, self.dtype)
+            targets[:3] = teachers.texture_features(self.texture_teacher, pictures, self.dtype)
+        loss = 0.0
+        for tap, target in zip(network.STYLE_TAPS, targets, strict=True):
+            inside = slice(border, target.shape[1] - border)
+            target = tf.stop_gradient(tf.cast(target[:, inside, inside], tf.float32))
+            student = self._map(tap, taps[tap][: target.shape[0], inside, inside])
+            spread = tf.reduce_mean(tf.math.reduce_variance(target, axis=(0, 1, 2)))
+            loss += share * tf.reduce_mean(tf.square(student - target)) / (spread + 1e-6)
+        return loss
+
+    def disturb(self, pictures: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Add noise of every grain to half of the pictures.
+
+        A descent on pixels leaves the natural pictures at once; where the teachers have shown the
+        student what they see there, it cannot wander off unseen.
+        """
+        batch, size = pictures.shape[0], pictures.shape[1]
+        draw = tf.random.stateless_uniform((2, batch, 1, 1, 1), (self.seed + 2, step))
+        noise = tf.zeros_like(pictures)
+        for grain in NOISE_GRAINS:
+            coarse = tf.random.stateless_normal(
+                (batch, size // grain, size // grain, 3), (self.seed + 2 + grain, step)
+            )
+            noise += tf.image.resize(coarse, (size, size), "bicubic")
+        strength = 0.12 * tf.nn.relu(2 * draw[0] - 1)
+        return tf.clip_by_value(pictures + strength * noise, 0, 1)
 
     @tf.function(reduce_retracing=False)
     def advance(
-        self, indices: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, size: int
+        self, indices: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, size: int, mosaic: int
     ) -> dict[str, tf.Tensor]:
         """Take one step of SGD with Nesterov momentum; weight decay on kernels only."""
         pictures = tf.ensure_shape(
@@ -167,7 +205,7 @@ class Trainer(tf.Module):
         with tf.GradientTape() as tape:
             # Independent parts keep every core busy without a barrier after each operation.
             parts = [
-                self.losses(*part)
+                self.losses(*part, step, mosaic)
                 for part in zip(
                     tf.split(pictures, self.parts), tf.split(indices, self.parts), strict=True
                 )
@@ -204,6 +242,7 @@ class Trainer(tf.Module):
     def run(
         self,
         steps: int,
+        finish: int = 0,
         until: int | None = None,
         batch_share: float = 1.0,
         report: Callable[[int, dict[str, float], float], None] | None = None,
@@ -211,7 +250,8 @@ class Trainer(tf.Module):
         """Train from the present step.
 
         Args:
-            steps: The whole budget of the schedule.
+            steps: The budget of the training.
+            finish: That of the finish on textures.
             until: Stop here, to go on later; at the end where `None`.
             batch_share: Scales every batch.
             report: Called now and then with step, terms of the loss and seconds per step.
@@ -220,16 +260,18 @@ class Trainer(tf.Module):
             DivergenceError: The loss is not a finite number.
         """
         since, begun = self.step, time.perf_counter()
-        while self.step < min(steps, until or steps):
-            plan = schedule.plan_step(self.step, steps, batch_share)
+        end = steps + finish
+        while self.step < min(end, until or end):
+            plan = schedule.plan_step(self.step, steps, finish, batch_share)
             terms = self.advance(
                 tf.constant(self.next_indices(plan.batch)),
                 tf.constant(self.step),
                 tf.constant(plan.rate, tf.float32),
                 plan.pixels,
+                plan.mosaic,
             )
             self.step += 1
-            if self.step % REPORT_EVERY == 0 or self.step == steps:
+            if self.step % REPORT_EVERY == 0 or self.step == end:
                 values = {name: float(term) for name, term in terms.items()}
                 if not np.isfinite(values["loss"]):
                     raise DivergenceError(f"the loss is {values['loss']} at step {self.step}")
@@ -292,6 +334,23 @@ class Trainer(tf.Module):
     def head(self) -> dict[str, NDArray[np.float32]]:
         """Return the averaged map from embedding to classes: `kernel` and `bias`."""
         return {name: self.averages[f"map/classes/{name}"].numpy() for name in ("kernel", "bias")}
+
+
+def lay_mosaics(pictures: tf.Tensor, tiles: int) -> tf.Tensor:
+    """Lay crops into squares of tiles × tiles.
+
+    Args:
+        pictures: `(batch, size, size, 3)`, the batch a multiple of tiles².
+
+    Returns:
+        `(batch / tiles², tiles · size, tiles · size, 3)`.
+    """
+    size = pictures.shape[1]
+    grid = tf.reshape(pictures, (-1, tiles, tiles, size, size, 3))
+    return tf.reshape(
+        tf.transpose(grid, (0, 1, 3, 2, 4, 5)),
+        (pictures.shape[0] // tiles**2, tiles * size, tiles * size, 3),
+    )
 
 
 def divergence(teacher: tf.Tensor, student: tf.Tensor) -> tf.Tensor:

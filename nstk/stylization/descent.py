@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,6 +15,8 @@ from nstk.media.pictures import Picture
 from nstk.minimizers import Minimizer
 from nstk.progress import Progress, Reporter
 from nstk.stylization.objective import StyleObjective
+
+WINDOW = 20
 
 
 @dataclass
@@ -50,8 +52,14 @@ class Descent:
         result: Picture = self.minimizer.result(self.x, self.state).numpy()
         return np.clip(result, 0.0, 1.0)
 
-    def move_to(self, height: int, width: int) -> None:
-        """Go on at another scale, from the picture that would be kept now."""
+    def move_to(self, height: int, width: int, pin: Callable[[Any], Any] | None = None) -> None:
+        """Go on at another scale, from the picture that would be kept now.
+
+        Args:
+            height: Of the picture from now on.
+            width: Of the picture from now on.
+            pin: Puts back what is to stay as it is.
+        """
 
         def resize(tensor: Any) -> Any:
             return tf.image.resize(tensor, [height, width], method="bicubic")
@@ -59,10 +67,25 @@ class Descent:
         if self.x.shape[:2] != (height, width):
             kept = tf.clip_by_value(resize(self.minimizer.result(self.x, self.state)), 0.0, 1.0)
             self.x, self.state = kept, self.minimizer.rescale(kept, self.state, resize)
+        if pin is not None:
+            self.x = pin(self.x)
         self.durations = []
 
-    def run(self, objective: StyleObjective, steps: int, on_progress: Reporter) -> None:
+    def run(
+        self,
+        objective: StyleObjective,
+        steps: int,
+        on_progress: Reporter,
+        *,
+        tolerance: float = 0.0,
+    ) -> None:
         """Take ``steps`` steps towards one objective, reporting each.
+
+        Args:
+            objective: What the picture is to agree with.
+            steps: How many at most.
+            on_progress: Told of every step.
+            tolerance: Stop when the loss fell by less than this share in 20 steps; 0 is never.
 
         Raises:
             DivergenceError: If the loss is no longer a finite number.
@@ -71,12 +94,18 @@ class Descent:
         advance = tf.function(partial(self.minimizer.step, objective.evaluate))
         stage = f"{self.x.shape[1]}×{self.x.shape[0]}"
         on_progress(Progress(stage=stage, step=0, total=steps, preview=self.picture))
+        losses: list[float] = []
+        good = self.x, self.state
         for step in range(1, steps + 1):
             before = time.perf_counter()
             x, state, evaluation = advance(self.x, self.state)
-            self.loss = float(evaluation.loss)
-            self.terms = {name: float(term) for name, term in evaluation.terms.items()}
-            self._check(stage, step)
+            loss = float(evaluation.loss)
+            terms = {name: float(term) for name, term in evaluation.terms.items()}
+            if not math.isfinite(loss):
+                self.x, self.state = good
+                raise _diverged(loss, terms, stage, step)
+            good = self.x, self.state
+            self.loss, self.terms = loss, terms
             self.x, self.state = x, state
             self.durations.append(time.perf_counter() - before)
             self.steps += 1
@@ -90,11 +119,22 @@ class Descent:
                     preview=self.picture,
                 )
             )
+            losses.append(self.loss)
+            if tolerance and _settled(losses, tolerance):
+                break
 
-    def _check(self, stage: str, step: int) -> None:
-        if not math.isfinite(self.loss):
-            broken = [name for name, term in self.terms.items() if not math.isfinite(term)]
-            raise DivergenceError(
-                f"The loss is {self.loss} at step {step} of {stage}, in {', '.join(broken)}; "
-                "it must be finite: lower --learning-rate, or check the weights of the backbone."
-            )
+
+def _diverged(loss: float, terms: Mapping[str, float], stage: str, step: int) -> DivergenceError:
+    broken = [name for name, term in terms.items() if not math.isfinite(term)]
+    return DivergenceError(
+        f"The loss is {loss} at step {step} of {stage}, in {', '.join(broken)}; "
+        "it must be finite: lower --learning-rate, or check the weights of the backbone."
+    )
+
+
+def _settled(losses: list[float], tolerance: float) -> bool:
+    """Whether the best of the last 20 losses is hardly better than the best before them."""
+    if len(losses) <= WINDOW:
+        return False
+    before, lately = min(losses[:-WINDOW]), min(losses[-WINDOW:])
+    return before - lately < tolerance * abs(before)

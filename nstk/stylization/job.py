@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -11,29 +11,21 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import PictureError, SettingsError
-from nstk.media.pictures import (
-    LoadedPicture,
-    Picture,
-    Plane,
-    fit_size,
-    load_picture,
-    resize_picture,
-    resize_plane,
-    save_picture,
-)
-from nstk.minimizers import Adam, Averaged
+from nstk.errors import DivergenceError
+from nstk.media.color_transfer import restore_colors
+from nstk.media.masks import resize_mask
+from nstk.media.pictures import Picture, Plane, resize_picture, resize_plane, save_picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.descent import Descent
-from nstk.stylization.initialization import start_picture
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource, read_inputs
 from nstk.stylization.memory import peak_memory
-from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-from nstk.stylization.scales import Scale, plan_scales
+from nstk.stylization.painting import Painting
+from nstk.stylization.quality import content_similarity
+from nstk.stylization.strength import search_strength
 
-AVERAGING = 0.9
-"""Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
+TRIAL_STEPS = 100
+"""Steps of each trial of ``--strength auto`` at the coarsest scale."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +36,7 @@ class Stylization:
         picture: float32 ``(height, width, 3)``, sRGB, ``[0, 1]``.
         alpha: The content's transparency at the same size, or None if it was opaque.
         settings: What was asked for.
+        strength: What it was painted at, asked for or found.
         backbone: Name of the network.
         loss: L at the last step.
         terms: Its parts at the last step: ``content``, ``style``, ``variation`` and every
@@ -59,6 +52,7 @@ class Stylization:
     picture: Picture
     alpha: Plane | None
     settings: StylizeSettings
+    strength: float
     backbone: str
     loss: float
     terms: Mapping[str, float]
@@ -79,26 +73,33 @@ class Stylization:
 
 
 def stylize(
-    content: Picture | str | Path,
-    styles: Picture | str | Path | Sequence[Picture | str | Path],
+    content: Source,
+    styles: StyleSource | Sequence[StyleSource],
     *,
     backbone: Backbone | str | Path = "compact",
     settings: StylizeSettings | None = None,
+    content_masks: Sequence[MaskSource] = (),
+    style_masks: Sequence[MaskSource] = (),
+    keep_mask: MaskSource | None = None,
     on_progress: Reporter = ignore,
 ) -> Stylization:
     """Paint the content of one picture in the style of others (Gatys, Ecker and Bethge 2016).
 
     Departures from the paper: losses are relative to their targets; style is Gram matrix, mean
-    and deviation; the descent goes from coarse to fine by Adam, and its averaged iterate is the
-    result; the first convolution sees replicated borders instead of zeros.
+    and deviation; the descent goes from coarse to fine, and its averaged iterate is the result;
+    the first convolution sees replicated borders instead of zeros.
 
     Ctrl-C ends the descent and returns what there is, with ``interrupted`` set.
 
     Args:
         content: What to paint: a Picture or the path of one.
-        styles: How to paint it: one picture or several, which then count the same.
+        styles: How to paint it: pictures, style files, or one of them.
         backbone: The network to look through, or a name for `load_backbone`.
         settings: What is asked for; the defaults when None.
+        content_masks: Where each style goes: none, or one for each style. A mask is a plane
+            ``(height, width)`` in ``[0, 1]`` of the shape of its picture, or the path of one.
+        style_masks: Which part of each style picture counts: none, or one for each style.
+        keep_mask: What is to stay as it is.
         on_progress: Called with a `Progress` at every step.
 
     Returns:
@@ -106,9 +107,12 @@ def stylize(
 
     Raises:
         PictureError: If a file is no picture, or too small to look at.
+        MaskError: If a mask does not fit, or nothing of it is left in a layer.
+        StyleFileError: If a style file cannot be read, or belongs to another network.
         SettingsError: If the size asked for is too small for the network.
         BackboneError: If the network is unknown or cannot be used for this.
-        DivergenceError: If the loss stops being a finite number.
+        DivergenceError: If the loss stops being a finite number; its ``made`` is the last good
+            picture, a `Stylization`.
 
     Example:
         >>> import nstk
@@ -117,123 +121,89 @@ def stylize(
     """
     begun = time.perf_counter()
     settings = settings or StylizeSettings()
-    subject = _open(content)
-    paintings = [_open(style) for style in _listed(styles)]
+    inputs = read_inputs(
+        content,
+        styles,
+        settings,
+        content_masks=content_masks,
+        style_masks=style_masks,
+        keep_mask=keep_mask,
+    )
     network = (
         backbone
         if isinstance(backbone, Backbone)
         else load_backbone(backbone, on_progress=on_progress)
     )
-    network = network.prepared(edge="replicate")
-    weights = _weigh(network, settings)
-    smallest = 2 * max(network.stride(name) for name in weights.style_layers)
-    for loaded in (subject, *paintings):
-        _check_size(loaded, smallest)
-    height, width = subject.pixels.shape[:2]
-    plan = plan_scales(
-        height,
-        width,
-        size=settings.size,
-        steps=settings.steps,
-        scales=settings.scales,
-        smallest=smallest,
+    network = network.prepared(edge="replicate", pooling=settings.pooling)
+    painting = Painting(network, inputs, settings)
+    painting.check()
+    strength = _choose_strength(painting, on_progress)
+    descents = painting.descend(strength, on_progress)
+    descent = next(descents)
+
+    def finish(interrupted: bool) -> Stylization:
+        return _report(painting, descent, strength, interrupted, time.perf_counter() - begun)
+
+    try:
+        for _ in descents:
+            pass
+    except KeyboardInterrupt:
+        return finish(interrupted=True)
+    except DivergenceError as error:
+        error.made = finish(interrupted=True)
+        raise
+    return finish(interrupted=False)
+
+
+def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
+    """The strength asked for, or the one whose small result is as similar as asked for."""
+    settings, target = painting.settings, painting.settings.target_similarity
+    if target is None:
+        return float(settings.strength)
+    coarsest = painting.plan[0]
+    small = Painting(
+        painting.network,
+        painting.inputs,
+        replace(settings, size=coarsest.longer_side, scales=1, steps=TRIAL_STEPS),
     )
-    descent, interrupted = _descend(
-        network, weights, subject.pixels, [p.pixels for p in paintings], settings, plan, on_progress
-    )
-    picture = descent.picture()
-    alpha = None if subject.alpha is None else resize_plane(subject.alpha, *picture.shape[:2])
+
+    def measure(strength: float) -> float:
+        *_, descent = small.descend(strength)
+        return content_similarity(small.subject(small.plan[0]), descent.picture())
+
+    return search_strength(measure, target, on_progress)
+
+
+def _report(
+    painting: Painting, descent: Descent, strength: float, interrupted: bool, seconds: float
+) -> Stylization:
+    inputs = painting.inputs
+    picture = _finish(descent.picture(), inputs, painting.settings)
+    alpha = inputs.content.alpha
     return Stylization(
         picture=picture,
-        alpha=alpha,
-        settings=settings,
-        backbone=network.name,
+        alpha=None if alpha is None else resize_plane(alpha, *picture.shape[:2]),
+        settings=painting.settings,
+        strength=strength,
+        backbone=painting.network.name,
         loss=descent.loss,
         terms=descent.terms,
         steps=descent.steps,
-        seconds=time.perf_counter() - begun,
+        seconds=seconds,
         seconds_per_step=median(descent.durations) if descent.durations else math.nan,
         peak_memory_bytes=peak_memory(),
         interrupted=interrupted,
-        notices=tuple(notice for p in (subject, *paintings) for notice in p.notices),
+        notices=inputs.notices,
     )
 
 
-def _descend(
-    network: Backbone,
-    weights: ObjectiveWeights,
-    content: Picture,
-    styles: list[Picture],
-    settings: StylizeSettings,
-    plan: Sequence[Scale],
-    on_progress: Reporter,
-) -> tuple[Descent, bool]:
-    """Go through the scales; the second value says whether Ctrl-C ended it."""
-    minimizer = Averaged(Adam(settings.learning_rate, bounds=(0.0, 1.0)), decay=AVERAGING)
-    generator = np.random.default_rng(settings.seed)
-    descent: Descent | None = None
-    try:
-        for scale in plan:
-            scaled_content = resize_picture(content, scale.height, scale.width)
-            scaled_styles = [_shrink(style, scale.longer_side) for style in styles]
-            if descent is None:
-                start = start_picture(settings.init, scaled_content, scaled_styles, generator)
-                descent = Descent.start(minimizer, start)
-            objective = StyleObjective.toward(network, scaled_content, scaled_styles, weights)
-            descent.move_to(scale.height, scale.width)
-            descent.run(objective, scale.steps, on_progress)
-    except KeyboardInterrupt:
-        if descent is None:
-            raise
-        return descent, True
-    assert descent is not None, "a plan has at least one scale"
-    return descent, False
-
-
-def _weigh(network: Backbone, settings: StylizeSettings) -> ObjectiveWeights:
-    return ObjectiveWeights(
-        content=settings.content_weight,
-        style=settings.style_weight,
-        variation=settings.variation_weight,
-        content_layers={choose_content_layer(network): 1.0},
-        style_layers=choose_style_layers(network),
-    )
-
-
-def _listed(
-    styles: Picture | str | Path | Sequence[Picture | str | Path],
-) -> Sequence[Picture | str | Path]:
-    if isinstance(styles, str | Path | np.ndarray):
-        return [styles]
-    if not styles:
-        raise SettingsError("No style was given; at least one picture is needed.")
-    return styles
-
-
-def _open(picture: Picture | str | Path) -> LoadedPicture:
-    """Take a Picture as it is, and read a path."""
-    if isinstance(picture, str | Path):
-        return load_picture(picture)
-    if picture.ndim != 3 or picture.shape[-1] != 3:
-        raise PictureError(
-            f"An array of shape {picture.shape} was given as a picture; "
-            "it must be (height, width, 3) with values in [0, 1]."
-        )
-    pixels = np.clip(np.asarray(picture, np.float32), 0.0, 1.0)
-    return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path("array"))
-
-
-def _check_size(picture: LoadedPicture, smallest: int) -> None:
-    height, width = picture.pixels.shape[:2]
-    if min(height, width) < smallest:
-        raise PictureError(
-            f"{picture.path} is {width}×{height} pixels; the network needs at least {smallest} "
-            "on the shorter side: give a larger picture."
-        )
-
-
-def _shrink(style: Picture, longer_side: int) -> Picture:
-    """Bring a style to the scale of the picture; never larger than it is, never stretched."""
-    height, width = style.shape[:2]
-    height, width = fit_size(height, width, min(longer_side, max(height, width)))
-    return resize_picture(style, height, width)
+def _finish(painted: Picture, inputs: Inputs, settings: StylizeSettings) -> Picture:
+    """Bring back the content's colours where they are wanted, and the part that was to stay."""
+    height, width = painted.shape[:2]
+    content = resize_picture(inputs.content.pixels, height, width)
+    picture = restore_colors(painted, content, settings.color)
+    if inputs.keep is not None:
+        keep = resize_mask(inputs.keep, height, width)[..., np.newaxis]
+        picture = np.where(keep == 1, content, picture + keep * (content - picture))
+    result: Picture = picture.astype(np.float32)
+    return result

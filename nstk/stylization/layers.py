@@ -3,8 +3,10 @@
 from nstk.backbones.backbone import Backbone
 from nstk.errors import BackboneError
 
-STYLE_WEIGHTS = (256.0, 64.0, 16.0, 4.0, 1.0)
-"""Weight of each stride from shallow to deep (Crowson): colour and strokes first, motifs last."""
+STYLE_WEIGHTS = (16.0, 8.0, 4.0, 2.0, 1.0)
+"""Weight of each stride from shallow to deep: colour and strokes first, motifs last.
+
+Crowson has powers of 4 for squared losses; those of 2 do the same for distances."""
 
 CONTENT_STRIDE = 8
 STYLE_STRIDE = 16
@@ -48,7 +50,10 @@ def choose_style_layers(backbone: Backbone) -> dict[str, float]:
 
 
 def choose_content_layer(backbone: Backbone) -> str:
-    """The second activation at stride 8, or the nearest there is: ``block4_conv2`` of VGG19.
+    """The first activation at stride 8, or the deepest before it: ``block4_conv1`` of VGG19.
+
+    Gatys et al. take the second. The first is the one that `compact` learned to see as VGG19
+    does, and holds the content better there at equal style.
 
     Raises:
         BackboneError: If the network has no such layer.
@@ -60,4 +65,4 @@ def choose_content_layer(backbone: Backbone) -> str:
             f"{backbone.name} has no activation at a stride of {CONTENT_STRIDE} or less; "
             "stylizing needs one: choose another backbone."
         )
-    return taps[max(strides)][:2][-1]
+    return taps[max(strides)][0]

@@ -1,15 +1,20 @@
-"""The three losses, each relative to its own target.
+"""The losses, each relative to its own target.
 
 Gatys et al. sum squared differences, so their weights mean something else for every size, layer
-and style. Here every loss is divided by the squared norm of its target: 0 is perfect agreement,
-1 is as far away as a black feature map, and α and β mean the same at 128 and at 4096 pixels.
+and style. Here every loss is measured in units of its target: 0 is perfect agreement, 1 is as far
+away as a black feature map, and α and β mean the same at 128 and at 4096 pixels.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from nstk.stylization.statistics import Moments, widen
+from nstk.stylization.transport import measure_transport
+
+SLOPE_FLOOR = 1e-6
+"""Added under a root, which has no slope at 0."""
 
 
 def measure_content(features: Any, target: Any) -> Any:
@@ -25,21 +30,52 @@ def measure_content(features: Any, target: Any) -> Any:
     return _relative(widen(features), widen(target))
 
 
-def measure_style(moments: Moments, target: Moments) -> Any:
-    """How far the statistics of one layer are from those of the style.
-
-    ‖G − G*‖²_F / ‖G*‖²_F + ‖μ − μ*‖² / ‖μ*‖² + ‖σ − σ*‖² / ‖σ*‖². The first part is the style
-    loss of Gatys et al. 2016, eq. 4, made relative. The other two departures cost nothing:
-    the Gram matrix mixes means and spreads, and the strongest channels drown the others in it.
+def measure_gram(moments: Moments, target: Moments) -> Any:
+    """‖G − G*‖²_F / ‖G*‖²_F, the style loss of Gatys et al. 2016, eq. 4, made relative.
 
     Returns:
         A scalar, 0 or more.
     """
-    return (
+    return _relative(moments.gram, target.gram)
+
+
+def measure_moments(moments: Moments, target: Moments) -> Any:
+    """√(‖G − G*‖²_F / ‖G*‖²_F + ‖μ − μ*‖² / ‖μ*‖² + ‖σ − σ*‖² / ‖σ*‖²).
+
+    Means and deviations cost nothing: the Gram matrix mixes the two, and its strongest channels
+    drown the others. The root makes it a distance, not a square. A square cares for what is
+    far away and forgets what is nearly right, so that the deep layers, which content holds far
+    from the style, outweigh the strokes that could still be had.
+
+    Returns:
+        A scalar, 0 or more.
+    """
+    return _distance(
         _relative(moments.gram, target.gram)
         + _relative(moments.mean, target.mean)
         + _relative(_deviation(moments, target), _deviation(target, target))
     )
+
+
+def measure_wasserstein(moments: Moments, target: Moments) -> Any:
+    """W₂ / √(‖μ*‖² + tr C*), the distance of two normal distributions of features.
+
+    W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) with covariances C (Givens and Shortt 1984).
+
+    Returns:
+        A scalar, 0 or more.
+    """
+    squared = measure_transport(moments, target)
+    size = tf.reduce_sum(tf.square(target.mean)) + tf.reduce_sum(target.variance)
+    return _distance(squared / tf.maximum(size, 1e-30))
+
+
+STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
+    "gram": measure_gram,
+    "moments": measure_moments,
+    "wasserstein": measure_wasserstein,
+}
+"""Every way to compare the moments of a layer with the style's, by its name."""
 
 
 def measure_variation(picture: Any) -> Any:
@@ -59,6 +95,10 @@ def measure_variation(picture: Any) -> Any:
     falling = tf.reduce_mean(tf.square(picture[1:, 1:] - picture[:-1, :-1]))
     rising = tf.reduce_mean(tf.square(picture[1:, :-1] - picture[:-1, 1:]))
     return 2 * ((horizontal + vertical) / 3 + (falling + rising) / 12)
+
+
+def _distance(squared: Any) -> Any:
+    return tf.sqrt(squared + SLOPE_FLOOR) - SLOPE_FLOOR**0.5
 
 
 def _deviation(moments: Moments, target: Moments) -> Any:

@@ -14,11 +14,13 @@ import tensorflow as tf
 class Statistics(NamedTuple):
     """Sums over the positions (i, j) of a feature map a_ijk with C channels.
 
+    Where a guide t_ij weighs the positions, every sum is weighted by it; without one, t_ij = 1.
+
     Attributes:
-        gram: Σ_ij a_ijk·a_ijk′, shape ``(C, C)``: the Gram matrix G_kk′ of Gatys et al. 2016,
-            eq. 3.
-        total: Σ_ij a_ijk, shape ``(C,)``.
-        count: Σ_ij 1, the number of positions.
+        gram: Σ_ij t_ij·a_ijk·a_ijk′, shape ``(C, C)``: the Gram matrix G_kk′ of Gatys et al.
+            2016, eq. 3; guided as in Gatys et al. 2017, "Controlling Perceptual Factors".
+        total: Σ_ij t_ij·a_ijk, shape ``(C,)``.
+        count: Σ_ij t_ij, the number of positions, or the area of the region.
     """
 
     gram: Any
@@ -45,20 +47,26 @@ def widen(features: Any) -> Any:
     return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
 
 
-def gather(features: Any) -> Statistics:
+def gather(features: Any, guide: Any | None = None) -> Statistics:
     """Sum up a feature map.
 
     Args:
         features: A tensor of shape ``(batch, height, width, C)``, any float dtype.
+        guide: The weight of every position, ``(height, width)``, 0 or more; 1 where None.
 
     Returns:
         The sums, in float32 or wider.
     """
     flat = tf.reshape(widen(features), [-1, features.shape[-1]])
+    if guide is None:
+        count = tf.cast(tf.shape(flat)[0], flat.dtype)
+        return Statistics(tf.matmul(flat, flat, transpose_a=True), tf.reduce_sum(flat, 0), count)
+    weights = tf.reshape(tf.cast(guide, flat.dtype), [-1, 1])
+    weighted = weights * flat
     return Statistics(
-        gram=tf.matmul(flat, flat, transpose_a=True),
-        total=tf.reduce_sum(flat, axis=0),
-        count=tf.cast(tf.shape(flat)[0], flat.dtype),
+        gram=tf.matmul(weighted, flat, transpose_a=True),
+        total=tf.reduce_sum(weighted, axis=0),
+        count=tf.reduce_sum(weights),
     )
 
 
@@ -73,6 +81,11 @@ def summarize(statistics: Statistics) -> Moments:
     mean = statistics.total / statistics.count
     variance = tf.nn.relu(tf.linalg.diag_part(gram) - tf.square(mean))
     return Moments(gram, mean, variance)
+
+
+def covariance(moments: Moments) -> Any:
+    """C = G − μμᵀ, shape ``(C, C)``."""
+    return moments.gram - moments.mean[:, tf.newaxis] * moments.mean[tf.newaxis, :]
 
 
 def blend(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:

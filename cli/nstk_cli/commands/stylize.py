@@ -52,6 +52,23 @@ def stylize(
         ),
     ],
     settings: nstk.StylizeSettings,
+    content_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Where a style goes, white on black, of the content's shape; "
+            "once for every STYLE, in the same order",
+        ),
+    ] = None,
+    style_mask: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE", help="Which part of a style picture counts; once for every STYLE"
+        ),
+    ] = None,
+    keep_mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What is to stay as it is, white on black")
+    ] = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     preview_every: Annotated[
@@ -76,6 +93,9 @@ def stylize(
             styles,
             backbone=load_backbone(backbone, weights=weights, on_progress=report),
             settings=settings,
+            content_masks=content_mask or (),
+            style_masks=style_mask or (),
+            keep_mask=keep_mask,
             on_progress=Previews(output, preview_every, report) if preview_every else report,
         )
         made.save(output)
@@ -89,6 +109,7 @@ def stylize(
                 "width": width,
                 "height": height,
                 "backbone": made.backbone,
+                "strength": made.strength,
                 "steps": made.steps,
                 "seconds": made.seconds,
                 "seconds_per_step": made.seconds_per_step,

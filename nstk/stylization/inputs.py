@@ -1,0 +1,223 @@
+"""What a picture is made from: the content, the styles, and where each of them counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstk.errors import MaskError, PictureError, SettingsError, StyleFileError
+from nstk.media.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
+from nstk.media.masks import check_mask, load_mask
+from nstk.media.pictures import LoadedPicture, Picture, Plane, load_picture
+from nstk.settings import StylizeSettings
+from nstk.stylization.style_files import ENDING, SavedStyle, load_style
+from nstk.stylization.styles import PaintedStyle, Style
+
+Source = Picture | str | Path
+"""A picture in memory or the path of one."""
+
+StyleSource = Picture | str | Path | PaintedStyle | SavedStyle
+"""A picture, a style file, or a style already at hand."""
+
+MaskSource = Plane | str | Path
+"""A mask ``(height, width)`` in ``[0, 1]`` or the path of a picture of one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Everything read, checked and ready.
+
+    Attributes:
+        content: The content as it was given.
+        subject: Its pixels as the network sees them: those of ``content``, unless a colour mode
+            changes them.
+        styles: What it is to look like; equal ones are one object.
+        weights: How much each style counts.
+        masks: Where each style goes, ``(height, width)`` of the content; all of them everywhere
+            where empty.
+        keep: What is to stay as it is, 1 where it does; nothing where None.
+        notices: What was special about the files.
+    """
+
+    content: LoadedPicture
+    subject: Picture
+    styles: tuple[Style, ...]
+    weights: tuple[float, ...]
+    masks: tuple[Plane, ...]
+    keep: Plane | None
+    notices: tuple[str, ...]
+
+
+def read_inputs(
+    content: Source,
+    styles: StyleSource | Sequence[StyleSource],
+    settings: StylizeSettings,
+    *,
+    content_masks: Sequence[MaskSource] = (),
+    style_masks: Sequence[MaskSource] = (),
+    keep_mask: MaskSource | None = None,
+) -> Inputs:
+    """Read and check all there is to read.
+
+    Args:
+        content: What to paint.
+        styles: How: one or several.
+        settings: For blending, colours and the scale of strokes.
+        content_masks: Where each style goes: none, or one for each style.
+        style_masks: Which part of each style picture counts: none, or one for each style.
+        keep_mask: What is to stay as it is.
+
+    Raises:
+        PictureError: If a file is no picture.
+        StyleFileError: If a style file cannot be read, or cannot do what is asked.
+        MaskError: If a mask does not fit its picture, or there are too many or too few.
+        SettingsError: If there is no style, or a blend of another length.
+    """
+    listed = _listed(styles)
+    _check_count("--content-mask", content_masks, len(listed))
+    _check_count("--style-mask", style_masks, len(listed))
+    subject = open_picture(content, "content")
+    shape = subject.pixels.shape
+    opened: list[Style] = []
+    notices = [*subject.notices]
+    pixels = subject.pixels
+    for number, source in enumerate(listed):
+        mask = style_masks[number] if style_masks else None
+        style, told = _open_style(source, f"style {number + 1}", mask, settings)
+        if isinstance(style, PaintedStyle):
+            pixels, colored = prepare_colors(
+                subject.pixels, style.pixels, settings.color, settings.color_matching
+            )
+            style = PaintedStyle(style.name, colored, style.mask, style.scale)
+        opened.append(next((known for known in opened if _same(known, style)), style))
+        notices += told
+    return Inputs(
+        content=subject,
+        subject=pixels,
+        styles=tuple(opened),
+        weights=_weights(settings, len(opened)),
+        masks=tuple(
+            _open_mask(mask, shape, f"--content-mask {number}")
+            for number, mask in enumerate(content_masks, 1)
+        ),
+        keep=None if keep_mask is None else _open_mask(keep_mask, shape, "--keep-mask"),
+        notices=tuple(notices),
+    )
+
+
+def read_styles(
+    styles: Source | Sequence[Source], settings: StylizeSettings
+) -> tuple[list[PaintedStyle], tuple[float, ...]]:
+    """Read style pictures alone, with the weight of each.
+
+    Raises:
+        PictureError: If a file is no picture.
+        SettingsError: If there is none, or the blend is of another length.
+    """
+    opened = [
+        open_picture(source, f"style {number}") for number, source in enumerate(_listed(styles), 1)
+    ]
+    painted = [PaintedStyle(str(loaded.path), loaded.pixels) for loaded in opened]
+    return painted, _weights(settings, len(painted))
+
+
+def open_picture(picture: Source, name: str) -> LoadedPicture:
+    """Take a Picture as it is, and read a path.
+
+    Args:
+        picture: A Picture or the path of one.
+        name: What messages call a Picture in memory.
+
+    Raises:
+        PictureError: If it is none.
+    """
+    if isinstance(picture, str | Path):
+        return load_picture(picture)
+    if picture.ndim != 3 or picture.shape[-1] != 3:
+        raise PictureError(
+            f"An array of shape {picture.shape} was given as the {name}; "
+            "it must be (height, width, 3) with values in [0, 1]."
+        )
+    pixels = np.clip(np.asarray(picture, np.float32), 0.0, 1.0)
+    return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
+
+
+def _listed(styles: Any) -> Sequence[Any]:
+    if isinstance(styles, str | Path | np.ndarray | PaintedStyle | SavedStyle):
+        return [styles]
+    if not styles:
+        raise SettingsError("No style was given; at least one picture is needed.")
+    return list(styles)
+
+
+def _open_style(
+    source: StyleSource, name: str, mask: MaskSource | None, settings: StylizeSettings
+) -> tuple[Style, tuple[str, ...]]:
+    """A style and what was special about its file."""
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ENDING:
+        source = load_style(source, scale=settings.style_scale)
+    if isinstance(source, SavedStyle):
+        _check_saved(source, mask, settings)
+        return source, ()
+    if isinstance(source, PaintedStyle):
+        return source, ()
+    loaded = open_picture(source, name)
+    plane = None if mask is None else _open_mask(mask, loaded.pixels.shape, f"the mask of {name}")
+    where = str(loaded.path)
+    return PaintedStyle(where, loaded.pixels, plane, settings.style_scale), loaded.notices
+
+
+def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSettings) -> None:
+    wanted = (
+        "a --style-mask"
+        if mask is not None
+        else f"--color {settings.color}"
+        if settings.color in NEEDS_STYLE_PIXELS
+        else None
+    )
+    if wanted:
+        raise StyleFileError(
+            f"{style.name} holds no pixels, which {wanted} needs; give the style picture instead."
+        )
+    if style.network["pooling"] != settings.pooling:
+        raise StyleFileError(
+            f"{style.name} was seen with --pooling {style.network['pooling']}, not "
+            f"{settings.pooling}; choose that pooling, or save the style again."
+        )
+
+
+def _open_mask(mask: MaskSource, shape: tuple[int, ...], name: str) -> Plane:
+    plane = load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
+    checked: Plane = check_mask(plane, shape, name)
+    return checked
+
+
+def _check_count(option: str, masks: Sequence[MaskSource], styles: int) -> None:
+    if masks and len(masks) != styles:
+        raise MaskError(
+            f"{len(masks)} {option} and {styles} style(s) were given; give one {option} for every "
+            "style, in the same order, or none."
+        )
+
+
+def _weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
+    if settings.style_blend == "equal":
+        return (1.0,) * styles
+    if len(settings.style_blend) != styles:
+        raise SettingsError(
+            f"--style-blend has {len(settings.style_blend)} weight(s) for {styles} style(s); "
+            "give one for every style."
+        )
+    return tuple(settings.style_blend)
+
+
+def _same(one: Style, other: Style) -> bool:
+    if not isinstance(one, PaintedStyle) or not isinstance(other, PaintedStyle):
+        return one is other
+    masks = (one.mask, other.mask)
+    alike = masks[0] is masks[1] or (
+        masks[0] is not None and masks[1] is not None and np.array_equal(masks[0], masks[1])
+    )
+    return alike and one.scale == other.scale and np.array_equal(one.pixels, other.pixels)

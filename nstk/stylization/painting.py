@@ -1,0 +1,214 @@
+"""One picture being painted: its objective and its descent at every scale."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import PictureError
+from nstk.media.masks import resize_mask
+from nstk.media.pictures import Picture, Plane, resize_picture
+from nstk.minimizers import Averaged, Minimizer, choose_minimizer
+from nstk.progress import Reporter, ignore
+from nstk.settings import StylizeSettings
+from nstk.stylization.descent import Descent
+from nstk.stylization.guides import check_guides
+from nstk.stylization.initialization import start_picture
+from nstk.stylization.inputs import Inputs
+from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.regions import Region, cover
+from nstk.stylization.scales import Scale, plan_scales
+from nstk.stylization.strength import content_weight_at
+from nstk.stylization.styles import PaintedStyle, mix
+
+AVERAGING = 0.9
+"""Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """What is to be painted, and by which rules.
+
+    Attributes:
+        network: The backbone, prepared.
+        inputs: Content, styles and masks.
+        settings: What is asked for.
+    """
+
+    network: Backbone
+    inputs: Inputs
+    settings: StylizeSettings
+
+    @cached_property
+    def weights(self) -> ObjectiveWeights:
+        """What counts how much; α is that of strength 0.5.
+
+        Raises:
+            BackboneError: If the network has no such layer.
+        """
+        settings, network = self.settings, self.network
+        content_layers = settings.content_layers
+        if isinstance(content_layers, str):
+            content_layers = {choose_content_layer(network): 1.0}
+        style_layers = settings.style_layers
+        if isinstance(style_layers, str):
+            style_layers = choose_style_layers(network)
+        network.tap([*content_layers, *style_layers])
+        return ObjectiveWeights(
+            content=settings.content_weight,
+            style=settings.style_weight,
+            variation=settings.variation_weight,
+            content_layers=_share(content_layers),
+            style_layers=_share(style_layers),
+            style_loss=settings.style_loss,
+        )
+
+    @cached_property
+    def smallest(self) -> int:
+        """The shortest side in pixels that the deepest layer can make something of."""
+        return 2 * max(self.network.stride(name) for name in self.weights.layers)
+
+    @cached_property
+    def plan(self) -> Sequence[Scale]:
+        """The scales, coarsest first.
+
+        Raises:
+            SettingsError: If the size asked for is too small to look at.
+        """
+        height, width = self.inputs.subject.shape[:2]
+        return plan_scales(
+            height,
+            width,
+            size=self.settings.size,
+            steps=self.settings.steps,
+            scales=self.settings.scales,
+            smallest=self.smallest,
+        )
+
+    @property
+    def minimizer(self) -> Minimizer:
+        """The rule of descent; its averaged iterate is the result."""
+        rate = self.settings.learning_rate
+        rule = choose_minimizer(
+            self.settings.minimizer, None if rate == "auto" else rate, bounds=(0.0, 1.0)
+        )
+        return Averaged(rule, decay=AVERAGING)
+
+    def objective(self, scale: Scale, strength: float) -> StyleObjective:
+        """Look at all targets at one scale."""
+        weights = replace(
+            self.weights, content=content_weight_at(strength, self.settings.content_weight)
+        )
+        free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
+        return StyleObjective.within(
+            self.network,
+            self.subject(scale),
+            self._regions(scale, free),
+            weights,
+            None if free is None else tf.constant(free[..., np.newaxis]),
+        )
+
+    def subject(self, scale: Scale) -> Picture:
+        """The content as the network sees it at one scale."""
+        return resize_picture(self.inputs.subject, scale.height, scale.width)
+
+    def start(self, scale: Scale) -> Picture:
+        """The first picture."""
+        generator = np.random.default_rng(self.settings.seed)
+        painted = [
+            style.at(scale.longer_side)
+            for style in self.inputs.styles
+            if isinstance(style, PaintedStyle)
+        ]
+        return start_picture(self.settings.init, self.subject(scale), painted, generator)
+
+    def descend(self, strength: float, on_progress: Reporter = ignore) -> Iterator[Descent]:
+        """Go from scale to scale.
+
+        Yields:
+            The one descent, before its first step and then after every scale; whoever holds it
+            can look at it at any moment.
+
+        Raises:
+            DivergenceError: If the loss stops being a finite number.
+        """
+        descent = Descent.start(self.minimizer, self.start(self.plan[0]))
+        yield descent
+        for scale in self.plan:
+            objective = self.objective(scale, strength)
+            descent.move_to(scale.height, scale.width, self._pinned(scale))
+            descent.run(objective, scale.steps, on_progress, tolerance=self.settings.tolerance)
+            yield descent
+
+    def _pinned(self, scale: Scale) -> Any:
+        """How to put back what is to stay as it is, which resizing has moved."""
+        if self.inputs.keep is None:
+            return None
+        keep = tf.constant(self._at(self.inputs.keep, scale)[..., np.newaxis])
+        subject = tf.constant(self.subject(scale))
+        return lambda picture: picture + keep * (subject - picture)
+
+    def _regions(self, scale: Scale, free: Plane | None) -> list[Region]:
+        inputs, layers = self.inputs, tuple(self.weights.style_layers)
+        seen = {
+            style: style.observe(self.network, layers, scale.longer_side)
+            for style in dict.fromkeys(inputs.styles)
+        }
+        if not inputs.masks:
+            mixed = mix([seen[style] for style in inputs.styles], inputs.weights)
+            return [cover(mixed, free, backbone=self.network, name="what --keep-mask leaves")]
+        areas: dict[Any, Plane] = {}
+        for style, mask in zip(inputs.styles, inputs.masks, strict=True):
+            area = self._at(mask, scale) if free is None else self._at(mask, scale) * free
+            # Two masks of one style are one mask: no edge is eroded between them.
+            areas[style] = np.minimum(areas[style] + area, 1) if style in areas else area
+        return [
+            cover(seen[style], area, backbone=self.network, name=f"the mask of {style.name}")
+            for style, area in areas.items()
+        ]
+
+    def _at(self, mask: Plane, scale: Scale) -> Plane:
+        resized: Plane = resize_mask(mask, scale.height, scale.width)
+        return resized
+
+    def check(self) -> None:
+        """Refuse what cannot be painted, before any work.
+
+        Raises:
+            PictureError: If a picture is too small to look at.
+            MaskError: If too little of a mask is left in some layer of the result.
+            SettingsError: If the size asked for is too small to look at.
+            BackboneError: If the network has no such layer.
+        """
+        self._check_sizes()
+        last = self.plan[-1]
+        for number, mask in enumerate(self.inputs.masks, 1):
+            area = self._at(mask, last)
+            layers = tuple(self.weights.style_layers)
+            check_guides(area, self.network, layers, f"--content-mask {number}")
+
+    def _check_sizes(self) -> None:
+        pictures = [(str(self.inputs.content.path), self.inputs.subject)]
+        pictures += [
+            (style.name, style.pixels)
+            for style in self.inputs.styles
+            if isinstance(style, PaintedStyle)
+        ]
+        for name, pixels in pictures:
+            height, width = pixels.shape[:2]
+            if min(height, width) < self.smallest:
+                raise PictureError(
+                    f"{name} is {width}×{height} pixels; the network needs at least "
+                    f"{self.smallest} on the shorter side: give a larger picture."
+                )
+
+
+def _share(layers: Any) -> dict[str, float]:
+    """The same weights with a sum of 1."""
+    total = sum(layers.values())
+    return {name: weight / total for name, weight in layers.items() if weight > 0}

@@ -1,0 +1,80 @@
+"""Keeping a style: what a network sees in style pictures, at every size, in one file."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
+from nstk.progress import Progress, Reporter, ignore
+from nstk.settings import StylizeSettings
+from nstk.stylization.inputs import Source, read_styles
+from nstk.stylization.layers import choose_style_layers
+from nstk.stylization.scales import COARSEST
+from nstk.stylization.style_files import SavedStyle, check_ending, write_style
+from nstk.stylization.styles import PaintedStyle, mix
+
+LARGEST = 2048
+"""Longer side in pixels beyond which a style is not looked at."""
+
+
+def save_style(
+    styles: Source | Sequence[Source],
+    path: str | Path,
+    *,
+    backbone: Backbone | str | Path = "compact",
+    settings: StylizeSettings | None = None,
+    on_progress: Reporter = ignore,
+) -> SavedStyle:
+    """Keep what a network sees in style pictures, for use wherever a style picture is.
+
+    Args:
+        styles: Pictures or paths; several are mixed into one style.
+        path: Where to, ending in ``.nstyle``.
+        backbone: The network that looks, or a name for `load_backbone`.
+        settings: Its blend, style layers and pooling are used; the defaults when None.
+        on_progress: Called with a `Progress` at every size.
+
+    Returns:
+        The style, ready for `stylize`.
+
+    Raises:
+        PictureError: If a file is no picture.
+        StyleFileError: If the ending is another one.
+        SettingsError: If the blend is of another length.
+        BackboneError: If the network or a layer is unknown.
+        OutputError: If the file cannot be written.
+
+    Example:
+        >>> import nstk
+        >>> wave = nstk.save_style("wave.jpg", "wave.nstyle")  # doctest: +SKIP
+        >>> nstk.stylize("town.jpg", wave).save("painting.png")  # doctest: +SKIP
+    """
+    path, settings = Path(path), settings or StylizeSettings()
+    check_ending(path)
+    pictures, weights = read_styles(styles, settings)
+    network = (
+        backbone
+        if isinstance(backbone, Backbone)
+        else load_backbone(backbone, on_progress=on_progress)
+    ).prepared(edge="replicate", pooling=settings.pooling)
+    wanted = settings.style_layers
+    layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)
+    sizes = _sizes(pictures)
+    sums = {}
+    for step, size in enumerate(sizes, 1):
+        seen = [picture.observe(network, layers, size) for picture in pictures]
+        sums[size] = mix(seen, weights)
+        on_progress(Progress(stage="style", step=step, total=len(sizes)))
+    facts = {"backbone": network.name, "digest": network.digest, "pooling": settings.pooling}
+    saved = SavedStyle(path.name, facts, sums)
+    write_style(saved, path, [picture.name for picture in pictures])
+    return saved
+
+
+def _sizes(styles: Sequence[PaintedStyle]) -> list[int]:
+    """Sizes √2 apart up to the largest that every picture has."""
+    largest = min(LARGEST, *(max(style.pixels.shape[:2]) for style in styles))
+    steps = max(math.floor(2 * math.log2(largest / COARSEST)), 0)
+    ladder = (round(COARSEST * math.sqrt(2) ** k) for k in range(steps + 1))
+    return sorted({largest, *(size for size in ladder if size <= largest)})

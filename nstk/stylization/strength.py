@@ -1,0 +1,50 @@
+"""One knob between the two pictures: strength."""
+
+from collections.abc import Callable
+
+from nstk.progress import Progress, Reporter, ignore
+
+RANGE = 4.0
+"""Orders of magnitude of α between strength 0 and strength 1."""
+
+TRIALS = 7
+CLOSE_ENOUGH = 0.004
+
+
+def content_weight_at(strength: float, content_weight: float) -> float:
+    """α·10^(2 − 4·strength): a hundred times α at 0, α itself at 0.5, a hundredth at 1.
+
+    Losses are relative, so one strength means the same at every size and for every style.
+
+    Args:
+        strength: In ``[0, 1]``.
+        content_weight: α at strength 0.5.
+    """
+    return float(content_weight * 10 ** (RANGE * (0.5 - strength)))
+
+
+def search_strength(
+    measure: Callable[[float], float], target: float, on_progress: Reporter = ignore
+) -> float:
+    """Find the strength whose result keeps a content similarity, by bisection.
+
+    Args:
+        measure: The content similarity of a small result painted at a strength; it falls as
+            the strength grows.
+        target: The content similarity wanted.
+        on_progress: Told of every trial.
+
+    Returns:
+        The strength, 0 or 1 where the target lies beyond them.
+    """
+    low, high = 0.0, 1.0
+    on_progress(Progress(stage="strength", step=0, total=TRIALS))
+    for trial in range(1, TRIALS + 1):
+        strength = (low + high) / 2
+        similarity = measure(strength)
+        on_progress(Progress(stage="strength", step=trial, total=TRIALS))
+        if abs(similarity - target) <= CLOSE_ENOUGH:
+            return strength
+        low, high = (strength, high) if similarity > target else (low, strength)
+    # Still short of an end after all trials: the target lies at or beyond it.
+    return 1.0 if high == 1.0 else 0.0 if low == 0.0 else (low + high) / 2

@@ -1,0 +1,197 @@
+"""Styles kept in files: what a network saw in style pictures, for use without the pictures.
+
+A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum.
+Nothing in it is code, and nothing in it is unpickled.
+"""
+
+import io
+import json
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import StyleFileError
+from nstk.media.files import write_whole
+from nstk.stylization.statistics import Statistics
+
+ENDING = ".nstyle"
+VERSION = 1
+MAX_BYTES = 2**30
+MAX_CHANNELS = 4096
+
+UNREADABLE = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What a damaged zip, a damaged array or a JSON of another shape may raise."""
+
+Sums = Mapping[int, Mapping[str, Statistics]]
+
+
+@dataclass(frozen=True, eq=False)
+class SavedStyle:
+    """A style whose pictures are not at hand.
+
+    Attributes:
+        name: What messages call it.
+        network: Name, digest and pooling of the network that saw it.
+        sums: The statistics by longer side in pixels and by layer.
+        scale: Size of its strokes against those of the result.
+    """
+
+    name: str
+    network: Mapping[str, str]
+    sums: Sums
+    scale: float = 1.0
+
+    def observe(
+        self, backbone: Backbone, layers: Sequence[str], longer_side: int
+    ) -> Mapping[str, Statistics]:
+        """Take the statistics of the nearest size that was kept.
+
+        Raises:
+            StyleFileError: If another network saw the style, or it did not look at a layer.
+        """
+        if backbone.digest != self.network["digest"]:
+            raise StyleFileError(
+                f"{self.name} was made with the network {self.network['backbone']!r}; this is "
+                f"{backbone.name!r} with other weights: choose --backbone "
+                f"{self.network['backbone']}, or save the style again."
+            )
+        wanted = longer_side * self.scale
+        nearest = min(self.sums, key=lambda size: abs(math.log(size / wanted)))
+        missing = [layer for layer in layers if layer not in self.sums[nearest]]
+        if missing:
+            raise StyleFileError(
+                f"{self.name} knows nothing of the layer {missing[0]}; it holds "
+                f"{', '.join(self.sums[nearest])}: choose --style-layers from these, or save the "
+                "style again with --style-layers."
+            )
+        return {layer: self.sums[nearest][layer] for layer in layers}
+
+
+def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> Path:
+    """Write a style file, whole or not at all.
+
+    Args:
+        style: What a network saw.
+        path: Where to, ending in ``.nstyle``.
+        sources: Names of the pictures it was seen in, for the record.
+
+    Returns:
+        The path.
+
+    Raises:
+        StyleFileError: If the ending is another one.
+        OutputError: If the file cannot be written.
+    """
+    path = Path(path)
+    check_ending(path)
+    first = next(iter(style.sums.values()))
+    facts = {
+        "version": VERSION,
+        **style.network,
+        "styles": list(sources),
+        "sizes": list(style.sums),
+        "layers": {layer: int(sums.total.shape[0]) for layer, sums in first.items()},
+    }
+
+    def write(target: Path) -> None:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("style.json", json.dumps(facts, indent=1))
+            for size, by_layer in style.sums.items():
+                for layer, statistics in by_layer.items():
+                    for part, array in _pack(statistics).items():
+                        buffer = io.BytesIO()
+                        np.save(buffer, array, allow_pickle=False)
+                        archive.writestr(f"{size}/{layer}/{part}.npy", buffer.getvalue())
+
+    return write_whole(path, write)
+
+
+def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
+    """Read a style file.
+
+    Args:
+        path: A file that `write_style` wrote.
+        scale: Size of its strokes against those of the result.
+
+    Raises:
+        StyleFileError: If the file is missing, damaged or of another kind.
+    """
+    path = Path(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
+                raise ValueError("it is far too large")
+            facts = json.loads(archive.read("style.json"))
+            network = {name: str(facts[name]) for name in ("backbone", "digest", "pooling")}
+            layers = {str(name): int(channels) for name, channels in facts["layers"].items()}
+            sums = {
+                int(size): {
+                    layer: _unpack(archive, f"{int(size)}/{layer}", channels)
+                    for layer, channels in layers.items()
+                }
+                for size in facts["sizes"]
+            }
+            if facts["version"] != VERSION or not sums or not layers or min(sums) < 1:
+                raise ValueError("it is of another version or empty")
+    except UNREADABLE as error:
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise StyleFileError(
+            f"{path} cannot be read as a style ({reason}); give a picture, or a file made by "
+            "nstk style save."
+        ) from error
+    return SavedStyle(path.name, network, sums, scale)
+
+
+def check_ending(path: Path) -> None:
+    """Refuse to write a style under another ending.
+
+    Raises:
+        StyleFileError: With the ending that is needed.
+    """
+    if path.suffix.lower() != ENDING:
+        raise StyleFileError(f"{path} cannot hold a style; give it the ending {ENDING}.")
+
+
+def _pack(statistics: Statistics) -> dict[str, npt.NDArray[np.float32]]:
+    """A Gram matrix is symmetric: its upper half says all."""
+    gram, total, count = (np.asarray(part, np.float32) for part in statistics)
+    return {"gram": gram[np.triu_indices(len(gram))], "total": total, "count": count}
+
+
+def _unpack(archive: zipfile.ZipFile, place: str, channels: int) -> Statistics:
+    if not 0 < channels <= MAX_CHANNELS:
+        raise ValueError(f"{place} has {channels} channels")
+    upper = _read(archive, f"{place}/gram.npy", (channels * (channels + 1) // 2,))
+    total = _read(archive, f"{place}/total.npy", (channels,))
+    count = _read(archive, f"{place}/count.npy", ())
+    gram = np.zeros((channels, channels), np.float32)
+    gram[np.triu_indices(channels)] = upper
+    gram = gram + np.triu(gram, 1).T
+    return Statistics(tf.constant(gram), tf.constant(total), tf.constant(count))
+
+
+def _read(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Any:
+    array = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+    if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
+        raise ValueError(f"{name} does not hold {shape} finite float32 numbers")
+    return array

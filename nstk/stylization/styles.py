@@ -1,0 +1,102 @@
+"""What a picture is to look like: the statistics of a style, from its pixels or from a file."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import PictureError
+from nstk.media.masks import resize_mask
+from nstk.media.pictures import Picture, Plane, fit_size, resize_picture
+from nstk.stylization.guides import guide_for
+from nstk.stylization.statistics import Statistics, blend, gather
+
+
+class Style(Protocol):
+    """Whatever can say what a network sees in a style at a size."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+
+    def observe(
+        self, backbone: Backbone, layers: Sequence[str], longer_side: int
+    ) -> Mapping[str, Statistics]:
+        """The statistics of every layer, for a result whose longer side has so many pixels.
+
+        Raises:
+            PictureError: If there is too little of the style to see at this size.
+            StyleFileError: If the style is a file that does not fit the network.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class PaintedStyle:
+    """A style given by a picture, or by the part of one that a mask shows.
+
+    Attributes:
+        name: What messages call it.
+        pixels: ``(height, width, 3)``.
+        mask: ``(height, width)`` in ``[0, 1]``, the part that counts; all of it where None.
+        scale: Size of its strokes against those of the result; 1 leaves them as they are.
+    """
+
+    name: str
+    pixels: Picture
+    mask: Plane | None = None
+    scale: float = 1.0
+
+    def at(self, longer_side: int) -> Picture:
+        """The picture brought to the scale of the result: never enlarged, never stretched."""
+        height, width = self.pixels.shape[:2]
+        wanted = round(longer_side * self.scale)
+        size = fit_size(height, width, min(wanted, max(height, width)))
+        return resize_picture(self.pixels, *size)
+
+    def observe(
+        self, backbone: Backbone, layers: Sequence[str], longer_side: int
+    ) -> Mapping[str, Statistics]:
+        """See `Style.observe`."""
+        picture = self.at(longer_side)
+        self._check_size(picture, backbone, layers)
+        maps = look(backbone.tap(layers), picture)
+        if self.mask is None:
+            return {name: gather(maps[name]) for name in layers}
+        mask = resize_mask(self.mask, *picture.shape[:2])
+        guides = {
+            layer: guide_for(
+                mask, backbone, layer, maps[layer].shape[1:3], name=f"the mask of {self.name}"
+            )
+            for layer in layers
+        }
+        return {name: gather(maps[name], guides[name]) for name in layers}
+
+    def _check_size(self, picture: Picture, backbone: Backbone, layers: Sequence[str]) -> None:
+        height, width = picture.shape[:2]
+        smallest = max(backbone.stride(name) for name in layers)
+        if min(height, width) < smallest:
+            raise PictureError(
+                f"{self.name} is {width}×{height} pixels at this scale; the deepest style layer "
+                f"needs {smallest} on the shorter side: give a larger picture, a larger "
+                "--style-scale or shallower --style-layers."
+            )
+
+
+def mix(
+    seen: Sequence[Mapping[str, Statistics]], weights: Sequence[float]
+) -> Mapping[str, Statistics]:
+    """Blend the statistics of several styles, layer by layer.
+
+    Args:
+        seen: The statistics of each style.
+        weights: One for each, 0 or more, at least one of them above 0.
+    """
+    return {name: blend([style[name] for style in seen], weights) for name in seen[0]}
+
+
+def look(taps: Any, picture: Picture) -> Any:
+    """The feature maps of one picture, by name."""
+    return taps(tf.constant(np.asarray(picture)[np.newaxis]), training=False)

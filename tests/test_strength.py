@@ -1,0 +1,40 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.errors import SettingsError
+from nstk.settings import StylizeSettings
+from nstk.stylization.strength import content_weight_at, search_strength
+
+
+def test_half_strength_is_the_content_weight_itself():
+    assert content_weight_at(0.5, 0.3) == pytest.approx(0.3)
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_more_strength_is_less_content(one, other):
+    weak, strong = sorted((one, other))
+    assert content_weight_at(strong, 0.3) <= content_weight_at(weak, 0.3)
+
+
+@given(st.floats(0.05, 0.95))
+def test_the_strength_found_has_the_similarity_wanted(target):
+    found = search_strength(lambda strength: 1 - strength, target)
+    assert 1 - found == pytest.approx(target, abs=0.01)
+
+
+@pytest.mark.parametrize(("target", "end"), [(0.9, 0.0), (0.1, 1.0)])
+def test_a_similarity_out_of_reach_ends_at_the_nearer_end(target, end):
+    assert search_strength(lambda strength: 0.7 - 0.4 * strength, target) == end
+
+
+@pytest.mark.parametrize("word", ["auto=2", "auto=x", "weak", "auto=-0.5"])
+def test_a_strength_that_is_neither_number_nor_target_is_refused(word):
+    with pytest.raises(SettingsError, match="--strength is"):
+        StylizeSettings(strength=word)
+
+
+def test_auto_has_a_target_of_its_own_and_takes_another():
+    assert 0 < StylizeSettings(strength="auto").target_similarity < 1
+    assert StylizeSettings(strength="auto=0.42").target_similarity == 0.42
+    assert StylizeSettings(strength=0.3).target_similarity is None

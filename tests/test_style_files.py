@@ -1,0 +1,153 @@
+"""A style kept in a file is the style, and nothing else is read from such a file."""
+
+import io
+import json
+import pickle
+import zipfile
+from contextlib import suppress
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import nstk
+from nstk.errors import StyleFileError
+from nstk.settings import StylizeSettings
+from nstk.stylization.saving import save_style
+from nstk.stylization.style_files import load_style
+
+QUICK = {"size": 64, "steps": 6, "scales": 1}
+
+
+@pytest.fixture(scope="module")
+def saved(tiny_backbone, strokes, tmp_path_factory):
+    path = tmp_path_factory.mktemp("styles") / "strokes.nstyle"
+    save_style(strokes, path, backbone=tiny_backbone)
+    return path
+
+
+def paint(tiny_backbone, content, styles, **chosen):
+    chosen = StylizeSettings(**QUICK, **chosen)
+    return nstk.stylize(content, styles, backbone=tiny_backbone, settings=chosen).picture
+
+
+def test_a_saved_style_paints_like_its_picture(tiny_backbone, scene, strokes, saved):
+    # Both see the style at its own 56 pixels: it is never enlarged.
+    np.testing.assert_allclose(
+        paint(tiny_backbone, scene, saved), paint(tiny_backbone, scene, strokes), atol=1e-4
+    )
+
+
+def test_style_files_and_pictures_blend(tiny_backbone, scene, strokes, saved):
+    mixed = paint(tiny_backbone, scene, [saved, scene], style_blend=(0.7, 0.3))
+    same = paint(tiny_backbone, scene, [strokes, scene], style_blend=(0.7, 0.3))
+    np.testing.assert_allclose(mixed, same, atol=1e-4)
+    assert np.abs(mixed - paint(tiny_backbone, scene, saved)).max() > 0.01
+
+
+def test_what_is_read_is_what_was_written(tiny_backbone, strokes, tmp_path):
+    written = save_style(strokes, tmp_path / "a.nstyle", backbone=tiny_backbone)
+    read = load_style(tmp_path / "a.nstyle")
+    assert read.network == written.network
+    for size, layers in written.sums.items():
+        for layer, statistics in layers.items():
+            for one, other in zip(statistics, read.sums[size][layer], strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-6)
+
+
+def test_a_style_of_another_network_is_refused_by_name(scene, saved):
+    with pytest.raises(StyleFileError, match=r"made with the network 'tiny'.*--backbone tiny"):
+        nstk.stylize(scene, saved, settings=StylizeSettings(**QUICK))
+
+
+def test_a_layer_the_file_does_not_know_is_named_with_those_it_does(
+    tiny_backbone, scene, strokes, tmp_path
+):
+    path = tmp_path / "one.nstyle"
+    only = StylizeSettings(style_layers={"block1_conv1": 1.0})
+    save_style(strokes, path, backbone=tiny_backbone, settings=only)
+    with pytest.raises(StyleFileError, match=r"layer block2_conv1; it holds block1_conv1"):
+        paint(tiny_backbone, scene, path)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "needed"),
+    [({"color": "match"}, "--color match"), ({"color": "luminance"}, "--color luminance")],
+)
+def test_what_needs_the_pixels_of_a_style_refuses_a_file(
+    tiny_backbone, scene, saved, chosen, needed
+):
+    with pytest.raises(StyleFileError, match=needed):
+        paint(tiny_backbone, scene, saved, **chosen)
+
+
+def test_a_style_is_written_under_its_own_ending_only(tiny_backbone, strokes, tmp_path):
+    with pytest.raises(StyleFileError, match=r"\.nstyle"):
+        save_style(strokes, tmp_path / "style.npz", backbone=tiny_backbone)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_style_file_says_so(tmp_path):
+    with pytest.raises(StyleFileError, match="no such file"):
+        load_style(tmp_path / "none.nstyle")
+
+
+def change(saved, path, name, content):
+    with zipfile.ZipFile(saved) as old, zipfile.ZipFile(path, "w") as new:
+        for entry in old.namelist():
+            new.writestr(entry, content if entry == name else old.read(entry))
+
+
+def test_an_array_that_would_run_code_is_not_read(saved, tmp_path):
+    class Harm:
+        def __reduce__(self):
+            return (pytest.fail, ("code in a style file was run",))
+
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        buffer, {"descr": "|O", "fortran_order": False, "shape": ()}
+    )
+    buffer.write(pickle.dumps(Harm()))
+    size = next(iter(load_style(saved).sums))
+    change(saved, tmp_path / "bad.nstyle", f"{size}/block1_conv1/count.npy", buffer.getvalue())
+    with pytest.raises(StyleFileError):
+        load_style(tmp_path / "bad.nstyle")
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {},
+        [],
+        {"version": 1},
+        {"version": 99},
+        {"layers": {"block1_conv1": 10**9}},
+        {"layers": {"../../escape": 4}},
+        {"sizes": [-5]},
+        {"sizes": "many"},
+    ],
+)
+def test_facts_of_another_shape_are_refused(saved, tmp_path, facts):
+    with zipfile.ZipFile(saved) as archive:
+        good = json.loads(archive.read("style.json"))
+    wrong = {**good, **facts} if facts and "version" not in facts else facts
+    wrong = {**good, **facts} if facts == {"version": 99} else wrong
+    change(saved, tmp_path / "bad.nstyle", "style.json", json.dumps(wrong))
+    with pytest.raises(StyleFileError):
+        load_style(tmp_path / "bad.nstyle")
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_a_damaged_file_is_refused_or_read_but_never_raises_anything_else(
+    saved, tmp_path_factory, data
+):
+    content = bytearray(saved.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(content)))
+    path = tmp_path_factory.mktemp("damaged") / "damaged.nstyle"
+    path.write_bytes(bytes(content[:cut]) if data.draw(st.booleans()) else bytes(content))
+    with suppress(StyleFileError):
+        load_style(path)
