@@ -1,55 +1,40 @@
-"""Labelled folders: which picture has which label and belongs to which part."""
+"""Labelled pictures on the disk: which has which label and belongs to which part."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from nstk.errors import FolderError, PictureError
+from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
 from nstk.media.files import digest_file
-from nstk.media.layout import Part, find_layout
+from nstk.media.layout import Part
 from nstk.media.listing import SkippedFile, list_files
 from nstk.media.pictures import probe_picture
-from nstk.media.splits import hold_out
+from nstk.media.sources import open_catalogue
+from nstk.media.splits import hold_out, rarest_labels
+from nstk.media.zips import UnpackedZip
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range
-
-_PARTS: tuple[Part, ...] = ("train", "validation", "test")
-
-_Groups = dict[tuple[Part, str], list[Path]]
-"""The pictures of each part and class."""
-
-
-@dataclass(frozen=True)
-class LabelledPicture:
-    """One usable picture of a labelled folder.
-
-    Attributes:
-        path: The file, proved to decode completely (or, by choice, to begin like a picture).
-        label: Its class, as a position in `LabelledFolder.classes`.
-        part: What it is for.
-    """
-
-    path: Path
-    label: int
-    part: Part
 
 
 @dataclass(frozen=True)
 class LabelledFolder:
-    """A folder of pictures with one subfolder per class: paths and labels, no pixels.
+    """Labelled pictures: paths and labels, no pixels.
 
     Attributes:
-        root: The folder.
+        root: The folder below which the pictures stand.
         classes: Class names in natural order (1, 2, 10).
-        pictures: The usable pictures, by part, class and natural order of their paths.
+        pictures: The usable pictures, by part, labels and natural order of their paths.
         skipped: What was left out, and why.
         notices: What the reader of the folder should know, one sentence each.
-        validation_source: Whether the validation part is a ``"folder"`` of its own or a
-            ``"split"`` of the training folder.
+        validation_source: Whether the validation part is a ``"folder"`` of its own (or named by
+            the manifest) or a ``"split"`` of the training pictures.
+        multi_label: Whether a picture may have several labels, or none.
+        unpacked: Where the pictures of a zip stand, for as long as this object lives.
     """
 
     root: Path
@@ -58,10 +43,16 @@ class LabelledFolder:
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
     validation_source: Literal["folder", "split"]
+    multi_label: bool = False
+    unpacked: UnpackedZip | None = field(default=None, compare=False, repr=False)
 
     def part(self, name: Part) -> tuple[LabelledPicture, ...]:
         """The pictures of one part: ``"train"``, ``"validation"`` or ``"test"``."""
         return tuple(picture for picture in self.pictures if picture.part == name)
+
+    def name(self, path: Path) -> Path:
+        """The path of a picture as its owner knows it: inside the zip, if it is from one."""
+        return self.unpacked.name(path) if self.unpacked else path
 
     def digests(self) -> dict[Path, str]:
         """SHA-256 of the content of every usable picture, read anew at every call.
@@ -86,51 +77,48 @@ def scan_folder(
     whole: bool = True,
     on_progress: Reporter = ignore,
 ) -> LabelledFolder:
-    """Find the labelled pictures of a folder and decode every one, to know that it is usable.
+    """Find labelled pictures and decode every one, to know that it is usable.
 
-    The folder has one subfolder per class, or ``train/`` and beside it ``val/`` (``valid/``,
+    A folder has one subfolder per class, or ``train/`` and beside it ``val/`` (``valid/``,
     ``validation/``), ``test/`` or both, each with one subfolder per class. Below a class folder
-    the search goes on in all its subfolders. Hidden files and folders are ignored. Without a
-    validation folder, a share of every class of the training folder is held out.
+    the search goes on in all its subfolders. Hidden files and folders are ignored. A manifest is
+    a CSV or JSONL file with ``path`` and ``label``, and ``split`` if it likes. A zip holds either
+    and is unpacked into a private folder that goes with the result. Without validation pictures,
+    a share of every class of the training pictures is held out; pictures with several labels
+    count as of their rarest class there.
 
     Args:
-        root: The folder.
+        root: The folder, the manifest or the zip.
         validation_share: The share held out of each class, at least one picture on each side.
         seed: Of the choice of the pictures held out.
         whole: False looks at headers alone, for callers that decode every picture anyway.
-        on_progress: Told after each file, stage ``"scan"``.
+        on_progress: Told after each file, stages ``"unpack"`` (of a zip) and ``"scan"``.
 
     Raises:
-        FolderError: If the folder cannot be used; says what to do.
+        FolderError: If it cannot be used; says what to do.
         SettingsError: If the share or the seed is out of its range.
     """
     check_range("validation_share", validation_share, 0, 1)
     check_range("seed", seed, 0, 2**31 - 1)
-    root = Path(root)
-    layout = find_layout(root)
-    classes = tuple(layout.parts["train"])
-    groups, unsearched = _find_files(layout.parts)
-    every = [path for paths in groups.values() for path in paths]
-    damaged = _probe(every, whole, on_progress)
-    groups = {
-        group: [path for path in paths if path not in damaged] for group, paths in groups.items()
-    }
-    notices = [*layout.notices, *_check_groups(root, classes, groups)]
-    source: Literal["folder", "split"] = "folder" if "validation" in layout.parts else "split"
+    catalogue = open_catalogue(root, on_progress=on_progress)
+    damaged = _probe([picture.path for picture in catalogue.pictures], whole, on_progress)
+    usable = [picture for picture in catalogue.pictures if picture.path not in damaged]
+    notices = _check(catalogue, usable)
+    source: Literal["folder", "split"] = "folder" if "validation" in catalogue.parts else "split"
     if source == "split":
-        _split_validation(root, classes, groups, validation_share, seed)
+        usable = _split_validation(catalogue, usable, validation_share, seed)
     return LabelledFolder(
-        root=root,
-        classes=classes,
-        pictures=tuple(
-            LabelledPicture(path, label, part)
-            for part in _PARTS
-            for label, name in enumerate(classes)
-            for path in groups.get((part, name), ())
+        root=catalogue.root,
+        classes=catalogue.classes,
+        pictures=tuple(usable),
+        skipped=(
+            *catalogue.skipped,
+            *(SkippedFile(catalogue.name(file.path), file.reason) for file in damaged.values()),
         ),
-        skipped=(*layout.skipped, *unsearched, *damaged.values()),
-        notices=tuple(notices),
+        notices=(*catalogue.notices, *notices),
         validation_source=source,
+        multi_label=catalogue.multi_label,
+        unpacked=catalogue.unpacked,
     )
 
 
@@ -167,19 +155,6 @@ def find_pictures(
     return pictures, (*skipped, *damaged.values())
 
 
-def _find_files(
-    parts: Mapping[Part, Mapping[str, list[Path]]],
-) -> tuple[_Groups, list[SkippedFile]]:
-    groups: _Groups = {}
-    skipped: list[SkippedFile] = []
-    for part, classes in parts.items():
-        for name, folders in classes.items():
-            listed = [list_files(folder) for folder in folders]
-            groups[part, name] = [path for paths, _ in listed for path in paths]
-            skipped += [unsearched for _, those in listed for unsearched in those]
-    return groups, skipped
-
-
 def _probe(paths: Sequence[Path], whole: bool, on_progress: Reporter) -> dict[Path, SkippedFile]:
     """Decode every file, or its header; those that cannot be used, with the reason."""
     damaged: dict[Path, SkippedFile] = {}
@@ -205,34 +180,63 @@ def _reason(whole: bool, path: Path) -> str | None:
     return None
 
 
-def _check_groups(root: Path, classes: Sequence[str], groups: _Groups) -> list[str]:
+def _check(catalogue: Catalogue, usable: Sequence[LabelledPicture]) -> list[str]:
     """Refuse classes with too little to learn from; notices of those that are not tested."""
-    notices = []
-    for name in classes:
-        count = len(groups["train", name])
-        if not count or count + len(groups.get(("validation", name), ())) < 2:
+    counts = {part: [0] * len(catalogue.classes) for part in PART_ORDER}
+    for picture in usable:
+        for label in picture.labels:
+            counts[picture.part][label] += 1
+    for label, name in enumerate(catalogue.classes):
+        count = counts["train"][label]
+        if not count or count + counts["validation"][label] < 2:
             raise FolderError(
-                f"{root}: class {name} has {count} usable "
+                f"{catalogue.source}: class {name} has {count} usable "
                 f"{'picture' if count == 1 else 'pictures'} to learn from; every class needs one "
-                "to learn from and another to check with: add pictures or remove the folder."
+                "to learn from and another to check with: add pictures or remove the class."
             )
-    for part in _PARTS[1:]:
-        if not any(each == part for each, _ in groups):
+    notices = []
+    for part in PART_ORDER[1:]:
+        if part not in catalogue.parts:
             continue
-        missing = [name for name in classes if not groups.get((part, name))]
-        if len(missing) == len(classes):
-            raise FolderError(f"{root}: the {part} part has no usable picture; fill or remove it.")
+        if not any(picture.part == part for picture in usable):
+            raise FolderError(
+                f"{catalogue.source}: the {part} part has no usable picture; fill or remove it."
+            )
+        missing = [
+            name for name, count in zip(catalogue.classes, counts[part], strict=True) if not count
+        ]
         if missing:
-            notices.append(f"{root}: the {part} part has no picture of {', '.join(missing)}.")
+            notices.append(
+                f"{catalogue.source}: the {part} part has no picture of {', '.join(missing)}."
+            )
     return notices
 
 
 def _split_validation(
-    root: Path, classes: Sequence[str], groups: _Groups, share: float, seed: int
-) -> None:
-    """Move the share held out of each class from the training to the validation part."""
-    for name in classes:
-        names = [path.relative_to(root) for path in groups["train", name]]
-        held_out = hold_out(names, share, seed)
-        groups["validation", name] = [root / each for each in names if each in held_out]
-        groups["train", name] = [root / each for each in names if each not in held_out]
+    catalogue: Catalogue, usable: Sequence[LabelledPicture], share: float, seed: int
+) -> list[LabelledPicture]:
+    """Move the share held out of each kind from the training to the validation part."""
+    train = [picture for picture in usable if picture.part == "train"]
+    names = [picture.path.relative_to(catalogue.root) for picture in train]
+    kinds = rarest_labels([picture.labels for picture in train])
+    held_out: set[Path] = set()
+    for kind in set(kinds):
+        members = [name for name, other in zip(names, kinds, strict=True) if other == kind]
+        if len(members) > 1:
+            held_out |= hold_out(members, share, seed)
+    moved = [name in held_out for name in names]
+    left = {
+        label
+        for picture, out in zip(train, moved, strict=True)
+        if not out
+        for label in picture.labels
+    }
+    kept = [
+        picture
+        for picture, out in zip(train, moved, strict=True)
+        # A common label may have lost all its pictures to rarer ones they show too.
+        if not out or not left.issuperset(picture.labels)
+    ]
+    staying = set(kept)
+    checked = [replace(picture, part="validation") for picture in train if picture not in staying]
+    return [*kept, *checked, *(picture for picture in usable if picture.part != "train")]

@@ -19,6 +19,7 @@ PARTS: dict[str, Part] = {
     "validation": "validation",
     "test": "test",
 }
+"""What the parts are called, in small letters."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,10 @@ def find_layout(root: Path) -> Layout:
     if not root.exists():
         raise FolderError(f"{root}: no such folder; check the spelling.")
     if not root.is_dir():
-        raise FolderError(f"{root} is a file; give a folder with one subfolder per class.")
+        raise FolderError(
+            f"{root} is a file; give a folder with one subfolder per class, a .zip of one, "
+            "or a manifest (.csv or .jsonl)."
+        )
     folders, _ = _list(root)
     known: dict[Part, list[Path]] = {}
     for folder in folders:

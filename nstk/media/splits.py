@@ -1,6 +1,7 @@
-"""Which pictures are held out for validation."""
+"""Which pictures are held out for validation, and of what kind a picture is."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,3 +23,19 @@ def hold_out(names: Sequence[Path], share: float, seed: int) -> frozenset[Path]:
         return hashlib.sha256(f"{seed}/{name.as_posix()}".encode(errors="surrogateescape")).digest()
 
     return frozenset(sorted(names, key=draw)[:count])
+
+
+def rarest_labels(labels: Sequence[Sequence[int]]) -> list[int]:
+    """Name the kind of each picture that may have several labels: the rarest label it has.
+
+    Holding out a share of every kind keeps rare labels on both sides, whatever common labels
+    they come with (the idea of Sechidis et al. 2011 in one step).
+
+    Args:
+        labels: The labels of each picture.
+
+    Returns:
+        One label for each picture, the lowest of those equally rare; −1 where it has none.
+    """
+    counts = Counter(label for each in labels for label in each)
+    return [min(each, key=lambda label: (counts[label], label), default=-1) for each in labels]

@@ -1,0 +1,63 @@
+"""From what is given — a folder, a manifest, a zip of either — to the catalogue of its pictures."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from nstk.errors import FolderError
+from nstk.media.catalogues import Catalogue, catalogue_folder
+from nstk.media.layout import PARTS
+from nstk.media.listing import SkippedFile, list_folder
+from nstk.media.manifests import ENDINGS, read_manifest
+from nstk.media.zips import UnpackedZip, unpack_zip
+from nstk.progress import Reporter, ignore
+
+_MANIFEST_NAMES = ("manifest", "labels")
+
+
+def open_catalogue(data: str | Path, *, on_progress: Reporter = ignore) -> Catalogue:
+    """List the labelled pictures of a folder, of a manifest or of a zip.
+
+    A zip holds class folders or split folders, alone or in one folder, or a manifest named
+    ``manifest`` or ``labels`` beside its pictures.
+
+    Args:
+        data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; or a ``.zip``.
+        on_progress: Told while a zip is unpacked, stage ``"unpack"``.
+
+    Raises:
+        FolderError: If it is none of these, or not as it should be; says what to do.
+    """
+    data = Path(data)
+    if data.is_file() and data.suffix.casefold() == ".zip":
+        return _open_zip(unpack_zip(data, on_progress=on_progress))
+    if data.is_file() and data.suffix.casefold() in ENDINGS:
+        return read_manifest(data)
+    return catalogue_folder(data)
+
+
+def _open_zip(unpacked: UnpackedZip) -> Catalogue:
+    try:
+        catalogue = open_catalogue(_find_data(unpacked.place))
+    except FolderError as error:
+        raise FolderError(unpacked.rename(str(error))) from error
+    return replace(
+        catalogue,
+        source=unpacked.archive,
+        skipped=tuple(
+            SkippedFile(unpacked.name(file.path), file.reason) for file in catalogue.skipped
+        ),
+        notices=tuple(map(unpacked.rename, catalogue.notices)),
+        unpacked=unpacked,
+    )
+
+
+def _find_data(place: Path) -> Path:
+    """The manifest, or the folder with the layout; archives often hold one folder with all."""
+    folders, files = list_folder(place)
+    for file in files:
+        if file.suffix.casefold() in ENDINGS and file.stem.casefold() in _MANIFEST_NAMES:
+            return file
+    if files or len(folders) != 1 or folders[0].name.casefold() in PARTS:
+        return place
+    below = _find_data(folders[0])
+    return place if below == folders[0] and not list_folder(below)[0] else below
