@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.minimizers.protocol import Bounds, Evaluate, Evaluation, project
+from nstk.minimizers.box import Bounds, project
+from nstk.minimizers.protocol import Evaluate, Evaluation
 
 
 class Moments(NamedTuple):

@@ -14,7 +14,7 @@ class Averaging(NamedTuple):
 
     Attributes:
         inner: The state of the minimizer inside.
-        total: Σ decay^(t−i)·(1 − decay)·x_i.
+        total: Σ decay^(t−i)·(1 − decay)·x_i, where x_i is the inner result after step i.
         weight: Σ decay^(t−i)·(1 − decay), which tends to 1.
     """
 
@@ -25,10 +25,14 @@ class Averaging(NamedTuple):
 
 @dataclass(frozen=True)
 class Averaged:
-    """Run ``minimizer`` and keep the exponential moving average of its points.
+    """Run ``minimizer`` and keep the exponential moving average of its results.
+
+    It smooths the path of `Adam`, whose last point is no better than many before it. `LBFGS`,
+    `Newton` and backtracking `GradientDescent` keep their best point themselves: their average
+    lags behind it.
 
     Attributes:
-        minimizer: The minimizer whose points are averaged; it never sees the average.
+        minimizer: The minimizer whose results are averaged; it never sees the average.
         decay: Memory of the average; 0.99 remembers about a hundred steps.
     """
 
@@ -44,7 +48,8 @@ class Averaged:
     ) -> tuple[Any, Averaging, Evaluation]:
         """See `Minimizer.step`."""
         x, inner, evaluation = self.minimizer.step(evaluate, x, state.inner)
-        total = self.decay * state.total + (1 - self.decay) * x
+        kept = self.minimizer.result(x, inner)
+        total = self.decay * state.total + (1 - self.decay) * kept
         weight = self.decay * state.weight + (1 - self.decay)
         return x, Averaging(inner, total, weight), evaluation
 

@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.minimizers.protocol import Bounds, Evaluate, Evaluation, project
+from nstk.minimizers.box import Bounds, find_free, project
+from nstk.minimizers.line_search import fit_parabola, inner, is_lower
+from nstk.minimizers.protocol import Evaluate, Evaluation
 
 
 class Memory(NamedTuple):
@@ -39,11 +41,6 @@ class Memory(NamedTuple):
     shifts: Any
     turns: Any
     curvatures: Any
-
-
-def inner(a: Any, b: Any) -> Any:
-    """The inner product ⟨a, b⟩ of two tensors of one shape."""
-    return tf.reduce_sum(a * b)
 
 
 def apply_inverse_hessian(gradient: Any, shifts: Any, turns: Any, curvatures: Any) -> Any:
@@ -104,7 +101,7 @@ class LBFGS:
         """See `Minimizer.step`."""
         evaluation = evaluate(x)
         promised = inner(state.gradient, x - state.x)
-        lower = evaluation.loss <= state.loss + self.sufficient_decrease * promised
+        lower = is_lower(evaluation.loss, state.loss, promised, self.sufficient_decrease)
         state = tf.cond(
             (state.count == 0) | lower,
             lambda: self._take(x, evaluation, state),
@@ -135,7 +132,7 @@ class LBFGS:
                 (state.curvatures, curvature),
             )
         )
-        free = self._free(x, gradient)
+        free = find_free(x, gradient, self.bounds)
         newton = -free * apply_inverse_hessian(free * gradient, shifts, turns, curvatures)
         known = (curvatures[-1] > 0) & (inner(newton, gradient) < 0)
         steepest = -free * gradient
@@ -158,15 +155,5 @@ class LBFGS:
 
     def _refuse(self, evaluation: Evaluation, promised: Any, state: Memory) -> Memory:
         """Come nearer: to the minimum of the parabola through what is known of this line."""
-        excess = evaluation.loss - state.loss - promised
-        nearer = tf.math.divide_no_nan(-promised, 2 * excess)
-        nearer = tf.where(tf.math.is_finite(nearer), nearer, tf.zeros_like(nearer))
-        return state._replace(length=state.length * tf.clip_by_value(nearer, 0.1, 0.5))
-
-    def _free(self, x: Any, gradient: Any) -> Any:
-        """1 where a coordinate may move downhill, 0 where a wall of the box is in its way."""
-        if self.bounds is None:
-            return tf.ones_like(x)
-        low, high = self.bounds
-        stuck = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
-        return tf.where(stuck, tf.zeros_like(x), tf.ones_like(x))
+        factor = fit_parabola(evaluation.loss, state.loss, promised, 0.1, 0.5)
+        return state._replace(length=state.length * factor)

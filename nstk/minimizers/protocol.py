@@ -24,12 +24,13 @@ class Evaluation(NamedTuple):
 Evaluate = Callable[[Any], Evaluation]
 """A function to be minimized: a point in, its `Evaluation` out."""
 
-Bounds = tuple[float, float]
-"""The box ``[low, high]`` that every coordinate stays in."""
-
 
 class Minimizer(Protocol):
-    """A rule for the next point. One step costs exactly one evaluation."""
+    """A rule for the next point.
+
+    A step evaluates the function once, at the point it is given. Only `Newton` asks for more: the
+    derivative of the gradient, along several directions a step.
+    """
 
     def init(self, x: Any) -> Any:
         """Make the state of a descent that starts at ``x``, a nest of tensors."""
@@ -50,11 +51,6 @@ class Minimizer(Protocol):
         """
 
 
-def project(x: Any, bounds: Bounds | None) -> Any:
-    """The point of the box nearest to ``x``."""
-    return x if bounds is None else tf.clip_by_value(x, *bounds)
-
-
 def minimize(
     evaluate: Evaluate, x: Any, minimizer: Minimizer, *, steps: int, tolerance: float = 0.0
 ) -> tuple[Any, Evaluation]:
@@ -66,7 +62,7 @@ def minimize(
         evaluate: The function.
         x: The start, a tensor of any shape and float dtype.
         minimizer: The rule.
-        steps: Evaluations at most.
+        steps: Steps at most, each an evaluation.
         tolerance: Stop when no coordinate of the gradient is larger than this.
 
     Returns:
