@@ -1,0 +1,209 @@
+"""A manifest becomes labels and parts, or one clear line that says what is wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nstk.errors import FolderError
+from nstk.media.folders import scan_folder
+from nstk.media.manifests import read_manifest
+from nstk.media.splits import rarest_labels
+
+NAMES = [f"{place}/{number}.png" for place in ("x", "y") for number in range(1, 11)]
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder with twenty pictures below x/ and y/."""
+    for shade, name in enumerate(NAMES):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (4, 3), (shade, 0, 7)).save(tmp_path / name)
+    return tmp_path
+
+
+def write_csv(place: Path, *lines: str, name: str = "pictures.csv") -> Path:
+    path = place / name
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_jsonl(place: Path, *objects: object) -> Path:
+    return write_csv(place, *map(json.dumps, objects), name="pictures.jsonl")
+
+
+def cat_or_dog(name: str) -> str:
+    return "dog" if name.startswith("y") else "cat"
+
+
+def test_a_table_of_paths_and_labels_is_as_good_as_class_folders(place):
+    rows = [f"{name},{cat_or_dog(name)}" for name in NAMES]
+    tables = [
+        write_csv(place, "path,label", *rows, name="a.csv"),
+        write_csv(place, "path;label", *(row.replace(",", ";") for row in rows), name="b.csv"),
+        write_csv(place, "Label\tignored\tPATH",
+                  *(f"{cat_or_dog(name)}\t?\t./{name}" for name in reversed(NAMES)), name="c.tsv"),
+        write_jsonl(place, *({"path": name, "label": cat_or_dog(name)} for name in NAMES)),
+    ]  # fmt: skip
+    for table in tables:
+        folder = scan_folder(table, seed=3)
+        assert folder == scan_folder(tables[0], seed=3)
+        assert folder.root == place
+        assert folder.classes == ("cat", "dog")
+        assert folder.validation_source == "split"
+        assert not folder.multi_label
+        assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [16, 4, 0]
+        for picture in folder.pictures:
+            assert folder.classes[picture.label] == cat_or_dog(picture.path.parent.name)
+
+
+def test_the_same_pictures_are_held_out_as_of_class_folders(place):
+    table = write_csv(place, "path,label", *(f"{name},{name[0]}" for name in NAMES))
+    from_table = scan_folder(table, seed=5).pictures
+    table.unlink()
+    assert from_table == scan_folder(place, seed=5).pictures
+
+
+@pytest.mark.parametrize("word", ["val", "valid", "Validation"])
+def test_a_split_column_tells_the_parts(place, word):
+    splits = ["train", "train", word, "test", "Train"] * 4
+    rows = [f"{name},{name[0]},{split}" for name, split in zip(NAMES, splits, strict=True)]
+    folder = scan_folder(write_csv(place, "path,label,split", *rows))
+    assert folder.validation_source == "folder"
+    assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [12, 4, 4]
+    assert [picture.path.name for picture in folder.part("test")] == ["4.png", "9.png"] * 2
+
+
+def test_an_empty_split_column_is_none(place):
+    table = write_csv(place, "path,label,split", *(f"{name},{name[0]}," for name in NAMES))
+    assert scan_folder(table).validation_source == "split"
+
+
+def test_a_class_that_a_part_lacks_is_a_notice(place):
+    rows = [f"{name},{name[0]},{'val' if name == 'x/1.png' else 'train'}" for name in NAMES]
+    folder = scan_folder(write_csv(place, "path,label,split", *rows))
+    assert "pictures.csv: the validation part has no picture of y" in folder.notices[0]
+
+
+@pytest.mark.parametrize("spell", [
+    lambda labels: {"label": "|".join(labels)},
+    lambda labels: {"label": " ; ".join(labels)},
+    lambda labels: {"labels": labels},
+    lambda labels: {"labels": json.dumps(labels)},
+])  # fmt: skip
+def test_a_picture_may_have_several_labels_or_none(place, spell):
+    labels = [["red"], ["round", "red"], [], ["10", "2"]]
+    rows = [{"path": name, **spell(labels[k % 4])} for k, name in enumerate(NAMES)]
+    folder = scan_folder(write_jsonl(place, *rows))
+    assert folder.multi_label
+    assert folder.classes == ("2", "10", "red", "round")
+    found = {picture.path.relative_to(place).as_posix(): picture for picture in folder.pictures}
+    assert [found[name].labels for name in NAMES[:4]] == [(2,), (2, 3), (), (0, 1)]
+    assert found[NAMES[0]].label == 2
+    with pytest.raises(FolderError, match="2 labels where exactly one"):
+        _ = found[NAMES[1]].label
+    for part in ("train", "validation"):
+        assert {label for each in folder.part(part) for label in each.labels} == {0, 1, 2, 3}
+
+
+def test_a_column_of_labels_announces_several_even_where_nobody_has_them(place):
+    rows = [f"{name},{name[0]}" for name in NAMES]
+    assert scan_folder(write_csv(place, "path,labels", *rows)).multi_label
+    assert not scan_folder(write_csv(place, "path,label", *rows)).multi_label
+
+
+def test_numbers_are_labels_too(place):
+    folder = scan_folder(write_jsonl(place, *({"path": n, "label": n == 1} | {
+        "label": int(n[0] == "x")} for n in NAMES)))  # fmt: skip
+    assert folder.classes == ("0", "1")
+
+
+@given(st.lists(st.frozensets(st.integers(0, 4), max_size=3), max_size=20))
+def test_a_picture_is_of_the_kind_of_its_rarest_label(labels):
+    for each, kind in zip(labels, rarest_labels([sorted(each) for each in labels]), strict=True):
+        counts = {label: sum(label in other for other in labels) for label in each}
+        assert kind == -1 if not each else counts[kind] == min(counts.values())
+
+
+GOOD = [f"{name},{name[0]}" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([], "has the columns of an empty file; it needs path and label"),
+        (["file,class", *GOOD], "has the columns file, class; it needs path and label"),
+        (["path,label,labels", "x/1.png,a,b"], "needs path and label"),
+        (["path,label,path", "x/1.png,a,b"], "needs path and label"),
+        (["path,label"], "names no picture"),
+        (["path,label", *GOOD, "x/1.png,x"], "names x/1.png in lines 2 and 22; keep one"),
+        (["path,label", *GOOD, "./x//1.png,y"], "names x/1.png in lines 2 and 22"),
+        (["path,label", *GOOD, "x/77.png,x"], r"line 22: there is no file .*x/77.png; correct"),
+        (["path,label", *GOOD, "x/77.png,x", "z,x"], "77.png and 1 more are missing"),
+        (["path,label", *GOOD, "x\\1.png,x"], "separate folders by /"),
+        (["path,label", *GOOD, "../x/1.png,x"], "line 22: ../x/1.png leaves the manifest's"),
+        (["path,label", *GOOD, "x/../../secret.png,x"], "leaves the manifest's folder"),
+        (["path,label", *GOOD, "..\\secret.png,x"], "leaves the manifest's folder"),
+        (["path,label", *GOOD, "/etc/passwd,x"], "'/etc/passwd' as a path; give one from"),
+        (["path,label", *GOOD, "C:\\x.png,x"], "as a path; give one from"),
+        (["path,label", *GOOD, ",x"], "'' as a path"),
+        (["path,label", *GOOD[1:], "x/1.png,"], "line 21: x/1.png has no label"),
+        (["path,label", *GOOD, "x/1.png"], "line 22: 1 cells; the header has 2"),
+        (["path,label", *GOOD, 'x/1.png,"x'], "is not a table"),
+        (["path,label", *[row.replace(",y", ",x") for row in GOOD]], "has only the class x"),
+        (["path,label,split", "x/1.png,x,dev"], "line 2: the split is 'dev'; write train, val"),
+        (["path,label,split", "x/1.png,x,train", "x/2.png,x,"], "line 3: the split is ''"),
+        (["path,label,split", "x/1.png,x,val"], "no picture to learn from"),
+        (["path,label,split", *[f"{row},train" for row in GOOD[:-1]], "y/10.png,z,test"],
+         "the test part has classes that train lacks: z"),
+        (["path,label", *GOOD[:10], "y/1.png,y"], "class y has 1 usable picture to learn from"),
+    ],
+)  # fmt: skip
+def test_tables_that_cannot_be_used_are_refused_in_one_line(place, lines, words):
+    table = write_csv(place, *lines) if lines else place / "pictures.csv"
+    table.touch()
+    with pytest.raises(FolderError, match=words) as caught:
+        scan_folder(table)
+    assert "\n" not in str(caught.value)
+    assert "pictures.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("{", "line 1: no JSON;"),
+        ("[" * 100_000, "line 1: no JSON;"),
+        ("[1]", "line 1: no JSON object"),
+        ('{"path": "x/1.png"}', "no path or no label"),
+        ('{"label": "x"}', "no path or no label"),
+        ('{"path": 3, "label": "x"}', "no path or no label"),
+        ('{"path": "x/1.png", "label": null}', "None as a label"),
+        ('{"path": "x/1.png", "label": true}', "True as a label"),
+        ('{"path": "x/1.png", "label": 1.5}', "1.5 as a label"),
+        ('{"path": "x/1.png", "label": ["a", []]}', r"\[\] as a label"),
+        ('{"path": "x/1.png", "labels": "[1"}', "no JSON array"),
+    ],
+)
+def test_lines_that_are_no_objects_with_a_path_and_a_label_are_refused(place, line, words):
+    path = write_csv(place, line, name="pictures.jsonl")
+    with pytest.raises(FolderError, match=words):
+        read_manifest(path)
+
+
+def test_what_is_no_text_in_utf_8_is_refused(place):
+    table = place / "pictures.csv"
+    table.write_bytes("path,label\nx/1.png,café\n".encode("latin-1"))
+    with pytest.raises(FolderError, match="not text in UTF-8"):
+        read_manifest(table)
+    table.write_text("path,label\n" + "\n".join(GOOD), encoding="utf-8-sig")
+    assert read_manifest(table).classes == ("x", "y")
+
+
+def test_a_damaged_picture_in_a_manifest_is_left_out(place):
+    (place / "x/1.png").write_text("not a picture")
+    folder = scan_folder(write_csv(place, "path,label", *GOOD))
+    assert [file.path.name for file in folder.skipped] == ["1.png"]
+    assert len(folder.pictures) == 19

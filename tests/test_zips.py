@@ -1,0 +1,223 @@
+"""A zip of pictures is as good as a folder; one that is up to something is refused, and no trace
+of either is left."""
+
+import gc
+import io
+import os
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from nstk.errors import FolderError
+from nstk.media.folders import scan_folder
+from nstk.media.sources import open_catalogue
+from nstk.media.zips import unpack_zip
+
+PLACES = [f"{name}/{number}.png" for name in ("ants", "bees") for number in range(1, 11)]
+
+
+@pytest.fixture(autouse=True)
+def private(tmp_path, monkeypatch):
+    """The folder for temporary files, which is empty again in the end."""
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    yield private
+    gc.collect()
+    assert not list(private.iterdir())
+
+
+def picture(shade: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 3), (shade, 0, 7)).save(file, "PNG")
+    return file.getvalue()
+
+
+def pack(path: Path, places=PLACES, under: str = "", **more: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for shade, place in enumerate(places):
+            archive.writestr(under + place, picture(shade))
+        for name, content in more.items():
+            archive.writestr(name, content)
+    return path
+
+
+def names(folder):
+    return [folder.name(each.path) for each in folder.pictures]
+
+
+@pytest.mark.parametrize("under", ["", "insects/", "deep/insects/"])
+def test_a_zip_is_as_good_as_its_folder(tmp_path, under):
+    archive = pack(tmp_path / "insects.zip", under=under)
+    with zipfile.ZipFile(archive) as opened:
+        opened.extractall(tmp_path / "unpacked")
+    zipped, folder = scan_folder(archive), scan_folder(tmp_path / "unpacked" / under)
+    assert zipped.classes == folder.classes == ("ants", "bees")
+    assert names(zipped) == [
+        archive / under / p.path.relative_to(folder.root) for p in folder.pictures
+    ]
+    assert [each.part for each in zipped.pictures] == [each.part for each in folder.pictures]
+    assert list(zipped.digests().values()) == list(folder.digests().values())
+
+
+def test_the_files_are_private_and_go_with_the_result(tmp_path, private):
+    folder = scan_folder(pack(tmp_path / "insects.zip"))
+    [place] = private.iterdir()
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(each.path.stat().st_mode) for each in folder.pictures} == {0o600}
+    del folder
+    gc.collect()
+    assert not list(private.iterdir())
+
+
+def test_parts_and_manifests_may_be_packed_too(tmp_path):
+    parts = [f"{part}/{place}" for part in ("train", "val") for place in PLACES]
+    assert scan_folder(pack(tmp_path / "parts.zip", parts)).validation_source == "folder"
+    alone = [f"train/{place}" for place in PLACES]
+    assert scan_folder(pack(tmp_path / "alone.zip", alone)).classes == ("ants", "bees")
+    table = "\n".join(["path,label", *(f"{place},{place[0]}" for place in PLACES)])
+    archive = pack(tmp_path / "table.zip", under="set/", **{"set/Labels.csv": table.encode()})
+    folder = scan_folder(archive)
+    assert folder.classes == ("a", "b")
+    assert folder.root.name == "set"
+
+
+def test_what_macos_adds_and_hidden_files_are_left_out(tmp_path):
+    added = {"__MACOSX/ants/._1.png": b"?", "ants/.DS_Store": b"?", ".git/config": b"?"}
+    folder = scan_folder(pack(tmp_path / "mac.zip", **added))
+    assert folder.classes == ("ants", "bees")
+    assert folder.skipped == ()
+
+
+def test_what_is_wrong_inside_is_told_as_inside(tmp_path):
+    archive = pack(tmp_path / "insects.zip", **{"ants/notes.txt": b"not a picture"})
+    [skipped] = scan_folder(archive).skipped
+    assert skipped.path == archive / "ants/notes.txt"
+    archive = pack(tmp_path / "one.zip", [place for place in PLACES if "ants" in place])
+    with pytest.raises(FolderError, match=r"has only one class|holds 10 files") as caught:
+        scan_folder(archive)
+    assert str(archive) in str(caught.value)
+    assert "private" not in str(caught.value)
+
+
+def test_every_file_is_reported(tmp_path):
+    events = []
+    open_catalogue(pack(tmp_path / "insects.zip"), on_progress=events.append)
+    assert [(each.stage, each.step, each.total) for each in events] == [
+        ("unpack", step, 20) for step in range(21)
+    ]
+
+
+def test_unpacking_that_is_interrupted_leaves_nothing(tmp_path):
+    def stop(progress):
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        unpack_zip(pack(tmp_path / "insects.zip"), on_progress=stop)
+
+
+# What is refused
+
+
+def with_member(path: Path, name: str, content: bytes = b"", mode: int = 0) -> Path:
+    pack(path)
+    info = zipfile.ZipInfo(name)
+    info.external_attr = mode << 16
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(info, content)
+    return path
+
+
+@pytest.mark.parametrize("name", [
+    "../evil.png", "ants/../../evil.png", "/etc/evil.png", "C:/evil.png", "..\\evil.png",
+    "ants\\..\\..\\evil.png", "//server/evil.png",
+])  # fmt: skip
+def test_names_that_leave_the_folder_are_refused(tmp_path, name):
+    archive = with_member(tmp_path / "evil.zip", name, picture(1))
+    with pytest.raises(FolderError, match="lies outside of it; unpack it yourself"):
+        scan_folder(archive)
+    assert not list(tmp_path.rglob("evil.png"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "words"),
+    [(stat.S_IFLNK | 0o777, "holds the link 'ants/odd'"), (stat.S_IFIFO, "is no file"),
+     (stat.S_IFCHR, "is no file")],
+)  # fmt: skip
+def test_links_and_devices_are_refused(tmp_path, mode, words):
+    archive = with_member(tmp_path / "odd.zip", "ants/odd", b"/etc/passwd", mode)
+    with pytest.raises(FolderError, match=words):
+        scan_folder(archive)
+
+
+def test_a_zip_that_unpacks_to_far_more_than_pictures_do_is_refused(tmp_path):
+    archive = pack(tmp_path / "bomb.zip", **{"ants/bomb.png": bytes(30_000_000)})
+    assert archive.stat().st_size < 100_000
+    with pytest.raises(FolderError, match=r"unpacks from .* bytes, which no pictures do"):
+        scan_folder(archive)
+
+
+def test_files_and_bytes_are_counted_before_anything_is_written(tmp_path):
+    archive = pack(tmp_path / "insects.zip")
+    with pytest.raises(FolderError, match="holds 20 files, at most 19"):
+        unpack_zip(archive, max_files=19)
+    with pytest.raises(FolderError, match="bytes, at most 100 are allowed"):
+        unpack_zip(archive, max_bytes=100)
+
+
+def test_a_zip_that_is_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda place: os.terminal_size((0, 0)))
+    monkeypatch.setattr(os.terminal_size, "free", 10, raising=False)
+    with pytest.raises(FolderError, match="has room for 10; make room there, or set TMPDIR"):
+        unpack_zip(pack(tmp_path / "insects.zip"))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_name_that_stands_twice_is_refused(tmp_path):
+    archive = with_member(tmp_path / "twice.zip", "ants/1.png", picture(99))
+    with pytest.raises(FolderError, match=r"holds 'ants/1.png' twice"):
+        scan_folder(archive)
+
+
+def test_a_header_that_lies_about_the_size_writes_no_more_than_it_claims(tmp_path):
+    archive = pack(tmp_path / "liar.zip", ["ants/1.png"], **{"ants/2.png": bytes(5_000_000)})
+    content = archive.read_bytes()
+    archive.write_bytes(
+        content.replace((5_000_000).to_bytes(4, "little"), (50).to_bytes(4, "little"))
+    )
+    with pytest.raises(FolderError, match="cannot be unpacked"):
+        scan_folder(archive)
+
+
+@pytest.mark.parametrize("change", [
+    lambda content: b"not a zip at all",
+    lambda content: b"",
+    lambda content: content[: len(content) // 2],
+    lambda content: content.replace(picture(3)[-30:-12], b"?" * 18),
+])  # fmt: skip
+def test_damaged_zips_are_refused(tmp_path, change):
+    archive = tmp_path / "damaged.zip"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as opened:
+        for shade, place in enumerate(PLACES):
+            opened.writestr(place, picture(shade))
+    archive.write_bytes(change(archive.read_bytes()))
+    with pytest.raises(FolderError, match=r"damaged.zip cannot be unpacked \(.*get it anew"):
+        scan_folder(archive)
+
+
+def test_encrypted_and_empty_zips_are_refused(tmp_path):
+    archive = pack(tmp_path / "secret.zip")
+    content = bytearray(archive.read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = content.find(mark)
+        content[start + place] |= 1
+    archive.write_bytes(content)
+    with pytest.raises(FolderError, match="is encrypted"):
+        scan_folder(archive)
+    with pytest.raises(FolderError, match="holds no files"):
+        scan_folder(pack(tmp_path / "empty.zip", []))
