@@ -57,16 +57,20 @@ def open_savedmodel(path: str) -> tuple[list[str], list[_Ask]]:
 
 def open_tflite(path: str) -> tuple[list[str], list[_Ask]]:
     """Open a ``.tflite`` file with LiteRT, or with the interpreter that TensorFlow brings."""
+    runner = _find_interpreter()(model_path=path).get_signature_runner()
+    [name] = runner.get_input_details()
+    classes = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
+    return classes, [lambda pictures: next(iter(runner(**{name: pictures}).values()))]
+
+
+def _find_interpreter() -> Any:
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ImportError:
         import tensorflow as tf
 
-        Interpreter = tf.lite.Interpreter
-    runner = Interpreter(model_path=path).get_signature_runner()
-    [name] = runner.get_input_details()
-    classes = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
-    return classes, [lambda pictures: next(iter(runner(**{name: pictures}).values()))]
+        return tf.lite.Interpreter
+    return Interpreter
 
 
 def open_onnx(path: str) -> tuple[list[str], list[_Ask]]:

@@ -1,0 +1,225 @@
+"""Evaluating: classes are matched by name, and every figure says how sure it is."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_pictures import COLOURS, draw_folder
+from shell import complaint, invoke
+
+from nstk.errors import FolderError, SettingsError
+from nstk.evaluating.figures import (
+    expected_calibration_error,
+    find_confused_pairs,
+    find_top_losses,
+    sort_by_confidence,
+)
+from nstk.evaluating.job import evaluate
+from nstk.evaluating.labelled import match_folder
+from nstk.finetuning.job import finetune
+
+KEYS = [
+    "accuracy",
+    "accuracy_interval",
+    "per_class",
+    "confusion",
+    "ece",
+    "images",
+    "skipped",
+    "seconds",
+]
+NAMES = tuple(COLOURS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 6, NAMES)
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone).classifier
+
+
+@pytest.fixture(scope="module")
+def model(classifier, tmp_path_factory):
+    return classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+
+
+@pytest.fixture
+def data(folder, tmp_path):
+    """A copy of the folder, to be changed."""
+    return Path(shutil.copytree(folder, tmp_path / "data"))
+
+
+def test_json_is_one_object_with_exactly_the_fixed_keys(model, folder):
+    result = invoke("evaluate", model, folder, "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert list(answer) == KEYS
+    assert answer["images"] == 18
+    assert answer["accuracy"] == 1
+    assert answer["accuracy_interval"][0] < 1 == answer["accuracy_interval"][1]
+    assert [row["class"] for row in answer["per_class"]] == list(NAMES)
+    for row in answer["per_class"]:
+        assert row["images"] == 6
+        assert row["recall"] == row["precision"] == 1
+        assert row["recall_interval"] == row["precision_interval"]
+    assert answer["confusion"] == [[6, 0, 0], [0, 6, 0], [0, 0, 6]]
+    assert 0 <= answer["ece"] < 0.5
+    assert answer["skipped"] == []
+    assert answer["seconds"] > 0
+
+
+def test_classes_are_matched_by_name_and_never_shifted(model, data):
+    shutil.rmtree(data / "blue")
+    (data / "green").rename(data / "aardvark")
+    (data / "red" / "notes.jpg").write_text("not a picture")
+    result = invoke("evaluate", model, data, "--json", "-q")
+    answer = json.loads(result.stdout)
+    assert answer["accuracy"] == 1
+    assert answer["images"] == 6
+    assert answer["confusion"] == [[0, 0, 0], [0, 0, 0], [0, 0, 6]]
+    assert [row["recall"] for row in answer["per_class"]] == [None, None, 1]
+    reasons = [file["reason"] for file in answer["skipped"]]
+    assert reasons.count("the classifier knows no class 'aardvark'") == 6
+    assert len(reasons) == 7
+    shown = invoke("evaluate", model, data).stdout
+    assert "no folder of: blue, green" in shown
+    assert "unknown to the classifier, not counted: aardvark" in shown
+
+
+def test_wrong_labels_are_counted_and_listed(model, data):
+    shutil.rmtree(data / "blue")
+    (data / "red").rename(data / "blue")
+    result = invoke("evaluate", model, data, "--losses", 3)
+    assert result.exit_code == 0, result.stderr
+    assert "accuracy 50.0 %" in result.stdout
+    assert "blue taken for red: 6 (100.0 % of blue)" in result.stdout
+    worst = result.stdout.partition("worst pictures:\n")[2].splitlines()[:4]
+    assert [str(data / "blue") in line for line in worst] == [True] * 3 + [False]
+    assert "pictures a second" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("parts", "chosen"),
+    [
+        (("train", "val", "test"), "test"),
+        (("Train", "Valid"), "Valid"),
+        (("train",), "train"),
+        (("test",), "test"),
+    ],
+)
+def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, parts, chosen):
+    for part in parts:
+        for name in ("ants", "bees"):
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "1.jpg").touch()
+    found = match_folder(tmp_path, ("ants", "bees"))
+    assert found.place == tmp_path / chosen
+    assert [label for _, label in found.files] == [0, 1]
+
+
+def test_a_class_called_like_a_part_is_a_class(tmp_path):
+    for name in ("test", "train"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").touch()
+    assert match_folder(tmp_path, ("exam", "test", "train")).files == (
+        (tmp_path / "test" / "1.jpg", 1),
+        (tmp_path / "train" / "1.jpg", 2),
+    )
+
+
+def test_accents_may_be_encoded_either_way(tmp_path):
+    (tmp_path / "A\N{COMBINING DIAERESIS}meise").mkdir()
+    (tmp_path / "A\N{COMBINING DIAERESIS}meise" / "1.jpg").touch()
+    found = match_folder(tmp_path, ("Ämeise", "Biene"))
+    assert [label for _, label in found.files] == [0]
+    assert found.missing == ("Biene",)
+    assert found.extra == ()
+
+
+def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
+    (tmp_path / "other" / "wasps").mkdir(parents=True)
+    (tmp_path / "other" / "wasps" / "1.jpg").touch()
+    (tmp_path / "broken" / "red").mkdir(parents=True)
+    (tmp_path / "broken" / "red" / "1.jpg").write_text("not a picture")
+    (tmp_path / "empty").mkdir()
+    for place, said in [
+        (tmp_path / "missing", "does not exist"),
+        (model, "is a file"),
+        (tmp_path / "other", "blue, green, red), only wasps"),
+        (tmp_path / "broken", "no picture that can be read"),
+        (tmp_path / "empty", "empty"),
+        (folder / "red", "no class folders"),
+    ]:
+        result = invoke("evaluate", model, place)
+        assert result.exit_code == 2
+        assert said in complaint(result)
+
+
+def test_a_negative_number_of_losses_is_refused(classifier, folder):
+    with pytest.raises(SettingsError):
+        evaluate(classifier, folder, losses=-1)
+    with pytest.raises(FolderError):
+        evaluate(classifier, folder / "missing")
+
+
+@st.composite
+def answers(draw):
+    pictures, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
+    generator = np.random.default_rng(draw(st.integers(0, 999)))
+    probabilities = generator.dirichlet(np.ones(classes), pictures)
+    return probabilities, generator.integers(classes, size=pictures)
+
+
+@given(answers())
+def test_bins_hold_every_picture_once(answer):
+    probabilities, labels = answer
+    bins = sort_by_confidence(probabilities, labels)
+    assert sum(each.images for each in bins) == len(labels)
+    for each in bins:
+        assert each.low < each.confidence <= each.high + 1e-12
+        assert 0 <= each.accuracy <= 1
+    accuracy = np.mean(probabilities.argmax(axis=1) == labels)
+    error = expected_calibration_error(bins)
+    assert abs(accuracy - probabilities.max(axis=1).mean()) - 1e-9 <= error <= 1
+
+
+def test_who_is_sure_and_right_is_calibrated_and_who_is_sure_and_wrong_is_not():
+    certain = np.eye(3)[[0, 1, 2, 1]]
+    assert expected_calibration_error(sort_by_confidence(certain, np.array([0, 1, 2, 1]))) == 0
+    assert expected_calibration_error(sort_by_confidence(certain, np.array([1, 2, 0, 0]))) == 1
+
+
+def test_pairs_come_most_confused_first():
+    found = find_confused_pairs([[5, 3, 0], [1, 9, 0], [4, 0, 0]], "abc")
+    assert [(each.actual, each.predicted, each.images) for each in found] == [
+        ("c", "a", 4),
+        ("a", "b", 3),
+        ("b", "a", 1),
+    ]
+    assert [each.share for each in found] == [1, 3 / 8, 1 / 10]
+
+
+@given(answers(), st.integers(0, 50))
+def test_losses_come_worst_first(answer, count):
+    probabilities, labels = answer
+    paths = [Path(f"{index}.png") for index in range(len(labels))]
+    found = find_top_losses(paths, probabilities, labels, "abcde", count)
+    assert len(found) == min(count, len(labels))
+    losses = [each.loss for each in found]
+    assert losses == sorted(losses, reverse=True)
+    for each in found:
+        index = int(each.path.stem)
+        assert each.loss == pytest.approx(-np.log(probabilities[index, labels[index]]))
+
+
+def test_a_certain_mistake_has_a_finite_loss():
+    [found] = find_top_losses([Path("a")], np.array([[1.0, 0.0]]), np.array([1]), "ab", 5)
+    assert np.isfinite(found.loss)
+    assert (found.actual, found.predicted) == ("b", "a")

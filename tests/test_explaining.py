@@ -1,0 +1,186 @@
+"""An explanation is exact where the head is linear, and lies where the classifier looked."""
+
+import json
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from labelled_pictures import COLOURS, draw_folder, draw_picture
+from PIL import Image
+from shell import complaint, invoke
+
+import nstk
+from nstk.errors import PictureError, SettingsError
+from nstk.explaining import activation
+from nstk.explaining.activation import build_look, choose_method
+from nstk.explaining.job import Explanation, explain
+from nstk.explaining.overlays import paint_overlay
+from nstk.finetuning.job import finetune
+from nstk.finetuning.networks import FEATURES
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone).classifier
+
+
+@pytest.fixture(scope="module")
+def deeper(classifier):
+    """The same classifier with a hidden layer before its head."""
+    keras.utils.set_random_seed(2)
+    model = classifier.model
+    hidden = keras.layers.Dense(8, activation="tanh")(model.get_layer(FEATURES).output)
+    logits = keras.layers.Dense(3, name="head")(hidden)
+    probabilities = keras.layers.Softmax()(logits)
+    return replace(classifier, model=keras.Model(model.inputs[0], probabilities))
+
+
+@pytest.fixture(scope="module")
+def halves(tmp_path_factory):
+    """A picture whose left half is red and whose right half is blue, wider than high."""
+    red, blue = (draw_picture(COLOURS[name], 64, 50, seed=1) for name in ("red", "blue"))
+    path = tmp_path_factory.mktemp("halves") / "halves.png"
+    Image.fromarray(np.concatenate([red, blue], axis=1)).save(path)
+    return path
+
+
+def test_the_mean_of_the_evidence_is_the_logit_without_its_bias(classifier, folder):
+    _, bias = classifier.model.get_layer("head").get_weights()
+    logits = keras.Model(classifier.model.inputs[0], classifier.model.get_layer("head").output)
+    for path in sorted(folder.glob("*/0.png")):
+        pixels = np.rint(nstk.load_picture(path).pixels * 255)[np.newaxis]
+        found = logits(pixels).numpy()[0] - bias
+        for label, name in enumerate(classifier.classes):
+            [each] = explain(classifier, path, label=name)
+            assert each.method == "class activation map"
+            assert each.evidence.mean() == pytest.approx(found[label] - found.mean(), abs=1e-4)
+
+
+def test_the_evidence_of_all_classes_together_is_none(classifier, halves):
+    maps = [next(explain(classifier, halves, label=name)).evidence for name in classifier.classes]
+    assert np.abs(maps).max() > 0.1
+    assert np.sum(maps, axis=0) == pytest.approx(0, abs=1e-4)
+
+
+def test_each_class_is_found_where_it_is(classifier, halves):
+    for name, side in (("red", 0), ("blue", 1)):
+        [each] = explain(classifier, halves, label=name)
+        middle = each.evidence.shape[1] // 2
+        left, right = each.evidence[:, :middle].mean(), each.evidence[:, -middle:].mean()
+        assert (left > right) == (side == 0)
+
+
+def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
+    answers = {each.path: each for each in nstk.predict(classifier, folder).predictions}
+    for each in explain(classifier, folder):
+        assert each.label == answers[each.path].label
+        assert each.probability == pytest.approx(answers[each.path].probability, abs=1e-5)
+        assert each.overlay.shape == nstk.load_picture(each.path).pixels.shape
+
+
+def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
+    square = classifier.passage.prepare(np.rint(nstk.load_picture(halves).pixels * 255))
+    model = classifier.model
+    pooled, head = model.get_layer(FEATURES), model.get_layer("head")
+    network = keras.Model(
+        model.get_layer("square").output, [pooled.input, head.output, model.outputs[0]]
+    )
+    probabilities, exact = build_look(model)(square)
+    other, by_gradients = activation._differentiate(network)(square)
+    assert other == pytest.approx(probabilities, abs=1e-6)
+    for label in range(3):
+        positive = np.maximum(exact(label), 0) / exact(label).size
+        assert by_gradients(label) == pytest.approx(positive, abs=1e-5)
+
+
+def test_a_deeper_head_is_explained_by_gradients(classifier, deeper, halves):
+    assert choose_method(classifier.model) == "class activation map"
+    [each] = explain(deeper, halves)
+    assert each.method == "Grad-CAM"
+    assert each.evidence.min() >= 0
+    assert each.evidence.shape == next(explain(classifier, halves)).evidence.shape
+    assert each.probability == pytest.approx(deeper.model(pixels_of(halves)).numpy().max())
+
+
+def pixels_of(path):
+    return np.asarray(Image.open(path))[np.newaxis]
+
+
+def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):
+    painted = paint_overlay(scene, np.zeros((3, 3), np.float32))
+    assert painted.dtype == np.float32
+    np.testing.assert_allclose(painted[:, 8:56], scene[:, 8:56], atol=1e-6)
+    assert (painted[:, :8] < scene[:, :8]).all()
+    assert (painted[:, 56:] < scene[:, 56:]).all()
+
+
+def test_for_is_warm_and_against_is_cold(scene):
+    evidence = np.float32([[1, -1], [1, -1]])
+    painted = paint_overlay(0 * scene + 0.5, evidence)[:, 8:56]
+    left, right = painted[:, :16].mean(axis=(0, 1)), painted[:, -16:].mean(axis=(0, 1))
+    assert left[0] > left[2]
+    assert right[2] > right[0]
+    assert painted.min() >= 0
+    assert painted.max() <= 1
+
+
+def test_only_the_strongest_evidence_sets_the_scale(scene):
+    evidence = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    np.testing.assert_allclose(
+        paint_overlay(scene, evidence), paint_overlay(scene, 50 * evidence), atol=1e-5
+    )
+
+
+def test_a_class_nobody_knows_and_a_missing_file_are_refused_at_once(classifier, halves):
+    with pytest.raises(SettingsError, match="blue, green, red"):
+        explain(classifier, halves, label="wasps")
+    with pytest.raises(PictureError):
+        explain(classifier, halves.with_name("missing.png"))
+
+
+def test_the_shell_writes_an_overlay_for_each_picture(classifier, folder, tmp_path):
+    model = classifier.save(tmp_path / "model.keras")
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    paths = [folder / "red" / "0.png", folder / "blue" / "0.png", tmp_path / "notes.jpg"]
+    out = tmp_path / "why"
+    result = invoke("explain", model, *paths, "-o", out, "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert [row["label"] for row in answer["explanations"]] == ["red", "blue"]
+    written = [row["overlay"] for row in answer["explanations"]]
+    assert written == [str(out / "0.explained.png"), str(out / "0-2.explained.png")]
+    assert sorted(map(str, out.iterdir())) == sorted(written)
+    assert [file["path"] for file in answer["skipped"]] == [str(paths[2])]
+    shown = invoke("explain", model, *paths, "-o", out, "--class", "green")
+    assert shown.stdout.count("green") == 2
+
+
+def test_bad_input_leaves_no_folder(classifier, folder, tmp_path):
+    model = classifier.save(tmp_path / "model.keras")
+    (tmp_path / "notes.jpg").write_text("not a picture")
+    picture = folder / "red" / "0.png"
+    before = sorted(tmp_path.iterdir())
+    for arguments, said in [
+        ((model, tmp_path / "notes.jpg", "-o", tmp_path / "why"), "notes.jpg"),
+        ((model, tmp_path / "missing.png", "-o", tmp_path / "why"), "missing.png"),
+        ((model, picture, "-o", tmp_path / "missing" / "why"), "missing"),
+        ((model, picture, "-o", tmp_path / "notes.jpg"), "notes.jpg"),
+        ((model, picture, "-o", tmp_path / "why", "--class", "wasps"), "wasps"),
+        ((picture, picture, "-o", tmp_path / "why"), ".keras"),
+    ]:
+        result = invoke("explain", *arguments)
+        assert result.exit_code == 2
+        assert said in complaint(result)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_one_picture_at_a_time_is_held(classifier, folder):
+    answers = explain(classifier, folder)
+    assert isinstance(next(answers), Explanation)
+    answers.close()

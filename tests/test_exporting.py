@@ -1,0 +1,375 @@
+"""Every export answers like the original, in a fresh process, or leaves nothing behind."""
+
+import json
+import zipfile
+from importlib.util import find_spec
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_pictures import COLOURS, draw_folder, draw_picture
+from PIL import Image
+from shell import complaint, invoke
+
+from nstk.errors import ExportError, OutputError, PictureError, SettingsError
+from nstk.exporting import formats, reload
+from nstk.exporting.decoding import decode_upright, read_orientation, turn_upright
+from nstk.exporting.formats import FORMATS
+from nstk.exporting.job import export
+from nstk.exporting.pictures import draw_picture as draw_waves
+from nstk.exporting.pictures import gather_pictures
+from nstk.exporting.proof import Agreement, compare, measure
+from nstk.exporting.tflite import write_tflite
+from nstk.finetuning.classifier import load_classifier
+from nstk.finetuning.job import finetune
+from nstk.media.pictures import load_picture
+from nstk.progress import ignore
+
+CLASSES = ("Ämeise", "class 10", "蜂")
+EXTENSIONS = {name: format.suffix for name, format in FORMATS.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
+    for colour, name in zip(COLOURS, CLASSES, strict=True):
+        (folder / colour).rename(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone).classifier
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Pictures of many sizes, orientations and modes, between colours so that labels are close."""
+    folder = tmp_path_factory.mktemp("pictures")
+    modes = ["RGB", "L", "RGBA", "P", "LA", "1", "I;16"]
+    for seed in range(21):
+        height, width = np.random.default_rng(seed).integers(1, 150, 2)
+        colour = tuple(np.random.default_rng(seed).integers(30, 220, 3))
+        pixels = draw_picture(colour, height, width, seed)
+        if modes[seed % 7] == "I;16":
+            image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+        else:
+            image = Image.fromarray(pixels).convert(modes[seed % 7])
+        image.save(folder / f"{seed}.png")
+    for orientation in range(1, 9):
+        save_turned(folder / f"turned-{orientation}.jpg", orientation)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def save_turned(path, orientation, endian="<"):
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x010F] = "Maker"
+    exif[0x0112] = orientation
+    rows, columns = np.mgrid[0:24, 0:40]
+    pixels = np.stack([6 * rows, 6 * columns, 3 * (rows + columns)], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    return path
+
+
+def read(path):
+    return np.rint(load_picture(path).pixels * 255).astype(np.uint8)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_export_answers_like_the_original(classifier, pictures, tmp_path, format):
+    path = tmp_path / f"model{EXTENSIONS[format]}"
+    made = export(classifier, format, path, pictures=pictures, min_agreement=0.8)
+    assert made.images == 29
+    assert made.pictures == "given"
+    assert made.bytes > 1000
+    if format == "tflite-int8":
+        assert made.agreement >= 0.8
+    else:
+        assert made.agreement == 1
+        assert made.max_probability_difference <= FORMATS[format].tolerance
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.slow
+def test_without_pictures_some_are_drawn_and_the_shell_says_so(classifier, tmp_path):
+    model = classifier.save(tmp_path / "model.keras")
+    result = invoke("export", model, "--to", "keras", "-o", tmp_path / "copy.keras", "-q")
+    assert result.exit_code == 0, result.stderr
+    assert "pictures drawn for it" in result.stdout
+    assert load_classifier(tmp_path / "copy.keras").classes == CLASSES
+
+
+def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(
+    classifier, pictures, tmp_path
+):
+    write_tflite(classifier, tmp_path / "model.tflite")
+    assert zipfile.ZipFile(tmp_path / "model.tflite").namelist() == ["labels.txt"]
+    interpreter = tf.lite.Interpreter(str(tmp_path / "model.tflite"))
+    runner = interpreter.get_signature_runner()
+    for path in sorted(pictures.glob("*.png"))[:5]:
+        batch = read(path)[np.newaxis]
+        [answer] = runner(pictures=batch).values()
+        assert answer == pytest.approx(classifier.model(batch).numpy(), abs=1e-4)
+
+
+@pytest.mark.slow
+def test_another_order_of_classes_is_noticed(classifier, tmp_path):
+    path = classifier.save(tmp_path / "model.keras")
+    asked = [draw_waves(1)]
+    with pytest.raises(ExportError, match="names the classes"):
+        compare(FORMATS["keras"], path, classifier.model, CLASSES[::-1], asked, 1, ignore)
+
+
+@pytest.mark.slow
+def test_an_artefact_that_does_not_open_is_not_kept(classifier, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "nstk.exporting.job.write_tflite", lambda _, path, *rest: path.write_bytes(b"nothing")
+    )
+    with pytest.raises(ExportError, match="cannot be used"):
+        export(classifier, "tflite", tmp_path / "model.tflite", pictures=pictures, images=2)
+    assert not list(tmp_path.iterdir())
+
+
+def pretend(monkeypatch, agreement):
+    monkeypatch.setattr("nstk.exporting.job.compare", lambda *_: agreement)
+    monkeypatch.setattr(
+        "nstk.exporting.job.write_tflite", lambda _, path, *rest: path.write_bytes(b"model")
+    )
+
+
+@pytest.mark.parametrize(
+    ("format", "agreement"),
+    [
+        ("tflite", Agreement(200, 0.995, 1e-5)),
+        ("tflite", Agreement(200, 1.0, 1e-3)),
+        ("tflite-int8", Agreement(200, 0.965, 0.1)),
+    ],
+)
+def test_what_answers_differently_is_not_kept(classifier, tmp_path, monkeypatch, format, agreement):
+    pretend(monkeypatch, agreement)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"old")
+    with pytest.raises(ExportError, match=r"nothing was written") as caught:
+        export(classifier, format, path)
+    assert f"{agreement.agreement:.2%} of 200 pictures" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
+
+
+def test_what_share_of_labels_rounding_may_change_is_a_choice(classifier, tmp_path, monkeypatch):
+    pretend(monkeypatch, Agreement(200, 0.965, 0.1))
+    path = tmp_path / "model.tflite"
+    made = export(classifier, "tflite-int8", path, min_agreement=0.96)
+    assert (made.agreement, made.images, made.pictures) == (0.965, 200, "drawn")
+    assert path.read_bytes() == b"model"
+
+
+@pytest.mark.parametrize(
+    ("format", "name", "said"),
+    [
+        ("tflite", "model.onnx", r"model\.tflite"),
+        ("keras", "model", r"model\.keras"),
+        ("onnx", "missing/model.onnx", "no folder"),
+        ("tflite", "folder.tflite", "is a folder"),
+        ("savedmodel", "file", "is a file"),
+        ("savedmodel", "folder.tflite", "other files"),
+        ("savedmodel", "missing/model", "no folder"),
+    ],
+)
+def test_an_unwritable_place_is_refused_before_any_work(
+    classifier, tmp_path, monkeypatch, format, name, said
+):
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "folder.tflite").mkdir()
+    (tmp_path / "folder.tflite" / "thesis.txt").write_text("text")
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr("nstk.exporting.job.gather_pictures", None)
+    with pytest.raises(OutputError, match=said):
+        export(classifier, format, tmp_path / name)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_older_savedmodel_is_replaced_and_an_empty_folder_filled(
+    classifier, tmp_path, monkeypatch
+):
+    def write(_, folder):
+        folder.mkdir()
+        (folder / "saved_model.pb").write_bytes(b"new")
+
+    pretend(monkeypatch, Agreement(1, 1.0, 0.0))
+    monkeypatch.setattr("nstk.exporting.job.write_saved_model", write)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "older" / "assets").mkdir(parents=True)
+    (tmp_path / "older" / "saved_model.pb").write_bytes(b"old")
+    for name in ("empty", "older", "new"):
+        export(classifier, "savedmodel", tmp_path / name)
+    assert len(list(tmp_path.rglob("*"))) == 6
+    assert {path.read_bytes() for path in tmp_path.glob("*/saved_model.pb")} == {b"new"}
+
+
+def test_a_full_disk_leaves_the_older_folder(classifier, tmp_path, monkeypatch):
+    def fail(_, folder):
+        folder.mkdir()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("nstk.exporting.job.write_saved_model", fail)
+    (tmp_path / "saved_model.pb").write_bytes(b"old")
+    with pytest.raises(OutputError, match="No space left"):
+        export(classifier, "savedmodel", tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["saved_model.pb"]
+    assert [entry.name for entry in tmp_path.parent.iterdir()] == [tmp_path.name]
+
+
+def test_what_is_not_installed_is_named_with_the_extra_to_install(
+    classifier, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(
+        formats, "find_spec", lambda name: None if name == "tf2onnx" else find_spec(name)
+    )
+    with pytest.raises(ExportError) as caught:
+        export(classifier, "onnx", tmp_path / "model.onnx")
+    assert "needs tf2onnx, not installed" in str(caught.value)
+    assert "pip install 'nstk[onnx]'" in str(caught.value)
+
+
+def test_a_silly_wish_is_refused(classifier, tmp_path):
+    with pytest.raises(ExportError, match="keras, savedmodel, tflite, tflite-int8, onnx"):
+        export(classifier, "pickle", tmp_path / "model.pkl")
+    for options in ({"min_agreement": 1.1}, {"images": 0}):
+        with pytest.raises(SettingsError):
+            export(classifier, "keras", tmp_path / "model.keras", **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_format_can_be_opened():
+    assert set(FORMATS) == set(reload.OPENERS)
+
+
+def test_bad_input_is_one_line_and_nothing_written(classifier, folder, tmp_path):
+    model = classifier.save(tmp_path / "model.keras")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "short.keras").write_bytes(model.read_bytes()[:2000])
+    (tmp_path / "model.h5").write_bytes(b"\x89HDF\r\n\x1a\n and so on")
+    before = sorted(tmp_path.rglob("*"))
+    out = tmp_path / "out.tflite"
+    for arguments, said in [
+        ((tmp_path / "short.keras", "--to", "tflite", "-o", out), "cut short"),
+        ((tmp_path / "model.h5", "--to", "tflite", "-o", out), "HDF5"),
+        ((model, "--to", "tflite", "-o", tmp_path / "out"), r"out.tflite"),
+        ((model, "--to", "coreml", "-o", out), "coreml"),
+        ((model, "--to", "tflite", "-o", out, "--min-agreement", "2"), "--min-agreement"),
+        ((model, "--to", "tflite", "-o", out, "--pictures", tmp_path / "empty"), "empty"),
+        ((model, "--to", "tflite", "-o", out, "--pictures", tmp_path / "none"), "none"),
+    ]:
+        result = invoke("export", *arguments)
+        assert result.exit_code == 2
+        assert said in complaint(result)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_json_has_exactly_the_fixed_keys(classifier, tmp_path, monkeypatch):
+    model = classifier.save(tmp_path / "model.keras")
+    pretend(monkeypatch, Agreement(64, 1.0, 1e-6))
+    out = tmp_path / "model.tflite"
+    result = invoke("export", model, "--to", "tflite", "-o", out, "--json", "-q")
+    assert json.loads(result.stdout) == {
+        "format": "tflite",
+        "path": str(out),
+        "bytes": 5,
+        "agreement": 1.0,
+        "max_probability_difference": 1e-6,
+        "images": 64,
+    }
+    assert result.stderr == ""
+
+
+@given(st.integers(1, 20), st.integers(1, 3), st.integers(2, 5), st.integers(0, 99))
+def test_equal_answers_agree_and_the_worst_way_to_ask_counts(pictures, ways, classes, seed):
+    originals = np.random.default_rng(seed).dirichlet(np.ones(classes), pictures).astype("f4")
+    answers = np.repeat(originals[:, np.newaxis], ways, axis=1)
+    assert measure(originals, answers, None) == Agreement(pictures, 1.0, 0.0)
+    answers[0, -1] = np.eye(classes)[originals[0].argmin()]
+    found = measure(originals, answers, None)
+    assert found.agreement == pytest.approx((pictures - 1) / pictures)
+    assert found.max_probability_difference == pytest.approx(1 - originals[0].min())
+    answers[0, -1] = np.nan
+    assert measure(originals, answers, 1e-5).max_probability_difference >= 0.5
+
+
+def test_equally_likely_classes_agree_within_the_tolerance():
+    originals, answers = np.float32([[0.5, 0.5]]), np.float32([[[0.499999, 0.500001]]])
+    assert measure(originals, answers[..., ::-1], 1e-5).agreement == 1
+    assert measure(originals, answers, 1e-5).agreement == 1
+    apart = np.float32([[0.51, 0.49]])
+    assert measure(apart, answers, 1e-5).agreement == 0
+
+
+def test_drawn_pictures_are_the_same_every_time_and_of_many_sizes():
+    drawn = [each() for each in gather_pictures(None, 3).readers[:10]]
+    again = [each() for each in gather_pictures(None, 3).readers[:10]]
+    assert len({each.shape for each in drawn}) == 10
+    for one, other in zip(drawn, again, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == np.uint8
+        assert one.std() > 20
+
+
+def test_drawn_pictures_are_smooth_like_photographs():
+    picture = draw_waves(1).astype(float)
+    assert np.abs(np.diff(picture, axis=0)).mean() < picture.std() / 2
+
+
+def test_pictures_come_in_a_drawn_order_without_what_is_none(pictures):
+    album = gather_pictures([pictures, pictures / "0.png"], 0)
+    assert len(album.readers) == 30
+    assert len(list(album.read())) == 29
+    orders = {tuple(each.args[0] for each in gather_pictures(pictures, s).readers) for s in (0, 1)}
+    assert len(orders) == 2
+
+
+def test_pictures_that_are_not_there_are_an_error(pictures, tmp_path):
+    for place in (tmp_path, tmp_path / "missing", pictures / "notes.txt", []):
+        with pytest.raises(PictureError):
+            gather_pictures(place, 0)
+
+
+@pytest.fixture(scope="module")
+def decode():
+    return tf.function(decode_upright, input_signature=[tf.TensorSpec((), tf.string)])
+
+
+@pytest.mark.parametrize("endian", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_encoded_photographs_are_turned_upright(decode, tmp_path, orientation, endian):
+    path = save_turned(tmp_path / "a.jpg", orientation, endian)
+    assert int(read_orientation(tf.constant(path.read_bytes()))) == orientation
+    np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), read(path))
+
+
+def test_encoded_pictures_of_other_modes_are_decoded_alike(decode, pictures):
+    for seed in range(14):
+        if seed % 7 != 6:  # sixteen bits are cut off here and rounded there
+            path = pictures / f"{seed}.png"
+            np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), read(path))
+
+
+@given(st.binary(max_size=60), st.integers(0, 200))
+def test_damaged_exif_data_asks_for_nothing(tail, cut):
+    header = b"\xff\xd8\xff\xe1\x00\x40Exif\0\0"
+    valid = header + b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0" + bytes(9)
+    for content in (header + tail, valid[:cut] or b"\0", valid + tail):
+        assert 1 <= int(read_orientation(tf.constant(content))) <= 8
+    assert int(read_orientation(tf.constant(valid))) == 6
+
+
+def test_turning_agrees_with_the_way_pictures_are_loaded():
+    from nstk.media.pictures import _UPRIGHT
+
+    pixels = np.arange(60).reshape(4, 5, 3)
+    for orientation, turn in _UPRIGHT.items():
+        np.testing.assert_array_equal(turn_upright(pixels, orientation).numpy(), turn(pixels))
