@@ -1,0 +1,185 @@
+"""Recorders: they keep everything they hear, stay small, and stop nothing."""
+
+import logging
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from nstk.errors import DivergenceError, OutputError
+from nstk.media.animations import check_animation
+from nstk.media.pictures import load_picture
+from nstk.progress import Progress
+from nstk.stylization.recording import Frames, Previews, Trace, tell
+
+
+def painted(brightness, shape=(12, 16)):
+    return np.full((*shape, 3), brightness, np.float32)
+
+
+def descend(report, steps=(4, 3), shapes=((6, 8), (12, 16))):
+    """What a job of two scales reports."""
+    report(Progress(stage="weights", step=0, total=1))
+    for count, shape in zip(steps, shapes, strict=True):
+        stage = f"{shape[1]}×{shape[0]}"
+        report(Progress(stage=stage, step=0, total=count, preview=lambda s=shape: painted(0, s)))
+        for step in range(1, count + 1):
+            report(
+                Progress(
+                    stage=stage,
+                    step=step,
+                    total=count,
+                    loss=1 / step,
+                    terms={"content": 0.5 / step, "style": 2.0},
+                    preview=lambda s=shape, k=step / count: painted(k, s),
+                )
+            )
+
+
+def test_a_trace_holds_every_step_of_every_scale():
+    trace = Trace()
+    descend(trace)
+    assert [(s.stage, s.planned, len(s.steps)) for s in trace.scales] == [
+        ("8×6", 4, 4),
+        ("16×12", 3, 3),
+    ]
+    assert [step.loss for step in trace.steps] == [1, 1 / 2, 1 / 3, 1 / 4, 1, 1 / 2, 1 / 3]
+    assert trace.terms == ("content", "style")
+    seconds = [step.seconds for step in trace.steps]
+    assert seconds == sorted(seconds)
+    assert seconds[0] >= 0
+
+
+def test_a_trace_does_not_change_with_what_it_was_told():
+    trace, terms = Trace(), {"style": 1.0}
+    trace(Progress(stage="a", step=1, total=2, loss=1.0, terms=terms))
+    terms["style"] = 2.0
+    assert trace.steps[0].terms == {"style": 1.0}
+
+
+def test_all_that_was_heard_before_an_end_is_kept():
+    trace, frames = Trace(), Frames()
+
+    def stop(progress):
+        if progress.stage == "16×12" and progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        descend(tell(trace, frames, stop))
+    assert len(trace.steps) == 6
+    assert len(frames) == 7
+
+
+def test_everyone_is_told_in_order():
+    heard = []
+    tell(lambda p: heard.append(("a", p.step)), lambda p: heard.append(("b", p.step)))(
+        Progress(stage="s", step=3, total=3)
+    )
+    assert heard == [("a", 3), ("b", 3)]
+
+
+def test_previews_come_every_few_steps_and_replace_each_other(tmp_path):
+    path, seen = tmp_path / "now.png", []
+
+    def look(progress):
+        seen.append(load_picture(path).pixels[0, 0, 0] if path.exists() else None)
+
+    descend(tell(Previews(path, 3), look))
+    levels = [None if level is None else round(float(level), 2) for level in seen]
+    # weights, 8×6 at steps 0 to 4, 16×12 at steps 0 to 3; the third and sixth step are due
+    assert levels == [None, None, None, None, 0.75, 0.75, 0.75, 0.75, 0.67, 0.67]
+    assert [found.name for found in tmp_path.iterdir()] == ["now.png"]
+
+
+def test_a_preview_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, caplog):
+    trace = Trace()
+    with caplog.at_level(logging.WARNING, "nstk"):
+        descend(tell(Previews(tmp_path / "absent" / "now.png", 5), trace))
+    assert len(trace.steps) == 7
+    assert "No preview at step 5" in caplog.text
+
+
+def numbered(step):
+    """A picture of one pixel that says which step it belongs to."""
+    return np.float32([[[step % 250, step // 250, 0]]]) / 255
+
+
+@given(st.integers(0, 400), st.integers(2, 20))
+def test_frames_are_few_and_evenly_spread(steps, limit):
+    frames = Frames(limit=limit)
+    looked = []
+    for step in range(steps):
+        frames(
+            Progress(
+                stage="s",
+                step=step + 1,
+                total=steps,
+                preview=lambda k=step: looked.append(k) or numbered(k),
+            )
+        )
+    assert len(frames) < limit
+    assert len(looked) <= limit * (math.log2(steps + 2) + 1)
+    kept = [250 * int(frame[0, 0, 1]) + int(frame[0, 0, 0]) for frame in frames._frames]
+    assert len({after - before for before, after in pairwise(kept)}) <= 1
+    if steps:
+        assert kept[0] == 0
+        assert len(kept) >= min(steps, limit - 1) // 2
+
+
+def test_an_animation_has_one_size_runs_for_ever_and_ends_in_the_result(tmp_path):
+    frames = Frames()
+    descend(frames)
+    result = np.random.default_rng(0).random((24, 32, 3), np.float32)
+    path = frames.save(tmp_path / "out.gif", result)
+    with Image.open(path) as animation:
+        assert animation.size == (32, 24)
+        assert animation.info["loop"] == 0
+        assert animation.n_frames == len(frames) + 1
+        durations = []
+        for index in range(animation.n_frames):
+            animation.seek(index)
+            durations.append(animation.info["duration"])
+        last = np.asarray(animation.convert("RGB"), np.float32) / 255
+    assert durations[-1] == 2000
+    assert np.abs(last - result).mean() < 0.12
+
+
+def test_frames_of_large_pictures_are_kept_small(tmp_path):
+    frames = Frames(longest_side=32)
+    frames(Progress(stage="s", step=0, total=1, preview=lambda: painted(0.2, (60, 90))))
+    assert frames._frames[0].shape == (21, 32, 3)
+    frames.save(tmp_path / "out.gif", painted(0.8, (60, 90)))
+    with Image.open(tmp_path / "out.gif") as animation:
+        assert animation.size == (32, 21)
+
+
+def test_an_animation_without_frames_is_the_result_alone(tmp_path):
+    Frames().save(tmp_path / "out.gif", painted(0.5))
+    with Image.open(tmp_path / "out.gif") as animation:
+        assert animation.n_frames == 1
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out", "absent/out.gif"])
+def test_a_place_for_no_animation_is_refused_at_once(tmp_path, name):
+    with pytest.raises(OutputError):
+        check_animation(tmp_path / name)
+    with pytest.raises(OutputError):
+        Frames().save(tmp_path / name, painted(0.5))
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, DivergenceError])
+def test_recorders_of_a_job_that_ends_early_can_still_be_saved(tmp_path, ending):
+    trace, frames = Trace(), Frames()
+
+    def end(progress):
+        if progress.step == 3:
+            raise ending
+
+    with pytest.raises(ending):
+        descend(tell(trace, frames, end))
+    assert len(trace.steps) == 3
+    assert frames.save(tmp_path / "out.gif", painted(0.5)).is_file()
