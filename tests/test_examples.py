@@ -13,7 +13,12 @@ from shell import environment
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
-IN_PYTHON = ["stylize_in_python.py", "finetune_in_python.py", "tap_in_your_model.py"]
+IN_PYTHON = [
+    "stylize_in_python.py",
+    "keep_colors.py",
+    "finetune_in_python.py",
+    "tap_in_your_model.py",
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -81,6 +86,17 @@ def test_stylizing_in_python(tmp_path, scene, strokes):
     assert made.steps >= 2
     assert (tmp_path / "out.png").is_file()
     assert (tmp_path / "out-64×48.png").is_file()
+
+
+@pytest.mark.slow
+def test_keeping_colors_shows_every_mode(tmp_path, capsys):
+    import nstk
+    from nstk.media.color_transfer import COLOR_MODES
+
+    strip = runpy.run_path(str(EXAMPLES / "keep_colors.py"))["main"](str(tmp_path), "64", "1")
+    assert {path.stem for path in tmp_path.iterdir()} == {*COLOR_MODES, "colors"}
+    assert nstk.load_picture(strip).pixels.shape[1] == 64 * len(COLOR_MODES)
+    assert capsys.readouterr().out.count("mean colour") == len(COLOR_MODES)
 
 
 @pytest.mark.slow
