@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import keras
 import pytest
 
 from nstk.backbones.backbone import Backbone
@@ -21,7 +22,7 @@ def test_style_is_every_activation_up_to_the_first_of_the_fifth_block(vgg19_shap
     assert list(choose_style_layers(vgg19_shaped)) == expected
 
 
-def test_style_weights_fall_by_four_from_stride_to_stride_and_sum_to_one(vgg19_shaped):
+def test_style_weights_halve_from_stride_to_stride_and_sum_to_one(vgg19_shaped):
     weights = choose_style_layers(vgg19_shaped)
     assert sum(weights.values()) == pytest.approx(1.0)
     blocks = [
@@ -29,11 +30,23 @@ def test_style_weights_fall_by_four_from_stride_to_stride_and_sum_to_one(vgg19_s
         for block in range(1, 6)
     ]
     for shallow, deep in pairwise(blocks):
-        assert shallow == pytest.approx(4 * deep)
+        assert shallow == pytest.approx(2 * deep)
 
 
-def test_content_is_the_second_activation_at_stride_eight(vgg19_shaped):
-    assert choose_content_layer(vgg19_shaped) == "block4_conv2"
+def test_content_is_the_first_activation_at_stride_eight(vgg19_shaped):
+    assert choose_content_layer(vgg19_shaped) == "block4_conv1"
+
+
+@pytest.mark.parametrize("nonlinearity", [keras.layers.ReLU, keras.layers.LeakyReLU])
+def test_a_nonlinearity_that_is_a_layer_of_its_own_is_looked_at(nonlinearity):
+    picture = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(picture)
+    x = nonlinearity(name="first")(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Conv2D(4, 3, strides=4, padding="same", use_bias=False)(x)
+    model = keras.Model(picture, keras.layers.Activation("swish", name="second")(x))
+    backbone = Backbone(name="separate", model=model, input_size=32, source="random")
+    assert list(choose_style_layers(backbone)) == ["first", "second"]
+    assert choose_content_layer(backbone) == "second"
 
 
 def test_a_shallow_network_gives_what_it_has(tiny_backbone):
