@@ -18,6 +18,7 @@ IN_PYTHON = [
     "keep_colors.py",
     "finetune_in_python.py",
     "tap_in_your_model.py",
+    "classifier_as_layer.py",
 ]
 
 

@@ -1,0 +1,169 @@
+"""What is exported serves where nstk is not installed: a SavedModel, and a layer of a model."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from labelled_pictures import COLOURS, draw_folder, draw_picture
+from PIL import Image
+
+from nstk.exporting.saved_model import write_saved_model
+from nstk.finetuning.job import finetune
+from nstk.finetuning.prediction import predict
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone).classifier
+
+
+@pytest.fixture(scope="module")
+def place(classifier, tmp_path_factory):
+    place = tmp_path_factory.mktemp("served")
+    write_saved_model(classifier, place / "model")
+    return place / "model"
+
+
+@pytest.fixture(scope="module")
+def served(place):
+    return tf.saved_model.load(place)
+
+
+def batch(height, width, count=3):
+    colours = list(COLOURS.values())
+    return np.stack([draw_picture(colours[i % 3], height, width, seed=i) for i in range(count)])
+
+
+def test_the_signatures_have_names_that_say_what_they_take(served):
+    assert sorted(served.signatures) == ["serve", "serve_bytes", "serve_uint8", "serving_default"]
+    for name, argument, kind in [
+        ("serving_default", "pictures", tf.float32),
+        ("serve", "pictures", tf.float32),
+        ("serve_uint8", "pictures", tf.uint8),
+        ("serve_bytes", "encoded", tf.string),
+    ]:
+        signature = served.signatures[name]
+        assert signature.structured_input_signature[1][argument].dtype == kind
+        assert set(signature.structured_outputs) == {"probabilities", "labels"}
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 90), (120, 64)])
+def test_decoded_pictures_of_any_size_and_kind_of_number_are_served(served, classifier, size):
+    pictures = batch(*size)
+    expected = classifier.model(pictures).numpy()
+    for answer in (
+        served.serve(pictures),
+        served.serve(pictures.astype(np.float32)),
+        served.signatures["serve"](pictures=tf.constant(pictures, tf.float32)),
+        served.signatures["serve_uint8"](pictures=tf.constant(pictures)),
+    ):
+        assert answer["probabilities"].numpy() == pytest.approx(expected, abs=1e-5)
+        names = [classifier.classes[index] for index in expected.argmax(axis=1)]
+        assert [name.decode() for name in answer["labels"].numpy()] == names
+
+
+def test_files_of_several_sizes_and_formats_are_served_as_one_batch(served, classifier, folder):
+    paths = sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".jpg"))[:8]
+    assert len({Image.open(path).size for path in paths}) > 2
+    encoded = tf.constant([path.read_bytes() for path in paths])
+    answer = served.signatures["serve_bytes"](encoded=encoded)
+    expected = predict(classifier, paths, top=1).predictions
+    assert [name.decode() for name in answer["labels"].numpy()] == [p.label for p in expected]
+    assert answer["probabilities"].numpy().max(axis=1) == pytest.approx(
+        [each.probability for each in expected], abs=1e-5
+    )
+
+
+def test_a_turned_photograph_is_served_upright(served, classifier, tmp_path):
+    left, right = (draw_picture(COLOURS[name], 60, 50, 1) for name in ("red", "blue"))
+    upright = Image.fromarray(np.concatenate([left, right], axis=1))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    turned = upright.transpose(Image.Transpose.ROTATE_270)
+    turned.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    encoded = tf.constant([(tmp_path / "turned.jpg").read_bytes()])
+    answer = served.signatures["serve_bytes"](encoded=encoded)["probabilities"].numpy()
+    expected = predict(classifier, tmp_path, top=3).predictions[0]
+    found = dict(zip(classifier.classes, answer[0], strict=True))
+    assert found == pytest.approx(dict(expected.top), abs=1e-5)
+
+
+def test_what_is_no_picture_is_an_error_of_its_own(served):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        served.signatures["serve_bytes"](encoded=tf.constant([b"not a picture"]))
+
+
+def test_the_labels_are_a_file_beside_the_network(place, classifier):
+    lines = (place / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(lines) == classifier.classes
+
+
+def test_no_training_is_left_in_what_is_served(place):
+    stored = (place / "saved_model.pb").read_bytes()
+    assert b"Random" not in stored
+    assert str(ROOT).encode() not in stored
+
+
+def test_the_lines_in_the_readme_run(place, folder, tmp_path, monkeypatch, capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    [lines] = [block for block in blocks if "saved_model.load" in block]
+    assert len(lines.splitlines()) <= 10
+    (tmp_path / "demo" / "new-digits").mkdir(parents=True)
+    os.symlink(place, tmp_path / "served")
+    for index, path in enumerate(sorted(folder.rglob("*.png"))[:3]):
+        (tmp_path / "demo" / "new-digits" / f"{index}.png").write_bytes(path.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    exec(compile(lines, "README", "exec"), {})
+    assert capsys.readouterr().out.count("new-digits") == 3
+
+
+HIDE = """
+import runpy, sys
+
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.split(".")[0] in ("nstk", "nstk_cli"):
+            raise ImportError("nstk is hidden")
+
+sys.meta_path.insert(0, Hidden())
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+assert "nstk" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+def test_a_classifier_is_a_layer_where_there_is_no_nstk(classifier, folder, tmp_path):
+    path = classifier.save(tmp_path / "colours.keras")
+    data = tmp_path / "data"
+    for name, source in (("cold", "blue"), ("warm", "red")):
+        (data / name).mkdir(parents=True)
+        for picture in (folder / source).glob("*.png"):
+            (data / name / picture.name).write_bytes(picture.read_bytes())
+    script = ROOT / "examples" / "classifier_as_layer.py"
+    answer = subprocess.run(
+        [sys.executable, "-c", HIDE, script, path, data, "2"],
+        cwd=tmp_path,
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert "accuracy" in answer.stdout
+    assert "['blue', 'green', 'red'] and ['cold', 'warm']" in answer.stdout
+    assert "the layer moved by 0.0" in answer.stdout
