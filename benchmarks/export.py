@@ -95,8 +95,9 @@ def measure(backbone: str, name: str, keep: Path) -> Iterator[str]:
         for format, suffix in SUFFIXES.items():
             path = keep / f"{backbone}-{name}-export{suffix}"
             made = nstk.export(classifier, format, path, pictures=place, min_agreement=0)
+            worst = made.max_probability_difference
             yield (
-                f"| {title} | {format} | {made.agreement:.1%} | {made.max_probability_difference:.1e}"
+                f"| {title} | {format} | {made.agreement:.1%} | {worst:.1e}"
                 f" | {made.images} | {made.bytes / 1e6:.1f} | {made.seconds:.0f} |"
             )
     agreement, worst = ask_with_files(classifier, keep / f"{backbone}-{name}-export", data)
