@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from nstk.finetuning.prediction import Predictions as Predictions
     from nstk.finetuning.prediction import predict as predict
     from nstk.media.catalogues import LabelledPicture as LabelledPicture
+    from nstk.media.animations import check_animation as check_animation
     from nstk.media.files import check_writable as check_writable
     from nstk.media.files import write_whole as write_whole
     from nstk.media.folders import LabelledFolder as LabelledFolder
@@ -73,6 +74,13 @@ if TYPE_CHECKING:
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
+    from nstk.stylization.quality import Quality as Quality
+    from nstk.stylization.quality import measure_quality as measure_quality
+    from nstk.stylization.recording import Frames as Frames
+    from nstk.stylization.recording import Previews as Previews
+    from nstk.stylization.recording import Trace as Trace
+    from nstk.stylization.recording import tell as tell
+    from nstk.stylization.report import write_report as write_report
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
     from nstk.stylization.style_files import load_style as load_style
@@ -107,6 +115,7 @@ _HOMES = {
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
     "nstk.media.catalogues": ("LabelledPicture",),
+    "nstk.media.animations": ("check_animation",),
     "nstk.media.files": ("check_writable", "write_whole"),
     "nstk.media.folders": ("LabelledFolder", "scan_folder"),
     "nstk.media.listing": ("SkippedFile",),
@@ -120,6 +129,9 @@ _HOMES = {
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": ("FinetuneSettings", "StylizeSettings"),
     "nstk.stylization.job": ("Stylization", "stylize"),
+    "nstk.stylization.quality": ("Quality", "measure_quality"),
+    "nstk.stylization.recording": ("Frames", "Previews", "Trace", "tell"),
+    "nstk.stylization.report": ("write_report",),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),
 }

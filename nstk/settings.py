@@ -164,9 +164,8 @@ class StylizeSettings:
     style_scale: float = setting(1.0, "Size of the style's strokes against the style picture's own")
     color: ColorMode = setting(
         "style",
-        "Whose colours: the style's; the content's by painting luminance only (with the style's "
-        "mean moved to it, or mean and deviation); the content's by matching the style to it "
-        "before (linearly, or its histogram), or by taking its hues after in OkLab",
+        "Whose colours the result has: the style's, or the content's: by painting luminance alone, "
+        "by recolouring the style first (match, histogram), or by taking the hues back (lab)",
     )
     color_matching: ColorMatching = setting(
         "symmetric", "Which root of the covariance --color match uses"

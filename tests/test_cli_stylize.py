@@ -13,6 +13,7 @@ KEYS = [
     "width",
     "height",
     "backbone",
+    "strength",
     "steps",
     "seconds",
     "seconds_per_step",
@@ -80,8 +81,10 @@ def test_options_reach_the_settings(files):
 
 def test_previews_stand_beside_the_output_while_it_is_made(files, monkeypatch):
     saved = []
-    save = nstk.save_picture
-    monkeypatch.setattr(nstk, "save_picture", lambda path, *rest: saved.append(save(path, *rest)))
+    monkeypatch.setattr(
+        "nstk.stylization.recording.save_picture",
+        lambda path, *rest: saved.append(nstk.save_picture(path, *rest)),
+    )
     result = stylize(files, "--steps", 4, "--preview-every", 2)
     assert result.exit_code == 0, result.stderr
     assert saved == [files / "out.preview.png"] * 2
@@ -92,7 +95,7 @@ def test_a_preview_that_cannot_be_written_stops_nothing(files):
     (files / "out.preview.png").mkdir()
     result = stylize(files, "--preview-every", 1)
     assert result.exit_code == 0
-    assert "no preview" in result.stderr
+    assert "No preview" in result.stderr
     assert (files / "out.png").is_file()
 
 
@@ -125,3 +128,105 @@ def test_transparency_comes_back_with_the_picture(files, scene):
     back = nstk.load_picture(files / "out.png")
     assert back.alpha is not None
     assert back.alpha[0, 0] < 0.1 < 0.9 < back.alpha[0, -1]
+
+
+def test_masks_say_where_each_style_goes(files, scene):
+    left = np.zeros_like(scene)
+    left[:, :32] = 1.0
+    nstk.save_picture(files / "left.png", left)
+    nstk.save_picture(files / "right.png", 1 - left)
+    result = invoke(
+        *("stylize", files / "scene.png", files / "strokes.png", files / "scene.png"),
+        *("-o", files / "out.png", "--size", 64, "--steps", 3, "--scales", 1),
+        *("--content-mask", files / "left.png", "--content-mask", files / "right.png"),
+        *("--style-mask", files / "white.png", "--style-mask", files / "white2.png"),
+    )
+    assert result.exit_code == 2
+    assert "white.png" in complaint(result)
+    result = invoke(
+        *("stylize", files / "scene.png", files / "strokes.png", files / "scene.png"),
+        *("-o", files / "out.png", "--size", 64, "--steps", 3, "--scales", 1),
+        *("--content-mask", files / "left.png", "--content-mask", files / "right.png"),
+    )
+    assert result.exit_code == 0, result.stderr
+
+
+def test_what_is_kept_is_kept(files, scene):
+    left = np.zeros_like(scene)
+    left[:, :32] = 1.0
+    nstk.save_picture(files / "left.png", left)
+    result = stylize(files, "--keep-mask", files / "left.png", "--size", 64)
+    assert result.exit_code == 0, result.stderr
+    made, given = (nstk.load_picture(files / name).pixels for name in ("out.png", "scene.png"))
+    np.testing.assert_array_equal(made[:, :31], given[:, :31])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--content-mask", "no.png", "--content-mask", "no.png"], "2 --content-mask"),
+        (["--style-blend", "1,2"], "--style-blend"),
+        (["--style-layers", "block9_conv1"], "block9_conv1"),
+        (["--style-layers", "block1_conv1:x"], "--style-layers"),
+        (["--strength", "auto=7"], "--strength"),
+        (["--minimizer", "sgd"], "--minimizer"),
+        (["--color", "blue"], "--color"),
+        (["--animation", "film.mp4"], "film.mp4"),
+    ],
+)
+def test_a_control_out_of_its_range_is_one_line(files, options, words):
+    result = stylize(files, *options)
+    assert result.exit_code == 2
+    assert words in complaint(result)
+    assert not (files / "out.png").exists()
+
+
+def test_a_report_and_an_animation_stand_where_they_are_wanted(files):
+    result = stylize(
+        files, "--report", files / "page", "--animation", files / "film.gif", "--steps", 5
+    )
+    assert result.exit_code == 0, result.stderr
+    trace = json.loads((files / "page" / "trace.json").read_text())
+    assert len(trace["trace"]["loss"]) == 5
+    assert trace["command"].startswith("nstk ")
+    assert "<html" in (files / "page" / "report.html").read_text()
+    assert (files / "film.gif").read_bytes()[:3] == b"GIF"
+
+
+def test_divergence_is_one_line_and_keeps_the_last_good_picture(files, monkeypatch, scene):
+    import tensorflow as tf
+
+    calls = []
+
+    def explode(picture):
+        calls.append(picture)
+        distance = tf.reduce_max(tf.abs(picture - tf.constant(scene[:24, :32])))
+        return tf.where(distance > 2.0, 0.0, float("nan"))
+
+    monkeypatch.setattr("nstk.stylization.objective.measure_variation", explode)
+    result = stylize(files)
+    assert result.exit_code == 2
+    assert "in variation" in complaint(result)
+    assert not (files / "out.png").exists()
+
+
+def test_a_style_is_kept_in_a_file_and_used_like_a_picture(files):
+    kept = invoke(
+        "style", "save", files / "strokes.png", "-o", files / "strokes.nstyle", "--json", "-q"
+    )
+    assert kept.exit_code == 0, kept.stderr
+    answer = json.loads(kept.stdout)
+    assert answer["layers"] == ["block1_conv1", "block2_conv1", "block3_conv1"]
+    assert answer["bytes"] == (files / "strokes.nstyle").stat().st_size
+    result = invoke(
+        *("stylize", files / "scene.png", files / "strokes.nstyle", "-o", files / "out.png"),
+        *("--size", 64, "--steps", 2, "--scales", 1),
+    )
+    assert result.exit_code == 0, result.stderr
+
+
+def test_a_style_needs_its_own_ending(files):
+    result = invoke("style", "save", files / "strokes.png", "-o", files / "strokes.npz")
+    assert result.exit_code == 2
+    assert ".nstyle" in complaint(result)
+    assert not (files / "strokes.npz").exists()

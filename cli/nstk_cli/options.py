@@ -96,7 +96,9 @@ def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
     number = next((part for part in get_args(kind) if part in (int, float)), None)
     if parse:
         option = typer.Option(
-            help=field.metadata["help"], parser=parse, metavar=field.metadata["metavar"]
+            help=field.metadata["help"],
+            parser=functools.partial(_read, parse=parse),
+            metavar=field.metadata["metavar"],
         )
         kind = str
     elif words and number:
@@ -114,6 +116,11 @@ def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
         default=field.default,
         annotation=Annotated[kind, option],
     )
+
+
+def _read(value: Any, *, parse: Callable[[str], Any]) -> Any:
+    """Parse what was typed; Typer also passes the default, which needs no parsing."""
+    return parse(value) if isinstance(value, str) else value
 
 
 def _words(kind: Any) -> tuple[str, ...]:

@@ -28,7 +28,11 @@ _log = logging.getLogger("nstk")
 
 
 def tell(*reporters: Reporter) -> Reporter:
-    """Make one reporter of several, which are told in this order."""
+    """Make one reporter of several.
+
+    Args:
+        reporters: Whom to tell, in this order.
+    """
 
     def report(progress: Progress) -> None:
         for reporter in reporters:
@@ -78,7 +82,7 @@ class Trace:
     """
 
     scales: list[TracedScale] = field(default_factory=list)
-    _began: float | None = field(default=None, repr=False)
+    _began: float | None = field(default=None, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
         """Remember one step."""
@@ -115,7 +119,7 @@ class Previews:
 
     path: Path
     every: int
-    _steps: int = field(default=0, repr=False)
+    _steps: int = field(default=0, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
         """Write the picture if it is time to."""
@@ -143,9 +147,9 @@ class Frames:
 
     limit: int = MAX_FRAMES
     longest_side: int = LONGEST_SIDE
-    _frames: list[Frame] = field(default_factory=list, repr=False)
-    _stride: int = field(default=1, repr=False)
-    _steps: int = field(default=0, repr=False)
+    _frames: list[Frame] = field(default_factory=list, init=False, repr=False)
+    _stride: int = field(default=1, init=False, repr=False)
+    _steps: int = field(default=0, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
         """Keep the picture if it is one of those to keep."""

@@ -1,6 +1,8 @@
 """``nstk stylize``: a content picture repainted in the style of others."""
 
 import logging
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,30 +11,12 @@ import typer
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json
-from nstk_cli.reporting import Reporter, reporting
+from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
 INTERRUPTED = 130
 
 log = logging.getLogger("nstk")
-
-
-class Previews:
-    """Write the current picture beside the output every few steps, then pass the report on."""
-
-    def __init__(self, output: Path, every: int, report: Reporter) -> None:
-        self.path = output.with_name(f"{output.stem}.preview.png")
-        self.every = every
-        self.report = report
-
-    def __call__(self, progress: nstk.Progress) -> None:
-        """Save a preview if this step is due for one; a failure to do so stops nothing."""
-        if progress.preview and progress.step and progress.step % self.every == 0:
-            try:
-                nstk.save_picture(self.path, progress.preview())
-            except nstk.OutputError as error:
-                log.warning("no preview: %s", error)
-        self.report(progress)
 
 
 @with_settings
@@ -71,6 +55,17 @@ def stylize(
     ] = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
+    report_folder: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="DIR",
+            help="Write report.html there, with pictures, curves and figures, and trace.json",
+        ),
+    ] = None,
+    animation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the descent as a GIF")
+    ] = None,
     preview_every: Annotated[
         int,
         typer.Option(
@@ -84,23 +79,73 @@ def stylize(
 ) -> None:
     """Repaint CONTENT in the style of one or more STYLE pictures."""
     nstk.check_output(output)
+    if animation is not None:
+        nstk.check_animation(animation)
     with reporting(quiet=quiet) as report:
         with loading():
-            from nstk import load_backbone
+            from nstk import Frames, Previews, Trace, load_backbone, tell
             from nstk import stylize as run
-        made = run(
-            content,
-            styles,
-            backbone=load_backbone(backbone, weights=weights, on_progress=report),
-            settings=settings,
-            content_masks=content_mask or (),
-            style_masks=style_mask or (),
-            keep_mask=keep_mask,
-            on_progress=Previews(output, preview_every, report) if preview_every else report,
-        )
+        trace, frames = Trace(), Frames()
+        listeners = [report, trace]
+        if animation is not None:
+            listeners.append(frames)
+        if preview_every:
+            listeners.append(Previews(preview_path(output), preview_every))
+        try:
+            made = run(
+                content,
+                styles,
+                backbone=load_backbone(backbone, weights=weights, on_progress=report),
+                settings=settings,
+                content_masks=content_mask or (),
+                style_masks=style_mask or (),
+                keep_mask=keep_mask,
+                on_progress=tell(*listeners),
+            )
+        except nstk.DivergenceError as error:
+            raise keep_last(error, output) from error
         made.save(output)
         for notice in made.notices:
             log.warning(notice)
+        if animation is not None:
+            frames.save(animation, made.picture)
+        if report_folder is not None:
+            write_report(report_folder, content, styles, made, trace)
+    show(made, output, json=json)
+    if made.interrupted:
+        typer.echo(f"nstk: interrupted; the picture so far is in {output}.", err=True)
+        raise typer.Exit(INTERRUPTED)
+
+
+def preview_path(output: Path) -> Path:
+    """Where previews of a picture go."""
+    return output.with_name(f"{output.stem}.preview.png")
+
+
+def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError:
+    """Save the last good picture of a descent that diverged, and say so."""
+    if error.made is None or not error.made.steps:
+        return error
+    error.made.save(output)
+    return nstk.DivergenceError(f"{error} The last good picture is in {output}.")
+
+
+def write_report(
+    folder: Path, content: Path, styles: list[Path], made: "nstk.Stylization", trace: "nstk.Trace"
+) -> None:
+    """Write the page about this run, with the command that repeats it."""
+    nstk.write_report(
+        folder,
+        content=content,
+        styles=styles,
+        stylization=made,
+        trace=trace,
+        command=shlex.join(["nstk", *sys.argv[1:]]),
+    )
+
+
+def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
+    """Print what was made, as one line or as one JSON object."""
     height, width, _ = made.picture.shape
     if json:
         print_json(
@@ -118,11 +163,8 @@ def stylize(
                 "peak_memory_bytes": made.peak_memory_bytes,
             }
         )
-    else:
-        print(
-            f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}"
-            f" ({duration(made.seconds_per_step)} per step), loss {made.loss:.4g}"
-        )
-    if made.interrupted:
-        typer.echo(f"nstk: interrupted; the picture so far is in {output}.", err=True)
-        raise typer.Exit(INTERRUPTED)
+        return
+    print(
+        f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}"
+        f" ({duration(made.seconds_per_step)} per step), loss {made.loss:.4g}"
+    )
