@@ -11,7 +11,7 @@ import typer
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json
-from nstk_cli.reporting import reporting
+from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.silence import loading
 
 INTERRUPTED = 130
@@ -86,7 +86,7 @@ def stylize(
             from nstk import Frames, Previews, Trace, load_backbone, tell
             from nstk import stylize as run
         trace, frames = Trace(), Frames()
-        listeners = [report, trace]
+        listeners: list[Reporter] = [report, trace]
         if animation is not None:
             listeners.append(frames)
         if preview_every:
