@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 EXAMPLES = ROOT / "examples"
 IN_PYTHON = [
     "stylize_in_python.py",
+    "custom_loss.py",
     "keep_colors.py",
     "finetune_in_python.py",
     "tap_in_your_model.py",
@@ -98,6 +99,20 @@ def test_keeping_colors_shows_every_mode(tmp_path, capsys):
     assert {path.stem for path in tmp_path.iterdir()} == {*COLOR_MODES, "colors"}
     assert nstk.load_picture(strip).pixels.shape[1] == 64 * len(COLOR_MODES)
     assert capsys.readouterr().out.count("mean colour") == len(COLOR_MODES)
+
+
+@pytest.mark.slow
+def test_a_loss_term_of_ones_own_reddens_the_result(tmp_path, scene, strokes, capsys):
+    import nstk
+
+    nstk.save_picture(tmp_path / "scene.png", scene)
+    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    main = runpy.run_path(str(EXAMPLES / "custom_loss.py"))["main"]
+    files = [str(tmp_path / name) for name in ("scene.png", "strokes.png", "out.png")]
+    main(*files, size="64", steps="8")
+    assert "'red': " in capsys.readouterr().out
+    reddened = nstk.load_picture(files[2]).pixels
+    assert reddened[..., 0].mean() > scene[..., 0].mean()
 
 
 @pytest.mark.slow
