@@ -17,7 +17,9 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.finetuning.networks import FEATURES, SQUARE
+from nstk.finetuning.networks import SQUARE
+
+HEAD = "head"
 
 Array = npt.NDArray[np.float32]
 
@@ -29,24 +31,30 @@ Look = Callable[[Array], tuple[Array, Callable[[int], Array]]]
 
 def choose_method(model: Any) -> Method:
     """Say which kind of map a classifier allows: the exact one where its logits are linear."""
-    pooled, head = model.get_layer(FEATURES), model.get_layer("head")
-    is_mean = isinstance(pooled, keras.layers.GlobalAveragePooling2D)
-    is_linear = isinstance(head, keras.layers.Dense) and head.input is pooled.output
-    return "class activation map" if is_mean and is_linear else "Grad-CAM"
+    head = model.get_layer(HEAD)
+    is_linear = isinstance(head, keras.layers.Dense) and head.input is _find_mean(model).output
+    return "class activation map" if is_linear else "Grad-CAM"
 
 
-def build_look(model: Any) -> Look:
-    """Give what looks at one square after the other.
+def build_look(model: Any, method: Method) -> Look:
+    """Give what looks at one square after the other; of several views it explains the first.
 
     Args:
         model: A classifier's network.
+        method: What `choose_method` says, or Grad-CAM for any network.
     """
-    pooled, head = model.get_layer(FEATURES), model.get_layer("head")
+    mean, head = _find_mean(model), model.get_layer(HEAD)
     square = model.get_layer(SQUARE).output
-    network = keras.Model(square, [pooled.input, head.output, model.outputs[0]])
-    if choose_method(model) == "class activation map":
+    network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
+    if method == "class activation map":
         return _weigh(network, _centre(head.get_weights()[0]))
     return _differentiate(network)
+
+
+def _find_mean(model: Any) -> Any:
+    """The layer that takes the mean of the last feature map."""
+    means = (each for each in model.layers if isinstance(each, keras.layers.GlobalAveragePooling2D))
+    return next(means)
 
 
 def _centre(kernel: Array) -> Array:

@@ -81,7 +81,8 @@ def _explain(
     label: str | None,
     on_progress: Reporter,
 ) -> Iterator[Explanation | SkippedFile]:
-    method, look = choose_method(classifier.model), build_look(classifier.model)
+    method = choose_method(classifier.model)
+    look = build_look(classifier.model, method)
     prepare = classifier.passage.prepare
     on_progress(Progress(stage="explain", step=0, total=len(files)))
     for step, path in enumerate(files):
