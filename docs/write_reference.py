@@ -3,12 +3,14 @@
 python docs/write_reference.py
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import typer
-from typer.testing import CliRunner
 
 from nstk_cli.main import app
 
@@ -28,14 +30,25 @@ def list_commands(group: Any = None, above: tuple[str, ...] = ()) -> Iterator[tu
             yield (*above, name)
 
 
+def show_help(words: tuple[str, ...]) -> str:
+    """What `nstk WORDS --help` prints at a terminal of 80 columns."""
+    shown = subprocess.run(
+        [sys.executable, "-m", "nstk_cli", *words, "--help"],
+        env={**os.environ, "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    return shown.replace("python -m nstk_cli", "nstk", 1)
+
+
 def write_page() -> str:
     """The page: one section a command."""
-    runner = CliRunner(env={"COLUMNS": "80"})
-    sections = [HEADING]
-    for words in list_commands():
-        shown = runner.invoke(app, [*words, "--help"], prog_name="nstk").stdout
-        sections.append(f"## nstk {' '.join(words)}\n\n```text\n{shown}```\n")
-    return "\n".join(sections)
+    sections = [
+        f"## nstk {' '.join(words)}\n\n```text\n{show_help(words)}```\n"
+        for words in list_commands()
+    ]
+    return "\n".join([HEADING, *sections])
 
 
 if __name__ == "__main__":

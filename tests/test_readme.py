@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from shell import environment, invoke, spawn
+from shell import environment, invoke
 
 import nstk
 
@@ -48,11 +48,6 @@ def place(tmp_path_factory, scene, strokes):
 
 def test_the_reference_is_what_help_says():
     assert REFERENCE.read_text(encoding="utf-8") == write_page(), "run docs/write_reference.py"
-
-
-def test_help_is_the_same_in_a_process_of_its_own():
-    page = spawn("style", "save", "--help", COLUMNS="80").stdout
-    assert page.replace("python -m nstk_cli", "nstk", 1) in REFERENCE.read_text(encoding="utf-8")
 
 
 def test_make_knows_the_targets():
