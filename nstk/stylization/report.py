@@ -1,0 +1,176 @@
+"""A page about one stylisation, and its figures as plain JSON beside it."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from nstk.errors import OutputError, PictureError
+from nstk.media.files import write_whole
+from nstk.media.pictures import Picture, load_picture
+from nstk.pages import CaptionedPicture, write_page
+from nstk.stylization.job import Stylization
+from nstk.stylization.quality import Quality, measure_quality
+from nstk.stylization.recording import Trace
+from nstk.stylization.report_page import compose_page
+
+PAGE_NAME = "report.html"
+TRACE_NAME = "trace.json"
+
+_PACKAGES = ("nstk", "tensorflow", "keras", "numpy", "pillow")
+
+
+def write_report(
+    folder: str | Path,
+    *,
+    content: Picture | str | Path,
+    styles: Sequence[Picture | str | Path],
+    stylization: Stylization,
+    trace: Trace,
+    quality: Quality | None = None,
+    command: str = "",
+) -> Path:
+    """Write ``report.html``, one page that needs nothing else, and ``trace.json`` beside it.
+
+    The page shows content, styles and result side by side, the figures of `Quality`, the loss,
+    its parts and every style layer over all steps, all settings, the command and the versions.
+    The JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``backbone``,
+    ``settings``, ``strength``, ``interrupted``, ``seconds``, ``notices``, ``quality``,
+    ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps`` of each) and ``trace``
+    (``loss``, ``seconds`` and ``terms`` by name, one number a step); what is not a finite number
+    is null.
+
+    Args:
+        folder: Where both files go; made if it is absent, in a folder that is there.
+        content: What was painted.
+        styles: How it was painted: pictures or their files; a file that is no picture, such as a
+            style file, is named only.
+        stylization: The result.
+        trace: What it heard of the job.
+        quality: The figures of the result; measured here when None.
+        command: The exact command, for the reader to repeat.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        OutputError: If a file cannot be written.
+        PictureError: If the content cannot be read.
+    """
+    folder = _make(Path(folder))
+    subject = CaptionedPicture(_open(content), "Content", _name(content))
+    paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
+    shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
+    if quality is None:
+        quality = _measure(subject, shown, stylization, len(shown) == len(styles))
+    record = _record(content, styles, stylization, trace, quality, command)
+    text = json.dumps(_finite(record), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+
+    def write(target: Path) -> None:
+        target.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+    write_whole(folder / TRACE_NAME, write)
+    page = compose_page(subject, paintings, record, stylization, trace)
+    return write_page(page, folder / PAGE_NAME)
+
+
+def _record(
+    content: Picture | str | Path,
+    styles: Sequence[Picture | str | Path],
+    made: Stylization,
+    trace: Trace,
+    quality: Quality | None,
+    command: str,
+) -> dict[str, Any]:
+    """Everything that is not a picture, as plain values."""
+    return {
+        "command": command,
+        "content": _name(content),
+        "styles": [_name(style) for style in styles],
+        "backbone": made.backbone,
+        "settings": dataclasses.asdict(made.settings),
+        "strength": made.strength,
+        "interrupted": made.interrupted,
+        "seconds": made.seconds,
+        "notices": list(made.notices),
+        "quality": None if quality is None else dataclasses.asdict(quality),
+        "versions": _versions(),
+        "scales": [
+            {"stage": scale.stage, "planned": scale.planned, "steps": len(scale.steps)}
+            for scale in trace.scales
+        ],
+        "trace": {
+            "loss": [step.loss for step in trace.steps],
+            "seconds": [step.seconds for step in trace.steps],
+            "terms": {name: [step.terms.get(name) for step in trace.steps] for name in trace.terms},
+        },
+    }
+
+
+def _measure(
+    subject: CaptionedPicture,
+    paintings: Sequence[CaptionedPicture],
+    made: Stylization,
+    complete: bool,
+) -> Quality | None:
+    """The figures, without those of style where a style has no pixels; none of a tiny result."""
+    blend = made.settings.style_blend
+    weights = None if isinstance(blend, str) else blend
+    styles = [painting.pixels for painting in paintings] if complete else []
+    try:
+        return measure_quality(subject.pixels, styles, made.picture, weights)
+    except PictureError:
+        return None
+
+
+def _show_style(style: Picture | str | Path, number: int, count: int) -> CaptionedPicture | str:
+    """A style as a picture, or its name where it has no pixels."""
+    caption = "Style" if count == 1 else f"Style {number}"
+    try:
+        return CaptionedPicture(_open(style), caption, _name(style))
+    except PictureError:
+        return _name(style)
+
+
+def _open(picture: Picture | str | Path) -> Picture:
+    return load_picture(picture).pixels if isinstance(picture, str | Path) else picture
+
+
+def _name(picture: Picture | str | Path) -> str:
+    return Path(picture).name if isinstance(picture, str | Path) else ""
+
+
+def _make(folder: Path) -> Path:
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the folder {folder}: {error.strerror}; choose another place for the "
+            "report, or make room."
+        ) from error
+    return folder
+
+
+def _versions() -> dict[str, str]:
+    """The installed version of each package that has a say in the result."""
+    installed = {}
+    for name in _PACKAGES:
+        try:
+            installed[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return installed
+
+
+def _finite(value: Any) -> Any:
+    """The same with null where a number is not finite, as JSON knows no such number."""
+    if isinstance(value, Mapping):
+        return {str(name): _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

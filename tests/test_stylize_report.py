@@ -1,0 +1,155 @@
+"""The report of a stylisation: one page for people, one file for programs, the same in both."""
+
+import json
+import math
+import re
+import shutil
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from browsing import browse, check_page
+
+from nstk.errors import OutputError
+from nstk.media.pictures import save_picture
+from nstk.settings import StylizeSettings
+from nstk.stylization.job import stylize
+from nstk.stylization.quality import measure_quality
+from nstk.stylization.recording import Trace
+from nstk.stylization.report import write_report
+
+NASTY = "<b onclick=alert(1)>wave"
+COMMAND = "nstk stylize town.png 'a <b>wave</b>.png' -o out.png --steps 3"
+
+
+@pytest.fixture(scope="module")
+def run(tiny_backbone, scene, strokes):
+    """A real, small run: its result and its trace."""
+    trace = Trace()
+    settings = StylizeSettings(size=48, steps=3, scales=2)
+    made = stylize(scene, strokes, backbone=tiny_backbone, settings=settings, on_progress=trace)
+    return made, trace
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory, scene, strokes):
+    """The content and a style whose name is markup, as files."""
+    folder = tmp_path_factory.mktemp("pictures")
+    return save_picture(folder / "town.png", scene), save_picture(folder / f"{NASTY}.png", strokes)
+
+
+@pytest.fixture(scope="module")
+def report(run, files, tmp_path_factory):
+    """The folder of a whole report."""
+    made, trace = run
+    content, style = files
+    folder = tmp_path_factory.mktemp("reports") / "report"
+    page = write_report(
+        folder, content=content, styles=[style], stylization=made, trace=trace, command=COMMAND
+    )
+    assert page == folder / "report.html"
+    return folder
+
+
+def test_a_report_is_a_page_and_a_trace_and_nothing_else(report):
+    assert sorted(path.name for path in report.iterdir()) == ["report.html", "trace.json"]
+
+
+def test_the_page_shows_all_there_is_to_see(report, run):
+    made, trace = run
+    reader = check_page((report / "report.html").read_text(encoding="utf-8"))
+    assert reader.tags.count("img") == 3
+    assert COMMAND in reader.text
+    assert f"town in the style of {NASTY}" in reader.text
+    assert "town.png" in reader.text
+    for name in (*trace.terms, *(scale.stage for scale in trace.scales)):
+        assert name in reader.text, name
+    for name in asdict(made.settings):
+        assert name.replace("_", "-") in reader.text, name
+    for words in ("Content similarity", "Style error", "Luma SSIM", "tensorflow", "block4_conv2"):
+        assert words in reader.text, words
+
+
+def test_the_trace_says_the_same_in_plain_numbers(report, run, scene, strokes):
+    made, trace = run
+    told = json.loads((report / "trace.json").read_text(encoding="utf-8"))
+    assert told["command"] == COMMAND
+    assert told["styles"] == [f"{NASTY}.png"]
+    assert told["settings"] == json.loads(json.dumps(asdict(made.settings)))
+    assert [scale["stage"] for scale in told["scales"]] == ["34×26", "48×36"]
+    assert sum(scale["steps"] for scale in told["scales"]) == made.steps == len(trace.steps)
+    assert told["trace"]["loss"][-1] == pytest.approx(made.loss, rel=1e-5)
+    for name, values in told["trace"]["terms"].items():
+        assert len(values) == made.steps
+        assert values[-1] == pytest.approx(made.terms[name], rel=1e-5)
+    quality = measure_quality(scene, [strokes], made.picture)
+    assert told["quality"]["style_error"] == pytest.approx(quality.style_error, abs=0.01)
+    assert set(told["quality"]["style_errors"]) == set(quality.style_errors)
+    assert told["versions"]["tensorflow"]
+
+
+def test_a_report_can_be_written_from_arrays_without_a_command(run, scene, strokes, tmp_path):
+    made, trace = run
+    quality = replace(measure_quality(scene, [], made.picture), luma_ssim=0.123)
+    page = write_report(
+        tmp_path,
+        content=scene,
+        styles=[strokes, strokes],
+        stylization=made,
+        trace=trace,
+        quality=quality,
+    )
+    reader = check_page(page.read_text(encoding="utf-8"))
+    assert "0.123" in reader.text
+    assert reader.tags.count("img") == 4
+    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert told["quality"]["style_error"] is None
+
+
+def test_a_style_without_pixels_is_named(run, files, tmp_path):
+    made, trace = run
+    style = tmp_path / "waves.nstyle"
+    style.write_bytes(b"no picture")
+    page = write_report(tmp_path, content=files[0], styles=[style], stylization=made, trace=trace)
+    reader = check_page(page.read_text(encoding="utf-8"))
+    assert "waves.nstyle" in reader.text
+    assert reader.tags.count("img") == 2
+    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert told["quality"]["style_errors"] == {}
+    assert 0 < told["quality"]["content_similarity"] < 1
+
+
+def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, strokes, tmp_path):
+    made, _ = run
+    ended = replace(
+        made,
+        interrupted=True,
+        loss=math.nan,
+        terms={},
+        steps=0,
+        seconds_per_step=math.nan,
+        picture=np.zeros((8, 8, 3), np.float32),
+    )
+    page = write_report(tmp_path, content=scene, styles=[strokes], stylization=ended, trace=Trace())
+    reader = check_page(page.read_text(encoding="utf-8"))
+    assert "ended early" in reader.text
+    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert told["quality"] is None
+    assert told["interrupted"] is True
+    assert told["trace"]["loss"] == []
+
+
+def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
+    made, trace = run
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "absent" / "report"):
+        with pytest.raises(OutputError, match=re.escape(str(place))):
+            write_report(place, content=scene, styles=[strokes], stylization=made, trace=trace)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium; the page is parsed anyway")
+def test_a_browser_finds_nothing_to_complain_about(report, tmp_path):
+    document, console, asked = browse(report / "report.html", tmp_path)
+    assert "The descent" in document
+    assert (console, asked) == ([], set())
