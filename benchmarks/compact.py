@@ -42,7 +42,8 @@ from benchmarks.style_judge import find_shared, judge
 from examples.train_compact import evaluation, network, sheets, teachers
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
-from nstk.finetuning.head import assign_folds, fit_head, log_loss
+from nstk.finetuning.folds import assign_folds
+from nstk.finetuning.head import fit_head, log_loss
 from nstk.media.pictures import load_picture, resize_picture
 
 PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"

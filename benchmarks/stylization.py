@@ -37,7 +37,7 @@ from nstk.media.pictures import fit_size, load_picture, resize_picture
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"
 LEARNING_RATE = 0.02
-RATIOS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+RATIOS = (1e-4, 1e-3, 1e-2, 1e-1)
 TRIAL_SIZE, TRIAL_SECONDS = 256, 6.0
 
 

@@ -106,6 +106,17 @@ def test_a_blend_of_another_length_is_refused(tiny_backbone, scene, strokes):
         paint(tiny_backbone, scene, strokes, style_blend=(1.0, 2.0, 3.0))
 
 
+def test_a_blend_and_masks_exclude_each_other(tiny_backbone, scene, strokes, left):
+    with pytest.raises(SettingsError, match="leave one of them out"):
+        paint(
+            tiny_backbone,
+            scene,
+            [strokes, scene],
+            content_masks=[left, 1 - left],
+            style_blend=(0.7, 0.3),
+        )
+
+
 def test_a_blend_of_one_and_nothing_is_the_one(tiny_backbone, scene, strokes, plain):
     blended = paint(tiny_backbone, scene, [strokes, scene], style_blend=(2.0, 0.0)).picture
     np.testing.assert_allclose(blended, plain, atol=2e-3)

@@ -160,6 +160,23 @@ def test_the_schedule_warms_up_falls_and_grows():
     assert {plan.pixels for plan in plans[900:]} == {64, 96, 128}
 
 
+def test_the_finish_has_a_schedule_of_its_own_and_shows_mosaics():
+    plans = [schedule.plan_step(step, 1000, finish=200) for step in range(1200)]
+    training_rates, finish_rates = ([p.rate for p in part] for part in (plans[:1000], plans[1000:]))
+    assert finish_rates[0] < max(finish_rates) < max(training_rates)
+    assert finish_rates[-1] < 0.01 * max(finish_rates)
+    assert {plan.mosaic for plan in plans[:1000]} == {1}
+    assert all(plan.batch % plan.mosaic**2 == 0 and plan.mosaic > 1 for plan in plans[1000:])
+
+
+def test_a_mosaic_lays_its_crops_row_by_row():
+    crops = tf.reshape(tf.range(8, dtype=tf.float32), (8, 1, 1, 1)) * tf.ones((8, 2, 2, 3))
+    mosaics = training.lay_mosaics(crops, 2).numpy()
+    assert mosaics.shape == (2, 4, 4, 3)
+    assert mosaics[0, ::2, ::2, 0].tolist() == [[0, 1], [2, 3]]
+    assert mosaics[1, 1::2, 1::2, 0].tolist() == [[4, 5], [6, 7]]
+
+
 @pytest.mark.slow
 def test_an_interrupted_run_ends_in_the_same_state(folder, tmp_path):
     straight = small(folder, tmp_path / "straight")

@@ -8,6 +8,9 @@ of the embedding, teacher logits t and features f (Hinton et al. 2015; Romero et
 
 where F are the student's maps after blockN_conv1, P a throw-away 1×1 convolution and F* the
 compressed VGG19's maps. The supervised objective is CE alone, the distilled one all but CE.
+
+In the finish the style term counts 2 instead of ½ and sees mosaics of crops, half of them with
+noise; F* of the first three layers are then the real VGG19's.
 """
 
 import logging

@@ -78,6 +78,11 @@ def read_inputs(
     listed = _listed(styles)
     _check_count("--content-mask", content_masks, len(listed))
     _check_count("--style-mask", style_masks, len(listed))
+    if content_masks and settings.style_blend != "equal":
+        raise SettingsError(
+            f"--style-blend is {settings.style_blend} and there are --content-masks; a blend mixes "
+            "styles everywhere, masks give each its own place: leave one of them out."
+        )
     subject = open_picture(content, "content")
     shape = subject.pixels.shape
     opened: list[Style] = []
