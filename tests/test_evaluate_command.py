@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from nstk.evaluating.figures import (
     sort_by_confidence,
 )
 from nstk.evaluating.job import evaluate
-from nstk.evaluating.labelled import match_folder
+from nstk.evaluating.labelled import match_data
 from nstk.finetuning.job import finetune
 
 KEYS = [
@@ -119,7 +120,7 @@ def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, parts, cho
         for name in ("ants", "bees"):
             (tmp_path / part / name).mkdir(parents=True)
             (tmp_path / part / name / "1.jpg").touch()
-    found = match_folder(tmp_path, ("ants", "bees"))
+    found = match_data(tmp_path, ("ants", "bees"))
     assert found.place == tmp_path / chosen
     assert [label for _, label in found.files] == [0, 1]
 
@@ -128,7 +129,7 @@ def test_a_class_called_like_a_part_is_a_class(tmp_path):
     for name in ("test", "train"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").touch()
-    assert match_folder(tmp_path, ("exam", "test", "train")).files == (
+    assert match_data(tmp_path, ("exam", "test", "train")).files == (
         (tmp_path / "test" / "1.jpg", 1),
         (tmp_path / "train" / "1.jpg", 2),
     )
@@ -137,10 +138,28 @@ def test_a_class_called_like_a_part_is_a_class(tmp_path):
 def test_accents_may_be_encoded_either_way(tmp_path):
     (tmp_path / "A\N{COMBINING DIAERESIS}meise").mkdir()
     (tmp_path / "A\N{COMBINING DIAERESIS}meise" / "1.jpg").touch()
-    found = match_folder(tmp_path, ("Ämeise", "Biene"))
+    found = match_data(tmp_path, ("Ämeise", "Biene"))
     assert [label for _, label in found.files] == [0]
     assert found.missing == ("Biene",)
     assert found.extra == ()
+
+
+def test_a_manifest_and_a_zip_will_do(tmp_path):
+    for name in ("ants", "wasps"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        (tmp_path / "data" / name / "1.jpg").write_bytes(b"picture")
+    rows = "path,label,split\nants/1.jpg,ants,val\nwasps/1.jpg,wasps,val\n"
+    (tmp_path / "data" / "2.jpg").write_bytes(b"picture")
+    (tmp_path / "data" / "labels.csv").write_text(rows + "2.jpg,ants,train\n")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for path in (tmp_path / "data").glob("*/*.jpg"):
+            archive.write(path, path.relative_to(tmp_path / "data"))
+    for place in (tmp_path / "data" / "labels.csv", tmp_path / "data.zip"):
+        found = match_data(place, ("aardvark", "ants"))
+        assert [(path.parent.name, label) for path, label in found.files] == [("ants", 1)]
+        assert found.files[0][0].read_bytes() == b"picture"
+        assert (found.missing, found.extra) == (("aardvark",), ("wasps",))
+        assert [file.path.parent.name for file in found.skipped] == ["wasps"]
 
 
 def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
@@ -150,7 +169,7 @@ def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
     (tmp_path / "broken" / "red" / "1.jpg").write_text("not a picture")
     (tmp_path / "empty").mkdir()
     for place, said in [
-        (tmp_path / "missing", "does not exist"),
+        (tmp_path / "missing", "no such folder"),
         (model, "is a file"),
         (tmp_path / "other", "blue, green, red), only wasps"),
         (tmp_path / "broken", "no picture that can be read"),

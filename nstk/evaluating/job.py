@@ -16,7 +16,7 @@ from nstk.evaluating.figures import (
     find_top_losses,
     sort_by_confidence,
 )
-from nstk.evaluating.labelled import match_folder
+from nstk.evaluating.labelled import match_data
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
@@ -36,9 +36,9 @@ class Examination:
         reliability: Probability against accuracy, in up to 15 bins.
         confused_pairs: What was taken for what, most frequent first.
         top_losses: The pictures whose true class was thought least likely, worst first.
-        place: The folder whose subfolders were taken for classes.
-        missing: Classes of the classifier that the folder has no subfolder for.
-        extra: Classes of the folder that the classifier does not know; they do not count.
+        place: Where the pictures were found: the folder with the classes, a manifest or a zip.
+        missing: Classes of the classifier that no picture is said to show.
+        extra: Classes that the classifier does not know; their pictures do not count.
         skipped: The files that were left out, and why.
         seconds: Wall time.
         images_per_second: Pictures read and classified in each second.
@@ -68,18 +68,19 @@ def evaluate(
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        data: A folder with one subfolder per class, or with parts of such; of these ``test``
-            is taken, or ``val`` where there is none, or else ``train``.
+        data: A folder with one subfolder per class, or with parts of such, or a manifest or
+            zip as `nstk.finetune` reads them; of parts ``test`` is taken, or ``val`` where
+            there is none, or else ``train``.
         losses: How many of the worst pictures to list.
         on_progress: Told about the stages ``"scan"`` and ``"predict"``.
 
     Raises:
-        FolderError: If it is no folder, or has no usable picture of a class that is known.
+        FolderError: If it is no such data, or has no usable picture of a class that is known.
         SettingsError: If ``losses`` is negative.
     """
     check_range("losses", losses, 0)
     began = time.perf_counter()
-    found = match_folder(Path(data), classifier.classes)
+    found = match_data(Path(data), classifier.classes, on_progress=on_progress)
     truth = dict(found.files)
     started = time.perf_counter()
     predictions = predict(classifier, truth, top=len(classifier.classes), on_progress=on_progress)
