@@ -15,6 +15,7 @@ ColorMatching = Literal["symmetric", "pca", "cholesky"]
 MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
 Pooling = Literal["max", "average", "l2"]
 StyleLoss = Literal["moments", "gram", "wasserstein"]
+FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
 LayerWeights = Mapping[str, float]
 
 DEFAULT_SIMILARITY = 0.6
@@ -62,6 +63,17 @@ def check_word(name: str, value: object, kind: Any) -> None:
     if value not in words:
         option = "--" + name.replace("_", "-")
         raise SettingsError(f"{option} is {value!r}; it must be one of {', '.join(words)}.")
+
+
+def check_switch(name: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        SettingsError: With the option's name and the value received.
+    """
+    if not isinstance(value, bool):
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be true or false.")
 
 
 def parse_layers(text: str) -> LayerWeights | str:
@@ -250,6 +262,18 @@ class FinetuneSettings:
     size: int | Literal["auto"] = setting(
         "auto", "Side in pixels of the square the network sees; auto is the network's own"
     )
+    features: FeatureChoice = setting(
+        "pooled",
+        "What the head sees: pooled, the mean of the last map; pooled+statistics, also means and "
+        "deviations of earlier maps; auto, what cross-validation on the training pictures favours",
+    )
+    views: int = setting(
+        1, "In how many ways every picture is seen, mirrored and cropped; the head sees the mean"
+    )
+    folds: int = setting(
+        0, "Cross-validate with this many folds and learn from all pictures; 0 holds out a share"
+    )
+    balance: bool = setting(False, "Let every class weigh the same, however many pictures it has")
     validation_share: float = setting(
         0.2, "Share of the training pictures held out where the folder brings no validation part"
     )
@@ -258,5 +282,28 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if self.size != "auto":
             check_range("size", self.size, 32, 1024)
+        check_word("features", self.features, FeatureChoice)
+        check_range("views", self.views, 1, 8)
+        if self.folds != 0:
+            check_range("folds", self.folds, 2, 100)
+        check_switch("balance", self.balance)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
+        check_range("seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditSettings:
+    """What an audit takes for a copy, and how it deals the pictures over its folds.
+
+    Raises:
+        SettingsError: If a value is out of its range.
+    """
+
+    near_distance: int = setting(
+        8, "How many of the 64 bits of their hashes may differ between near duplicates"
+    )
+    seed: int = setting(0, "Seed of everything random")
+
+    def __post_init__(self) -> None:
+        check_range("near_distance", self.near_distance, 0, 32)
         check_range("seed", self.seed, 0, 2**31 - 1)
