@@ -9,15 +9,18 @@ import tensorflow as tf
 
 from nstk.minimizers import Evaluation
 
+BOX = (0.0, 0.5)
+
 
 @dataclass(frozen=True)
 class Landscape:
-    """A function, where to start and where its minimum is."""
+    """A function, where to start, and where its minimum is: everywhere, and within `BOX`."""
 
     name: str
     function: Callable[[Any], Any]
     start: np.ndarray
     minimum: np.ndarray
+    bounded: np.ndarray
 
     def evaluate(self, x: Any) -> Evaluation:
         with tf.GradientTape() as tape:
@@ -35,6 +38,12 @@ def ravine(x: Any) -> Any:
     return tf.reduce_sum(scale * tf.square(x - 2.0))
 
 
+def slant(x: Any) -> Any:
+    """Coordinates that pull at each other: at the wall x₀ = ½ the best x₁ is another."""
+    a, b = x[0] - 1.0, x[1] + 0.1
+    return tf.square(a) + tf.square(b) + 1.6 * a * b
+
+
 def logistic(x: Any) -> Any:
     """Softplus sums: convex, not quadratic, its minimum at log 3 by setting the slope to 0."""
     return tf.reduce_sum(tf.math.softplus(x) - 0.75 * x)
@@ -45,9 +54,17 @@ def valley(x: Any) -> Any:
     return 5.0 * tf.square(x[1] - tf.square(x[0])) + tf.square(1.0 - x[0])
 
 
+def ridge(x: Any) -> Any:
+    """Two wells with a ridge between them, on which the ground bends down."""
+    return 0.25 * tf.square(tf.square(x[0]) - 1.0) + tf.square(x[1] - 0.25)
+
+
 LANDSCAPES = (
-    Landscape("bowl", bowl, np.zeros(5), np.ones(5)),
-    Landscape("ravine", ravine, np.zeros(3), np.full(3, 2.0)),
-    Landscape("logistic", logistic, np.zeros(4), np.full(4, np.log(3.0))),
-    Landscape("valley", valley, np.array([-0.5, 0.5]), np.ones(2)),
+    Landscape("bowl", bowl, np.zeros(5), np.ones(5), np.full(5, 0.5)),
+    Landscape("ravine", ravine, np.zeros(3), np.full(3, 2.0), np.full(3, 0.5)),
+    Landscape("slant", slant, np.zeros(2), np.array([1.0, -0.1]), np.array([0.5, 0.3])),
+    Landscape("logistic", logistic, np.zeros(4), np.full(4, np.log(3.0)), np.full(4, 0.5)),
+    Landscape("valley", valley, np.array([-0.5, 0.5]), np.ones(2), np.array([0.5, 0.25])),
+    Landscape("ridge", ridge, np.array([0.1, 0.0]), np.array([1.0, 0.25]), np.array([0.5, 0.25])),
 )
+BOWL, RAVINE, SLANT, LOGISTIC, VALLEY, RIDGE = LANDSCAPES

@@ -1,57 +1,117 @@
+"""Every minimizer on every landscape, and what each promises beyond that."""
+
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import tensorflow as tf
-from landscapes import LANDSCAPES, Landscape
+from landscapes import BOWL, BOX, LANDSCAPES, RAVINE, RIDGE, VALLEY, Landscape
 
-from nstk.minimizers import LBFGS, Adam, Averaged, GradientDescent, Minimizer, minimize
+from nstk.errors import SettingsError
+from nstk.minimizers import (
+    LBFGS,
+    MINIMIZERS,
+    Adam,
+    Averaged,
+    Evaluation,
+    GradientDescent,
+    Newton,
+    choose_minimizer,
+    minimize,
+    multiply_hessian,
+)
 
-MINIMIZERS = {
-    "gradient descent": (GradientDescent(learning_rate=0.01), 8000),
-    "adam": (Adam(learning_rate=0.02), 3000),
-    "averaged adam": (Averaged(Adam(learning_rate=0.02)), 3000),
-    "l-bfgs": (LBFGS(), 120),
+RULES = {
+    "gradient descent": (GradientDescent(learning_rate=0.03), 1200),
+    "backtracking": (GradientDescent(learning_rate=1.0, backtracking=True), 600),
+    "adam": (Adam(learning_rate=0.02), 2000),
+    "averaged adam": (Averaged(Adam(learning_rate=0.02), decay=0.9), 2000),
+    "l-bfgs": (LBFGS(memory=5), 120),
+    "newton": (Newton(), 80),
 }
-BOUNDED = {
-    "gradient descent": (GradientDescent(learning_rate=0.01, bounds=(0.0, 0.5)), 2000),
-    "adam": (Adam(learning_rate=0.02, bounds=(0.0, 0.5)), 1000),
-    "l-bfgs": (LBFGS(bounds=(0.0, 0.5)), 60),
-}
+SEARCHING = ("backtracking", "l-bfgs", "newton")
 
 
-def descend(minimizer: Minimizer, landscape: Landscape, steps: int):
-    """Drive a minimizer as a picture's loop does, and return its result."""
-    x = tf.constant(landscape.start, tf.float64)
-    state = minimizer.init(x)
+def bound(minimizer, bounds):
+    """The same minimizer in a box."""
+    if isinstance(minimizer, Averaged):
+        return replace(minimizer, minimizer=bound(minimizer.minimizer, bounds))
+    return replace(minimizer, bounds=bounds)
 
-    @tf.function
-    def run(x, state):
-        for _ in tf.range(steps):
-            x, state, _ = minimizer.step(landscape.evaluate, x, state)
+
+def descend(minimizer, landscape, steps, start=None):
+    """Drive a minimizer inside the graph and return its result."""
+    x = tf.constant(landscape.start if start is None else start, tf.float64)
+
+    @partial(tf.function, autograph=False)
+    def run(x):
+        x, state = tf.while_loop(
+            lambda *_: True,
+            lambda x, state: minimizer.step(landscape.evaluate, x, state)[:2],
+            (x, minimizer.init(x)),
+            maximum_iterations=steps,
+        )
         return minimizer.result(x, state)
 
-    return run(x, state).numpy()
+    return run(x).numpy()
+
+
+def follow(minimizer, evaluate, x, steps):
+    """Drive a minimizer as a picture's loop does; yield the point, the state, the evaluation."""
+    advance = tf.function(partial(minimizer.step, evaluate), autograph=False)
+    state = minimizer.init(x)
+    for _ in range(steps):
+        x, state, evaluation = advance(x, state)
+        yield x, state, evaluation
+    assert advance.experimental_get_tracing_count() == 1
+
+
+@pytest.fixture(scope="module")
+def textures(tiny_backbone, scene, strokes):
+    """A small style loss in float32, through convolutions, ReLU and pooling; and its start."""
+    taps = tiny_backbone.tap(tiny_backbone.taps)
+
+    def look(picture):
+        maps = taps(picture[tf.newaxis], training=False)
+        return [
+            tf.einsum("bijk,bijl->kl", a, a) / a[..., 0].shape.num_elements() for a in maps.values()
+        ]
+
+    targets = look(tf.constant(strokes))
+
+    def evaluate(picture):
+        with tf.GradientTape() as tape:
+            tape.watch(picture)
+            pairs = zip(look(picture), targets, strict=True)
+            loss = tf.add_n([tf.nn.l2_loss(a - b) / tf.nn.l2_loss(b) for a, b in pairs])
+        return Evaluation(loss, tape.gradient(loss, picture), {})
+
+    return evaluate, tf.constant(scene[:24, :32])
 
 
 @pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: landscape.name)
-@pytest.mark.parametrize("name", MINIMIZERS)
+@pytest.mark.parametrize("name", RULES)
 def test_every_minimizer_finds_every_known_minimum(name, landscape):
-    minimizer, steps = MINIMIZERS[name]
+    minimizer, steps = RULES[name]
     np.testing.assert_allclose(descend(minimizer, landscape, steps), landscape.minimum, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", BOUNDED)
-def test_a_bounded_descent_ends_at_the_wall_nearest_to_the_minimum(name):
-    minimizer, steps = BOUNDED[name]
-    ravine = LANDSCAPES[1]
-    np.testing.assert_allclose(descend(minimizer, ravine, steps), np.full(3, 0.5), atol=1e-6)
+@pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: landscape.name)
+@pytest.mark.parametrize("name", RULES)
+def test_every_minimizer_finds_the_minimum_within_a_box(name, landscape):
+    minimizer, steps = RULES[name]
+    start = np.clip(landscape.start, *BOX)
+    found = descend(bound(minimizer, BOX), landscape, steps // 2, start)
+    np.testing.assert_allclose(found, landscape.bounded, atol=2e-3)
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
+@pytest.mark.parametrize("name", RULES)
 def test_a_state_is_a_nest_of_tensors_that_keeps_its_shapes(name):
-    minimizer, _ = MINIMIZERS[name]
-    x = tf.constant(LANDSCAPES[0].start, tf.float64)
+    minimizer, _ = RULES[name]
+    x = tf.constant(BOWL.start, tf.float64)
     state = minimizer.init(x)
-    _, following, _ = minimizer.step(LANDSCAPES[0].evaluate, x, state)
+    _, following, _ = minimizer.step(BOWL.evaluate, x, state)
     tf.nest.assert_same_structure(state, following)
     for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(following), strict=True):
         assert tf.is_tensor(before)
@@ -59,77 +119,112 @@ def test_a_state_is_a_nest_of_tensors_that_keeps_its_shapes(name):
         assert before.dtype == after.dtype
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
-def test_a_step_evaluates_the_function_once_at_the_point_given(name):
-    minimizer, _ = MINIMIZERS[name]
+@pytest.mark.parametrize("name", RULES)
+def test_a_step_evaluates_the_point_given_and_no_other(name):
+    minimizer, _ = RULES[name]
     seen = []
 
     def evaluate(x):
         seen.append(x.numpy())
-        return LANDSCAPES[1].evaluate(x)
+        return RAVINE.evaluate(x)
 
-    x = tf.constant(LANDSCAPES[1].start, tf.float64)
+    x = tf.constant(RAVINE.start, tf.float64)
     state = minimizer.init(x)
-    for count in range(1, 6):
+    for _ in range(5):
+        seen.clear()
         given = x.numpy()
         x, state, _ = minimizer.step(evaluate, x, state)
-        assert len(seen) == count
-        np.testing.assert_array_equal(seen[-1], given)
+        assert len(seen) == 1 or name == "newton"
+        assert len(seen) <= 1 + Newton.products
+        np.testing.assert_array_equal(seen, [given] * len(seen))
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+def test_a_picture_is_improved_within_its_range_by_a_step_compiled_once(name, textures):
+    evaluate, x = textures
+    minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
+    for point, state, evaluation in follow(minimizer, evaluate, x, 12):
+        for part in tf.nest.flatten(state):
+            assert np.isfinite(part.numpy()).all()
+        assert evaluation.loss.dtype == tf.float32
+    result = minimizer.result(point, state).numpy()
+    assert result.min() >= 0
+    assert result.max() <= 1
+    assert evaluate(tf.constant(result)).loss < 0.9 * evaluate(x).loss
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_descent_goes_on_where_it_was_after_a_change_of_grid(name):
+    def evaluate(x):
+        return Evaluation(tf.reduce_mean(tf.square(x - 0.75)), 2 * (x - 0.75) / x.shape[0] ** 2, {})
+
+    def resize(tensor):
+        return tf.image.resize(tensor, [8, 8], method="bicubic")
+
+    rules = {"gradient descent": GradientDescent(4.0), "adam": Adam(0.05)}
+    minimizer = bound(rules.get(name, RULES[name][0]), (0.0, 1.0))
+    x = tf.random.stateless_uniform([4, 4, 1], seed=[0, 1])
+    for point, state, _ in follow(minimizer, evaluate, x, 4):
+        kept = minimizer.result(point, state)
+    x = resize(kept)
+    state, fresh = minimizer.rescale(x, state, resize), minimizer.init(x)
+    tf.nest.assert_same_structure(state, fresh)
+    for part, new in zip(tf.nest.flatten(state), tf.nest.flatten(fresh), strict=True):
+        assert part.shape == new.shape
+        assert np.isfinite(part.numpy()).all()
+    np.testing.assert_allclose(minimizer.result(x, state), x)
+    advance = tf.function(partial(minimizer.step, evaluate), autograph=False)
+    for _ in range(150):
+        x, state, _ = advance(x, state)
+    np.testing.assert_allclose(minimizer.result(x, state), tf.fill([8, 8, 1], 0.75), atol=0.02)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_a_searching_minimizer_never_takes_a_point_that_is_not_lower(name):
+    minimizer = bound(RULES[name][0], (-2.0, 0.8))
+    x = tf.constant(VALLEY.start, tf.float64)
+    losses = [float(state.loss) for _, state, _ in follow(minimizer, VALLEY.evaluate, x, 60)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < 0.041  # 0.04 at (0.8, 0.64)
+
+
+@pytest.mark.parametrize("name", SEARCHING)
+def test_a_searching_minimizer_comes_back_from_where_the_function_is_no_number(name):
+    well = Landscape(
+        "well",
+        lambda x: tf.reduce_sum(x - tf.math.log(x)),
+        np.full(2, 3.0),
+        np.ones(2),
+        np.full(2, 0.5),
+    )
+    minimizer = replace(RULES[name][0], **({"learning_rate": 50.0} if name == SEARCHING[0] else {}))
+    visited = [
+        evaluation.loss
+        for *_, evaluation in follow(minimizer, well.evaluate, tf.constant(well.start), 40)
+    ]
+    if name != "l-bfgs":  # its first step is short
+        assert not np.isfinite(visited).all()
+    np.testing.assert_allclose(descend(minimizer, well, 80), well.minimum, atol=1e-3)
 
 
 def test_gradient_descent_takes_the_step_of_its_formula():
-    bowl = LANDSCAPES[0]
-    x = tf.constant(bowl.start, tf.float64)
-    minimizer = GradientDescent(learning_rate=0.25)
-    following, _, evaluation = minimizer.step(bowl.evaluate, x, minimizer.init(x))
-    np.testing.assert_allclose(following, x - 0.25 * evaluation.gradient)
+    x = tf.constant(BOWL.start, tf.float64)
+    for minimizer in (GradientDescent(0.25), GradientDescent(0.25, backtracking=True)):
+        following, _, evaluation = minimizer.step(BOWL.evaluate, x, minimizer.init(x))
+        np.testing.assert_allclose(following, x - 0.25 * evaluation.gradient)
+
+
+def test_backtracking_finds_a_rate_where_a_fixed_one_diverges():
+    assert not np.isfinite(descend(GradientDescent(1.0), RAVINE, 300)).all()
+    found = descend(GradientDescent(1.0, backtracking=True), RAVINE, 300)
+    np.testing.assert_allclose(found, RAVINE.minimum, atol=1e-6)
 
 
 def test_adam_moves_every_coordinate_by_the_learning_rate_at_first():
-    ravine = LANDSCAPES[1]
-    x = tf.constant(ravine.start, tf.float64)
+    x = tf.constant(RAVINE.start, tf.float64)
     minimizer = Adam(learning_rate=0.125)
-    following, _, _ = minimizer.step(ravine.evaluate, x, minimizer.init(x))
+    following, _, _ = minimizer.step(RAVINE.evaluate, x, minimizer.init(x))
     np.testing.assert_allclose(following - x, np.full(3, 0.125))
-
-
-def test_lbfgs_never_takes_a_point_that_is_not_lower():
-    valley = LANDSCAPES[3]
-    x = tf.constant(valley.start, tf.float64)
-    minimizer = LBFGS()
-    state = minimizer.init(x)
-    x, state, _ = minimizer.step(valley.evaluate, x, state)
-    losses = []
-    for _ in range(60):
-        x, state, _ = minimizer.step(valley.evaluate, x, state)
-        losses.append(float(state.loss))
-    assert losses == sorted(losses, reverse=True)
-    assert losses[-1] < 1e-8
-
-
-def test_lbfgs_solves_a_quadratic_in_far_fewer_steps_than_adam():
-    generator = np.random.default_rng(0)
-    basis = np.linalg.qr(generator.normal(size=(30, 30)))[0]
-    hessian = tf.constant(basis @ np.diag(np.geomspace(1, 1000, 30)) @ basis.T)
-    quadratic = Landscape(
-        "quadratic",
-        lambda x: 0.5 * tf.reduce_sum(x * tf.linalg.matvec(hessian, x)),
-        np.ones(30),
-        np.zeros(30),
-    )
-    lbfgs = quadratic.function(descend(LBFGS(), quadratic, 100))
-    adam = quadratic.function(descend(Adam(learning_rate=0.02), quadratic, 100))
-    assert lbfgs < 1e-3 * adam
-
-
-def test_the_average_of_points_that_do_not_move_is_the_point():
-    x = tf.constant([1.0, 2.0])
-    minimizer = Averaged(GradientDescent(learning_rate=0.0))
-    state = minimizer.init(x)
-    np.testing.assert_array_equal(minimizer.result(x, state), x)
-    for _ in range(5):
-        x, state, _ = minimizer.step(LANDSCAPES[0].evaluate, x, state)
-    np.testing.assert_allclose(minimizer.result(x, state), x, rtol=1e-6)
 
 
 def test_adam_keeps_its_second_moment_positive_on_a_new_grid():
@@ -140,10 +235,117 @@ def test_adam_keeps_its_second_moment_positive_on_a_new_grid():
     assert float(tf.reduce_min(rescaled.second)) == 0.0
 
 
-def test_minimize_returns_the_best_point_it_has_evaluated():
-    bowl = LANDSCAPES[0]
-    x, evaluation = minimize(
-        bowl.evaluate, tf.constant(bowl.start, tf.float64), LBFGS(), steps=50, tolerance=1e-9
+@pytest.fixture(scope="module")
+def quadratic():
+    """Thirty coordinates, no two alike, the steepest a thousand times steeper than the flattest."""
+    basis = np.linalg.qr(np.random.default_rng(0).normal(size=(30, 30)))[0]
+    hessian = tf.constant(basis @ np.diag(np.geomspace(1, 1000, 30)) @ basis.T)
+    return Landscape(
+        "quadratic",
+        lambda x: 0.5 * tf.reduce_sum(x * tf.linalg.matvec(hessian, x)),
+        np.ones(30),
+        np.zeros(30),
+        np.zeros(30),
     )
-    np.testing.assert_allclose(x, bowl.minimum, atol=1e-9)
-    assert float(evaluation.loss) == float(bowl.function(x))
+
+
+def test_lbfgs_solves_a_quadratic_in_far_fewer_steps_than_adam(quadratic):
+    lbfgs = quadratic.function(descend(LBFGS(), quadratic, 100))
+    adam = quadratic.function(descend(Adam(learning_rate=0.02), quadratic, 100))
+    assert lbfgs < 1e-3 * adam
+
+
+def test_newton_solves_a_quadratic_in_one_step(quadratic):
+    minimizer = Newton(products=60, tolerance=1e-12, damping=0.0)
+    x = tf.constant(quadratic.start)
+    [(following, *_)] = follow(minimizer, quadratic.evaluate, x, 1)
+    np.testing.assert_allclose(following, quadratic.minimum, atol=1e-9)
+
+
+def test_newton_in_one_dimension_is_the_rule_of_the_textbook():
+    def evaluate(x):
+        return Evaluation(tf.reduce_sum(tf.exp(x) - 2 * x), tf.exp(x) - 2, {})
+
+    x = tf.constant([0.3], tf.float64)
+    minimizer = Newton(damping=0.0)
+    following, _, _ = minimizer.step(evaluate, x, minimizer.init(x))
+    slope, curvature = np.exp(0.3) - 2, np.exp(0.3)
+    np.testing.assert_allclose(following, [0.3 - slope / curvature])
+
+
+def test_newton_leads_downhill_where_the_ground_bends_down():
+    for start in ([0.1, 0.25], [0.1, 0.0], [0.01, 5.0]):
+        x = tf.constant(start, tf.float64)
+        minimizer = Newton()
+        evaluation = RIDGE.evaluate(x)
+        following, _, _ = minimizer.step(RIDGE.evaluate, x, minimizer.init(x))
+        assert tf.reduce_sum((following - x) * evaluation.gradient) < 0
+
+
+def test_newton_asks_for_no_product_after_a_point_it_refused():
+    asked = []
+
+    def evaluate(x):
+        asked.append(x)
+        return RIDGE.evaluate(x)
+
+    minimizer = Newton(damping=0.0, first_step=10.0)
+    x = tf.constant([0.1, 0.25], tf.float64)
+    x, state, _ = minimizer.step(evaluate, x, minimizer.init(x))
+    asked.clear()
+    _, refused, _ = minimizer.step(evaluate, x, state)
+    assert len(asked) == 1
+    assert int(refused.count) == int(state.count)
+    assert float(refused.damping) > float(state.damping)
+
+
+def test_a_hessian_vector_product_is_the_derivative_of_the_gradient():
+    x, v = tf.constant([-0.5, 0.7], tf.float64), tf.constant([0.3, -1.1], tf.float64)
+    ahead, behind = (VALLEY.evaluate(x + h * v).gradient for h in (1e-5, -1e-5))
+    np.testing.assert_allclose(
+        multiply_hessian(VALLEY.evaluate, x, v), (ahead - behind) / 2e-5, rtol=1e-8
+    )
+
+
+def test_the_average_of_points_that_do_not_move_is_the_point():
+    x = tf.constant([1.0, 2.0])
+    minimizer = Averaged(GradientDescent(learning_rate=0.0))
+    state = minimizer.init(x)
+    np.testing.assert_array_equal(minimizer.result(x, state), x)
+    for _ in range(5):
+        x, state, _ = minimizer.step(BOWL.evaluate, x, state)
+    np.testing.assert_allclose(minimizer.result(x, state), x, rtol=1e-6)
+
+
+def test_an_average_leaves_out_the_points_that_were_refused():
+    minimizer = Averaged(GradientDescent(1.0, backtracking=True), decay=0.5)
+    x = tf.constant(RAVINE.start, tf.float64)
+    for _, state, _ in follow(minimizer, RAVINE.evaluate, x, 3):
+        np.testing.assert_allclose(minimizer.result(x, state), state.inner.x)
+
+
+def test_minimize_returns_the_best_point_it_has_evaluated():
+    start = tf.constant(BOWL.start, tf.float64)
+    x, evaluation = minimize(BOWL.evaluate, start, LBFGS(), steps=50, tolerance=1e-9)
+    np.testing.assert_allclose(x, BOWL.minimum, atol=1e-9)
+    assert float(evaluation.loss) == float(BOWL.function(x))
+
+
+def test_every_name_is_a_minimizer_in_the_box_given():
+    assert MINIMIZERS == ("adam", "gradient-descent", "lbfgs", "newton")
+    made = [choose_minimizer(name, bounds=(0.0, 1.0)) for name in MINIMIZERS]
+    assert [type(minimizer) for minimizer in made] == [Adam, GradientDescent, LBFGS, Newton]
+    assert all(minimizer.bounds == (0.0, 1.0) for minimizer in made)
+
+
+def test_a_learning_rate_is_passed_on():
+    assert choose_minimizer("adam").learning_rate == 0.05
+    assert choose_minimizer("adam", 0.02).learning_rate == 0.02
+    assert choose_minimizer("gradient-descent", 7.0).learning_rate == 7.0
+    assert choose_minimizer("lbfgs", 0.1).first_step == 0.1
+    assert choose_minimizer("newton", 0.1).first_step == 0.1
+
+
+def test_an_unknown_name_is_answered_with_those_there_are():
+    with pytest.raises(SettingsError, match=r"'sgd' is no minimizer; there are adam, .*, newton"):
+        choose_minimizer("sgd")
