@@ -143,10 +143,11 @@ def test_a_step_evaluates_the_point_given_and_no_other(name):
 def test_a_picture_is_improved_within_its_range_by_a_step_compiled_once(name, textures):
     evaluate, x = textures
     minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
-    for point, state, evaluation in follow(minimizer, evaluate, x, 12):
-        for part in tf.nest.flatten(state):
-            assert np.isfinite(part.numpy()).all()
-        assert evaluation.loss.dtype == tf.float32
+    moments = list(follow(minimizer, evaluate, x, 12))
+    for part in tf.nest.flatten([state for _, state, _ in moments]):
+        assert np.isfinite(part.numpy()).all()
+    point, state, evaluation = moments[-1]
+    assert evaluation.loss.dtype == tf.float32
     result = minimizer.result(point, state).numpy()
     assert result.min() >= 0
     assert result.max() <= 1
