@@ -16,7 +16,7 @@ from nstk.settings import StylizeSettings
 from nstk.stylization.job import stylize
 from nstk.stylization.quality import measure_quality
 from nstk.stylization.recording import Trace
-from nstk.stylization.report import write_report
+from nstk.stylization.report import check_report, write_report
 
 NASTY = "<b onclick=alert(1)>wave"
 COMMAND = "nstk stylize town.png 'a <b>wave</b>.png' -o out.png --steps 3"
@@ -142,9 +142,17 @@ def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, str
 def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
     made, trace = run
     (tmp_path / "file").write_text("")
-    for place in (tmp_path / "file", tmp_path / "absent" / "report"):
-        with pytest.raises(OutputError, match=re.escape(str(place))):
-            write_report(place, content=scene, styles=[strokes], stylization=made, trace=trace)
+    (tmp_path / "taken" / "report.html").mkdir(parents=True)
+    for place in ("file", "absent/report", "taken"):
+        with pytest.raises(OutputError, match=re.escape(str(tmp_path / place))):
+            check_report(tmp_path / place)
+        with pytest.raises(OutputError, match=re.escape(str(tmp_path / place))):
+            write_report(
+                tmp_path / place, content=scene, styles=[strokes], stylization=made, trace=trace
+            )
+    check_report(tmp_path)
+    check_report(tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.slow

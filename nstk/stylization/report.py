@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.errors import OutputError, PictureError
-from nstk.media.files import write_whole
+from nstk.media.files import check_writable, write_whole
 from nstk.media.pictures import Picture, load_picture
 from nstk.pages import CaptionedPicture, write_page
 from nstk.stylization.job import Stylization
@@ -21,6 +21,20 @@ PAGE_NAME = "report.html"
 TRACE_NAME = "trace.json"
 
 _PACKAGES = ("nstk", "tensorflow", "keras", "numpy", "pillow")
+
+
+def check_report(folder: str | Path) -> None:
+    """Refuse, before any long work, a place where no report could be written.
+
+    Args:
+        folder: Where one is to be written later.
+
+    Raises:
+        OutputError: If no file can be written there, or the folder cannot be made.
+    """
+    folder = Path(folder)
+    for path in (folder / PAGE_NAME, folder / TRACE_NAME) if folder.exists() else (folder,):
+        check_writable(path)
 
 
 def write_report(
