@@ -127,7 +127,7 @@ def write_table(runs: dict[str, list[Mark]]) -> str:
 
 COLORS = dict(zip(MINIMIZERS, ("#0072b2", "#767676", "#d55e00", "#009e73"), strict=True))
 WIDTH, HEIGHT, TOP, BOTTOM = 400, 400, 48, 52
-LEFTS = (64, 548)
+LEFTS = (64, 640)
 FONT = "font-family='Helvetica, Arial, sans-serif' font-size='13'"
 
 
@@ -183,9 +183,19 @@ class Panel:
         """Name every curve at its right end, none over another."""
         last = -np.inf
         for name, point in sorted(ends.items(), key=lambda item: -item[1][1]):
-            x, y = self.place(*point)
-            last = max(y + 4.5, last + 16)
-            self.write(x + 8, last, name, "start", f"fill='{COLORS[name]}' font-weight='600'")
+            last = max(self.place(*point)[1] + 4.5, last + 16)
+            self.write(
+                self.left + WIDTH + 8,
+                last,
+                name,
+                "start",
+                f"fill='{COLORS[name]}' font-weight='600'",
+            )
+
+
+def list_ticks(digits: tuple[float, ...]) -> list[float]:
+    """Round numbers from a thousandth to some thousands."""
+    return [digit * 10.0**power for power in range(-3, 4) for digit in digits]
 
 
 def draw(runs: dict[str, list[Mark]], title: str) -> str:
@@ -200,10 +210,9 @@ def draw(runs: dict[str, list[Mark]], title: str) -> str:
         first = 1.0 if axis == 0 else min(marks[1].seconds for marks in runs.values())
         last = max(marks[-1][axis] for marks in runs.values())
         panel = Panel(left, (first, low), (last, high))
-        ticks = [scale * digit for scale in (0.01, 0.1, 1, 10, 100, 1000) for digit in (1, 2, 5)]
         panel.rule(
-            [tick for tick in ticks if first <= tick <= last],
-            [tick for tick in ticks if low <= tick <= high],
+            [tick for tick in list_ticks((1, 2, 5)) if first <= tick <= last],
+            [tick for tick in list_ticks((1, 1.5, 2, 3, 5)) if low <= tick <= high],
             words,
         )
         for name, marks in runs.items():
