@@ -36,7 +36,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Show which places of each picture speak for its label (vermilion) and against it (blue)."""
-    nstk.check_writable(output / "a.explained.png" if output.is_dir() else output)
+    nstk.check_writable(output / "a.explained.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
         with loading():
             from nstk import Explanation, load_classifier
