@@ -147,7 +147,9 @@ class StylizeSettings:
         parse=parse_strength,
         metavar="X|auto[=TARGET]",
     )
-    content_weight: float = setting(0.4, "Weight α of the content loss, at strength 0.5")
+    content_weight: float = setting(
+        0.4, "Weight α of the content loss, at strength 0.5 and 512 pixels"
+    )
     style_weight: float = setting(1.0, "Weight β of the style loss")
     variation_weight: float = setting(0.1, "Weight γ of the variation of neighbouring pixels")
     content_layers: LayerWeights | Literal["auto"] = setting(

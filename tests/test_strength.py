@@ -7,14 +7,14 @@ from nstk.settings import StylizeSettings
 from nstk.stylization.strength import content_weight_at, search_strength
 
 
-def test_half_strength_is_the_content_weight_itself():
-    assert content_weight_at(0.5, 0.3) == pytest.approx(0.3)
+def test_half_strength_at_512_pixels_is_the_content_weight_itself():
+    assert content_weight_at(0.5, 0.3, 512) == pytest.approx(0.3)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_more_strength_is_less_content(one, other):
     weak, strong = sorted((one, other))
-    assert content_weight_at(strong, 0.3) <= content_weight_at(weak, 0.3)
+    assert content_weight_at(strong, 0.3, 256) <= content_weight_at(weak, 0.3, 256)
 
 
 @given(st.floats(0.05, 0.95))

@@ -102,7 +102,8 @@ class Painting:
     def objective(self, scale: Scale, strength: float) -> StyleObjective:
         """Look at all targets at one scale."""
         weights = replace(
-            self.weights, content=content_weight_at(strength, self.settings.content_weight)
+            self.weights,
+            content=content_weight_at(strength, self.settings.content_weight, scale.longer_side),
         )
         free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
         return StyleObjective.within(

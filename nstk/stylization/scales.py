@@ -61,7 +61,9 @@ def plan_scales(
             f"--size {size} makes the picture's shorter side {shorter_side} px; the network needs "
             f"at least {smallest} px: choose a larger size or a less narrow picture."
         )
-    deepest = scales - 1 if scales != "auto" else math.floor(2 * math.log2(max(size / COARSEST, 1)))
+    # 181 is the whole number nearest to 128·√2, but a little less: it shall count as one step.
+    fitting = math.floor(2 * math.log2(max(size / COARSEST, 1)) + 0.01)
+    deepest = fitting if scales == "auto" else scales - 1
     plan = []
     for k in range(deepest, -1, -1):
         scaled = fit_size(height, width, round(size / math.sqrt(2) ** k))

@@ -1,5 +1,6 @@
 """One knob between the two pictures: strength."""
 
+import math
 from collections.abc import Callable
 
 from nstk.progress import Progress, Reporter, ignore
@@ -7,20 +8,27 @@ from nstk.progress import Progress, Reporter, ignore
 RANGE = 4.0
 """Orders of magnitude of α between strength 0 and strength 1."""
 
+USUAL_SIZE = 512
+"""Longer side in pixels at which α is what the settings say."""
+
 TRIALS = 7
 CLOSE_ENOUGH = 0.004
 
 
-def content_weight_at(strength: float, content_weight: float) -> float:
-    """α·10^(2 − 4·strength): a hundred times α at 0, α itself at 0.5, a hundredth at 1.
+def content_weight_at(strength: float, content_weight: float, longer_side: int) -> float:
+    """α·10^(2 − 4·strength)·√(longer side / 512).
 
-    Losses are relative, so one strength means the same at every size and for every style.
+    A hundred times α at strength 0, α itself at 0.5, a hundredth at 1. Losses are relative, so a
+    strength means the same for every style. Without the root, a judge finds small pictures
+    nearer to their content than large ones painted at the same strength.
 
     Args:
         strength: In ``[0, 1]``.
-        content_weight: α at strength 0.5.
+        content_weight: α at strength 0.5 and 512 pixels.
+        longer_side: Of the picture at the present scale, in pixels.
     """
-    return float(content_weight * 10 ** (RANGE * (0.5 - strength)))
+    size = math.sqrt(longer_side / USUAL_SIZE)
+    return float(content_weight * 10 ** (RANGE * (0.5 - strength)) * size)
 
 
 def search_strength(

@@ -81,6 +81,8 @@ def stylize(
     nstk.check_output(output)
     if animation is not None:
         nstk.check_animation(animation)
+    if report_folder is not None:
+        nstk.check_report(report_folder)
     with reporting(quiet=quiet) as report:
         with loading():
             from nstk import Frames, Previews, Trace, load_backbone, tell
