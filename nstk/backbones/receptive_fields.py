@@ -46,15 +46,32 @@ def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
     Returns:
         The field of each layer's output by layer name, along the axis that sees farther.
     """
-    vertical, horizontal = _trace(model, axis=0), _trace(model, axis=1)
+    vertical, horizontal = trace_axes(model)
     return {
         name: max(field, horizontal[name], key=lambda seen: seen.reach)
         for name, field in vertical.items()
     }
 
 
-def _trace(model: Any, axis: int) -> dict[str, ReceptiveField]:
-    fields: dict[int, ReceptiveField] = {}
+def trace_axes(
+    model: Any, begin: Any | None = None
+) -> tuple[dict[str, ReceptiveField], dict[str, ReceptiveField]]:
+    """Follow the receptive field through a functional network along both axes.
+
+    Args:
+        model: A functional ``keras.Model`` with one input.
+        begin: The tensor of a larger network that ``model`` was cut out at; its own input where
+            None. Fields are then those on that tensor.
+
+    Returns:
+        The field of each layer's output by layer name, along the rows and along the columns.
+    """
+    start = model.inputs[0] if begin is None else begin
+    return _trace(model, start, axis=0), _trace(model, start, axis=1)
+
+
+def _trace(model: Any, begin: Any, axis: int) -> dict[str, ReceptiveField]:
+    fields: dict[int, ReceptiveField] = {id(begin): ReceptiveField(0, 0, 1)}
     named: dict[str, ReceptiveField] = {}
     for operation in model.operations:
         if isinstance(operation, keras.layers.InputLayer):

@@ -27,7 +27,13 @@ def measure_content(features: Any, target: Any) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    return _relative(widen(features), widen(target))
+    return sum_content(features, target) / tf.maximum(sum_content(target), 1e-30)
+
+
+def sum_content(features: Any, target: Any | None = None) -> Any:
+    """½‖a − a*‖², what the content loss adds up; ½‖a‖² where no target is given."""
+    wide = widen(features)
+    return tf.nn.l2_loss(wide if target is None else wide - widen(target))
 
 
 def measure_gram(moments: Moments, target: Moments) -> Any:
@@ -70,6 +76,9 @@ def measure_wasserstein(moments: Moments, target: Moments) -> Any:
     return _distance(squared / tf.maximum(size, 1e-30))
 
 
+DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
+"""How much horizontal, vertical, falling and rising neighbours count."""
+
 STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
     "gram": measure_gram,
     "moments": measure_moments,
@@ -90,11 +99,48 @@ def measure_variation(picture: Any) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    horizontal = tf.reduce_mean(tf.square(picture[:, 1:] - picture[:, :-1]))
-    vertical = tf.reduce_mean(tf.square(picture[1:] - picture[:-1]))
-    falling = tf.reduce_mean(tf.square(picture[1:, 1:] - picture[:-1, :-1]))
-    rising = tf.reduce_mean(tf.square(picture[1:, :-1] - picture[:-1, 1:]))
-    return 2 * ((horizontal + vertical) / 3 + (falling + rising) / 12)
+    return weigh_variation(sum_variation(picture), picture.shape)
+
+
+def sum_variation(picture: Any, rows: Any = None, columns: Any = None) -> Any:
+    """Squared differences of neighbouring pixels, summed up direction by direction.
+
+    A difference belongs to the upper, or else the left pixel's row and to the left pixel's
+    column, so sums over parts of a picture add up to those of the whole if each part is given
+    with the row and the column that follow.
+
+    Args:
+        picture: ``(height, width, 3)``, a picture or a part of one.
+        rows: How many of its rows own differences; all where None.
+        columns: How many of its columns.
+
+    Returns:
+        Σ of horizontal, vertical, falling and rising ones, shape ``(4,)``.
+    """
+    return tf.stack(
+        [
+            tf.reduce_sum(tf.square(side))
+            for side in (
+                picture[:rows, 1:] - picture[:rows, :-1],
+                picture[1:, :columns] - picture[:-1, :columns],
+                picture[1:, 1:] - picture[:-1, :-1],
+                picture[1:, :-1] - picture[:-1, 1:],
+            )
+        ]
+    )
+
+
+def weigh_variation(sums: Any, shape: Any) -> Any:
+    """The variation of a picture, from the sums of all its parts.
+
+    Args:
+        sums: See `sum_variation`.
+        shape: Height, width and channels of the whole picture.
+    """
+    height, width = shape[:2]
+    pairs = [height * (width - 1), (height - 1) * width, *[(height - 1) * (width - 1)] * 2]
+    shares = [weight / (3 * count) for weight, count in zip(DIRECTIONS, pairs, strict=True)]
+    return tf.reduce_sum(sums * tf.constant(shares, sums.dtype))
 
 
 def _distance(squared: Any) -> Any:

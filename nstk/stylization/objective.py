@@ -1,17 +1,23 @@
 """The objective of Gatys et al. 2016: how far a picture is from both of its targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.media.pictures import Picture
 from nstk.minimizers import Evaluation
-from nstk.stylization.losses import STYLE_LOSSES, measure_content, measure_variation
+from nstk.stylization.losses import (
+    STYLE_LOSSES,
+    sum_content,
+    sum_variation,
+    weigh_variation,
+)
 from nstk.stylization.regions import Region
-from nstk.stylization.statistics import gather, summarize
+from nstk.stylization.statistics import Statistics, gather, summarize
 from nstk.stylization.styles import PaintedStyle, look, mix
 
 
@@ -39,6 +45,87 @@ class ObjectiveWeights:
     def layers(self) -> tuple[str, ...]:
         """Every layer that is looked at, once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
+
+
+class Sums(NamedTuple):
+    """All that the loss of a picture depends on: sums over positions, which add over its parts.
+
+    Attributes:
+        style: The statistics of every style layer, one of each region.
+        content: Σ ½(a − a*)² of every content layer.
+        variation: The four sums of `sum_variation`.
+    """
+
+    style: Mapping[str, Sequence[Statistics]]
+    content: Mapping[str, Any]
+    variation: Any
+
+
+def sum_layers(
+    maps: Mapping[str, Any],
+    weights: ObjectiveWeights,
+    content: Mapping[str, Any],
+    guides: Mapping[str, Sequence[Any]],
+) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Any]]:
+    """Sum up the feature maps of a picture, or those of a part of it.
+
+    Args:
+        maps: Feature maps by layer; layers that are missing are left out.
+        weights: Which of them are style.
+        content: a*, the content's own maps, by layer.
+        guides: The weight of every position by layer, one plane for each region; None where the
+            region is everywhere.
+
+    Returns:
+        `Sums.style` and `Sums.content` of these layers.
+    """
+    style = {
+        name: tuple(gather(maps[name], guide) for guide in guides[name])
+        for name in weights.style_layers
+        if name in maps
+    }
+    return style, {
+        name: sum_content(maps[name], target) for name, target in content.items() if name in maps
+    }
+
+
+def score(
+    sums: Sums,
+    weights: ObjectiveWeights,
+    regions: Sequence[Region],
+    sizes: Mapping[str, Any],
+    shape: Sequence[int],
+) -> tuple[Any, dict[str, Any]]:
+    """The loss of a picture and its parts, from its sums alone.
+
+    Args:
+        sums: Of the whole picture.
+        weights: What counts how much.
+        regions: Where it is to look like what.
+        sizes: ½‖a*‖² of every content layer.
+        shape: Height and width of the picture.
+
+    Returns:
+        See `StyleObjective.measure`.
+    """
+    content = _weighted(
+        {name: error / tf.maximum(sizes[name], 1e-30) for name, error in sums.content.items()},
+        weights.content_layers,
+    )
+    compare = STYLE_LOSSES[weights.style_loss]
+    layers = {
+        name: tf.add_n(
+            [
+                region.share * compare(summarize(statistics), region.targets[name])
+                for region, statistics in zip(regions, sums.style[name], strict=True)
+            ]
+        )
+        for name in weights.style_layers
+    }
+    style = _weighted(layers, weights.style_layers)
+    variation = weigh_variation(sums.variation, shape)
+    loss = weights.content * content + weights.style * style + weights.variation * variation
+    return loss, {"content": content, "style": style, "variation": variation, **layers}
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,17 +208,21 @@ class StyleObjective:
             The loss L, and ``content``, ``style``, ``variation`` and every style layer by name,
             before α, β, γ and λ_l are applied.
         """
-        weights = self.weights
         maps = self.taps(picture[tf.newaxis], training=False)
-        content = _weighted(
-            {name: measure_content(maps[name], target) for name, target in self.content.items()},
-            weights.content_layers,
-        )
-        layers = {name: self._measure_style(name, maps[name]) for name in weights.style_layers}
-        style = _weighted(layers, weights.style_layers)
-        variation = measure_variation(picture)
-        loss = weights.content * content + weights.style * style + weights.variation * variation
-        return loss, {"content": content, "style": style, "variation": variation, **layers}
+        style, content = sum_layers(maps, self.weights, self.content, self.guides)
+        sums = Sums(style, content, sum_variation(picture))
+        return score(sums, self.weights, self.regions, self.sizes, picture.shape)
+
+    @property
+    def guides(self) -> Mapping[str, Sequence[Any]]:
+        """The weight of every position by style layer, one for each region."""
+        return list_guides(self.regions, self.weights)
+
+    @cached_property
+    def sizes(self) -> Mapping[str, Any]:
+        """½‖a*‖² of every content layer."""
+        with tf.init_scope():  # once, not in every step
+            return {name: sum_content(target) for name, target in self.content.items()}
 
     def evaluate(self, picture: Any) -> Evaluation:
         """The loss, its gradient with respect to the pixels, and its parts."""
@@ -141,19 +232,17 @@ class StyleObjective:
         gradient = tape.gradient(loss, picture)
         return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
 
-    def _measure_style(self, layer: str, features: Any) -> Any:
-        """L_style^l = Σ_r share_r·loss_r over the regions r."""
-        compare = STYLE_LOSSES[self.weights.style_loss]
-        return tf.add_n(
-            [
-                region.share
-                * compare(
-                    summarize(gather(features, region.guides and region.guides[layer])),
-                    region.targets[layer],
-                )
-                for region in self.regions
-            ]
-        )
+    def compile(self, step: Callable[..., Any]) -> Any:
+        """Make a step that calls `evaluate` as fast as it can be."""
+        return tf.function(step)
+
+
+def list_guides(regions: Sequence[Region], weights: ObjectiveWeights) -> dict[str, tuple[Any, ...]]:
+    """The guides of all regions by style layer; None where a region is everywhere."""
+    return {
+        name: tuple(region.guides and region.guides[name] for region in regions)
+        for name in weights.style_layers
+    }
 
 
 def _weighted(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
