@@ -18,7 +18,7 @@ StyleLoss = Literal["moments", "gram", "wasserstein"]
 FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
 LayerWeights = Mapping[str, float]
 
-DEFAULT_SIMILARITY = 0.6
+DEFAULT_SIMILARITY = 0.75
 """The content similarity that ``--strength auto`` aims at."""
 
 
