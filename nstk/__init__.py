@@ -21,6 +21,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nstk.auditing.findings import Audit as Audit
+    from nstk.auditing.findings import ClassBalance as ClassBalance
+    from nstk.auditing.findings import Flaw as Flaw
+    from nstk.auditing.findings import LabelSuspect as LabelSuspect
+    from nstk.auditing.findings import WrongEnding as WrongEnding
+    from nstk.auditing.job import audit as audit
+    from nstk.auditing.report import check_audit_report as check_audit_report
+    from nstk.auditing.report import write_audit_report as write_audit_report
     from nstk.backbones.backbone import Backbone as Backbone
     from nstk.backbones.listing import backbone_names as backbone_names
     from nstk.backbones.listing import describe_backbones as describe_backbones
@@ -47,6 +55,7 @@ if TYPE_CHECKING:
     from nstk.explaining.job import explain as explain
     from nstk.exporting.job import Export as Export
     from nstk.exporting.job import export as export
+    from nstk.finetuning.cache import find_cache_folder as find_cache_folder
     from nstk.finetuning.classifier import Classifier as Classifier
     from nstk.finetuning.classifier import load_classifier as load_classifier
     from nstk.finetuning.evaluation import ClassScore as ClassScore
@@ -56,8 +65,10 @@ if TYPE_CHECKING:
     from nstk.finetuning.prediction import Prediction as Prediction
     from nstk.finetuning.prediction import Predictions as Predictions
     from nstk.finetuning.prediction import predict as predict
-    from nstk.media.catalogues import LabelledPicture as LabelledPicture
+    from nstk.finetuning.selection import Selection as Selection
+    from nstk.finetuning.selection import Trial as Trial
     from nstk.media.animations import check_animation as check_animation
+    from nstk.media.catalogues import LabelledPicture as LabelledPicture
     from nstk.media.files import check_writable as check_writable
     from nstk.media.files import write_whole as write_whole
     from nstk.media.folders import LabelledFolder as LabelledFolder
@@ -70,6 +81,7 @@ if TYPE_CHECKING:
     from nstk.media.pictures import save_picture as save_picture
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
+    from nstk.settings import AuditSettings as AuditSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.stylization.job import Stylization as Stylization
@@ -80,6 +92,7 @@ if TYPE_CHECKING:
     from nstk.stylization.recording import Previews as Previews
     from nstk.stylization.recording import Trace as Trace
     from nstk.stylization.recording import tell as tell
+    from nstk.stylization.report import check_report as check_report
     from nstk.stylization.report import write_report as write_report
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
@@ -88,6 +101,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "nstk.auditing.findings": ("Audit", "ClassBalance", "Flaw", "LabelSuspect", "WrongEnding"),
+    "nstk.auditing.job": ("audit",),
+    "nstk.auditing.report": ("check_audit_report", "write_audit_report"),
     "nstk.backbones.backbone": ("Backbone",),
     "nstk.backbones.listing": ("backbone_names", "describe_backbones"),
     "nstk.backbones.loading": ("load_backbone",),
@@ -110,10 +126,12 @@ _HOMES = {
     "nstk.evaluating.job": ("Examination", "evaluate"),
     "nstk.explaining.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
+    "nstk.finetuning.cache": ("find_cache_folder",),
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
+    "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.animations": ("check_animation",),
     "nstk.media.files": ("check_writable", "write_whole"),
@@ -127,11 +145,11 @@ _HOMES = {
         "save_picture",
     ),
     "nstk.progress": ("Progress", "ignore"),
-    "nstk.settings": ("FinetuneSettings", "StylizeSettings"),
+    "nstk.settings": ("AuditSettings", "FinetuneSettings", "StylizeSettings"),
     "nstk.stylization.job": ("Stylization", "stylize"),
     "nstk.stylization.quality": ("Quality", "measure_quality"),
     "nstk.stylization.recording": ("Frames", "Previews", "Trace", "tell"),
-    "nstk.stylization.report": ("write_report",),
+    "nstk.stylization.report": ("check_report", "write_report"),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),
 }

@@ -27,6 +27,7 @@ FLOORS = {
     "exporting": 4,
     "evaluating": 4,
     "explaining": 4,
+    "auditing": 4,
 }
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 import nstk
+from nstk_cli.commands.audit import audit
 from nstk_cli.commands.backbones import backbones
 from nstk_cli.commands.evaluate import evaluate
 from nstk_cli.commands.explain import explain
@@ -118,7 +119,7 @@ def main(
         print(context.get_help())
 
 
-for command in (stylize, finetune, predict, evaluate, explain, export, backbones):
+for command in (stylize, finetune, predict, evaluate, explain, export, audit, backbones):
     app.command(cls=Command)(command)
 app.add_typer(style)
 

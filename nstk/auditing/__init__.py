@@ -1,0 +1,1 @@
+"""What is wrong with labelled data: files, copies, labels, and pictures that stand out."""

@@ -1,0 +1,148 @@
+"""What an audit finds, in values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from nstk.media.catalogues import Catalogue, LabelledPicture
+from nstk.media.layout import Part
+from nstk.media.listing import SkippedFile
+from nstk.media.quality import Quality
+
+
+@dataclass(frozen=True)
+class ClassBalance:
+    """How many readable pictures of one class there are.
+
+    Attributes:
+        name: The class.
+        counts: Pictures by part.
+    """
+
+    name: str
+    counts: Mapping[Part, int]
+
+    @property
+    def pictures(self) -> int:
+        """In all parts."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class WrongEnding:
+    """A file whose name says another format than its content.
+
+    Attributes:
+        path: The file.
+        format: What it is: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"``, ``"GIF"``.
+    """
+
+    path: Path
+    format: str
+
+
+@dataclass(frozen=True)
+class LabelSuspect:
+    """A picture that looks like one of another class to heads which have not seen it.
+
+    Attributes:
+        path: The file.
+        label: The class it is given.
+        suggestion: The class it looks like.
+        label_probability: Probability of the class it is given.
+        probability: Probability of the class it looks like.
+    """
+
+    path: Path
+    label: str
+    suggestion: str
+    label_probability: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Flaw:
+    """A picture that stands out by something measured in it.
+
+    Attributes:
+        path: The file.
+        value: The measure, in the unit of the list it stands in.
+    """
+
+    path: Path
+    value: float
+
+
+Groups = tuple[tuple[Path, ...], ...]
+"""Pictures that belong together, each group in the order of the data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """What was found in labelled data. Lists begin with what is worst.
+
+    Attributes:
+        catalogue: The data.
+        classes: How many pictures every class has.
+        unreadable: Files that no picture can be read from.
+        skipped: Files beside the classes, and folders that cannot be searched.
+        wrong_ending: Pictures whose name says another format.
+        exact_duplicates: Pictures with the same bytes.
+        near_duplicates: Pictures that look the same; not all have the same bytes.
+        cross_class_duplicates: Those of both kinds that have different labels.
+        cross_split_duplicates: Those of both kinds that stand in different parts.
+        label_suspects: Pictures whose label is likely wrong.
+        outliers: Pictures unlike all others; how many spreads above the upper quartile their
+            distance to their neighbours is.
+        tiny: Pictures far smaller than a network needs or than the others are; shorter side in
+            pixels.
+        blurred: Pictures without sharp edges; `Quality.blur`.
+        dark: Nearly black pictures; mean luma.
+        low_contrast: Nearly empty pictures; `Quality.contrast`.
+        qualities: What was measured in each readable picture.
+        notices: What the reader should know, one sentence each.
+        backbone: Name of the network that looked.
+        seconds: Wall time by stage and in ``total``.
+    """
+
+    catalogue: Catalogue
+    classes: tuple[ClassBalance, ...]
+    unreadable: tuple[SkippedFile, ...]
+    skipped: tuple[SkippedFile, ...]
+    wrong_ending: tuple[WrongEnding, ...]
+    exact_duplicates: Groups
+    near_duplicates: Groups
+    cross_class_duplicates: Groups
+    cross_split_duplicates: Groups
+    label_suspects: tuple[LabelSuspect, ...]
+    outliers: tuple[Flaw, ...]
+    tiny: tuple[Flaw, ...]
+    blurred: tuple[Flaw, ...]
+    dark: tuple[Flaw, ...]
+    low_contrast: tuple[Flaw, ...]
+    qualities: Mapping[Path, Quality]
+    notices: tuple[str, ...]
+    backbone: str
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures could be read."""
+        return len(self.qualities)
+
+    def name(self, path: Path) -> Path:
+        """The path of a picture as its owner knows it: inside the zip, if it is from one."""
+        return self.catalogue.name(path)
+
+    def labels(self, path: Path) -> tuple[str, ...]:
+        """The classes of a picture."""
+        return tuple(self.catalogue.classes[label] for label in self._found[path].labels)
+
+    def part(self, path: Path) -> Part:
+        """The part in which a picture stands."""
+        return self._found[path].part
+
+    @cached_property
+    def _found(self) -> Mapping[Path, LabelledPicture]:
+        return {picture.path: picture for picture in self.catalogue.pictures}

@@ -1,0 +1,209 @@
+"""The audit: everything that is read is read once, then every list is made from it."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nstk.auditing.copies import differ, group_exact, group_near, members
+from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongEnding
+from nstk.auditing.reading import Sight, Vectors, read_pictures
+from nstk.auditing.suspects import (
+    find_outliers,
+    find_suspects,
+    judge_labels,
+    measure_strangeness,
+)
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
+from nstk.errors import FolderError
+from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
+from nstk.media.quality import Quality
+from nstk.media.sources import open_catalogue
+from nstk.progress import Reporter, ignore
+from nstk.settings import AuditSettings
+
+TINY, TINY_SHARE = 32, 0.25
+BLURRED = 0.62
+DARK = 0.1
+LOW_CONTRAST = 0.05
+"""Where flaws begin: of a thousand sound photographs one is beyond one of these bounds, of such
+blurred by σ = 2 pixels at 256 three quarters are."""
+
+UNEVEN = 3.0
+
+_ENDINGS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
+    "PNG": (".png",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "BMP": (".bmp", ".dib"),
+    "GIF": (".gif",),
+}
+
+
+def audit(
+    data: str | Path,
+    *,
+    backbone: Backbone | str | Path = "compact",
+    weights: str | Path | None = None,
+    settings: AuditSettings | None = None,
+    on_progress: Reporter = ignore,
+) -> Audit:
+    """Look for what is wrong with labelled pictures; nothing is changed.
+
+    Every file is read once. Copies are found by their bytes and by a hash of what is seen; likely
+    wrong labels by heads, solved on the features of a frozen network, that have not seen the
+    picture; outliers by the distance to their neighbours in the same features.
+
+    Args:
+        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Classes may be
+            smaller than there, for this is where one learns about it.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
+        weights: A local weights file for a backbone given by name.
+        settings: What to do otherwise than by default.
+        on_progress: Told about the stages ``"unpack"`` (of a zip), ``"pictures"`` and ``"head"``.
+
+    Raises:
+        BackboneError: If no network goes by that name.
+        FolderError: If the data cannot be used, or changed while it was read.
+        WeightsError: If the weights do not belong to the network, or are no numbers.
+    """
+    settings = settings or AuditSettings()
+    began = time.perf_counter()
+    catalogue = open_catalogue(data, on_progress=on_progress)
+    if not isinstance(backbone, Backbone):
+        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    ready = time.perf_counter()
+    paths = [picture.path for picture in catalogue.pictures]
+    sights, vectors, unreadable = read_pictures(paths, backbone, on_progress=on_progress)
+    if not sights:
+        raise FolderError(f"{catalogue.source} has no picture that can be read; give others.")
+    read = time.perf_counter()
+    by_path = {picture.path: picture for picture in catalogue.pictures}
+    pictures = [by_path[sight.path] for sight in sights]
+    exact, near = group_exact(sights), group_near(sights, settings.near_distance)
+    copies = list(members(near))
+    suspects, notices = _suspect(catalogue, pictures, vectors, near, settings.seed, on_progress)
+    strangeness = measure_strangeness(vectors, near)
+
+    def grouped(groups: Sequence[Sequence[int]]) -> Groups:
+        return tuple(tuple(sights[place].path for place in group) for group in groups)
+
+    judged = time.perf_counter()
+    return Audit(
+        catalogue=catalogue,
+        classes=_count(catalogue, pictures),
+        unreadable=tuple(unreadable),
+        skipped=catalogue.skipped,
+        wrong_ending=tuple(
+            WrongEnding(sight.path, sight.format)
+            for sight in sights
+            if sight.path.suffix.casefold() not in _ENDINGS[sight.format]
+        ),
+        exact_duplicates=grouped(list(members(exact))),
+        near_duplicates=grouped([each for each in copies if differ(each, lambda i: exact[i])]),
+        cross_class_duplicates=grouped(
+            [each for each in copies if differ(each, lambda i: pictures[i].labels)]
+        ),
+        cross_split_duplicates=grouped(
+            [each for each in copies if differ(each, lambda i: pictures[i].part)]
+        ),
+        label_suspects=suspects,
+        outliers=tuple(
+            Flaw(sights[place].path, float(strangeness[place]))
+            for place in find_outliers(strangeness)
+        ),
+        **_find_flaws(sights),
+        qualities={sight.path: sight.quality for sight in sights},
+        notices=(*catalogue.notices, *_compare_classes(catalogue, pictures), *notices),
+        backbone=backbone.name,
+        seconds={
+            "pictures": read - ready,
+            "judging": judged - read,
+            "total": judged - began,
+        },
+    )
+
+
+def _suspect(
+    catalogue: Catalogue,
+    pictures: Sequence[LabelledPicture],
+    vectors: Vectors,
+    groups: Sequence[int],
+    seed: int,
+    on_progress: Reporter,
+) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+    """The suspects, or why there cannot be any."""
+    if catalogue.multi_label:
+        return (), ["Wrong labels are looked for only where every picture has one label."]
+    labels = np.array([picture.label for picture in pictures])
+    different = {(picture.label, group) for picture, group in zip(pictures, groups, strict=True)}
+    if sum(count > 1 for count in Counter(label for label, _ in different).values()) < 2:
+        return (), ["Wrong labels are looked for only where two classes have two pictures each."]
+    # A head has an output for every class, and every output needs a picture.
+    present, positions = np.unique(labels, return_inverse=True)
+    probabilities = judge_labels(
+        vectors, positions, len(present), groups, seed, on_progress=on_progress
+    )
+    names = [catalogue.classes[label] for label in present]
+    return tuple(
+        LabelSuspect(
+            path=pictures[place].path,
+            label=names[positions[place]],
+            suggestion=names[likely],
+            label_probability=float(probabilities[place, positions[place]]),
+            probability=float(probabilities[place, likely]),
+        )
+        for place, likely in find_suspects(probabilities, positions)
+    ), []
+
+
+def _count(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) -> tuple[ClassBalance, ...]:
+    counts = {name: dict.fromkeys(PART_ORDER, 0) for name in catalogue.classes}
+    for picture in pictures:
+        for label in picture.labels:
+            counts[catalogue.classes[label]][picture.part] += 1
+    return tuple(
+        ClassBalance(name, {part: each[part] for part in PART_ORDER if part in catalogue.parts})
+        for name, each in counts.items()
+    )
+
+
+def _compare_classes(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) -> list[str]:
+    """What is odd about the numbers of pictures in each class."""
+    balances = _count(catalogue, pictures)
+    notices = []
+    for part in PART_ORDER:
+        missing = [each.name for each in balances if each.counts.get(part, 1) == 0]
+        if missing:
+            notices.append(f"The {part} part has no readable picture of {', '.join(missing)}.")
+    most = max(balances, key=lambda each: each.pictures)
+    least = min(balances, key=lambda each: each.pictures)
+    if most.pictures > UNEVEN * least.pictures > 0:
+        notices.append(
+            f"{most.name} has {most.pictures / least.pictures:.1f} times as many pictures as "
+            f"{least.name}."
+        )
+    return notices
+
+
+def _find_flaws(sights: Sequence[Sight]) -> dict[str, tuple[Flaw, ...]]:
+    """Pictures beyond the bounds of what is measured in them, the worst first."""
+    bound = max(TINY, TINY_SHARE * float(np.median([sight.quality.side for sight in sights])))
+
+    def beyond(measure: Callable[[Quality], float], low: float) -> tuple[Flaw, ...]:
+        flaws = [Flaw(sight.path, measure(sight.quality)) for sight in sights]
+        return tuple(sorted((each for each in flaws if each.value < low), key=lambda f: f.value))
+
+    blurred = [Flaw(sight.path, sight.quality.blur) for sight in sights]
+    return {
+        "tiny": beyond(lambda quality: quality.side, bound),
+        "blurred": tuple(
+            sorted((each for each in blurred if each.value > BLURRED), key=lambda f: -f.value)
+        ),
+        "dark": beyond(lambda quality: quality.brightness, DARK),
+        "low_contrast": beyond(lambda quality: quality.contrast, LOW_CONTRAST),
+    }

@@ -1,0 +1,114 @@
+"""Labels that are likely wrong, and pictures unlike all others."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.finetuning.head import fit_head
+from nstk.progress import Reporter, ignore
+
+_NEIGHBOURS = 5
+_FENCE = 1.5
+_BLOCK = 1024
+
+Matrix = npt.NDArray[np.float64]
+
+
+def judge_labels(
+    vectors: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.int64],
+    classes: int,
+    groups: Sequence[int],
+    seed: int,
+    *,
+    on_progress: Reporter = ignore,
+) -> Matrix:
+    """Give the probabilities of every class from a head that has not seen the picture.
+
+    What looks alike is left out together, so that a copy with the same wrong label is no witness
+    for it.
+
+    Args:
+        vectors: Features, ``(n, D)``.
+        labels: ``(n,)``.
+        classes: C.
+        groups: For each picture the number of its group of copies.
+        seed: Of the folds.
+        on_progress: Told about the stage ``"head"``.
+
+    Returns:
+        ``(n, C)``; NaN where no head can do without the picture.
+    """
+    head = fit_head(
+        vectors, labels, classes, seed, groups=np.array(groups), on_progress=on_progress
+    )
+    raised = np.exp(head.held_out - head.held_out.max(axis=1, keepdims=True))
+    probabilities: Matrix = raised / raised.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Find labels that are likely wrong (confident learning; Northcutt, Jiang and Chuang 2021).
+
+    A picture is counted to the likeliest of those classes whose probability is at least what the
+    pictures of that class have on average; it is suspect if that is not its label. Unlike a fixed
+    bar this holds for classes that are hard to tell apart and for heads that are too sure.
+
+    Args:
+        probabilities: ``(n, C)`` from heads that have not seen the picture; rows of NaN are left
+            out.
+        labels: ``(n,)``.
+
+    Returns:
+        Position and likely class of each suspect, the least likely label first.
+    """
+    judged: npt.NDArray[np.bool_] = np.isfinite(probabilities.sum(axis=1))
+    own = probabilities[np.arange(len(labels)), labels]
+    usual = np.full(probabilities.shape[1], np.inf)
+    for label in np.unique(labels[judged]):
+        usual[label] = own[judged & (labels == label)].mean()
+    counted = np.where(judged[:, np.newaxis] & (probabilities >= usual), probabilities, -1.0)
+    likely = counted.argmax(axis=1)
+    suspect = np.flatnonzero((counted.max(axis=1) >= 0) & (likely != labels))
+    suspect = suspect[np.argsort(own[suspect], kind="stable")]
+    return [(int(place), int(likely[place])) for place in suspect]
+
+
+def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:
+    """Say how far every picture is from its nearest others, against what is usual.
+
+    The distance is the mean Euclidean one to five neighbours in standardised features; copies of
+    a picture are no neighbours of it. It is told in spreads above the upper quartile, a spread
+    being that between the quartiles: beyond 1.5 a value is an outlier (Tukey 1977).
+
+    Args:
+        vectors: ``(n, D)``.
+        groups: For each picture the number of its group of copies.
+
+    Returns:
+        ``(n,)``; zeros where there are too few pictures.
+    """
+    count = len(vectors)
+    if len(set(groups)) <= 2 * _NEIGHBOURS:
+        return np.zeros(count)
+    group = np.array(groups)
+    deviation = vectors.std(axis=0)
+    standard = (vectors - vectors.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    squares = (standard**2).sum(axis=1)
+    distances = np.empty(count)
+    for start in range(0, count, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        apart = squares[rows, np.newaxis] + squares - 2 * standard[rows] @ standard.T
+        apart[group[rows, np.newaxis] == group] = np.inf
+        nearest = np.partition(apart, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
+        distances[rows] = np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
+    lower, upper = np.quantile(distances, (0.25, 0.75))
+    spreads: Matrix = (distances - upper) / max(upper - lower, 1e-9)
+    return spreads
+
+
+def find_outliers(strangeness: Matrix) -> list[int]:
+    """Positions of the pictures unlike all others, the strangest first."""
+    far = np.flatnonzero(strangeness > _FENCE)
+    return [int(place) for place in far[np.argsort(-strangeness[far], kind="stable")]]
