@@ -201,7 +201,7 @@ def list_ticks(digits: tuple[float, ...]) -> list[float]:
 def draw(runs: dict[str, list[Mark]], title: str) -> str:
     """Both panels as one SVG."""
     losses = [mark.loss for marks in runs.values() for mark in marks[1:]]
-    low, high = 0.97 * min(losses), 1.03 * max(mark[0].loss for mark in runs.values())
+    low, high = 0.97 * min(losses), 1.03 * max(losses)
     parts = []
     for axis, left, words in (
         (0, LEFTS[0], "evaluations; a Hessian–vector product counts as three"),
