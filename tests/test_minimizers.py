@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from nstk.minimizers import (
     minimize,
     multiply_hessian,
 )
+from nstk.settings import MinimizerName
 
 RULES = {
     "gradient descent": (GradientDescent(learning_rate=0.03), 1200),
@@ -333,7 +335,7 @@ def test_minimize_returns_the_best_point_it_has_evaluated():
 
 
 def test_every_name_is_a_minimizer_in_the_box_given():
-    assert MINIMIZERS == ("adam", "gradient-descent", "lbfgs", "newton")
+    assert MINIMIZERS == ("adam", "gradient-descent", "lbfgs", "newton") == get_args(MinimizerName)
     made = [choose_minimizer(name, bounds=(0.0, 1.0)) for name in MINIMIZERS]
     assert [type(minimizer) for minimizer in made] == [Adam, GradientDescent, LBFGS, Newton]
     assert all(minimizer.bounds == (0.0, 1.0) for minimizer in made)
