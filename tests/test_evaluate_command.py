@@ -149,8 +149,10 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
         (tmp_path / "data" / name).mkdir(parents=True)
         (tmp_path / "data" / name / "1.jpg").write_bytes(b"picture")
     rows = "path,label,split\nants/1.jpg,ants,val\nwasps/1.jpg,wasps,val\n"
-    (tmp_path / "data" / "2.jpg").write_bytes(b"picture")
-    (tmp_path / "data" / "labels.csv").write_text(rows + "2.jpg,ants,train\n")
+    for name in ("ants", "wasps"):
+        (tmp_path / "data" / f"{name}.jpg").write_bytes(b"picture")
+        rows += f"{name}.jpg,{name},train\n"
+    (tmp_path / "data" / "labels.csv").write_text(rows)
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for path in (tmp_path / "data").glob("*/*.jpg"):
             archive.write(path, path.relative_to(tmp_path / "data"))

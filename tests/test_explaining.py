@@ -102,7 +102,7 @@ def test_a_deeper_head_is_explained_by_gradients(classifier, deeper, halves):
 
 
 def pixels_of(path):
-    return np.asarray(Image.open(path))[np.newaxis]
+    return np.rint(nstk.load_picture(path).pixels * 255)[np.newaxis]
 
 
 def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):

@@ -15,6 +15,7 @@ from PIL import Image
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
 from nstk.finetuning.prediction import predict
+from nstk.media.pictures import load_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -76,7 +77,7 @@ def test_decoded_pictures_of_any_size_and_kind_of_number_are_served(served, clas
 
 def test_files_of_several_sizes_and_formats_are_served_as_one_batch(served, classifier, folder):
     paths = sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".jpg"))[:8]
-    assert len({Image.open(path).size for path in paths}) > 2
+    assert len({load_picture(path).pixels.shape for path in paths}) > 2
     encoded = tf.constant([path.read_bytes() for path in paths])
     answer = served.signatures["serve_bytes"](encoded=encoded)
     expected = predict(classifier, paths, top=1).predictions
