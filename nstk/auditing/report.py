@@ -79,8 +79,9 @@ def build_page(audit: Audit) -> Page:
         _copies(audit, "The same bytes", audit.exact_duplicates, "Keep one of each group."),
         _copies(audit, "Nearly the same", audit.near_duplicates,
                 "Copies in another size or quality, and the same thing taken twice."),
-        _flaws(audit, "Unlike all others", audit.outliers, lambda v: f"{v:.1f} spreads beyond",
-               "Far from everything else to the network; look whether they belong here."),
+        _flaws(audit, "Unlike all others", audit.outliers, lambda v: f"{v:.1f}",
+               "To the network these are far from everything else: the number tells how many spreads "
+"beyond what is usual. Look whether they belong here."),
         _flaws(audit, "Tiny", audit.tiny, lambda v: f"{v:.0f} px",
                "Far smaller than a network needs or than the others are."),
         _flaws(audit, "Blurred", audit.blurred, lambda v: f"blur {v:.2f}", "No sharp edges."),
@@ -143,7 +144,7 @@ def _suspects(audit: Audit) -> Section | None:
     suspects = audit.label_suspects
     if not suspects:
         return None
-    shown = _show(audit, [suspect.path for suspect in suspects[:_MOST_PICTURES]])
+    shown = _show([suspect.path for suspect in suspects[:_MOST_PICTURES]])
     words = (
         "Heads that have not seen these pictures take them for another class: the label they "
         "have → the class they look like, with its probability. The likeliest mistakes come first."
@@ -157,7 +158,7 @@ def _copies(audit: Audit, title: str, groups: Groups, words: str) -> Section | N
         return None
     blocks: list[Block] = [Paragraph(words)]
     for group in groups[:_MOST_GROUPS]:
-        shown = _show(audit, group[:_MOST_PICTURES])
+        shown = _show(group[:_MOST_PICTURES], square=False)
         blocks.append(
             PictureRow(
                 [replace(each, note=_place(audit, group[place])) for place, each in shown], _WIDTH
@@ -173,7 +174,7 @@ def _flaws(
 ) -> Section | None:
     if not flaws:
         return None
-    shown = _show(audit, [flaw.path for flaw in flaws[:_MOST_PICTURES]])
+    shown = _show([flaw.path for flaw in flaws[:_MOST_PICTURES]])
     pictures = [
         replace(each, note=f"{spell(flaws[place].value)} · {_place(audit, flaws[place].path)}")
         for place, each in shown
@@ -196,8 +197,11 @@ def _files(audit: Audit) -> Section | None:
     return Section("Files", [Paragraph(words), Table(["file", "what is wrong"], rows)])
 
 
-def _show(audit: Audit, paths: Sequence[Path]) -> list[tuple[int, CaptionedPicture]]:
-    """Thumbnails with the names of their files, and their positions; what has gone is left out."""
+def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, CaptionedPicture]]:
+    """Thumbnails with the names of their files, and their positions; what has gone is left out.
+
+    The largest centred square is what the network sees, and squares stand in straight rows.
+    """
     shown = []
     for place, path in enumerate(paths):
         try:
@@ -205,6 +209,11 @@ def _show(audit: Audit, paths: Sequence[Path]) -> list[tuple[int, CaptionedPictu
         except PictureError:
             continue
         height, width = pixels.shape[:2]
+        if square:
+            side = min(height, width)
+            top, left = (height - side) // 2, (width - side) // 2
+            pixels = pixels[top : top + side, left : left + side]
+            height = width = side
         if max(height, width) > _SIDE:
             pixels = resize_picture(pixels, *fit_size(height, width, _SIDE))
         shown.append((place, CaptionedPicture(pixels, path.name, longest_side=_SIDE)))

@@ -1,0 +1,337 @@
+"""An audit finds what was spoilt on purpose, and leaves sound pictures alone."""
+
+import gc
+import re
+import zipfile
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_pictures import draw_class, draw_folder, draw_picture
+from PIL import Image, ImageFilter
+
+import nstk
+from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
+from nstk.errors import FolderError, OutputError, SettingsError
+from nstk.media.pictures import load_picture
+from nstk.media.quality import measure_quality
+
+
+def names(found) -> set[str]:
+    return {each.path.name for each in found}
+
+
+def grouped(groups) -> set[frozenset[str]]:
+    return {frozenset(path.name for path in group) for group in groups}
+
+
+def paint(path: Path, seed: int, *, size=(96, 128)) -> np.ndarray:
+    """A picture of its own: soft blobs with grain."""
+    random = np.random.default_rng(seed)
+    coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), np.uint8))
+    pixels = np.asarray(coarse.resize(size[::-1], Image.Resampling.BICUBIC), np.float32)
+    pixels = np.uint8(np.clip(pixels + random.normal(0, 12, (*size, 1)), 0, 255))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+@pytest.fixture(scope="module")
+def spoilt(tmp_path_factory):
+    """Two classes in two parts, with one example of everything that can be wrong."""
+    root = tmp_path_factory.mktemp("spoilt") / "data"
+    for part, count in (("train", 8), ("val", 4)):
+        for name in ("ants", "bees"):
+            for number in range(count):
+                paint(root / part / name / f"{name}-{part}-{number}.png", len(name + part) * 1000
+                      + number + 500 * (name == "ants"))  # fmt: skip
+    ants = root / "train" / "ants"
+    picture = Image.open(ants / "ants-train-0.png")
+    (root / "train/bees/same.png").write_bytes((ants / "ants-train-1.png").read_bytes())
+    (root / "val/ants/again.png").write_bytes((ants / "ants-train-2.png").read_bytes())
+    picture.resize((64, 48), Image.Resampling.LANCZOS).save(ants / "smaller.jpg", quality=60)
+    paint(ants / "liar.jpg", 1)
+    Image.open(ants / "liar.jpg").save(ants / "liar.jpg", "PNG")
+    (ants / "broken.png").write_bytes((ants / "ants-train-3.png").read_bytes()[:-60])
+    (ants / "notes.txt").write_text("not a picture")
+    (root / "README.md").write_text("about these pictures")
+    paint(ants / "tiny.png", 2, size=(14, 20))
+    Image.open(ants / "ants-train-4.png").filter(ImageFilter.GaussianBlur(5)).save(
+        ants / "blurred.png"
+    )
+    Image.fromarray(paint(ants / "dark.png", 3) // 16).save(ants / "dark.png")
+    Image.fromarray(paint(ants / "empty.png", 4) // 32 + 120).save(ants / "empty.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def found(spoilt, tiny_backbone):
+    return nstk.audit(spoilt, backbone=tiny_backbone)
+
+
+def test_files_that_are_wrong_are_listed(found):
+    assert names(found.unreadable) == {"broken.png", "notes.txt"}
+    assert names(found.skipped) == {"README.md"}
+    [ending] = found.wrong_ending
+    assert (ending.path.name, ending.format) == ("liar.jpg", "PNG")
+
+
+def test_copies_are_found_and_told_apart(found):
+    assert grouped(found.exact_duplicates) == {
+        frozenset({"ants-train-1.png", "same.png"}),
+        frozenset({"ants-train-2.png", "again.png"}),
+    }
+    assert grouped(found.near_duplicates) == {
+        frozenset({"ants-train-0.png", "smaller.jpg"}),
+        frozenset({"ants-train-4.png", "blurred.png"}),
+    }
+    assert grouped(found.cross_class_duplicates) == {frozenset({"ants-train-1.png", "same.png"})}
+    assert grouped(found.cross_split_duplicates) == {frozenset({"ants-train-2.png", "again.png"})}
+
+
+def test_pictures_of_poor_quality_are_found(found):
+    assert names(found.tiny) == {"tiny.png"}
+    assert names(found.blurred) == {"blurred.png"}
+    assert names(found.dark) == {"dark.png"}
+    assert names(found.low_contrast) == {"empty.png"}
+
+
+def test_classes_are_counted_by_part(found):
+    assert [(each.name, each.counts, each.pictures) for each in found.classes] == [
+        ("ants", {"train": 14, "validation": 5}, 19),
+        ("bees", {"train": 9, "validation": 4}, 13),
+    ]
+    assert found.pictures == 32
+    assert found.notices == ()
+
+
+def test_an_audit_changes_nothing_and_gives_the_same_again(spoilt, found, tiny_backbone):
+    before = {path: path.stat().st_mtime_ns for path in spoilt.rglob("*")}
+    again = nstk.audit(spoilt, backbone=tiny_backbone)
+    assert {path: path.stat().st_mtime_ns for path in spoilt.rglob("*")} == before
+    for field in ("label_suspects", "outliers", "near_duplicates", "blurred", "qualities"):
+        assert getattr(again, field) == getattr(found, field)
+
+
+# Labels
+
+
+@pytest.fixture(scope="module")
+def flipped(tmp_path_factory, tiny_backbone):
+    """Three classes of sixty, one picture in twenty in a wrong folder: the audit, the culprits."""
+    root = draw_folder(tmp_path_factory.mktemp("flipped"), 60, ("blue", "green", "red"))
+    random = np.random.default_rng(5)
+    paths = sorted(path for path in root.rglob("*.*"))
+    culprits = set()
+    for index in random.choice(len(paths), len(paths) // 20, replace=False):
+        path = paths[index]
+        wrong = random.choice(
+            [name for name in ("blue", "green", "red") if name != path.parent.name]
+        )
+        culprits.add(path.rename(root / wrong / f"was-{path.parent.name}-{path.name}"))
+    return nstk.audit(root, backbone=tiny_backbone), culprits
+
+
+def test_flipped_labels_are_among_the_suspects(flipped):
+    found, culprits = flipped
+    suspected = {suspect.path for suspect in found.label_suspects}
+    assert len(culprits & suspected) >= 0.8 * len(culprits)
+    assert len(culprits & suspected) >= 0.6 * len(suspected)
+
+
+def test_the_suggestion_is_the_class_the_picture_came_from(flipped):
+    found, culprits = flipped
+    for suspect in found.label_suspects:
+        assert suspect.label == suspect.path.parent.name
+        if suspect.path in culprits:
+            assert suspect.path.name.startswith(f"was-{suspect.suggestion}-")
+    own = [suspect.label_probability for suspect in found.label_suspects]
+    assert own == sorted(own)
+
+
+@given(
+    labels=st.lists(st.integers(0, 2), min_size=6, max_size=30),
+    seed=st.integers(0, 99),
+)
+def test_no_label_is_suspect_where_heads_agree_with_all(labels, seed):
+    chances = np.random.default_rng(seed).uniform(0, 0.2, (len(labels), 3))
+    chances[np.arange(len(labels)), labels] = 0.8
+    assert find_suspects(chances, np.array(labels)) == []
+    chances[0] = np.nan
+    assert find_suspects(chances, np.array(labels)) == []
+
+
+def test_a_stranger_among_neighbours_is_an_outlier_and_a_copy_is_no_neighbour():
+    vectors = np.random.default_rng(0).normal(0, 1, (200, 8)).astype(np.float32)
+    vectors[17] += 12
+    strangeness = measure_strangeness(vectors, range(200))
+    assert find_outliers(strangeness)[0] == 17
+    twice = np.concatenate([vectors, np.repeat(vectors[17:18], 8, axis=0)])
+    groups = [*range(200), *[17] * 8]
+    assert set(find_outliers(measure_strangeness(twice, groups))[:9]) == {17, *range(200, 208)}
+    assert not measure_strangeness(vectors[:8], range(8)).any()
+
+
+# Small and strange data
+
+
+def test_classes_too_small_to_learn_from_are_audited_all_the_same(tmp_path, tiny_backbone):
+    draw_class(tmp_path / "one", "red", 1)
+    draw_class(tmp_path / "many", "blue", 5)
+    found = nstk.audit(tmp_path, backbone=tiny_backbone)
+    assert found.pictures == 6
+    assert found.label_suspects == ()
+    assert "two classes have two pictures" in found.notices[-1]
+    assert "many has 5.0 times as many pictures as one" in found.notices[0]
+
+
+def test_a_class_without_readable_pictures_is_a_notice(tmp_path, tiny_backbone):
+    draw_folder(tmp_path, 6, ("blue", "green"))
+    draw_class(tmp_path / "red", "red", 1)[0].write_text("not a picture")
+    found = nstk.audit(tmp_path, backbone=tiny_backbone)
+    assert "no readable picture of red" in found.notices[0]
+    assert {suspect.suggestion for suspect in found.label_suspects} <= {"blue", "green"}
+
+
+def test_blank_pictures_of_different_colours_are_no_copies(tmp_path, tiny_backbone):
+    for name, colours in (("a", [(0, 0, 0), (255, 255, 255)]), ("b", [(250, 10, 10), (9, 9, 250)])):
+        (tmp_path / name).mkdir()
+        for number, colour in enumerate(colours):
+            Image.new("RGB", (40, 40), colour).save(tmp_path / name / f"{number}.png")
+    assert nstk.audit(tmp_path, backbone=tiny_backbone).near_duplicates == ()
+
+
+def test_pictures_with_several_labels_are_audited(tmp_path, tiny_backbone):
+    lines = ["path,label"]
+    for number in range(6):
+        Image.fromarray(draw_picture((40, 90, 40 * number), 40, 40, number)).save(
+            tmp_path / f"{number}.png"
+        )
+        lines.append(f"{number}.png,{'red|round' if number % 2 else 'round'}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    found = nstk.audit(tmp_path / "labels.csv", backbone=tiny_backbone)
+    assert {each.name: each.pictures for each in found.classes} == {"red": 3, "round": 6}
+    assert "one label" in found.notices[-1]
+
+
+def test_a_zip_is_audited_under_its_own_name_and_leaves_nothing(
+    tmp_path, tiny_backbone, monkeypatch
+):
+    private = tmp_path / "private"
+    private.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(private))
+    data = draw_folder(tmp_path / "data", 4)
+    (data / "red/notes.txt").write_text("not a picture")
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for path in sorted(data.rglob("*.*")):
+            archive.write(path, path.relative_to(tmp_path))
+    found = nstk.audit(tmp_path / "data.zip", backbone=tiny_backbone)
+    [unreadable] = found.unreadable
+    assert found.name(unreadable.path) == tmp_path / "data.zip/data/red/notes.txt"
+    page = nstk.write_audit_report(found, tmp_path / "report")
+    assert "private" not in page.read_text(encoding="utf-8")
+    del found
+    gc.collect()
+    assert not list(private.iterdir())
+
+
+@pytest.mark.parametrize("change", [Path.unlink, lambda path: path.write_bytes(b"changed")])
+def test_data_that_changes_while_it_is_read_is_refused(
+    tmp_path, tiny_backbone, monkeypatch, change
+):
+    draw_folder(tmp_path, 3)
+    victim = tmp_path / "red" / "0.png"
+
+    def load(path):
+        loaded = load_picture(path)
+        if path == victim:
+            change(path)
+        return loaded
+
+    monkeypatch.setattr("nstk.auditing.reading.load_picture", load)
+    with pytest.raises(FolderError, match=r"0.png changed while it was read; leave"):
+        nstk.audit(tmp_path, backbone=tiny_backbone)
+
+
+def test_data_without_a_readable_picture_is_refused(tmp_path, tiny_backbone):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").write_text("not a picture")
+    with pytest.raises(FolderError, match="no picture that can be read"):
+        nstk.audit(tmp_path, backbone=tiny_backbone)
+    with pytest.raises(SettingsError, match="near-distance"):
+        nstk.AuditSettings(near_distance=33)
+
+
+# Quality
+
+
+def test_blur_grows_with_blurring_and_does_not_depend_on_contrast(scene):
+    image = Image.fromarray(np.uint8(scene * 255))
+    blurs = [
+        measure_quality(
+            np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32) / 255
+        ).blur
+        for sigma in (0, 1, 2, 4)
+    ]
+    assert blurs == sorted(blurs)
+    assert blurs[0] < 0.5 < blurs[-1]
+    faint = measure_quality(0.4 + 0.2 * scene)
+    assert faint.blur == pytest.approx(blurs[0], abs=0.02)
+    assert faint.contrast == pytest.approx(0.2 * measure_quality(scene).contrast, rel=0.01)
+
+
+def test_a_picture_of_one_colour_is_not_blurred_but_empty():
+    quality = measure_quality(np.full((300, 500, 3), 0.5, np.float32))
+    assert (quality.blur, quality.contrast) == (0, 0)
+    assert quality.brightness == pytest.approx(0.5, abs=1e-4)
+    assert (quality.height, quality.width, quality.side) == (300, 500, 300)
+
+
+# The page
+
+
+class Addresses(HTMLParser):
+    """Everything a page would load or lead to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset")]
+
+
+def test_the_page_shows_the_pictures_and_needs_nothing_else(found, tmp_path):
+    page = nstk.write_audit_report(found, tmp_path / "report")
+    assert page == tmp_path / "report" / "audit.html"
+    text = page.read_text(encoding="utf-8")
+    addresses = Addresses(text).found
+    assert all(re.match(r"data:image/(png|jpeg);base64,|#", each) for each in addresses)
+    assert sum(each.startswith("data:") for each in addresses) >= 16
+    assert "<script" not in text
+    for words in ("Audit of data", "Copies in different parts", "smaller.jpg", "broken.png"):
+        assert words in text
+    assert nstk.write_audit_report(found, tmp_path / "report") == page
+
+
+def test_a_page_about_sound_pictures_says_so(tmp_path, tiny_backbone):
+    for name in ("a", "b"):
+        for number in range(4):
+            paint(tmp_path / "data" / name / f"{number}.png", 40 + number + 10 * (name == "a"))
+    found = nstk.audit(tmp_path / "data", backbone=tiny_backbone)
+    page = nstk.write_audit_report(found, tmp_path).read_text(encoding="utf-8")
+    assert ("Nothing was found" in page) == (not found.label_suspects)
+    assert "Copies" not in page
+
+
+def test_a_place_where_no_page_can_stand_is_refused(found, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file; give the name of a folder"):
+        nstk.check_audit_report(tmp_path / "file")
+    with pytest.raises(OutputError, match="there is no folder"):
+        nstk.write_audit_report(found, tmp_path / "missing" / "report")

@@ -1,0 +1,91 @@
+"""`nstk audit` through the shell, on a tiny network."""
+
+import json
+import zipfile
+
+import pytest
+from labelled_pictures import draw_folder
+from shell import complaint, invoke
+
+KEYS = [
+    "pictures",
+    "classes",
+    "unreadable",
+    "wrong_ending",
+    "exact_duplicates",
+    "near_duplicates",
+    "cross_class_duplicates",
+    "cross_split_duplicates",
+    "label_suspects",
+    "outliers",
+    "tiny",
+    "blurred",
+    "dark",
+    "low_contrast",
+    "skipped",
+    "notices",
+    "report",
+    "seconds",
+]
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tiny_backbone):
+    monkeypatch.setattr("nstk.auditing.job.load_backbone", lambda name, **_: tiny_backbone)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two classes of eight; a copy in the wrong class, and a file that is no picture."""
+    root = draw_folder(tmp_path_factory.mktemp("pictures") / "data", 8)
+    (root / "red" / "copy.png").write_bytes((root / "blue" / "0.png").read_bytes())
+    (root / "red" / "notes.jpg").write_text("not a picture")
+    return root
+
+
+def test_json_is_one_object_with_exactly_the_fixed_keys(data):
+    result = invoke("audit", data, "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    answer = json.loads(result.stdout)
+    assert list(answer) == KEYS
+    copies = [str(data / "blue/0.png"), str(data / "red/copy.png")]
+    assert answer["exact_duplicates"] == answer["cross_class_duplicates"] == [copies]
+    assert answer["cross_split_duplicates"] == []
+    assert [file["path"] for file in answer["unreadable"]] == [str(data / "red/notes.jpg")]
+    assert answer["classes"][0] == {"name": "blue", "pictures": 8, "train": 8}
+    assert str(data / "red/copy.png") in {each["path"] for each in answer["label_suspects"]}
+    assert answer["report"] is None
+    assert result.stderr == ""
+
+
+def test_people_get_a_table_and_short_lists(data, tmp_path):
+    result = invoke("audit", data, "--report", tmp_path / "report")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0].split() == ["class", "pictures"]
+    assert lines[1].split() == ["blue", "8"]
+    assert "the same bytes (1):" in lines
+    assert "  blue/0.png  red/copy.png" in lines
+    assert f"{tmp_path / 'report' / 'audit.html'}: the same with the pictures" in lines
+    assert lines[-1].startswith("17 pictures, ")
+    assert (tmp_path / "report" / "audit.html").is_file()
+
+
+def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(data, tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "bad.csv").write_text("path,label\n../secret.png,a\n")
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.writestr("../evil.png", b"")
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, said in (
+        ([tmp_path / "missing"], "no such folder"),
+        ([tmp_path / "file"], "is a file"),
+        ([tmp_path / "bad.csv"], "leaves the manifest's folder"),
+        ([tmp_path / "bad.zip"], "lies outside of it"),
+        ([data, "--report", tmp_path / "file"], "is a file"),
+        ([data, "--near-distance", 99], "--near-distance is 99"),
+    ):
+        result = invoke("audit", *arguments)
+        assert result.exit_code == 2, result.stderr
+        assert said in complaint(result)
+    assert sorted(tmp_path.rglob("*")) == before
