@@ -96,7 +96,7 @@ def test_pictures_of_poor_quality_are_found(found):
     assert names(found.tiny) == {"tiny.png"}
     assert names(found.blurred) == {"blurred.png"}
     assert names(found.dark) == {"dark.png"}
-    assert names(found.low_contrast) == {"empty.png"}
+    assert names(found.low_contrast) == {"dark.png", "empty.png"}
 
 
 def test_classes_are_counted_by_part(found):
@@ -128,9 +128,8 @@ def flipped(tmp_path_factory, tiny_backbone):
     culprits = set()
     for index in random.choice(len(paths), len(paths) // 20, replace=False):
         path = paths[index]
-        wrong = random.choice(
-            [name for name in ("blue", "green", "red") if name != path.parent.name]
-        )
+        others = {"blue", "green", "red"} - {path.parent.name}
+        wrong = random.choice(sorted(others))
         culprits.add(path.rename(root / wrong / f"was-{path.parent.name}-{path.name}"))
     return nstk.audit(root, backbone=tiny_backbone), culprits
 
@@ -311,7 +310,7 @@ def test_the_page_shows_the_pictures_and_needs_nothing_else(found, tmp_path):
     assert page == tmp_path / "report" / "audit.html"
     text = page.read_text(encoding="utf-8")
     addresses = Addresses(text).found
-    assert all(re.match(r"data:image/(png|jpeg);base64,|#", each) for each in addresses)
+    assert all(re.match(r"data:(image/(png|jpeg);base64)?,|#", each) for each in addresses)
     assert sum(each.startswith("data:") for each in addresses) >= 16
     assert "<script" not in text
     for words in ("Audit of data", "Copies in different parts", "smaller.jpg", "broken.png"):

@@ -80,8 +80,8 @@ def build_page(audit: Audit) -> Page:
         _copies(audit, "Nearly the same", audit.near_duplicates,
                 "Copies in another size or quality, and the same thing taken twice."),
         _flaws(audit, "Unlike all others", audit.outliers, lambda v: f"{v:.1f}",
-               "To the network these are far from everything else: the number tells how many spreads "
-"beyond what is usual. Look whether they belong here."),
+               "To the network these are far from everything else; the number tells how many "
+               "spreads beyond what is usual. Look whether they belong here."),
         _flaws(audit, "Tiny", audit.tiny, lambda v: f"{v:.0f} px",
                "Far smaller than a network needs or than the others are."),
         _flaws(audit, "Blurred", audit.blurred, lambda v: f"blur {v:.2f}", "No sharp edges."),
