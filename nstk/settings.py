@@ -14,6 +14,8 @@ ColorMode = Literal["style", "luminance", "match", "match-luminance", "histogram
 ColorMatching = Literal["symmetric", "pca", "cholesky"]
 MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
 Pooling = Literal["max", "average", "l2"]
+EngineName = Literal["auto", "whole", "windows"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
 StyleLoss = Literal["moments", "gram", "wasserstein"]
 FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
 LayerWeights = Mapping[str, float]
@@ -121,6 +123,24 @@ def parse_strength(text: str) -> float | str:
     return text if text.startswith("auto") else float(text)
 
 
+MEMORY_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+MEMORY_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_memory(text: str) -> int | str:
+    """Read ``2GiB``, ``500 MB`` or a number of bytes.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if text == "auto":
+        return text
+    unit = text.lstrip("0123456789. ")
+    if unit.lower() not in MEMORY_UNITS:
+        raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 500MB.")
+    return int(float(text.removesuffix(unit)) * MEMORY_UNITS[unit.lower()])
+
+
 @dataclass(frozen=True, kw_only=True)
 class StylizeSettings:
     """What a picture is to become and how long to work on it.
@@ -195,6 +215,20 @@ class StylizeSettings:
     init: str = setting(
         "content", "Where the descent starts: content, noise, gray, style, or a picture file"
     )
+    engine: EngineName = setting(
+        "auto",
+        "Look at the whole picture at once, or in windows, which takes half as long again and a "
+        "fraction of the memory; auto looks at once where it fits",
+    )
+    precision: PrecisionName = setting(
+        "auto", "What convolutions run in; auto is bfloat16 where this machine is faster with it"
+    )
+    max_memory: int | Literal["auto"] = setting(
+        "auto",
+        "How much memory may be taken, as in 2GiB; auto is most of what is free",
+        parse=parse_memory,
+        metavar="SIZE",
+    )
     seed: int = setting(0, "Seed of everything random")
 
     def __post_init__(self) -> None:
@@ -215,10 +249,12 @@ class StylizeSettings:
             ("color_matching", ColorMatching),
             ("minimizer", MinimizerName),
             ("pooling", Pooling),
+            ("engine", EngineName),
+            ("precision", PrecisionName),
         ):
             check_word(word, getattr(self, word), kind)
         if self.learning_rate != "auto":
-            check_range("learning_rate", self.learning_rate, 1e-6, 10)
+            check_range("learning_rate", self.learning_rate, 1e-6, 1e6)
         check_range("seed", self.seed, 0, 2**31 - 1)
 
     @property

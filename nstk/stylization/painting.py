@@ -38,11 +38,13 @@ class Painting:
         network: The backbone, prepared.
         inputs: Content, styles and masks.
         settings: What is asked for.
+        largest_whole: Pictures of more pixels are looked at in windows.
     """
 
     network: Backbone
     inputs: Inputs
     settings: StylizeSettings
+    largest_whole: float = math.inf
 
     @cached_property
     def weights(self) -> ObjectiveWeights:
@@ -92,14 +94,17 @@ class Painting:
 
     @property
     def minimizer(self) -> Minimizer:
-        """The rule of descent; its averaged iterate is the result."""
+        """The rule of descent.
+
+        Adam is averaged, as it goes round its goal; the others keep the best point they saw.
+        """
         rate = self.settings.learning_rate
         rule = choose_minimizer(
             self.settings.minimizer, None if rate == "auto" else rate, bounds=(0.0, 1.0)
         )
-        return Averaged(rule, decay=AVERAGING)
+        return Averaged(rule, decay=AVERAGING) if self.settings.minimizer == "adam" else rule
 
-    def objective(self, scale: Scale, strength: float) -> StyleObjective:
+    def objective(self, scale: Scale, strength: float) -> Objective:
         """Look at all targets at one scale."""
         weights = replace(
             self.weights,
