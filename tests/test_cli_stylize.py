@@ -193,21 +193,31 @@ def test_a_report_and_an_animation_stand_where_they_are_wanted(files):
     assert (files / "film.gif").read_bytes()[:3] == b"GIF"
 
 
-def test_divergence_is_one_line_and_keeps_the_last_good_picture(files, monkeypatch, scene):
+def test_a_descent_that_diverges_at_once_is_one_line_and_writes_nothing(files, monkeypatch):
     import tensorflow as tf
 
-    calls = []
-
-    def explode(picture):
-        calls.append(picture)
-        distance = tf.reduce_max(tf.abs(picture - tf.constant(scene[:24, :32])))
-        return tf.where(distance > 2.0, 0.0, float("nan"))
-
-    monkeypatch.setattr("nstk.stylization.objective.measure_variation", explode)
+    monkeypatch.setattr(
+        "nstk.stylization.objective.sum_variation", lambda picture: float("nan") * tf.ones(4)
+    )
     result = stylize(files)
     assert result.exit_code == 2
     assert "in variation" in complaint(result)
     assert not (files / "out.png").exists()
+
+
+def test_a_descent_that_diverges_later_leaves_its_last_good_picture(files, monkeypatch):
+    run = nstk.stylize
+
+    def diverge(*inputs, **chosen):
+        error = nstk.DivergenceError("The loss is nan at step 2.")
+        error.made = run(*inputs, **chosen)
+        raise error
+
+    monkeypatch.setattr(nstk, "stylize", diverge)
+    result = stylize(files)
+    assert result.exit_code == 2
+    assert complaint(result).endswith(f"The last good picture is in {files / 'out.png'}.")
+    assert (files / "out.png").is_file()
 
 
 def test_a_style_is_kept_in_a_file_and_used_like_a_picture(files):
