@@ -232,6 +232,15 @@ def test_the_backbone_of_a_classifier_goes_by_the_classifiers_path(classifier, t
         assert backbone.reach(name) == tiny_backbone.reach(name)
 
 
+def test_a_classifier_paints_as_its_backbone_does(classifier, tiny_backbone, scene, strokes):
+    settings = nstk.StylizeSettings(size=48, steps=3, scales=1)
+    one, other = (
+        nstk.stylize(scene, strokes, backbone=network, settings=settings).picture
+        for network in (classifier, tiny_backbone)
+    )
+    np.testing.assert_allclose(one, other, atol=1e-4)
+
+
 def test_a_classifier_takes_no_other_weights(classifier):
     with pytest.raises(WeightsError, match="brings its own weights"):
         load_backbone(classifier, weights="other.h5")
