@@ -86,6 +86,8 @@ if TYPE_CHECKING:
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
+    from nstk.stylization.planning import Plan as Plan
+    from nstk.stylization.preparing import plan_stylization as plan_stylization
     from nstk.stylization.quality import Quality as Quality
     from nstk.stylization.quality import measure_quality as measure_quality
     from nstk.stylization.recording import Frames as Frames
@@ -147,6 +149,8 @@ _HOMES = {
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": ("AuditSettings", "FinetuneSettings", "StylizeSettings"),
     "nstk.stylization.job": ("Stylization", "stylize"),
+    "nstk.stylization.planning": ("Plan",),
+    "nstk.stylization.preparing": ("plan_stylization",),
     "nstk.stylization.quality": ("Quality", "measure_quality"),
     "nstk.stylization.recording": ("Frames", "Previews", "Trace", "tell"),
     "nstk.stylization.report": ("check_report", "write_report"),

@@ -303,7 +303,7 @@ class FinetuneSettings:
     features: FeatureChoice = setting(
         "pooled",
         "What the head sees: pooled, the mean of the last map; pooled+statistics, also means and "
-        "deviations of earlier maps; auto, what cross-validation on the training pictures favours",
+        "deviations of earlier maps; auto, the one that training pictures left out favour",
     )
     views: int = setting(
         1, "In how many ways every picture is seen, mirrored and cropped; the head sees the mean"

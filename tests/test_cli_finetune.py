@@ -18,6 +18,16 @@ KEYS = [
     "accuracy",
     "forward_passes",
     "seconds",
+    "accuracy_interval",
+    "folds",
+    "features",
+    "probe_accuracy",
+    "finetuned_accuracy",
+    "p_value",
+    "kept",
+    "trials",
+    "per_class",
+    "confusion",
 ]
 
 
@@ -33,7 +43,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
     for seed in range(8):
         paint(folder / "data" / "red" / f"{seed}.png", (0.8, 0.2, 0.2), seed)
-        paint(folder / "data" / "blue" / f"{seed}.png", (0.2, 0.2, 0.8), seed)
+        paint(folder / "data" / "blue" / f"{seed}.png", (0.2, 0.2, 0.8), 50 + seed)
     (folder / "data" / "blue" / "notes.jpg").write_text("not a picture")
     paint(folder / "new" / "red.png", (0.8, 0.2, 0.2), 100)
     paint(folder / "new" / "blue.png", (0.2, 0.2, 0.8), 101)
@@ -61,7 +71,13 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(folder, tmp_path):
     assert answer["classes"] == ["blue", "red"]
     assert answer["train_images"] + answer["validation_images"] == answer["forward_passes"] == 16
     assert [set(file) for file in answer["skipped"]] == [{"path", "reason"}]
-    assert 0 <= answer["accuracy"] <= 1
+    low, high = answer["accuracy_interval"]
+    assert 0 <= low <= answer["accuracy"] <= high <= 1
+    assert (answer["probe_accuracy"], answer["kept"]) == (answer["accuracy"], "probe")
+    assert (answer["finetuned_accuracy"], answer["p_value"], answer["folds"]) == (None, None, 0)
+    assert (answer["features"], list(answer["trials"])) == ("pooled", ["pooled"])
+    assert np.sum(answer["confusion"]) == answer["validation_images"]
+    assert [score["name"] for score in answer["per_class"]] == answer["classes"]
     assert list(answer["seconds"]) == ["scan", "features", "head", "total"]
     assert nstk.load_classifier(tmp_path / "m.keras").classes == ("blue", "red")
     assert result.stderr == ""
@@ -79,6 +95,29 @@ def test_people_get_a_table_the_accuracy_with_its_interval_and_what_was_left_out
     assert "left out (1):" in result.stdout
     assert "notes.jpg" in result.stdout
     assert lines[-1].startswith(f"{tmp_path / 'm.keras'}: 2 classes")
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_second_run_finds_what_the_first_one_saw(folder, tmp_path):
+    words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", "--json", "-q", "--views", 2]
+    for cache, passes in (("cache", [32, 0]), ("off", [32, 32])):
+        place = cache if cache == "off" else tmp_path / cache
+        runs = [json.loads(invoke(*words, "--cache", place).stdout) for _ in range(2)]
+        assert [run["forward_passes"] for run in runs] == passes
+    assert list((tmp_path / "cache").rglob("*.rows"))
+
+
+@pytest.mark.usefixtures("tiny")
+def test_folds_and_a_choice_of_features_are_told(folder, tmp_path):
+    options = ["--folds", 4, "--features", "auto", "--balance"]
+    words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", *options]
+    result = invoke(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "on the 16 pictures, each left out once in 4 folds" in result.stdout
+    assert "(chosen)" in result.stdout
+    answer = json.loads(invoke(*words, "--json", "-q").stdout)
+    assert (answer["folds"], answer["train_images"], answer["validation_images"]) == (4, 16, 0)
+    assert list(answer["trials"]) == ["pooled", "pooled+statistics"]
 
 
 def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):

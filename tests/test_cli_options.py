@@ -16,6 +16,7 @@ from nstk_cli.main import app
 from nstk_cli.options import with_settings
 
 MIRRORS = [("stylize", nstk.StylizeSettings), ("finetune", nstk.FinetuneSettings)]
+MIRRORS += [("audit", nstk.AuditSettings)]
 FIELDS = [(command, field) for command, kind in MIRRORS for field in dataclasses.fields(kind)]
 
 
@@ -37,7 +38,8 @@ def test_the_command_mirrors_the_settings(command, field):
 def test_the_help_page_shows_default_and_help(command, field):
     page = re.sub(r"\s+", " ", invoke(command, "--help").stdout)
     assert field.metadata["help"] in page
-    assert f"[default: {field.default}]" in page
+    default = f"no-{field.name}" if field.default is False else field.default
+    assert f"[default: {default}]" in page
 
 
 @pytest.mark.parametrize(("command", "settings"), MIRRORS)

@@ -21,7 +21,7 @@ from nstk.finetuning.networks import FEATURES
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
+    return draw_folder(tmp_path_factory.mktemp("data"), 10, tuple(COLOURS))
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,25 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
-from nstk.finetuning import passes
-from nstk.finetuning.features import extract_features
-from nstk.finetuning.networks import SQUARE, Passage, build_extractor
+from nstk.finetuning import features, passes
+from nstk.finetuning.features import Observer, extract_features
+from nstk.finetuning.networks import (
+    BLOCKS,
+    SQUARE,
+    Passage,
+    build_describer,
+    build_extractor,
+    choose_statistics_taps,
+)
 from nstk.finetuning.passes import run_passes
+from nstk.finetuning.views import VIEWS
+from nstk.media.files import digest_file
+from nstk.media.pictures import load_picture
+
+
+@pytest.fixture(scope="module")
+def observer(tiny_backbone):
+    return Observer(tiny_backbone, 32)
 
 
 @pytest.fixture(scope="module")
@@ -31,47 +46,83 @@ def square_of(extractor, pixels):
     return network(pixels[np.newaxis]).numpy()[0]
 
 
-def test_features_are_what_the_network_answers_to_each_picture_alone(extractor, pictures):
-    found = extract_features(extractor, pictures)
-    assert found.forward_passes == len(pictures)
+@pytest.mark.parametrize("choice", list(BLOCKS))
+@pytest.mark.parametrize("views", [1, 3])
+def test_features_are_what_the_delivered_network_answers(tiny_backbone, pictures, choice, views):
+    observer = Observer(tiny_backbone, 32, BLOCKS[choice], VIEWS[:views])
+    found = extract_features(observer, pictures)
+    assert found.forward_passes == views * len(pictures)
     assert found.indices.tolist() == list(range(len(pictures)))
-    for path, vector in zip(pictures, found.vectors, strict=True):
+    delivered = build_extractor(tiny_backbone, 32, choice, VIEWS[:views])
+    for path, vector in zip(pictures, found.vectors(choice), strict=True):
         pixels = np.asarray(Image.open(path).convert("RGB"))
-        assert extractor(pixels[np.newaxis]).numpy()[0] == pytest.approx(vector, abs=1e-5)
+        assert delivered(pixels[np.newaxis]).numpy()[0] == pytest.approx(vector, abs=2e-5)
 
 
-def test_features_do_not_depend_on_the_company(extractor, pictures):
-    together = extract_features(extractor, pictures[:3]).vectors
-    alone = [extract_features(extractor, [path]).vectors[0] for path in pictures[:3]]
+def test_statistics_are_means_and_deviations_of_the_first_activations(tiny_backbone):
+    taps = choose_statistics_taps(tiny_backbone)
+    assert taps == ("block1_conv1", "block2_conv1", "block3_conv1")
+    squares = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
+    described = Observer(tiny_backbone, 32, BLOCKS["pooled+statistics"]).describe(squares)
+    maps = tiny_backbone.tap(taps)(squares)
+    expected = [
+        moment.numpy()
+        for tap in taps
+        for moment in (tf.reduce_mean(maps[tap], (1, 2)), tf.math.reduce_std(maps[tap], (1, 2)))
+    ]
+    # A silent channel has the deviation 0.001, for the sake of gradients.
+    assert described["statistics"] == pytest.approx(np.concatenate(expected, 1), abs=1.1e-3)
+    assert described["pooled"] == pytest.approx(tiny_backbone.embed(squares).numpy(), abs=1e-5)
+
+
+def test_features_do_not_depend_on_the_company(observer, pictures):
+    together = extract_features(observer, pictures[:3]).vectors("pooled")
+    alone = [extract_features(observer, [path]).vectors("pooled")[0] for path in pictures[:3]]
     assert np.stack(alone) == pytest.approx(together, abs=1e-5)
 
 
-def test_the_same_pictures_give_the_same_bytes(extractor, pictures):
-    first, second = (extract_features(extractor, pictures).vectors for _ in range(2))
+def test_the_same_pictures_give_the_same_bytes(observer, pictures):
+    first, second = (extract_features(observer, pictures).vectors("pooled") for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
-def test_a_file_that_cannot_be_read_is_listed_and_replaced_by_none(extractor, pictures, tmp_path):
+def test_a_file_that_cannot_be_read_is_listed_and_replaced_by_none(observer, pictures, tmp_path):
     damaged, gone = tmp_path / "damaged.jpg", tmp_path / "gone.jpg"
     damaged.write_bytes(b"\xff\xd8\xff and no more")
-    paths = [damaged, *pictures[:3], gone, *pictures[3:]]
-    found = extract_features(extractor, paths)
-    assert [file.path for file in found.skipped] == [damaged, gone]
+    paths = [damaged, *pictures[:3], gone, tmp_path, *pictures[3:]]
+    found = extract_features(observer, paths)
+    assert [file.path for file in found.skipped] == [damaged, gone, tmp_path]
     assert not any(str(file.path) in file.reason for file in found.skipped)
     assert found.forward_passes == len(pictures)
     assert [paths[index] for index in found.indices] == pictures
-    assert found.vectors.tobytes() == extract_features(extractor, pictures).vectors.tobytes()
+    assert found.digests == tuple(digest_file(path) for path in pictures)
+    without = extract_features(observer, pictures).vectors("pooled")
+    assert found.vectors("pooled") == pytest.approx(without, abs=1e-6)
 
 
-def test_nothing_readable_is_nothing_seen(extractor, tmp_path):
-    found = extract_features(extractor, [tmp_path / "gone.jpg"])
-    assert found.vectors.shape == (0, extractor.output.shape[-1])
+def test_a_file_that_changes_while_it_is_read_is_listed(observer, pictures, tmp_path, monkeypatch):
+    path = tmp_path / "changing.png"
+    path.write_bytes(pictures[0].read_bytes())
+
+    def load(path):
+        loaded = load_picture(path)
+        path.write_bytes(pictures[1].read_bytes() + b" and more")
+        return loaded
+
+    monkeypatch.setattr(features, "load_picture", load)
+    found = extract_features(observer, [path])
+    assert [file.reason for file in found.skipped] == ["changed while it was read"]
+
+
+def test_nothing_readable_is_nothing_seen(observer, tmp_path):
+    found = extract_features(observer, [tmp_path / "gone.jpg"])
+    assert found.vectors("pooled").shape == (0, observer.backbone.embed.output.shape[-1])
     assert found.forward_passes == 0
 
 
-def test_progress_counts_files_up_to_the_end(extractor, pictures):
+def test_progress_counts_files_up_to_the_end(observer, pictures):
     seen = []
-    extract_features(extractor, pictures, on_progress=seen.append)
+    extract_features(observer, pictures, on_progress=seen.append)
     assert {(event.stage, event.total) for event in seen} == {("features", len(pictures))}
     assert [event.step for event in seen][:: len(seen) - 1] == [0, len(pictures)]
 
@@ -83,7 +134,6 @@ def test_reading_stays_a_few_batches_ahead(extractor, pictures, monkeypatch):
         read.append(path)
         return load_picture(path)
 
-    load_picture = passes.load_picture
     monkeypatch.setattr(passes, "load_picture", load)
     batches = run_passes(Passage(extractor), pictures * 5, stage="features", batch=4)
     next(batches)
@@ -140,5 +190,6 @@ def test_a_size_too_small_for_the_network_is_refused_with_its_own_size():
         name="short-sighted", model=keras.Sequential(layers), input_size=64, source="seeded"
     )
     build_extractor(backbone, 48)
-    with pytest.raises(SettingsError, match=r"--size is 32.*'short-sighted'.*64"):
-        build_extractor(backbone, 32)
+    for build in (build_extractor, lambda *given: build_describer(*given, ("pooled",))):
+        with pytest.raises(SettingsError, match=r"--size is 32.*'short-sighted'.*64"):
+            build(backbone, 32)

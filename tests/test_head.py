@@ -1,12 +1,15 @@
 """The head is solved: leave-one-out is exact, the optimum is the optimum, nothing is random."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from nstk.finetuning.head import FOLDS, assign_folds, fit_head, log_loss, solve
+from nstk.finetuning.folds import assign_folds
+from nstk.finetuning.head import FOLDS, balance_classes, fit_head, log_loss, solve
 from nstk.finetuning.ridge import choose_strength, decompose, leave_one_out
 
 SHAPES = [(40, 6), (25, 60)]
@@ -130,22 +133,33 @@ def test_progress_counts_up_to_the_end():
     seen = []
     fit_head(*clusters(30, 4), 3, on_progress=seen.append)
     assert {event.stage for event in seen} == {"head"}
-    assert [event.step for event in seen] == list(range(seen[-1].total + 1))
+    steps = [event.step for event in seen]
+    assert steps == sorted(set(steps))
+    assert (steps[0], steps[-1]) == (0, seen[-1].total)
 
 
-@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(0, 99))
-def test_folds_share_every_class_evenly(labels, seed):
-    labels = np.array(labels)
-    folds = assign_folds(labels, FOLDS, seed)
-    assert np.array_equal(folds, assign_folds(labels, FOLDS, seed))
-    for label in np.unique(labels):
-        mine = folds[labels == label]
-        if len(mine) == 1:
-            assert mine[0] == -1
-        else:
-            shares = np.bincount(mine, minlength=FOLDS)
-            assert shares.max() - shares.min() <= 1
-            assert shares.max() < len(mine)
+def test_balanced_classes_pull_equally_however_many_pictures_they_have():
+    labels = np.array([0] * 30 + [1] * 6)
+    weights = balance_classes(labels)
+    assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
+    assert weights.mean() == pytest.approx(1)
+    head = fit_head(np.ones((36, 2), np.float32), labels, 2, balance=True)
+    assert head.bias[0] == pytest.approx(head.bias[1], abs=1e-3)
+
+
+@pytest.mark.parametrize("strength", [0.3, 10.0])
+def test_a_weight_of_two_is_a_picture_taken_twice(strength):
+    features, labels = clusters(30, 5)
+    twice = np.concatenate([np.arange(30), np.arange(10)])
+    weights = np.where(np.arange(30) < 10, 2.0, 1.0)
+    targets = np.eye(3)[labels]
+    weighted, bias = solve(decompose(features), targets, strength, weights)
+    # The same standardisation for both, or the penalty would mean something else.
+    parts = decompose(features)
+    repeated = dataclasses.replace(parts, coordinates=parts.coordinates[twice])
+    kernel, offset = solve(repeated, targets[twice], strength)
+    assert weighted == pytest.approx(kernel, abs=1e-5)
+    assert bias == pytest.approx(offset, abs=1e-4)
 
 
 @settings(max_examples=20)

@@ -29,4 +29,6 @@ def open_classifier(path: Path) -> Backbone:
         ) from error
     if not isinstance(network, keras.Model) or len(network.outputs[0].shape) != 4:
         raise ModelError(f"{path} has a 'backbone' that gives no feature maps; {ADVICE}.")
+    if len(network.outputs) > 1:  # the head sees earlier maps too; the first is the last map
+        network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
     return Backbone(name=name, model=network, input_size=input_size, source=str(path))

@@ -10,11 +10,10 @@ no epochs: L-BFGS in float64 runs until the gradient is nothing.
 How strong λ should be, the training pictures say themselves. Exact leave-one-out errors of ridge
 regression find its best strength at once (see `ridge`). A cross-entropy bends far less than a
 square, so the best logistic strength is lower: by 10^-1.5 to 10^-2 on photographs of two and of
-six classes and on digits of ten. So a few strengths round there are compared by stratified
-cross-validation, and the one with the lowest log-loss is taken.
+six classes and on digits of ten. So strengths from there on are compared by stratified
+cross-validation, downhill to the lowest log-loss.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nstk.finetuning.folds import Labels, assign_folds
 from nstk.finetuning.ridge import Decomposition, Matrix, choose_strength, decompose
 from nstk.minimizers import LBFGS, Evaluation
 from nstk.progress import Progress, Reporter, ignore
@@ -29,7 +29,9 @@ from nstk.progress import Progress, Reporter, ignore
 FOLDS = 5
 
 _RELATIVE_STRENGTHS = 10.0 ** np.arange(-0.5, -3.0, -0.5)
+_FIRST_TRIED = 2
 _CURVATURE = 0.1
+_GRAIN = 64
 _MINIMIZER = LBFGS(first_step=1.0)
 
 
@@ -50,13 +52,20 @@ class Head:
     strength: float
     held_out: Matrix
 
+    def answer(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Logits ``(n, C)`` of feature vectors ``(n, D)``."""
+        logits: npt.NDArray[np.float32] = vectors @ self.kernel + self.bias
+        return logits
+
 
 def fit_head(
     features: npt.NDArray[np.floating],
-    labels: npt.NDArray[np.integer],
+    labels: Labels,
     classes: int,
     seed: int = 0,
     *,
+    groups: Labels | None = None,
+    balance: bool = False,
     on_progress: Reporter = ignore,
 ) -> Head:
     """Fit a head, with the strength that the pictures themselves favour.
@@ -66,31 +75,41 @@ def fit_head(
         labels: ``(n,)``, each from 0 to ``classes`` − 1.
         classes: C.
         seed: Of the folds.
-        on_progress: Told after each fold and at the end, stage ``"head"``.
+        groups: Which pictures must be left out together, ``(n,)``; see `assign_folds`.
+        balance: Whether every class weighs the same, however many pictures it has.
+        on_progress: Told after each strength tried and at the end, stage ``"head"``.
     """
     decomposition = decompose(features)
     targets = np.eye(classes)[labels]
-    ridge = choose_strength(decomposition, targets)
-    strengths = ridge * _RELATIVE_STRENGTHS
-    held_out = np.full((len(strengths), *targets.shape), np.nan)
-    folds = assign_folds(labels, FOLDS, seed)
-    total = int(folds.max()) + 2
-    for fold in range(total - 1):
-        on_progress(Progress(stage="head", step=fold, total=total))
-        out = folds == fold
-        path = _solve_path(decomposition, targets, np.where(out, 0.0, 1.0), strengths)
-        for logits, solution in zip(held_out, path, strict=True):
-            logits[out] = decomposition.coordinates[out] @ solution[:-1] + solution[-1]
-    on_progress(Progress(stage="head", step=total - 1, total=total))
-    losses = [log_loss(logits[folds >= 0], labels[folds >= 0]) for logits in held_out]
-    best = int(np.argmin(losses))
-    kernel, bias = solve(decomposition, targets, strengths[best])
+    strengths = choose_strength(decomposition, targets) * _RELATIVE_STRENGTHS
+    weights = balance_classes(labels) if balance else np.ones(len(labels))
+    folds = assign_folds(labels, FOLDS, seed, groups)
+    trial = _Trial(decomposition, targets, weights, folds)
+    total = len(strengths) + 1
+    on_progress(Progress(stage="head", step=0, total=total))
+    tried: dict[int, tuple[float, Matrix]] = {}
+    place = _FIRST_TRIED
+    while True:
+        nearest = [each for each in (place, place - 1, place + 1) if 0 <= each < len(strengths)]
+        for each in nearest:
+            if each not in tried:
+                tried[each] = trial.leave_out(float(strengths[each]))
+                on_progress(Progress(stage="head", step=len(tried), total=total))
+        best = min(nearest, key=lambda each: tried[each][0])
+        if best == place:
+            break
+        place = best
+    strength, held_out = float(strengths[place]), tried[place][1]
+    kernel, bias = solve(decomposition, targets, strength, weights)
     on_progress(Progress(stage="head", step=total, total=total))
-    return Head(kernel, bias, float(strengths[best]), held_out[best])
+    return Head(kernel, bias, strength, held_out)
 
 
 def solve(
-    decomposition: Decomposition, targets: Matrix, strength: float
+    decomposition: Decomposition,
+    targets: Matrix,
+    strength: float,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Fit the head of one strength on all pictures.
 
@@ -98,48 +117,65 @@ def solve(
         decomposition: The features.
         targets: One-hot labels, ``(n, C)``.
         strength: λ.
+        weights: w, ``(n,)``; None weighs every picture the same.
 
     Returns:
         Kernel ``(D, C)`` and bias ``(C,)`` for raw features, float32.
     """
-    weights = np.ones(len(targets))
-    [solution] = _solve_path(decomposition, targets, weights, [strength], precision=1e-14)
+    weights = np.ones(len(targets)) if weights is None else weights
+    solution = _solve(decomposition, targets, weights, strength, precision=1e-14)
     kernel = (decomposition.basis @ solution[:-1]) / decomposition.deviation[:, np.newaxis]
     bias = solution[-1] - decomposition.mean @ kernel
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def assign_folds(labels: npt.NDArray[np.integer], folds: int, seed: int) -> npt.NDArray[np.integer]:
-    """Deal the pictures of every class over the folds like cards.
-
-    Returns:
-        For every picture its fold, ``(n,)``; −1 for the only picture of a class, which must
-        never be missing from what a head is fitted on.
-    """
-    generator = np.random.default_rng(seed)
-    assigned = np.full(len(labels), -1)
-    for label in np.unique(labels):
-        members = generator.permutation(np.flatnonzero(labels == label))
-        if len(members) > 1:
-            assigned[members] = np.arange(len(members)) % folds
-    return assigned
+def balance_classes(labels: Labels) -> npt.NDArray[np.float64]:
+    """Weights ``(n,)`` of mean 1 that give every class that is there the same sum."""
+    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights: npt.NDArray[np.float64] = len(labels) / (len(present) * counts[places])
+    return weights
 
 
-def log_loss(logits: Matrix, labels: npt.NDArray[np.integer]) -> float:
-    """Sum of −log softmax(logits) at the labels, in nats."""
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """A question to the training pictures: how good would a head of some strength be?"""
+
+    decomposition: Decomposition
+    targets: Matrix
+    weights: npt.NDArray[np.float64]
+    folds: Labels
+
+    def leave_out(self, strength: float) -> tuple[float, Matrix]:
+        """Log-loss and logits of every picture from heads that have not seen its fold."""
+        held_out = np.full(self.targets.shape, np.nan)
+        for fold in range(int(self.folds.max()) + 1):
+            out = self.folds == fold
+            weights = np.where(out, 0.0, self.weights)
+            solution = _solve(self.decomposition, self.targets, weights, strength, precision=1e-5)
+            held_out[out] = self.decomposition.coordinates[out] @ solution[:-1] + solution[-1]
+        seen = self.folds >= 0
+        labels = self.targets[seen].argmax(axis=1)
+        return log_loss(held_out[seen], labels, self.weights[seen]), held_out
+
+
+def log_loss(
+    logits: Matrix, labels: Labels, weights: npt.NDArray[np.float64] | None = None
+) -> float:
+    """Sum of −w·log softmax(logits) at the labels, in nats; w is 1 where none is given."""
     shifted = logits - logits.max(axis=1, keepdims=True)
     log_sums = np.log(np.exp(shifted).sum(axis=1))
-    return float(np.sum(log_sums - shifted[np.arange(len(labels)), labels]))
+    losses = log_sums - shifted[np.arange(len(labels)), labels]
+    return float(np.sum(losses if weights is None else weights * losses))
 
 
-def _solve_path(
+def _solve(
     decomposition: Decomposition,
     targets: Matrix,
     weights: npt.NDArray[np.float64],
-    strengths: npt.ArrayLike,
-    precision: float = 1e-5,
-) -> Iterator[Matrix]:
-    """Solve for one strength after the other, each from the solution of the one before.
+    strength: float,
+    precision: float,
+) -> Matrix:
+    """Solve for one strength.
 
     In the basis of the decomposition the Hessian is about diag(c·S² + λ), so in coordinates
     divided by its root every direction bends alike and L-BFGS needs tens of steps, not hundreds.
@@ -148,31 +184,30 @@ def _solve_path(
         decomposition: The features.
         targets: One-hot labels, ``(n, C)``.
         weights: w, ``(n,)``; 0 leaves a picture out.
-        strengths: λ, strongest first.
+        strength: λ.
         precision: Stop when the loss is within about half of this per picture of its minimum.
 
-    Yields:
-        For each strength the weights in the basis of the decomposition and below them the
-        biases, ``(r + 1, C)``.
+    Returns:
+        The weights in the basis of the decomposition and below them the biases, ``(r + 1, C)``.
     """
-    count = len(targets)
-    solution = np.zeros((len(decomposition.scatter) + 1, targets.shape[1]))
-    for strength in np.asarray(strengths, np.float64):
-        bend = _CURVATURE * np.append(decomposition.scatter, count) + np.append(
-            np.full(len(decomposition.scatter), strength), 0.0
-        )
-        unit = 1.0 / np.sqrt(bend)[:, np.newaxis]
-        found = _descend(
-            tf.constant(solution / unit),
-            tf.constant(unit),
-            tf.constant(decomposition.coordinates),
-            tf.constant(targets),
-            tf.constant(weights),
-            tf.constant(strength),
-            tf.constant(precision * count, tf.float64),
-        )
-        solution = unit * found.numpy()
-        yield solution
+    pictures, rank = decomposition.coordinates.shape
+    # Rows and columns of zeros change nothing, and few shapes are few graphs to compile.
+    more_pictures, more_rank = -pictures % _GRAIN, -rank % _GRAIN
+    coordinates = np.pad(decomposition.coordinates, ((0, more_pictures), (0, more_rank)))
+    bend = _CURVATURE * np.append(np.pad(decomposition.scatter, (0, more_rank)), pictures)
+    bend[:-1] += strength
+    unit = 1.0 / np.sqrt(bend)[:, np.newaxis]
+    found = _descend(
+        tf.zeros((rank + more_rank + 1, targets.shape[1]), tf.float64),
+        tf.constant(unit),
+        tf.constant(coordinates),
+        tf.constant(np.pad(targets, ((0, more_pictures), (0, 0)))),
+        tf.constant(np.pad(weights, (0, more_pictures))),
+        tf.constant(strength, tf.float64),
+        tf.constant(precision * pictures, tf.float64),
+    )
+    solution: Matrix = unit * found.numpy()
+    return np.delete(solution, slice(rank, rank + more_rank), axis=0)
 
 
 def _minimise(

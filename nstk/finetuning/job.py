@@ -3,20 +3,24 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from math import isfinite
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import FolderError, WeightsError
+from nstk.errors import WeightsError
+from nstk.finetuning.cache import FeatureCache
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
-from nstk.finetuning.features import Features, extract_features
-from nstk.finetuning.head import Head, fit_head
-from nstk.finetuning.networks import attach_head, build_extractor
-from nstk.media.folders import LabelledFolder, scan_folder
+from nstk.finetuning.features import Features, Observer, extract_features
+from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
+from nstk.finetuning.parts import Parts, sort_by_part
+from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
+from nstk.finetuning.views import VIEWS
+from nstk.media.folders import scan_folder
 from nstk.media.listing import SkippedFile
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
@@ -27,24 +31,30 @@ class Finetuning:
     """A classifier and how it came about.
 
     Attributes:
-        classifier: The result; its head is fitted on the training pictures alone, so that the
-            accuracy is that of this very classifier.
+        classifier: The result; its head is fitted on the training pictures alone, so that an
+            accuracy on another part is that of this very classifier.
         evaluations: How it fares on each part that it was not fitted on: ``"validation"`` and,
-            where the folder has one, ``"test"``.
+            where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
+            way fare on training pictures that they were not fitted on.
+        selection: What was chosen from, and what.
         train_images: How many pictures the head is fitted on.
         validation_images: How many pictures the validation part has.
         test_images: How many pictures the test part has.
+        folds: How many folds were left out in turn; 0 where none were.
         skipped: The files that were left out, and why.
         notices: What the reader of the folder should know, one sentence each.
-        forward_passes: How many pictures went through the network; one pass for each.
+        forward_passes: How many squares went through the network: pictures × views, less what
+            the cache had.
         seconds: Wall time of the stages ``scan``, ``features`` and ``head``, and in ``total``.
     """
 
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
+    selection: Selection
     train_images: int
     validation_images: int
     test_images: int
+    folds: int
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
     forward_passes: int
@@ -56,9 +66,14 @@ class Finetuning:
         return self.classifier.classes
 
     @property
+    def features(self) -> str:
+        """What the head sees: ``"pooled"`` or ``"pooled+statistics"``."""
+        return self.selection.features
+
+    @property
     def measured_on(self) -> str:
-        """The part that `evaluation` is about: ``"test"`` where there is one."""
-        return "test" if "test" in self.evaluations else "validation"
+        """What `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
+        return next(part for part in _BY_WORTH if part in self.evaluations)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -76,26 +91,33 @@ class Finetuning:
         return self.evaluation.accuracy_interval
 
 
+_BY_WORTH = ("test", "validation", "folds")
+
+
 def finetune(
     data: str | Path,
     *,
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: FinetuneSettings | None = None,
+    cache: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Finetuning:
     """Make a classifier from a folder of labelled pictures, on a frozen pretrained network.
 
-    Every picture passes through the network once; on these features a linear head is solved,
-    its strength chosen by the training pictures alone. The same input gives the same bytes.
+    Every picture passes through the network once in each view; on these features a linear head is
+    solved, its strength and, if asked, its features chosen by the training pictures alone. The
+    same input gives the same bytes.
 
     Args:
         data: A folder as `nstk.scan_folder` reads it.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: What to do otherwise than by default.
-        on_progress: Told about the stages ``"scan"``, ``"features"`` and ``"head"``, and about
-            fetching weights where that is needed.
+        cache: A folder in which features are kept for the next time, such as
+            `nstk.find_cache_folder` gives; None keeps none.
+        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"head"`` and ``"folds"``,
+            and about fetching weights where that is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
@@ -108,28 +130,34 @@ def finetune(
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     size = backbone.input_size if settings.size == "auto" else settings.size
-    extractor = build_extractor(backbone, size)
+    observer = build_observer(backbone, size, settings)
     ready = time.perf_counter()
     folder = scan_folder(
         data,
         validation_share=settings.validation_share,
         seed=settings.seed,
+        whole=False,
         on_progress=on_progress,
     )
     scanned = time.perf_counter()
     paths = [picture.path for picture in folder.pictures]
-    features = extract_features(extractor, paths, on_progress=on_progress)
-    samples = _sort_by_part(folder, features, backbone)
+    store = FeatureCache(cache)
+    features = extract_features(observer, paths, cache=store, on_progress=on_progress)
+    _check_numbers(features, backbone)
+    choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
+    parts = sort_by_part(folder, features, choices, settings.folds)
     seen = time.perf_counter()
-    labels, vectors = samples["train"]
-    head = fit_head(vectors, labels, len(folder.classes), settings.seed, on_progress=on_progress)
-    evaluations = {
-        part: evaluate(labels, _predict(head, vectors), folder.classes)
-        for part, (labels, vectors) in samples.items()
-        if part != "train" and len(labels)
-    }
+    count = len(folder.classes)
+    selection = select_head(parts.samples["train"], count, settings, on_progress=on_progress)
+    evaluations = _evaluate(selection, parts, folder.classes)
+    if settings.folds:
+        answers = cross_validate(parts.samples["train"], count, settings, on_progress=on_progress)
+        left_out = answers.folds >= 0
+        labels = parts.samples["train"].labels[left_out]
+        evaluations["folds"] = evaluate(labels, answers.predicted[left_out], folder.classes)
+    extractor = build_extractor(backbone, size, selection.features, observer.views)
     classifier = Classifier(
-        model=attach_head(extractor, head),
+        model=attach_head(extractor, selection.head),
         classes=folder.classes,
         size=size,
         backbone={
@@ -139,24 +167,19 @@ def finetune(
             "source": backbone.source,
         },
         settings=asdict(settings),
-        results={
-            "strength": head.strength,
-            "images": {part: len(labels) for part, (labels, _) in samples.items()},
-            "accuracy": {part: each.accuracy for part, each in evaluations.items()},
-            "accuracy_interval": {
-                part: list(each.accuracy_interval) for part, each in evaluations.items()
-            },
-        },
+        results=_summarise(selection, parts, evaluations),
     )
     ended = time.perf_counter()
     return Finetuning(
         classifier=classifier,
         evaluations=evaluations,
-        train_images=len(samples["train"][0]),
-        validation_images=len(samples["validation"][0]),
-        test_images=len(samples["test"][0]),
+        selection=selection,
+        train_images=len(parts.samples["train"]),
+        validation_images=len(parts.samples["validation"]),
+        test_images=len(parts.samples["test"]),
+        folds=settings.folds,
         skipped=(*folder.skipped, *features.skipped),
-        notices=folder.notices,
+        notices=(*folder.notices, *parts.notices, *store.notices),
         forward_passes=features.forward_passes,
         seconds={
             "scan": scanned - ready,
@@ -167,35 +190,56 @@ def finetune(
     )
 
 
-_Samples = dict[str, tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]]
-"""Labels ``(n,)`` and vectors ``(n, D)`` of each part."""
+def build_observer(backbone: Backbone, size: int, settings: FinetuneSettings) -> Observer:
+    """Say what must be seen of every picture, and refuse a size that the network cannot see.
+
+    Raises:
+        SettingsError: If the network cannot see a square this small.
+    """
+    blocks = BLOCKS["pooled+statistics" if settings.features == "auto" else settings.features]
+    observer = Observer(backbone, size, blocks, VIEWS[: settings.views])
+    _ = observer.network
+    return observer
 
 
-def _sort_by_part(folder: LabelledFolder, features: Features, backbone: Backbone) -> _Samples:
-    """Sort the features by part; refuse what no head can be fitted on."""
-    if not np.isfinite(features.vectors).all():
+def _check_numbers(features: Features, backbone: Backbone) -> None:
+    if not all(np.isfinite(rows).all() for rows in features.blocks.values()):
         raise WeightsError(
             f"'{backbone.name}' answers with infinite or undefined numbers; "
             f"its weights ({backbone.source}) are damaged, use others."
         )
-    labels = np.array([picture.label for picture in folder.pictures])[features.indices]
-    parts = np.array([picture.part for picture in folder.pictures])[features.indices]
-    samples = {
-        part: (labels[parts == part], features.vectors[parts == part])
-        for part in ("train", "validation", "test")
+
+
+def _evaluate(
+    selection: Selection, parts: Parts, classes: tuple[str, ...]
+) -> dict[str, Evaluation]:
+    """How the head fares on every part that it was not fitted on."""
+    return {
+        part: evaluate(samples.labels, _predict(selection, samples), classes)
+        for part, samples in parts.samples.items()
+        if part != "train" and len(samples)
     }
-    learned = set(samples["train"][0].tolist())
-    lost = [name for label, name in enumerate(folder.classes) if label not in learned]
-    if lost or not len(samples["validation"][0]) + len(samples["test"][0]):
-        raise FolderError(
-            f"{folder.root} changed while it was read: "
-            f"{', '.join(lost) or 'the part to check with'} has no picture left; "
-            "leave the folder alone while it is used, and start again."
-        )
-    return samples
 
 
-def _predict(head: Head, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """The likeliest class of each vector."""
-    likeliest: npt.NDArray[np.int64] = np.argmax(vectors @ head.kernel + head.bias, axis=1)
-    return likeliest
+def _predict(selection: Selection, samples: Samples) -> Any:
+    """The likeliest class of each picture."""
+    return selection.head.answer(samples.vectors[selection.features]).argmax(axis=1)
+
+
+def _summarise(
+    selection: Selection, parts: Parts, evaluations: Mapping[str, Evaluation]
+) -> dict[str, Any]:
+    """What the classifier's file says about its making."""
+    return {
+        "features": selection.features,
+        "strength": selection.head.strength,
+        "trials": {
+            name: {key: value if isfinite(value) else None for key, value in asdict(trial).items()}
+            for name, trial in selection.trials.items()
+        },
+        "images": {part: len(samples) for part, samples in parts.samples.items()},
+        "accuracy": {part: each.accuracy for part, each in evaluations.items()},
+        "accuracy_interval": {
+            part: list(each.accuracy_interval) for part, each in evaluations.items()
+        },
+    }

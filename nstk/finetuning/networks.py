@@ -4,11 +4,13 @@ The classifier is one plain Keras graph
 
     picture → scale → samples → square → backbone → features → head → probabilities
 
-made of Keras's own layers, so it loads where nstk is not installed. Fitting looks at the same
-graph up to ``features``: a head is fitted on exactly what the delivered classifier computes.
+made of Keras's own layers, so it loads where nstk is not installed. With several views ``square``
+holds them all, ``(N, views, size, size, 3)``, and ``features`` is their mean. Fitting looks through
+the same layers from the square on, and cuts its squares as `nstk.finetuning.views` says, which is
+what the layers before it do: a head is fitted on what the delivered classifier computes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,28 +20,64 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.errors import SettingsError
 from nstk.finetuning.head import Head
+from nstk.finetuning.views import VIEWS, View, plan_sampling
 
 SQUARE = "square"
 FEATURES = "features"
 
-# 3 × 224: beyond it more samples cost time and hardly change the features, even of large photos.
-_SAMPLED_SIDE = 672
+POOLED = "pooled"
+STATISTICS = "statistics"
+BLOCKS: dict[str, tuple[str, ...]] = {
+    "pooled": (POOLED,),
+    "pooled+statistics": (POOLED, STATISTICS),
+}
+"""What each choice of features is made of."""
+
+_EPSILON = 1e-6
 
 
-def build_extractor(backbone: Backbone, size: int) -> Any:
+def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
+    """The first activation behind each change of stride: colours and textures, fine to coarse."""
+    return tuple(names[0] for _, names in sorted(activated_taps(backbone).items()))
+
+
+def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any:
+    """Build the network from squares to blocks of features.
+
+    Args:
+        backbone: The frozen network.
+        size: Side in pixels of the squares.
+        blocks: ``"pooled"``, the mean of the last map, and ``"statistics"``, the mean and the
+            standard deviation of every channel of `choose_statistics_taps`.
+
+    Returns:
+        A ``keras.Model`` from ``(N, size, size, 3)`` in ``[0, 1]`` to ``{block: (N, D)}``.
+
+    Raises:
+        SettingsError: If the network cannot see a square this small.
+    """
+    square = keras.Input((size, size, 3), name=SQUARE)
+    return keras.Model(square, _describe(backbone, square, blocks, prefix=""))
+
+
+def build_extractor(
+    backbone: Backbone, size: int, features: str = POOLED, views: Sequence[View] = VIEWS[:1]
+) -> Any:
     """Build the network from pictures to feature vectors.
 
     Values 0 to 255 are scaled first: a resize of uint8 would round, and differently in eager
-    and compiled mode. Then the largest centred square is sampled bilinearly at k × ``size`` and
-    every k × k samples are averaged. That is an antialiased resize made of operations that
-    TFLite and ONNX know; Keras's own ``antialias=True`` becomes one that they do not.
+    and compiled mode.
 
     Args:
         backbone: The frozen network.
         size: Side in pixels of the square that the network sees.
+        features: A key of `BLOCKS`.
+        views: The views of each picture; the vector is their mean.
 
     Returns:
         A ``keras.Model`` from uint8 or float ``(N, H, W, 3)``, values 0 to 255, to float32
@@ -49,24 +87,24 @@ def build_extractor(backbone: Backbone, size: int) -> Any:
         SettingsError: If the network cannot see a square this small.
     """
     layers = keras.layers
-    samples = max(2, -(-_SAMPLED_SIDE // size))
     picture = keras.Input((None, None, 3), name="picture")
     scaled = layers.Rescaling(1 / 255, name="scale")(picture)
-    side = samples * size
-    sampled = layers.Resizing(side, side, crop_to_aspect_ratio=True, name="samples")(scaled)
-    square = layers.AveragePooling2D(samples, name=SQUARE)(sampled)
-    network = keras.Model(backbone.model.inputs[0], backbone.model.outputs[0], name="backbone")
-    network.trainable = False
-    try:
-        # Keras's resizing layers would switch everything behind them to training mode.
-        maps = network(square, training=False)
-    except ValueError as error:
-        raise SettingsError(
-            f"--size is {size}, too small for '{backbone.name}'; "
-            f"its own is {backbone.input_size}, choose one nearer to it."
-        ) from error
-    features = layers.GlobalAveragePooling2D(name=FEATURES)(maps)
-    return keras.Model(picture, features, name="extractor")
+    if len(views) == 1:
+        square = _cut(scaled, size, views[0], "")
+        described = _describe(backbone, square, BLOCKS[features], prefix="")
+        return keras.Model(picture, _join(described, FEATURES), name="extractor")
+    cut = [_cut(scaled, size, view, f"_{number}") for number, view in enumerate(views)]
+    rows = [
+        layers.Reshape((1, size, size, 3), name=f"view_{number}")(square)
+        for number, square in enumerate(cut)
+    ]
+    square = layers.Concatenate(axis=1, name=SQUARE)(rows)
+    apart = keras.ops.reshape(square, (-1, size, size, 3))
+    described = _describe(backbone, apart, BLOCKS[features], prefix="view_")
+    vectors = _join(described, "view_features")
+    together = keras.ops.reshape(vectors, (-1, len(views), vectors.shape[-1]))
+    mean = layers.GlobalAveragePooling1D(name=FEATURES)(together)
+    return keras.Model(picture, mean, name="extractor")
 
 
 def attach_head(extractor: Any, head: Head) -> Any:
@@ -84,7 +122,78 @@ def attach_head(extractor: Any, head: Head) -> Any:
     logits = dense(extractor.output)
     dense.set_weights([head.kernel, head.bias])
     softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    return keras.Model(extractor.inputs[0], softmax(logits), name="classifier")
+    classifier = keras.Model(extractor.inputs[0], softmax(logits), name="classifier")
+    # Keras numbers operations by what was built before; equal classifiers are to be equal bytes.
+    counted = [each for each in classifier.operations if is_named_by_counting(each)]
+    names = count_afresh(each.name for each in counted)
+    for each in counted:
+        each.name = names[each.name]
+    return classifier
+
+
+def _cut(scaled: Any, size: int, view: View, suffix: str) -> Any:
+    """Cut one view out of the pictures, as `nstk.finetuning.views` says."""
+    layers, plan = keras.layers, plan_sampling(view, size)
+    name = f"samples{suffix}"
+    samples = layers.Resizing(plan.side, plan.side, crop_to_aspect_ratio=True, name=name)(scaled)
+    if plan.side > plan.window:
+        below, right = (plan.side - plan.window - edge for edge in (plan.top, plan.left))
+        edges = (plan.top, below), (plan.left, right)
+        samples = layers.Cropping2D(edges, name=f"window{suffix}")(samples)
+    rows = _average(samples, plan.factor, (1, 0), f"rows{suffix}")
+    last = f"columns{suffix}" if view.mirrored or suffix else SQUARE
+    columns = _average(rows, plan.factor, (0, 1), last)
+    return keras.ops.flip(columns, axis=2) if view.mirrored else columns
+
+
+def _average(samples: Any, factor: int, axes: tuple[int, int], name: str) -> Any:
+    """Twice the mean of the k samples of each pixel less the mean of the 2·k round it."""
+    layers = keras.layers
+    steps = tuple(factor if axis else 1 for axis in axes)
+    wide = tuple(2 * factor if axis else 1 for axis in axes)
+    near = layers.AveragePooling2D(steps, steps, name=f"{name}_near")(samples)
+    far = layers.AveragePooling2D(wide, steps, padding="same", name=f"{name}_far")(samples)
+    twice = layers.Rescaling(2.0, name=f"{name}_twice")(near)
+    return layers.Subtract(name=name)([twice, far])
+
+
+def _describe(
+    backbone: Backbone, squares: Any, blocks: Sequence[str], prefix: str
+) -> dict[str, Any]:
+    """Look at squares through the backbone; give the blocks of features."""
+    network, layers = backbone.model, keras.layers
+    taps = choose_statistics_taps(backbone) if STATISTICS in blocks else ()
+    outputs = [network.outputs[0], *(network.get_layer(name).output for name in taps)]
+    frozen = keras.Model(network.inputs[0], outputs if taps else outputs[0], name="backbone")
+    frozen.trainable = False
+    try:
+        # Keras's resizing layers would switch everything behind them to training mode.
+        seen = frozen(squares, training=False)
+    except ValueError as error:
+        raise SettingsError(
+            f"--size is {squares.shape[1]}, too small for '{backbone.name}'; "
+            f"its own is {backbone.input_size}, choose one nearer to it."
+        ) from error
+    last, *maps = seen if taps else [seen]
+    pooled = f"{prefix}{POOLED}" if taps else f"{prefix}{FEATURES}"
+    described = {POOLED: layers.GlobalAveragePooling2D(name=pooled)(last)}
+    if taps:
+        moments = [moment for each in maps for moment in _moments(each)]
+        described[STATISTICS] = layers.Concatenate(name=f"{prefix}{STATISTICS}")(moments)
+    return described
+
+
+def _moments(maps: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation of every channel."""
+    variance = keras.ops.var(maps, axis=(1, 2))
+    # Where a channel is silent the slope of the root would be infinite.
+    return keras.ops.mean(maps, axis=(1, 2)), keras.ops.sqrt(variance + _EPSILON)
+
+
+def _join(described: dict[str, Any], name: str) -> Any:
+    if len(described) == 1:
+        return described[POOLED]
+    return keras.layers.Concatenate(name=name)([*described.values()])
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,7 @@ from nstk.progress import Progress, Reporter, ignore
 BATCH = 32
 
 _Square = npt.NDArray[np.float32]
+_Outcome = TypeVar("_Outcome")
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +65,7 @@ def run_passes(
     on_progress(Progress(stage=stage, step=0, total=len(paths)))
     squares: dict[int, _Square] = {}
     skipped: list[SkippedFile] = []
-    outcomes = _read_ahead(paths, lambda path: _read_square(path, prepare), ahead=2 * batch)
+    outcomes = read_ahead(paths, lambda path: _read_square(path, prepare), ahead=2 * batch)
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, SkippedFile):
             skipped.append(outcome)
@@ -86,13 +88,19 @@ def _read_square(path: Path, prepare: Callable[[_Square], _Square]) -> _Square |
     return prepare(np.rint(picture * 255))
 
 
-def _read_ahead(
-    paths: Sequence[Path], read: Callable[[Path], _Square | SkippedFile], ahead: int
-) -> Iterator[_Square | SkippedFile]:
-    """Read in threads, in order, never more than ``ahead`` files before the one asked for."""
+def read_ahead(
+    paths: Sequence[Path], read: Callable[[Path], _Outcome], ahead: int
+) -> Iterator[_Outcome]:
+    """Read in threads, in order, never more than ``ahead`` files before the one asked for.
+
+    Args:
+        paths: The files.
+        read: Reads one; must be thread-safe.
+        ahead: How many, at least 1.
+    """
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     upcoming = iter(paths)
-    waiting: deque[Future[_Square | SkippedFile]] = deque()
+    waiting: deque[Future[_Outcome]] = deque()
     try:
         waiting.extend(executor.submit(read, path) for path in islice(upcoming, ahead))
         while waiting:

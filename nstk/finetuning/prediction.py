@@ -68,7 +68,7 @@ def predict(
     """
     check_range("top", top, 1)
     check_range("batch", batch, 1)
-    files, skipped = find_pictures([paths] if isinstance(paths, str | Path) else paths)
+    files, skipped = find_pictures([paths] if isinstance(paths, str | Path) else paths, whole=False)
     predictions: list[Prediction] = []
     for seen in run_passes(
         classifier.passage, files, stage="predict", batch=batch, on_progress=on_progress

@@ -1,6 +1,8 @@
 """``nstk finetune``: a folder of labelled pictures becomes a classifier."""
 
 import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +15,8 @@ from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
+
+LARGEST_CONFUSION = 10
 
 
 @with_settings
@@ -32,6 +36,14 @@ def finetune(
     settings: nstk.FinetuneSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|off",
+            help="Where features are kept for the next time; without it, in the user's cache"
+            " folder",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -41,7 +53,14 @@ def finetune(
             from nstk import Classifier
             from nstk import finetune as run
         Classifier.check_output(output)
-        made = run(data, backbone=backbone, weights=weights, settings=settings, on_progress=report)
+        made = run(
+            data,
+            backbone=backbone,
+            weights=weights,
+            settings=settings,
+            cache=choose_cache(cache),
+            on_progress=report,
+        )
         made.classifier.save(output)
         for notice in made.notices:
             log.warning(notice)
@@ -56,10 +75,27 @@ def finetune(
                 "accuracy": made.accuracy,
                 "forward_passes": made.forward_passes,
                 "seconds": made.seconds,
+                "accuracy_interval": made.accuracy_interval,
+                "folds": made.folds,
+                "features": made.features,
+                "probe_accuracy": made.accuracy,
+                "finetuned_accuracy": None,
+                "p_value": None,
+                "kept": "probe",
+                "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
+                "per_class": [asdict(score) for score in made.evaluation.per_class],
+                "confusion": made.evaluation.confusion,
             }
         )
     else:
         print_result(made, output)
+
+
+def choose_cache(given: str | None) -> Path | None:
+    """The folder for features: the one given, none for ``off``, or that of the user."""
+    if given == "off":
+        return None
+    return nstk.find_cache_folder() if given is None else Path(given)
 
 
 def print_result(made: "nstk.Finetuning", output: Path) -> None:
@@ -78,13 +114,42 @@ def print_result(made: "nstk.Finetuning", output: Path) -> None:
         ],
         right=["pictures", "recognised", "95 %", "precision"],
     )
+    print_confusion(made.evaluation, made.classes)
+    measured = (
+        f"the {made.evaluation.images} pictures, each left out once in {made.folds} folds"
+        if made.measured_on == "folds"
+        else f"the {made.evaluation.images} {made.measured_on} pictures"
+    )
     print(
-        f"\naccuracy {percent(made.accuracy)} ({interval(made.accuracy_interval)}) on the"
-        f" {made.evaluation.images} {made.measured_on} pictures,"
+        f"\naccuracy {percent(made.accuracy)} ({interval(made.accuracy_interval)}) on {measured},"
         f" learned from {made.train_images}"
     )
+    if len(made.selection.trials) > 1:
+        print_choice(made.selection.trials, made.features)
     print_skipped(made.skipped)
     print(f"{output}: {len(made.classes)} classes, {duration(made.seconds['total'])}")
+
+
+def print_confusion(evaluation: "nstk.Evaluation", classes: tuple[str, ...]) -> None:
+    """Print which classes were taken for which, where that fits on a screen."""
+    if evaluation.accuracy == 1 or len(classes) > LARGEST_CONFUSION:
+        return
+    print()
+    print_table(
+        ["taken for →", *classes],
+        [(name, *map(str, row)) for name, row in zip(classes, evaluation.confusion, strict=True)],
+        right=classes,
+    )
+
+
+def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
+    """Print what each choice of features was worth on training pictures left out."""
+    said = [
+        f"{name}{' (chosen)' if name == chosen else ''} {percent(trial.accuracy)},"
+        f" log-loss {trial.log_loss:.3f}"
+        for name, trial in trials.items()
+    ]
+    print(f"features, by training pictures left out: {'; '.join(said)}")
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

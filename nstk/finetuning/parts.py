@@ -1,0 +1,100 @@
+"""What is learned from and what is checked with, so that nothing seen twice is on both sides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.errors import FolderError
+from nstk.finetuning.features import Features
+from nstk.finetuning.selection import Samples
+from nstk.media.duplicates import group_duplicates
+from nstk.media.folders import LabelledFolder
+
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The pictures of each part.
+
+    Attributes:
+        samples: By ``"train"``, ``"validation"`` and ``"test"``.
+        notices: What was moved or could not be, one sentence each.
+    """
+
+    samples: Mapping[str, Samples]
+    notices: tuple[str, ...]
+
+
+def sort_by_part(
+    folder: LabelledFolder, features: Features, choices: Sequence[str], folds: int
+) -> Parts:
+    """Sort the features by part; refuse what no head can be fitted on.
+
+    A held-out picture that is nearly the same as a training picture is learned from instead,
+    where nstk holds out a share itself; with folds, all of that share is. Where the folder says
+    what is to be checked with, nothing is moved, but told.
+
+    Args:
+        folder: What `scan_folder` gave.
+        features: Of its pictures.
+        choices: The choices of features that are wanted.
+        folds: How many folds will be left out in turn; 0 for none.
+
+    Raises:
+        FolderError: If a class has nothing left to learn from, or nothing is left to check with.
+    """
+    pictures = [folder.pictures[index] for index in features.indices]
+    labels = np.array([picture.label for picture in pictures], int)
+    parts = np.array([picture.part for picture in pictures], "<U10")
+    groups = np.array(group_duplicates(features.hashes), int)
+    notices = []
+    if folder.validation_source == "split":
+        if folds:
+            parts[parts == "validation"] = "train"
+        else:
+            _move_relatives(parts, groups, labels)
+    for part in _PARTS[1:]:
+        known = np.isin(groups[parts == part], groups[parts == "train"]).sum()
+        if known:
+            notices.append(
+                f"{folder.root}: {known} of the {part} pictures are nearly the same as training "
+                "pictures, so their accuracy says too much; `nstk audit` names them."
+            )
+    _check(folder, labels, parts, features, folds)
+    every = Samples({name: features.vectors(name) for name in choices}, labels, groups)
+    return Parts({part: every.take(parts == part) for part in _PARTS}, tuple(notices))
+
+
+def _move_relatives(
+    parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], labels: npt.NDArray[np.int_]
+) -> None:
+    """Learn from what resembles a training picture, unless its class had nothing else to check."""
+    relatives = (parts == "validation") & np.isin(groups, groups[parts == "train"])
+    for label in np.unique(labels[relatives]):
+        checked = (parts == "validation") & (labels == label)
+        if (checked & ~relatives).any():
+            parts[checked & relatives] = "train"
+
+
+def _check(
+    folder: LabelledFolder,
+    labels: npt.NDArray[np.int_],
+    parts: npt.NDArray[np.str_],
+    features: Features,
+    folds: int,
+) -> None:
+    learned = set(labels[parts == "train"].tolist())
+    lost = [name for label, name in enumerate(folder.classes) if label not in learned]
+    if lost or not (folds or (parts != "train").any()):
+        damaged = len(features.skipped)
+        raise FolderError(
+            f"{folder.root}: {', '.join(lost) or 'the part to check with'} has no picture left; "
+            f"{damaged} files turned out to be unreadable, as in {features.skipped[0].path}: "
+            f"{features.skipped[0].reason}. Mend or replace them, and leave the folder alone "
+            "while it is used."
+            if damaged
+            else f"{folder.root} has nothing to check with; add pictures."
+        )

@@ -1,0 +1,218 @@
+"""Features on disk: what was seen is found again, damage is noticed, trouble is never an error."""
+
+import os
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_pictures import draw_folder
+
+from nstk.finetuning import cache as cache_module
+from nstk.finetuning.cache import FeatureCache, find_cache_folder
+from nstk.finetuning.features import Observer, extract_features
+from nstk.finetuning.networks import BLOCKS
+from nstk.finetuning.views import VIEWS
+
+RECIPE = {"network": "a", "size": 32}
+
+
+def digest(number: int) -> str:
+    return f"{number:064x}"
+
+
+def keep(folder, rows, recipe=RECIPE, **options):
+    store = FeatureCache(folder, **options)
+    for number, row in rows.items():
+        store.shelf(recipe).add(digest(number), row)
+    store.close()
+    return store
+
+
+def files(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+@given(st.dictionaries(st.integers(0, 2**200), st.integers(0, 2**64 - 1), max_size=20))
+def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, numbers):
+    folder = tmp_path_factory.mktemp("cache")
+    keep(folder, {key: np.array([value], np.uint64) for key, value in numbers.items()})
+    shelf = FeatureCache(folder).shelf(RECIPE)
+    for key, value in numbers.items():
+        assert shelf.find(digest(key)).tolist() == [value]
+    assert shelf.find(digest(2**201)) is None
+
+
+def test_every_recipe_has_its_own_shelf(tmp_path):
+    keep(tmp_path, {1: np.ones(3)})
+    assert FeatureCache(tmp_path).shelf({**RECIPE, "size": 33}).find(digest(1)) is None
+    reordered = dict(reversed(RECIPE.items()))
+    assert FeatureCache(tmp_path).shelf(reordered).find(digest(1)) is not None
+
+
+def test_many_rows_are_many_files_that_all_are_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(cache_module, "_ROWS_PER_FILE", 4)
+    keep(tmp_path, {number: np.full(2, number) for number in range(10)})
+    assert len(files(tmp_path)) == 3
+    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    assert [int(shelf.find(digest(number))[0]) for number in range(10)] == list(range(10))
+
+
+def test_the_same_content_is_one_file(tmp_path):
+    for _ in range(3):
+        keep(tmp_path, {1: np.ones(3), 2: np.zeros(3)})
+    assert len(files(tmp_path)) == 1
+
+
+def test_without_a_folder_nothing_is_kept():
+    store = keep(None, {1: np.ones(3)})
+    assert store.shelf(RECIPE).find(digest(1)) is None
+    assert store.notices == ()
+
+
+@pytest.mark.parametrize("place", [0.02, 0.3, 0.9])
+@pytest.mark.parametrize("cut", [True, False])
+def test_damage_is_noticed_removed_and_told(tmp_path, place, cut):
+    keep(tmp_path, {number: np.full(40, number) for number in range(20)})
+    [path] = files(tmp_path)
+    content = bytearray(path.read_bytes())
+    where = int(place * len(content))
+    content[where] ^= 255
+    path.write_bytes(content[:where] if cut else content)
+    store = FeatureCache(tmp_path)
+    assert all(store.shelf(RECIPE).find(digest(number)) is None for number in range(20))
+    [notice] = store.notices
+    assert str(path) in notice
+    assert "damaged" in notice
+    assert not files(tmp_path)
+
+
+def test_pickles_are_never_opened(tmp_path):
+    keep(tmp_path, {1: np.ones(3)})
+    [path] = files(tmp_path)
+    with path.open("wb") as file:
+        np.save(file, np.array([{"a": 1}], object), allow_pickle=True)
+    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(1)) is None
+
+
+def test_what_was_used_longest_ago_makes_room(tmp_path):
+    for number in range(3):
+        keep(tmp_path, {number: np.full(1000, number)})
+    for age, path in enumerate(files(tmp_path)):
+        os.utime(path, (1e9 + age, 1e9 + age))
+    oldest, *_ = files(tmp_path)
+    FeatureCache(tmp_path, limit=3 * oldest.stat().st_size - 1).close()
+    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    assert not oldest.exists()
+    assert sum(shelf.find(digest(number)) is not None for number in range(3)) == 2
+
+
+def test_use_makes_a_file_young(tmp_path):
+    keep(tmp_path, {1: np.ones(3)})
+    [path] = files(tmp_path)
+    os.utime(path, (1e9, 1e9))
+    FeatureCache(tmp_path).shelf(RECIPE).find(digest(1))
+    assert path.stat().st_mtime > 1.7e9
+
+
+def test_a_place_that_cannot_be_written_is_a_notice(tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    store = keep(tmp_path / "file", {1: np.ones(3)})
+    [notice] = store.notices
+    assert "memory only" in notice
+    assert "\n" not in notice
+
+
+def test_a_full_disk_is_a_notice_and_leaves_nothing_behind(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache_module.os, "replace", fail)
+    store = keep(tmp_path, {1: np.ones(3)})
+    assert "No space left on device" in store.notices[0]
+    assert not files(tmp_path)
+    keep_on = store.shelf(RECIPE)
+    keep_on.add(digest(2), np.ones(3))
+    store.close()
+    assert len(store.notices) == 1
+
+
+def test_writers_at_once_lose_nothing(tmp_path):
+    def write(first):
+        keep(tmp_path, {number: np.full(3, number) for number in range(first, first + 30)})
+
+    writers = [threading.Thread(target=write, args=(10 * each,)) for each in range(6)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    assert [int(shelf.find(digest(number))[0]) for number in range(80)] == list(range(80))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_file_dropped_by_another_process_is_only_missing(tmp_path):
+    keep(tmp_path, {1: np.ones(3)})
+    store = FeatureCache(tmp_path)
+    shelf = store.shelf(RECIPE)
+    files(tmp_path)[0].unlink()
+    assert shelf.find(digest(1)) is None
+    assert store.notices == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the place depends on the system")
+def test_the_place_is_in_the_users_cache_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find_cache_folder() == tmp_path / "nstk"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_cache_folder() == tmp_path / ".cache" / "nstk"
+
+
+# Features through the cache
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    root = draw_folder(tmp_path_factory.mktemp("pictures"), 5)
+    return sorted(path for path in root.rglob("*") if path.is_file())
+
+
+def look(backbone, pictures, folder, choice="pooled", views=1):
+    observer = Observer(backbone, 32, BLOCKS[choice], VIEWS[:views])
+    return extract_features(observer, pictures, cache=FeatureCache(folder))
+
+
+def test_what_was_seen_is_not_looked_at_again(tiny_backbone, pictures, tmp_path):
+    first = look(tiny_backbone, pictures, tmp_path)
+    again = look(tiny_backbone, pictures, tmp_path)
+    assert (first.forward_passes, again.forward_passes) == (10, 0)
+    assert again.vectors("pooled").tobytes() == first.vectors("pooled").tobytes()
+    assert again.hashes == first.hashes
+
+
+def test_only_what_is_new_is_looked_at(tiny_backbone, pictures, tmp_path):
+    look(tiny_backbone, pictures[:6], tmp_path)
+    assert look(tiny_backbone, pictures, tmp_path).forward_passes == 4
+    assert look(tiny_backbone, pictures, tmp_path, views=3).forward_passes == 20
+    assert look(tiny_backbone, pictures, tmp_path, "pooled+statistics").forward_passes == 10
+    assert look(tiny_backbone, pictures[2:], tmp_path, "pooled+statistics").forward_passes == 0
+
+
+def test_a_picture_is_known_by_its_content_wherever_it_lies(tiny_backbone, pictures, tmp_path):
+    look(tiny_backbone, pictures, tmp_path / "cache")
+    moved = tmp_path / "another name"
+    moved.write_bytes(pictures[3].read_bytes())
+    assert look(tiny_backbone, [moved], tmp_path / "cache").forward_passes == 0
+
+
+def test_damaged_features_are_computed_anew(tiny_backbone, pictures, tmp_path):
+    first = look(tiny_backbone, pictures, tmp_path)
+    for path in files(tmp_path):
+        path.write_bytes(path.read_bytes()[:-5])
+    again = look(tiny_backbone, pictures, tmp_path)
+    assert again.forward_passes == 10
+    assert again.vectors("pooled") == pytest.approx(first.vectors("pooled"), abs=1e-6)
+    assert look(tiny_backbone, pictures, tmp_path).forward_passes == 0

@@ -1,0 +1,85 @@
+"""Views cut by matrices are the views that the delivered network cuts for itself."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nstk.finetuning.networks import FEATURES, SQUARE, build_extractor
+from nstk.finetuning.views import VIEWS, plan_sampling, take_views
+
+SIDES = st.integers(1, 90)
+
+
+@pytest.fixture(scope="module")
+def cut(tiny_backbone):
+    """The layers of a delivered network up to its views."""
+    extractor = build_extractor(tiny_backbone, 32, views=VIEWS)
+    return keras.Model(extractor.inputs[0], extractor.get_layer(SQUARE).output)
+
+
+def draw(height, width, seed=0):
+    levels = np.random.default_rng(seed).integers(0, 256, (height, width, 3))
+    return (levels / 255).astype(np.float32)
+
+
+@settings(max_examples=25)
+@given(SIDES, SIDES)
+def test_every_view_is_the_one_of_the_delivered_network(cut, height, width):
+    picture = draw(height, width, seed=height * width)
+    expected = cut(np.rint(picture * 255)[np.newaxis]).numpy()[0]
+    assert take_views(picture, 32, VIEWS) == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [(1500, 1100), (700, 2000)])
+def test_large_pictures_are_seen_like_small_ones(cut, size):
+    picture = draw(*size)
+    expected = cut(np.rint(picture * 255)[np.newaxis]).numpy()[0]
+    assert take_views(picture, 32, VIEWS) == pytest.approx(expected, abs=2e-3)
+
+
+def test_a_square_of_its_own_size_stays_as_it_is_inside_its_border():
+    picture = draw(48, 48)
+    [square] = take_views(picture, 48, VIEWS[:1])
+    assert square[1:-1, 1:-1] == pytest.approx(picture[1:-1, 1:-1], abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [32, 33, 128, 224, 700])
+def test_every_view_lies_inside_the_square(size):
+    for view in VIEWS:
+        plan = plan_sampling(view, size)
+        assert plan.factor % 2 == 0
+        assert 0 <= plan.top <= plan.side - plan.window
+        assert 0 <= plan.left <= plan.side - plan.window
+
+
+def test_one_colour_stays_that_colour_in_every_view():
+    picture = np.full((37, 53, 3), [0.2, 0.4, 0.8], np.float32)
+    assert take_views(picture, 32, VIEWS) == pytest.approx(
+        np.broadcast_to(picture[0, 0], (len(VIEWS), 32, 32, 3)), abs=1e-5
+    )
+
+
+def test_views_are_all_different_and_the_first_mirrored_is_the_second():
+    squares = take_views(draw(60, 80), 32, VIEWS)
+    assert squares[0][:, ::-1] == pytest.approx(squares[1])
+    for number, square in enumerate(squares):
+        for other in squares[number + 1 :]:
+            assert np.abs(square - other).max() > 0.1
+
+
+def test_the_vector_of_several_views_is_the_mean_of_theirs(tiny_backbone):
+    picture = np.rint(draw(50, 70) * 255)[np.newaxis]
+    together = build_extractor(tiny_backbone, 32, "pooled+statistics", VIEWS[:3])(picture)
+    alone = [
+        build_extractor(tiny_backbone, 32, "pooled+statistics", (view,))(picture).numpy()
+        for view in VIEWS[:3]
+    ]
+    assert together.numpy() == pytest.approx(np.mean(alone, axis=0), abs=1e-5)
+    assert (
+        together.shape[-1]
+        == build_extractor(tiny_backbone, 32, "pooled+statistics")
+        .get_layer(FEATURES)
+        .output.shape[-1]
+    )
