@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.errors import SettingsError
-from nstk.settings import FinetuneSettings, StylizeSettings, check_range
+from nstk.settings import AuditSettings, FinetuneSettings, StylizeSettings, check_range
 
-CLASSES = [StylizeSettings, FinetuneSettings]
+CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings]
 
 
 @pytest.mark.parametrize("settings", CLASSES)
