@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from nstk.finetuning.evaluation import Evaluation as Evaluation
     from nstk.finetuning.job import Finetuning as Finetuning
     from nstk.finetuning.job import finetune as finetune
+    from nstk.finetuning.learning_curve import LearningCurve as LearningCurve
     from nstk.finetuning.prediction import Prediction as Prediction
     from nstk.finetuning.prediction import Predictions as Predictions
     from nstk.finetuning.prediction import predict as predict
@@ -132,6 +133,7 @@ _HOMES = {
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.job": ("Finetuning", "finetune"),
+    "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.media.catalogues": ("LabelledPicture",),

@@ -312,6 +312,9 @@ class FinetuneSettings:
         0, "Cross-validate with this many folds and learn from all pictures; 0 holds out a share"
     )
     balance: bool = setting(False, "Let every class weigh the same, however many pictures it has")
+    learning_curve: bool = setting(
+        False, "Measure how accuracy grows with pictures, and what twice as many would bring"
+    )
     validation_share: float = setting(
         0.2, "Share of the training pictures held out where the folder brings no validation part"
     )
@@ -325,6 +328,7 @@ class FinetuneSettings:
         if self.folds != 0:
             check_range("folds", self.folds, 2, 100)
         check_switch("balance", self.balance)
+        check_switch("learning_curve", self.learning_curve)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
         check_range("seed", self.seed, 0, 2**31 - 1)
 

@@ -44,6 +44,11 @@ def weigh(backbone, loss="moments"):
     return ObjectiveWeights(0.7, 1.0, 0.5, {content: 1.0}, choose_style_layers(backbone), loss)
 
 
+def windowed(backbone, weights, window_bytes):
+    layers = tuple(weights.style_layers), tuple(weights.content_layers)
+    return WindowedNetwork(backbone, *layers, window_bytes)
+
+
 def cover_all(backbone, weights, *styles):
     layers = tuple(weights.style_layers)
     seen = [PaintedStyle("style", style).observe(backbone, layers, 64) for style in styles]
@@ -64,7 +69,7 @@ def cover_halves(backbone, weights, shape, *styles):
 
 def both(backbone, shape, weights, regions, window_bytes, free=None):
     content = draw(*shape, seed=1)
-    network = WindowedNetwork(backbone, weights, window_bytes)
+    network = windowed(backbone, weights, window_bytes)
     return (
         StyleObjective.within(backbone, content, regions, weights, free),
         WindowedObjective.within(network, content, regions, weights, free),
@@ -119,7 +124,7 @@ def test_a_large_style_has_the_statistics_of_the_whole(deep):
     weights, style = weigh(deep), draw(75, 90, seed=3)
     layers = tuple(weights.style_layers)
     whole = PaintedStyle("style", style).observe(deep, layers, 90)
-    parts = WindowedNetwork(deep, weights, 8_000).gather(tf.constant(style))
+    parts = windowed(deep, weights, 8_000).gather(tf.constant(style))
     for name in layers:
         for expected, got in zip(whole[name], parts[name], strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-5)
@@ -128,7 +133,7 @@ def test_a_large_style_has_the_statistics_of_the_whole(deep):
 def test_windows_of_all_sizes_are_compiled_once(deep):
     weights = weigh(deep)
     regions = cover_all(deep, weights, draw(40, 50, seed=3))
-    network = WindowedNetwork(deep, weights, 8_000)
+    network = windowed(deep, weights, 8_000)
     for shape in ((64, 96), (61, 90)):
         objective = WindowedObjective.within(network, draw(*shape), regions, weights)
         objective.evaluate(tf.constant(draw(*shape, seed=2)))
@@ -145,7 +150,7 @@ def test_a_mean_over_the_whole_picture_cannot_be_cut():
         maps = keras.layers.Multiply(name="squeezed")([maps, mean])
         return keras.Model(inputs, maps)
 
-    with pytest.raises(BackboneError, match="squeezed .* --engine whole"):
+    with pytest.raises(BackboneError, match=r"squeezed .* --engine whole"):
         cut_network(seeded(build), ["squeezed"])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nstk.backbones.layer_names import strip_number
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
-from nstk.backbones.variants import Edge, Pooling, prepare_network
+from nstk.backbones.variants import Edge, Pooling, Precision, prepare_network
 from nstk.errors import BackboneError
 
 
@@ -111,14 +111,18 @@ class Backbone:
                 digest.update(array.tobytes())
         return digest.hexdigest()
 
-    def prepared(self, *, edge: Edge = "zero", pooling: Pooling = "max") -> "Backbone":
-        """Give the same network with another way to treat its border and to pool.
+    def prepared(
+        self, *, edge: Edge = "zero", pooling: Pooling = "max", precision: Precision = "float32"
+    ) -> "Backbone":
+        """Give the same network with another way to treat its border, to pool and to compute.
 
         Args:
             edge: What the first spatial convolution sees outside the picture: ``"zero"`` as
                 trained, or ``"replicate"``, the nearest pixel, which avoids edge artefacts.
             pooling: ``"max"`` as trained, or ``"average"`` (×2) or ``"l2"`` (×0.78 the root of
                 the sum of squares) in place of every 2×2 max-pool.
+            precision: ``"float32"`` as trained, or ``"bfloat16"``, whose feature maps have eight
+                significant bits; weights stay as they are.
 
         Returns:
             This backbone if nothing changes; else one with fresh layers, copied weights and the
@@ -127,9 +131,9 @@ class Backbone:
         Raises:
             BackboneError: If the word is unknown, or this network has no such pools.
         """
-        if edge == "zero" and pooling == "max":
+        if edge == "zero" and pooling == "max" and precision == "float32":
             return self
-        network = prepare_network(self.model, edge=edge, pooling=pooling)
+        network = prepare_network(self.model, edge=edge, pooling=pooling, precision=precision)
         return Backbone(self.name, network, self.input_size, self.source)
 
     @cached_property

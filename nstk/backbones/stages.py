@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -18,6 +18,26 @@ What lies between two stages is kept for the whole picture. At stride 4 that is 
 VGG19 in float32; at stride 2 it is 64, and little is saved by it."""
 
 
+class Load(NamedTuple):
+    """What a network costs for each cell of its input.
+
+    Attributes:
+        map_bytes: Of the feature maps that are kept for the way back.
+        largest: Bytes of the largest of all maps.
+        convolutions: The kernels, ``(rows, columns, channels in, channels out)``, and how many
+            cells of output each has for one of input.
+    """
+
+    map_bytes: float
+    largest: float
+    convolutions: tuple[tuple[tuple[int, ...], float], ...]
+
+    @property
+    def products(self) -> float:
+        """Multiplications of all convolutions."""
+        return sum(prod(kernel) * cells for kernel, cells in self.convolutions)
+
+
 @dataclass(frozen=True, eq=False)
 class Stage:
     """A part of a network between two cuts.
@@ -29,8 +49,7 @@ class Stage:
         fields: What one cell of each output sees of the stage's input, by name: a field for the
             rows and one for the columns.
         stride: Pixels of the picture between two neighbouring cells of the stage's input.
-        map_bytes: Bytes of all feature maps inside, for each cell of the input.
-        products: Multiplications of all convolutions inside, for each cell of the input.
+        load: What it costs.
     """
 
     model: Any
@@ -38,8 +57,7 @@ class Stage:
     following: str | None
     fields: dict[str, tuple[ReceptiveField, ReceptiveField]]
     stride: int
-    map_bytes: float
-    products: float
+    load: Load
 
     @property
     def step(self) -> int:
@@ -64,6 +82,7 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
     Raises:
         BackboneError: If a layer takes a mean over the whole picture, or is no tap.
     """
+    layers = tuple(dict.fromkeys(layers))
     for name in layers:
         if backbone.reach(name) >= WHOLE_PICTURE:
             raise BackboneError(
@@ -91,16 +110,38 @@ def _make_stage(
     part = keras.Model(begin, {name: model.get_layer(name).output for name in names})
     part.trainable = False
     rows, columns = trace_axes(part, begin)
-    area = {name: rows[name].stride * columns[name].stride for name in rows}
-    inside = [o for o in part.operations if not isinstance(o, keras.layers.InputLayer)]
-    return Stage(
-        model=part,
-        taps=taps,
-        following=cut,
-        fields={name: (rows[name], columns[name]) for name in names},
-        stride=stride,
-        map_bytes=sum(_count_bytes(operation) / area[operation.name] for operation in inside),
-        products=sum(_count_products(operation) / area[operation.name] for operation in inside),
+    fields = {name: (rows[name], columns[name]) for name in names}
+    return Stage(part, taps, cut, fields, stride, weigh_network(part, begin))
+
+
+def weigh_network(model: Any, begin: Any | None = None) -> Load:
+    """Add up what a network costs for each cell of its input.
+
+    Args:
+        model: A functional ``keras.Model`` with one input.
+        begin: The tensor of a larger network that it was cut out at; its own input where None.
+    """
+    rows, columns = trace_axes(model, begin)
+    kept, largest, convolutions = 0.0, 0.0, []
+    for operation in model.operations:
+        if isinstance(operation, keras.layers.InputLayer):
+            continue
+        cells = 1 / (rows[operation.name].stride * columns[operation.name].stride)
+        half = operation.output.dtype in ("bfloat16", "float16")
+        size = operation.output.shape[-1] * (2 if half else 4) * cells
+        largest = max(largest, size)
+        if _is_kept(operation):
+            kept += size
+        if isinstance(operation, keras.layers.Conv2D):
+            convolutions.append((tuple(operation.kernel.shape), cells))
+    return Load(kept, largest, tuple(convolutions))
+
+
+def _is_kept(operation: Any) -> bool:
+    """Whether the slope of what follows needs this output: sums and shifts need nothing."""
+    linear = (keras.layers.BatchNormalization, keras.layers.Add, keras.layers.ZeroPadding2D)
+    return isinstance(operation, keras.layers.Layer) and not isinstance(
+        operation, (*linear, keras.layers.Rescaling)
     )
 
 
@@ -135,16 +176,3 @@ def _bottlenecks(model: Any) -> list[Any]:
             found.append(operation)
         reaching = max(reaching, needed_until[number])
     return found
-
-
-def _count_bytes(operation: Any) -> int:
-    """Bytes of a cell of a map."""
-    half = operation.output.dtype in ("bfloat16", "float16")
-    return int(operation.output.shape[-1]) * (2 if half else 4)
-
-
-def _count_products(operation: Any) -> int:
-    """Multiplications for a cell of a map."""
-    if not hasattr(operation, "kernel_size"):
-        return 0
-    return sum(prod(weight.shape) for weight in operation.weights if len(weight.shape) == 4)

@@ -1,5 +1,6 @@
-"""The same network with another way to treat its border and to pool."""
+"""The same network with another way to treat its border, to pool and to compute."""
 
+import itertools
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -10,13 +11,14 @@ from nstk.errors import BackboneError
 
 Edge = Literal["zero", "replicate"]
 Pooling = Literal["max", "average", "l2"]
+Precision = Literal["float32", "bfloat16"]
 
 AVERAGE_SCALE = 2.0
 L2_SCALE = 0.78
 """What brings the pools' activations back to those of max-pooling (crowsonkb 2021)."""
 
 
-def check_variant(edge: str, pooling: str) -> None:
+def check_variant(edge: str, pooling: str, precision: str) -> None:
     """Refuse a word that names no variant.
 
     Raises:
@@ -25,12 +27,15 @@ def check_variant(edge: str, pooling: str) -> None:
     for what, word, words in (
         ("edge", edge, get_args(Edge)),
         ("pooling", pooling, get_args(Pooling)),
+        ("precision", precision, get_args(Precision)),
     ):
         if word not in words:
             raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
 
 
-def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
+def prepare_network(
+    model: Any, *, edge: Edge, pooling: Pooling, precision: Precision = "float32"
+) -> Any:
     """Rebuild a network with fresh layers, copied weights and the variants asked for.
 
     Args:
@@ -38,6 +43,8 @@ def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
         edge: ``"replicate"`` lets the first spatial convolution see the nearest pixel where
             "same" or zero padding showed it zeros; one that pads nothing is left alone.
         pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
+        precision: ``"bfloat16"`` computes in it from the first convolution on; weights stay
+            float32, and so does what stands before, as eight bits are too few for a picture.
 
     Returns:
         A functional ``keras.Model`` with the same layer names and weights.
@@ -45,7 +52,7 @@ def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
     Raises:
         BackboneError: If a pooling is asked for and the network has no 2×2 max-pool.
     """
-    check_variant(edge, pooling)
+    check_variant(edge, pooling, precision)
     pools = {layer.name for layer in model.layers if _is_vgg_pool(layer)}
     if pooling != "max" and not pools:
         raise BackboneError(
@@ -54,8 +61,12 @@ def prepare_network(model: Any, *, edge: Edge, pooling: Pooling) -> Any:
         )
     padding = _border_padding(model) if edge == "replicate" else {}
 
+    halved = _behind_first_convolution(model) if precision == "bfloat16" else frozenset()
+
     def rebuild(layer: Any) -> Any:
         config = layer.get_config()
+        if layer.name in halved:
+            config["dtype"] = "mixed_bfloat16"
         if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
             config["padding"] = "valid"
         return type(layer).from_config(config)
@@ -99,6 +110,12 @@ def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]
     return maps
 
 
+def _behind_first_convolution(model: Any) -> frozenset[str]:
+    """Names of the first convolution and of all layers behind it."""
+    layers = itertools.dropwhile(lambda layer: not hasattr(layer, "kernel_size"), model.layers)
+    return frozenset(layer.name for layer in layers)
+
+
 def _is_vgg_pool(layer: Any) -> bool:
     return (
         isinstance(layer, keras.layers.MaxPooling2D)
@@ -132,9 +149,11 @@ def _same_padding(kernel: int, step: int) -> tuple[int, int]:
 
 
 def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
+    policy = "mixed_bfloat16" if maps.dtype == "bfloat16" else None
+    scale = partial(keras.layers.Rescaling, name=name, dtype=policy)
     average = partial(keras.ops.average_pool, pool_size=(2, 2), strides=(2, 2))
     if pooling == "average":
-        return keras.layers.Rescaling(AVERAGE_SCALE, name=name)(average(maps))
+        return scale(AVERAGE_SCALE)(average(maps))
     # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's slope finite where all are zero.
     mean_of_squares = average(keras.ops.square(maps)) + keras.config.epsilon()
-    return keras.layers.Rescaling(2 * L2_SCALE, name=name)(keras.ops.sqrt(mean_of_squares))
+    return scale(2 * L2_SCALE)(keras.ops.sqrt(mean_of_squares))

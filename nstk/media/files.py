@@ -4,11 +4,23 @@ import hashlib
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from nstk.errors import OutputError
+
+
+def find_cache_folder() -> Path:
+    """The place for nstk's cache in the user's cache folder, as each system has it."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "nstk"
 
 
 def check_writable(path: str | Path) -> None:

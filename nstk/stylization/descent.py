@@ -14,7 +14,7 @@ from nstk.errors import DivergenceError
 from nstk.media.pictures import Picture
 from nstk.minimizers import Minimizer
 from nstk.progress import Progress, Reporter
-from nstk.stylization.objective import StyleObjective
+from nstk.stylization.objective import Objective
 
 WINDOW = 20
 
@@ -73,7 +73,7 @@ class Descent:
 
     def run(
         self,
-        objective: StyleObjective,
+        objective: Objective,
         steps: int,
         on_progress: Reporter,
         *,
@@ -91,20 +91,21 @@ class Descent:
             DivergenceError: If the loss is no longer a finite number.
         """
 
-        advance = tf.function(partial(self.minimizer.step, objective.evaluate))
+        advance = objective.compile(partial(self.minimizer.step, objective.evaluate))
         stage = f"{self.x.shape[1]}×{self.x.shape[0]}"
         on_progress(Progress(stage=stage, step=0, total=steps, preview=self.picture))
         losses: list[float] = []
-        good = self.x, self.state
+        good = self.x
         for step in range(1, steps + 1):
             before = time.perf_counter()
             x, state, evaluation = advance(self.x, self.state)
             loss = float(evaluation.loss)
             terms = {name: float(term) for name, term in evaluation.terms.items()}
             if not math.isfinite(loss):
-                self.x, self.state = good
+                self.x, self.state = good, self.minimizer.init(good)
                 raise _diverged(loss, terms, stage, step)
-            good = self.x, self.state
+            # The picture alone: a second state would take more memory than the network's own maps.
+            good = self.minimizer.result(self.x, self.state)
             self.loss, self.terms = loss, terms
             self.x, self.state = x, state
             self.durations.append(time.perf_counter() - before)

@@ -1,5 +1,6 @@
 """Neural style transfer: descend on the pixels until content and style agree."""
 
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,6 @@ from statistics import median
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.loading import load_backbone
 from nstk.errors import DivergenceError
 from nstk.media.color_transfer import restore_colors
 from nstk.media.masks import resize_mask
@@ -18,11 +18,15 @@ from nstk.media.pictures import Picture, Plane, resize_picture, resize_plane, sa
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.descent import Descent
-from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource, read_inputs
+from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.memory import peak_memory
 from nstk.stylization.painting import Painting
+from nstk.stylization.planning import Plan
+from nstk.stylization.preparing import prepare
 from nstk.stylization.quality import content_similarity
 from nstk.stylization.strength import search_strength
+
+log = logging.getLogger("nstk")
 
 TRIAL_STEPS = 100
 """Steps of each trial of ``--strength auto`` at the coarsest scale."""
@@ -38,6 +42,8 @@ class Stylization:
         settings: What was asked for.
         strength: What it was painted at, asked for or found.
         backbone: Name of the network.
+        engine: ``whole``, or ``windows`` where the picture was looked at in parts.
+        precision: What convolutions ran in, ``float32`` or ``bfloat16``.
         loss: L at the last step.
         terms: Its parts at the last step: ``content``, ``style``, ``variation`` and every
             style layer by name, before α, β, γ and λ_l.
@@ -54,6 +60,8 @@ class Stylization:
     settings: StylizeSettings
     strength: float
     backbone: str
+    engine: str
+    precision: str
     loss: float
     terms: Mapping[str, float]
     steps: int
@@ -121,28 +129,16 @@ def stylize(
     """
     begun = time.perf_counter()
     settings = settings or StylizeSettings()
-    inputs = read_inputs(
-        content,
-        styles,
-        settings,
-        content_masks=content_masks,
-        style_masks=style_masks,
-        keep_mask=keep_mask,
-    )
-    network = (
-        backbone
-        if isinstance(backbone, Backbone)
-        else load_backbone(backbone, on_progress=on_progress)
-    )
-    network = network.prepared(edge="replicate", pooling=settings.pooling)
-    painting = Painting(network, inputs, settings)
-    painting.check()
+    masks = (content_masks, style_masks, keep_mask)
+    painting, plan = prepare(content, styles, masks, backbone, settings, on_progress)
+    log.info("%s engine in %s: %s.", plan.engine, plan.precision, plan.reason)
     strength = _choose_strength(painting, on_progress)
     descents = painting.descend(strength, on_progress)
     descent = next(descents)
 
     def finish(interrupted: bool) -> Stylization:
-        return _report(painting, descent, strength, interrupted, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        return _report(painting, plan, descent, strength, interrupted, seconds)
 
     try:
         for _ in descents:
@@ -175,7 +171,12 @@ def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
 
 
 def _report(
-    painting: Painting, descent: Descent, strength: float, interrupted: bool, seconds: float
+    painting: Painting,
+    plan: Plan,
+    descent: Descent,
+    strength: float,
+    interrupted: bool,
+    seconds: float,
 ) -> Stylization:
     inputs = painting.inputs
     picture = _finish(descent.picture(), inputs, painting.settings)
@@ -186,6 +187,8 @@ def _report(
         settings=painting.settings,
         strength=strength,
         backbone=painting.network.name,
+        engine=plan.engine,
+        precision=plan.precision,
         loss=descent.loss,
         terms=descent.terms,
         steps=descent.steps,

@@ -3,22 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.media.pictures import Picture
 from nstk.minimizers import Evaluation
-from nstk.stylization.losses import (
-    STYLE_LOSSES,
-    sum_content,
-    sum_variation,
-    weigh_variation,
-)
+from nstk.stylization.losses import STYLE_LOSSES, sum_content, sum_variation, weigh_variation
 from nstk.stylization.regions import Region
-from nstk.stylization.statistics import Statistics, gather, summarize
+from nstk.stylization.statistics import summarize
 from nstk.stylization.styles import PaintedStyle, look, mix
+from nstk.stylization.sums import Sums, sum_layers
 
 
 @dataclass(frozen=True)
@@ -45,48 +41,6 @@ class ObjectiveWeights:
     def layers(self) -> tuple[str, ...]:
         """Every layer that is looked at, once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
-
-
-class Sums(NamedTuple):
-    """All that the loss of a picture depends on: sums over positions, which add over its parts.
-
-    Attributes:
-        style: The statistics of every style layer, one of each region.
-        content: Σ ½(a − a*)² of every content layer.
-        variation: The four sums of `sum_variation`.
-    """
-
-    style: Mapping[str, Sequence[Statistics]]
-    content: Mapping[str, Any]
-    variation: Any
-
-
-def sum_layers(
-    maps: Mapping[str, Any],
-    weights: ObjectiveWeights,
-    content: Mapping[str, Any],
-    guides: Mapping[str, Sequence[Any]],
-) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Any]]:
-    """Sum up the feature maps of a picture, or those of a part of it.
-
-    Args:
-        maps: Feature maps by layer; layers that are missing are left out.
-        weights: Which of them are style.
-        content: a*, the content's own maps, by layer.
-        guides: The weight of every position by layer, one plane for each region; None where the
-            region is everywhere.
-
-    Returns:
-        `Sums.style` and `Sums.content` of these layers.
-    """
-    style = {
-        name: tuple(gather(maps[name], guide) for guide in guides[name])
-        for name in weights.style_layers
-        if name in maps
-    }
-    return style, {
-        name: sum_content(maps[name], target) for name, target in content.items() if name in maps
-    }
 
 
 def score(
@@ -126,6 +80,16 @@ def score(
     variation = weigh_variation(sums.variation, shape)
     loss = weights.content * content + weights.style * style + weights.variation * variation
     return loss, {"content": content, "style": style, "variation": variation, **layers}
+
+
+class Objective(Protocol):
+    """Whatever can say how far a picture of one size is from its targets, and which way is down."""
+
+    def evaluate(self, picture: Any) -> Evaluation:
+        """The loss of a picture ``(height, width, 3)``, its gradient and its parts."""
+
+    def compile(self, step: Callable[..., Any]) -> Any:
+        """Make a step that calls `evaluate` as fast as it can be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +173,7 @@ class StyleObjective:
             before α, β, γ and λ_l are applied.
         """
         maps = self.taps(picture[tf.newaxis], training=False)
-        style, content = sum_layers(maps, self.weights, self.content, self.guides)
+        style, content = sum_layers(maps, self.guides, self.content)
         sums = Sums(style, content, sum_variation(picture))
         return score(sums, self.weights, self.regions, self.sizes, picture.shape)
 
@@ -233,7 +197,7 @@ class StyleObjective:
         return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
 
     def compile(self, step: Callable[..., Any]) -> Any:
-        """Make a step that calls `evaluate` as fast as it can be."""
+        """See `Objective.compile`."""
         return tf.function(step)
 
 

@@ -1,5 +1,6 @@
 """One picture being painted: its objective and its descent at every scale."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,11 +21,13 @@ from nstk.stylization.guides import check_guides
 from nstk.stylization.initialization import start_picture
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
-from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import Region, cover
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
 from nstk.stylization.styles import PaintedStyle, mix
+from nstk.stylization.windowed import WindowedNetwork
+from nstk.stylization.windowed_objective import WindowedObjective
 
 AVERAGING = 0.9
 """Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
@@ -111,12 +114,22 @@ class Painting:
             content=content_weight_at(strength, self.settings.content_weight, scale.longer_side),
         )
         free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
-        return StyleObjective.within(
-            self.network,
+        targets = (
             self.subject(scale),
             self._regions(scale, free),
             weights,
             None if free is None else tf.constant(free[..., np.newaxis]),
+        )
+        if scale.height * scale.width > self.largest_whole:
+            return WindowedObjective.within(self.windowed, *targets)
+        return StyleObjective.within(self.network, *targets)
+
+    @cached_property
+    def windowed(self) -> WindowedNetwork:
+        """The network cut into stages, compiled once for all scales."""
+        weights = self.weights
+        return WindowedNetwork(
+            self.network, tuple(weights.style_layers), tuple(weights.content_layers)
         )
 
     def subject(self, scale: Scale) -> Picture:

@@ -47,6 +47,22 @@ def widen(features: Any) -> Any:
     return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
 
 
+def square(flat: Any) -> Any:
+    """FᵀF for a map F of shape ``(positions, C)``.
+
+    Its slope is F(S + Sᵀ) for a slope S of the result: one product of matrices, where the rule
+    for the product of two different ones takes two.
+    """
+
+    def multiply(flat: Any) -> tuple[Any, Any]:
+        def pull_back(slope: Any) -> Any:
+            return tf.matmul(flat, slope + tf.transpose(slope))
+
+        return tf.matmul(flat, flat, transpose_a=True), pull_back
+
+    return tf.custom_gradient(multiply)(flat)
+
+
 def gather(features: Any, guide: Any | None = None) -> Statistics:
     """Sum up a feature map.
 
@@ -60,12 +76,11 @@ def gather(features: Any, guide: Any | None = None) -> Statistics:
     flat = tf.reshape(widen(features), [-1, features.shape[-1]])
     if guide is None:
         count = tf.cast(tf.shape(flat)[0], flat.dtype)
-        return Statistics(tf.matmul(flat, flat, transpose_a=True), tf.reduce_sum(flat, 0), count)
+        return Statistics(square(flat), tf.reduce_sum(flat, 0), count)
     weights = tf.reshape(tf.cast(guide, flat.dtype), [-1, 1])
-    weighted = weights * flat
     return Statistics(
-        gram=tf.matmul(weighted, flat, transpose_a=True),
-        total=tf.reduce_sum(weighted, axis=0),
+        gram=square(tf.sqrt(weights) * flat),
+        total=tf.matmul(weights, flat, transpose_a=True)[0],
         count=tf.reduce_sum(weights),
     )
 

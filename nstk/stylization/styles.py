@@ -2,17 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.errors import PictureError
 from nstk.media.masks import resize_mask
 from nstk.media.pictures import Picture, Plane, fit_size, resize_picture
 from nstk.stylization.guides import guide_for
 from nstk.stylization.statistics import Statistics, blend, gather
+from nstk.stylization.windowed import WindowedNetwork
+
+LARGE = 3 * 2**20
+"""Values in a picture from which on it is looked at in windows."""
 
 
 class Style(Protocol):
@@ -62,17 +68,20 @@ class PaintedStyle:
         """See `Style.observe`."""
         picture = self.at(longer_side)
         self._check_size(picture, backbone, layers)
+        guides: dict[str, Any] = {}
+        if self.mask is not None:
+            mask = resize_mask(self.mask, *picture.shape[:2])
+            shapes = backbone.tap(layers).compute_output_shape((1, *picture.shape))
+            guides = {
+                layer: guide_for(
+                    mask, backbone, layer, shapes[layer][1:3], name=f"the mask of {self.name}"
+                )
+                for layer in layers
+            }
+        if picture.size > LARGE and all(backbone.reach(name) < WHOLE_PICTURE for name in layers):
+            return cut_for(backbone, tuple(layers)).gather(picture, guides)
         maps = look(backbone.tap(layers), picture)
-        if self.mask is None:
-            return {name: gather(maps[name]) for name in layers}
-        mask = resize_mask(self.mask, *picture.shape[:2])
-        guides = {
-            layer: guide_for(
-                mask, backbone, layer, maps[layer].shape[1:3], name=f"the mask of {self.name}"
-            )
-            for layer in layers
-        }
-        return {name: gather(maps[name], guides[name]) for name in layers}
+        return {name: gather(maps[name], guides.get(name)) for name in layers}
 
     def _check_size(self, picture: Picture, backbone: Backbone, layers: Sequence[str]) -> None:
         height, width = picture.shape[:2]
@@ -95,6 +104,12 @@ def mix(
         weights: One for each, 0 or more, at least one of them above 0.
     """
     return {name: blend([style[name] for style in seen], weights) for name in seen[0]}
+
+
+@lru_cache(maxsize=1)
+def cut_for(backbone: Backbone, layers: tuple[str, ...]) -> WindowedNetwork:
+    """The network that looks at large styles; at the next scale it need not be compiled again."""
+    return WindowedNetwork(backbone, layers)
 
 
 def look(taps: Any, picture: Picture) -> Any:

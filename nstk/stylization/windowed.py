@@ -17,16 +17,16 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.stages import Stage, cut_network
-from nstk.stylization.objective import ObjectiveWeights, sum_layers
 from nstk.stylization.statistics import Statistics
+from nstk.stylization.sums import sum_layers
 from nstk.stylization.tiles import TiledMap
 from nstk.stylization.windows import Window, cut_map
 
 WINDOW_BYTES = 400 * 2**20
 """What a window may take while it is differentiated, about."""
 
-COPIES = 3.0
-"""Bytes that takes for each byte of the feature maps of a stage, about."""
+TRANSIENT = 4
+"""Copies of the largest feature map that are there at once on the way back, beside what is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,13 +35,13 @@ class StageFunctions:
 
     Attributes:
         stage: A part of the network.
-        weights: Which layers are style.
+        style_layers: Which layers are style.
         content_layers: Which layers have targets.
         guided: For each region, whether it has guides.
     """
 
     stage: Stage
-    weights: ObjectiveWeights
+    style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
     guided: tuple[bool, ...]
 
@@ -79,7 +79,7 @@ class StageFunctions:
     ) -> tuple[Any, Any, Any]:
         maps = self._show(window, places)
         taps = {name: maps[name] for name in self.stage.taps}
-        style, content = sum_layers(taps, self.weights, targets, self._align(guides))
+        style, content = sum_layers(taps, self._align(guides), targets)
         return style, content, maps.get(str(self.stage.following))
 
     def _pull_back(
@@ -109,7 +109,7 @@ class StageFunctions:
     def _signature(self) -> list[Any]:
         source, outputs = self.stage.model.inputs[0], self.stage.model.output
         planes = [tf.TensorSpec([None, None], tf.float32)] * sum(self.guided)
-        style = [name for name in self.stage.taps if name in self.weights.style_layers]
+        style = [name for name in self.stage.taps if name in self.style_layers]
         content = [name for name in self.stage.taps if name in self.content_layers]
         return [
             _map_spec(source),
@@ -125,12 +125,14 @@ class WindowedNetwork:
 
     Attributes:
         backbone: The network.
-        weights: Which layers are looked at.
+        style_layers: The layers whose statistics are wanted.
+        content_layers: The layers whose maps are wanted.
         window_bytes: What a window may take while it is differentiated, about.
     """
 
     backbone: Backbone
-    weights: ObjectiveWeights
+    style_layers: tuple[str, ...]
+    content_layers: tuple[str, ...] = ()
     window_bytes: int = WINDOW_BYTES
 
     @cached_property
@@ -140,7 +142,7 @@ class WindowedNetwork:
         Raises:
             BackboneError: If a layer depends on a mean over the whole picture.
         """
-        return cut_network(self.backbone, self.weights.layers)
+        return cut_network(self.backbone, (*self.style_layers, *self.content_layers))
 
     def functions(
         self, content_layers: Sequence[str], guided: Sequence[bool]
@@ -154,7 +156,7 @@ class WindowedNetwork:
         key = tuple(content_layers), tuple(guided)
         if key not in self._functions:
             self._functions[key] = tuple(
-                StageFunctions(stage, self.weights, *key) for stage in self.stages
+                StageFunctions(stage, self.style_layers, *key) for stage in self.stages
             )
         return self._functions[key]
 
@@ -165,18 +167,15 @@ class WindowedNetwork:
             channels = stage.model.inputs[0].shape[-1]
             shapes = stage.model.compute_output_shape((1, *size, channels))
             sizes = {name: (whole[1], whole[2]) for name, whole in shapes.items()}
-            side = math.isqrt(int(self.window_bytes / (COPIES * stage.map_bytes)))
+            cells = self.window_bytes / (stage.load.map_bytes + TRANSIENT * stage.load.largest)
+            side = math.isqrt(int(cells))
             windows.append(cut_map(size, sizes, stage.fields, stage.step, side))
             size = sizes.get(str(stage.following), size)
         return windows
 
-    def look(self, picture: Any, layers: Sequence[str]) -> dict[str, TiledMap]:
-        """The feature maps of some layers, in tiles.
-
-        Args:
-            picture: ``(height, width, 3)``.
-            layers: Some of those that the network was cut for.
-        """
+    def look(self, picture: Any) -> dict[str, TiledMap]:
+        """The feature maps of the content layers of a picture ``(height, width, 3)``, in tiles."""
+        layers = self.content_layers
         seen: dict[str, TiledMap] = {}
         source = hold(picture)
         for functions, windows in zip(
@@ -204,8 +203,8 @@ class WindowedNetwork:
             picture: ``(height, width, 3)``.
             guides: The weight of every position by layer, ``(height, width)``; 1 where None.
         """
-        planes = {name: [guides[name]] if guides else [] for name in self.weights.style_layers}
-        functions = self.functions((), (guides is not None,))
+        planes = {name: [guides[name]] if guides else [] for name in self.style_layers}
+        functions = self.functions((), (bool(guides),))
         layout = self.lay_out(picture.shape)
         style, _, _ = sum_windows(functions, layout, picture, {}, planes)
         return {name: sums[0] for layers in style for name, sums in layers.items()}
@@ -265,7 +264,7 @@ def surroundings(
     here = {name: targets[name].read(*window.outputs(name)) for name in taps if name in targets}
     cropped = {}
     for name in taps:
-        if name in functions.weights.style_layers:
+        if name in functions.style_layers:
             rows, columns = (slice(*span) for span in window.outputs(name))
             cropped[name] = [plane[rows, columns] for plane in guides[name]]
     return here, cropped

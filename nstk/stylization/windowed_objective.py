@@ -10,8 +10,9 @@ import tensorflow as tf
 from nstk.media.pictures import Picture
 from nstk.minimizers import Evaluation
 from nstk.stylization.losses import sum_content, sum_variation
-from nstk.stylization.objective import ObjectiveWeights, Sums, list_guides, score
+from nstk.stylization.objective import ObjectiveWeights, list_guides, score
 from nstk.stylization.regions import Region
+from nstk.stylization.sums import Sums
 from nstk.stylization.tiles import TiledMap
 from nstk.stylization.windowed import (
     StageFunctions,
@@ -59,7 +60,7 @@ class WindowedObjective:
         free: Any | None = None,
     ) -> "WindowedObjective":
         """Look at the content once; see `StyleObjective.within`."""
-        seen = network.look(content, tuple(weights.content_layers))
+        seen = network.look(content)
         sizes = {
             name: tf.add_n([sum_content(tile) for tile in tiles.tiles()])
             for name, tiles in seen.items()

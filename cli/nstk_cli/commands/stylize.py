@@ -1,10 +1,11 @@
 """``nstk stylize``: a content picture repainted in the style of others."""
 
+import dataclasses
 import logging
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -74,6 +75,10 @@ def stylize(
             help="Save it every N steps, beside the output as NAME.preview.png; 0 is never",
         ),
     ] = 0,
+    plan: Annotated[
+        bool,
+        typer.Option("--plan", help="Say what memory and time it would take, and paint nothing"),
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -85,8 +90,18 @@ def stylize(
         nstk.check_report(report_folder)
     with reporting(quiet=quiet) as report:
         with loading():
-            from nstk import Frames, Previews, Trace, load_backbone, tell
+            from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
             from nstk import stylize as run
+        asked: dict[str, Any] = {
+            "backbone": load_backbone(backbone, weights=weights, on_progress=report),
+            "settings": settings,
+            "content_masks": content_mask or (),
+            "style_masks": style_mask or (),
+            "keep_mask": keep_mask,
+        }
+        if plan:
+            show_plan(plan_stylization(content, styles, on_progress=report, **asked), json=json)
+            return
         trace, frames = Trace(), Frames()
         listeners: list[Reporter] = [report, trace]
         if animation is not None:
@@ -94,16 +109,7 @@ def stylize(
         if preview_every:
             listeners.append(Previews(preview_path(output), preview_every))
         try:
-            made = run(
-                content,
-                styles,
-                backbone=load_backbone(backbone, weights=weights, on_progress=report),
-                settings=settings,
-                content_masks=content_mask or (),
-                style_masks=style_mask or (),
-                keep_mask=keep_mask,
-                on_progress=tell(*listeners),
-            )
+            made = run(content, styles, on_progress=tell(*listeners), **asked)
         except nstk.DivergenceError as error:
             raise keep_last(error, output) from error
         made.save(output)
@@ -156,6 +162,8 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
                 "width": width,
                 "height": height,
                 "backbone": made.backbone,
+                "engine": made.engine,
+                "precision": made.precision,
                 "strength": made.strength,
                 "steps": made.steps,
                 "seconds": made.seconds,
@@ -169,4 +177,15 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
     print(
         f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}"
         f" ({duration(made.seconds_per_step)} per step), loss {made.loss:.4g}"
+    )
+
+
+def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
+    """Print what a run would take, as one line or as one JSON object."""
+    if json:
+        print_json(dataclasses.asdict(plan))
+        return
+    print(
+        f"{plan.engine} engine in {plan.precision}, because {plan.reason}: "
+        f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {duration(plan.seconds)}"
     )

@@ -1,0 +1,213 @@
+"""What a run will need, and which engine it runs on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Literal
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.stages import Load, weigh_network
+from nstk.backbones.variants import Precision
+from nstk.errors import SettingsError
+from nstk.settings import EngineName, MinimizerName
+from nstk.stylization.memory import available_memory, current_memory
+from nstk.stylization.objective import ObjectiveWeights
+from nstk.stylization.precision import time_network
+from nstk.stylization.scales import Scale
+from nstk.stylization.windowed import TRANSIENT, WINDOW_BYTES, WindowedNetwork
+
+Engine = Literal["whole", "windows"]
+
+PICTURES: Mapping[MinimizerName, int] = {
+    "adam": 13,
+    "gradient-descent": 15,
+    "lbfgs": 56,
+    "newton": 26,
+}
+"""Float32 pictures that a step of each minimizer holds at once, old and new states among them."""
+
+PICTURE_BYTES = 12
+"""Of a float32 pixel."""
+
+COMPILED_BYTES = 200 * 2**20
+"""What compiling takes, and libraries that come with the first step."""
+
+WORK_SHARE = 1.35
+"""Time of a step over that of its convolutions: sums, slopes of what lies between, the update."""
+
+NEWTON_EVALUATIONS = 12
+"""Evaluations that a step of Newton's method is worth; every other minimizer's is one."""
+
+COMPILE_SECONDS = 3.0
+"""Of one scale."""
+
+MEGAPIXEL = 10**6
+
+SMALLEST_ADVICE = 64
+"""Longer side in pixels below which no size is recommended."""
+
+SHARE_OF_MEMORY = 0.8
+"""How much of the free memory a run may take where no limit is given."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is going to be painted and what that takes.
+
+    Attributes:
+        engine: ``whole`` looks at the picture at once, ``windows`` part by part.
+        precision: What convolutions run in.
+        peak_memory_bytes: Largest resident size of the process, predicted.
+        seconds: Of the descent, predicted.
+        reason: Why this engine, in one line.
+    """
+
+    engine: Engine
+    precision: Precision
+    peak_memory_bytes: int
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Demand:
+    """What is to be painted, as far as memory and time depend on it.
+
+    Attributes:
+        backbone: The network, prepared.
+        weights: Which layers are looked at.
+        minimizer: The rule.
+        precision: What convolutions run in.
+        scales: All scales, the largest last.
+    """
+
+    backbone: Backbone
+    weights: ObjectiveWeights
+    minimizer: MinimizerName
+    precision: Precision
+    scales: tuple[Scale, ...]
+
+    @property
+    def pixels(self) -> int:
+        """Of the largest scale."""
+        return self.scales[-1].height * self.scales[-1].width
+
+    @property
+    def can_be_cut(self) -> bool:
+        """Whether no layer depends on a mean over the whole picture."""
+        return all(self.backbone.reach(name) < WHOLE_PICTURE for name in self.weights.layers)
+
+    def predict_memory(self, engine: Engine, pixels: int) -> int:
+        """Largest resident size of this process while it paints so many pixels."""
+        held: float = PICTURE_BYTES * PICTURES[self.minimizer]
+        if engine == "whole":
+            load = self.load
+            held += load.map_bytes + TRANSIENT * load.largest
+            return int(current_memory() + COMPILED_BYTES + pixels * held)
+        held += self._kept_between_stages()
+        return int(current_memory() + COMPILED_BYTES + pixels * held + WINDOW_BYTES)
+
+    def largest_whole(self, memory: int) -> int:
+        """How many pixels can be looked at at once in so much memory."""
+        fixed = self.predict_memory("whole", 0)
+        return max(
+            0, (memory - fixed) * MEGAPIXEL // (self.predict_memory("whole", MEGAPIXEL) - fixed)
+        )
+
+    def largest_size(self, engine: Engine, memory: int) -> int:
+        """The largest longer side in pixels that can be painted in so much memory."""
+        fixed = self.predict_memory(engine, 0)
+        growth = (self.predict_memory(engine, MEGAPIXEL) - fixed) / MEGAPIXEL
+        share = max(0.0, memory - fixed) / growth / self.pixels
+        return int(self.scales[-1].longer_side * share**0.5)
+
+    def predict_seconds(self, engine: Engine) -> float:
+        """Time of all steps on this machine."""
+        forward, backward = time_network(self.load.convolutions, self.precision)
+        passes = 2 * forward + backward if engine == "windows" else forward + backward
+        evaluations = NEWTON_EVALUATIONS if self.minimizer == "newton" else 1
+        pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
+        return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
+
+    def _kept_between_stages(self) -> float:
+        """Bytes for each pixel that the engine in windows keeps of the network, at most."""
+        network = WindowedNetwork(
+            self.backbone, tuple(self.weights.style_layers), tuple(self.weights.content_layers)
+        )
+        held = [0.0]
+        content = 0.0
+        for stage in network.stages:
+            tensors = stage.model.output
+            sizes = {
+                name: _size(tensors[name]) / (stage.stride * pair[0].stride) ** 2
+                for name, pair in stage.fields.items()
+            }
+            content += sum(sizes[name] for name in stage.taps if name in network.content_layers)
+            if stage.following:
+                held.append(sizes[stage.following])
+        slopes = zip(held, [*held[1:], 0.0], strict=True)
+        sources = accumulate(held)
+        return content + max(
+            kept + here + after for kept, (here, after) in zip(sources, slopes, strict=True)
+        )
+
+    @cached_property
+    def load(self) -> Load:
+        """What the network costs for each pixel."""
+        return weigh_network(self.backbone.tap(self.weights.layers))
+
+
+def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
+    """Choose the engine, or refuse what does not fit.
+
+    Args:
+        demand: What is to be painted.
+        asked: The engine that is wanted; ``auto`` looks at the picture at once if it can.
+        limit: Bytes that the process may take; what the machine has to spare where None.
+
+    Raises:
+        SettingsError: If it would need more memory than there is; it says what would fit.
+        BackboneError: If windows are wanted and the network cannot be looked at in parts.
+    """
+    free = available_memory()
+    if limit is None and free is not None:
+        limit = current_memory() + int(SHARE_OF_MEMORY * free)
+    whole = demand.predict_memory("whole", demand.pixels)
+    fits = limit is None or whole <= limit
+    if asked == "whole" or (asked == "auto" and (fits or not demand.can_be_cut)):
+        engine: Engine = "whole"
+        peak, reason = whole, "the whole picture fits in memory"
+    else:
+        engine = "windows"
+        peak = demand.predict_memory("windows", demand.pixels)
+        reason = f"the whole picture at once would take {spell_bytes(whole)}"
+    if asked != "auto":
+        reason = f"--engine {asked} was asked for"
+    if limit is not None and peak > limit:
+        raise SettingsError(_refuse(demand, engine, peak, limit))
+    return Plan(engine, demand.precision, peak, demand.predict_seconds(engine), reason)
+
+
+def spell_bytes(size: float) -> str:
+    """A number of bytes for people: ``3.4 GiB``."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def _refuse(demand: Demand, engine: Engine, peak: int, limit: int) -> str:
+    scale = demand.scales[-1]
+    best: Engine = "windows" if demand.can_be_cut else engine
+    size = demand.largest_size(best, limit)
+    advice = f"choose --size {size}" if size >= SMALLEST_ADVICE else "choose a smaller --backbone"
+    if best != engine:
+        advice += " and --engine auto"
+    return (
+        f"{scale.width}×{scale.height} pixels need {spell_bytes(peak)} with this network, and "
+        f"{spell_bytes(limit)} may be used: {advice}, or raise --max-memory."
+    )
+
+
+def _size(tensor: Any) -> int:
+    """Bytes of one cell."""
+    return int(tensor.shape[-1]) * (2 if tensor.dtype == "bfloat16" else 4)

@@ -1,0 +1,110 @@
+"""Everything before the first step: reading, checking and planning."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
+from nstk.progress import Reporter, ignore
+from nstk.settings import StylizeSettings
+from nstk.stylization.inputs import MaskSource, Source, StyleSource, read_inputs
+from nstk.stylization.painting import Painting
+from nstk.stylization.planning import Demand, Plan, make_plan
+from nstk.stylization.precision import choose_precision
+
+
+def plan_stylization(
+    content: Source,
+    styles: StyleSource | Sequence[StyleSource],
+    *,
+    backbone: Backbone | str | Path = "compact",
+    settings: StylizeSettings | None = None,
+    content_masks: Sequence[MaskSource] = (),
+    style_masks: Sequence[MaskSource] = (),
+    keep_mask: MaskSource | None = None,
+    on_progress: Reporter = ignore,
+) -> Plan:
+    """Say what `stylize` would need for the same arguments, without painting.
+
+    Time is predicted from how fast this machine convolves, which is measured once and kept in the
+    cache folder.
+
+    Args:
+        content: See `stylize`.
+        styles: See `stylize`.
+        backbone: See `stylize`.
+        settings: See `stylize`.
+        content_masks: See `stylize`.
+        style_masks: See `stylize`.
+        keep_mask: See `stylize`.
+        on_progress: Told when weights are fetched.
+
+    Returns:
+        Engine, precision, memory and time, and why this engine.
+
+    Raises:
+        NstkError: What `stylize` would raise before its first step.
+
+    Example:
+        >>> import nstk
+        >>> nstk.plan_stylization("town.jpg", "waves.jpg").engine  # doctest: +SKIP
+        'whole'
+    """
+    settings = settings or StylizeSettings()
+    masks = (content_masks, style_masks, keep_mask)
+    return prepare(content, styles, masks, backbone, settings, on_progress)[1]
+
+
+def prepare(
+    content: Source,
+    styles: StyleSource | Sequence[StyleSource],
+    masks: tuple[Sequence[MaskSource], Sequence[MaskSource], MaskSource | None],
+    backbone: Backbone | str | Path,
+    settings: StylizeSettings,
+    on_progress: Reporter,
+) -> tuple[Painting, Plan]:
+    """Read and check everything, and choose precision and engine.
+
+    Args:
+        content: What to paint.
+        styles: How.
+        masks: Where each style goes, which part of each style counts, and what is to stay.
+        backbone: The network or its name.
+        settings: What is asked for.
+        on_progress: Told when weights are fetched.
+    """
+    content_masks, style_masks, keep_mask = masks
+    inputs = read_inputs(
+        content,
+        styles,
+        settings,
+        content_masks=content_masks,
+        style_masks=style_masks,
+        keep_mask=keep_mask,
+    )
+    network = (
+        backbone
+        if isinstance(backbone, Backbone)
+        else load_backbone(backbone, on_progress=on_progress)
+    )
+    prepared = network.prepared(edge="replicate", pooling=settings.pooling)
+    painting = Painting(prepared, inputs, settings)
+    painting.check()
+    precision = choose_precision(settings.precision, prepared, painting.weights.layers)
+    if precision != "float32":
+        halved = network.prepared(edge="replicate", pooling=settings.pooling, precision=precision)
+        painting = replace(painting, network=halved)
+    demand = Demand(
+        painting.network,
+        painting.weights,
+        settings.minimizer,
+        precision,
+        tuple(painting.plan),
+    )
+    limit = None if settings.max_memory == "auto" else settings.max_memory
+    plan = make_plan(demand, settings.engine, limit)
+    if plan.engine == "windows":
+        affordable = plan.peak_memory_bytes if settings.engine == "auto" else 0
+        painting = replace(painting, largest_whole=demand.largest_whole(affordable))
+    return painting, plan
