@@ -101,6 +101,17 @@ def test_a_deeper_head_is_explained_by_gradients(classifier, deeper, halves):
     assert each.probability == pytest.approx(deeper.model(pixels_of(halves)).numpy().max())
 
 
+@pytest.mark.parametrize(("features", "views"), [("pooled+statistics", 1), ("pooled", 2)])
+def test_a_head_that_sees_more_than_one_mean_is_explained_by_gradients(
+    folder, tiny_backbone, halves, features, views
+):
+    wish = nstk.FinetuneSettings(features=features, views=views)
+    [each] = explain(finetune(folder, backbone=tiny_backbone, settings=wish).classifier, halves)
+    assert each.method == "Grad-CAM"
+    assert each.evidence.shape == (8, 8)
+    assert each.evidence.min() >= 0
+
+
 def pixels_of(path):
     return np.rint(nstk.load_picture(path).pixels * 255)[np.newaxis]
 
