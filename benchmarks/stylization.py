@@ -10,7 +10,7 @@ zero padding, Gram matrices of the first convolution of every block with equal w
     L = α·½ Σ (F − P)² + β·Σ_l 1/5 · 1/(4 N_l² M_l²) · Σ (G − A)²,
 
 content at block4_conv2, Adam with learning rate 0.02, pixels clamped to [0, 1]. It runs as long
-as `nstk` did on the same pair, and for every pair it is given the α/β out of `--ratios` that
+as `nstk` did on the same pair, and for every pair it is given the α/β out of three that
 comes nearest to the content cosine of `nstk`, found on that pair itself at 256 px: more than any
 user of it has.
 """
@@ -37,8 +37,8 @@ from nstk.media.pictures import fit_size, load_picture, resize_picture
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"
 LEARNING_RATE = 0.02
-RATIOS = (1e-4, 1e-3, 1e-2, 1e-1)
-TRIAL_SIZE, TRIAL_SECONDS = 256, 6.0
+RATIOS = (1e-4, 1e-3, 1e-2)
+TRIAL_SIZE, TRIAL_SECONDS = 256, 5.0
 
 
 class Row(TypedDict):
