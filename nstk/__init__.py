@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from nstk.finetuning.job import Finetuning as Finetuning
     from nstk.finetuning.job import finetune as finetune
     from nstk.finetuning.learning_curve import LearningCurve as LearningCurve
+    from nstk.finetuning.manifest import Replay as Replay
+    from nstk.finetuning.manifest import replay as replay
+    from nstk.finetuning.manifest import save_manifest as save_manifest
     from nstk.finetuning.prediction import Prediction as Prediction
     from nstk.finetuning.prediction import Predictions as Predictions
     from nstk.finetuning.prediction import predict as predict
@@ -134,6 +137,7 @@ _HOMES = {
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.learning_curve": ("LearningCurve",),
+    "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
     "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.media.catalogues": ("LabelledPicture",),

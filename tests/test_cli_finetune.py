@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,8 @@ KEYS = [
     "trials",
     "per_class",
     "confusion",
+    "learning_curve",
+    "differences",
 ]
 
 
@@ -109,15 +112,49 @@ def test_a_second_run_finds_what_the_first_one_saw(folder, tmp_path):
 
 @pytest.mark.usefixtures("tiny")
 def test_folds_and_a_choice_of_features_are_told(folder, tmp_path):
-    options = ["--folds", 4, "--features", "auto", "--balance"]
+    options = ["--folds", 4, "--features", "auto", "--balance", "--learning-curve"]
     words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", *options]
     result = invoke(*words)
     assert result.exit_code == 0, result.stderr
     assert "on the 16 pictures, each left out once in 4 folds" in result.stdout
     assert "(chosen)" in result.stdout
+    assert "twice as many should bring" in result.stdout
     answer = json.loads(invoke(*words, "--json", "-q").stdout)
     assert (answer["folds"], answer["train_images"], answer["validation_images"]) == (4, 16, 0)
     assert list(answer["trials"]) == ["pooled", "pooled+statistics"]
+
+
+@pytest.mark.usefixtures("tiny")
+def test_a_run_is_repeated_from_its_record(folder, tmp_path):
+    output, record = tmp_path / "m.keras", tmp_path / "m.json"
+    data = shutil.copytree(folder / "data", tmp_path / "data")
+    invoke("finetune", data, "-o", output, "--seed", 3, "-q")
+    saved = record.read_bytes()
+    result = invoke("finetune", "--replay", record, "-o", tmp_path / "again.keras")
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-1] == "the numbers match"
+    assert (tmp_path / "again.keras").read_bytes() == output.read_bytes()
+    invoke("finetune", data, "-o", output, "--seed", 3, "-q")
+    assert record.read_bytes() == saved
+    (data / "red" / "3.png").unlink()
+    other = invoke("finetune", "--replay", record, "--json", "-q")
+    assert other.exit_code == 1
+    assert "Files that are gone: red/3.png." in json.loads(other.stdout)["differences"]
+
+
+@pytest.mark.parametrize("content", ["{}", "not json", '{"format": 1}', "[1]"])
+def test_what_is_no_record_is_refused(tmp_path, content):
+    (tmp_path / "m.json").write_text(content)
+    result = invoke("finetune", "--replay", tmp_path / "m.json")
+    assert result.exit_code == 2
+    assert "m.json" in complaint(result)
+
+
+def test_a_run_needs_data_and_a_place_for_its_result(folder):
+    for words, missing in (((), "DATA"), ((folder / "data",), "--output")):
+        result = invoke("finetune", *words)
+        assert result.exit_code == 2
+        assert f"{missing} is missing" in complaint(result)
 
 
 def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):

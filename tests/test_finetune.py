@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 import zipfile
 
 import keras
@@ -16,6 +17,7 @@ from nstk.backbones.loading import load_backbone
 from nstk.errors import BackboneError, FolderError, WeightsError
 from nstk.finetuning.evaluation import wilson_interval
 from nstk.finetuning.job import finetune
+from nstk.media.folders import scan_folder
 from nstk.settings import FinetuneSettings
 
 
@@ -199,3 +201,125 @@ def test_ants_and_bees_are_told_apart_in_one_pass_each(shared):
     assert made.classifier.backbone["digest"] == before
     delivered = Backbone("delivered", made.classifier.model.get_layer("backbone"), 224, "")
     assert delivered.digest == before
+
+
+def test_folds_leave_every_picture_out_once_and_learn_from_all(folder, tiny_backbone):
+    events = []
+    settings = FinetuneSettings(folds=4)
+    made = finetune(folder, backbone=tiny_backbone, settings=settings, on_progress=events.append)
+    assert (made.train_images, made.validation_images, made.folds) == (20, 0, 4)
+    assert made.measured_on == "folds"
+    assert made.evaluation.images == 20
+    assert made.forward_passes == 20
+    assert [event.step for event in events if event.stage == "folds"] == [0, 1, 2, 3, 4]
+
+
+def test_a_test_part_outweighs_folds(tmp_path, tiny_backbone):
+    for part, count in (("train", 6), ("test", 4)):
+        draw_folder(tmp_path / part, count)
+    made = finetune(tmp_path, backbone=tiny_backbone, settings=FinetuneSettings(folds=3))
+    assert made.measured_on == "test"
+    assert made.evaluations["folds"].images == made.train_images == 12
+
+
+@pytest.fixture(scope="module")
+def textures(tmp_path_factory):
+    """Two classes of one mean colour: fine stripes this way and that."""
+    root = tmp_path_factory.mktemp("textures")
+    generator = np.random.default_rng(4)
+    for name, axis in (("across", 0), ("along", 1)):
+        (root / name).mkdir()
+        for number in range(16):
+            stripes = np.sin(np.arange(64) * generator.uniform(1.2, 1.8) + generator.uniform(0, 6))
+            picture = 0.5 + 0.3 * np.expand_dims(stripes, axis) + generator.normal(0, 0.1, (64, 64))
+            levels = np.clip(255 * picture, 0, 255).astype(np.uint8)
+            Image.fromarray(levels).save(root / name / f"{number}.png")
+    return root
+
+
+def test_what_the_head_sees_is_chosen_by_training_pictures_left_out(textures, tiny_backbone):
+    settings = FinetuneSettings(features="auto")
+    made = finetune(textures, backbone=tiny_backbone, settings=settings)
+    trials = made.selection.trials
+    assert list(trials) == ["pooled", "pooled+statistics"]
+    assert made.features == min(trials, key=lambda name: trials[name].log_loss)
+    assert made.classifier.results["features"] == made.features
+    assert made.forward_passes == 32
+
+
+@pytest.mark.parametrize("features", ["pooled", "pooled+statistics"])
+@pytest.mark.parametrize("views", [1, 3])
+def test_the_delivered_model_scores_as_the_head_did(
+    textures, tiny_backbone, tmp_path, features, views
+):
+    settings = FinetuneSettings(features=features, views=views)
+    made = finetune(textures, backbone=tiny_backbone, settings=settings)
+    loaded = keras.models.load_model(made.classifier.save(tmp_path / "textures.keras"))
+    right = total = 0
+    for label, name in enumerate(made.classes):
+        for path in sorted((textures / name).iterdir()):
+            pixels = np.asarray(Image.open(path).convert("RGB"))[np.newaxis]
+            right += loaded(pixels).numpy().argmax() == label
+            total += 1
+    of_all = made.evaluations["validation"].accuracy * made.validation_images
+    assert right >= of_all
+    assert total == made.train_images + made.validation_images
+    assert load_backbone(tmp_path / "textures.keras").digest == tiny_backbone.digest
+    again = finetune(textures, backbone=tiny_backbone, settings=settings)
+    saved = (tmp_path / "textures.keras").read_bytes()
+    assert again.classifier.save(tmp_path / "again.keras").read_bytes() == saved
+
+
+def test_a_cache_changes_nothing_but_the_work(folder, tiny_backbone, tmp_path):
+    without = finetune(folder, backbone=tiny_backbone)
+    runs = [finetune(folder, backbone=tiny_backbone, cache=tmp_path / "cache") for _ in range(2)]
+    assert [run.forward_passes for run in runs] == [20, 0]
+    saved = [
+        run.classifier.save(tmp_path / f"{number}.keras").read_bytes()
+        for number, run in enumerate([without, *runs])
+    ]
+    assert saved[0] == saved[1] == saved[2]
+
+
+def test_a_cache_that_cannot_be_written_is_told_and_no_error(folder, tiny_backbone, tmp_path):
+    (tmp_path / "cache").write_text("not a folder")
+    made = finetune(folder, backbone=tiny_backbone, cache=tmp_path / "cache")
+    assert made.accuracy == 1
+    assert any("memory only" in notice for notice in made.notices)
+
+
+def test_pictures_that_are_nearly_the_same_stay_on_one_side(textures, tiny_backbone, tmp_path):
+    root = tmp_path / "data"
+    shutil.copytree(textures, root)
+    for path in list(root.rglob("*.png")):
+        Image.open(path).save(path.with_name(f"again-{path.stem}.jpg"), quality=90)
+    made = finetune(root, backbone=tiny_backbone)
+    scanned = scan_folder(root)
+    held_out = {picture.path for picture in scanned.part("validation")}
+    assert made.validation_images < len(held_out)
+    assert made.train_images + made.validation_images == 64
+    assert made.notices == ()
+
+
+def test_test_pictures_that_were_learned_from_are_told(textures, tiny_backbone, tmp_path):
+    shutil.copytree(textures, tmp_path / "train")
+    for name in ("across", "along"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        shutil.copy(textures / name / "3.png", tmp_path / "test" / name / "copy.png")
+    made = finetune(tmp_path, backbone=tiny_backbone)
+    assert any("2 of the test pictures are nearly the same" in note for note in made.notices)
+
+
+def test_balance_is_fair_to_a_rare_class(tmp_path, tiny_backbone):
+    draw_class(tmp_path / "blue", "blue", 30)
+    draw_class(tmp_path / "red", "red", 4)
+    biases = []
+    for balance in (False, True):
+        settings = FinetuneSettings(balance=balance)
+        made = finetune(tmp_path, backbone=tiny_backbone, settings=settings)
+        head = made.classifier.model.get_layer("head")
+        features = keras.Model(made.classifier.model.inputs[0], head.output)
+        grey = np.full((1, 40, 40, 3), 128, np.uint8)
+        blue, red = features(grey).numpy()[0]
+        biases.append(red - blue)
+    assert biases[1] > biases[0]

@@ -14,6 +14,7 @@ six classes and on digits of ten. So strengths from there on are compared by str
 cross-validation, downhill to the lowest log-loss.
 """
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +52,11 @@ class Head:
     bias: npt.NDArray[np.float32]
     strength: float
     held_out: Matrix
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of kernel and bias."""
+        return hashlib.sha256(self.kernel.tobytes() + self.bias.tobytes()).hexdigest()
 
     def answer(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Logits ``(n, C)`` of feature vectors ``(n, D)``."""
@@ -129,6 +135,25 @@ def solve(
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
+def answer_all(
+    decomposition: Decomposition,
+    targets: Matrix,
+    weights: npt.NDArray[np.float64],
+    strength: float,
+) -> Matrix:
+    """Logits ``(n, C)`` of all pictures by the head of those whose weight is not 0.
+
+    Args:
+        decomposition: The features.
+        targets: One-hot labels, ``(n, C)``.
+        weights: w, ``(n,)``.
+        strength: λ.
+    """
+    solution = _solve(decomposition, targets, weights, strength, precision=1e-5)
+    logits: Matrix = decomposition.coordinates @ solution[:-1] + solution[-1]
+    return logits
+
+
 def balance_classes(labels: Labels) -> npt.NDArray[np.float64]:
     """Weights ``(n,)`` of mean 1 that give every class that is there the same sum."""
     present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
@@ -151,8 +176,8 @@ class _Trial:
         for fold in range(int(self.folds.max()) + 1):
             out = self.folds == fold
             weights = np.where(out, 0.0, self.weights)
-            solution = _solve(self.decomposition, self.targets, weights, strength, precision=1e-5)
-            held_out[out] = self.decomposition.coordinates[out] @ solution[:-1] + solution[-1]
+            logits = answer_all(self.decomposition, self.targets, weights, strength)
+            held_out[out] = logits[out]
         seen = self.folds >= 0
         labels = self.targets[seen].argmax(axis=1)
         return log_loss(held_out[seen], labels, self.weights[seen]), held_out

@@ -11,13 +11,14 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import WeightsError
+from nstk.errors import FolderError, WeightsError
 from nstk.finetuning.cache import FeatureCache
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
 from nstk.finetuning.features import Features, Observer, extract_features
+from nstk.finetuning.learning_curve import LearningCurve, trace_learning_curve
 from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
-from nstk.finetuning.parts import Parts, sort_by_part
+from nstk.finetuning.parts import Parts, UsedFile, sort_by_part
 from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
 from nstk.finetuning.views import VIEWS
 from nstk.media.folders import scan_folder
@@ -37,10 +38,13 @@ class Finetuning:
             where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
             way fare on training pictures that they were not fitted on.
         selection: What was chosen from, and what.
+        learning_curve: How accuracy grows with pictures, where that was asked for.
         train_images: How many pictures the head is fitted on.
         validation_images: How many pictures the validation part has.
         test_images: How many pictures the test part has.
         folds: How many folds were left out in turn; 0 where none were.
+        data: The folder, as it was given.
+        files: Every picture that was used, with its digest, its label and its part.
         skipped: The files that were left out, and why.
         notices: What the reader of the folder should know, one sentence each.
         forward_passes: How many squares went through the network: pictures × views, less what
@@ -51,10 +55,13 @@ class Finetuning:
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
     selection: Selection
+    learning_curve: LearningCurve | None
     train_images: int
     validation_images: int
     test_images: int
     folds: int
+    data: Path
+    files: tuple[UsedFile, ...]
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
     forward_passes: int
@@ -116,12 +123,13 @@ def finetune(
         settings: What to do otherwise than by default.
         cache: A folder in which features are kept for the next time, such as
             `nstk.find_cache_folder` gives; None keeps none.
-        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"head"`` and ``"folds"``,
-            and about fetching weights where that is needed.
+        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"head"``, ``"folds"`` and
+            ``"learning curve"``, and about fetching weights where that is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
-        FolderError: If the folder cannot be used, or changed while it was read.
+        FolderError: If the folder cannot be used, has pictures with several labels, or changed
+            while it was read.
         SettingsError: If the size is too small for the network.
         WeightsError: If the weights do not belong to the network, or are no numbers.
     """
@@ -139,6 +147,11 @@ def finetune(
         whole=False,
         on_progress=on_progress,
     )
+    if folder.multi_label:
+        raise FolderError(
+            f"{data}: its pictures may have several labels, but nstk finetune learns one for each; "
+            "give one label a picture."
+        )
     scanned = time.perf_counter()
     paths = [picture.path for picture in folder.pictures]
     store = FeatureCache(cache)
@@ -155,6 +168,13 @@ def finetune(
         left_out = answers.folds >= 0
         labels = parts.samples["train"].labels[left_out]
         evaluations["folds"] = evaluate(labels, answers.predicted[left_out], folder.classes)
+    curve = (
+        trace_learning_curve(
+            parts.samples["train"], selection, folder.classes, settings, on_progress=on_progress
+        )
+        if settings.learning_curve
+        else None
+    )
     extractor = build_extractor(backbone, size, selection.features, observer.views)
     classifier = Classifier(
         model=attach_head(extractor, selection.head),
@@ -174,11 +194,17 @@ def finetune(
         classifier=classifier,
         evaluations=evaluations,
         selection=selection,
+        learning_curve=curve,
         train_images=len(parts.samples["train"]),
         validation_images=len(parts.samples["validation"]),
         test_images=len(parts.samples["test"]),
         folds=settings.folds,
-        skipped=(*folder.skipped, *features.skipped),
+        data=Path(data),
+        files=parts.files,
+        skipped=(
+            *folder.skipped,
+            *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
+        ),
         notices=(*folder.notices, *parts.notices, *store.notices),
         forward_passes=features.forward_passes,
         seconds={

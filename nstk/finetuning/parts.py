@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,16 +16,35 @@ from nstk.media.folders import LabelledFolder
 _PARTS = ("train", "validation", "test")
 
 
+@dataclass(frozen=True)
+class UsedFile:
+    """One picture that a run used.
+
+    Attributes:
+        path: Relative to the folder, with / on every system.
+        sha256: Digest of its content.
+        label: Its class.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+    """
+
+    path: str
+    sha256: str
+    label: str
+    part: str
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """The pictures of each part.
 
     Attributes:
         samples: By ``"train"``, ``"validation"`` and ``"test"``.
+        files: Every picture that is in one of them.
         notices: What was moved or could not be, one sentence each.
     """
 
     samples: Mapping[str, Samples]
+    files: tuple[UsedFile, ...]
     notices: tuple[str, ...]
 
 
@@ -65,7 +85,16 @@ def sort_by_part(
             )
     _check(folder, labels, parts, features, folds)
     every = Samples({name: features.vectors(name) for name in choices}, labels, groups)
-    return Parts({part: every.take(parts == part) for part in _PARTS}, tuple(notices))
+    files = tuple(
+        UsedFile(_name(folder, picture.path), digest, folder.classes[picture.label], str(part))
+        for picture, digest, part in zip(pictures, features.digests, parts, strict=True)
+    )
+    return Parts({part: every.take(parts == part) for part in _PARTS}, files, tuple(notices))
+
+
+def _name(folder: LabelledFolder, path: Path) -> str:
+    """How a file is called wherever the folder lies."""
+    return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
 
 
 def _move_relatives(

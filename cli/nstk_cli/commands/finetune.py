@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,22 +17,25 @@ from nstk_cli.silence import loading
 log = logging.getLogger("nstk")
 
 LARGEST_CONFUSION = 10
+RECORD = ".json"
 
 
 @with_settings
 def finetune(
     *,
     data: Annotated[
-        Path,
+        Path | None,
         typer.Argument(
             metavar="DATA",
-            help="Folder with one folder of pictures per class, or train/, val/, test/ of such",
+            help="Folder with one folder of pictures per class, or train/, val/, test/ of such;"
+            " a zip of either; or a CSV or JSONL manifest",
+            show_default=False,
         ),
-    ],
+    ] = None,
     output: Annotated[
-        Path,
+        Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Classifier to write, a .keras file"),
-    ],
+    ] = None,
     settings: nstk.FinetuneSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
@@ -44,51 +47,98 @@ def finetune(
             " folder",
         ),
     ] = None,
+    replay: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Repeat the run that wrote this .json beside its model, with its settings, and"
+            " say whether the numbers match; needs neither DATA nor --output",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Learn to tell apart the classes of DATA, a folder of labelled pictures."""
     with reporting(quiet=quiet) as report:
         with loading():
-            from nstk import Classifier
+            from nstk import Classifier, save_manifest
             from nstk import finetune as run
-        Classifier.check_output(output)
-        made = run(
-            data,
-            backbone=backbone,
-            weights=weights,
-            settings=settings,
-            cache=choose_cache(cache),
-            on_progress=report,
-        )
-        made.classifier.save(output)
+            from nstk import replay as repeat
+        check_given(data, output, replay)
+        if output:
+            Classifier.check_output(output)
+            nstk.check_writable(output.with_suffix(RECORD))
+        place = choose_cache(cache)
+        repeated = None
+        if replay:
+            repeated = repeat(replay, data=data, cache=place, on_progress=report)
+            made = repeated.made
+        else:
+            made = run(
+                data or "",
+                backbone=backbone,
+                weights=weights,
+                settings=settings,
+                cache=place,
+                on_progress=report,
+            )
+        if output:
+            made.classifier.save(output)
+        if output and not replay:
+            record = output.with_suffix(RECORD)
+            save_manifest(made, record, backbone=backbone, weights=weights)
         for notice in made.notices:
             log.warning(notice)
     if json:
-        print_json(
-            {
-                "model": output,
-                "classes": made.classes,
-                "train_images": made.train_images,
-                "validation_images": made.validation_images,
-                "skipped": list_skipped(made.skipped),
-                "accuracy": made.accuracy,
-                "forward_passes": made.forward_passes,
-                "seconds": made.seconds,
-                "accuracy_interval": made.accuracy_interval,
-                "folds": made.folds,
-                "features": made.features,
-                "probe_accuracy": made.accuracy,
-                "finetuned_accuracy": None,
-                "p_value": None,
-                "kept": "probe",
-                "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
-                "per_class": [asdict(score) for score in made.evaluation.per_class],
-                "confusion": made.evaluation.confusion,
-            }
-        )
+        print_json(describe(made, output, repeated))
     else:
         print_result(made, output)
+        if repeated:
+            print_replay(repeated)
+    if repeated and repeated.differences:
+        raise typer.Exit(1)
+
+
+def check_given(data: Path | None, output: Path | None, replay: Path | None) -> None:
+    """Refuse a run of which too little is said.
+
+    Raises:
+        SettingsError: With what is missing.
+    """
+    if replay is None and (data is None or output is None):
+        missing = "DATA" if data is None else "--output"
+        raise nstk.SettingsError(
+            f"{missing} is missing; name the folder to learn from and the file to write, as in "
+            "nstk finetune insects -o insects.keras."
+        )
+
+
+def describe(
+    made: "nstk.Finetuning", output: Path | None, repeated: "nstk.Replay | None"
+) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    return {
+        "model": output,
+        "classes": made.classes,
+        "train_images": made.train_images,
+        "validation_images": made.validation_images,
+        "skipped": list_skipped(made.skipped),
+        "accuracy": made.accuracy,
+        "forward_passes": made.forward_passes,
+        "seconds": made.seconds,
+        "accuracy_interval": made.accuracy_interval,
+        "folds": made.folds,
+        "features": made.features,
+        "probe_accuracy": made.accuracy,
+        "finetuned_accuracy": None,
+        "p_value": None,
+        "kept": "probe",
+        "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
+        "per_class": [asdict(score) for score in made.evaluation.per_class],
+        "confusion": made.evaluation.confusion,
+        "learning_curve": made.learning_curve and asdict(made.learning_curve),
+        "differences": repeated and repeated.differences,
+    }
 
 
 def choose_cache(given: str | None) -> Path | None:
@@ -98,7 +148,7 @@ def choose_cache(given: str | None) -> Path | None:
     return nstk.find_cache_folder() if given is None else Path(given)
 
 
-def print_result(made: "nstk.Finetuning", output: Path) -> None:
+def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     """Print how every class fared, the accuracy with its interval, and what was left out."""
     print_table(
         ["class", "pictures", "recognised", "95 %", "precision"],
@@ -126,8 +176,11 @@ def print_result(made: "nstk.Finetuning", output: Path) -> None:
     )
     if len(made.selection.trials) > 1:
         print_choice(made.selection.trials, made.features)
+    if made.learning_curve:
+        print_learning_curve(made.learning_curve)
     print_skipped(made.skipped)
-    print(f"{output}: {len(made.classes)} classes, {duration(made.seconds['total'])}")
+    said = f"{len(made.classes)} classes, {duration(made.seconds['total'])}"
+    print(f"{output}: {said}" if output else said)
 
 
 def print_confusion(evaluation: "nstk.Evaluation", classes: tuple[str, ...]) -> None:
@@ -150,6 +203,27 @@ def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
         for name, trial in trials.items()
     ]
     print(f"features, by training pictures left out: {'; '.join(said)}")
+
+
+def print_learning_curve(curve: "nstk.LearningCurve") -> None:
+    """Print what more pictures have brought and would bring."""
+    grown = ", ".join(
+        f"{percent(accuracy)} from {images}"
+        for images, accuracy in zip(curve.images, curve.accuracy, strict=True)
+    )
+    print(
+        f"left-out pictures recognised: {grown}; twice as many should bring"
+        f" {100 * curve.gain:+.1f} points; the weakest class is {curve.weakest}"
+        f" ({percent(curve.weakest_recall)})"
+    )
+
+
+def print_replay(repeated: "nstk.Replay") -> None:
+    """Print whether a repeated run gave the same numbers."""
+    for difference in repeated.differences:
+        print(f"differs: {difference}")
+    if not repeated.differences:
+        print("the numbers match")
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

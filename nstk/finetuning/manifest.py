@@ -1,0 +1,161 @@
+"""The record of a run beside its model: enough to repeat it, and to say whether the numbers match.
+
+It holds what the result depends on (digests of the files and their parts, the backbone, settings,
+versions) and what came out, and nothing that differs between two equal runs, such as times.
+"""
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from nstk.errors import ModelError
+from nstk.finetuning.job import Finetuning, finetune
+from nstk.media.files import write_whole
+from nstk.progress import Reporter, ignore
+from nstk.settings import FinetuneSettings
+
+_FORMAT = 1
+_PACKAGES = ("nstk", "keras", "tensorflow", "numpy", "pillow")
+
+
+@dataclass(frozen=True, eq=False)
+class Replay:
+    """A run that was repeated.
+
+    Attributes:
+        made: What came out this time.
+        differences: What is not as it was, one sentence each; empty where all numbers match.
+    """
+
+    made: Finetuning
+    differences: tuple[str, ...]
+
+
+def save_manifest(
+    made: Finetuning, path: str | Path, *, backbone: str | Path, weights: str | Path | None = None
+) -> Path:
+    """Write the record of a run, whole or not at all; equal runs give equal bytes.
+
+    Args:
+        made: What `nstk.finetune` gave.
+        path: Where to.
+        backbone: What it was given as its backbone, so that it can be found again.
+        weights: The weights file it was given, if any.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    card = describe_run(made)
+    card["given"] = {
+        "data": str(made.data),
+        "backbone": str(backbone),
+        "weights": None if weights is None else str(weights),
+    }
+    text = json.dumps(card, ensure_ascii=False, indent=1) + "\n"
+    return write_whole(path, lambda temporary: _write(temporary, text))
+
+
+def replay(
+    manifest: str | Path,
+    *,
+    data: str | Path | None = None,
+    cache: str | Path | None = None,
+    on_progress: Reporter = ignore,
+) -> Replay:
+    """Repeat a run from its record, and compare.
+
+    Args:
+        manifest: What `save_manifest` wrote.
+        data: The folder, where it has moved.
+        cache: See `nstk.finetune`.
+        on_progress: See `nstk.finetune`.
+
+    Raises:
+        ModelError: If the file is no such record.
+        NstkError: Whatever `nstk.finetune` raises.
+    """
+    old = _read(Path(manifest))
+    given = old["given"]
+    made = finetune(
+        data or given["data"],
+        backbone=given["backbone"],
+        weights=given["weights"],
+        settings=FinetuneSettings(**old["settings"]),
+        cache=cache,
+        on_progress=on_progress,
+    )
+    # Through JSON and back, so that tuples and lists are the same.
+    new = json.loads(json.dumps(describe_run(made)))
+    return Replay(made, tuple(_compare(old, new)))
+
+
+def describe_run(made: Finetuning) -> dict[str, Any]:
+    """What a run depended on and what came out of it, as plain JSON can say it."""
+    classifier = made.classifier
+    return {
+        "format": _FORMAT,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES},
+        },
+        "settings": dict(classifier.settings),
+        "backbone": {key: classifier.backbone[key] for key in ("name", "digest", "input_size")},
+        "classes": list(classifier.classes),
+        "files": [asdict(file) for file in made.files],
+        "results": dict(classifier.results),
+        "head": made.selection.head.digest,
+    }
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name, before in old["versions"].items():
+        if before != new["versions"].get(name):
+            yield f"{name} is {new['versions'].get(name)}; it was {before}."
+    if old["backbone"] != new["backbone"]:
+        yield "The backbone has other weights."
+    yield from _compare_files(old["files"], new["files"])
+    for name, before in old["results"].items():
+        if before != new["results"].get(name):
+            yield f"{name} is {new['results'].get(name)}; it was {before}."
+    if old["head"] != new["head"]:
+        yield "The head has other weights."
+
+
+def _compare_files(old: list[dict[str, str]], new: list[dict[str, str]]) -> Iterator[str]:
+    before, after = ({file["path"]: file for file in files} for files in (old, new))
+    for said, paths in (
+        ("gone", sorted(before.keys() - after.keys())),
+        ("new", sorted(after.keys() - before.keys())),
+        (
+            "changed",
+            sorted(path for path in before if after.get(path, before[path]) != before[path]),
+        ),
+    ):
+        if paths:
+            more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+            yield f"Files that are {said}: {', '.join(paths[:3])}{more}."
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    advice = "give the .json file that nstk finetune wrote beside its model"
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {advice}.") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: is not JSON ({error}); {advice}.") from error
+    needed = {"given", "settings", "versions", "backbone", "files", "results", "head"}
+    if not isinstance(card, dict) or card.get("format") != _FORMAT or not needed <= card.keys():
+        raise ModelError(f"{path}: is no record of a run that this nstk can read; {advice}.")
+    known = FinetuneSettings.__dataclass_fields__.keys()
+    if not isinstance(card["settings"], dict) or not card["settings"].keys() <= known:
+        raise ModelError(f"{path}: has settings that this nstk does not know; {advice}.")
+    return card

@@ -1,0 +1,58 @@
+"""A learning curve rises where pictures help, and promises no more than its shape allows."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.finetuning.learning_curve import extrapolate, trace_learning_curve
+from nstk.finetuning.selection import Samples, select_head
+from nstk.settings import FinetuneSettings
+
+
+def clouds(pictures: int, distance: float, classes: int = 2) -> Samples:
+    """Overlapping clouds, one a class."""
+    generator = np.random.default_rng(0)
+    labels = np.arange(pictures) % classes
+    centres = np.eye(classes, 20) * distance
+    vectors = (centres[labels] + generator.normal(0, 1, (pictures, 20))).astype(np.float32)
+    return Samples({"pooled": vectors}, labels, np.arange(pictures))
+
+
+def trace(samples, settings=None, classes=("a", "b")):
+    settings = settings or FinetuneSettings()
+    selection = select_head(samples, len(classes), settings)
+    return trace_learning_curve(samples, selection, classes, settings)
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_more_pictures_help_where_classes_overlap(balance):
+    curve = trace(clouds(200, 3), FinetuneSettings(balance=balance))
+    assert curve.images == pytest.approx((20, 40, 80, 160), abs=2)
+    assert curve.accuracy[-1] > curve.accuracy[0]
+    assert curve.accuracy[-1] <= curve.twice <= 1
+    assert curve.gain == curve.twice - curve.accuracy[-1]
+    assert curve.weakest in ("a", "b")
+
+
+def test_where_all_is_recognised_nothing_is_promised():
+    curve = trace(clouds(80, 30))
+    assert curve.accuracy[-1] == 1
+    assert curve.gain == 0
+
+
+def test_too_few_pictures_have_no_curve():
+    assert trace(clouds(2, 5)) is None
+
+
+@given(st.floats(0, 0.5), st.floats(0.01, 2), st.integers(10, 100))
+def test_the_law_itself_is_found_again(floor, slope, first):
+    images = first * np.array([1, 2, 4, 8])
+    errors = floor + slope / np.sqrt(images)
+    expected = floor + slope / np.sqrt(16 * first)
+    assert extrapolate(images, errors, 16 * first) == pytest.approx(expected, abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_no_promise_is_worse_than_today_or_better_than_perfect(errors):
+    assert 0 <= extrapolate([10, 20, 40, 80], errors, 160) <= errors[-1]
