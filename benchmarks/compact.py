@@ -14,6 +14,7 @@ be made in pieces. `random` is the same architecture with He-normal kernels and 
   `chosen` names the setting with the smallest held-out log-loss on the training pictures, and
   `all` has every one.
 - `style`: `nstk.stylize` with its defaults at 512 px on six pairs, by benchmarks/style_judge.py.
+- `style_256`: the same on every second pair at 256 px, for quick comparisons.
 - `step`: median seconds per step at 512 px, one scale, against a network of VGG19's shape.
 - `wall`: `nstk stylize` from the start of the process to the file, 512 px, defaults.
 - `file`: bytes of the packaged file.
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -186,13 +187,19 @@ def measure_trashnet(backbone: Backbone) -> Values:
     return measure_folder(backbone, read, fixed="statistics 224")
 
 
-def measure_style(backbone: Backbone, keep: Path | None) -> Values:
-    """Stylise six pairs with the defaults and judge them."""
+def measure_style(
+    backbone: Backbone,
+    keep: Path | None,
+    size: int = 512,
+    chosen: Sequence[tuple[str, str]] = PAIRS,
+) -> Values:
+    """Stylise pairs with the defaults and judge them."""
     pictures = find_shared() / "data" / "pictures"
+    settings = nstk.StylizeSettings(size=size)
     pairs = {}
-    for content, style in PAIRS:
+    for content, style in chosen:
         paths = pictures / "content" / f"{content}.jpg", pictures / "style" / f"{style}.jpg"
-        result = nstk.stylize(*paths, backbone=backbone)
+        result = nstk.stylize(*paths, backbone=backbone, settings=settings)
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
             result.save(keep / f"{content}-{style}.png")
@@ -262,6 +269,7 @@ def main() -> None:
         "hymenoptera": measure_hymenoptera,
         "trashnet": measure_trashnet,
         "style": lambda backbone: measure_style(backbone, arguments.keep),
+        "style_256": lambda backbone: measure_style(backbone, None, 256, PAIRS[::2]),
         "step": measure_step,
         "wall": lambda _: measure_wall(),
         "file": lambda _: {"megabytes": arguments.weights.stat().st_size / 1e6},
