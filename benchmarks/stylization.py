@@ -2,17 +2,17 @@
 
     python benchmarks/stylization.py --json stylization.json --markdown stylization.md
 
-Six pairs at 512 px, both on the packaged network, judged by `benchmarks/style_judge.py`, whose
-network neither of them looks through. `nstk` is `nstk.stylize` with its defaults. `plain` is the
-method of Gatys, Ecker and Bethge (2016) as most tools have it: one scale, the content as start,
-zero padding, Gram matrices of the first convolution of every block with equal weights,
+Six pairs, both ways on the packaged network, judged by `benchmarks/style_judge.py`, whose network
+neither of them looks through. `nstk` is `nstk.stylize` with its defaults. `plain` is the method of
+Gatys, Ecker and Bethge (2016) as most tools have it: one scale, the content as start, zero
+padding, Gram matrices of the first convolution of every block with equal weights,
 
     L = α·½ Σ (F − P)² + β·Σ_l 1/5 · 1/(4 N_l² M_l²) · Σ (G − A)²,
 
 content at block4_conv2, Adam with learning rate 0.02, pixels clamped to [0, 1]. It runs as long
-as `nstk` did on the same pair, and for every pair it is given the α/β out of three that
-comes nearest to the content cosine of `nstk`, found on that pair itself at 256 px: more than any
-user of it has.
+as `nstk` did on the same pair, once for each α/β of a list, and what counts is its best: the least
+style error among those results that hold no more content than `nstk` did. Where `nstk` has less
+style error still, it is better at no worse content.
 """
 
 import argparse
@@ -37,8 +37,7 @@ from nstk.media.pictures import fit_size, load_picture, resize_picture
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"
 LEARNING_RATE = 0.02
-RATIOS = (1e-4, 1e-3, 1e-2)
-TRIAL_SIZE, TRIAL_SECONDS = 256, 5.0
+RATIOS = (1e-8, 1e-7, 1e-6, 1e-5)
 
 
 class Row(TypedDict):
@@ -115,20 +114,6 @@ def _places(maps: Any) -> float:
     return float(maps.shape[1] * maps.shape[2])
 
 
-def choose_ratio(
-    backbone: nstk.Backbone, content: nstk.Picture, style: nstk.Picture, cosine: float
-) -> float:
-    """The α/β whose small result comes nearest to a content cosine."""
-
-    def distance(ratio: float) -> float:
-        small = paint_plainly(
-            backbone, content, style, size=TRIAL_SIZE, ratio=ratio, seconds=TRIAL_SECONDS
-        )
-        return abs(judge(content, style, small)["content_cosine"] - cosine)
-
-    return min(RATIOS, key=distance)
-
-
 def describe(judgement: Judgement, seconds: float, ratio: float | None = None) -> Row:
     """Keep the figures of the table."""
     return Row(
@@ -140,46 +125,57 @@ def describe(judgement: Judgement, seconds: float, ratio: float | None = None) -
     )
 
 
-def compare(names: tuple[str, str], keep: Path | None) -> dict[str, Row]:
-    """Paint one pair both ways and judge both."""
+def compare(names: tuple[str, str], size: int, keep: Path | None) -> dict[str, list[Row]]:
+    """Paint one pair both ways and judge every result."""
     folder = find_shared() / "data" / "pictures"
     content = load_picture(folder / "content" / f"{names[0]}.jpg").pixels
     style = load_picture(folder / "style" / f"{names[1]}.jpg").pixels
     backbone = nstk.load_backbone("compact")
     begun = time.perf_counter()
-    ours = nstk.stylize(content, style, backbone=backbone)
+    ours = nstk.stylize(
+        content, style, backbone=backbone, settings=nstk.StylizeSettings(size=size)
+    ).picture
     seconds = time.perf_counter() - begun
-    judged = judge(content, style, ours.picture)
-    small = nstk.stylize(
-        content, style, backbone=backbone, settings=nstk.StylizeSettings(size=TRIAL_SIZE)
-    )
-    wanted = judge(content, style, small.picture)["content_cosine"]
-    ratio = choose_ratio(backbone, content, style, wanted)
-    plain = paint_plainly(backbone, content, style, size=512, ratio=ratio, seconds=seconds)
+    plain = [
+        paint_plainly(backbone, content, style, size=size, ratio=ratio, seconds=seconds)
+        for ratio in RATIOS
+    ]
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
-        ours.save(keep / f"{'-'.join(names)}-nstk.png")
-        nstk.save_picture(keep / f"{'-'.join(names)}-plain.png", plain)
+        for way, picture in (("nstk", ours), *zip(map(str, RATIOS), plain, strict=True)):
+            nstk.save_picture(keep / f"{'-'.join(names)}-{way}.png", picture)
     return {
-        "nstk": describe(judged, seconds),
-        "plain": describe(judge(content, style, plain), seconds, ratio),
+        "nstk": [describe(judge(content, style, ours), seconds)],
+        "plain": [
+            describe(judge(content, style, picture), seconds, ratio)
+            for ratio, picture in zip(RATIOS, plain, strict=True)
+        ],
     }
 
 
-def write_table(results: dict[str, dict[str, Row]]) -> str:
+def choose_rival(ours: Row, plain: list[Row]) -> Row:
+    """The least style error at no more content; the least content where all hold more."""
+    rivals = [row for row in plain if row["content_cosine"] <= ours["content_cosine"]]
+    if rivals:
+        return min(rivals, key=lambda row: row["style_error"])
+    return min(plain, key=lambda row: row["content_cosine"])
+
+
+def write_table(results: dict[str, dict[str, list[Row]]], size: int) -> str:
     """One line a pair, and what it comes to."""
     lines = [
-        "| pair, 512 px | nstk: style error @ content cosine | plain: the same | seconds of each |",
+        f"| pair, {size} px | nstk: style error @ content cosine | plain at best | seconds each |",
         "|---|---|---|---|",
     ]
     better = 0
     for pair, rows in results.items():
-        ours, plain = rows["nstk"], rows["plain"]
+        (ours,) = rows["nstk"]
+        rival = choose_rival(ours, rows["plain"])
         better += (
-            ours["style_error"] < plain["style_error"]
-            and ours["content_cosine"] >= plain["content_cosine"]
+            ours["style_error"] < rival["style_error"]
+            and ours["content_cosine"] >= rival["content_cosine"]
         )
-        cells = [f"{r['style_error']:.3f} @ {r['content_cosine']:.3f}" for r in (ours, plain)]
+        cells = [f"{r['style_error']:.3f} @ {r['content_cosine']:.3f}" for r in (ours, rival)]
         lines.append(f"| {pair} | {cells[0]} | {cells[1]} | {ours['seconds']:.0f} |")
     lines.append(
         f"\nLess style error at no less content cosine on {better} of {len(results)} pairs."
@@ -190,20 +186,21 @@ def write_table(results: dict[str, dict[str, Row]]) -> str:
 def main() -> None:
     """Paint, judge and print the table; pairs already in the JSON file are kept."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--size", type=int, default=512, help="longer side in px [%(default)s]")
     parser.add_argument("--json", type=Path, default=Path("stylization.json"), help="results")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
     parser.add_argument("--keep", type=Path, help="folder for the pictures")
     arguments = parser.parse_args()
-    results: dict[str, dict[str, Row]] = {}
+    results: dict[str, dict[str, list[Row]]] = {}
     if arguments.json.is_file():
         results = json.loads(arguments.json.read_text("utf-8"))
     for names in PAIRS:
         pair = " × ".join(names)
         if pair not in results:
-            results[pair] = compare(names, arguments.keep)
+            results[pair] = compare(names, arguments.size, arguments.keep)
             arguments.json.write_text(json.dumps(results, indent=1) + "\n", "utf-8")
             print(pair, results[pair], flush=True)
-    table = write_table(results)
+    table = write_table(results, arguments.size)
     print(table)
     if arguments.markdown:
         arguments.markdown.write_text(table, "utf-8")
