@@ -30,7 +30,7 @@ from nstk.media.pictures import load_picture
 from nstk.progress import ignore
 from nstk.settings import FinetuneSettings
 
-CLASSES = ("Ämeise", "class 10", "蜂")
+CLASSES = ("class 10", "Ämeise", "蜂")
 EXTENSIONS = {name: format.suffix for name, format in FORMATS.items()}
 
 
