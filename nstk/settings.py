@@ -255,6 +255,8 @@ class StylizeSettings:
             check_word(word, getattr(self, word), kind)
         if self.learning_rate != "auto":
             check_range("learning_rate", self.learning_rate, 1e-6, 1e6)
+        if self.max_memory != "auto":
+            check_range("max_memory", self.max_memory, 2**20)
         check_range("seed", self.seed, 0, 2**31 - 1)
 
     @property

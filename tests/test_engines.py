@@ -1,5 +1,7 @@
 """Parts == whole: a picture in windows has the loss and the gradient of the whole picture."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ from nstk.backbones.compact import build_compact
 from nstk.backbones.networks import build_network
 from nstk.backbones.stages import cut_network
 from nstk.errors import BackboneError
-from nstk.minimizers import MINIMIZERS, choose_minimizer
+from nstk.minimizers import MINIMIZERS, Newton, choose_minimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
@@ -110,6 +112,8 @@ def test_every_minimizer_takes_the_same_steps_in_windows(deep, name):
     shape, weights = (32, 40), weigh(deep)
     whole, parts = both(deep, shape, weights, cover_all(deep, weights, draw(40, 50, seed=3)), 8_000)
     minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
+    if isinstance(minimizer, Newton):
+        minimizer = replace(minimizer, products=1)
     pictures = []
     for objective in (whole, parts):
         x = tf.constant(draw(*shape, seed=2))
@@ -163,4 +167,4 @@ def test_windows_have_the_gradient_of_the_whole_for_networks_of_all_shapes(name,
     network = seeded(lambda: build_network(APPLICATIONS[name]))
     weights = weigh(network)
     regions = cover_halves(network, weights, shape, draw(90, 80, seed=3), draw(80, 90, seed=4))
-    assert_equal(*both(network, shape, weights, regions, 6_000_000), shape)
+    assert_equal(*both(network, shape, weights, regions, 12_000_000), shape)
