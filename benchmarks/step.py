@@ -134,9 +134,8 @@ def list_contestants(size: int, network: str, torch_python: str) -> dict[str, li
     return entries
 
 
-def compare(size: int, network: str, rounds: int, torch_python: str) -> dict[str, list[float]]:
-    """Let everybody take turns at one size."""
-    commands = list_contestants(size, network, torch_python)
+def compare(commands: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
+    """Let everybody take turns."""
     contestants = [Contestant(name, command) for name, command in commands.items()]
     for _ in range(rounds):
         for contestant in contestants:
@@ -157,6 +156,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512, 1024])
     parser.add_argument("--networks", nargs="*", default=["compact", "vgg19"])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--loops", nargs="*", help="names as in the table; all when left out")
     parser.add_argument("--torch-python", default=sys.executable)
     parser.add_argument("--json", type=Path, default=Path("step.json"))
     parser.add_argument("--serve", help=argparse.SUPPRESS)
@@ -167,8 +167,10 @@ def main() -> None:
     rows = json.loads(given.json.read_text()) if given.json.exists() else []
     for network in given.networks:
         for size in given.sizes:
-            measured = compare(size, network, given.rounds, given.torch_python)
-            base = statistics.median(measured["plain TensorFlow"])
+            entries = list_contestants(size, network, given.torch_python)
+            chosen = given.loops or list(entries)
+            measured = compare({name: entries[name] for name in chosen}, given.rounds)
+            base = statistics.median(measured.get("plain TensorFlow", [float("nan")]))
             for name, seconds in measured.items():
                 median = statistics.median(seconds)
                 rows.append(

@@ -43,8 +43,6 @@ NEWTON_EVALUATIONS = 12
 COMPILE_SECONDS = 3.0
 """Of one scale."""
 
-MEGAPIXEL = 10**6
-
 SMALLEST_ADVICE = 64
 """Longer side in pixels below which no size is recommended."""
 
@@ -101,27 +99,25 @@ class Demand:
 
     def predict_memory(self, engine: Engine, pixels: int) -> int:
         """Largest resident size of this process while it paints so many pixels."""
-        held: float = PICTURE_BYTES * PICTURES[self.minimizer]
-        if engine == "whole":
-            load = self.load
-            held += load.map_bytes + TRANSIENT * load.largest
-            return int(current_memory() + COMPILED_BYTES + pixels * held)
-        held += self._kept_between_stages()
-        return int(current_memory() + COMPILED_BYTES + pixels * held + WINDOW_BYTES)
+        fixed = current_memory() + COMPILED_BYTES
+        pictures = pixels * PICTURE_BYTES * PICTURES[self.minimizer]
+        maps = pixels * (self.load.map_bytes + TRANSIENT * self.load.largest)
+        if engine == "windows":
+            maps = min(maps, WINDOW_BYTES + pixels * self._kept_between_stages)
+        return int(fixed + pictures + maps)
 
-    def largest_whole(self, memory: int) -> int:
-        """How many pixels can be looked at at once in so much memory."""
-        fixed = self.predict_memory("whole", 0)
-        return max(
-            0, (memory - fixed) * MEGAPIXEL // (self.predict_memory("whole", MEGAPIXEL) - fixed)
-        )
-
-    def largest_size(self, engine: Engine, memory: int) -> int:
-        """The largest longer side in pixels that can be painted in so much memory."""
-        fixed = self.predict_memory(engine, 0)
-        growth = (self.predict_memory(engine, MEGAPIXEL) - fixed) / MEGAPIXEL
-        share = max(0.0, memory - fixed) / growth / self.pixels
-        return int(self.scales[-1].longer_side * share**0.5)
+    def largest_picture(self, engine: Engine, memory: int) -> int:
+        """How many pixels can be painted in so much memory."""
+        fits, too_many = 0, 2
+        while self.predict_memory(engine, too_many) <= memory:
+            fits, too_many = too_many, 2 * too_many
+        while too_many - fits > 1:
+            pixels = (fits + too_many) // 2
+            if self.predict_memory(engine, pixels) <= memory:
+                fits = pixels
+            else:
+                too_many = pixels
+        return fits
 
     def predict_seconds(self, engine: Engine) -> float:
         """Time of all steps on this machine."""
@@ -131,6 +127,7 @@ class Demand:
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
         return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
 
+    @cached_property
     def _kept_between_stages(self) -> float:
         """Bytes for each pixel that the engine in windows keeps of the network, at most."""
         network = WindowedNetwork(
@@ -198,7 +195,8 @@ def spell_bytes(size: float) -> str:
 def _refuse(demand: Demand, engine: Engine, peak: int, limit: int) -> str:
     scale = demand.scales[-1]
     best: Engine = "windows" if demand.can_be_cut else engine
-    size = demand.largest_size(best, limit)
+    share = demand.largest_picture(best, limit) / demand.pixels
+    size = int(scale.longer_side * share**0.5)
     advice = f"choose --size {size}" if size >= SMALLEST_ADVICE else "choose a smaller --backbone"
     if best != engine:
         advice += " and --engine auto"

@@ -106,5 +106,5 @@ def prepare(
     plan = make_plan(demand, settings.engine, limit)
     if plan.engine == "windows":
         affordable = plan.peak_memory_bytes if settings.engine == "auto" else 0
-        painting = replace(painting, largest_whole=demand.largest_whole(affordable))
+        painting = replace(painting, largest_whole=demand.largest_picture("whole", affordable))
     return painting, plan

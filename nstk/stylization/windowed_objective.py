@@ -12,10 +12,10 @@ from nstk.minimizers import Evaluation
 from nstk.stylization.losses import sum_content, sum_variation
 from nstk.stylization.objective import ObjectiveWeights, list_guides, score
 from nstk.stylization.regions import Region
+from nstk.stylization.stage_functions import StageFunctions
 from nstk.stylization.sums import Sums
 from nstk.stylization.tiles import TiledMap
 from nstk.stylization.windowed import (
-    StageFunctions,
     WindowedNetwork,
     place,
     sum_windows,
