@@ -157,7 +157,7 @@ def measure_loop() -> Values:
     x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
     x = keras.layers.Dropout(0.2)(x)
     model = keras.Model(picture, keras.layers.Dense(1, activation="sigmoid")(x))
-    model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy", metrics=["accuracy"])
     history = model.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0).history
     return {
         "seconds": time.perf_counter() - began,
