@@ -107,7 +107,10 @@ def test_windows_have_the_gradient_of_the_whole_for_every_style_loss_and_with_ma
     assert_equal(*both(deep, shape, weights, regions, 20_000, free), shape)
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
+QUICK = [name for name in MINIMIZERS if name != "newton"]
+
+
+@pytest.mark.parametrize("name", [*QUICK, pytest.param("newton", marks=pytest.mark.slow)])
 def test_every_minimizer_takes_the_same_steps_in_windows(deep, name):
     shape, weights = (32, 40), weigh(deep)
     whole, parts = both(deep, shape, weights, cover_all(deep, weights, draw(40, 50, seed=3)), 8_000)

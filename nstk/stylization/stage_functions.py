@@ -30,12 +30,12 @@ class StageFunctions:
     @cached_property
     def show(self) -> Any:
         """``(map, places)`` to the owned cells of every output, by name."""
-        return tf.function(self._show, input_signature=self._signature[:2])
+        return tf.function(self._show, input_signature=self._signature[:2], autograph=False)
 
     @cached_property
     def sum_up(self) -> Any:
         """``(map, places, targets, guides)`` to sums of style and content and the next map."""
-        return tf.function(self._sum_up, input_signature=self._signature)
+        return tf.function(self._sum_up, input_signature=self._signature, autograph=False)
 
     @cached_property
     def pull_back(self) -> Any:
@@ -46,7 +46,8 @@ class StageFunctions:
         style, content, following = self.sum_up.get_concrete_function().structured_outputs
         slopes = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
         last = [] if following is None else [tf.TensorSpec(following.shape, following.dtype)]
-        return tf.function(self._pull_back, input_signature=[*self._signature, slopes, last])
+        signature = [*self._signature, slopes, last]
+        return tf.function(self._pull_back, input_signature=signature, autograph=False)
 
     def _show(self, window: Any, places: Mapping[str, Any]) -> dict[str, Any]:
         maps = self.stage.model(window, training=False)

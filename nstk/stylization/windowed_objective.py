@@ -152,7 +152,7 @@ class WindowedObjective:
             slopes = tape.gradient(loss, sums, unconnected_gradients="zero")
             return loss, terms, slopes
 
-        return tf.function(differentiate)
+        return tf.function(differentiate, autograph=False)
 
 
 def _with_next(picture: Any, window: Window) -> tuple[Any, Any, Any]:
@@ -176,7 +176,9 @@ def _differentiate_variation(part: Any, rows: Any, columns: Any, slopes: Any) ->
 
 
 _PART = [tf.TensorSpec([None, None, 3]), *[tf.TensorSpec([], tf.int32)] * 2]
-_sum_variation = tf.function(sum_variation, input_signature=_PART)
+_sum_variation = tf.function(sum_variation, input_signature=_PART, autograph=False)
 _pull_back_variation = tf.function(
-    _differentiate_variation, input_signature=[*_PART, tf.TensorSpec([4])]
+    _differentiate_variation,
+    input_signature=[*_PART, tf.TensorSpec([4])],
+    autograph=False,
 )
