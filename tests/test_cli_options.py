@@ -38,7 +38,8 @@ def test_the_command_mirrors_the_settings(command, field):
 def test_the_help_page_shows_default_and_help(command, field):
     page = re.sub(r"\s+", " ", invoke(command, "--help").stdout)
     assert field.metadata["help"] in page
-    default = f"no-{field.name}" if field.default is False else field.default
+    off = f"no-{field.name.replace('_', '-')}"
+    default = off if field.default is False else field.default
     assert f"[default: {default}]" in page
 
 
