@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import pairwise
 
 import pytest
 from shell import complaint, environment, invoke, spawn
@@ -43,12 +44,18 @@ def test_help_lists_the_commands(arguments):
     assert "Commands:" in result.stdout
 
 
-@pytest.mark.parametrize("command", ["stylize", "finetune", "predict", "backbones"])
+@pytest.mark.parametrize(
+    "command",
+    ["stylize", "style save", "finetune", "predict", "evaluate", "explain", "export", "audit"],
+)
 def test_every_command_and_every_option_is_explained(command):
-    result = invoke(command, "--help")
+    result = invoke(*command.split(), "--help")
     assert result.exit_code == 0
-    for line in result.stdout.splitlines():
-        assert not re.fullmatch(r"  (-\w, )?--[\w-]+( \S+)?", line.rstrip()), f"no help: {line}"
+    lines = [*result.stdout.splitlines(), ""]
+    for line, following in pairwise(lines):
+        bare = re.fullmatch(r"  (-\w, )?--[\w-]+( \S+)?", line.rstrip())
+        # The help of a long option begins on the next line, far to the right.
+        assert not bare or following.startswith(" " * 10), f"no help: {line}"
     assert "--json" in result.stdout
 
 
@@ -59,7 +66,7 @@ def test_the_version_is_the_library_s():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stylise",), "No such command 'stylise'. Did you mean 'stylize'? See"),
+        (("stylise",), "No such command 'stylise'. Did you mean 'stylize', 'style'? See"),
         (("--colour",), "No such option: --colour. See"),
         (("stylize",), "Missing argument 'CONTENT'"),
         (("stylize", "a.png"), "Missing argument 'STYLE'"),

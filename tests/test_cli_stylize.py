@@ -13,6 +13,8 @@ KEYS = [
     "width",
     "height",
     "backbone",
+    "engine",
+    "precision",
     "strength",
     "steps",
     "seconds",
