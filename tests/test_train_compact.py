@@ -215,7 +215,7 @@ def test_the_smoke_run_goes_from_sheets_to_a_packaged_file(shared, tmp_path, cap
     words = ["--smoke", "--shared", str(shared), "--work", str(tmp_path)]
     assert main(words) == 0
     out = tmp_path / "smoke" / "compact.npz"
-    assert capsys.readouterr().out.startswith(f"{out}: step 8")
+    assert capsys.readouterr().out.startswith(f"{out}: step 12")
     assert out.stat().st_size <= 6e6
     assert main([*words, "--export"]) == 0
 
