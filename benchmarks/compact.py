@@ -214,11 +214,11 @@ def measure_style(
 
 
 def measure_step(backbone: Backbone) -> Values:
-    """Time steps at 512 px on this network and on one of VGG19's shape."""
+    """Time steps at 512 px on this network and on one of VGG19's shape, both in float32."""
     pictures = find_shared() / "data" / "pictures"
     paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
     vgg19 = Backbone("vgg19", build_compact(**VGG19), 224, "random")
-    settings = nstk.StylizeSettings(size=512, scales=1, steps=6)
+    settings = nstk.StylizeSettings(size=512, scales=1, steps=10, precision="float32")
     seconds = [
         nstk.stylize(*paths, backbone=each, settings=settings).seconds_per_step
         for each in (backbone, vgg19)
