@@ -190,7 +190,7 @@ def test_a_report_and_an_animation_stand_where_they_are_wanted(files):
     assert result.exit_code == 0, result.stderr
     trace = json.loads((files / "page" / "trace.json").read_text())
     assert len(trace["trace"]["loss"]) == 5
-    assert trace["command"].startswith("nstk ")
+    assert trace["command"].startswith("nstk")
     assert "<html" in (files / "page" / "report.html").read_text()
     assert (files / "film.gif").read_bytes()[:3] == b"GIF"
 
