@@ -214,16 +214,28 @@ def measure_style(
 
 
 def measure_step(backbone: Backbone) -> Values:
-    """Time steps at 512 px on this network and on one of VGG19's shape, both in float32."""
+    """Time steps at 512 px on this network and on one of VGG19's shape.
+
+    `share` compares both in float32, `share_auto` each in the precision that nstk chooses for it.
+    """
     pictures = find_shared() / "data" / "pictures"
     paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
     vgg19 = Backbone("vgg19", build_compact(**VGG19), 224, "random")
-    settings = nstk.StylizeSettings(size=512, scales=1, steps=10, precision="float32")
-    seconds = [
-        nstk.stylize(*paths, backbone=each, settings=settings).seconds_per_step
-        for each in (backbone, vgg19)
-    ]
-    return {"compact": seconds[0], "vgg19": seconds[1], "share": seconds[0] / seconds[1]}
+
+    def time_step(network: Backbone, precision: str) -> float:
+        settings = nstk.StylizeSettings(size=512, scales=1, steps=10, precision=precision)
+        return nstk.stylize(*paths, backbone=network, settings=settings).seconds_per_step
+
+    compact, large = (time_step(network, "float32") for network in (backbone, vgg19))
+    compact_auto, large_auto = (time_step(network, "auto") for network in (backbone, vgg19))
+    return {
+        "compact": compact,
+        "vgg19": large,
+        "share": compact / large,
+        "compact_auto": compact_auto,
+        "vgg19_auto": large_auto,
+        "share_auto": compact_auto / large_auto,
+    }
 
 
 def measure_wall() -> Values:

@@ -64,7 +64,7 @@ class Observer:
             "name": self.backbone.name,
             "size": self.size,
             "block": block,
-            "view": [view.row, view.column, view.closer, view.mirrored],
+            "view": [view.row, view.column, view.closer, view.flipped],
         }
 
 

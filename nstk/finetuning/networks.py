@@ -141,9 +141,9 @@ def _cut(scaled: Any, size: int, view: View, suffix: str) -> Any:
         edges = (plan.top, below), (plan.left, right)
         samples = layers.Cropping2D(edges, name=f"window{suffix}")(samples)
     rows = _average(samples, plan.factor, (1, 0), f"rows{suffix}")
-    last = f"columns{suffix}" if view.mirrored or suffix else SQUARE
+    last = f"columns{suffix}" if view.flipped or suffix else SQUARE
     columns = _average(rows, plan.factor, (0, 1), last)
-    return keras.ops.flip(columns, axis=2) if view.mirrored else columns
+    return keras.ops.flip(columns, axis=2) if view.flipped else columns
 
 
 def _average(samples: Any, factor: int, axes: tuple[int, int], name: str) -> Any:

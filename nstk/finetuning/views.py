@@ -35,23 +35,23 @@ class View:
         row: Where a closer view's window lies from top, 0, to bottom, 1.
         column: The same from left to right.
         closer: Whether the view is a window of 7/8 of the square's side, or all of it.
-        mirrored: Whether left and right change places.
+        flipped: Whether left and right change places.
     """
 
     row: float = 0.5
     column: float = 0.5
     closer: bool = False
-    mirrored: bool = False
+    flipped: bool = False
 
 
 VIEWS = (
     View(),
-    View(mirrored=True),
+    View(flipped=True),
     View(closer=True),
-    View(closer=True, mirrored=True),
+    View(closer=True, flipped=True),
     View(0.0, 0.0, closer=True),
-    View(1.0, 1.0, closer=True, mirrored=True),
-    View(0.0, 1.0, closer=True, mirrored=True),
+    View(1.0, 1.0, closer=True, flipped=True),
+    View(0.0, 1.0, closer=True, flipped=True),
     View(1.0, 0.0, closer=True),
 )
 """The views there are, in the order in which they are used."""
@@ -104,10 +104,10 @@ def take_views(picture: Picture, size: int, views: tuple[View, ...]) -> Squares:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     square = picture[top : top + side, left : left + side]
-    return np.stack([_take(square, plan_sampling(view, size), view.mirrored) for view in views])
+    return np.stack([_take(square, plan_sampling(view, size), view.flipped) for view in views])
 
 
-def _take(square: Picture, sampling: Sampling, mirrored: bool) -> Squares:
+def _take(square: Picture, sampling: Sampling, flipped: bool) -> Squares:
     rows, row_weights = _average(len(square), sampling, sampling.top)
     columns, column_weights = _average(len(square), sampling, sampling.left)
     # Whole grey levels: a file and the uint8 array of the same picture get the same score.
@@ -119,7 +119,7 @@ def _take(square: Picture, sampling: Sampling, mirrored: bool) -> Squares:
     for column, weight in zip(columns, column_weights, strict=True):
         view += weight[:, np.newaxis] * seen[:, column]
     view /= np.float32(255)
-    return view[:, ::-1] if mirrored else view
+    return view[:, ::-1] if flipped else view
 
 
 @lru_cache(maxsize=64)
