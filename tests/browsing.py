@@ -78,6 +78,7 @@ def browse(page, folder):
     answer = subprocess.run(
         [
             *("chromium", "--headless", "--no-sandbox", "--disable-gpu"),
+            "--disable-dev-shm-usage",
             *(f"--user-data-dir={folder / 'profile'}", f"--log-net-log={log}"),
             *("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking"),
             *("--enable-logging=stderr", "--dump-dom", page.as_uri()),

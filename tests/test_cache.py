@@ -1,7 +1,6 @@
 """Features on disk: what was seen is found again, damage is noticed, trouble is never an error."""
 
 import os
-import sys
 import threading
 
 import numpy as np
@@ -162,13 +161,22 @@ def test_a_file_dropped_by_another_process_is_only_missing(tmp_path):
     assert store.notices == ()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the place depends on the system")
-def test_the_place_is_in_the_users_cache_folder(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert find_cache_folder() == tmp_path / "nstk"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert find_cache_folder() == tmp_path / ".cache" / "nstk"
+@pytest.mark.parametrize(
+    ("system", "variable", "place"),
+    [
+        ("linux", "XDG_CACHE_HOME", "nstk"),
+        ("linux", "HOME", ".cache/nstk"),
+        ("darwin", "HOME", "Library/Caches/nstk"),
+        ("win32", "LOCALAPPDATA", "nstk"),
+        ("win32", "HOME", "AppData/Local/nstk"),
+    ],
+)
+def test_the_place_is_in_the_users_cache_folder(monkeypatch, tmp_path, system, variable, place):
+    monkeypatch.setattr("nstk.media.files.sys.platform", system)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert find_cache_folder() == tmp_path / place
 
 
 # Features through the cache
