@@ -23,7 +23,8 @@ FLOORS = {
     "minimizers": 2,
     "stylization": 3,
     "finetuning": 3,
-    "inspection": 4,
+    "sheets": 3,
+    "inspecting": 4,
     "exporting": 4,
     "evaluating": 4,
     "explaining": 4,
@@ -163,8 +164,8 @@ def test_the_facade_sets_nothing_global():
     assert fresh(code)["same"]
 
 
-def test_media_and_pages_need_no_tensorflow():
-    names = [name for name in LIBRARY if room(f"{name}.") in {"media", "pages"}]
+def test_media_pages_and_sheets_need_no_tensorflow():
+    names = [name for name in LIBRARY if room(f"{name}.") in {"media", "pages", "sheets"}]
     names.append("nstk.settings")
     code = (
         f"import sys, json; [__import__(name) for name in {names!r}]\n"

@@ -21,6 +21,7 @@ from nstk_cli.commands.evaluate import evaluate
 from nstk_cli.commands.explain import explain
 from nstk_cli.commands.export import export
 from nstk_cli.commands.finetune import finetune
+from nstk_cli.commands.inspect import inspect
 from nstk_cli.commands.predict import predict
 from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
@@ -122,6 +123,7 @@ def main(
 for command in (stylize, finetune, predict, evaluate, explain, export, audit, backbones):
     app.command(cls=Command)(command)
 app.add_typer(style)
+app.add_typer(inspect)
 
 
 def run() -> None:

@@ -30,7 +30,7 @@ CATEGORIES = (
 )
 """The colours of Okabe and Ito (2008), a little darker or lighter where the paper asks for it."""
 
-_VIRIDIS = (
+VIRIDIS = (
     (0x44, 0x01, 0x54),
     (0x48, 0x28, 0x78),
     (0x3E, 0x49, 0x89),
@@ -42,6 +42,7 @@ _VIRIDIS = (
     (0xB5, 0xDE, 0x2B),
     (0xFD, 0xE7, 0x25),
 )
+"""Red, green and blue, 0 to 255, at equal distances from dark to bright."""
 
 
 def pick_categories(count: int) -> tuple[Hue, ...]:
@@ -59,8 +60,8 @@ def pick_ramp(count: int) -> tuple[Hue, ...]:
 
 
 def _viridis(place: float) -> str:
-    exact = place * (len(_VIRIDIS) - 1)
-    index = min(int(exact), len(_VIRIDIS) - 2)
+    exact = place * (len(VIRIDIS) - 1)
+    index = min(int(exact), len(VIRIDIS) - 2)
     share = exact - index
-    pairs = zip(_VIRIDIS[index], _VIRIDIS[index + 1], strict=True)
+    pairs = zip(VIRIDIS[index], VIRIDIS[index + 1], strict=True)
     return "#" + "".join(f"{round(low + share * (high - low)):02x}" for low, high in pairs)

@@ -1,0 +1,1 @@
+"""Contact sheets: pictures, charts and heat maps side by side in one picture, with captions."""

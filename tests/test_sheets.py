@@ -1,0 +1,103 @@
+"""Contact sheets: nothing is cut, nothing overlaps, every picture is shown as it is."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.pages.lines import LineChart, Series
+from nstk.sheets.charts import draw_chart
+from nstk.sheets.heat_maps import paint_shares, paint_signed
+from nstk.sheets.lettering import measure_text, spell, wrap_text
+from nstk.sheets.sheet import Cell, Row, draw_sheet, enlarge_picture, tile_pictures
+
+
+def plain(height, width, colour):
+    return np.full((height, width, 3), np.float32(colour), np.float32)
+
+
+def count(sheet, colour):
+    return int((np.abs(sheet - np.float32(colour)).max(axis=-1) < 1e-3).sum())
+
+
+COLOURS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
+
+
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=6),
+    caption=st.text(max_size=80),
+    width=st.integers(100, 600),
+)
+def test_every_picture_is_on_the_sheet_with_all_its_pixels(sizes, caption, width):
+    cells = [
+        Cell(plain(*size, colour), caption) for size, colour in zip(sizes, COLOURS, strict=False)
+    ]
+    rows = [Row(cells[:2], heading=caption), *([Row(cells[2:])] if cells[2:] else [])]
+    sheet = draw_sheet("title", rows, width=width)
+    assert sheet.dtype == np.float32
+    for (height, wide), colour in zip(sizes, COLOURS, strict=False):
+        assert count(sheet, np.round(np.float32(colour) * 255) / 255) == height * wide
+
+
+def test_margins_are_free_of_letters():
+    cells = [Cell(plain(30, 40, 0.5), "a-caption-without-any-space-" * 3)] * 3
+    sheet = draw_sheet("A long title " * 30, [Row(cells, "heading " * 40)], note="note " * 99)
+    for edge in (sheet[:12], sheet[-12:], sheet[:, :12], sheet[:, -12:]):
+        assert edge.min() == 1
+
+
+def test_columns_stand_below_each_other():
+    row = [Cell(plain(20, 30, colour), "x") for colour in COLOURS[:3]]
+    sheet = draw_sheet("grid", [Row(row), Row(row)])
+    for colour in COLOURS[:3]:
+        of_colour = np.abs(sheet - np.round(np.float32(colour) * 255) / 255).max(axis=-1) < 1e-3
+        assert of_colour.sum(axis=0).max() == 40
+
+
+def test_the_number_of_columns_can_be_chosen():
+    cells = [Cell(plain(10, 100, 0.5))] * 4
+    two, four = (draw_sheet("", [Row(cells)], columns=columns) for columns in (2, 4))
+    assert two.shape[0] > four.shape[0]
+    assert two.shape[1] < four.shape[1]
+
+
+@given(st.text(max_size=200), st.integers(30, 300))
+def test_wrapped_text_fits_and_loses_no_letter(text, width):
+    lines = wrap_text(text, 13, width)
+    assert all(measure_text(line, 13) <= width for line in lines)
+    assert "".join(lines).replace(" ", "") == spell(text.replace("\n", " ")).replace(" ", "")
+
+
+def test_what_the_font_lacks_is_spelled():
+    assert spell("α = 10⁻³ × ½ – Müller…") == "alpha = 10^-3 x 1/2 - Muller..."
+    assert spell("그림.png") == "??.png"
+
+
+def test_tiles_and_enlarged_pixels_are_exact():
+    tiles = tile_pictures([plain(2, 3, k / 8) for k in range(5)], 2, gap=1)
+    assert tiles.shape == (8, 7, 3)
+    assert tiles[0, 0, 0] == 0
+    assert tiles[3, 4, 0] == np.float32(3 / 8)
+    assert tiles[6:, 4:].min() == 1
+    assert enlarge_picture(tiles, 3)[::3, ::3] == pytest.approx(tiles)
+
+
+def test_heat_maps_have_the_ends_they_promise():
+    shares = paint_shares(np.float32([[0, 1], [-4, 7]]))
+    assert shares[0] == pytest.approx(shares[1])
+    assert shares[0, 1].sum() > shares[0, 0].sum()
+    blue, white, red = paint_signed(np.float32([[-1, 0, 1]]))[0]
+    assert blue[2] > blue[0]
+    assert red[0] > red[2]
+    assert white == pytest.approx(1)
+
+
+def test_a_chart_draws_every_curve_in_a_colour_of_its_own_and_falls_where_it_falls():
+    x = list(range(1, 40))
+    curves = [Series(name, x, [a / v for v in x]) for name, a in (("one", 1.0), ("two", 3.0))]
+    chart = draw_chart(LineChart(curves, "steps", "loss", title="Loss", log_y=True))
+    blue = (chart[..., 2] > chart[..., 0] + 0.4) & (chart[..., 0] < 0.3)
+    rows, columns = np.nonzero(blue[:, :700])
+    assert rows[columns.argmin()] < rows[columns.argmax()]
+    vermilion = (chart[..., 0] > 0.6) & (chart[..., 2] < 0.3)
+    assert vermilion[:, :700].any()
