@@ -15,7 +15,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def make_our_step(
     from benchmarks.plain_tensorflow import CONTENT, STYLE
     from nstk.minimizers import Adam, Averaged
     from nstk.stylization.layers import choose_content_layer, choose_style_layers
-    from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+    from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
     from nstk.stylization.windowed import WindowedNetwork
     from nstk.stylization.windowed_objective import WindowedObjective
 
@@ -53,12 +52,13 @@ def make_our_step(
         cut = WindowedNetwork(backbone, tuple(style_layers), tuple(content_layers))
         objective = WindowedObjective.within(cut, content, objective.regions, weights)
     rule = Averaged(Adam(0.02, bounds=(0.0, 1.0)), decay=0.9)
-    advance = objective.compile(partial(rule.step, objective.evaluate))
+    advance = objective.compile(rule)
+    balance = Balance(*map(tf.constant, weights.balance))
     x = tf.constant(content)
     standing = [x, rule.init(x)]
 
     def step() -> float:
-        standing[0], standing[1], evaluation = advance(*standing)
+        standing[0], standing[1], evaluation = advance(*standing, balance)
         return float(evaluation.loss)
 
     return step

@@ -13,6 +13,7 @@ import json
 import time
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,8 @@ class Watch:
     def __init__(self, painting: Painting, strength: float, every: int, goal: float) -> None:
         """Build the judge: the objective at full size."""
         self.scale = painting.plan[-1]
-        self.judge = tf.function(painting.objective(self.scale, strength).measure)
+        balance = painting.balance(self.scale, strength)
+        self.judge = tf.function(partial(painting.objective(self.scale).measure, balance=balance))
         self.every, self.goal = every, goal
         self.asked, self.steps, self.best = 0.0, 0, float("inf")
         self.begun = time.perf_counter()
@@ -64,12 +66,12 @@ class Watch:
 def run_plain(painting: Painting, strength: float) -> tuple[float, float]:
     """Descend by plain Adam; give the last loss and the seconds."""
     scale = painting.plan[-1]
-    objective = painting.objective(scale, strength)
+    objective, balance = painting.objective(scale), painting.balance(scale, strength)
     begun = time.perf_counter()
     descent = Descent.start(Adam(0.02, bounds=(0.0, 1.0)), painting.start(scale))
-    descent.run(objective, PLAIN_STEPS, lambda progress: None)
+    descent.run(objective, PLAIN_STEPS, lambda progress: None, balance=balance)
     seconds = time.perf_counter() - begun
-    return float(objective.measure(tf.constant(descent.picture()))[0]), seconds
+    return float(objective.measure(tf.constant(descent.picture()), balance)[0]), seconds
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from nstk.errors import BackboneError
 from nstk.minimizers import MINIMIZERS, Newton, choose_minimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
-from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import Region, cover
 from nstk.stylization.statistics import summarize
 from nstk.stylization.styles import PaintedStyle, mix
@@ -78,10 +78,10 @@ def both(backbone, shape, weights, regions, window_bytes, free=None):
     )
 
 
-def assert_equal(whole, parts, shape, tolerance=1e-4):
+def assert_equal(whole, parts, shape, tolerance=1e-4, balance=None):
     assert sum(len(windows) for windows in parts.layout) > len(parts.layout)
     picture = tf.constant(draw(*shape, seed=2))
-    expected, got = whole.evaluate(picture), parts.evaluate(picture)
+    expected, got = whole.evaluate(picture, balance), parts.evaluate(picture, balance)
     assert float(got.loss) == pytest.approx(float(expected.loss), rel=1e-5)
     assert set(got.terms) == set(expected.terms)
     for name, term in expected.terms.items():
@@ -90,6 +90,14 @@ def assert_equal(whole, parts, shape, tolerance=1e-4):
     assert float(error) < tolerance
     largest = tf.reduce_max(tf.abs(expected.gradient))
     assert float(tf.reduce_max(tf.abs(got.gradient - expected.gradient)) / largest) < 1e-3
+
+
+def test_windows_have_the_gradient_of_the_whole_at_any_balance(deep):
+    weights = weigh(deep)
+    regions = cover_all(deep, weights, draw(40, 50, seed=3))
+    pair = both(deep, (64, 96), weights, regions, 8_000)
+    for alpha in (0.01, 3.0):
+        assert_equal(*pair, (64, 96), balance=Balance(alpha, 0.2, 0.7))
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (61, 90), (37, 131), (16, 16)])

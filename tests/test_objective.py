@@ -8,13 +8,14 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.media.pictures import resize_picture
+from nstk.minimizers import Adam
 from nstk.stylization.losses import (
     STYLE_LOSSES,
     measure_content,
     measure_moments,
     measure_variation,
 )
-from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import cover
 from nstk.stylization.statistics import gather, summarize
 from nstk.stylization.styles import PaintedStyle
@@ -45,6 +46,19 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
     np.testing.assert_allclose(terms["style"], layers, rtol=1e-5)
     total = 0.7 * terms["content"] + 1.3 * terms["style"] + 2.0 * terms["variation"]
     np.testing.assert_allclose(loss, total, rtol=1e-5)
+
+
+def test_other_weights_need_neither_other_targets_nor_another_step(objective, strokes, scene):
+    start = tf.constant(resize_picture(strokes, *scene.shape[:2]))
+    rule = Adam()
+    for balance in (Balance(0.1, 2.0, 0.5), Balance(4.0, 0.25, 0.0)):
+        advance = objective.compile(rule)
+        shares = Balance(*map(tf.constant, balance))
+        _, _, taken = advance(start, rule.init(start), shares)
+        anew = replace(objective, weights=weigh(**balance._asdict())).evaluate(start)
+        np.testing.assert_allclose(taken.loss, anew.loss, rtol=1e-5)
+        np.testing.assert_allclose(taken.gradient, anew.gradient, rtol=1e-3, atol=1e-7)
+    assert advance.experimental_get_tracing_count() == 1
 
 
 def test_the_content_picture_has_no_content_loss(objective, scene):

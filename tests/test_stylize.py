@@ -164,9 +164,9 @@ def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, 
     traces = []
     measure = objectives.StyleObjective.evaluate
 
-    def counting(self, picture):
+    def counting(self, picture, balance):
         traces.append(picture.shape)
-        return measure(self, picture)
+        return measure(self, picture, balance)
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
     stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from nstk.errors import DivergenceError
 from nstk.media.pictures import Picture
 from nstk.minimizers import Minimizer
 from nstk.progress import Progress, Reporter
-from nstk.stylization.objective import Objective
+from nstk.stylization.objective import Balance, Objective
 
 WINDOW = 20
 
@@ -77,6 +76,7 @@ class Descent:
         steps: int,
         on_progress: Reporter,
         *,
+        balance: Balance | None = None,
         tolerance: float = 0.0,
     ) -> None:
         """Take ``steps`` steps towards one objective, reporting each.
@@ -85,20 +85,21 @@ class Descent:
             objective: What the picture is to agree with.
             steps: How many at most.
             on_progress: Told of every step.
+            balance: α, β and γ, where they are not those of the objective.
             tolerance: Stop when the loss fell by less than this share in 20 steps; 0 is never.
 
         Raises:
             DivergenceError: If the loss is no longer a finite number.
         """
-
-        advance = objective.compile(partial(self.minimizer.step, objective.evaluate))
+        advance = objective.compile(self.minimizer)
+        shares = Balance(*map(tf.constant, balance or objective.weights.balance))
         stage = f"{self.x.shape[1]}×{self.x.shape[0]}"
         on_progress(Progress(stage=stage, step=0, total=steps, preview=self.picture))
         losses: list[float] = []
         good = self.x
         for step in range(1, steps + 1):
             before = time.perf_counter()
-            x, state, evaluation = advance(self.x, self.state)
+            x, state, evaluation = advance(self.x, self.state, shares)
             loss = float(evaluation.loss)
             terms = {name: float(term) for name, term in evaluation.terms.items()}
             if not math.isfinite(loss):

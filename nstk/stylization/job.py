@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from statistics import median
 
@@ -163,8 +164,10 @@ def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
         replace(settings, size=coarsest.longer_side, scales=1, steps=TRIAL_STEPS),
     )
 
+    look = cache(small.objective)
+
     def measure(strength: float) -> float:
-        *_, descent = small.descend(strength)
+        *_, descent = small.descend(strength, look=look)
         return content_similarity(small.subject(small.plan[0]), descent.picture())
 
     return search_strength(measure, target, on_progress)

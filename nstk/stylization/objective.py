@@ -2,19 +2,33 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.media.pictures import Picture
-from nstk.minimizers import Evaluation
+from nstk.minimizers import Evaluation, Minimizer
 from nstk.stylization.losses import STYLE_LOSSES, sum_content, sum_variation, weigh_variation
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import summarize
 from nstk.stylization.styles import PaintedStyle, look, mix
 from nstk.stylization.sums import Sums, sum_layers
+
+
+class Balance(NamedTuple):
+    """How much the three parts of the loss count; a step need not be compiled again for others.
+
+    Attributes:
+        content: α.
+        style: β.
+        variation: γ.
+    """
+
+    content: Any
+    style: Any
+    variation: Any
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,11 @@ class ObjectiveWeights:
         """Every layer that is looked at, once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
 
+    @property
+    def balance(self) -> Balance:
+        """α, β and γ."""
+        return Balance(self.content, self.style, self.variation)
+
 
 def score(
     sums: Sums,
@@ -49,6 +68,7 @@ def score(
     regions: Sequence[Region],
     sizes: Mapping[str, Any],
     shape: Sequence[int],
+    balance: Balance | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss of a picture and its parts, from its sums alone.
 
@@ -58,10 +78,12 @@ def score(
         regions: Where it is to look like what.
         sizes: ½‖a*‖² of every content layer.
         shape: Height and width of the picture.
+        balance: α, β and γ, where they are not those of ``weights``.
 
     Returns:
         See `StyleObjective.measure`.
     """
+    alpha, beta, gamma = balance or weights.balance
     content = _weighted(
         {name: error / tf.maximum(sizes[name], 1e-30) for name, error in sums.content.items()},
         weights.content_layers,
@@ -78,18 +100,27 @@ def score(
     }
     style = _weighted(layers, weights.style_layers)
     variation = weigh_variation(sums.variation, shape)
-    loss = weights.content * content + weights.style * style + weights.variation * variation
+    loss = alpha * content + beta * style + gamma * variation
     return loss, {"content": content, "style": style, "variation": variation, **layers}
 
 
 class Objective(Protocol):
     """Whatever can say how far a picture of one size is from its targets, and which way is down."""
 
-    def evaluate(self, picture: Any) -> Evaluation:
+    @property
+    def weights(self) -> ObjectiveWeights:
+        """What counts how much where nothing else is said."""
+
+    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
         """The loss of a picture ``(height, width, 3)``, its gradient and its parts."""
 
-    def compile(self, step: Callable[..., Any]) -> Any:
-        """Make a step that calls `evaluate` as fast as it can be."""
+    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
+        """Make a step of a minimizer as fast as it can be, or give the one made before.
+
+        Returns:
+            ``(x, state, balance) -> (x, state, evaluation)``, where ``balance`` is one of
+            tensors, so that other weights cost no other step.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,12 +192,13 @@ class StyleObjective:
         seen = look(backbone.tap(list(weights.content_layers)), content)
         return cls(backbone.tap(weights.layers), seen, tuple(regions), weights, free)
 
-    def measure(self, picture: Any) -> tuple[Any, dict[str, Any]]:
+    def measure(self, picture: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
         """The loss of a picture and its parts.
 
         Args:
             picture: A float32 tensor ``(height, width, 3)`` in ``[0, 1]``, of the size of the
                 content picture.
+            balance: α, β and γ, where they are not those of ``weights``.
 
         Returns:
             The loss L, and ``content``, ``style``, ``variation`` and every style layer by name,
@@ -175,7 +207,7 @@ class StyleObjective:
         maps = self.taps(picture[tf.newaxis], training=False)
         style, content = sum_layers(maps, self.guides, self.content)
         sums = Sums(style, content, sum_variation(picture))
-        return score(sums, self.weights, self.regions, self.sizes, picture.shape)
+        return score(sums, self.weights, self.regions, self.sizes, picture.shape, balance)
 
     @property
     def guides(self) -> Mapping[str, Sequence[Any]]:
@@ -188,17 +220,28 @@ class StyleObjective:
         with tf.init_scope():  # once, not in every step
             return {name: sum_content(target) for name, target in self.content.items()}
 
-    def evaluate(self, picture: Any) -> Evaluation:
-        """The loss, its gradient with respect to the pixels, and its parts."""
+    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
+        """The loss, its gradient with respect to the pixels, and its parts; see `measure`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(picture)
-            loss, terms = self.measure(picture)
+            loss, terms = self.measure(picture, balance)
         gradient = tape.gradient(loss, picture)
         return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
 
-    def compile(self, step: Callable[..., Any]) -> Any:
+    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
         """See `Objective.compile`."""
-        return tf.function(step)
+        if minimizer not in self._steps:
+
+            def step(x: Any, state: Any, balance: Balance) -> Any:
+                return minimizer.step(partial(self.evaluate, balance=balance), x, state)
+
+            self._steps[minimizer] = tf.function(step)
+        compiled: Callable[..., Any] = self._steps[minimizer]
+        return compiled
+
+    @cached_property
+    def _steps(self) -> dict[Minimizer, Any]:
+        return {}
 
 
 def list_guides(regions: Sequence[Region], weights: ObjectiveWeights) -> dict[str, tuple[Any, ...]]:

@@ -1,8 +1,8 @@
 """One picture being painted: its objective and its descent at every scale."""
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,7 +21,7 @@ from nstk.stylization.guides import check_guides
 from nstk.stylization.initialization import start_picture
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
-from nstk.stylization.objective import Objective, ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import Region, cover
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
@@ -107,17 +107,19 @@ class Painting:
         )
         return Averaged(rule, decay=AVERAGING) if self.settings.minimizer == "adam" else rule
 
-    def objective(self, scale: Scale, strength: float) -> Objective:
+    def balance(self, scale: Scale, strength: float) -> Balance:
+        """α, β and γ at one scale."""
+        settings = self.settings
+        alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
+        return Balance(alpha, settings.style_weight, settings.variation_weight)
+
+    def objective(self, scale: Scale) -> Objective:
         """Look at all targets at one scale."""
-        weights = replace(
-            self.weights,
-            content=content_weight_at(strength, self.settings.content_weight, scale.longer_side),
-        )
         free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
         targets = (
             self.subject(scale),
             self._regions(scale, free),
-            weights,
+            self.weights,
             None if free is None else tf.constant(free[..., np.newaxis]),
         )
         if scale.height * scale.width > self.largest_whole:
@@ -146,8 +148,20 @@ class Painting:
         ]
         return start_picture(self.settings.init, self.subject(scale), painted, generator)
 
-    def descend(self, strength: float, on_progress: Reporter = ignore) -> Iterator[Descent]:
+    def descend(
+        self,
+        strength: float,
+        on_progress: Reporter = ignore,
+        *,
+        look: Callable[[Scale], Objective] | None = None,
+    ) -> Iterator[Descent]:
         """Go from scale to scale.
+
+        Args:
+            strength: How far to go.
+            on_progress: Told of every step.
+            look: Gives the objective of a scale, for those who descend on the same targets again;
+                `objective` where None, which keeps nothing.
 
         Yields:
             The one descent, before its first step and then after every scale; whoever holds it
@@ -159,9 +173,15 @@ class Painting:
         descent = Descent.start(self.minimizer, self.start(self.plan[0]))
         yield descent
         for scale in self.plan:
-            objective = self.objective(scale, strength)
+            objective = (look or self.objective)(scale)
             descent.move_to(scale.height, scale.width, self._pinned(scale))
-            descent.run(objective, scale.steps, on_progress, tolerance=self.settings.tolerance)
+            descent.run(
+                objective,
+                scale.steps,
+                on_progress,
+                balance=self.balance(scale, strength),
+                tolerance=self.settings.tolerance,
+            )
             yield descent
 
     def _pinned(self, scale: Scale) -> Any:

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import tensorflow as tf
 
 from nstk.media.pictures import Picture
-from nstk.minimizers import Evaluation
+from nstk.minimizers import Evaluation, Minimizer
 from nstk.stylization.losses import sum_content, sum_variation
-from nstk.stylization.objective import ObjectiveWeights, list_guides, score
+from nstk.stylization.objective import Balance, ObjectiveWeights, list_guides, score
 from nstk.stylization.regions import Region
 from nstk.stylization.stage_functions import StageFunctions
 from nstk.stylization.sums import Sums
@@ -68,15 +68,15 @@ class WindowedObjective:
         layout = network.lay_out(content.shape)
         return cls(network, seen, sizes, tuple(regions), weights, layout, free)
 
-    def measure(self, picture: Any) -> tuple[Any, dict[str, Any]]:
+    def measure(self, picture: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
         """See `StyleObjective.measure`."""
         sums, _ = self._sum_up(picture)
-        return score(sums, self.weights, self.regions, self.sizes, picture.shape)
+        return score(sums, self.weights, self.regions, self.sizes, picture.shape, balance)
 
-    def evaluate(self, picture: Any) -> Evaluation:
+    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
         sums, sources = self._sum_up(picture)
-        loss, terms, slopes = self._differentiate_score(sums)
+        loss, terms, slopes = self._differentiate_score(sums, balance or self.weights.balance)
         slope: TiledMap | None = None
         for number in reversed(range(len(sources))):
             slope = self._pull_back(number, sources.pop(), slopes, slope)
@@ -88,8 +88,12 @@ class WindowedObjective:
         gradient = slope.whole()[0]
         return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
 
-    def compile(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """Leave a step as it is: its parts are compiled, and are to run one after another."""
+    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
+        """See `Objective.compile`; the step's parts are compiled, and run one after another."""
+
+        def step(x: Any, state: Any, balance: Balance) -> Any:
+            return minimizer.step(partial(self.evaluate, balance=balance), x, state)
+
         return step
 
     def _sum_up(self, picture: Any) -> tuple[Sums, list[TiledMap]]:
@@ -145,10 +149,11 @@ class WindowedObjective:
     def _differentiate_score(self) -> Any:
         rows, columns = (self.layout[0][-1].own[axis][1] for axis in (0, 1))
 
-        def differentiate(sums: Sums) -> tuple[Any, dict[str, Any], Sums]:
+        def differentiate(sums: Sums, balance: Balance) -> tuple[Any, dict[str, Any], Sums]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(sums)
-                loss, terms = score(sums, self.weights, self.regions, self.sizes, (rows, columns))
+                shape = rows, columns
+                loss, terms = score(sums, self.weights, self.regions, self.sizes, shape, balance)
             slopes = tape.gradient(loss, sums, unconnected_gradients="zero")
             return loss, terms, slopes
 
