@@ -88,6 +88,8 @@ if TYPE_CHECKING:
     from nstk.settings import AuditSettings as AuditSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
+    from nstk.settings import list_words as list_words
+    from nstk.settings import read_setting as read_setting
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
     from nstk.stylization.planning import Plan as Plan
@@ -153,7 +155,13 @@ _HOMES = {
         "save_picture",
     ),
     "nstk.progress": ("Progress", "ignore"),
-    "nstk.settings": ("AuditSettings", "FinetuneSettings", "StylizeSettings"),
+    "nstk.settings": (
+        "AuditSettings",
+        "FinetuneSettings",
+        "StylizeSettings",
+        "list_words",
+        "read_setting",
+    ),
     "nstk.stylization.job": ("Stylization", "stylize"),
     "nstk.stylization.planning": ("Plan",),
     "nstk.stylization.preparing": ("plan_stylization",),

@@ -5,8 +5,8 @@ stands here is an option there, and a test holds the two together.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nstk.errors import SettingsError
 
@@ -40,6 +40,45 @@ def setting(
         metavar: What the help page shows in the place of such a value.
     """
     return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
+
+
+def read_setting(settings: type, name: str, text: str) -> Any:
+    """Read one value of a settings class from what was typed; its range is checked by the class.
+
+    Args:
+        settings: The class.
+        name: Of one of its fields.
+        text: What was typed.
+
+    Raises:
+        ValueError: If it is no such value; in words for whoever typed it.
+
+    Example:
+        >>> from nstk.settings import StylizeSettings, read_setting
+        >>> read_setting(StylizeSettings, "learning_rate", "2e-2")
+        0.02
+    """
+    (parse,) = (each.metadata["parse"] for each in fields(settings) if each.name == name)
+    if parse is not None:
+        return parse(text)
+    kind = get_type_hints(settings)[name]
+    parts = get_args(kind) or (kind,)
+    number = next((part for part in parts if part in (int, float)), None)
+    words = list_words(kind)
+    if number is None or text in words:
+        return text
+    try:
+        return number(text)
+    except ValueError:
+        choices = " nor ".join(["a whole number" if number is int else "a number", *words])
+        is_none = f"is neither {choices}" if words else f"is not {choices}"
+        raise ValueError(f"{text!r} {is_none}.") from None
+
+
+def list_words(kind: Any) -> tuple[str, ...]:
+    """The words among the values of a type: those of a ``Literal``, alone or in a union."""
+    parts = get_args(kind) if get_origin(kind) is not Literal else (kind,)
+    return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:

@@ -5,10 +5,12 @@ import functools
 import inspect
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand
+
+import nstk
 
 BackboneName = Annotated[
     str,
@@ -68,7 +70,7 @@ def with_settings(
     signature = inspect.signature(command)
     settings = signature.parameters["settings"].annotation
     options = [
-        _mirror(field, kind)
+        _mirror(settings, field, kind)
         for field, kind in _fields(settings)
         if only is None or field.name in only
     ]
@@ -91,21 +93,15 @@ def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
     return [(field, kinds[field.name]) for field in dataclasses.fields(settings)]
 
 
-def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
-    words, parse = _words(kind), field.metadata["parse"]
+def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
+    words, parse = nstk.list_words(kind), field.metadata["parse"]
     number = next((part for part in get_args(kind) if part in (int, float)), None)
-    if parse:
+    if parse or (words and number):
+        spelled = "|".join(("N" if number is int else "X", *words))
         option = typer.Option(
             help=field.metadata["help"],
-            parser=functools.partial(_read, parse=parse),
-            metavar=field.metadata["metavar"],
-        )
-        kind = str
-    elif words and number:
-        option = typer.Option(
-            help=field.metadata["help"],
-            parser=functools.partial(_number_or_word, number=number, words=words),
-            metavar="|".join(("N" if number is int else "X", *words)),
+            parser=functools.partial(_read, settings=settings, name=field.name),
+            metavar=field.metadata["metavar"] or spelled,
         )
         kind = str
     else:
@@ -118,25 +114,10 @@ def _mirror(field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
     )
 
 
-def _read(value: Any, *, parse: Callable[[str], Any]) -> Any:
-    """Parse what was typed; Typer also passes the default, which needs no parsing."""
-    return parse(value) if isinstance(value, str) else value
-
-
-def _words(kind: Any) -> tuple[str, ...]:
-    parts = get_args(kind) if get_origin(kind) is not Literal else (kind,)
-    return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
+def _read(value: Any, *, settings: type, name: str) -> Any:
+    """Read what was typed; Typer also passes the default, which needs no reading."""
+    return nstk.read_setting(settings, name, value) if isinstance(value, str) else value
 
 
 def _metavar(kind: Any) -> str | None:
     return {int: "N", float: "X", str: "TEXT"}.get(kind)
-
-
-def _number_or_word(value: Any, *, number: type, words: tuple[str, ...]) -> Any:
-    if value in words:
-        return value
-    try:
-        return number(value)
-    except ValueError:
-        kind = "a whole number" if number is int else "a number"
-        raise ValueError(f"{value!r} is neither {kind} nor {' nor '.join(words)}.") from None

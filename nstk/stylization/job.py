@@ -3,7 +3,7 @@
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -21,10 +21,12 @@ from nstk.settings import StylizeSettings
 from nstk.stylization.descent import Descent
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.memory import peak_memory
+from nstk.stylization.objective import Objective
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Plan
 from nstk.stylization.preparing import prepare
 from nstk.stylization.quality import content_similarity
+from nstk.stylization.scales import Scale
 from nstk.stylization.strength import search_strength
 
 log = logging.getLogger("nstk")
@@ -132,9 +134,30 @@ def stylize(
     settings = settings or StylizeSettings()
     masks = (content_masks, style_masks, keep_mask)
     painting, plan = prepare(content, styles, masks, backbone, settings, on_progress)
+    return paint(painting, plan, on_progress, begun=begun)
+
+
+def paint(
+    painting: Painting,
+    plan: Plan,
+    on_progress: Reporter = ignore,
+    *,
+    begun: float | None = None,
+    look: Callable[[Scale], Objective] | None = None,
+) -> Stylization:
+    """Paint what is prepared; see `stylize`.
+
+    Args:
+        painting: What is to be painted.
+        plan: By which engine.
+        on_progress: Called with a `Progress` at every step.
+        begun: When the job began, by ``time.perf_counter``; now where None.
+        look: See `Painting.descend`.
+    """
+    begun = time.perf_counter() if begun is None else begun
     log.info("%s engine in %s: %s.", plan.engine, plan.precision, plan.reason)
     strength = _choose_strength(painting, on_progress)
-    descents = painting.descend(strength, on_progress)
+    descents = painting.descend(strength, on_progress, look=look)
     descent = next(descents)
 
     def finish(interrupted: bool) -> Stylization:

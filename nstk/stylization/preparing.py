@@ -1,11 +1,13 @@
 """Everything before the first step: reading, checking and planning."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.variants import Precision
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import MaskSource, Source, StyleSource, read_inputs
@@ -95,6 +97,21 @@ def prepare(
     if precision != "float32":
         halved = network.prepared(edge="replicate", pooling=settings.pooling, precision=precision)
         painting = replace(painting, network=halved)
+    return choose_engine(painting, precision)
+
+
+def choose_engine(painting: Painting, precision: Precision) -> tuple[Painting, Plan]:
+    """Say what a painting takes, and let it look in windows where it has to.
+
+    Args:
+        painting: What is to be painted; its own ``largest_whole`` does not count.
+        precision: What the convolutions of its network run in.
+
+    Raises:
+        SettingsError: If it would need more memory than there is.
+        BackboneError: If windows are wanted and the network cannot be looked at in parts.
+    """
+    settings = painting.settings
     demand = Demand(
         painting.network,
         painting.weights,
@@ -106,5 +123,5 @@ def prepare(
     plan = make_plan(demand, settings.engine, limit)
     if plan.engine == "windows":
         affordable = plan.peak_memory_bytes if settings.engine == "auto" else 0
-        painting = replace(painting, largest_whole=demand.largest_picture("whole", affordable))
-    return painting, plan
+        return replace(painting, largest_whole=demand.largest_picture("whole", affordable)), plan
+    return replace(painting, largest_whole=math.inf), plan
