@@ -44,7 +44,8 @@ from examples.train_compact import evaluation, network, sheets, teachers
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.finetuning.folds import assign_folds
-from nstk.finetuning.head import fit_head, log_loss
+from nstk.finetuning.head import fit_head
+from nstk.finetuning.logistic import log_losses
 from nstk.media.pictures import load_picture, resize_picture
 
 PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"
@@ -155,11 +156,12 @@ def measure_folder(
             right, loss, measured = 0, 0.0, 0
             for fold in range(folds.max() + 1):
                 out = folds == fold
-                head = fit_head(vectors[~out], labels[~out], labels.max() + 1)
+                targets = labels[~out, np.newaxis] == np.arange(labels.max() + 1)
+                head = fit_head(vectors[~out], targets)
                 guesses = (vectors[out] @ head.kernel + head.bias).argmax(1)
                 right += int((guesses == labels[out]).sum())
                 measured += int(out.sum())
-                loss += log_loss(head.held_out, labels[~out])
+                loss += float(log_losses(head.held_out, targets).sum())
             table[f"{kind} {size}"], losses[f"{kind} {size}"] = right / measured, loss
     chosen = min(losses, key=losses.__getitem__)
     return {"accuracy": table[fixed], "fixed": fixed, "chosen": chosen, "all": table}

@@ -28,7 +28,8 @@ def build_classifier(backbone: Backbone, size: int, spread: float) -> Classifier
     extractor = build_extractor(backbone, size)
     width = extractor.output.shape[-1]
     kernel = generator.normal(0, spread, (width, len(CLASSES))).astype(np.float32)
-    head = Head(kernel, np.zeros(len(CLASSES), np.float32), 1.0, np.empty((0, len(CLASSES))))
+    bias, held_out = np.zeros(len(CLASSES), np.float32), np.empty((0, len(CLASSES)))
+    head = Head(kernel, bias, np.ones(1), held_out)
     facts = {"name": backbone.name, "digest": backbone.digest, "source": backbone.source}
     return Classifier(attach_head(extractor, head), CLASSES, size, facts, {"seed": 0}, {"a": [1]})
 

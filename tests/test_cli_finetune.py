@@ -27,6 +27,8 @@ KEYS = [
     "p_value",
     "kept",
     "trials",
+    "mean_average_precision",
+    "thresholds",
     "per_class",
     "confusion",
     "learning_curve",

@@ -21,6 +21,7 @@ from nstk.evaluating.figures import (
 )
 from nstk.evaluating.job import evaluate
 from nstk.evaluating.labelled import match_data
+from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.job import finetune
 
 KEYS = [
@@ -28,6 +29,7 @@ KEYS = [
     "accuracy_interval",
     "per_class",
     "confusion",
+    "mean_average_precision",
     "ece",
     "images",
     "skipped",
@@ -122,7 +124,7 @@ def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, parts, cho
             (tmp_path / part / name / "1.jpg").touch()
     found = match_data(tmp_path, ("ants", "bees"))
     assert found.place == tmp_path / chosen
-    assert [label for _, label in found.files] == [0, 1]
+    assert [labels for _, labels in found.files] == [(0,), (1,)]
 
 
 def test_a_class_called_like_a_part_is_a_class(tmp_path):
@@ -130,8 +132,8 @@ def test_a_class_called_like_a_part_is_a_class(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").touch()
     assert match_data(tmp_path, ("exam", "test", "train")).files == (
-        (tmp_path / "test" / "1.jpg", 1),
-        (tmp_path / "train" / "1.jpg", 2),
+        (tmp_path / "test" / "1.jpg", (1,)),
+        (tmp_path / "train" / "1.jpg", (2,)),
     )
 
 
@@ -139,7 +141,7 @@ def test_accents_may_be_encoded_either_way(tmp_path):
     (tmp_path / "A\N{COMBINING DIAERESIS}meise").mkdir()
     (tmp_path / "A\N{COMBINING DIAERESIS}meise" / "1.jpg").touch()
     found = match_data(tmp_path, ("Ämeise", "Biene"))
-    assert [label for _, label in found.files] == [0]
+    assert [labels for _, labels in found.files] == [(0,)]
     assert found.missing == ("Biene",)
     assert found.extra == ()
 
@@ -158,7 +160,7 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
             archive.write(path, path.relative_to(tmp_path / "data"))
     for place in (tmp_path / "data" / "labels.csv", tmp_path / "data.zip"):
         found = match_data(place, ("aardvark", "ants"))
-        assert [(path.parent.name, label) for path, label in found.files] == [("ants", 1)]
+        assert [(path.parent.name, labels) for path, labels in found.files] == [("ants", (1,))]
         assert found.files[0][0].read_bytes() == b"picture"
         assert (found.missing, found.extra) == (("aardvark",), ("wasps",))
         assert [file.path.parent.name for file in found.skipped] == ["wasps"]
@@ -218,7 +220,15 @@ def test_who_is_sure_and_right_is_calibrated_and_who_is_sure_and_wrong_is_not():
 
 
 def test_pairs_come_most_confused_first():
-    found = find_confused_pairs([[5, 3, 0], [1, 9, 0], [4, 0, 0]], "abc")
+    given = [[5, 3, 0], [1, 9, 0], [4, 0, 0]]
+    pairs = [
+        (actual, predicted)
+        for actual, row in enumerate(given)
+        for predicted, count in enumerate(row)
+        for _ in range(count)
+    ]
+    truth, said = np.eye(3, dtype=bool)[np.array(pairs).T]
+    found = find_confused_pairs(compare(truth, said, said.astype(float), "abc"))
     assert [(each.actual, each.predicted, each.images) for each in found] == [
         ("c", "a", 4),
         ("a", "b", 3),
@@ -231,7 +241,8 @@ def test_pairs_come_most_confused_first():
 def test_losses_come_worst_first(answer, count):
     probabilities, labels = answer
     paths = [Path(f"{index}.png") for index in range(len(labels))]
-    found = find_top_losses(paths, probabilities, labels, "abcde", count)
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    found = find_top_losses(paths, of_truth, labels, probabilities.argmax(axis=1), count)
     assert len(found) == min(count, len(labels))
     losses = [each.loss for each in found]
     assert losses == sorted(losses, reverse=True)
@@ -241,6 +252,6 @@ def test_losses_come_worst_first(answer, count):
 
 
 def test_a_certain_mistake_has_a_finite_loss():
-    [found] = find_top_losses([Path("a")], np.array([[1.0, 0.0]]), np.array([1]), "ab", 5)
+    [found] = find_top_losses([Path("a")], np.array([0.0]), ["b"], ["a"], 5)
     assert np.isfinite(found.loss)
     assert (found.actual, found.predicted) == ("b", "a")

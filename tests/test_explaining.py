@@ -16,6 +16,7 @@ from nstk.explaining.activation import build_look, choose_method
 from nstk.explaining.job import Explanation, explain
 from nstk.explaining.overlays import paint_overlay
 from nstk.finetuning.job import finetune
+from nstk.finetuning.links import SOFTMAX
 from nstk.finetuning.networks import FEATURES
 
 
@@ -93,8 +94,8 @@ def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
     square = classifier.passage.prepare(np.rint(nstk.load_picture(halves).pixels * 255))
     model = classifier.model
-    probabilities, exact = build_look(model, "class activation map")(square)
-    other, by_gradients = build_look(model, "Grad-CAM")(square)
+    probabilities, exact = build_look(model, "class activation map", SOFTMAX)(square)
+    other, by_gradients = build_look(model, "Grad-CAM", SOFTMAX)(square)
     assert other == pytest.approx(probabilities, abs=1e-6)
     for label in range(3):
         positive = np.maximum(exact(label), 0) / exact(label).size

@@ -25,6 +25,7 @@ from nstk.exporting.proof import Agreement, compare, measure
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import load_classifier
+from nstk.finetuning.decisions import Likeliest
 from nstk.finetuning.job import finetune
 from nstk.media.pictures import load_picture
 from nstk.progress import ignore
@@ -318,21 +319,21 @@ def test_json_has_exactly_the_fixed_keys(classifier, tmp_path, monkeypatch):
 def test_equal_answers_agree_and_the_worst_way_to_ask_counts(pictures, ways, classes, seed):
     originals = np.random.default_rng(seed).dirichlet(np.ones(classes), pictures).astype("f4")
     answers = np.repeat(originals[:, np.newaxis], ways, axis=1)
-    assert measure(originals, answers, None) == Agreement(pictures, 1.0, 0.0)
+    assert measure(originals, answers, Likeliest(), None) == Agreement(pictures, 1.0, 0.0)
     answers[0, -1] = np.eye(classes)[originals[0].argmin()]
-    found = measure(originals, answers, None)
+    found = measure(originals, answers, Likeliest(), None)
     assert found.agreement == pytest.approx((pictures - 1) / pictures)
     assert found.max_probability_difference == pytest.approx(1 - originals[0].min())
     answers[0, -1] = np.nan
-    assert measure(originals, answers, 1e-5).max_probability_difference >= 0.5
+    assert measure(originals, answers, Likeliest(), 1e-5).max_probability_difference >= 0.5
 
 
 def test_equally_likely_classes_agree_within_the_tolerance():
     originals, answers = np.float32([[0.5, 0.5]]), np.float32([[[0.499999, 0.500001]]])
-    assert measure(originals, answers[..., ::-1], 1e-5).agreement == 1
-    assert measure(originals, answers, 1e-5).agreement == 1
+    assert measure(originals, answers[..., ::-1], Likeliest(), 1e-5).agreement == 1
+    assert measure(originals, answers, Likeliest(), 1e-5).agreement == 1
     apart = np.float32([[0.51, 0.49]])
-    assert measure(apart, answers, 1e-5).agreement == 0
+    assert measure(apart, answers, Likeliest(), 1e-5).agreement == 0
 
 
 def test_drawn_pictures_are_the_same_every_time_and_of_many_sizes():

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from nstk.finetuning.folds import assign_folds
-from nstk.finetuning.head import FOLDS, balance_classes, fit_head, log_loss, solve
-from nstk.finetuning.ridge import choose_strength, decompose, leave_one_out
+from nstk.finetuning.head import FOLDS, fit_head
+from nstk.finetuning.logistic import balance_classes, log_losses, solve
+from nstk.finetuning.ridge import choose_strengths, decompose, leave_one_out
 
 SHAPES = [(40, 6), (25, 60)]
 
@@ -22,6 +23,10 @@ def clusters(pictures: int, width: int, classes: int = 3, seed: int = 0):
     centres = generator.normal(0, 0.7, (classes, width))
     features = centres[labels] + generator.normal(0, 1, (pictures, width))
     return features * np.geomspace(0.1, 10, width) + np.linspace(-5, 5, width), labels
+
+
+def one_hot(labels, classes=3):
+    return np.arange(classes) == labels[:, np.newaxis]
 
 
 def standardise(features):
@@ -41,8 +46,8 @@ def test_a_decomposition_is_the_standardised_features_in_another_basis(shape):
 def test_a_constant_feature_says_nothing():
     features, labels = clusters(30, 5)
     constant = np.full((30, 1), 0.1, np.float32)
-    plain = fit_head(features, labels, 3)
-    widened = fit_head(np.hstack([features, constant]), labels, 3)
+    plain = fit_head(features, one_hot(labels))
+    widened = fit_head(np.hstack([features, constant]), one_hot(labels))
     assert widened.kernel[-1] == pytest.approx(0, abs=1e-6)
     assert widened.kernel[:-1] == pytest.approx(plain.kernel, rel=1e-4, abs=1e-6)
 
@@ -65,8 +70,8 @@ def test_leave_one_out_is_what_refitting_without_each_picture_gives(shape, stren
 def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
     features, labels = clusters(60, 20)
     noise = np.random.default_rng(1).normal(size=features.shape)
-    targets = np.eye(3)[labels]
-    assert choose_strength(decompose(noise), targets) > choose_strength(
+    targets = one_hot(labels)
+    assert choose_strengths(decompose(noise), targets) > choose_strengths(
         decompose(features), targets
     )
 
@@ -75,7 +80,7 @@ def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
 @pytest.mark.parametrize("strength", [0.1, 10.0])
 def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, strength):
     features, labels = clusters(*shape)
-    kernel, bias = solve(decompose(features), np.eye(3)[labels], strength)
+    kernel, bias = solve(decompose(features), one_hot(labels), strength)
     values = standardise(features)
     reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000).fit(values, labels)
     logits = features @ kernel.astype(float) + bias
@@ -86,7 +91,7 @@ def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, strength):
 
 def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
     features, labels = clusters(60, 8)
-    head = fit_head(features, labels, 3, seed=4)
+    head = fit_head(features, one_hot(labels), seed=4)
     folds = assign_folds(labels, FOLDS, 4)
     values = standardise(features)
     for fold in range(FOLDS):
@@ -100,7 +105,7 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
 
 def test_the_same_pictures_give_the_same_bytes():
     features, labels = clusters(50, 12)
-    first, second = (fit_head(features, labels, 3, seed=5) for _ in range(2))
+    first, second = (fit_head(features, one_hot(labels), seed=5) for _ in range(2))
     assert first.kernel.tobytes() == second.kernel.tobytes()
     assert first.bias.tobytes() == second.bias.tobytes()
     assert first.strength == second.strength
@@ -109,7 +114,7 @@ def test_the_same_pictures_give_the_same_bytes():
 def test_the_units_of_the_features_do_not_matter():
     features, labels = clusters(50, 12)
     other = features * 1000 - 7
-    head, same = fit_head(features, labels, 3), fit_head(other, labels, 3)
+    head, same = fit_head(features, one_hot(labels)), fit_head(other, one_hot(labels))
     assert same.strength == pytest.approx(head.strength)
     assert other @ same.kernel.astype(float) + same.bias == pytest.approx(
         features @ head.kernel.astype(float) + head.bias, abs=1e-2
@@ -117,13 +122,13 @@ def test_the_units_of_the_features_do_not_matter():
 
 
 def test_two_pictures_are_enough():
-    head = fit_head(np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([0, 1]), 2)
+    head = fit_head(np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(2, dtype=bool))
     assert np.isfinite(head.kernel).all()
     assert np.isnan(head.held_out).all()
 
 
 def test_pictures_that_all_look_alike_get_the_shares_of_their_classes():
-    head = fit_head(np.ones((6, 4), np.float32), np.array([0, 0, 0, 0, 1, 1]), 2)
+    head = fit_head(np.ones((6, 4), np.float32), one_hot(np.array([0, 0, 0, 0, 1, 1]), 2))
     odds = np.exp(head.bias[0] - head.bias[1])
     assert not head.kernel.any()
     assert odds == pytest.approx(2, rel=1e-4)
@@ -131,7 +136,8 @@ def test_pictures_that_all_look_alike_get_the_shares_of_their_classes():
 
 def test_progress_counts_up_to_the_end():
     seen = []
-    fit_head(*clusters(30, 4), 3, on_progress=seen.append)
+    features, labels = clusters(30, 4)
+    fit_head(features, one_hot(labels), on_progress=seen.append)
     assert {event.stage for event in seen} == {"head"}
     steps = [event.step for event in seen]
     assert steps == sorted(set(steps))
@@ -143,7 +149,7 @@ def test_balanced_classes_pull_equally_however_many_pictures_they_have():
     weights = balance_classes(labels)
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
     assert weights.mean() == pytest.approx(1)
-    head = fit_head(np.ones((36, 2), np.float32), labels, 2, balance=True)
+    head = fit_head(np.ones((36, 2), np.float32), one_hot(labels, 2), balance=True)
     assert head.bias[0] == pytest.approx(head.bias[1], abs=1e-3)
 
 
@@ -151,8 +157,8 @@ def test_balanced_classes_pull_equally_however_many_pictures_they_have():
 def test_a_weight_of_two_is_a_picture_taken_twice(strength):
     features, labels = clusters(30, 5)
     twice = np.concatenate([np.arange(30), np.arange(10)])
-    weights = np.where(np.arange(30) < 10, 2.0, 1.0)
-    targets = np.eye(3)[labels]
+    weights = np.where(np.arange(30) < 10, 2.0, 1.0)[:, np.newaxis]
+    targets = one_hot(labels)
     weighted, bias = solve(decompose(features), targets, strength, weights)
     # The same standardisation for both, or the penalty would mean something else.
     parts = decompose(features)
@@ -166,5 +172,6 @@ def test_a_weight_of_two_is_a_picture_taken_twice(strength):
 @given(st.floats(-1e4, 1e4))
 def test_the_log_loss_does_not_care_for_a_common_offset(offset):
     logits = np.array([[0.0, 1.0, -2.0], [3.0, 0.5, 0.0]])
-    labels = np.array([1, 2])
-    assert log_loss(logits + offset, labels) == pytest.approx(log_loss(logits, labels), abs=1e-6)
+    targets = one_hot(np.array([1, 2]))
+    expected = log_losses(logits, targets)
+    assert log_losses(logits + offset, targets) == pytest.approx(expected, abs=1e-6)

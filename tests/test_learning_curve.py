@@ -16,12 +16,13 @@ def clouds(pictures: int, distance: float, classes: int = 2) -> Samples:
     labels = np.arange(pictures) % classes
     centres = np.eye(classes, 20) * distance
     vectors = (centres[labels] + generator.normal(0, 1, (pictures, 20))).astype(np.float32)
-    return Samples({"pooled": vectors}, labels, np.arange(pictures))
+    targets = np.arange(classes) == labels[:, np.newaxis]
+    return Samples({"pooled": vectors}, targets, np.arange(pictures))
 
 
 def trace(samples, settings=None, classes=("a", "b")):
     settings = settings or FinetuneSettings()
-    selection = select_head(samples, len(classes), settings)
+    selection = select_head(samples, settings)
     return trace_learning_curve(samples, selection, classes, settings)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.finetuning.head import fit_head
+from nstk.finetuning.links import SOFTMAX
 from nstk.progress import Reporter, ignore
 
 _NEIGHBOURS = 5
@@ -40,11 +41,9 @@ def judge_labels(
     Returns:
         ``(n, C)``; NaN where no head can do without the picture.
     """
-    head = fit_head(
-        vectors, labels, classes, seed, groups=np.array(groups), on_progress=on_progress
-    )
-    raised = np.exp(head.held_out - head.held_out.max(axis=1, keepdims=True))
-    probabilities: Matrix = raised / raised.sum(axis=1, keepdims=True)
+    targets = labels[:, np.newaxis] == np.arange(classes)
+    head = fit_head(vectors, targets, seed, groups=np.array(groups), on_progress=on_progress)
+    probabilities: Matrix = SOFTMAX.probabilities(head.held_out).numpy()
     return probabilities
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nstk.finetuning.evaluation import Evaluation
+
 Probabilities = npt.NDArray[np.floating]
 
 _BINS = 15
@@ -54,9 +56,9 @@ class PictureLoss:
 
     Attributes:
         path: The file.
-        actual: The true class.
-        predicted: The likeliest class.
-        probability: Of the true class.
+        actual: The true class; several with | between them.
+        predicted: The class it is given; several with | between them.
+        probability: Of the true class; of exactly the true ones where there may be several.
         loss: −log of that, in nats.
     """
 
@@ -104,20 +106,17 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     return sum(each.images * abs(each.accuracy - each.confidence) for each in bins) / total
 
 
-def find_confused_pairs(
-    confusion: Sequence[Sequence[int]], classes: Sequence[str]
-) -> tuple[ConfusedPair, ...]:
+def find_confused_pairs(evaluation: Evaluation) -> tuple[ConfusedPair, ...]:
     """List what was taken for what, most frequent first.
 
     Args:
-        confusion: Counts; row = true class, column = predicted class.
-        classes: Class names.
+        evaluation: Its confusion matrix counts.
     """
     pairs = [
-        ConfusedPair(classes[actual], classes[predicted], count, count / sum(row))
-        for actual, row in enumerate(confusion)
-        for predicted, count in enumerate(row)
-        if count and actual != predicted
+        ConfusedPair(actual.name, predicted.name, count, count / actual.support)
+        for actual, row in zip(evaluation.per_class, evaluation.confusion, strict=True)
+        for predicted, count in zip(evaluation.per_class, row, strict=True)
+        if count and actual is not predicted
     ]
     return tuple(sorted(pairs, key=lambda pair: -pair.images))
 
@@ -125,27 +124,26 @@ def find_confused_pairs(
 def find_top_losses(
     paths: Sequence[Path],
     probabilities: Probabilities,
-    labels: npt.NDArray[np.integer],
-    classes: Sequence[str],
+    actual: Sequence[str],
+    predicted: Sequence[str],
     count: int,
 ) -> tuple[PictureLoss, ...]:
-    """List the pictures whose true class was thought least likely, worst first.
+    """List the pictures whose truth was thought least likely, worst first.
 
     Args:
         paths: The files, n of them.
-        probabilities: ``(n, C)``.
-        labels: True classes, ``(n,)``.
-        classes: Class names.
+        probabilities: Of the truth about each, ``(n,)``.
+        actual: What that is.
+        predicted: What was said instead.
         count: How many to list.
     """
-    given = probabilities[np.arange(len(labels)), labels]
     return tuple(
         PictureLoss(
             path=paths[index],
-            actual=classes[labels[index]],
-            predicted=classes[probabilities[index].argmax()],
-            probability=float(given[index]),
-            loss=float(-np.log(max(given[index], np.finfo(np.float32).tiny))),
+            actual=actual[index],
+            predicted=predicted[index],
+            probability=float(probabilities[index]),
+            loss=float(-np.log(max(probabilities[index], np.finfo(np.float32).tiny))),
         )
-        for index in np.argsort(given, kind="stable")[:count]
+        for index in np.argsort(probabilities, kind="stable")[:count]
     )

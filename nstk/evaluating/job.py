@@ -1,6 +1,7 @@
 """Evaluating: a classifier meets labelled pictures, and every figure comes with its interval."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from nstk.evaluating.labelled import match_data
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
+from nstk.finetuning.links import Targets
 from nstk.finetuning.prediction import predict
 from nstk.media.listing import SkippedFile
 from nstk.progress import Reporter, ignore
@@ -33,9 +35,10 @@ class Examination:
     Attributes:
         evaluation: Accuracy, scores of each class and confusion matrix, with 95 % intervals.
         ece: Expected calibration error, in [0, 1]: how far probabilities are from the truth.
-        reliability: Probability against accuracy, in up to 15 bins.
+        reliability: Probability against accuracy, in up to 15 bins; where pictures may have
+            several labels, of the answers to "this label?" for every picture and label.
         confused_pairs: What was taken for what, most frequent first.
-        top_losses: The pictures whose true class was thought least likely, worst first.
+        top_losses: The pictures whose truth was thought least likely, worst first.
         place: Where the pictures were found: the folder with the classes, a manifest or a zip.
         missing: Classes of the classifier that no picture is said to show.
         extra: Classes that the classifier does not know; their pictures do not count.
@@ -80,7 +83,12 @@ def evaluate(
     """
     check_range("losses", losses, 0)
     began = time.perf_counter()
-    found = match_data(Path(data), classifier.classes, on_progress=on_progress)
+    found = match_data(
+        Path(data),
+        classifier.classes,
+        multi_label=classifier.multi_label,
+        on_progress=on_progress,
+    )
     truth = dict(found.files)
     started = time.perf_counter()
     predictions = predict(classifier, truth, top=len(classifier.classes), on_progress=on_progress)
@@ -93,20 +101,40 @@ def evaluate(
     for row, each in zip(probabilities, seen, strict=True):
         for name, probability in each.top:
             row[positions[name]] = probability
-    labels = np.array([truth[each.path] for each in seen])
-    counted = compare(labels, probabilities.argmax(axis=1), classifier.classes)
-    bins = sort_by_confidence(probabilities, labels)
-    paths = [each.path for each in seen]
+    targets = np.zeros(probabilities.shape, bool)
+    for row, each in zip(targets, seen, strict=True):
+        row[list(truth[each.path])] = True
+    decision = classifier.decision
+    assigned = decision.assign(probabilities)
+    counted = compare(targets, assigned, probabilities, classifier.classes)
+    posed, right = decision.pose(probabilities, targets)
+    bins = sort_by_confidence(posed, right)
+    # The answers to the questions about a picture are all right with the product.
+    of_truth = posed[np.arange(len(right)), right].reshape(len(seen), -1).prod(axis=1)
     return Examination(
         evaluation=counted,
         ece=expected_calibration_error(bins),
         reliability=bins,
-        confused_pairs=find_confused_pairs(counted.confusion, classifier.classes),
-        top_losses=find_top_losses(paths, probabilities, labels, classifier.classes, losses),
+        confused_pairs=find_confused_pairs(counted),
+        top_losses=find_top_losses(
+            [found.name(each.path) for each in seen],
+            of_truth,
+            _spell(targets, classifier.classes),
+            _spell(assigned, classifier.classes),
+            losses,
+        ),
         place=found.place,
         missing=found.missing,
         extra=found.extra,
-        skipped=(*found.skipped, *predictions.skipped),
+        skipped=(
+            *found.skipped,
+            *(SkippedFile(found.name(each.path), each.reason) for each in predictions.skipped),
+        ),
         seconds=time.perf_counter() - began,
         images_per_second=len(seen) / (ended - started),
     )
+
+
+def _spell(labels: Targets, classes: Sequence[str]) -> list[str]:
+    """The names of the labels of every picture, as a manifest writes them."""
+    return ["|".join(np.array(classes)[row]) for row in labels]

@@ -21,7 +21,8 @@ class LabelledFiles:
 
     Attributes:
         place: Where they were found: the folder with the classes, a manifest or a zip.
-        files: Every file and the position of its class in the classifier's list.
+        files: Every file and the positions of its labels in the classifier's list: exactly one,
+            but any number where pictures may have several.
         missing: Classes of the classifier that no file is said to show.
         extra: Classes that the classifier does not know.
         skipped: Files of those, and files that lie outside all class folders.
@@ -29,15 +30,23 @@ class LabelledFiles:
     """
 
     place: Path
-    files: tuple[tuple[Path, int], ...]
+    files: tuple[tuple[Path, tuple[int, ...]], ...]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     catalogue: Catalogue | None = field(default=None, repr=False)
 
+    def name(self, path: Path) -> Path:
+        """The path of a file as its owner knows it: inside the zip, if it is from one."""
+        return self.catalogue.name(path) if self.catalogue else path
+
 
 def match_data(
-    data: Path, classes: Sequence[str], *, on_progress: Reporter = ignore
+    data: Path,
+    classes: Sequence[str],
+    *,
+    multi_label: bool = False,
+    on_progress: Reporter = ignore,
 ) -> LabelledFiles:
     """Find the pictures of a classifier's classes.
 
@@ -47,13 +56,20 @@ def match_data(
     Args:
         data: A folder, a manifest or a zip, as `nstk.finetune` reads them.
         classes: The classifier's class names, in the order of its outputs.
+        multi_label: Whether it may give a picture several.
         on_progress: Told while a zip is unpacked.
 
     Raises:
-        FolderError: If it is none of these, or has no picture of any class that is known.
+        FolderError: If it is none of these, has no picture of any class that is known, or several
+            labels for a picture where the classifier gives one.
     """
     if data.is_file():
         catalogue = open_catalogue(data, on_progress=on_progress)
+        if catalogue.multi_label and not multi_label:
+            raise FolderError(
+                f"{data}: its pictures may have several labels, but the classifier gives one to "
+                "each; give data with one label a picture."
+            )
         return _match(data, *_list_catalogue(catalogue), classes, catalogue)
     if not data.exists():
         raise FolderError(f"{data}: no such folder; check the spelling.")
@@ -61,8 +77,8 @@ def match_data(
     return _match(place, *_list_folder(place), classes, None)
 
 
-_Named = dict[str, list[Path]]
-"""The files of every class, by the class's name."""
+_Named = list[tuple[Path, tuple[str, ...]]]
+"""Files, and the names of their classes."""
 
 
 def _match(
@@ -73,27 +89,27 @@ def _match(
     catalogue: Catalogue | None,
 ) -> LabelledFiles:
     positions = {_normalise(name): position for position, name in enumerate(classes)}
-    extra = tuple(name for name in found if name not in positions)
-    unknown = (
-        SkippedFile(path, f"the classifier knows no class '{name}'")
-        for name in extra
-        for path in found[name]
-    )
-    files = tuple(
-        (path, positions[name])
-        for name, paths in found.items()
-        if name in positions
-        for path in paths
-    )
-    if not files:
+    named = dict.fromkeys(name for _, names in found for name in names)
+    extra = tuple(name for name in named if name not in positions)
+    files: list[tuple[Path, tuple[int, ...]]] = []
+    unknown: list[SkippedFile] = []
+    for path, names in found:
+        known = tuple(positions[name] for name in names if name in positions)
+        if known or not names:
+            files.append((path, known))
+        else:
+            reason = f"the classifier knows no class '{', '.join(names)}'"
+            unknown.append(SkippedFile(path, reason))
+    if not named.keys() & positions.keys():
         raise FolderError(
             f"{place} has pictures of no class that the classifier knows "
-            f"({', '.join(classes)}), only {', '.join(found)}; rename its classes."
+            f"({', '.join(classes)}), only {', '.join(extra) or 'such without any'}; "
+            "rename its classes."
         )
     return LabelledFiles(
         place=place,
-        files=files,
-        missing=tuple(name for name in classes if not found.get(_normalise(name))),
+        files=tuple(files),
+        missing=tuple(name for name in classes if _normalise(name) not in named),
         extra=extra,
         skipped=(*skipped, *unknown),
         catalogue=catalogue,
@@ -102,21 +118,23 @@ def _match(
 
 def _list_folder(place: Path) -> tuple[_Named, list[SkippedFile]]:
     folders, outside = list_classes(place)
-    named: _Named = {}
+    named: _Named = []
     skipped = [*outside]
     for name, places in folders.items():
-        listed = [list_files(each) for each in places]
-        named[name] = [path for paths, _ in listed for path in paths]
-        skipped += [unsearched for _, those in listed for unsearched in those]
+        for each in places:
+            paths, unsearched = list_files(each)
+            named += [(path, (name,)) for path in paths]
+            skipped += unsearched
     return named, skipped
 
 
 def _list_catalogue(catalogue: Catalogue) -> tuple[_Named, list[SkippedFile]]:
     part = next(each for each in _PREFERRED if each in catalogue.parts)
-    named: _Named = {}
-    for picture in catalogue.pictures:
-        if picture.part == part:
-            named.setdefault(catalogue.classes[picture.label], []).append(picture.path)
+    named = [
+        (picture.path, tuple(catalogue.classes[label] for label in picture.labels))
+        for picture in catalogue.pictures
+        if picture.part == part
+    ]
     return named, [*catalogue.skipped]
 
 

@@ -29,7 +29,8 @@ class Explanation:
             the picture speaks for the class, negative where it speaks against it.
         method: ``"class activation map"`` where the head is linear in the mean of the last
             feature map, and the mean of ``evidence`` is exactly the class's logit without its
-            bias, against the mean of all classes; ``"Grad-CAM"`` elsewhere.
+            bias, against the mean of all classes where a picture has one; ``"Grad-CAM"``
+            elsewhere.
         overlay: The picture with the evidence painted over it.
     """
 
@@ -82,7 +83,7 @@ def _explain(
     on_progress: Reporter,
 ) -> Iterator[Explanation | SkippedFile]:
     method = choose_method(classifier.model)
-    look = build_look(classifier.model, method)
+    look = build_look(classifier.model, method, classifier.decision.link)
     prepare = classifier.passage.prepare
     on_progress(Progress(stage="explain", step=0, total=len(files)))
     for step, path in enumerate(files):

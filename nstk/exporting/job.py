@@ -28,7 +28,7 @@ class Export:
         format: The format's name.
         path: The file or folder.
         bytes: Its size.
-        agreement: Share of the pictures with the same likeliest class, in [0, 1].
+        agreement: Share of the pictures that get the same labels, in [0, 1].
         max_probability_difference: The largest difference of one probability.
         images: How many pictures both were asked about.
         pictures: Whether these were ``"given"`` or ``"drawn"`` for want of real ones.
@@ -99,6 +99,7 @@ def export(
             staged,
             classifier.model,
             classifier.classes,
+            classifier.decision,
             album.read(),
             asked,
             on_progress,

@@ -11,7 +11,8 @@ from nstk.finetuning.classifier import Classifier
 def write_onnx(classifier: Classifier, path: Path) -> None:
     """Write an ``.onnx`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
 
-    The class names are in its metadata under ``classes``, a JSON list in the outputs' order.
+    The class names are in its metadata under ``classes``, a JSON list in the outputs' order; where
+    pictures may have several labels, so are their thresholds under ``thresholds``.
 
     Args:
         classifier: What to write.
@@ -26,6 +27,8 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
         input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="pictures")],
     )
     written = onnx.load(path)
-    names = json.dumps(list(classifier.classes), ensure_ascii=False)
-    onnx.helper.set_model_props(written, {"classes": names})
+    said = {"classes": json.dumps(list(classifier.classes), ensure_ascii=False)}
+    if classifier.multi_label:
+        said["thresholds"] = json.dumps(classifier.decision.thresholds)
+    onnx.helper.set_model_props(written, said)
     onnx.save(written, path)

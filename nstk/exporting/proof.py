@@ -21,6 +21,7 @@ from nstk.errors import ExportError
 from nstk.exporting.formats import Format
 from nstk.exporting.pictures import Pixels
 from nstk.exporting.reload import LENGTH_BYTES
+from nstk.finetuning.decisions import Decision
 from nstk.progress import Progress, Reporter
 
 _SCRIPT = Path(__file__).with_name("reload.py")
@@ -34,7 +35,7 @@ class Agreement:
 
     Attributes:
         images: How many pictures both were asked about.
-        agreement: Share of them with the same likeliest class, in [0, 1].
+        agreement: Share of them that get the same labels, in [0, 1].
         max_probability_difference: The largest difference of one probability.
     """
 
@@ -48,6 +49,7 @@ def compare(
     artefact: Path,
     model: Any,
     classes: Sequence[str],
+    decision: Decision,
     pictures: Iterable[Pixels],
     images: int,
     on_progress: Reporter,
@@ -59,6 +61,7 @@ def compare(
         artefact: The file or folder.
         model: The original, a ``keras.Model`` of a classifier.
         classes: Its class names.
+        decision: How labels are given for its probabilities.
         pictures: What to ask about; at most the first ``images`` are read.
         images: How many pictures to ask about.
         on_progress: Told after each picture, stage ``"proof"``.
@@ -97,21 +100,22 @@ def compare(
             f"The {format.name} export names the classes {names} instead of {list(classes)}; "
             "nothing was written: give the classes names of one line."
         )
-    return measure(np.array(originals), answers, format.tolerance)
+    return measure(np.array(originals), answers, decision, format.tolerance)
 
 
-def measure(originals: Answers, answers: Answers, tolerance: float | None) -> Agreement:
+def measure(
+    originals: Answers, answers: Answers, decision: Decision, tolerance: float | None
+) -> Agreement:
     """Compare answers with the original's.
 
     Args:
         originals: Probabilities, ``(n, C)``.
         answers: Probabilities for every way to ask, ``(n, ways, C)``; the worst way counts.
-        tolerance: Two classes whose probabilities differ by no more than this are equally
-            likely; None is 0.
+        decision: How labels are given for them.
+        tolerance: Probabilities that differ by no more than this from one another, or from a
+            threshold, are equal; None is 0.
     """
-    likeliest = answers.argmax(axis=-1)
-    chosen = np.take_along_axis(originals, likeliest, axis=-1)
-    same = chosen >= originals.max(axis=-1, keepdims=True) - (tolerance or 0.0)
+    same = decision.agree(originals, answers, tolerance or 0.0)
     differences = np.abs(answers - originals[:, np.newaxis])
     return Agreement(
         images=len(originals),

@@ -1,6 +1,7 @@
 """The classifier as a SavedModel, as TensorFlow Serving and ``tf.saved_model.load`` take it."""
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,9 @@ LABELS = "labels.txt"
 def write_saved_model(classifier: Classifier, folder: Path) -> None:
     """Write a SavedModel folder.
 
-    Its signatures give ``probabilities``, float32 ``(N, C)``, and ``labels``, the likeliest
-    class of each picture, string ``(N,)``. They take
+    Its signatures give ``probabilities``, float32 ``(N, C)``, and ``labels``, the label of each
+    picture, string ``(N,)``: the likeliest class or, where pictures may have several, all that
+    reach their thresholds with | between them. They take
 
     - ``serve`` (also the default): ``pictures``, float32 ``(N, H, W, 3)``, values 0 to 255;
     - ``serve_uint8``: the same as uint8;
@@ -60,10 +62,10 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
     square = model.get_layer(SQUARE).output
     prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
 
+    spell = _build_spelling(classifier)
+
     def answer(probabilities: Any) -> dict[str, Any]:
-        names = tf.constant(classifier.classes)
-        likeliest = tf.gather(names, tf.argmax(probabilities, axis=-1))
-        return {"probabilities": probabilities, "labels": likeliest}
+        return {"probabilities": probabilities, "labels": spell(probabilities)}
 
     def serve(pictures: Any) -> dict[str, Any]:
         return answer(model(tf.cast(pictures, tf.float32), training=False))
@@ -87,6 +89,20 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
         input_signature=[tf.TensorSpec((None,), tf.string, name="encoded")],
     )
     return module
+
+
+def _build_spelling(classifier: Classifier) -> Callable[[Any], Any]:
+    """From probabilities ``(N, C)`` to labels, string ``(N,)``."""
+    names, thresholds = tf.constant(classifier.classes), classifier.decision.thresholds
+    if thresholds is None:
+        return lambda probabilities: tf.gather(names, tf.argmax(probabilities, axis=-1))
+
+    def spell(probabilities: Any) -> Any:
+        given = probabilities >= tf.constant(thresholds, tf.float32)
+        every = tf.broadcast_to(names, tf.shape(given))
+        return tf.strings.reduce_join(tf.ragged.boolean_mask(every, given), -1, separator="|")
+
+    return spell
 
 
 def _pictures(kind: Any) -> Any:

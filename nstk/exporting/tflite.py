@@ -11,7 +11,7 @@ import tensorflow as tf
 from nstk.exporting.pictures import Pixels
 from nstk.finetuning.classifier import Classifier
 
-LABELS = "labels.txt"
+LABELS, THRESHOLDS = "labels.txt", "thresholds.txt"
 
 
 def write_tflite(
@@ -21,7 +21,8 @@ def write_tflite(
 
     It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a
     zip archive behind the network, where TensorFlow Lite's metadata keeps such files and any
-    zip program finds them. Only operations that every LiteRT runtime knows are used.
+    zip program finds them; where pictures may have several labels, their thresholds are beside it
+    in ``thresholds.txt``. Only operations that every LiteRT runtime knows are used.
 
     Args:
         classifier: What to write.
@@ -42,4 +43,10 @@ def write_tflite(
         **options,
     )
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, "".join(f"{name}\n" for name in classifier.classes))
+        archive.writestr(LABELS, _lines(classifier.classes))
+        if classifier.decision.thresholds:
+            archive.writestr(THRESHOLDS, _lines(classifier.decision.thresholds))
+
+
+def _lines(values: Iterable[object]) -> str:
+    return "".join(f"{value}\n" for value in values)

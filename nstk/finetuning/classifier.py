@@ -8,6 +8,7 @@ from typing import Any
 
 from nstk.backbones.archives import check_name, read_archive, write_archive
 from nstk.errors import ModelError
+from nstk.finetuning.decisions import LIKELIEST, Decision, restore_decision
 from nstk.finetuning.networks import Passage
 from nstk.media.files import check_writable
 
@@ -34,6 +35,8 @@ class Classifier:
         backbone: ``name``, ``digest``, ``input_size`` and ``source`` of its backbone.
         settings: The `FinetuneSettings` it was made with, by name.
         results: What was measured when it was made.
+        decision: How labels are given for probabilities: the likeliest one, or, where a picture
+            may have several, every label whose probability reaches its threshold.
     """
 
     model: Any
@@ -42,6 +45,12 @@ class Classifier:
     backbone: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision = LIKELIEST
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a picture may have several labels, or none."""
+        return self.decision.thresholds is not None
 
     @cached_property
     def passage(self) -> Passage:
@@ -71,6 +80,7 @@ class Classifier:
             "format": _FORMAT,
             "classes": list(self.classes),
             "size": self.size,
+            "thresholds": self.decision.thresholds,
             "backbone": dict(self.backbone),
             "settings": dict(self.settings),
             "results": dict(self.results),
@@ -111,4 +121,18 @@ def load_classifier(path: str | Path) -> Classifier:
         backbone=card.get("backbone", {}),
         settings=card.get("settings", {}),
         results=card.get("results", {}),
+        decision=_read_decision(path, card.get("thresholds"), outputs),
     )
+
+
+def _read_decision(path: Path, thresholds: Any, outputs: int) -> Decision:
+    try:
+        decision = restore_decision(thresholds)
+    except (TypeError, ValueError):
+        decision = None
+    if decision is None or len(decision.thresholds or [None] * outputs) != outputs:
+        raise ModelError(
+            f"{path}: its nstk.json has other thresholds than one number for each of {outputs} "
+            "outputs; it was changed after it was made: make it anew."
+        )
+    return decision

@@ -3,14 +3,29 @@
 import numpy as np
 import numpy.typing as npt
 
+from nstk.finetuning.links import Targets
+
 Labels = npt.NDArray[np.integer]
+
+
+def find_kinds(targets: Targets) -> Labels:
+    """Name the kind of each picture, by which pictures are dealt: the rarest label that it has.
+
+    Args:
+        targets: Which pictures have which labels, ``(n, C)``.
+
+    Returns:
+        ``(n,)``; −1 for pictures without any label.
+    """
+    rarity = np.where(targets, targets.sum(axis=0), len(targets) + 1)
+    return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1)
 
 
 def assign_folds(labels: Labels, folds: int, seed: int, groups: Labels | None = None) -> Labels:
     """Deal the pictures of every class over the folds like cards.
 
     Args:
-        labels: Class of each picture, ``(n,)``.
+        labels: Class of each picture, or what `find_kinds` gives, ``(n,)``.
         folds: How many folds, at least 2.
         seed: Of the order in which they are dealt.
         groups: Group of each picture, ``(n,)``, from 0; a group stays together, and is dealt

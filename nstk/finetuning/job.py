@@ -11,15 +11,16 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import FolderError, WeightsError
+from nstk.errors import WeightsError
 from nstk.finetuning.cache import FeatureCache
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
 from nstk.finetuning.features import Features, Observer, extract_features
 from nstk.finetuning.learning_curve import LearningCurve, trace_learning_curve
+from nstk.finetuning.links import SIGMOID, SOFTMAX
 from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
 from nstk.finetuning.parts import Parts, UsedFile, sort_by_part
-from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
+from nstk.finetuning.selection import Selection, cross_validate, select_head
 from nstk.finetuning.views import VIEWS
 from nstk.media.folders import scan_folder
 from nstk.media.listing import SkippedFile
@@ -78,6 +79,12 @@ class Finetuning:
         return self.selection.features
 
     @property
+    def thresholds(self) -> Mapping[str, float] | None:
+        """From which probability on each label is given; None where every picture has one."""
+        values = self.classifier.decision.thresholds
+        return None if values is None else dict(zip(self.classes, values, strict=True))
+
+    @property
     def measured_on(self) -> str:
         """What `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
         return next(part for part in _BY_WORTH if part in self.evaluations)
@@ -89,7 +96,7 @@ class Finetuning:
 
     @property
     def accuracy(self) -> float:
-        """Share of the pictures of that part that were recognised."""
+        """Share of the pictures of that part that were given exactly their labels."""
         return self.evaluation.accuracy
 
     @property
@@ -113,8 +120,9 @@ def finetune(
     """Make a classifier from a folder of labelled pictures, on a frozen pretrained network.
 
     Every picture passes through the network once in each view; on these features a linear head is
-    solved, its strength and, if asked, its features chosen by the training pictures alone. The
-    same input gives the same bytes.
+    solved, its strength and, if asked, its features chosen by the training pictures alone. Where
+    pictures have several labels, each has a strength and a threshold of its own. The same input
+    gives the same bytes.
 
     Args:
         data: A folder as `nstk.scan_folder` reads it.
@@ -128,8 +136,7 @@ def finetune(
 
     Raises:
         BackboneError: If no network goes by that name.
-        FolderError: If the folder cannot be used, has pictures with several labels, or changed
-            while it was read.
+        FolderError: If the folder cannot be used, or changed while it was read.
         SettingsError: If the size is too small for the network.
         WeightsError: If the weights do not belong to the network, or are no numbers.
     """
@@ -147,11 +154,6 @@ def finetune(
         whole=False,
         on_progress=on_progress,
     )
-    if folder.multi_label:
-        raise FolderError(
-            f"{data}: its pictures may have several labels, but nstk finetune learns one for each; "
-            "give one label a picture."
-        )
     scanned = time.perf_counter()
     paths = [picture.path for picture in folder.pictures]
     store = FeatureCache(cache)
@@ -160,18 +162,17 @@ def finetune(
     choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
     parts = sort_by_part(folder, features, choices, settings.folds)
     seen = time.perf_counter()
-    count = len(folder.classes)
-    selection = select_head(parts.samples["train"], count, settings, on_progress=on_progress)
+    train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
+    selection = select_head(train, settings, link=link, on_progress=on_progress)
     evaluations = _evaluate(selection, parts, folder.classes)
     if settings.folds:
-        answers = cross_validate(parts.samples["train"], count, settings, on_progress=on_progress)
-        left_out = answers.folds >= 0
-        labels = parts.samples["train"].labels[left_out]
-        evaluations["folds"] = evaluate(labels, answers.predicted[left_out], folder.classes)
-    curve = (
-        trace_learning_curve(
-            parts.samples["train"], selection, folder.classes, settings, on_progress=on_progress
+        answers = cross_validate(train, settings, link=link, on_progress=on_progress)
+        out = answers.folds >= 0
+        evaluations["folds"] = evaluate(
+            train.targets[out], answers.assigned[out], answers.probabilities[out], folder.classes
         )
+    curve = (
+        trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
         else None
     )
@@ -180,6 +181,7 @@ def finetune(
         model=attach_head(extractor, selection.head),
         classes=folder.classes,
         size=size,
+        decision=selection.head.decision,
         backbone={
             "name": backbone.name,
             "digest": backbone.digest,
@@ -195,7 +197,7 @@ def finetune(
         evaluations=evaluations,
         selection=selection,
         learning_curve=curve,
-        train_images=len(parts.samples["train"]),
+        train_images=len(train),
         validation_images=len(parts.samples["validation"]),
         test_images=len(parts.samples["test"]),
         folds=settings.folds,
@@ -240,16 +242,13 @@ def _evaluate(
     selection: Selection, parts: Parts, classes: tuple[str, ...]
 ) -> dict[str, Evaluation]:
     """How the head fares on every part that it was not fitted on."""
-    return {
-        part: evaluate(samples.labels, _predict(selection, samples), classes)
-        for part, samples in parts.samples.items()
-        if part != "train" and len(samples)
-    }
-
-
-def _predict(selection: Selection, samples: Samples) -> Any:
-    """The likeliest class of each picture."""
-    return selection.head.answer(samples.vectors[selection.features]).argmax(axis=1)
+    head, evaluations = selection.head, {}
+    for part, samples in parts.samples.items():
+        if part != "train" and len(samples):
+            answers = head.predict(samples.vectors[selection.features])
+            assigned = head.decision.assign(answers)
+            evaluations[part] = evaluate(samples.targets, assigned, answers, classes)
+    return evaluations
 
 
 def _summarise(

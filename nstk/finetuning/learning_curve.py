@@ -14,7 +14,8 @@ import numpy.typing as npt
 
 from nstk.finetuning.evaluation import evaluate
 from nstk.finetuning.folds import Labels, assign_folds
-from nstk.finetuning.head import FOLDS, answer_all, balance_classes
+from nstk.finetuning.head import FOLDS
+from nstk.finetuning.logistic import answer_all, weigh
 from nstk.finetuning.ridge import decompose
 from nstk.finetuning.selection import Samples, Selection
 from nstk.progress import Progress, Reporter, ignore
@@ -29,7 +30,7 @@ class LearningCurve:
 
     Attributes:
         images: How many pictures the heads learned from, ascending.
-        accuracy: Share of left-out pictures that they recognised.
+        accuracy: Share of left-out pictures to which they gave exactly their labels.
         twice: The accuracy that twice the largest number should give, extrapolated.
         weakest: The class with the smallest recall at the largest number.
         weakest_recall: That recall.
@@ -59,7 +60,7 @@ def trace_learning_curve(
 
     Args:
         samples: The pictures to learn from.
-        selection: What was chosen on them; its features and strength are kept.
+        selection: What was chosen on them; its features, strengths and thresholds are kept.
         classes: Class names.
         settings: Its ``seed`` and ``balance``.
         on_progress: Told after each fold, stage ``"learning curve"``.
@@ -67,29 +68,31 @@ def trace_learning_curve(
     Returns:
         The curve; None where the classes have too few pictures to leave any out.
     """
-    labels = samples.labels
-    folds = assign_folds(labels, FOLDS, settings.seed, samples.groups)
+    head, targets, kinds = selection.head, samples.targets, samples.kinds
+    folds = assign_folds(kinds, FOLDS, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     left_out = folds >= 0
     if count < 2:
         return None
     decomposition = decompose(samples.vectors[selection.features])
-    targets = np.eye(len(classes))[labels]
-    predicted = np.zeros((len(_SHARES), len(labels)), int)
+    answers = np.zeros((len(_SHARES), *targets.shape))
     learned = np.zeros((len(_SHARES), count), int)
     for fold in range(count):
         on_progress(Progress(stage="learning curve", step=fold, total=count))
-        ranks = _rank(labels, folds != fold, settings.seed)
+        ranks = _rank(kinds, folds != fold, settings.seed)
         for row, share in enumerate(_SHARES):
             used = ranks < share
-            weights = np.zeros(len(labels))
-            weights[used] = balance_classes(labels[used]) if settings.balance else 1.0
-            strength = selection.head.strength
-            logits = answer_all(decomposition, targets, weights, strength)
-            predicted[row, folds == fold] = logits[folds == fold].argmax(axis=1)
+            weights = np.zeros((len(targets), len(head.strengths)))
+            weights[used] = weigh(targets[used], head.link, settings.balance)
+            logits = answer_all(decomposition, targets, weights, head.strengths, head.link)
+            out = folds == fold
+            answers[row, out] = head.link.probabilities(logits[out]).numpy()
             learned[row, fold] = used.sum()
     on_progress(Progress(stage="learning curve", step=count, total=count))
-    measured = [evaluate(labels[left_out], row[left_out], classes) for row in predicted]
+    measured = [
+        evaluate(targets[left_out], head.decision.assign(row), row, classes)
+        for row in answers[:, left_out]
+    ]
     accuracy = np.array([each.accuracy for each in measured])
     images = np.rint(learned.mean(axis=1)).astype(int)
     weakest = min(

@@ -108,7 +108,7 @@ def build_extractor(
 
 
 def attach_head(extractor: Any, head: Head) -> Any:
-    """Build the classifier: the extractor's layers, then the head and a softmax.
+    """Build the classifier: the extractor's layers, then the head and its link.
 
     Args:
         extractor: What `build_extractor` gave.
@@ -121,8 +121,8 @@ def attach_head(extractor: Any, head: Head) -> Any:
     dense = keras.layers.Dense(head.kernel.shape[1], name="head")
     logits = dense(extractor.output)
     dense.set_weights([head.kernel, head.bias])
-    softmax = keras.layers.Softmax(dtype="float32", name="probabilities")
-    classifier = keras.Model(extractor.inputs[0], softmax(logits), name="classifier")
+    probabilities = head.link.layer()(logits)
+    classifier = keras.Model(extractor.inputs[0], probabilities, name="classifier")
     # Keras numbers operations by what was built before; equal classifiers are to be equal bytes.
     counted = [each for each in classifier.operations if is_named_by_counting(each)]
     names = count_afresh(each.name for each in counted)

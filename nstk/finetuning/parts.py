@@ -9,7 +9,10 @@ import numpy.typing as npt
 
 from nstk.errors import FolderError
 from nstk.finetuning.features import Features
+from nstk.finetuning.folds import Labels, find_kinds
+from nstk.finetuning.links import Targets
 from nstk.finetuning.selection import Samples
+from nstk.media.catalogues import LabelledPicture
 from nstk.media.duplicates import group_duplicates
 from nstk.media.folders import LabelledFolder
 
@@ -23,7 +26,7 @@ class UsedFile:
     Attributes:
         path: Relative to the folder, with / on every system.
         sha256: Digest of its content.
-        label: Its class.
+        label: Its class; several with | between them.
         part: ``"train"``, ``"validation"`` or ``"test"``.
     """
 
@@ -67,7 +70,9 @@ def sort_by_part(
         FolderError: If a class has nothing left to learn from, or nothing is left to check with.
     """
     pictures = [folder.pictures[index] for index in features.indices]
-    labels = np.array([picture.label for picture in pictures], int)
+    targets = np.zeros((len(pictures), len(folder.classes)), bool)
+    for row, picture in zip(targets, pictures, strict=True):
+        row[list(picture.labels)] = True
     parts = np.array([picture.part for picture in pictures], "<U10")
     groups = np.array(group_duplicates(features.hashes), int)
     notices = []
@@ -75,18 +80,18 @@ def sort_by_part(
         if folds:
             parts[parts == "validation"] = "train"
         else:
-            _move_relatives(parts, groups, labels)
+            _move_relatives(parts, groups, find_kinds(targets))
     for part in _PARTS[1:]:
         known = np.isin(groups[parts == part], groups[parts == "train"]).sum()
         if known:
             notices.append(
-                f"{folder.root}: {known} of the {part} pictures are nearly the same as training "
-                "pictures, so their accuracy says too much; `nstk audit` names them."
+                f"{folder.name(folder.root)}: {known} of the {part} pictures are nearly the same "
+                "as training pictures, so their accuracy says too much; `nstk audit` names them."
             )
-    _check(folder, labels, parts, features, folds)
-    every = Samples({name: features.vectors(name) for name in choices}, labels, groups)
+    _check(folder, targets, parts, features, folds)
+    every = Samples({name: features.vectors(name) for name in choices}, targets, groups)
     files = tuple(
-        UsedFile(_name(folder, picture.path), digest, folder.classes[picture.label], str(part))
+        UsedFile(_name(folder, picture.path), digest, _spell(folder, picture), str(part))
         for picture, digest, part in zip(pictures, features.digests, parts, strict=True)
     )
     return Parts({part: every.take(parts == part) for part in _PARTS}, files, tuple(notices))
@@ -97,33 +102,39 @@ def _name(folder: LabelledFolder, path: Path) -> str:
     return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
 
 
+def _spell(folder: LabelledFolder, picture: LabelledPicture) -> str:
+    """The labels of a picture, as a manifest writes them."""
+    return "|".join(folder.classes[label] for label in picture.labels)
+
+
 def _move_relatives(
-    parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], labels: npt.NDArray[np.int_]
+    parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
 ) -> None:
-    """Learn from what resembles a training picture, unless its class had nothing else to check."""
+    """Learn from what resembles a training picture, unless its kind had nothing else to check."""
     relatives = (parts == "validation") & np.isin(groups, groups[parts == "train"])
-    for label in np.unique(labels[relatives]):
-        checked = (parts == "validation") & (labels == label)
+    for kind in np.unique(kinds[relatives]):
+        checked = (parts == "validation") & (kinds == kind)
         if (checked & ~relatives).any():
             parts[checked & relatives] = "train"
 
 
 def _check(
     folder: LabelledFolder,
-    labels: npt.NDArray[np.int_],
+    targets: Targets,
     parts: npt.NDArray[np.str_],
     features: Features,
     folds: int,
 ) -> None:
-    learned = set(labels[parts == "train"].tolist())
-    lost = [name for label, name in enumerate(folder.classes) if label not in learned]
+    learned = targets[parts == "train"].any(axis=0)
+    lost = [name for name, known in zip(folder.classes, learned, strict=True) if not known]
     if lost or not (folds or (parts != "train").any()):
-        damaged = len(features.skipped)
+        place = folder.name(folder.root)
+        if not features.skipped:
+            raise FolderError(f"{place} has nothing to check with; add pictures.")
+        first = features.skipped[0]
         raise FolderError(
-            f"{folder.root}: {', '.join(lost) or 'the part to check with'} has no picture left; "
-            f"{damaged} files turned out to be unreadable, as in {features.skipped[0].path}: "
-            f"{features.skipped[0].reason}. Mend or replace them, and leave the folder alone "
-            "while it is used."
-            if damaged
-            else f"{folder.root} has nothing to check with; add pictures."
+            f"{place}: {', '.join(lost) or 'the part to check with'} has no picture left; "
+            f"{len(features.skipped)} files turned out to be unreadable, as in "
+            f"{folder.name(first.path)}: {first.reason}. Mend or replace them, and leave the "
+            "folder alone while it is used."
         )

@@ -1,6 +1,6 @@
 """Labels for pictures: what a classifier says about files and folders."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,12 +23,15 @@ class Prediction:
         path: The file.
         label: The likeliest class.
         probability: Its probability.
+        labels: The classes that it is given, likeliest first: ``label`` alone, or, where pictures
+            may have several, those whose probability reaches their threshold.
         top: The likeliest classes and their probabilities, likeliest first.
     """
 
     path: Path
     label: str
     probability: float
+    labels: tuple[str, ...]
     top: tuple[tuple[str, float], ...]
 
 
@@ -74,7 +77,7 @@ def predict(
         classifier.passage, files, stage="predict", batch=batch, on_progress=on_progress
     ):
         predictions += [
-            _name(files[index], probabilities, classifier.classes, top)
+            _name(files[index], probabilities, classifier, top)
             for index, probabilities in zip(seen.indices, seen.outputs, strict=True)
         ]
         skipped += seen.skipped
@@ -82,8 +85,10 @@ def predict(
 
 
 def _name(
-    path: Path, probabilities: npt.NDArray[np.float32], classes: Sequence[str], top: int
+    path: Path, probabilities: npt.NDArray[np.float32], classifier: Classifier, top: int
 ) -> Prediction:
-    likeliest = np.argsort(-probabilities, kind="stable")[:top]
-    named = tuple((classes[index], float(probabilities[index])) for index in likeliest)
-    return Prediction(path, *named[0], named)
+    classes, falling = classifier.classes, np.argsort(-probabilities, kind="stable")
+    given = classifier.decision.assign(probabilities)
+    named = tuple((classes[index], float(probabilities[index])) for index in falling[:top])
+    labels = tuple(classes[index] for index in falling if given[index])
+    return Prediction(path, *named[0], labels, named)

@@ -1,6 +1,6 @@
 """Ridge regression on fixed features: every strength from one decomposition.
 
-Let Z (n × D) be the standardised features, Y (n × C) the one-hot labels minus their means, and
+Let Z (n × D) be the standardised features, Y (n × C) the labels as 0 and 1 minus their means, and
 Z = U·S·Vᵀ. For strength λ the ridge weights are W = (ZᵀZ + λI)⁻¹ZᵀY = V·S/(S² + λ)·UᵀY, so the
 fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are made once, and every further λ costs
 one product of matrices. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-Matrix = npt.NDArray[np.float64]
+from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def leave_one_out(
 
     Args:
         decomposition: The features.
-        targets: Y, ``(n, C)``, one-hot.
+        targets: Y, ``(n, C)``.
         strengths: λ, ``(L,)``, positive.
 
     Yields:
@@ -85,20 +85,28 @@ def leave_one_out(
         yield targets - residuals / (1.0 - leverage)[:, np.newaxis]
 
 
-def choose_strength(decomposition: Decomposition, targets: Matrix) -> float:
+def choose_strengths(
+    decomposition: Decomposition, targets: Targets, link: Link = SOFTMAX
+) -> Matrix:
     """Give the ridge strength λ with the smallest mean squared leave-one-out error.
 
     Args:
         decomposition: The features.
-        targets: Y, ``(n, C)``, one-hot.
+        targets: Y, ``(n, C)``.
+        link: Which columns share a strength.
+
+    Returns:
+        One for every question of the link, ``(q,)``.
     """
     # A standardised feature has a scatter of n, so λ is measured in pictures.
     strengths = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
+    known = targets.astype(np.float64)
     errors = [
-        np.mean((predictions - targets) ** 2)
-        for predictions in leave_one_out(decomposition, targets, strengths)
+        link.pool(((predictions - known) ** 2).mean(axis=0))
+        for predictions in leave_one_out(decomposition, known, strengths)
     ]
-    return float(strengths[np.argmin(errors)])
+    chosen: Matrix = strengths[np.argmin(errors, axis=0)]
+    return chosen
 
 
 def _decompose_symmetric(matrix: Matrix) -> tuple[Matrix, Matrix]:

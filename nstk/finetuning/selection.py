@@ -6,8 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nstk.finetuning.folds import Labels, assign_folds
-from nstk.finetuning.head import Head, fit_head, log_loss
+from nstk.finetuning.folds import Labels, assign_folds, find_kinds
+from nstk.finetuning.head import Head, fit_head
+from nstk.finetuning.links import SOFTMAX, Link, Targets
+from nstk.finetuning.logistic import log_losses
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -19,9 +21,9 @@ class Trial:
     """How one choice of features fared on training pictures that its heads had not seen.
 
     Attributes:
-        log_loss: Mean of −log p(label), in nats; the choice goes by this.
-        accuracy: Share of the pictures that were recognised.
-        strength: λ of the head.
+        log_loss: Mean of −log p of the right answer, in nats; the choice goes by this.
+        accuracy: Share of the pictures that were given exactly their labels.
+        strength: λ of the head; the geometric mean where every label has its own.
     """
 
     log_loss: float
@@ -50,51 +52,56 @@ class Samples:
 
     Attributes:
         vectors: For each choice of features ``(n, D)``.
-        labels: ``(n,)``.
+        targets: Which pictures have which labels, ``(n, C)``.
         groups: Pictures that look alike share a number, ``(n,)``.
     """
 
     vectors: Mapping[str, Vectors]
-    labels: Labels
+    targets: Targets
     groups: Labels
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.targets)
+
+    @property
+    def kinds(self) -> Labels:
+        """The class of each picture; of several the rarest, and −1 where there is none."""
+        return find_kinds(self.targets)
 
     def take(self, which: npt.NDArray[np.bool_]) -> "Samples":
         """Those of the pictures for which ``which`` ``(n,)`` is true."""
         vectors = {name: rows[which] for name, rows in self.vectors.items()}
-        return Samples(vectors, self.labels[which], self.groups[which])
+        return Samples(vectors, self.targets[which], self.groups[which])
 
 
 def select_head(
     samples: Samples,
-    classes: int,
     settings: FinetuneSettings,
     *,
+    link: Link = SOFTMAX,
     on_progress: Reporter = ignore,
 ) -> Selection:
     """Fit a head for every choice of features; take the one that left-out pictures favour.
 
     Args:
         samples: The training pictures.
-        classes: C.
         settings: Its ``seed`` and ``balance``.
+        link: What makes probabilities of logits.
         on_progress: Told about the fitting, stage ``"head"``.
     """
     heads = {
         name: fit_head(
             vectors,
-            samples.labels,
-            classes,
+            samples.targets,
             settings.seed,
+            link=link,
             groups=samples.groups,
             balance=settings.balance,
             on_progress=on_progress,
         )
         for name, vectors in samples.vectors.items()
     }
-    trials = {name: _judge(head, samples.labels) for name, head in heads.items()}
+    trials = {name: _judge(head, samples.targets) for name, head in heads.items()}
     best = min(trials, key=lambda name: trials[name].log_loss)
     return Selection(best, heads[best], trials)
 
@@ -104,54 +111,58 @@ class CrossValidation:
     """Every picture answered by a head that has not seen it, nor was chosen with its help.
 
     Attributes:
-        predicted: Likeliest class of each picture, ``(n,)``.
+        probabilities: ``(n, C)``; NaN where a picture was in no fold.
+        assigned: Which labels it was given, ``(n, C)``.
         folds: Fold of each picture, ``(n,)``; −1 where a picture was in no fold, because its
             class has no others.
         selections: What was chosen without each fold.
     """
 
-    predicted: Labels
+    probabilities: Vectors
+    assigned: Targets
     folds: Labels
     selections: Sequence[Selection]
 
 
 def cross_validate(
     samples: Samples,
-    classes: int,
     settings: FinetuneSettings,
     *,
+    link: Link = SOFTMAX,
     on_progress: Reporter = ignore,
 ) -> CrossValidation:
     """Leave out one fold after the other, and choose anew without it.
 
     Args:
         samples: All pictures to learn from.
-        classes: C.
         settings: Its ``folds``, ``seed`` and ``balance``.
+        link: What makes probabilities of logits.
         on_progress: Told after each fold, stage ``"folds"``.
     """
-    folds = assign_folds(samples.labels, settings.folds, settings.seed, samples.groups)
+    folds = assign_folds(samples.kinds, settings.folds, settings.seed, samples.groups)
     count = int(folds.max()) + 1
-    predicted = np.full(len(samples), -1)
+    probabilities = np.full(samples.targets.shape, np.nan, np.float32)
+    assigned = np.zeros(samples.targets.shape, bool)
     selections = []
     for fold in range(count):
         on_progress(Progress(stage="folds", step=fold, total=count))
         out = folds == fold
-        chosen = select_head(samples.take(~out), classes, settings)
-        vectors = samples.vectors[chosen.features][out]
-        predicted[out] = chosen.head.answer(vectors).argmax(axis=1)
+        chosen = select_head(samples.take(~out), settings, link=link)
+        probabilities[out] = chosen.head.predict(samples.vectors[chosen.features][out])
+        assigned[out] = chosen.head.decision.assign(probabilities[out])
         selections.append(chosen)
     on_progress(Progress(stage="folds", step=count, total=count))
-    return CrossValidation(predicted, folds, selections)
+    return CrossValidation(probabilities, assigned, folds, selections)
 
 
-def _judge(head: Head, labels: Labels) -> Trial:
+def _judge(head: Head, targets: Targets) -> Trial:
     seen = np.isfinite(head.held_out).all(axis=1)
     if not seen.any():
         return Trial(float("inf"), float("nan"), head.strength)
-    held_out, labels = head.held_out[seen], labels[seen]
+    held_out, targets = head.held_out[seen], targets[seen]
+    assigned = head.decision.assign(head.link.probabilities(held_out).numpy())
     return Trial(
-        log_loss=log_loss(held_out, labels) / len(labels),
-        accuracy=float(np.mean(held_out.argmax(axis=1) == labels)),
+        log_loss=float(log_losses(held_out, targets, head.link).mean()),
+        accuracy=float((assigned == targets).all(axis=1).mean()),
         strength=head.strength,
     )

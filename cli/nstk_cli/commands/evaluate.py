@@ -49,10 +49,14 @@ def evaluate(
                         "recall_interval": score.recall_interval,
                         "precision": score.precision,
                         "precision_interval": score.precision_interval,
+                        "f1": score.f1,
+                        "f1_interval": score.f1_interval,
+                        "average_precision": score.average_precision,
                     }
                     for score in made.evaluation.per_class
                 ],
                 "confusion": made.evaluation.confusion,
+                "mean_average_precision": made.evaluation.mean_average_precision,
                 "ece": made.ece,
                 "images": made.evaluation.images,
                 "skipped": list_skipped(made.skipped),
@@ -66,8 +70,9 @@ def evaluate(
 def print_result(made: "nstk.Examination") -> None:
     """Print the classes, what is taken for what, the worst pictures, and the figures of all."""
     evaluation = made.evaluation
+    columns = ["pictures", "recognised", "95 %", "precision", "95 % ", "F1"]
     print_table(
-        ["class", "pictures", "recognised", "95 %", "precision", "95 % "],
+        ["class", *columns],
         [
             (
                 score.name,
@@ -76,10 +81,11 @@ def print_result(made: "nstk.Examination") -> None:
                 interval(score.recall_interval),
                 percent(score.precision),
                 interval(score.precision_interval),
+                percent(score.f1),
             )
             for score in evaluation.per_class
         ],
-        right=["pictures", "recognised", "95 %", "precision", "95 % "],
+        right=columns,
     )
     print_confusion(evaluation)
     if made.confused_pairs:
@@ -104,7 +110,8 @@ def print_result(made: "nstk.Examination") -> None:
     print(
         f"\naccuracy {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
         f" {evaluation.images} pictures of {made.place},"
-        f"\ncalibration error {percent(made.ece)}, {made.images_per_second:.1f} pictures a second"
+        f"\nmean average precision {percent(evaluation.mean_average_precision)},"
+        f" calibration error {percent(made.ece)}, {made.images_per_second:.1f} pictures a second"
     )
 
 

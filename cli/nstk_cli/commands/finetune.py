@@ -134,6 +134,8 @@ def describe(
         "p_value": None,
         "kept": "probe",
         "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
+        "mean_average_precision": made.evaluation.mean_average_precision,
+        "thresholds": made.thresholds,
         "per_class": [asdict(score) for score in made.evaluation.per_class],
         "confusion": made.evaluation.confusion,
         "learning_curve": made.learning_curve and asdict(made.learning_curve),
@@ -150,8 +152,9 @@ def choose_cache(given: str | None) -> Path | None:
 
 def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     """Print how every class fared, the accuracy with its interval, and what was left out."""
+    columns = ["pictures", "recognised", "95 %", "precision"]
     print_table(
-        ["class", "pictures", "recognised", "95 %", "precision"],
+        ["class", *columns],
         [
             (
                 score.name,
@@ -162,16 +165,20 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
             )
             for score in made.evaluation.per_class
         ],
-        right=["pictures", "recognised", "95 %", "precision"],
+        right=columns,
     )
-    print_confusion(made.evaluation, made.classes)
+    if made.thresholds:
+        print_thresholds(made.evaluation, made.thresholds)
+    else:
+        print_confusion(made.evaluation, made.classes)
     measured = (
         f"the {made.evaluation.images} pictures, each left out once in {made.folds} folds"
         if made.measured_on == "folds"
         else f"the {made.evaluation.images} {made.measured_on} pictures"
     )
+    figure = "exactly right labels" if made.thresholds else "accuracy"
     print(
-        f"\naccuracy {percent(made.accuracy)} ({interval(made.accuracy_interval)}) on {measured},"
+        f"\n{figure} {percent(made.accuracy)} ({interval(made.accuracy_interval)}) on {measured},"
         f" learned from {made.train_images}"
     )
     if len(made.selection.trials) > 1:
@@ -181,6 +188,27 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     print_skipped(made.skipped)
     said = f"{len(made.classes)} classes, {duration(made.seconds['total'])}"
     print(f"{output}: {said}" if output else said)
+
+
+def print_thresholds(evaluation: "nstk.Evaluation", thresholds: Mapping[str, float]) -> None:
+    """Print what each label is given for, and how well that went."""
+    columns = ["threshold", "F1", "95 %", "average precision"]
+    print()
+    print_table(
+        ["label", *columns],
+        [
+            (
+                score.name,
+                percent(thresholds[score.name]),
+                percent(score.f1),
+                interval(score.f1_interval),
+                percent(score.average_precision),
+            )
+            for score in evaluation.per_class
+        ],
+        right=columns,
+    )
+    print(f"\nmean average precision {percent(evaluation.mean_average_precision)}")
 
 
 def print_confusion(evaluation: "nstk.Evaluation", classes: tuple[str, ...]) -> None:

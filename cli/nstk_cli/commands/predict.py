@@ -37,11 +37,13 @@ def predict(
         with loading():
             from nstk import load_classifier
             from nstk import predict as run
-        made = run(load_classifier(model), paths, top=top, on_progress=report)
+        classifier = load_classifier(model)
+        several = classifier.multi_label
+        made = run(classifier, paths, top=top, on_progress=report)
     if not made.predictions:
         raise nstk.PictureError(none_usable(made))
     if table:
-        write_csv(table, made)
+        write_csv(table, made, several)
     if json:
         print_json(
             {
@@ -50,6 +52,7 @@ def predict(
                         "path": each.path,
                         "label": each.label,
                         "probability": each.probability,
+                        **({"labels": each.labels} if several else {}),
                         "top": [
                             {"label": label, "probability": probability}
                             for label, probability in each.top
@@ -61,11 +64,37 @@ def predict(
             }
         )
     else:
-        print_result(made)
+        print_result(made, several)
 
 
-def print_result(made: "nstk.Predictions") -> None:
+def print_result(made: "nstk.Predictions", several: bool) -> None:
     """Print the labels of each picture, likeliest first, and what was left out."""
+    (print_labels if several else print_likeliest)(made)
+    print_skipped(made.skipped)
+
+
+def print_labels(made: "nstk.Predictions") -> None:
+    """Print the labels given to each picture, and what else it might show."""
+    print_table(
+        ["picture", "labels", "otherwise"],
+        [
+            (
+                str(each.path),
+                ", ".join(spell(pair) for pair in each.top if pair[0] in each.labels) or "–",
+                ", ".join(spell(pair) for pair in each.top if pair[0] not in each.labels),
+            )
+            for each in made.predictions
+        ],
+    )
+
+
+def spell(pair: tuple[str, float]) -> str:
+    """A label with its probability: ``ants 93.5 %``."""
+    return f"{pair[0]} {percent(pair[1])}"
+
+
+def print_likeliest(made: "nstk.Predictions") -> None:
+    """Print the likeliest class of each picture, and the next ones."""
     print_table(
         ["picture", "label", "probability", "otherwise"],
         [
@@ -73,19 +102,22 @@ def print_result(made: "nstk.Predictions") -> None:
                 str(each.path),
                 each.label,
                 percent(each.probability),
-                ", ".join(f"{label} {percent(share)}" for label, share in each.top[1:]),
+                ", ".join(spell(pair) for pair in each.top[1:]),
             )
             for each in made.predictions
         ],
         right=["probability"],
     )
-    print_skipped(made.skipped)
 
 
-def write_csv(path: Path, made: "nstk.Predictions") -> None:
-    """Write one row for each picture: its path, then labels and probabilities, likeliest first."""
+def write_csv(path: Path, made: "nstk.Predictions", several: bool) -> None:
+    """Write one row for each picture: its path, then labels and probabilities, likeliest first.
+
+    Where pictures may have several labels, the column ``labels`` has those it is given, as a
+    manifest has them.
+    """
     places = range(1, 1 + len(made.predictions[0].top))
-    heading = ["path", "label", "probability"]
+    heading = ["path", *(["labels"] if several else []), "label", "probability"]
     heading += [f"{word}_{place}" for place in places[1:] for word in ("label", "probability")]
 
     def write(temporary: Path) -> None:
@@ -93,7 +125,8 @@ def write_csv(path: Path, made: "nstk.Predictions") -> None:
             rows = csv.writer(file)
             rows.writerow(heading)
             for each in made.predictions:
-                rows.writerow([each.path, *(cell for pair in each.top for cell in pair)])
+                given = ["|".join(each.labels)] if several else []
+                rows.writerow([each.path, *given, *(cell for pair in each.top for cell in pair)])
 
     nstk.write_whole(path, write)
 

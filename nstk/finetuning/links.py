@@ -1,0 +1,104 @@
+"""Links: how logits become probabilities, and what a wrong probability costs.
+
+A link asks questions. Where every picture has one label, softmax asks one question with C answers:
+which class? Where it may have any number, the sigmoid asks C questions with two answers each: this
+label or not? Everything that is solved, weighed or chosen for each question on its own goes by the
+number of questions, q, and is the same code for both.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+Matrix = npt.NDArray[np.float64]
+Targets = npt.NDArray[np.bool_]
+"""Which pictures have which labels, ``(n, C)``."""
+
+
+class Link(Hashable, Protocol):
+    """One way from logits ``(n, C)`` to probabilities; C labels, q questions."""
+
+    def probabilities(self, logits: Any) -> Any:
+        """Tensor ``(n, C)``."""
+
+    def losses(self, targets: Any, logits: Any) -> Any:
+        """−log p of the right answer to every question, in nats: tensor ``(n, q)``."""
+
+    def pool(self, errors: Matrix) -> Matrix:
+        """From errors of labels ``(C,)`` to those of questions ``(q,)``."""
+
+    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """The right answer to every question as a number, ``(n, q)``."""
+
+    def contrast(self, weights: Any) -> Any:
+        """What tells a label from its alternatives, of values ``(…, C)``."""
+
+    def layer(self) -> Any:
+        """The Keras layer that gives the probabilities."""
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """One label a picture: the classes share a probability of 1."""
+
+    def probabilities(self, logits: Any) -> Any:
+        """See `Link.probabilities`."""
+        return tf.nn.softmax(logits)
+
+    def losses(self, targets: Any, logits: Any) -> Any:
+        """See `Link.losses`: one question."""
+        return tf.nn.softmax_cross_entropy_with_logits(targets, logits)[:, tf.newaxis]
+
+    def pool(self, errors: Matrix) -> Matrix:
+        """See `Link.pool`: the mean."""
+        return np.atleast_1d(errors.mean())
+
+    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """See `Link.cases`: the class."""
+        classes: npt.NDArray[np.integer] = targets.argmax(axis=1)
+        return classes[:, np.newaxis]
+
+    def contrast(self, weights: Any) -> Any:
+        """See `Link.contrast`: logits are known up to a constant, so against the mean class."""
+        return weights - keras.ops.mean(weights, axis=-1, keepdims=True)
+
+    def layer(self) -> Any:
+        """See `Link.layer`."""
+        return keras.layers.Softmax(dtype="float32", name="probabilities")
+
+
+@dataclass(frozen=True)
+class Sigmoid:
+    """Any number of labels a picture: each has a probability of its own."""
+
+    def probabilities(self, logits: Any) -> Any:
+        """See `Link.probabilities`."""
+        return tf.sigmoid(logits)
+
+    def losses(self, targets: Any, logits: Any) -> Any:
+        """See `Link.losses`: a question for every label."""
+        return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
+
+    def pool(self, errors: Matrix) -> Matrix:
+        """See `Link.pool`: as they are."""
+        return errors
+
+    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """See `Link.cases`: 1 where the picture has the label."""
+        return targets.astype(int)
+
+    def contrast(self, weights: Any) -> Any:
+        """See `Link.contrast`: a logit of 0 says neither yes nor no, so as they are."""
+        return weights
+
+    def layer(self) -> Any:
+        """See `Link.layer`."""
+        return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+
+
+SOFTMAX, SIGMOID = Softmax(), Sigmoid()

@@ -1,0 +1,323 @@
+"""Pictures with several labels: a sigmoid head solved like any other, thresholds, true figures."""
+
+import csv
+import dataclasses
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from shell import complaint, invoke
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, f1_score
+
+from nstk.errors import FolderError, ModelError
+from nstk.evaluating.job import evaluate as examine
+from nstk.explaining.job import explain
+from nstk.exporting.saved_model import write_saved_model
+from nstk.finetuning.classifier import load_classifier
+from nstk.finetuning.decisions import Likeliest, Thresholds, choose_threshold
+from nstk.finetuning.evaluation import average_precision, evaluate, wilson_interval
+from nstk.finetuning.folds import find_kinds
+from nstk.finetuning.head import fit_head
+from nstk.finetuning.job import finetune
+from nstk.finetuning.links import SIGMOID
+from nstk.finetuning.logistic import solve
+from nstk.finetuning.manifest import replay, save_manifest
+from nstk.finetuning.prediction import predict
+from nstk.finetuning.ridge import decompose
+from nstk.settings import FinetuneSettings
+
+CHANNELS = {"blue": 2, "green": 1, "red": 0}
+
+
+def draw_manifest(root, count: int = 48):
+    """Pictures lit in any of three channels, and a manifest that says in which."""
+    (root / "photos").mkdir(parents=True)
+    lines = ["path,labels"]
+    for index in range(count):
+        lit = [name for place, name in enumerate(CHANNELS) if index >> place & 1]
+        grain = np.random.default_rng(index).normal(60, 12, (40, 40, 3))
+        for name in lit:
+            grain[..., CHANNELS[name]] += 120
+        Image.fromarray(grain.clip(0, 255).astype(np.uint8)).save(root / f"photos/{index}.png")
+        lines.append(f"photos/{index}.png,{'|'.join(lit)}")
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root / "labels.csv"
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return draw_manifest(tmp_path_factory.mktemp("several"))
+
+
+@pytest.fixture(scope="module")
+def made(data, tiny_backbone):
+    return finetune(data, backbone=tiny_backbone, settings=FinetuneSettings(learning_curve=True))
+
+
+@pytest.fixture(scope="module")
+def model(made, tmp_path_factory):
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "lit.keras")
+
+
+def overlapping(pictures: int = 60, width: int = 8):
+    """Features and three labels that come in all combinations."""
+    generator = np.random.default_rng(5)
+    targets = generator.random((pictures, 3)) < (0.5, 0.3, 0.15)
+    return targets @ generator.normal(0, 1.5, (3, width)) + generator.normal(
+        0, 1, (pictures, width)
+    ), targets
+
+
+def test_every_label_has_the_optimum_that_scikit_learn_finds_for_it_alone():
+    features, targets = overlapping()
+    strengths = np.array([0.3, 5.0, 40.0])
+    kernel, bias = solve(decompose(features), targets, strengths, link=SIGMOID)
+    values = (features - features.mean(axis=0)) / features.std(axis=0)
+    for label, strength in enumerate(strengths):
+        reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000)
+        expected = reference.fit(values, targets[:, label]).decision_function(values)
+        logits = features @ kernel[:, label].astype(float) + bias[label]
+        assert logits == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_label_is_fitted_the_same_whatever_labels_stand_beside_it():
+    features, targets = overlapping(120)
+    groups = np.arange(120)
+    together = fit_head(features, targets, link=SIGMOID, groups=groups)
+    assert together.strengths.shape == (3,)
+    assert len(set(together.strengths)) > 1
+    alone, bias = solve(decompose(features), targets[:, :1], together.strengths[:1], link=SIGMOID)
+    assert together.kernel[:, :1] == pytest.approx(alone, abs=1e-5)
+    assert together.bias[:1] == pytest.approx(bias, abs=1e-5)
+
+
+def test_balance_lets_a_rare_label_be_given_as_easily_as_it_is_withheld():
+    features = np.ones((40, 2), np.float32)
+    targets = (np.arange(40) < 4)[:, np.newaxis]
+    plain, balanced = (fit_head(features, targets, link=SIGMOID, balance=b) for b in (False, True))
+    assert plain.bias[0] == pytest.approx(np.log(4 / 36), abs=1e-3)
+    assert balanced.bias[0] == pytest.approx(0, abs=1e-3)
+
+
+def test_the_kind_of_a_picture_is_its_rarest_label():
+    targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 0]], bool)
+    assert find_kinds(targets).tolist() == [1, 0, 2, -1, 1]
+    one_each = np.eye(3, dtype=bool)[[2, 0, 1, 0]]
+    assert find_kinds(one_each).tolist() == [2, 0, 1, 0]
+
+
+@st.composite
+def scored(draw):
+    """Scores of which some are equal, and the truth."""
+    count = draw(st.integers(1, 40))
+    generator = np.random.default_rng(draw(st.integers(0, 999)))
+    scores = generator.integers(0, draw(st.integers(2, 50)), count) / 50
+    return scores, generator.random(count) < draw(st.floats(0, 1))
+
+
+@given(scored())
+def test_no_threshold_has_a_larger_f1_than_the_chosen_one(example):
+    scores, truth = example
+    chosen = choose_threshold(scores, truth)
+    assert 0 <= chosen <= 1
+    if truth.any():
+        reached = f1_score(truth, scores >= chosen)
+        others = [f1_score(truth, scores >= level) for level in [*scores, 0.5]]
+        assert reached == pytest.approx(max(others))
+    else:
+        assert chosen == 0.5
+
+
+def test_one_half_stays_where_nothing_is_better():
+    assert choose_threshold(np.array([0.9, 0.1]), np.array([True, False])) == 0.5
+    assert choose_threshold(np.array([0.4, 0.1]), np.array([True, False])) == 0.25
+
+
+@given(scored())
+def test_average_precision_is_that_of_scikit_learn(example):
+    scores, truth = example
+    if truth.any():
+        expected = average_precision_score(truth, scores)
+        assert average_precision(truth, scores) == pytest.approx(expected)
+    else:
+        assert average_precision(truth, scores) is None
+
+
+@given(scored(), st.floats(0, 1))
+def test_the_interval_of_f1_is_that_of_the_overlap(example, threshold):
+    scores, truth = example
+    given_ = scores >= threshold
+    [score] = evaluate(truth[:, None], given_[:, None], scores[:, None], ["it"]).per_class
+    if not (truth | given_).any():
+        assert score.f1 is score.f1_interval is None
+        return
+    assert score.f1 == pytest.approx(f1_score(truth, given_, zero_division=0))
+    low, high = wilson_interval(int((truth & given_).sum()), int((truth | given_).sum()))
+    assert score.f1_interval == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert score.f1_interval[0] <= score.f1 <= score.f1_interval[1]
+
+
+def test_a_picture_counts_as_right_with_exactly_its_labels():
+    targets = np.array([[1, 0], [1, 1], [0, 0], [0, 1]], bool)
+    assigned = np.array([[1, 0], [1, 0], [0, 0], [1, 0]], bool)
+    found = evaluate(targets, assigned, assigned.astype(float), ["a", "b"])
+    assert found.accuracy == 0.5
+    # One picture was taken for a instead of b; the other b was merely missed.
+    assert found.confusion == ((2, 0), (1, 0))
+
+
+def test_channels_are_told_apart_and_every_label_has_its_figures(made):
+    assert made.classes == ("blue", "green", "red")
+    assert made.classifier.multi_label
+    assert made.accuracy >= 0.9
+    assert made.evaluation.mean_average_precision >= 0.95
+    assert list(made.thresholds) == list(made.classes)
+    assert all(0 < value < 1 for value in made.thresholds.values())
+    for score in made.evaluation.per_class:
+        assert score.f1_interval[0] <= score.f1 <= score.f1_interval[1]
+    assert made.learning_curve.accuracy[-1] >= 0.8
+    assert {file.label for file in made.files} >= {"", "blue", "blue|green|red"}
+
+
+def test_folds_choose_thresholds_anew_and_leave_every_picture_out_once(data, tiny_backbone):
+    settings = FinetuneSettings(folds=3, balance=True, features="auto")
+    made = finetune(data, backbone=tiny_backbone, settings=settings)
+    assert made.measured_on == "folds"
+    assert made.evaluation.images == made.train_images == 48
+    assert made.accuracy >= 0.8
+
+
+def test_the_delivered_model_is_plain_keras_and_its_thresholds_are_in_the_file(model, made, data):
+    network = keras.models.load_model(model)
+    pixels = np.asarray(Image.open(data.parent / "photos" / "5.png"))[np.newaxis]
+    answer = network(pixels).numpy()[0]
+    assert answer == pytest.approx(made.classifier.model(pixels).numpy()[0])
+    with zipfile.ZipFile(model) as archive:
+        card = json.loads(archive.read("nstk.json"))
+    assert card["thresholds"] == list(made.thresholds.values())
+    labels = np.array(card["classes"])[answer >= card["thresholds"]]
+    assert labels.tolist() == ["blue", "red"]
+    again = load_classifier(model)
+    assert again.decision == made.classifier.decision == Thresholds(tuple(card["thresholds"]))
+
+
+def test_a_file_with_other_thresholds_than_labels_is_refused(made, tmp_path):
+    for thresholds in ((0.5,), ("a", "b", "c")):
+        wrong = dataclasses.replace(made.classifier, decision=Thresholds(thresholds))
+        with pytest.raises(ModelError, match="thresholds"):
+            load_classifier(wrong.save(tmp_path / "wrong.keras"))
+
+
+def test_predictions_name_all_labels_and_the_shell_writes_them_like_a_manifest(
+    model, data, tmp_path
+):
+    photos = data.parent / "photos"
+    dark, lit = predict(load_classifier(model), [photos / "0.png", photos / "3.png"]).predictions
+    assert dark.labels == ()
+    assert sorted(lit.labels) == ["blue", "green"]
+    assert lit.labels[0] == lit.label
+    words = ["predict", model, photos / "0.png", photos / "3.png"]
+    answer = json.loads(invoke(*words, "--json", "-q").stdout)
+    assert [sorted(each["labels"]) for each in answer["predictions"]] == [[], ["blue", "green"]]
+    result = invoke(*words, "--csv", tmp_path / "labels.csv")
+    heading, first, second = result.stdout.splitlines()
+    assert heading.split() == ["picture", "labels", "otherwise"]
+    assert first.split()[1] == "–"
+    assert "blue" in second
+    with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [sorted(filter(None, row["labels"].split("|"))) for row in rows] == [
+        [],
+        ["blue", "green"],
+    ]
+
+
+def test_evaluating_counts_labels_that_the_classifier_knows(model, data, tmp_path):
+    found = examine(load_classifier(model), data)
+    assert found.evaluation.images == 48
+    assert found.evaluation.accuracy >= 0.9
+    assert 0 <= found.ece <= 0.2
+    assert sum(each.images for each in found.reliability) == 3 * 48
+    assert found.top_losses[0].loss >= found.top_losses[-1].loss
+    other = data.parent / "other.csv"
+    other.write_text("path,labels\nphotos/3.png,blue|green|old\nphotos/2.png,old\nphotos/0.png,\n")
+    found = examine(load_classifier(model), other)
+    assert (found.evaluation.images, found.extra, found.missing) == (2, ("old",), ("red",))
+    assert [file.path.name for file in found.skipped] == ["2.png"]
+    answer = json.loads(invoke("evaluate", model, data, "--json", "-q").stdout)
+    assert answer["mean_average_precision"] >= 0.95
+    assert {"f1", "f1_interval", "average_precision"} <= answer["per_class"][0].keys()
+
+
+def test_a_classifier_of_one_label_refuses_pictures_with_several(data, tmp_path, tiny_backbone):
+    single = tmp_path / "single.csv"
+    lines = [f"photos/{index}.png,{('dark', 'lit')[index % 2]}" for index in range(12)]
+    single = data.parent / "single.csv"
+    single.write_text("\n".join(["path,label", *lines]))
+    classifier = finetune(single, backbone=tiny_backbone).classifier
+    assert classifier.decision == Likeliest()
+    with pytest.raises(FolderError, match="several labels"):
+        examine(classifier, data)
+
+
+def test_evidence_for_a_label_is_its_logit_without_the_bias(made, data):
+    path = data.parent / "photos" / "5.png"
+    [found] = explain(made.classifier, path, label="red")
+    head = made.classifier.model.get_layer("head")
+    logits = keras.Model(made.classifier.model.inputs[0], head.output)
+    logit = logits(np.asarray(Image.open(path))[np.newaxis]).numpy()[0, 2]
+    assert found.method == "class activation map"
+    assert found.evidence.mean() == pytest.approx(logit - head.get_weights()[1][2], abs=1e-3)
+
+
+def test_a_saved_model_spells_the_labels_out(made, data, tmp_path):
+    write_saved_model(made.classifier, tmp_path / "served")
+    served = tf.saved_model.load(str(tmp_path / "served"))
+    photos = [np.asarray(Image.open(data.parent / "photos" / f"{i}.png")) for i in (0, 3, 4)]
+    answer = served.signatures["serve_uint8"](pictures=tf.constant(np.stack(photos)))
+    assert [label.decode() for label in answer["labels"].numpy()] == ["", "blue|green", "red"]
+
+
+@given(st.integers(1, 20), st.integers(0, 99))
+def test_exports_agree_where_the_same_labels_are_given(pictures, seed):
+    generator = np.random.default_rng(seed)
+    one = generator.random((pictures, 3))
+    decision = Thresholds((0.2, 0.5, 0.8))
+    other = np.stack([one, 1 - one], axis=1)
+    same = decision.agree(one, other, 0.0)
+    assert same[:, 0].all()
+    expected = (decision.assign(one) == decision.assign(1 - one)).all(axis=1)
+    assert same[:, 1].tolist() == expected.tolist()
+    assert decision.agree(one, other, 1.0).all()
+
+
+def test_a_run_is_repeated_from_its_record(made, data, tiny_backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    record = save_manifest(made, tmp_path / "lit.json", backbone="tiny")
+    assert replay(record).differences == ()
+
+
+def test_people_see_thresholds_f1_and_exact_matches(data, tmp_path, tiny_backbone, monkeypatch):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    result = invoke("finetune", data, "-o", tmp_path / "m.keras", "--cache", "off")
+    assert result.exit_code == 0, result.stderr
+    assert "exactly right labels" in result.stdout
+    assert "mean average precision" in result.stdout
+    assert "threshold" in result.stdout
+    answer = json.loads(invoke("finetune", data, "-o", tmp_path / "m.keras", "--json", "-q").stdout)
+    assert list(answer["thresholds"]) == ["blue", "green", "red"]
+
+
+def test_a_label_without_a_picture_to_learn_from_is_bad_input(data, tmp_path, tiny_backbone):
+    lonely = data.parent / "lonely.csv"
+    lonely.write_text("path,labels\nphotos/3.png,blue|green\nphotos/1.png,blue\nphotos/0.png,\n")
+    result = invoke("finetune", lonely, "-o", tmp_path / "m.keras", "--cache", "off", "-q")
+    assert result.exit_code == 2
+    assert "class green has 1 usable picture" in complaint(result)
