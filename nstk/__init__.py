@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nstk.backbones.listing import describe_backbones as describe_backbones
     from nstk.backbones.loading import load_backbone as load_backbone
     from nstk.errors import BackboneError as BackboneError
+    from nstk.errors import CheckpointError as CheckpointError
     from nstk.errors import DivergenceError as DivergenceError
     from nstk.errors import DownloadError as DownloadError
     from nstk.errors import ExportError as ExportError
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
     from nstk.settings import AuditSettings as AuditSettings
+    from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.settings import list_words as list_words
@@ -117,6 +119,7 @@ _HOMES = {
     "nstk.backbones.loading": ("load_backbone",),
     "nstk.errors": (
         "BackboneError",
+        "CheckpointError",
         "DivergenceError",
         "DownloadError",
         "ExportError",
@@ -157,6 +160,7 @@ _HOMES = {
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": (
         "AuditSettings",
+        "CheckpointSettings",
         "FinetuneSettings",
         "StylizeSettings",
         "list_words",

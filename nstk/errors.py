@@ -10,6 +10,7 @@
     ├── DownloadError       pretrained weights could not be fetched
     ├── ModelError          a file is not a classifier that nstk can use
     ├── StyleFileError      a file is not a style that this network can use
+    ├── CheckpointError     a checkpoint belongs to another run, or its folder is in use
     ├── DivergenceError     a loss stopped being a number
     ├── ExportError         a classifier cannot be exported, or would answer differently
     └── OutputError         a result could not be written
@@ -58,6 +59,10 @@ class ModelError(NstkError):
 
 class StyleFileError(NstkError):
     """A file is not a style that this network can use."""
+
+
+class CheckpointError(NstkError):
+    """A checkpoint belongs to another run, or another run is using its folder."""
 
 
 class DivergenceError(NstkError):

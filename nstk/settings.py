@@ -6,6 +6,7 @@ stands here is an option there, and a test holds the two together.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from nstk.errors import SettingsError
@@ -178,6 +179,72 @@ def parse_memory(text: str) -> int | str:
     if unit.lower() not in MEMORY_UNITS:
         raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 500MB.")
     return int(float(text.removesuffix(unit)) * MEMORY_UNITS[unit.lower()])
+
+
+def parse_interval(text: str) -> int | str:
+    """Read ``50``, a number of steps, or ``60s``, seconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if not text.endswith("s"):
+        return int(text)
+    float(text.removesuffix("s"))
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSettings:
+    """Whether and how often a long job keeps its state; nothing here changes its result.
+
+    Raises:
+        SettingsError: If a value is out of its range, or there is nothing to go on from.
+    """
+
+    checkpoint: Path | None = setting(
+        None,
+        "Folder to keep the state in, so that nothing is lost when the run is ended",
+        metavar="DIR",
+    )
+    checkpoint_every: int | str = setting(
+        "60s",
+        "How often to keep it: after so many steps or, as in 60s, seconds",
+        parse=parse_interval,
+        metavar="N|SECONDS",
+    )
+    resume: bool = setting(
+        False, "Go on from the last state in the --checkpoint folder, where there is one"
+    )
+
+    def __post_init__(self) -> None:
+        every = self.checkpoint_every
+        if isinstance(every, str) and not (self.seconds or 0) > 0:
+            raise SettingsError(
+                f"--checkpoint-every is {every!r}; it must be a number of steps, or seconds as in "
+                "60s."
+            )
+        if not isinstance(every, str):
+            check_range("checkpoint_every", every, 1)
+        check_switch("resume", self.resume)
+        if self.resume and self.checkpoint is None:
+            raise SettingsError(
+                "--resume was given without --checkpoint; say which folder to go on from."
+            )
+
+    @property
+    def steps(self) -> int:
+        """Steps from one checkpoint to the next, where that is not counted in seconds."""
+        return 0 if isinstance(self.checkpoint_every, str) else self.checkpoint_every
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds from one checkpoint to the next, None where that is counted in steps."""
+        if not isinstance(self.checkpoint_every, str):
+            return None
+        try:
+            return float(self.checkpoint_every.removesuffix("s"))
+        except ValueError:
+            return 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

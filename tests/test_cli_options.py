@@ -16,7 +16,7 @@ from nstk_cli.main import app
 from nstk_cli.options import with_settings
 
 MIRRORS = [("stylize", nstk.StylizeSettings), ("finetune", nstk.FinetuneSettings)]
-MIRRORS += [("audit", nstk.AuditSettings)]
+MIRRORS += [("audit", nstk.AuditSettings), ("stylize", nstk.CheckpointSettings)]
 FIELDS = [(command, field) for command, kind in MIRRORS for field in dataclasses.fields(kind)]
 
 
@@ -41,7 +41,8 @@ def test_the_help_page_shows_default_and_help(command, field):
     off = f"no-{field.name.replace('_', '-')}"
     default = off if field.default is False else field.default
     # A line may be broken at a hyphen of the default.
-    assert re.sub(r"\s", "", f"[default: {default}]") in re.sub(r"\s", "", page)
+    shown = "" if default is None else f"[default: {default}]"
+    assert re.sub(r"\s", "", shown) in re.sub(r"\s", "", page)
 
 
 @pytest.mark.parametrize(("command", "settings"), MIRRORS)

@@ -1,7 +1,7 @@
 """The app: its commands, and how what goes wrong becomes one line and an exit status.
 
 Exit 0: done. Exit 1: something unforeseen. Exit 2: bad input, nothing written. Exit 130: the
-user pressed Ctrl-C.
+user pressed Ctrl-C. Exit 143: SIGTERM asked for the end.
 """
 
 import errno
@@ -26,9 +26,10 @@ from nstk_cli.commands.predict import predict
 from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
 from nstk_cli.options import Command
+from nstk_cli.signals import hear_termination, status_of_interruption
 from nstk_cli.silence import debugging, prepare_process
 
-UNFORESEEN, BAD_INPUT, INTERRUPTED = 1, 2, 130
+UNFORESEEN, BAD_INPUT = 1, 2
 
 
 @contextmanager
@@ -41,7 +42,7 @@ def one_line_errors() -> Iterator[None]:
     except (nstk.NstkError, typer.TyperException) as error:
         raise complain(error, BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        raise complain(error, INTERRUPTED) from error
+        raise complain(error, status_of_interruption()) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
             raise  # the reader of a pipe has gone; Typer ends quietly
@@ -56,7 +57,7 @@ def complain(error: BaseException, status: int) -> typer.Exit:
     """
     if debugging():
         traceback.print_exception(error)
-    if status == INTERRUPTED:
+    if isinstance(error, KeyboardInterrupt):
         message = "interrupted."
     elif isinstance(error, typer.TyperException):
         context = getattr(error, "ctx", None)
@@ -129,4 +130,5 @@ app.add_typer(inspect)
 def run() -> None:
     """Run the shell: the entry point of ``nstk``."""
     prepare_process()
+    hear_termination()
     app()

@@ -56,36 +56,48 @@ class Command(TyperCommand):
 def with_settings(
     command: Callable[..., None], *, only: Collection[str] | None = None
 ) -> Callable[..., None]:
-    """Give a command one option for each field of the class of its parameter ``settings``.
+    """Give a command one option for each field of its parameters of settings classes.
 
     Name, default and help of an option are those of the field, so a setting is declared once.
 
     Args:
-        command: Takes keyword arguments only, one of them ``settings``.
+        command: Takes keyword arguments only, one or more of them settings.
         only: The fields that this command lets people choose; all of them when None.
 
     Returns:
-        The same command with the options in the place of ``settings``.
+        The same command with the options in the place of the settings.
     """
     signature = inspect.signature(command)
-    settings = signature.parameters["settings"].annotation
-    options = [
-        _mirror(settings, field, kind)
-        for field, kind in _fields(settings)
-        if only is None or field.name in only
-    ]
+    mirrored = {
+        parameter.name: [
+            _mirror(parameter.annotation, field, kind)
+            for field, kind in _fields(parameter.annotation)
+            if only is None or field.name in only
+        ]
+        for parameter in signature.parameters.values()
+        if _is_settings(parameter.annotation)
+    }
     parameters: list[inspect.Parameter] = []
     for parameter in signature.parameters.values():
-        parameters += options if parameter.name == "settings" else [parameter]
+        parameters += mirrored.get(parameter.name, [parameter])
 
     @functools.wraps(command)
     def collected(**given: Any) -> None:
-        chosen = {option.name: given.pop(option.name) for option in options}
-        command(settings=settings(**chosen), **given)
+        settings = {
+            name: signature.parameters[name].annotation(
+                **{option.name: given.pop(option.name) for option in options}
+            )
+            for name, options in mirrored.items()
+        }
+        command(**settings, **given)
 
     vars(collected)["__signature__"] = signature.replace(parameters=parameters)
     collected.__annotations__ = {item.name: item.annotation for item in parameters}
     return collected
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
 
 
 def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
@@ -105,7 +117,8 @@ def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect
         )
         kind = str
     else:
-        option = typer.Option(help=field.metadata["help"], metavar=_metavar(kind))
+        metavar = field.metadata["metavar"] or _metavar(kind)
+        option = typer.Option(help=field.metadata["help"], metavar=metavar)
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,

@@ -25,7 +25,10 @@ MINIMIZERS: tuple[str, ...] = tuple(_CHOICES)
 
 
 def choose_minimizer(
-    name: str, learning_rate: float | None = None, bounds: Bounds | None = None
+    name: str,
+    learning_rate: float | None = None,
+    bounds: Bounds | None = None,
+    share: float = 1.0,
 ) -> Minimizer:
     """Make a minimizer by its name.
 
@@ -36,6 +39,7 @@ def choose_minimizer(
             for ``gradient-descent``, which adapts it. When None, the minimizer's own for a picture
             in ``[0, 1]``.
         bounds: The box that every coordinate stays in, or None.
+        share: How much of that learning rate to use.
 
     Raises:
         SettingsError: If there is no such minimizer.
@@ -50,4 +54,4 @@ def choose_minimizer(
             f"{name!r} is no minimizer; there are {', '.join(MINIMIZERS)}: choose one of them."
         )
     own, make = _CHOICES[name]
-    return make(own if learning_rate is None else learning_rate, bounds)
+    return make(share * (own if learning_rate is None else learning_rate), bounds)

@@ -13,19 +13,28 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
+from nstk.media.checkpoints import CheckpointFolder, State
 from nstk.media.color_transfer import restore_colors
 from nstk.media.masks import resize_mask
 from nstk.media.pictures import Picture, Plane, resize_picture, resize_plane, save_picture
 from nstk.progress import Reporter, ignore
-from nstk.settings import StylizeSettings
-from nstk.stylization.descent import Descent
+from nstk.settings import CheckpointSettings, StylizeSettings
+from nstk.stylization.descent import Descent, Keeper, forget
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.memory import peak_memory
 from nstk.stylization.objective import Objective
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Plan
-from nstk.stylization.preparing import prepare
+from nstk.stylization.preparing import find_network, plan_painting, read_painting
 from nstk.stylization.quality import content_similarity
+from nstk.stylization.resumption import (
+    Decisions,
+    capture,
+    describe_run,
+    recall_decisions,
+    recall_descent,
+    recount,
+)
 from nstk.stylization.scales import Scale
 from nstk.stylization.strength import search_strength
 
@@ -55,7 +64,7 @@ class Stylization:
         seconds_per_step: Median at the last scale that was reached, NaN before its first step.
         peak_memory_bytes: Largest resident size of the process so far, None where unknown.
         interrupted: Whether Ctrl-C ended it early; the picture is as far as it had come.
-        notices: What was special about the input files.
+        notices: What was special about the input files and about the descent.
     """
 
     picture: Picture
@@ -92,6 +101,7 @@ def stylize(
     content_masks: Sequence[MaskSource] = (),
     style_masks: Sequence[MaskSource] = (),
     keep_mask: MaskSource | None = None,
+    checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Stylization:
     """Paint the content of one picture in the style of others (Gatys, Ecker and Bethge 2016).
@@ -100,7 +110,8 @@ def stylize(
     and deviation; the descent goes from coarse to fine, and its averaged iterate is the result;
     the first convolution sees replicated borders instead of zeros.
 
-    Ctrl-C ends the descent and returns what there is, with ``interrupted`` set.
+    Ctrl-C ends the descent and returns what there is, with ``interrupted`` set. With checkpoints,
+    whatever ends it, a run that goes on from them paints the same bytes as one that never ended.
 
     Args:
         content: What to paint: a Picture or the path of one.
@@ -111,6 +122,7 @@ def stylize(
             ``(height, width)`` in ``[0, 1]`` of the shape of its picture, or the path of one.
         style_masks: Which part of each style picture counts: none, or one for each style.
         keep_mask: What is to stay as it is.
+        checkpoints: Where and how often the state is kept; nowhere when None.
         on_progress: Called with a `Progress` at every step.
 
     Returns:
@@ -122,8 +134,9 @@ def stylize(
         StyleFileError: If a style file cannot be read, or belongs to another network.
         SettingsError: If the size asked for is too small for the network.
         BackboneError: If the network is unknown or cannot be used for this.
-        DivergenceError: If the loss stops being a finite number; its ``made`` is the last good
-            picture, a `Stylization`.
+        CheckpointError: If the checkpoints are another run's, or their folder is in use.
+        DivergenceError: If the loss stops being a finite number twice; its ``made`` is the last
+            good picture, a `Stylization`.
 
     Example:
         >>> import nstk
@@ -133,8 +146,26 @@ def stylize(
     begun = time.perf_counter()
     settings = settings or StylizeSettings()
     masks = (content_masks, style_masks, keep_mask)
-    painting, plan = prepare(content, styles, masks, backbone, settings, on_progress)
-    return paint(painting, plan, on_progress, begun=begun)
+    with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
+        network = find_network(backbone, on_progress)
+        painting = read_painting(content, styles, masks, network, settings)
+        found = folder.find(describe_run(painting)) if folder.is_used else None
+        painting, plan, decisions = _decide(painting, network, found, on_progress)
+        descent = painting.begin() if found is None else recall_descent(painting, found)
+        recount(painting, descent, on_progress)
+
+        def keep(descent: Descent, *, now: bool = False) -> None:
+            folder.keep(descent.steps, lambda: capture(descent, decisions), now=now)
+
+        return paint(
+            painting,
+            plan,
+            on_progress,
+            begun=begun,
+            strength=decisions.strength,
+            descent=descent,
+            keep=keep,
+        )
 
 
 def paint(
@@ -144,6 +175,9 @@ def paint(
     *,
     begun: float | None = None,
     look: Callable[[Scale], Objective] | None = None,
+    strength: float | None = None,
+    descent: Descent | None = None,
+    keep: Keeper = forget,
 ) -> Stylization:
     """Paint what is prepared; see `stylize`.
 
@@ -153,11 +187,15 @@ def paint(
         on_progress: Called with a `Progress` at every step.
         begun: When the job began, by ``time.perf_counter``; now where None.
         look: See `Painting.descend`.
+        strength: What to paint at; what the settings say where None.
+        descent: See `Painting.descend`.
+        keep: See `Painting.descend`; also called at the end, if it is no error.
     """
     begun = time.perf_counter() if begun is None else begun
     log.info("%s engine in %s: %s.", plan.engine, plan.precision, plan.reason)
-    strength = _choose_strength(painting, on_progress)
-    descents = painting.descend(strength, on_progress, look=look)
+    if strength is None:
+        strength = _choose_strength(painting, on_progress)
+    descents = painting.descend(strength, on_progress, look=look, descent=descent, keep=keep)
     descent = next(descents)
 
     def finish(interrupted: bool) -> Stylization:
@@ -168,11 +206,30 @@ def paint(
         for _ in descents:
             pass
     except KeyboardInterrupt:
+        keep(descent, now=True)
         return finish(interrupted=True)
     except DivergenceError as error:
         error.made = finish(interrupted=True)
         raise
+    keep(descent, now=True)
     return finish(interrupted=False)
+
+
+def _decide(
+    painting: Painting, network: Backbone, found: State | None, on_progress: Reporter
+) -> tuple[Painting, Plan, Decisions]:
+    """Choose engine, precision and strength, or take those of the run that is gone on with."""
+    if found is None:
+        painting, plan = plan_painting(painting, network)
+        largest = None if math.isinf(painting.largest_whole) else int(painting.largest_whole)
+        strength = _choose_strength(painting, on_progress)
+        return painting, plan, Decisions(plan.engine, plan.precision, largest, strength)
+    asked, decisions = painting.settings, recall_decisions(found)
+    forced = replace(asked, engine=decisions.engine, precision=decisions.precision)
+    painting, plan = plan_painting(replace(painting, settings=forced), network)
+    largest_whole = math.inf if decisions.largest_whole is None else decisions.largest_whole
+    painting = replace(painting, settings=asked, largest_whole=largest_whole)
+    return painting, plan, decisions
 
 
 def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
@@ -222,7 +279,7 @@ def _report(
         seconds_per_step=median(descent.durations) if descent.durations else math.nan,
         peak_memory_bytes=peak_memory(),
         interrupted=interrupted,
-        notices=inputs.notices,
+        notices=(*inputs.notices, *filter(None, [descent.point.setback])),
     )
 
 

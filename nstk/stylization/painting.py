@@ -16,7 +16,7 @@ from nstk.media.pictures import Picture, Plane, resize_picture
 from nstk.minimizers import Averaged, Minimizer, choose_minimizer
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
-from nstk.stylization.descent import Descent
+from nstk.stylization.descent import Descent, Keeper, forget
 from nstk.stylization.guides import check_guides
 from nstk.stylization.initialization import start_picture
 from nstk.stylization.inputs import Inputs
@@ -28,6 +28,9 @@ from nstk.stylization.strength import content_weight_at
 from nstk.stylization.styles import PaintedStyle, mix
 from nstk.stylization.windowed import WindowedNetwork
 from nstk.stylization.windowed_objective import WindowedObjective
+
+CAUTION = 0.25
+"""How much of the learning rate is left after a loss that was no number."""
 
 AVERAGING = 0.9
 """Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
@@ -101,9 +104,12 @@ class Painting:
 
         Adam is averaged, as it goes round its goal; the others keep the best point they saw.
         """
+        return self._choose_minimizer(1.0)
+
+    def _choose_minimizer(self, share: float) -> Minimizer:
         rate = self.settings.learning_rate
         rule = choose_minimizer(
-            self.settings.minimizer, None if rate == "auto" else rate, bounds=(0.0, 1.0)
+            self.settings.minimizer, None if rate == "auto" else rate, (0.0, 1.0), share
         )
         return Averaged(rule, decay=AVERAGING) if self.settings.minimizer == "adam" else rule
 
@@ -148,12 +154,22 @@ class Painting:
         ]
         return start_picture(self.settings.init, self.subject(scale), painted, generator)
 
+    def begin(self) -> Descent:
+        """Stand at the first picture."""
+        scale = self.plan[0]
+        start, pin = self.start(scale), self._pinned(scale)
+        if pin is not None:
+            start = pin(start)
+        return Descent.start(self.minimizer, start, self._choose_minimizer(CAUTION))
+
     def descend(
         self,
         strength: float,
         on_progress: Reporter = ignore,
         *,
         look: Callable[[Scale], Objective] | None = None,
+        descent: Descent | None = None,
+        keep: Keeper = forget,
     ) -> Iterator[Descent]:
         """Go from scale to scale.
 
@@ -162,6 +178,8 @@ class Painting:
             on_progress: Told of every step.
             look: Gives the objective of a scale, for those who descend on the same targets again;
                 `objective` where None, which keeps nothing.
+            descent: One that stands somewhere, to go on with; a new one where None.
+            keep: Called with the descent after every step.
 
         Yields:
             The one descent, before its first step and then after every scale; whoever holds it
@@ -170,17 +188,20 @@ class Painting:
         Raises:
             DivergenceError: If the loss stops being a finite number.
         """
-        descent = Descent.start(self.minimizer, self.start(self.plan[0]))
+        descent = descent or self.begin()
         yield descent
-        for scale in self.plan:
+        present = len(descent.point.taken) - 1
+        for number, scale in enumerate(self.plan[present:], present):
             objective = (look or self.objective)(scale)
-            descent.move_to(scale.height, scale.width, self._pinned(scale))
+            if number > present:
+                descent.move_to(scale.height, scale.width, self._pinned(scale))
             descent.run(
                 objective,
                 scale.steps,
                 on_progress,
                 balance=self.balance(scale, strength),
                 tolerance=self.settings.tolerance,
+                keep=keep,
             )
             yield descent
 

@@ -76,6 +76,41 @@ def prepare(
         settings: What is asked for.
         on_progress: Told when weights are fetched.
     """
+    network = find_network(backbone, on_progress)
+    return plan_painting(read_painting(content, styles, masks, network, settings), network)
+
+
+def find_network(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
+    """Take a backbone as it is, and load a name.
+
+    Args:
+        backbone: The network or its name.
+        on_progress: Told when weights are fetched.
+    """
+    if isinstance(backbone, Backbone):
+        return backbone
+    return load_backbone(backbone, on_progress=on_progress)
+
+
+def read_painting(
+    content: Source,
+    styles: StyleSource | Sequence[StyleSource],
+    masks: tuple[Sequence[MaskSource], Sequence[MaskSource], MaskSource | None],
+    network: Backbone,
+    settings: StylizeSettings,
+) -> Painting:
+    """Read and check everything.
+
+    Args:
+        content: What to paint.
+        styles: How.
+        masks: Where each style goes, which part of each style counts, and what is to stay.
+        network: What to look through.
+        settings: What is asked for.
+
+    Returns:
+        What is to be painted, in float32 and looked at at once.
+    """
     content_masks, style_masks, keep_mask = masks
     inputs = read_inputs(
         content,
@@ -85,15 +120,21 @@ def prepare(
         style_masks=style_masks,
         keep_mask=keep_mask,
     )
-    network = (
-        backbone
-        if isinstance(backbone, Backbone)
-        else load_backbone(backbone, on_progress=on_progress)
-    )
     prepared = network.prepared(edge="replicate", pooling=settings.pooling)
     painting = Painting(prepared, inputs, settings)
     painting.check()
-    precision = choose_precision(settings.precision, prepared, painting.weights.layers)
+    return painting
+
+
+def plan_painting(painting: Painting, network: Backbone) -> tuple[Painting, Plan]:
+    """Choose precision and engine.
+
+    Args:
+        painting: In float32, looked at at once.
+        network: The same network before it was prepared.
+    """
+    settings = painting.settings
+    precision = choose_precision(settings.precision, painting.network, painting.weights.layers)
     if precision != "float32":
         halved = network.prepared(edge="replicate", pooling=settings.pooling, precision=precision)
         painting = replace(painting, network=halved)

@@ -4,13 +4,13 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from nstk.errors import OutputError, PictureError
 from nstk.media.files import check_writable, write_whole
 from nstk.media.pictures import Picture, load_picture
+from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
 from nstk.stylization.job import Stylization
 from nstk.stylization.quality import Quality, measure_quality
@@ -19,8 +19,6 @@ from nstk.stylization.report_page import compose_page
 
 PAGE_NAME = "report.html"
 TRACE_NAME = "trace.json"
-
-_PACKAGES = ("nstk", "tensorflow", "keras", "numpy", "pillow")
 
 
 def check_report(folder: str | Path) -> None:
@@ -111,7 +109,7 @@ def _record(
         "seconds": made.seconds,
         "notices": list(made.notices),
         "quality": None if quality is None else dataclasses.asdict(quality),
-        "versions": _versions(),
+        "versions": list_versions(),
         "scales": [
             {"stage": scale.stage, "planned": scale.planned, "steps": len(scale.steps)}
             for scale in trace.scales
@@ -166,17 +164,6 @@ def _make(folder: Path) -> Path:
             "report, or make room."
         ) from error
     return folder
-
-
-def _versions() -> dict[str, str]:
-    """The installed version of each package that has a say in the result."""
-    installed = {}
-    for name in _PACKAGES:
-        try:
-            installed[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return installed
 
 
 def _finite(value: Any) -> Any:

@@ -35,6 +35,11 @@ class Scale:
         """The longer side in pixels."""
         return max(self.height, self.width)
 
+    @property
+    def name(self) -> str:
+        """Its size in words: ``256×192``."""
+        return f"{self.width}×{self.height}"
+
 
 def plan_scales(
     height: int, width: int, *, size: int, steps: int, scales: int | Literal["auto"], smallest: int

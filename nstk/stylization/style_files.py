@@ -1,18 +1,13 @@
 """Styles kept in files: what a network saw in style pictures, for use without the pictures.
 
-A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum.
-Nothing in it is code, and nothing in it is unpickled.
+A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum,
+as `nstk.media.array_files` writes it.
 """
 
-import io
-import json
 import math
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,27 +15,15 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import StyleFileError
+from nstk.media.array_files import Array, read_arrays, write_arrays
 from nstk.media.files import write_whole
 from nstk.stylization.statistics import Statistics
 
 ENDING = ".nstyle"
+TITLE = "style.json"
 VERSION = 1
 MAX_BYTES = 2**30
 MAX_CHANNELS = 4096
-
-UNREADABLE = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What a damaged zip, a damaged array or a JSON of another shape may raise."""
 
 Sums = Mapping[int, Mapping[str, Statistics]]
 
@@ -113,17 +96,15 @@ def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> 
         "layers": {layer: int(sums.total.shape[0]) for layer, sums in first.items()},
     }
 
-    def write(target: Path) -> None:
-        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr("style.json", json.dumps(facts, indent=1))
-            for size, by_layer in style.sums.items():
-                for layer, statistics in by_layer.items():
-                    for part, array in _pack(statistics).items():
-                        buffer = io.BytesIO()
-                        np.save(buffer, array, allow_pickle=False)
-                        archive.writestr(f"{size}/{layer}/{part}.npy", buffer.getvalue())
-
-    return write_whole(path, write)
+    arrays = {
+        f"{size}/{layer}/{part}": array
+        for size, by_layer in style.sums.items()
+        for layer, statistics in by_layer.items()
+        for part, array in _pack(statistics).items()
+    }
+    return write_whole(
+        path, lambda target: write_arrays(target, TITLE, facts, arrays, compress=True)
+    )
 
 
 def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
@@ -138,22 +119,19 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
     """
     path = Path(path)
     try:
-        with zipfile.ZipFile(path) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > MAX_BYTES:
-                raise ValueError("it is far too large")
-            facts = json.loads(archive.read("style.json"))
-            network = {name: str(facts[name]) for name in ("backbone", "digest", "pooling")}
-            layers = {str(name): int(channels) for name, channels in facts["layers"].items()}
-            sums = {
-                int(size): {
-                    layer: _unpack(archive, f"{int(size)}/{layer}", channels)
-                    for layer, channels in layers.items()
-                }
-                for size in facts["sizes"]
+        facts, arrays = read_arrays(path, TITLE, limit=MAX_BYTES)
+        network = {name: str(facts[name]) for name in ("backbone", "digest", "pooling")}
+        layers = {str(name): int(channels) for name, channels in facts["layers"].items()}
+        sums = {
+            int(size): {
+                layer: _unpack(arrays, f"{int(size)}/{layer}", channels)
+                for layer, channels in layers.items()
             }
-            if facts["version"] != VERSION or not sums or not layers or min(sums) < 1:
-                raise ValueError("it is of another version or empty")
-    except UNREADABLE as error:
+            for size in facts["sizes"]
+        }
+        if facts["version"] != VERSION or not sums or not layers or min(sums) < 1:
+            raise ValueError("it is of another version or empty")
+    except (OSError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise StyleFileError(
             f"{path} cannot be read as a style ({reason}); give a picture, or a file made by "
@@ -178,20 +156,20 @@ def _pack(statistics: Statistics) -> dict[str, npt.NDArray[np.float32]]:
     return {"gram": gram[np.triu_indices(len(gram))], "total": total, "count": count}
 
 
-def _unpack(archive: zipfile.ZipFile, place: str, channels: int) -> Statistics:
+def _unpack(arrays: Mapping[str, Array], place: str, channels: int) -> Statistics:
     if not 0 < channels <= MAX_CHANNELS:
         raise ValueError(f"{place} has {channels} channels")
-    upper = _read(archive, f"{place}/gram.npy", (channels * (channels + 1) // 2,))
-    total = _read(archive, f"{place}/total.npy", (channels,))
-    count = _read(archive, f"{place}/count.npy", ())
+    upper = _check(arrays, f"{place}/gram", (channels * (channels + 1) // 2,))
+    total = _check(arrays, f"{place}/total", (channels,))
+    count = _check(arrays, f"{place}/count", ())
     gram = np.zeros((channels, channels), np.float32)
     gram[np.triu_indices(channels)] = upper
     gram = gram + np.triu(gram, 1).T
     return Statistics(tf.constant(gram), tf.constant(total), tf.constant(count))
 
 
-def _read(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...]) -> Any:
-    array = np.load(io.BytesIO(archive.read(name)), allow_pickle=False)
+def _check(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:
+    array = arrays[name]
     if array.shape != shape or array.dtype != np.float32 or not np.isfinite(array).all():
         raise ValueError(f"{name} does not hold {shape} finite float32 numbers")
     return array

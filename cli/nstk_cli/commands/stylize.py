@@ -13,9 +13,8 @@ import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json
 from nstk_cli.reporting import Reporter, reporting
+from nstk_cli.signals import status_of_interruption
 from nstk_cli.silence import loading
-
-INTERRUPTED = 130
 
 log = logging.getLogger("nstk")
 
@@ -37,6 +36,7 @@ def stylize(
         ),
     ],
     settings: nstk.StylizeSettings,
+    checkpoints: nstk.CheckpointSettings,
     content_mask: Annotated[
         list[Path] | None,
         typer.Option(
@@ -109,7 +109,9 @@ def stylize(
         if preview_every:
             listeners.append(Previews(preview_path(output), preview_every))
         try:
-            made = run(content, styles, on_progress=tell(*listeners), **asked)
+            made = run(
+                content, styles, on_progress=tell(*listeners), checkpoints=checkpoints, **asked
+            )
         except nstk.DivergenceError as error:
             raise keep_last(error, output) from error
         made.save(output)
@@ -121,13 +123,21 @@ def stylize(
             write_report(report_folder, content, styles, made, trace)
     show(made, output, json=json)
     if made.interrupted:
-        typer.echo(f"nstk: interrupted; the picture so far is in {output}.", err=True)
-        raise typer.Exit(INTERRUPTED)
+        typer.echo(f"nstk: interrupted; {where_it_is(output, checkpoints)}.", err=True)
+        raise typer.Exit(status_of_interruption())
 
 
 def preview_path(output: Path) -> Path:
     """Where previews of a picture go."""
     return output.with_name(f"{output.stem}.preview.png")
+
+
+def where_it_is(output: Path, checkpoints: nstk.CheckpointSettings) -> str:
+    """Where the results of a run that was interrupted are."""
+    words = f"the picture so far is in {output}"
+    if checkpoints.checkpoint is None:
+        return words
+    return f"{words}, and --resume goes on from {checkpoints.checkpoint}"
 
 
 def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError:

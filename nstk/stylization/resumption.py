@@ -1,0 +1,208 @@
+"""A descent in a file and back: what it depends on, where it stands, and how to go on from there.
+
+Nothing random is left to remember: the seed, which is a setting, makes the first picture and
+nothing else. What was decided by looking at the machine (engine, precision) or by searching (the
+strength) is remembered instead of decided anew, because another answer would paint other bytes.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.backbones.variants import Precision
+from nstk.errors import CheckpointError
+from nstk.media.array_files import digest_arrays
+from nstk.media.checkpoints import Recipe, State
+from nstk.media.files import digest_file
+from nstk.media.versions import list_versions
+from nstk.progress import Progress, Reporter
+from nstk.settings import check_range
+from nstk.stylization.descent import Descent, Point, Step
+from nstk.stylization.painting import Painting
+from nstk.stylization.planning import Engine
+from nstk.stylization.style_files import SavedStyle
+from nstk.stylization.styles import PaintedStyle, Style
+
+STARTS = ("content", "noise", "gray", "style")
+"""What ``--init`` may say besides the path of a picture."""
+
+FREE = ("max_memory",)
+"""Settings that may change from one run to the next: they decide nothing that is not remembered."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What was found out before the first step.
+
+    Attributes:
+        engine: How the picture is looked at.
+        precision: What convolutions run in.
+        largest_whole: Pictures of more pixels are looked at in windows; None is all at once.
+        strength: What is painted at.
+    """
+
+    engine: Engine
+    precision: Precision
+    largest_whole: int | None
+    strength: float
+
+
+def describe_run(painting: Painting) -> Recipe:
+    """Say what a run depends on.
+
+    Args:
+        painting: In float32, as it was read.
+    """
+    inputs, settings = painting.inputs, painting.settings
+    digests = {
+        "content": digest_arrays(_some(pixels=inputs.content.pixels, alpha=inputs.content.alpha)),
+        "network": painting.network.digest,
+    }
+    for number, style in enumerate(inputs.styles, 1):
+        digests[f"style {number}"] = _digest_style(style)
+    for number, mask in enumerate(inputs.masks, 1):
+        digests[f"content mask {number}"] = digest_arrays({"mask": mask})
+    if inputs.keep is not None:
+        digests["keep mask"] = digest_arrays({"mask": inputs.keep})
+    if settings.init not in STARTS and Path(settings.init).is_file():
+        digests["first picture"] = digest_file(settings.init)
+    chosen = asdict(settings)
+    options = {
+        "--" + name.replace("_", "-"): value for name, value in chosen.items() if name not in FREE
+    }
+    return Recipe("stylize", {**options, **list_versions()}, digests)
+
+
+def capture(descent: Descent, decisions: Decisions) -> State:
+    """Put down where a descent stands."""
+    point, history = descent.point, descent.history[: descent.steps]
+    names = list(history[0].terms) if history else []
+    leaves = tf.nest.flatten(point.state)
+    arrays = {
+        "x": point.x.numpy(),
+        "good": point.good.numpy(),
+        "loss": np.array([step.loss for step in history], np.float64),
+        "terms": np.array([[step.terms[name] for name in names] for step in history], np.float64),
+        **{f"state/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
+    }
+    facts = {
+        "decisions": asdict(decisions),
+        "taken": list(point.taken),
+        "setback": point.setback,
+        "terms": names,
+    }
+    return State(facts, arrays)
+
+
+def recall_decisions(state: State) -> Decisions:
+    """Read what was found out before the first step.
+
+    Raises:
+        CheckpointError: If it is not there.
+    """
+    with _reading():
+        decisions = Decisions(**state.facts["decisions"])
+        check_range("strength", decisions.strength, 0, 1)
+        return decisions
+
+
+def recall_descent(painting: Painting, state: State) -> Descent:
+    """Stand where a descent stood.
+
+    Args:
+        painting: The same as then.
+        state: What `capture` put down.
+
+    Raises:
+        CheckpointError: If it is of another shape than a descent of this painting.
+    """
+    descent = painting.begin()
+    with _reading():
+        facts, arrays = state.facts, state.arrays
+        taken = tuple(int(steps) for steps in facts["taken"])
+        if min(taken) < 0 or sum(taken) != len(arrays["loss"]):
+            raise ValueError("its steps do not add up")
+        scale = painting.plan[len(taken) - 1]
+        x = _tensor(arrays, "x", tf.TensorSpec((scale.height, scale.width, 3), tf.float32))
+        good = _tensor(arrays, "good", tf.TensorSpec(x.shape, tf.float32))
+        template = descent.minimizer.init(x)
+        leaves = [
+            _tensor(arrays, f"state/{number}", leaf)
+            for number, leaf in enumerate(tf.nest.flatten(template))
+        ]
+        nest = tf.nest.pack_sequence_as(template, leaves)
+        descent.point = Point(x, nest, good, taken, facts["setback"])
+        descent.history = [
+            Step(float(loss), dict(zip(facts["terms"], map(float, terms), strict=True)))
+            for loss, terms in zip(arrays["loss"], arrays["terms"], strict=True)
+        ]
+    return descent
+
+
+def recount(painting: Painting, descent: Descent, on_progress: Reporter) -> None:
+    """Report the steps that were taken before, so that whoever listens knows all of them.
+
+    Args:
+        painting: What is painted.
+        descent: Where it stands.
+        on_progress: Told of every step, without a preview.
+    """
+    steps = iter(descent.history[: descent.steps])
+    for scale, taken in zip(painting.plan, descent.point.taken, strict=False):
+        for number, step in zip(range(1, taken + 1), steps, strict=False):
+            on_progress(
+                Progress(
+                    stage=scale.name,
+                    step=number,
+                    total=scale.steps,
+                    loss=step.loss,
+                    terms=step.terms,
+                )
+            )
+
+
+def _tensor(arrays: Mapping[str, Any], name: str, like: Any) -> Any:
+    array = arrays[name]
+    if array.shape != tuple(like.shape) or array.dtype != like.dtype.as_numpy_dtype:
+        raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
+    return tf.constant(array)
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Say in one line that a whole checkpoint of this very run makes no sense."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint is none that nstk wrote for this run ({error}); give another "
+            "--checkpoint folder."
+        ) from error
+
+
+def _digest_style(style: Style) -> str:
+    if isinstance(style, PaintedStyle):
+        scale = np.float64(style.scale)
+        return digest_arrays(_some(pixels=style.pixels, mask=style.mask, scale=scale))
+    if isinstance(style, SavedStyle):
+        return digest_arrays(
+            {
+                f"{size}/{layer}/{number}": np.asarray(part)
+                for size, layers in style.sums.items()
+                for layer, sums in layers.items()
+                for number, part in enumerate(sums)
+            }
+        )
+    raise CheckpointError(
+        f"{style.name} is a style that cannot be told from another; leave out --checkpoint."
+    )
+
+
+def _some(**arrays: Any) -> dict[str, Any]:
+    """Those that are there."""
+    return {name: array for name, array in arrays.items() if array is not None}

@@ -1,0 +1,127 @@
+"""A descent survives one loss that is no number, and stands at a point that was reached always."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from nstk.errors import DivergenceError
+from nstk.minimizers import MINIMIZERS, Adam, Averaged, Evaluation, choose_minimizer
+from nstk.progress import ignore
+from nstk.stylization.descent import Descent
+from nstk.stylization.objective import ObjectiveWeights
+
+START = np.full((4, 6, 3), 0.25, np.float32)
+
+
+class Bowl:
+    """(x − ½)², whose loss is no number in the calls it is told."""
+
+    def __init__(self, *broken, value=float("nan")):
+        self.broken, self.value, self.calls = broken, value, 0
+
+    weights = ObjectiveWeights(1.0, 1.0, 1.0, {}, {})
+
+    def evaluate(self, x, balance=None):
+        loss = tf.reduce_sum((x - 0.5) ** 2)
+        return Evaluation(loss, 2 * (x - 0.5), {"style": loss})
+
+    def compile(self, minimizer):
+        def poisoned(x, state, balance):
+            self.calls += 1
+            x, state, found = minimizer.step(self.evaluate, x, state)
+            if self.calls in self.broken:
+                bad = tf.constant(self.value)
+                x, state = x * bad, tf.nest.map_structure(tf.identity, state)
+                found = found._replace(loss=bad, terms={"style": bad})
+            return x, state, found
+
+        return poisoned
+
+
+def begin(name="adam"):
+    pair = [choose_minimizer(name, None, (0.0, 1.0), share) for share in (1.0, 0.25)]
+    minimizer, cautious = map(Averaged, pair) if name == "adam" else pair
+    return Descent.start(minimizer, START, cautious)
+
+
+@pytest.mark.parametrize("name", MINIMIZERS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_one_loss_that_is_no_number_is_survived_with_smaller_steps(name, value):
+    descent = begin(name)
+    descent.run(Bowl(4, value=value), 12, ignore)
+    assert descent.point.taken == (12,)
+    assert descent.rule is descent.cautious
+    assert descent.point.setback.startswith("The loss is")
+    assert "at step 4 of 6×4, in style; went on from the last good picture" in descent.point.setback
+    assert np.isfinite([step.loss for step in descent.history]).all()
+    assert abs(descent.picture() - 0.5).max() < abs(START - 0.5).max()
+
+
+def test_it_goes_back_to_the_last_good_picture():
+    descent, seen = begin(), []
+    descent.run(Bowl(4), 4, ignore, keep=lambda one: seen.append((one.point, one.picture())))
+    points = [point for point, _ in seen]
+    # What was kept before step 3 was evaluated is good; what step 3 made nobody has looked at.
+    np.testing.assert_array_equal(points[2].good, seen[1][1])
+    assert float(descent.history[3].loss) == pytest.approx(
+        float(tf.reduce_sum((points[2].good - 0.5) ** 2))
+    )
+
+
+def test_a_second_one_ends_it_at_the_last_good_picture():
+    descent = begin()
+    with pytest.raises(DivergenceError, match=r"nan at step 7 of 6×4, in style, with smaller"):
+        descent.run(Bowl(4, 8), 12, ignore)
+    assert descent.steps == 6
+    assert np.isfinite(descent.picture()).all()
+    assert abs(descent.picture() - 0.5).max() < abs(START - 0.5).max()
+
+
+def test_a_picture_that_is_never_good_ends_it_where_it_began():
+    descent = begin()
+    with pytest.raises(DivergenceError):
+        descent.run(Bowl(1, 2), 5, ignore)
+    assert descent.steps == 0
+    np.testing.assert_array_equal(descent.picture(), START)
+
+
+def test_a_number_poisoned_in_the_slope_alone_is_noticed_a_step_later():
+    class Slope(Bowl):
+        def compile(self, minimizer):
+            def poisoned(x, state, balance):
+                self.calls += 1
+                x, state, found = minimizer.step(self.evaluate, x, state)
+                return (x * float("nan") if self.calls == 4 else x), state, found
+
+            return poisoned
+
+    descent = begin()
+    descent.run(Slope(), 9, ignore)
+    assert descent.point.taken == (9,)
+    assert "at step 5 of" in descent.point.setback
+    assert np.isfinite(descent.picture()).all()
+
+
+def test_wherever_it_is_interrupted_it_stands_at_a_point_that_was_reached():
+    whole, points = begin(), {}
+    whole.run(Bowl(), 6, ignore, keep=lambda one: points.setdefault(one.steps, one.point))
+
+    def interrupt(progress):
+        if progress.step == 3:
+            raise KeyboardInterrupt
+
+    descent = begin()
+    with pytest.raises(KeyboardInterrupt):
+        descent.run(Bowl(), 6, interrupt)
+    assert descent.steps == 3
+    np.testing.assert_array_equal(descent.point.x, points[3].x)
+    descent.run(Bowl(), 6, ignore)
+    np.testing.assert_array_equal(descent.picture(), whole.picture())
+    assert descent.history == whole.history
+
+
+def test_without_a_cautious_rule_the_same_one_goes_on():
+    descent = Descent.start(Adam(0.1), START)
+    descent.run(Bowl(2), 3, ignore)
+    assert descent.rule == Adam(0.1)
+    assert descent.steps == 3
