@@ -67,9 +67,6 @@ if TYPE_CHECKING:
     from nstk.finetuning.manifest import Replay as Replay
     from nstk.finetuning.manifest import replay as replay
     from nstk.finetuning.manifest import save_manifest as save_manifest
-    from nstk.finetuning.prediction import Prediction as Prediction
-    from nstk.finetuning.prediction import Predictions as Predictions
-    from nstk.finetuning.prediction import predict as predict
     from nstk.finetuning.selection import Selection as Selection
     from nstk.finetuning.selection import Trial as Trial
     from nstk.media.animations import check_animation as check_animation
@@ -84,6 +81,13 @@ if TYPE_CHECKING:
     from nstk.media.pictures import check_output as check_output
     from nstk.media.pictures import load_picture as load_picture
     from nstk.media.pictures import save_picture as save_picture
+    from nstk.predicting.job import Prediction as Prediction
+    from nstk.predicting.job import Predictions as Predictions
+    from nstk.predicting.job import predict as predict
+    from nstk.predicting.job import stream_predictions as stream_predictions
+    from nstk.predicting.results import ResultsFile as ResultsFile
+    from nstk.predicting.results import check_results as check_results
+    from nstk.predicting.watching import watch_folder as watch_folder
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
     from nstk.settings import AuditSettings as AuditSettings
@@ -143,7 +147,6 @@ _HOMES = {
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
-    "nstk.finetuning.prediction": ("Prediction", "Predictions", "predict"),
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.animations": ("check_animation",),
@@ -157,6 +160,9 @@ _HOMES = {
         "load_picture",
         "save_picture",
     ),
+    "nstk.predicting.job": ("Prediction", "Predictions", "predict", "stream_predictions"),
+    "nstk.predicting.results": ("ResultsFile", "check_results"),
+    "nstk.predicting.watching": ("watch_folder",),
     "nstk.progress": ("Progress", "ignore"),
     "nstk.settings": (
         "AuditSettings",

@@ -190,7 +190,10 @@ def test_csv_has_one_row_for_each_picture(folder, model, tmp_path):
     assert result.exit_code == 0, result.stderr
     with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["path", "label", "probability", "label_2", "probability_2"]
+    assert list(rows[0]) == [
+        *("path", "label", "probability", "label_2", "probability_2"),
+        *("sha256", "classifier"),
+    ]
     assert [row["label"] for row in rows] == ["blue", "red"]
     assert float(rows[0]["probability"]) > float(rows[0]["probability_2"])
 

@@ -9,17 +9,16 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
-from nstk.finetuning import features, passes
+from nstk.finetuning import features
 from nstk.finetuning.features import Observer, extract_features
 from nstk.finetuning.networks import (
     BLOCKS,
     SQUARE,
-    Passage,
     build_describer,
     build_extractor,
     choose_statistics_taps,
 )
-from nstk.finetuning.passes import run_passes
+from nstk.finetuning.passes import read_ahead
 from nstk.finetuning.views import VIEWS
 from nstk.media.files import digest_file
 from nstk.media.pictures import load_picture
@@ -127,18 +126,12 @@ def test_progress_counts_files_up_to_the_end(observer, pictures):
     assert [event.step for event in seen][:: len(seen) - 1] == [0, len(pictures)]
 
 
-def test_reading_stays_a_few_batches_ahead(extractor, pictures, monkeypatch):
+def test_reading_stays_a_few_files_ahead():
     read = []
-
-    def load(path):
-        read.append(path)
-        return load_picture(path)
-
-    monkeypatch.setattr(passes, "load_picture", load)
-    batches = run_passes(Passage(extractor), pictures * 5, stage="features", batch=4)
-    next(batches)
-    batches.close()
-    assert 4 <= len(read) <= 4 + 2 * 4
+    outcomes = read_ahead(range(50), lambda number: read.append(number) or number, ahead=6)
+    assert [next(outcomes), next(outcomes)] == [0, 1]
+    outcomes.close()
+    assert len(read) <= 2 + 6
 
 
 def test_whole_numbers_and_floats_are_the_same_picture(extractor):

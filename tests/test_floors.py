@@ -25,10 +25,11 @@ FLOORS = {
     "finetuning": 3,
     "sheets": 3,
     "inspecting": 4,
-    "exporting": 4,
-    "evaluating": 4,
-    "explaining": 4,
-    "auditing": 4,
+    "predicting": 4,
+    "exporting": 5,
+    "evaluating": 5,
+    "explaining": 5,
+    "auditing": 5,
 }
 
 

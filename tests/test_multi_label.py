@@ -29,8 +29,8 @@ from nstk.finetuning.job import finetune
 from nstk.finetuning.links import SIGMOID
 from nstk.finetuning.logistic import solve
 from nstk.finetuning.manifest import replay, save_manifest
-from nstk.finetuning.prediction import predict
 from nstk.finetuning.ridge import decompose
+from nstk.predicting.job import predict
 from nstk.settings import FinetuneSettings
 
 CHANNELS = {"blue": 2, "green": 1, "red": 0}

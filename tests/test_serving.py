@@ -14,8 +14,8 @@ from PIL import Image
 
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
-from nstk.finetuning.prediction import predict
 from nstk.media.pictures import load_picture
+from nstk.predicting.job import predict
 
 ROOT = Path(__file__).resolve().parents[1]
 

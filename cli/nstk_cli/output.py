@@ -14,7 +14,12 @@ import nstk
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; paths become strings, and what is no number null."""
-    print(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    print(as_json(value))
+
+
+def as_json(value: Any) -> str:
+    """JSON on one line; paths become strings, and what is no number null."""
+    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def _plain(value: Any) -> Any:

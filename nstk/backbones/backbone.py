@@ -1,7 +1,6 @@
 """The frozen network that both jobs look through."""
 
 import difflib
-import hashlib
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +8,8 @@ from functools import cached_property
 from typing import Any
 
 import keras
-import numpy as np
 
-from nstk.backbones.layer_names import strip_number
+from nstk.backbones.digests import digest_weights
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
 from nstk.backbones.variants import Edge, Pooling, Precision, prepare_network
 from nstk.errors import BackboneError
@@ -102,14 +100,7 @@ class Backbone:
         Names that Keras makes up count what was made earlier in the process, so layer names and
         running numbers stay out of it.
         """
-        digest = hashlib.sha256()
-        for layer in self.model.layers:
-            for variable in layer.weights:
-                array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
-                name = strip_number(variable.name)
-                digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
-                digest.update(array.tobytes())
-        return digest.hexdigest()
+        return digest_weights(self.model)
 
     def prepared(
         self, *, edge: Edge = "zero", pooling: Pooling = "max", precision: Precision = "float32"

@@ -22,8 +22,8 @@ from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.links import Targets
-from nstk.finetuning.prediction import predict
 from nstk.media.listing import SkippedFile
+from nstk.predicting.job import predict
 from nstk.progress import Reporter, ignore
 from nstk.settings import check_range
 
@@ -75,7 +75,7 @@ def evaluate(
             zip as `nstk.finetune` reads them; of parts ``test`` is taken, or ``val`` where
             there is none, or else ``train``.
         losses: How many of the worst pictures to list.
-        on_progress: Told about the stages ``"scan"`` and ``"predict"``.
+        on_progress: Told about the stages ``"unpack"`` (of a zip) and ``"predict"``.
 
     Raises:
         FolderError: If it is no such data, or has no usable picture of a class that is known.

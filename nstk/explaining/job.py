@@ -55,7 +55,7 @@ def explain(
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
         paths: Files and folders; folders are searched to the bottom.
         label: The class to explain; None for the likeliest of each picture.
-        on_progress: Told how many files are done, stages ``"scan"`` and ``"explain"``.
+        on_progress: Told how many files are done, stage ``"explain"``.
 
     Returns:
         For every file its explanation, or why it was left out.
@@ -69,9 +69,7 @@ def explain(
             f"The classifier knows no class '{label}'; "
             f"choose one of {', '.join(classifier.classes)}."
         )
-    files, skipped = find_pictures(
-        [paths] if isinstance(paths, str | Path) else paths, on_progress=on_progress
-    )
+    files, skipped = find_pictures([paths] if isinstance(paths, str | Path) else paths)
     return _explain(classifier, files, skipped, label, on_progress)
 
 
@@ -86,22 +84,24 @@ def _explain(
     look = build_look(classifier.model, method, classifier.decision.link)
     prepare = classifier.passage.prepare
     on_progress(Progress(stage="explain", step=0, total=len(files)))
-    for step, path in enumerate(files):
+    for step, path in enumerate(files, start=1):
         try:
             picture = load_picture(path).pixels
         except PictureError as error:
             yield SkippedFile(path, str(error).removeprefix(f"{path}: "))
-            continue
-        probabilities, explain = look(prepare(np.rint(picture * 255)))
-        chosen = int(probabilities.argmax()) if label is None else classifier.classes.index(label)
-        evidence = explain(chosen)
-        yield Explanation(
-            path=path,
-            label=classifier.classes[chosen],
-            probability=float(probabilities[chosen]),
-            evidence=evidence,
-            method=method,
-            overlay=paint_overlay(picture, evidence),
-        )
-        on_progress(Progress(stage="explain", step=step + 1, total=len(files)))
+        else:
+            probabilities, explain = look(prepare(np.rint(picture * 255)))
+            chosen = (
+                int(probabilities.argmax()) if label is None else classifier.classes.index(label)
+            )
+            evidence = explain(chosen)
+            yield Explanation(
+                path=path,
+                label=classifier.classes[chosen],
+                probability=float(probabilities[chosen]),
+                evidence=evidence,
+                method=method,
+                overlay=paint_overlay(picture, evidence),
+            )
+        on_progress(Progress(stage="explain", step=step, total=len(files)))
     yield from skipped

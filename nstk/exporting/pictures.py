@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from nstk.errors import PictureError
 from nstk.media.listing import list_files
-from nstk.media.pictures import load_picture
-
-Pixels = npt.NDArray[np.uint8]
-"""A decoded picture as programs exchange it: uint8 ``(height, width, 3)``, sRGB."""
+from nstk.media.pictures import Levels, load_levels
 
 _DRAWN = 64
 _SIDES = (40, 480)
@@ -30,9 +26,9 @@ class Album:
     """
 
     source: Literal["given", "drawn"]
-    readers: Sequence[Callable[[], Pixels | None]]
+    readers: Sequence[Callable[[], Levels | None]]
 
-    def read(self) -> Iterator[Pixels]:
+    def read(self) -> Iterator[Levels]:
         """Read one picture after the other, leaving out what is unusable."""
         for reader in self.readers:
             if (pixels := reader()) is not None:
@@ -64,7 +60,7 @@ def gather_pictures(pictures: str | Path | Iterable[str | Path] | None, seed: in
     return album
 
 
-def draw_picture(seed: int) -> Pixels:
+def draw_picture(seed: int) -> Levels:
     """Draw a picture of random size whose spectrum falls like that of photographs, as 1/f.
 
     Args:
@@ -79,7 +75,7 @@ def draw_picture(seed: int) -> Pixels:
     waves = np.fft.irfft2(falling, s=(height, width), axes=(0, 1))
     mixed = waves @ generator.normal(size=(3, 3)) + generator.normal(size=3)
     centred = (mixed - mixed.mean()) / mixed.std()
-    drawn: Pixels = np.clip(128 + 55 * centred, 0, 255).astype(np.uint8)
+    drawn: Levels = np.clip(128 + 55 * centred, 0, 255).astype(np.uint8)
     return drawn
 
 
@@ -89,8 +85,8 @@ def _files(place: Path) -> list[Path]:
     return list_files(place)[0] if place.is_dir() else [place]
 
 
-def _read(path: Path) -> Pixels | None:
+def _read(path: Path) -> Levels | None:
     try:
-        return np.rint(load_picture(path).pixels * 255).astype(np.uint8)
+        return load_levels(path)
     except PictureError:
         return None

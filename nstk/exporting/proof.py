@@ -19,9 +19,9 @@ import tensorflow as tf
 
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format
-from nstk.exporting.pictures import Pixels
 from nstk.exporting.reload import LENGTH_BYTES
 from nstk.finetuning.decisions import Decision
+from nstk.media.pictures import Levels
 from nstk.progress import Progress, Reporter
 
 _SCRIPT = Path(__file__).with_name("reload.py")
@@ -50,7 +50,7 @@ def compare(
     model: Any,
     classes: Sequence[str],
     decision: Decision,
-    pictures: Iterable[Pixels],
+    pictures: Iterable[Levels],
     images: int,
     on_progress: Reporter,
 ) -> Agreement:
@@ -138,7 +138,7 @@ def _start(format: Format, artefact: Path, told: Path, errors: Any) -> subproces
     )
 
 
-def _pack(pixels: Pixels) -> bytes:
+def _pack(pixels: Levels) -> bytes:
     content = io.BytesIO()
     np.save(content, pixels, allow_pickle=False)
     return len(content.getvalue()).to_bytes(LENGTH_BYTES, "little") + content.getvalue()

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nstk.exporting.pictures import Pixels
 from nstk.finetuning.classifier import Classifier
+from nstk.media.pictures import Levels
 
 LABELS, THRESHOLDS = "labels.txt", "thresholds.txt"
 
 
 def write_tflite(
-    classifier: Classifier, path: Path, calibrate: Callable[[], Iterable[Pixels]] | None = None
+    classifier: Classifier, path: Path, calibrate: Callable[[], Iterable[Levels]] | None = None
 ) -> None:
     """Write a ``.tflite`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
 

@@ -1,5 +1,7 @@
 """The classifier: a plain Keras model with its class names, on disk and off."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -7,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.archives import check_name, read_archive, write_archive
+from nstk.backbones.digests import digest_weights
 from nstk.errors import ModelError
 from nstk.finetuning.decisions import LIKELIEST, Decision, restore_decision
 from nstk.finetuning.networks import Passage
@@ -56,6 +59,13 @@ class Classifier:
     def passage(self) -> Passage:
         """The model cut at its square, compiled once for all predictions."""
         return Passage(self.model)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what its answers depend on: weights, class names, size and thresholds."""
+        facts = [self.classes, self.size, self.decision.thresholds]
+        told = json.dumps([digest_weights(self.model), *facts])
+        return hashlib.sha256(told.encode()).hexdigest()
 
     @staticmethod
     def check_output(path: str | Path) -> None:

@@ -14,6 +14,7 @@ view is a weighted sum of a few rows and columns of the picture. A test holds th
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -100,29 +101,52 @@ def take_views(picture: Picture, size: int, views: tuple[View, ...]) -> Squares:
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
     """
-    height, width = picture.shape[:2]
-    side = min(height, width)
-    top, left = (height - side) // 2, (width - side) // 2
-    square = picture[top : top + side, left : left + side]
+    # Whole grey levels: a file and the uint8 array of the same picture get the same score.
+    return cut_views(np.rint(_centre(picture) * np.float32(255)), size, views)
+
+
+def cut_views(levels: npt.NDArray[Any], size: int, views: tuple[View, ...]) -> Squares:
+    """Cut the views out of a picture in whole grey levels.
+
+    Args:
+        levels: ``(height, width, 3)``, whole numbers 0 to 255 of any type.
+        size: Side of a view in pixels.
+        views: Which ones.
+
+    Returns:
+        float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
+    """
+    square = np.ascontiguousarray(_centre(levels), np.float32)
     return np.stack([_take(square, plan_sampling(view, size), view.flipped) for view in views])
 
 
-def _take(square: Picture, sampling: Sampling, flipped: bool) -> Squares:
-    rows, row_weights = _average(len(square), sampling, sampling.top)
-    columns, column_weights = _average(len(square), sampling, sampling.left)
-    # Whole grey levels: a file and the uint8 array of the same picture get the same score.
-    levels = np.rint(square * np.float32(255))
-    seen = np.zeros((sampling.size, len(square), 3), np.float32)
-    for row, weight in zip(rows, row_weights, strict=True):
-        seen += weight[:, np.newaxis, np.newaxis] * levels[row]
-    view = np.zeros((sampling.size, sampling.size, 3), np.float32)
-    for column, weight in zip(columns, column_weights, strict=True):
-        view += weight[:, np.newaxis] * seen[:, column]
-    view /= np.float32(255)
-    return view[:, ::-1] if flipped else view
+def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest centred square."""
+    height, width = picture.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return picture[top : top + side, left : left + side]
 
 
-@lru_cache(maxsize=64)
+def _take(square: Squares, sampling: Sampling, flipped: bool) -> Squares:
+    seen = _sum(square, *_average(len(square), sampling, sampling.top))
+    across = np.ascontiguousarray(seen.swapaxes(0, 1))
+    view = _sum(across, *_average(len(square), sampling, sampling.left)).swapaxes(0, 1)
+    return (view[:, ::-1] if flipped else view) / np.float32(255)
+
+
+def _sum(lines: Squares, places: npt.NDArray[np.intp], weights: npt.NDArray[np.float32]) -> Squares:
+    """Weighted sums of a few lines each; lines lie in one piece, so that this is fast."""
+    summed = np.zeros((places.shape[1], *lines.shape[1:]), np.float32)
+    chosen = np.empty_like(summed)
+    for place, weight in zip(places, weights, strict=True):
+        np.take(lines, place, axis=0, out=chosen, mode="clip")
+        chosen *= weight[:, np.newaxis, np.newaxis]
+        summed += chosen
+    return summed
+
+
+@lru_cache(maxsize=128)
 def _average(
     side: int, sampling: Sampling, start: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
@@ -135,24 +159,23 @@ def _average(
         Positions ``(t, size)`` of the t pixels, few, that each pixel of the view is made of, and
         their weights ``(t, size)``.
     """
-    samples = np.arange(sampling.window)
-    place = (start + samples + 0.5) * side / sampling.side - 0.5
-    before = np.floor(place).astype(int)
-    share = place - before
-    bilinear = np.zeros((sampling.window, side))
-    np.add.at(bilinear, (samples, np.clip(before, 0, side - 1)), 1 - share)
-    np.add.at(bilinear, (samples, np.clip(before + 1, 0, side - 1)), share)
-    seen = np.flatnonzero(bilinear.any(axis=0))
-    sums = np.vstack([np.zeros(len(seen)), np.cumsum(bilinear[:, seen], axis=0)])
-    first = np.arange(0, sampling.window, sampling.factor)
-    last = first + sampling.factor
-    wide_first = np.maximum(first - sampling.factor // 2, 0)
-    wide_last = np.minimum(last + sampling.factor // 2, sampling.window)
-    narrow = (sums[last] - sums[first]) / sampling.factor
-    wide = (sums[wide_last] - sums[wide_first]) / (wide_last - wide_first)[:, np.newaxis]
-    weights = 2 * narrow - wide
-    # Products of matrices would start threads of their own in each of the threads that decode.
-    taps = int((weights != 0).sum(axis=1).max())
-    places = np.argsort(weights == 0, axis=1, kind="stable")[:, :taps]
-    chosen = np.take_along_axis(weights, places, axis=1)
-    return seen[places].T, np.ascontiguousarray(chosen.T, np.float32)
+    half, factor = sampling.factor // 2, sampling.factor
+    pixels = np.arange(sampling.size)[:, np.newaxis]
+    samples = pixels * factor + np.arange(-half, factor + half)
+    inside = (samples >= 0) & (samples < sampling.window)
+    near = (samples >= pixels * factor) & (samples < (pixels + 1) * factor)
+    shares = 2 * near / factor - inside / inside.sum(axis=1, keepdims=True)
+    # In single precision and in this order, as TensorFlow does it: in large pictures places are
+    # rounded visibly, and both are to round alike.
+    step = np.float32(side) / np.float32(sampling.side)
+    numbers = (start + np.clip(samples, 0, sampling.window - 1)).astype(np.float32)
+    place = (numbers + np.float32(0.5)) * step - np.float32(0.5)
+    before = np.floor(place)
+    after_share = (place - before) * shares
+    ends = [np.clip(before.astype(int) + each, 0, side - 1) for each in (0, 1)]
+    first = ends[0].min(axis=1, keepdims=True)
+    taps = int((ends[1] - first).max()) + 1
+    weights = np.zeros((sampling.size, taps))
+    np.add.at(weights, (pixels, ends[0] - first), shares - after_share)
+    np.add.at(weights, (pixels, ends[1] - first), after_share)
+    return (first + np.arange(taps)).T, np.ascontiguousarray(weights.T, np.float32)

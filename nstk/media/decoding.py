@@ -1,5 +1,7 @@
 """From a file to its samples: the first picture in it, decoded whole, colours untouched."""
 
+import io
+import os
 import stat
 import threading
 import warnings
@@ -54,18 +56,39 @@ class Decoded:
     notices: tuple[str, ...]
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(path: Path, max_pixels: int = MAX_PIXELS, *, content: bytes | None = None) -> Decoded:
     """Decode the first picture of a file, completely.
 
     Args:
         path: A regular file; its ending does not matter.
         max_pixels: How many pixels the header may claim; checked before anything is decoded.
+        content: What is in the file, where it has been read already; ``path`` is its name then.
 
     Raises:
         PictureError: ``"path: reason; what to do"`` for whatever is not a whole picture.
     """
-    with _opened(path) as file:
+    with _opened(path, content) as file:
         return _decode_open(path, file, max_pixels)
+
+
+def read_content(path: Path) -> bytes:
+    """Read a file, and know that it was whole: nobody wrote to it meanwhile.
+
+    Raises:
+        PictureError: If it is no regular file, cannot be read, or changed.
+    """
+    _check_regular(path)
+    try:
+        with path.open("rb") as file:
+            before = os.fstat(file.fileno())
+            content = file.read()
+            after = os.fstat(file.fileno())
+    except OSError as error:
+        raise PictureError(f"{path}: {_describe(error)}.") from error
+    steady = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(content))
+    if not steady or after.st_size != len(content):
+        raise PictureError(f"{path}: changed while it was read; wait until it is whole.")
+    return content
 
 
 def identify(path: Path, max_pixels: int = MAX_PIXELS) -> str:
@@ -86,11 +109,12 @@ def identify(path: Path, max_pixels: int = MAX_PIXELS) -> str:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BinaryIO]:
+def _opened(path: Path, content: bytes | None = None) -> Iterator[BinaryIO]:
     """Open a file that begins like a picture; whatever goes wrong in it is a PictureError."""
-    _check_regular(path)
+    if content is None:
+        _check_regular(path)
     try:
-        with path.open("rb") as file:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
             _check_signature(path, file.read(32))
             yield file
     except PictureError:
@@ -178,11 +202,11 @@ def _check_regular(path: Path) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = _SPECIAL_FILES.get(stat.S_IFMT(status.st_mode), "something else")
         raise PictureError(f"{path}: {kind}, not a file; give a {READABLE} file.")
-    if status.st_size == 0:
-        raise PictureError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
 
 
 def _check_signature(path: Path, head: bytes) -> None:
+    if not head:
+        raise PictureError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
     if head.startswith(_SIGNATURES):
         return
     if head[4:8] == b"ftyp":

@@ -123,18 +123,16 @@ def scan_folder(
 
 
 def find_pictures(
-    paths: Iterable[str | Path], *, whole: bool = True, on_progress: Reporter = ignore
+    paths: Iterable[str | Path],
 ) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
-    """Find pictures without labels: files as they are given, folders searched to the bottom.
+    """Find files that may be pictures: files as they are given, folders searched to the bottom.
 
     Args:
         paths: Files and folders, each listed once however often it is given.
-        whole: False looks at headers alone, for callers that decode every picture anyway.
-        on_progress: Told after each file, stage ``"scan"``.
 
     Returns:
-        The files that decode completely (or begin like pictures), in the given order (folders in
-        natural order), and what was left out, with reasons.
+        The files in the given order (folders in natural order), not yet opened, and the folders
+        that could not be searched.
 
     Raises:
         PictureError: If a path does not exist.
@@ -150,9 +148,7 @@ def find_pictures(
             skipped += unsearched
         else:
             found[path] = None
-    damaged = _probe(list(found), whole, on_progress)
-    pictures = tuple(path for path in found if path not in damaged)
-    return pictures, (*skipped, *damaged.values())
+    return tuple(found), tuple(skipped)
 
 
 def _probe(paths: Sequence[Path], whole: bool, on_progress: Reporter) -> dict[Path, SkippedFile]:

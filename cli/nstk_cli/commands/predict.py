@@ -1,6 +1,10 @@
 """``nstk predict``: labels for pictures."""
 
-import csv
+import logging
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -8,9 +12,20 @@ import typer
 
 import nstk
 from nstk_cli.options import Json, Quiet
-from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.output import (
+    as_json,
+    duration,
+    list_skipped,
+    percent,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
+
+log = logging.getLogger("nstk")
+
+JSON_BEGINNING = '{"predictions": ['
 
 
 def predict(
@@ -19,81 +34,165 @@ def predict(
         Path, typer.Argument(metavar="MODEL", help="Classifier file made by nstk finetune")
     ],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Picture files, or folders of them")
-    ],
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH", help="Picture files, or folders of them", show_default=False
+        ),
+    ] = None,
     top: Annotated[
         int, typer.Option(metavar="N", help="How many of the likeliest classes to name")
     ] = 5,
-    table: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write the labels as CSV too")
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            "--csv",
+            metavar="FILE",
+            help="Write each label as soon as it is known, to a .csv or .jsonl file",
+        ),
     ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on with the output: leave out the pictures it has"),
+    ] = False,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Go on with the pictures that arrive there, until Ctrl-C or SIGTERM"
+        ),
+    ] = None,
+    interval: Annotated[
+        float, typer.Option(metavar="SECONDS", help="How often to look at the watched folder")
+    ] = 1.0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Say which class of MODEL each picture shows."""
-    if table:
-        nstk.check_writable(table)
-    with reporting(quiet=quiet) as report:
+    check_given(paths, output, resume=resume, watch=watch)
+    if output:
+        nstk.check_results(output)
+    with reporting(quiet=quiet) as report, ExitStack() as stack:
         with loading():
-            from nstk import load_classifier
-            from nstk import predict as run
+            from nstk import ResultsFile, load_classifier, stream_predictions, watch_folder
+        arrivals = watch_folder(watch, interval=interval) if watch else ()
         classifier = load_classifier(model)
-        several = classifier.multi_label
-        made = run(classifier, paths, top=top, on_progress=report)
-    if not made.predictions:
-        raise nstk.PictureError(none_usable(made))
-    if table:
-        write_csv(table, made, several)
-    if json:
-        print_json(
-            {
-                "predictions": [
-                    {
-                        "path": each.path,
-                        "label": each.label,
-                        "probability": each.probability,
-                        **({"labels": each.labels} if several else {}),
-                        "top": [
-                            {"label": label, "probability": probability}
-                            for label, probability in each.top
-                        ],
-                    }
-                    for each in made.predictions
-                ],
-                "skipped": list_skipped(made.skipped),
-            }
+        results = None
+        if output:
+            results = ResultsFile(output, classifier, top=top, resume=resume)
+            stack.enter_context(results)
+        ledger = Ledger(
+            results, several=classifier.multi_label, json=json, watching=watch is not None
         )
-    else:
-        print_result(made, several)
+        try:
+            for group in chain([paths] if paths else [], arrivals):
+                ledger.enter(
+                    stream_predictions(
+                        classifier,
+                        group,
+                        top=top,
+                        done=results.done if results else (),
+                        on_progress=report,
+                    )
+                )
+        except (KeyboardInterrupt, nstk.OutputError):
+            ledger.close()
+            raise
+    ledger.check()
+    ledger.close()
 
 
-def print_result(made: "nstk.Predictions", several: bool) -> None:
-    """Print the labels of each picture, likeliest first, and what was left out."""
-    (print_labels if several else print_likeliest)(made)
-    print_skipped(made.skipped)
+def check_given(
+    paths: list[Path] | None, output: Path | None, *, resume: bool, watch: Path | None
+) -> None:
+    """Refuse a run of which too little is said.
+
+    Raises:
+        SettingsError: With what is missing.
+    """
+    if not paths and watch is None:
+        raise nstk.SettingsError("PATH is missing; name pictures, or a folder to --watch.")
+    if resume and output is None:
+        raise nstk.SettingsError("--resume needs the --output to go on with; name it.")
 
 
-def print_labels(made: "nstk.Predictions") -> None:
-    """Print the labels given to each picture, and what else it might show."""
-    print_table(
-        ["picture", "labels", "otherwise"],
-        [
-            (
-                str(each.path),
-                ", ".join(spell(pair) for pair in each.top if pair[0] in each.labels) or "–",
-                ", ".join(spell(pair) for pair in each.top if pair[0] not in each.labels),
-            )
-            for each in made.predictions
-        ],
-    )
+class Ledger:
+    """Where predictions go as they come: to a file, to JSON, to a line or a table for people.
+
+    Only a table is kept in memory until its end.
+
+    Args:
+        results: The file, if one is written.
+        several: Whether a picture may have several labels, or none.
+        json: Whether standard output is one JSON object.
+        watching: Whether the end is far, so that people are told at once.
+    """
+
+    def __init__(
+        self, results: "nstk.ResultsFile | None", *, several: bool, json: bool, watching: bool
+    ) -> None:
+        self.results = results
+        self.several = several
+        self.json = json
+        self.watching = watching
+        self.began = time.monotonic()
+        self.count = 0
+        self.table: list[nstk.Prediction] = []
+        self.skipped: dict[Path, nstk.SkippedFile] = {}
+
+    def enter(self, stream: "Iterator[nstk.Prediction | nstk.SkippedFile]") -> None:
+        """Enter one after the other; a file that could be read after all is skipped no more."""
+        for each in stream:
+            if isinstance(each, nstk.SkippedFile):
+                self.skipped[each.path] = each
+                if self.watching:
+                    log.warning(f"{each.path}: {each.reason}")
+                continue
+            self.skipped.pop(each.path, None)
+            if self.results:
+                self.results.append(each)
+            self._show(each)
+            self.count += 1
+
+    def _show(self, each: "nstk.Prediction") -> None:
+        if self.json:
+            entry = as_json(each.describe(several=self.several))
+            print(", " if self.count else JSON_BEGINNING, entry, sep="", end="")
+        elif self.results:
+            return
+        elif self.watching:
+            given = [spell(pair) for pair in each.top if pair[0] in each.labels]
+            print(f"{each.path}  {', '.join(given) or '–'}", flush=True)
+        else:
+            self.table.append(each)
+
+    def check(self) -> None:
+        """Refuse a run in which no picture could be read.
+
+        Raises:
+            PictureError: With why.
+        """
+        if not self.count and not (self.results and self.results.done):
+            raise nstk.PictureError(none_usable([*self.skipped.values()]))
+
+    def close(self) -> None:
+        """Say what is left to be said at the end."""
+        skipped = [*self.skipped.values()]
+        if self.json:
+            beginning = "" if self.count else JSON_BEGINNING
+            print(f'{beginning}], "skipped": {as_json(list_skipped(skipped))}}}')
+            return
+        if self.table:
+            (print_labels if self.several else print_likeliest)(self.table)
+        print_skipped(skipped)
+        if self.results:
+            known = len(self.results.done)
+            before = f", {known} were there already" if known else ""
+            spent = duration(time.monotonic() - self.began)
+            print(f"{self.results.path}: {self.count} pictures{before}, {spent}")
 
 
-def spell(pair: tuple[str, float]) -> str:
-    """A label with its probability: ``ants 93.5 %``."""
-    return f"{pair[0]} {percent(pair[1])}"
-
-
-def print_likeliest(made: "nstk.Predictions") -> None:
+def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:
     """Print the likeliest class of each picture, and the next ones."""
     print_table(
         ["picture", "label", "probability", "otherwise"],
@@ -104,37 +203,36 @@ def print_likeliest(made: "nstk.Predictions") -> None:
                 percent(each.probability),
                 ", ".join(spell(pair) for pair in each.top[1:]),
             )
-            for each in made.predictions
+            for each in predictions
         ],
         right=["probability"],
     )
 
 
-def write_csv(path: Path, made: "nstk.Predictions", several: bool) -> None:
-    """Write one row for each picture: its path, then labels and probabilities, likeliest first.
-
-    Where pictures may have several labels, the column ``labels`` has those it is given, as a
-    manifest has them.
-    """
-    places = range(1, 1 + len(made.predictions[0].top))
-    heading = ["path", *(["labels"] if several else []), "label", "probability"]
-    heading += [f"{word}_{place}" for place in places[1:] for word in ("label", "probability")]
-
-    def write(temporary: Path) -> None:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            rows = csv.writer(file)
-            rows.writerow(heading)
-            for each in made.predictions:
-                given = ["|".join(each.labels)] if several else []
-                rows.writerow([each.path, *given, *(cell for pair in each.top for cell in pair)])
-
-    nstk.write_whole(path, write)
+def print_labels(predictions: Iterable["nstk.Prediction"]) -> None:
+    """Print the labels given to each picture, and what else it might show."""
+    print_table(
+        ["picture", "labels", "otherwise"],
+        [
+            (
+                str(each.path),
+                ", ".join(spell(pair) for pair in each.top if pair[0] in each.labels) or "–",
+                ", ".join(spell(pair) for pair in each.top if pair[0] not in each.labels),
+            )
+            for each in predictions
+        ],
+    )
 
 
-def none_usable(made: "nstk.Predictions") -> str:
+def spell(pair: tuple[str, float]) -> str:
+    """A label with its probability: ``ants 93.5 %``."""
+    return f"{pair[0]} {percent(pair[1])}"
+
+
+def none_usable(skipped: "list[nstk.SkippedFile]") -> str:
     """Why there is nothing to say."""
-    if not made.skipped:
+    if not skipped:
         return "No picture was found; name picture files, or folders that have some."
-    first = made.skipped[0]
-    more = f" ({len(made.skipped) - 1} more were left out)" if len(made.skipped) > 1 else ""
+    first, *others = skipped
+    more = f" ({len(others)} more were left out)" if others else ""
     return f"{first.path}: {first.reason}{more}; name pictures that can be read."

@@ -1,0 +1,1 @@
+"""What a finished classifier says about pictures, however many there are and whenever they come."""

@@ -1,0 +1,174 @@
+"""`nstk predict` at scale: files that grow, runs that go on, folders that are watched."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from labelled_pictures import draw_folder
+from shell import complaint, environment, invoke
+
+from nstk.finetuning.job import finetune
+from nstk.predicting import watching
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 4)
+
+
+@pytest.fixture(scope="module")
+def model(folder, tiny_backbone, tmp_path_factory):
+    made = finetune(folder, backbone=tiny_backbone)
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+
+
+def paths_in(output):
+    return [json.loads(line)["path"] for line in output.read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "labels.jsonl"])
+def test_a_run_that_broke_off_goes_on_to_the_same_bytes(model, folder, tmp_path, name):
+    output = tmp_path / name
+    command = ("predict", model, folder, "-o", output, "--top", 1)
+    result = invoke(*command)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith(f"{output}: 8 pictures, ")
+    whole = output.read_bytes()
+    output.write_bytes(whole[: len(whole) // 2])
+    result = invoke(*command, "--resume", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert output.read_bytes() == whole
+    answered = json.loads(result.stdout)["predictions"]
+    assert 0 < len(answered) < 8
+    again = invoke(*command, "--resume")
+    assert again.stdout.startswith(f"{output}: 0 pictures, 8 were there already, ")
+    assert output.read_bytes() == whole
+
+
+def test_bad_files_are_listed_at_the_end_and_tried_again(model, folder, tmp_path):
+    place, output = tmp_path / "new", tmp_path / "labels.jsonl"
+    shutil.copytree(folder, place)
+    (place / "blue" / "0.png").write_text("not a picture")
+    result = invoke("predict", model, place, "-o", output)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.splitlines()[-2].startswith(f"  {place}/blue/0.png: not a picture")
+    assert len(paths_in(output)) == 7
+    shutil.copy(folder / "blue" / "0.png", place / "blue")
+    result = invoke("predict", model, place, "-o", output, "--resume")
+    assert "left out" not in result.stdout
+    assert len(paths_in(output)) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "PATH is missing"),
+        (("new", "--resume"), "--resume needs the --output"),
+        (("new", "-o", "labels.txt"), ".csv or .jsonl"),
+        (("new", "-o", "missing/labels.csv"), "no folder"),
+        (("--watch", "missing"), "no such folder"),
+        (("--watch", "new", "--interval", "0"), "--interval"),
+        (("new", "-o", "notes.csv", "--resume"), "cannot go on"),
+        (("new/notes.txt", "-o", "labels.csv"), "notes.txt"),
+    ],
+)
+def test_a_wish_that_makes_no_sense_is_one_line(model, tmp_path, monkeypatch, options, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "new").mkdir()
+    for path in ("notes.csv", "new/notes.txt"):
+        (tmp_path / path).write_text("notes of mine")
+    before = sorted(tmp_path.rglob("*"))
+    result = invoke("predict", model, *options, "-q")
+    assert result.exit_code == 2
+    assert said in complaint(result)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / "notes.csv").read_text() == "notes of mine"
+
+
+@pytest.fixture
+def act(monkeypatch):
+    """What happens while the watcher sleeps, one act after the other; then Ctrl-C."""
+    acts = []
+
+    def sleep(seconds):
+        if not acts:
+            raise KeyboardInterrupt
+        acts.pop(0)()
+
+    monkeypatch.setattr(watching.time, "sleep", sleep)
+    return acts
+
+
+def test_what_arrives_is_predicted_until_ctrl_c(model, folder, tmp_path, act):
+    place, output = tmp_path / "in", tmp_path / "labels.jsonl"
+    (tmp_path / "in").mkdir()
+    half = (folder / "red" / "0.png").read_bytes()[:500]
+    act += [
+        lambda: shutil.copy(folder / "blue" / "1.jpg", place),
+        lambda: (place / "red.png").write_bytes(half),
+        lambda: None,
+        lambda: None,
+        lambda: shutil.copy(folder / "red" / "0.png", place / "red.png"),
+        lambda: None,
+        lambda: None,
+    ]
+    words = ("predict", model, folder / "blue" / "0.png", "--watch", place, "-o", output)
+    result = invoke(*words, "--json")
+    assert result.exit_code == 130
+    found = json.loads(result.stdout)
+    assert [each["label"] for each in found["predictions"]] == ["blue", "blue", "red"]
+    assert found["skipped"] == []
+    assert f"{place / 'red.png'}: damaged or cut short" in result.stderr
+    assert result.stderr.splitlines()[-1] == "nstk: interrupted."
+    assert paths_in(output) == [
+        str(folder / "blue" / "0.png"),
+        f"{place}/1.jpg",
+        f"{place}/red.png",
+    ]
+
+
+def test_people_see_what_arrives_line_by_line(model, folder, act):
+    act += [lambda: None]
+    result = invoke("predict", model, "--watch", folder / "red", "-q")
+    assert result.exit_code == 130
+    lines = result.stdout.splitlines()
+    assert [line.split()[1] for line in lines] == ["red"] * 4
+    assert lines[0].startswith(f"{folder / 'red' / '0.png'}  red ")
+
+
+@pytest.mark.slow
+def test_a_watcher_in_a_real_process_ends_as_it_is_asked_to_with_its_output_whole(
+    model, folder, tmp_path
+):
+    place, output = tmp_path / "in", tmp_path / "labels.jsonl"
+    place.mkdir()
+    # A background job of a script, such as CI, starts with Ctrl-C ignored, and so do its children.
+    listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
+    shell = f"import signal; {listening}; from nstk_cli.main import run; run()"
+    watch = ("--watch", place, "--interval", "0.05", "-o", output, "--resume")
+    command = [sys.executable, "-c", shell, "predict", model, *watch]
+    for number, (asked, status) in enumerate([(signal.SIGTERM, 143), (signal.SIGINT, 130)]):
+        shutil.copy(folder / "red" / f"{number}.{('png', 'jpg')[number]}", place)
+        with subprocess.Popen(
+            [*map(os.fspath, command)],
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            deadline = time.monotonic() + 120
+            while not output.exists() or len(output.read_text().splitlines()) <= number:
+                assert process.poll() is None, process.stderr.read()
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            process.send_signal(asked)
+            told, complaints = process.communicate(timeout=60)
+        assert process.returncode == status
+        assert complaints.splitlines()[-1] == "nstk: interrupted."
+        assert f"{output}: 1 pictures" in told
+    assert paths_in(output) == [f"{place}/0.png", f"{place}/1.jpg"]

@@ -1,0 +1,191 @@
+"""A file of predictions is whole at every moment, and can be gone on with from any of them."""
+
+import csv
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from labelled_pictures import draw_folder
+
+from nstk.errors import OutputError
+from nstk.finetuning.job import finetune
+from nstk.predicting.job import Prediction, stream_predictions
+from nstk.predicting.results import CsvLayout, JsonLinesLayout, ResultsFile
+
+ENDINGS = (".csv", ".jsonl")
+LAYOUTS = (CsvLayout, JsonLinesLayout)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 6)
+
+
+@pytest.fixture(scope="module")
+def classifier(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone).classifier
+
+
+def write(path, classifier, folder, *, count=None, resume=False):
+    """Predict into a file, as the shell does; stop after some."""
+    with ResultsFile(path, classifier, resume=resume) as results:
+        stream = stream_predictions(classifier, folder, batch=4, done=results.done)
+        for number, each in enumerate(stream):
+            if number == count:
+                break
+            results.append(each)
+    return path
+
+
+@pytest.fixture(scope="module", params=ENDINGS)
+def whole(request, classifier, folder, tmp_path_factory):
+    """The file of a run that nothing interrupted."""
+    return write(tmp_path_factory.mktemp("whole") / f"labels{request.param}", classifier, folder)
+
+
+def test_a_run_that_goes_on_gives_the_same_bytes(whole, classifier, folder, tmp_path):
+    expected = whole.read_bytes()
+    for count in (0, 1, 6, 12):
+        path = tmp_path / f"{count}{whole.suffix}"
+        write(path, classifier, folder, count=count)
+        assert expected.startswith(path.read_bytes() if count else b"")
+        write(path, classifier, folder, resume=True)
+        assert path.read_bytes() == expected
+
+
+def test_wherever_a_file_breaks_off_it_is_gone_on_with(whole, classifier, folder, tmp_path):
+    expected = whole.read_bytes()
+    predictions = [*stream_predictions(classifier, folder, batch=4)]
+    for cut in [*range(0, len(expected), 97), len(expected) - 1, len(expected)]:
+        path = tmp_path / f"{cut}{whole.suffix}"
+        path.write_bytes(expected[:cut])
+        with ResultsFile(path, classifier, resume=True) as results:
+            for each in predictions:
+                if (each.path, each.digest) not in results.done:
+                    results.append(each)
+        assert path.read_bytes() == expected
+
+
+def test_a_file_that_is_not_gone_on_with_is_replaced_by_the_first_line(
+    whole, classifier, folder, tmp_path
+):
+    path = tmp_path / f"labels{whole.suffix}"
+    path.write_text("notes of mine")
+    ResultsFile(path, classifier).close()
+    assert path.read_text() == "notes of mine"
+    assert write(path, classifier, folder).read_bytes() == whole.read_bytes()
+
+
+def test_both_layouts_say_the_same(classifier, folder, tmp_path):
+    rows, lines = (write(tmp_path / f"labels{end}", classifier, folder) for end in ENDINGS)
+    with rows.open(encoding="utf-8", newline="") as file:
+        table = list(csv.DictReader(file))
+    entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
+    assert list(entries[0]) == ["path", "label", "probability", "top", "sha256", "classifier"]
+    assert len(table) == len(entries) == 12
+    for row, entry in zip(table, entries, strict=True):
+        assert [row[key] for key in ("path", "label", "sha256")] == [
+            entry[key] for key in ("path", "label", "sha256")
+        ]
+        assert float(row["probability_2"]) == entry["top"][1]["probability"]
+        assert row["classifier"] == entry["classifier"] == classifier.digest[:16]
+
+
+@given(st.text(st.characters(exclude_characters="\0"), min_size=1), st.floats(0, 1))
+def test_every_name_comes_back(name, probability):
+    paths = {name, os.fsdecode(name.encode("utf-8", "replace")), os.fsdecode(b'\xff\xfe\n"')}
+    for path in paths:
+        each = Prediction(
+            Path(path), "ä\n,", probability, ("ä\n,",), (("ä\n,", probability),), "ab"
+        )
+        for layout in (
+            CsvLayout(1),
+            JsonLinesLayout(1),
+            CsvLayout(1, True),
+            JsonLinesLayout(1, True),
+        ):
+            try:
+                record = layout.write(each, "cd")
+            except UnicodeEncodeError:
+                assert not Path(path).as_posix().isprintable()  # no file is called that
+                continue
+            assert [*layout.split([*record.splitlines(keepends=True), b"half"])] == [record]
+            assert layout.read(record) == (str(Path(path)), "ab", "cd")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("notes of mine", "does not begin"),
+        ("{}\n", "does not begin"),
+        ("path,label\n", "--top"),
+        ('{"path": "a"}\n', "record 1"),
+        ('{"path": 3\n', "record 1"),
+    ],
+)
+def test_what_is_no_such_file_is_not_gone_on_with(classifier, tmp_path, content, said):
+    path = tmp_path / ("labels.jsonl" if content.startswith('{"') else "labels.csv")
+    path.write_text(content)
+    with pytest.raises(OutputError, match="cannot go on") as caught:
+        ResultsFile(path, classifier, resume=True)
+    assert said in str(caught.value)
+    assert path.read_text() == content
+
+
+def test_another_classifier_or_number_of_labels_is_refused(whole, classifier, tmp_path):
+    path = tmp_path / f"labels{whole.suffix}"
+    path.write_bytes(whole.read_bytes())
+    with pytest.raises(OutputError, match="classifier"):
+        ResultsFile(path, replace(classifier, classes=("cold", "warm")), resume=True)
+    with pytest.raises(OutputError, match=r"--top|names 2 classes"):
+        ResultsFile(path, classifier, top=1, resume=True)
+    assert path.read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["labels", "labels.txt", "missing/labels.csv", "folder.csv"])
+def test_a_place_where_nothing_can_be_written_is_refused(classifier, tmp_path, name):
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OutputError):
+        ResultsFile(tmp_path / name, classifier)
+    assert [each.name for each in tmp_path.iterdir()] == ["folder.csv"]
+
+
+def test_a_full_disk_leaves_whole_lines(whole, classifier, folder, tmp_path, monkeypatch):
+    predictions = [*stream_predictions(classifier, folder, batch=4)]
+    path = tmp_path / f"labels{whole.suffix}"
+
+    class Filling:
+        """A file that takes half of what it is given, and then nothing."""
+
+        def __init__(self, file):
+            self.file = file
+
+        def __getattr__(self, name):
+            return getattr(self.file, name)
+
+        def write(self, content):
+            if len(content) < 30:
+                raise OSError(28, "No space left on device")
+            return self.file.write(content[: len(content) // 2])
+
+    with ResultsFile(path, classifier) as results:
+        results.append(predictions[0])
+        written = path.read_bytes()
+        monkeypatch.setattr(results, "_file", Filling(results._file))
+        with pytest.raises(OutputError, match=r"No space left.*--resume"):
+            results.append(predictions[1])
+        assert path.read_bytes() == written
+    assert write(path, classifier, folder, resume=True).read_bytes() == whole.read_bytes()
+
+
+def test_a_file_that_was_removed_is_noticed(classifier, folder, tmp_path):
+    predictions = [*stream_predictions(classifier, folder)]
+    with ResultsFile(tmp_path / "labels.csv", classifier) as results:
+        results.append(predictions[0])
+        (tmp_path / "labels.csv").unlink()
+        with pytest.raises(OutputError, match="removed"):
+            results.append(predictions[1])
