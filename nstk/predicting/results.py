@@ -136,6 +136,9 @@ _LAYOUTS: dict[str, Callable[[int, bool], Layout]] = {".csv": CsvLayout, ".jsonl
 def check_results(path: str | Path) -> None:
     """Refuse, before any long work, a place where no file of predictions can be written.
 
+    Args:
+        path: Where it is to grow.
+
     Raises:
         OutputError: If the ending names no format, or no file can be written there.
     """
@@ -274,5 +277,5 @@ class ResultsFile:
 
 def _row(cells: Sequence[object]) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow(cells)
+    csv.writer(text).writerow(cells)
     return text.getvalue().encode("utf-8", "surrogateescape")
