@@ -235,7 +235,7 @@ class StyleObjective:
             def step(x: Any, state: Any, balance: Balance) -> Any:
                 return minimizer.step(partial(self.evaluate, balance=balance), x, state)
 
-            self._steps[minimizer] = tf.function(step)
+            self._steps[minimizer] = tf.function(step, autograph=False)
         compiled: Callable[..., Any] = self._steps[minimizer]
         return compiled
 

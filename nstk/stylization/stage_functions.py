@@ -103,7 +103,8 @@ class StageFunctions:
 
 
 def _crop(maps: Any, place: Any) -> Any:
-    return maps[:, place[0] : place[1], place[2] : place[3]]
+    top, bottom, left, right = tf.unstack(place)
+    return tf.slice(maps, [0, top, left, 0], [1, bottom - top, right - left, maps.shape[-1]])
 
 
 def _flatten(style: Any, content: Any) -> list[Any]:

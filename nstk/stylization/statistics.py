@@ -47,20 +47,23 @@ def widen(features: Any) -> Any:
     return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
 
 
-def square(flat: Any) -> Any:
-    """FᵀF for a map F of shape ``(positions, C)``.
+def square(flat: Any) -> tuple[Any, Any]:
+    """FᵀF and the column sums of a map F of shape ``(positions, C)``.
 
-    Its slope is F(S + Sᵀ) for a slope S of the result: one product of matrices, where the rule
-    for the product of two different ones takes two.
+    Their slope is F(S + Sᵀ) + t for slopes S and t of the results: one product of matrices, where
+    the rule for the product of two different ones takes two. Sums down long columns are faster as
+    a product, too.
     """
 
     def multiply(flat: Any) -> tuple[Any, Any]:
-        def pull_back(slope: Any) -> Any:
-            return tf.matmul(flat, slope + tf.transpose(slope))
+        def pull_back(slope: Any, level: Any) -> Any:
+            return tf.nn.bias_add(tf.matmul(flat, slope + tf.transpose(slope)), level)
 
-        return tf.matmul(flat, flat, transpose_a=True), pull_back
+        ones = tf.ones([1, tf.shape(flat)[0]], flat.dtype)
+        return (tf.matmul(flat, flat, transpose_a=True), tf.matmul(ones, flat)[0]), pull_back
 
-    return tf.custom_gradient(multiply)(flat)
+    gram, total = tf.custom_gradient(multiply)(flat)
+    return gram, total
 
 
 def gather(features: Any, guide: Any | None = None) -> Statistics:
@@ -75,11 +78,10 @@ def gather(features: Any, guide: Any | None = None) -> Statistics:
     """
     flat = tf.reshape(widen(features), [-1, features.shape[-1]])
     if guide is None:
-        count = tf.cast(tf.shape(flat)[0], flat.dtype)
-        return Statistics(square(flat), tf.reduce_sum(flat, 0), count)
+        return Statistics(*square(flat), tf.cast(tf.shape(flat)[0], flat.dtype))
     weights = tf.reshape(tf.cast(guide, flat.dtype), [-1, 1])
     return Statistics(
-        gram=square(tf.sqrt(weights) * flat),
+        gram=square(tf.sqrt(weights) * flat)[0],
         total=tf.matmul(weights, flat, transpose_a=True)[0],
         count=tf.reduce_sum(weights),
     )
