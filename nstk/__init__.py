@@ -111,6 +111,13 @@ if TYPE_CHECKING:
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
     from nstk.stylization.style_files import load_style as load_style
+    from nstk.sweeping.figure import check_sweep_output as check_sweep_output
+    from nstk.sweeping.figure import save_sweep as save_sweep
+    from nstk.sweeping.grid import SweepAxis as SweepAxis
+    from nstk.sweeping.grid import read_axis as read_axis
+    from nstk.sweeping.job import Sweep as Sweep
+    from nstk.sweeping.job import sweep as sweep
+    from nstk.sweeping.records import SweptRun as SweptRun
 
 __version__ = "0.1.0"
 
@@ -180,6 +187,10 @@ _HOMES = {
     "nstk.stylization.report": ("check_report", "write_report"),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),
+    "nstk.sweeping.figure": ("check_sweep_output", "save_sweep"),
+    "nstk.sweeping.grid": ("SweepAxis", "read_axis"),
+    "nstk.sweeping.job": ("Sweep", "sweep"),
+    "nstk.sweeping.records": ("SweptRun",),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

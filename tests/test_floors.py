@@ -25,6 +25,7 @@ FLOORS = {
     "finetuning": 3,
     "sheets": 3,
     "inspecting": 4,
+    "sweeping": 4,
     "predicting": 4,
     "exporting": 5,
     "evaluating": 5,

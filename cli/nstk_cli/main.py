@@ -25,6 +25,7 @@ from nstk_cli.commands.inspect import inspect
 from nstk_cli.commands.predict import predict
 from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
+from nstk_cli.commands.sweep import sweep
 from nstk_cli.options import Command
 from nstk_cli.signals import hear_termination, status_of_interruption
 from nstk_cli.silence import debugging, prepare_process
@@ -121,7 +122,7 @@ def main(
         print(context.get_help())
 
 
-for command in (stylize, finetune, predict, evaluate, explain, export, audit, backbones):
+for command in (stylize, sweep, finetune, predict, evaluate, explain, export, audit, backbones):
     app.command(cls=Command)(command)
 app.add_typer(style)
 app.add_typer(inspect)

@@ -4,6 +4,9 @@ import numpy as np
 
 from nstk.media.pictures import Picture, load_picture, resize_picture
 
+STARTS = ("content", "noise", "gray", "style")
+"""The starts that have a name; any other is the path of a picture."""
+
 
 def start_picture(
     init: str, content: Picture, styles: list[Picture], generator: np.random.Generator

@@ -1,0 +1,108 @@
+"""``nstk sweep``: one content and style with settings varied over a grid."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import nstk
+from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+
+@with_settings
+def sweep(
+    *,
+    content: Annotated[Path, typer.Argument(help="Picture to repaint", metavar="CONTENT")],
+    styles: Annotated[
+        list[Path], typer.Argument(help="Picture or pictures to paint it like", metavar="STYLE")
+    ],
+    over: Annotated[
+        list[str],
+        typer.Option(
+            metavar="KEY=V1,V2,…",
+            help="Setting to vary, any option below or backbone, and its values; once or twice; "
+            "semicolons between values that hold commas",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Contact sheet to write, or a page where it ends in .html; the runs are kept "
+            "beside it in NAME.runs",
+        ),
+    ],
+    settings: nstk.StylizeSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Paint more than a hundred runs")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Repaint CONTENT like STYLE with every combination of the values of one or two settings.
+
+    Finished runs are kept: the same command goes on where it was stopped, and paints again what
+    was made from other pictures or settings.
+    """
+    with reporting(quiet=quiet) as report:
+        axes = [nstk.read_axis(text) for text in over]
+        nstk.check_sweep_output(output)
+        with loading():
+            from nstk import save_sweep
+            from nstk import sweep as run
+        swept = run(
+            content,
+            styles,
+            axes,
+            output.with_suffix(".runs"),
+            backbone=backbone,
+            weights=weights,
+            settings=settings,
+            confirmed=yes,
+            on_progress=report,
+        )
+        save_sweep(swept, output)
+    if json:
+        print_json(
+            {"output": output, "seconds": swept.seconds, "runs": list(map(describe, swept.runs))}
+        )
+    else:
+        show(swept, output)
+
+
+def describe(run: "nstk.SweptRun") -> dict[str, Any]:
+    """One run for JSON."""
+    return {
+        "settings": {**dataclasses.asdict(run.point.settings), "backbone": run.backbone},
+        "terms": run.terms,
+        "seconds": run.seconds,
+        "output": run.output,
+        "diverged": run.diverged,
+        "resumed": run.resumed,
+    }
+
+
+def show(swept: "nstk.Sweep", output: Path) -> None:
+    """Print the runs as a table."""
+    axes = swept.axes
+    print_table(
+        [*(axis.option for axis in axes), "content", "style", "seconds", "picture"],
+        [
+            (
+                *(axis.spell(run.point.choice[axis.key]) for axis in axes),
+                f"{run.terms['content']:.4g}",
+                f"{run.terms['style']:.4g}",
+                "kept" if run.resumed else f"{run.seconds:.1f}",
+                str(run.output),
+            )
+            for run in swept.runs
+        ],
+        right=["content", "style", "seconds"],
+    )
+    print(f"\n{output}: {len(swept.runs)} runs, {duration(swept.seconds)}")

@@ -1,0 +1,231 @@
+"""A sweep: the paintings of a grid, made once and kept."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import DivergenceError, PictureError, SettingsError
+from nstk.media.pictures import Picture
+from nstk.progress import Progress, Reporter, ignore
+from nstk.settings import StylizeSettings
+from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.job import Stylization
+from nstk.stylization.recording import Trace, tell
+from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
+from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
+from nstk.sweeping.sharing import Family, group_kin
+
+log = logging.getLogger("nstk")
+
+MANY = 100
+"""From how many runs on a sweep has to be confirmed."""
+
+_SAMPLES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The paintings of a grid.
+
+    Attributes:
+        content: The content picture.
+        styles: The style pictures, by name; those of style files are left out.
+        axes: What was varied, one or two settings.
+        runs: All of them; the last axis changes fastest.
+    """
+
+    content: Picture
+    styles: Mapping[str, Picture]
+    axes: tuple[SweepAxis, ...]
+    runs: tuple[SweptRun, ...]
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of all descents."""
+        return sum(run.seconds for run in self.runs)
+
+    def row(self, index: int) -> tuple[SweptRun, ...]:
+        """The runs of one value of the first of two axes; all of them where there is one axis."""
+        if len(self.axes) == 1:
+            return self.runs
+        across = len(self.axes[1].values)
+        return self.runs[index * across : (index + 1) * across]
+
+
+def sweep(
+    content: Source,
+    styles: Source | Sequence[Source],
+    over: Sequence[SweepAxis],
+    folder: str | Path,
+    *,
+    backbone: Backbone | str | Path = "compact",
+    weights: str | Path | None = None,
+    settings: StylizeSettings | None = None,
+    confirmed: bool = False,
+    on_progress: Reporter = ignore,
+) -> Sweep:
+    """Paint one content in one style with every combination of some settings.
+
+    Runs that see the same targets share them, and the compiled steps: where only α, β, γ or the
+    strength differ, nothing is compiled twice. Every finished run is kept in ``folder``; a second
+    call does what is missing. A run whose pictures, network or settings are others than those it
+    was made from is painted again.
+
+    Args:
+        content: What to paint: a Picture or the path of one.
+        styles: How to paint it: pictures, the paths of pictures or style files, or one of them.
+        over: One or two settings and their values.
+        folder: Where runs are kept; made where it is absent.
+        backbone: The network, or a name for `nstk.load_backbone`.
+        weights: A local weights file for a backbone given by name.
+        settings: What all runs have in common; the defaults when None.
+        confirmed: Whether more than a hundred runs are wanted.
+        on_progress: Called with a `Progress` at every step; the stage names the run.
+
+    Raises:
+        SettingsError: If there is no such setting, a value is out of its range, or there are more
+            than a hundred runs that nobody confirmed; it says how long they would take.
+        OutputError: If no run can be kept in the folder.
+        NstkError: What `nstk.stylize` would raise before its first step, before any run begins.
+        KeyboardInterrupt: With Ctrl-C; finished runs are kept.
+
+    Example:
+        >>> import nstk
+        >>> alpha = nstk.SweepAxis("content_weight", (1e-4, 1e-3, 1e-2, 1e-1))
+        >>> swept = nstk.sweep("town.jpg", "waves.jpg", [alpha], "runs")  # doctest: +SKIP
+        >>> nstk.save_sweep(swept, "sweep.png")  # doctest: +SKIP
+    """
+    settings = settings or StylizeSettings()
+    axes, store = tuple(over), RunFolder(Path(folder))
+    _check_weights(axes, weights)
+    store.check()
+    common: dict[str, Any] = {"backbone": backbone, "weights": weights, "on_progress": on_progress}
+    count = count_points(axes)
+    if count > MANY and not confirmed:
+        seconds = _estimate(axes, settings, content, styles, common)
+        raise SettingsError(
+            f"--over asks for {count} runs, about {_spell_time(seconds)} on this machine; "
+            "give --yes to paint them all, or fewer values."
+        )
+    families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
+    for family in families:
+        family.check()
+    pictures = [digest_source(source) for source in (content, *_list_styles(styles))]
+    runs: dict[int, SweptRun] = {}
+    redone = 0
+    for family in families:
+        for number, point in family.points:
+            digest = digest_run(point.settings, family.backbone, pictures)
+            found = store.find(point, digest)
+            redone += found is None and store.holds(point)
+            title = f"run {number + 1} of {count}, {point.label}"
+            runs[number] = found or _make(family, point, store, digest, title, on_progress)
+        family.forget()
+    if redone:
+        log.warning(
+            "%d of the runs in %s were made from other pictures, settings or weights, "
+            "and were painted again.",
+            redone,
+            store.path,
+        )
+    return Sweep(
+        content=open_picture(content, "content").pixels,
+        styles=_open_styles(styles),
+        axes=axes,
+        runs=tuple(runs[number] for number in range(count)),
+    )
+
+
+def _make(
+    family: Family,
+    point: GridPoint,
+    store: RunFolder,
+    digest: str,
+    title: str,
+    on_progress: Reporter,
+) -> SweptRun:
+    """Paint one run and keep it."""
+
+    def report(progress: Progress) -> None:
+        on_progress(replace(progress, stage=f"{title}: {progress.stage}"))
+
+    trace = Trace()
+    diverged = False
+    try:
+        made: Stylization = family.paint(point, tell(trace, report))
+    except DivergenceError as error:
+        if error.made is None:
+            raise
+        log.warning("%s diverged: %s", point.label, error)
+        made, diverged = error.made, True
+    if made.interrupted and not diverged:
+        raise KeyboardInterrupt
+    run = SweptRun(
+        point=point,
+        backbone=made.backbone,
+        terms={**made.terms, "loss": made.loss},
+        seconds=made.seconds,
+        output=store.output(point),
+        curves=_curves(trace),
+        stages=tuple((scale.stage, len(scale.steps)) for scale in trace.scales),
+        diverged=diverged,
+        resumed=False,
+    )
+    store.keep(run, made.picture, digest)
+    return run
+
+
+def _curves(trace: Trace) -> dict[str, tuple[float, ...]]:
+    parts = ("content", "style", "variation")
+    curves = {name: tuple(step.terms[name] for step in trace.steps) for name in parts}
+    return {**curves, "loss": tuple(step.loss for step in trace.steps)}
+
+
+def _estimate(
+    axes: Sequence[SweepAxis],
+    settings: StylizeSettings,
+    content: Source,
+    styles: Any,
+    common: Mapping[str, Any],
+) -> float:
+    """Seconds of all runs, from those of a few that are spread over the grid."""
+    few = tuple(replace(axis, values=_spread(axis.values)) for axis in axes)
+    points = lay_grid(few, settings)
+    families = group_kin(points, content, styles, **common)
+    return sum(family.check() for family in families) * count_points(axes) / len(points)
+
+
+def _spread(values: Sequence[Any]) -> tuple[Any, ...]:
+    places = [round(k * (len(values) - 1) / (_SAMPLES - 1)) for k in range(_SAMPLES)]
+    return tuple(values[place] for place in dict.fromkeys(places))
+
+
+def _check_weights(axes: Sequence[SweepAxis], weights: str | Path | None) -> None:
+    if weights is not None and any(axis.key == BACKBONE for axis in axes):
+        raise SettingsError(
+            f"--over varies the backbone and {weights} belongs to one of them; leave --weights out."
+        )
+
+
+def _list_styles(styles: Any) -> list[Any]:
+    return list(styles) if isinstance(styles, list | tuple) else [styles]
+
+
+def _open_styles(styles: Any) -> dict[str, Picture]:
+    """The style pictures by name."""
+    shown = {}
+    for number, style in enumerate(_list_styles(styles), 1):
+        try:
+            loaded = open_picture(style, f"style {number}")
+        except PictureError:
+            continue
+        shown[loaded.path.name] = loaded.pixels
+    return shown
+
+
+def _spell_time(seconds: float) -> str:
+    hours, rest = divmod(round(seconds / 60), 60)
+    return f"{hours} h {rest:02d} min" if hours else f"{max(rest, 1)} min"

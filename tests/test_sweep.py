@@ -1,0 +1,220 @@
+import json
+import logging
+import math
+
+import numpy as np
+import pytest
+
+import nstk
+from nstk.errors import DivergenceError, OutputError, PictureError, SettingsError
+from nstk.media.pictures import load_picture
+from nstk.settings import StylizeSettings
+from nstk.stylization import objective as objectives
+from nstk.stylization.job import Stylization, stylize
+from nstk.sweeping.figure import draw_sweep_sheet, save_sweep
+from nstk.sweeping.grid import SweepAxis
+from nstk.sweeping.job import MANY, sweep
+from nstk.sweeping.sharing import Family
+
+QUICK = StylizeSettings(size=32, steps=4, scales=1)
+WEIGHTS = SweepAxis("content_weight", (0.01, 0.3, 10.0))
+
+
+@pytest.fixture(scope="module")
+def paint(tiny_backbone, scene, strokes):
+    def run(folder, *axes, content=scene, settings=QUICK, **asked):
+        asked = {"backbone": tiny_backbone, "settings": settings, **asked}
+        return sweep(content, strokes, axes, folder, **asked)
+
+    return run
+
+
+@pytest.fixture
+def painted(monkeypatch):
+    """The labels of the runs that were really painted, in order."""
+    labels = []
+    original = Family.paint
+
+    def counting(self, point, *arguments):
+        labels.append(point.label)
+        return original(self, point, *arguments)
+
+    monkeypatch.setattr(Family, "paint", counting)
+    return labels
+
+
+def test_a_run_is_what_stylize_makes_of_its_settings(
+    paint, tiny_backbone, scene, strokes, tmp_path
+):
+    minimizers = SweepAxis("minimizer", ("adam", "lbfgs"))
+    swept = paint(tmp_path / "runs", WEIGHTS, minimizers)
+    assert len(swept.runs) == 6
+    for run in swept.runs[1::2]:
+        alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings)
+        assert run.terms["content"] == pytest.approx(alone.terms["content"], rel=1e-4)
+        np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
+        assert len(run.curves["loss"]) == alone.steps
+
+
+def test_where_only_weights_differ_nothing_is_compiled_again(paint, monkeypatch, tmp_path):
+    traces, looks = [], []
+    evaluate, within = objectives.StyleObjective.evaluate, objectives.StyleObjective.within
+
+    def counting(self, picture, balance):
+        traces.append(picture.shape)
+        return evaluate(self, picture, balance)
+
+    def looking(*arguments):
+        looks.append(arguments)
+        return within(*arguments)
+
+    monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
+    monkeypatch.setattr(objectives.StyleObjective, "within", looking)
+    paint(tmp_path / "runs", WEIGHTS, SweepAxis("strength", (0.2, 0.7)))
+    assert len(traces) == 1
+    assert len(looks) == 1
+
+
+def test_a_second_call_does_only_what_is_missing(paint, painted, tmp_path):
+    first = paint(tmp_path / "runs", WEIGHTS)
+    assert len(painted) == 3
+    first.runs[1].output.unlink()
+    painted.clear()
+    again = paint(tmp_path / "runs", WEIGHTS)
+    assert painted == [first.runs[1].point.label]
+    assert [run.resumed for run in again.runs] == [True, False, True]
+    for one, other in zip(first.runs, again.runs, strict=True):
+        assert one.terms == pytest.approx(other.terms)
+        assert one.curves == other.curves
+
+
+def test_runs_of_other_inputs_are_painted_again_and_it_is_said(
+    paint, painted, scene, tmp_path, caplog
+):
+    paint(tmp_path / "runs", WEIGHTS)
+    painted.clear()
+    with caplog.at_level(logging.WARNING, logger="nstk"):
+        paint(tmp_path / "runs", WEIGHTS, content=scene[::-1])
+    assert len(painted) == 3
+    assert "3 of the runs" in caplog.text
+    assert "painted again" in caplog.text
+
+
+def test_a_damaged_run_is_painted_again(paint, painted, tmp_path):
+    swept = paint(tmp_path / "runs", WEIGHTS)
+    swept.runs[0].output.write_bytes(b"half a picture")
+    swept.runs[2].output.with_suffix(".json").write_text('{"digest": ')
+    painted.clear()
+    paint(tmp_path / "runs", WEIGHTS)
+    assert painted == [swept.runs[0].point.label, swept.runs[2].point.label]
+
+
+def test_what_was_finished_before_an_interrupt_is_kept(paint, painted, tmp_path):
+    def interrupt(progress):
+        if "run 3" in progress.stage and progress.step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        paint(tmp_path / "runs", WEIGHTS, on_progress=interrupt)
+    painted.clear()
+    swept = paint(tmp_path / "runs", WEIGHTS)
+    assert painted == [swept.runs[2].point.label]
+
+
+def test_a_run_that_diverges_is_marked_and_the_others_go_on(paint, monkeypatch, scene, tmp_path):
+    original = Family.paint
+
+    def diverge(self, point, *arguments):
+        made: Stylization = original(self, point, *arguments)
+        if point.place == (1,):
+            error = DivergenceError("The loss is nan.")
+            error.made = made
+            raise error
+        return made
+
+    monkeypatch.setattr(Family, "paint", diverge)
+    swept = paint(tmp_path / "runs", WEIGHTS)
+    assert [run.diverged for run in swept.runs] == [False, True, False]
+    assert "diverged" in save_sweep(swept, tmp_path / "page.html").read_text("utf-8")
+
+
+def test_many_runs_are_confirmed_first_and_their_time_is_said(paint, painted, tmp_path):
+    seeds = SweepAxis("seed", tuple(range(MANY + 1)))
+    with pytest.raises(SettingsError, match=r"101 runs, about \d+ (min|h).*--yes"):
+        paint(tmp_path / "runs", seeds)
+    many = SweepAxis("style_weight", tuple(float(weight) for weight in range(1000)))
+    with pytest.raises(SettingsError, match="101000 runs"):
+        paint(tmp_path / "runs", many, seeds)
+    assert not painted
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("axis", "error", "words"),
+    [
+        (SweepAxis("content_layers", ("auto", {"block9": 1.0})), nstk.BackboneError, "no layer"),
+        (SweepAxis("init", ("noise", "nowhere.png")), PictureError, "nowhere.png"),
+        (SweepAxis("scales", (1, 1000)), SettingsError, "from 1 to 20"),
+    ],
+)
+def test_everything_is_checked_before_the_first_run(paint, painted, tmp_path, axis, error, words):
+    with pytest.raises(error, match=words):
+        paint(tmp_path / "runs", axis)
+    assert not painted
+
+
+def test_a_place_that_cannot_hold_runs_is_refused(paint, painted, tmp_path):
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(OutputError, match="is a file"):
+        paint(tmp_path / "runs", WEIGHTS)
+    with pytest.raises(OutputError, match="no folder"):
+        paint(tmp_path / "nowhere" / "runs", WEIGHTS)
+    assert not painted
+
+
+def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
+    layers = SweepAxis("content_layers", ({"block1_conv1": 1.0}, {"block3_conv1": 1.0}))
+    row = paint(tmp_path / "row", WEIGHTS)
+    grid = paint(tmp_path / "grid", layers, WEIGHTS)
+    assert grid.row(1) == grid.runs[3:]
+    page = save_sweep(grid, tmp_path / "grid.html").read_text("utf-8")
+    for words in ("content-layers block3_conv1", "content-weight 0.3", "The content loss at the"):
+        assert words in page
+    assert page.count("<img") == 2 + 6
+    saved = load_picture(save_sweep(row, tmp_path / "row.png")).pixels
+    sheet = draw_sweep_sheet(row)
+    np.testing.assert_allclose(saved, sheet, atol=1 / 255)
+    for run in row.runs:
+        assert holds(sheet, run.load()), run.point.label
+
+
+def holds(sheet, picture):
+    """Whether a picture stands somewhere in a sheet, pixel by pixel."""
+    height, width, _ = picture.shape
+    corners = np.argwhere(np.abs(sheet - picture[0, 0]).max(axis=-1) < 1e-3)
+    return any(
+        sheet[top : top + height, left : left + width].shape == picture.shape
+        and np.abs(sheet[top : top + height, left : left + width] - picture).max() < 1e-3
+        for top, left in corners
+    )
+
+
+def test_a_record_holds_no_number_that_json_does_not_know(paint, tmp_path):
+    swept = paint(tmp_path / "runs", SweepAxis("style_weight", (0.0, 1.0)))
+    for run in swept.runs:
+        record = json.loads(
+            run.output.with_suffix(".json").read_text("utf-8"), parse_constant=lambda _: 1 / 0
+        )
+        assert math.isfinite(record["terms"]["loss"])
+
+
+@pytest.mark.slow
+def test_content_error_falls_as_alpha_over_beta_grows(scene, strokes, tmp_path):
+    ratios = SweepAxis("content_weight", (1e-4, 1e-3, 1e-2, 1e-1))
+    settings = StylizeSettings(size=64, steps=120, scales=1, variation_weight=0.0)
+    swept = sweep(scene, strokes, [ratios], tmp_path / "runs", settings=settings)
+    content = [run.terms["content"] for run in swept.runs]
+    style = [run.terms["style"] for run in swept.runs]
+    assert content == sorted(content, reverse=True)
+    assert style == sorted(style)
+    assert content[-1] < 0.8 * content[0]

@@ -1,0 +1,83 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.errors import SettingsError
+from nstk.settings import StylizeSettings
+from nstk.sweeping.grid import KEYS, SweepAxis, count_points, lay_grid, read_axis
+
+numbers = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4, unique=True)
+
+
+@given(strengths=numbers, weights=numbers)
+def test_every_combination_is_painted_once_and_the_last_axis_changes_fastest(strengths, weights):
+    axes = [SweepAxis("strength", tuple(strengths)), SweepAxis("content_weight", tuple(weights))]
+    points = lay_grid(axes, StylizeSettings(size=64))
+    pairs = [(point.settings.strength, point.settings.content_weight) for point in points]
+    assert pairs == [(strength, weight) for strength in strengths for weight in weights]
+    assert len(points) == count_points(axes)
+    assert all(point.settings.size == 64 for point in points)
+
+
+@given(values=st.lists(st.floats(0.0, 1e9), min_size=1, max_size=5, unique=True))
+def test_numbers_are_read_as_the_option_reads_them(values):
+    axis = read_axis("content-weight=" + ",".join(map(repr, values)))
+    assert axis == SweepAxis("content_weight", tuple(values))
+
+
+@pytest.mark.parametrize(
+    ("typed", "values"),
+    [
+        ("minimizer=adam,lbfgs", ("adam", "lbfgs")),
+        ("size=96, 128", (96, 128)),
+        ("learning-rate=auto,0.05", ("auto", 0.05)),
+        ("strength=0.2,auto=0.8", (0.2, "auto=0.8")),
+        ("content-layers=a,b:2", ({"a": 1.0}, {"b": 2.0})),
+        ("style-layers=a;a,b:2", ({"a": 1.0}, {"a": 1.0, "b": 2.0})),
+        ("style-blend=0.7,0.3;equal", ((0.7, 0.3), "equal")),
+        ("backbone=compact,vgg19", ("compact", "vgg19")),
+        ("max-memory=1GiB,2GiB", (2**30, 2**31)),
+    ],
+)
+def test_any_setting_can_be_varied(typed, values):
+    assert read_axis(typed).values == values
+
+
+@pytest.mark.parametrize(
+    ("typed", "words"),
+    [
+        ("content-weight", "content-weight=1e-3,1e-2"),
+        ("contentweight=1", "did you mean content-weight"),
+        ("color-of-the-frame=red", "choose from size, steps"),
+        ("content-weight=", "no value"),
+        ("content-weight=1,1.0", "1 twice"),
+        ("content-weight=much", "'much' is not a number"),
+        ("size=12.5", "'12.5' is not a whole number"),
+        ("size=1", "at least 16"),
+        ("minimizer=adam,newto", "one of adam"),
+        ("scales=many", "neither a whole number nor auto"),
+    ],
+)
+def test_what_cannot_be_varied_is_refused_with_what_can(typed, words):
+    with pytest.raises(SettingsError, match=words) as caught:
+        read_axis(typed)
+    assert "\n" not in str(caught.value)
+
+
+def test_one_or_two_settings_are_varied():
+    size, seed, steps = (SweepAxis(key, (20, 30)) for key in ("size", "seed", "steps"))
+    assert len(lay_grid([size, seed], StylizeSettings())) == 4
+    for axes in ([], [size, seed, steps], [size, size]):
+        with pytest.raises(SettingsError, match="one or two different settings"):
+            lay_grid(axes, StylizeSettings())
+
+
+def test_labels_tell_all_points_apart():
+    axes = [read_axis("content-layers=a;a,b:2"), read_axis("seed=1000000,1000001")]
+    labels = [point.label for point in lay_grid(axes, StylizeSettings())]
+    assert labels[0] == "content-layers a, seed 1000000"
+    assert len(set(labels)) == len(labels)
+
+
+def test_every_key_is_an_option_of_stylize_or_the_backbone():
+    assert set(KEYS) == {*vars(StylizeSettings()), "backbone"}
