@@ -69,6 +69,9 @@ if TYPE_CHECKING:
     from nstk.finetuning.manifest import save_manifest as save_manifest
     from nstk.finetuning.selection import Selection as Selection
     from nstk.finetuning.selection import Trial as Trial
+    from nstk.inspecting.frozen import FrozenStudy as FrozenStudy
+    from nstk.inspecting.frozen import study_frozen as study_frozen
+    from nstk.inspecting.frozen_figure import save_frozen as save_frozen
     from nstk.media.animations import check_animation as check_animation
     from nstk.media.catalogues import LabelledPicture as LabelledPicture
     from nstk.media.files import check_writable as check_writable
@@ -93,9 +96,11 @@ if TYPE_CHECKING:
     from nstk.settings import AuditSettings as AuditSettings
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
+    from nstk.settings import FrozenSettings as FrozenSettings
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.settings import list_words as list_words
     from nstk.settings import read_setting as read_setting
+    from nstk.sheets.outputs import check_figure as check_figure
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
     from nstk.stylization.planning import Plan as Plan
@@ -111,7 +116,6 @@ if TYPE_CHECKING:
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
     from nstk.stylization.style_files import load_style as load_style
-    from nstk.sweeping.figure import check_sweep_output as check_sweep_output
     from nstk.sweeping.figure import save_sweep as save_sweep
     from nstk.sweeping.grid import SweepAxis as SweepAxis
     from nstk.sweeping.grid import read_axis as read_axis
@@ -155,6 +159,8 @@ _HOMES = {
     "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
     "nstk.finetuning.selection": ("Selection", "Trial"),
+    "nstk.inspecting.frozen": ("FrozenStudy", "study_frozen"),
+    "nstk.inspecting.frozen_figure": ("save_frozen",),
     "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.animations": ("check_animation",),
     "nstk.media.files": ("check_writable", "write_whole"),
@@ -175,10 +181,12 @@ _HOMES = {
         "AuditSettings",
         "CheckpointSettings",
         "FinetuneSettings",
+        "FrozenSettings",
         "StylizeSettings",
         "list_words",
         "read_setting",
     ),
+    "nstk.sheets.outputs": ("check_figure",),
     "nstk.stylization.job": ("Stylization", "stylize"),
     "nstk.stylization.planning": ("Plan",),
     "nstk.stylization.preparing": ("plan_stylization",),
@@ -187,7 +195,7 @@ _HOMES = {
     "nstk.stylization.report": ("check_report", "write_report"),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),
-    "nstk.sweeping.figure": ("check_sweep_output", "save_sweep"),
+    "nstk.sweeping.figure": ("save_sweep",),
     "nstk.sweeping.grid": ("SweepAxis", "read_axis"),
     "nstk.sweeping.job": ("Sweep", "sweep"),
     "nstk.sweeping.records": ("SweptRun",),

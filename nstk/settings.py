@@ -457,3 +457,32 @@ class AuditSettings:
     def __post_init__(self) -> None:
         check_range("near_distance", self.near_distance, 0, 32)
         check_range("seed", self.seed, 0, 2**31 - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenSettings:
+    """How ``nstk inspect frozen`` looks, and how long it trains what it compares with.
+
+    Raises:
+        SettingsError: If a value is out of its range.
+    """
+
+    size: int | Literal["auto"] = setting(
+        "auto", "Side in pixels of the square the network sees; auto is the network's own"
+    )
+    scratch_passes: int = setting(
+        20, "Train random weights for this many passes through the pictures, at most"
+    )
+    scratch_seconds: float = setting(60.0, "Train random weights for so many seconds, at most")
+    validation_share: float = setting(
+        0.2, "Share of the training pictures held out where the folder brings no validation part"
+    )
+    seed: int = setting(0, "Seed of everything random")
+
+    def __post_init__(self) -> None:
+        if self.size != "auto":
+            check_range("size", self.size, 32, 1024)
+        check_range("scratch_passes", self.scratch_passes, 1)
+        check_range("scratch_seconds", self.scratch_seconds, 0)
+        check_range("validation_share", self.validation_share, 0.05, 0.5)
+        check_range("seed", self.seed, 0, 2**31 - 1)

@@ -32,7 +32,7 @@ class Observer:
     Attributes:
         backbone: The network.
         size: Side in pixels of the squares it sees.
-        blocks: The blocks of features; see `nstk.finetuning.networks.BLOCKS`.
+        blocks: The blocks of features; see `nstk.finetuning.networks.build_describer`.
         views: The views of every picture.
     """
 
@@ -89,8 +89,9 @@ class Features:
     forward_passes: int
 
     def vectors(self, features: str) -> Vectors:
-        """The mean over the views of one choice of features, ``(n, D)``."""
-        rows = np.concatenate([self.blocks[block] for block in BLOCKS[features]], axis=2)
+        """The mean over the views of one choice of features or one block, ``(n, D)``."""
+        wanted = BLOCKS.get(features, (features,))
+        rows = np.concatenate([self.blocks[block] for block in wanted], axis=2)
         mean: Vectors = rows.mean(axis=1)
         return mean
 

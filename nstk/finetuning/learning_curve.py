@@ -21,7 +21,8 @@ from nstk.finetuning.selection import Samples, Selection
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
 
-_SHARES = (0.125, 0.25, 0.5, 1.0)
+SHARES = (0.125, 0.25, 0.5, 1.0)
+"""Of the pictures to learn from, at every point of the curve."""
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ def trace_learning_curve(
     if count < 2:
         return None
     decomposition = decompose(samples.vectors[selection.features])
-    answers = np.zeros((len(_SHARES), *targets.shape))
-    learned = np.zeros((len(_SHARES), count), int)
+    answers = np.zeros((len(SHARES), *targets.shape))
+    learned = np.zeros((len(SHARES), count), int)
     for fold in range(count):
         on_progress(Progress(stage="learning curve", step=fold, total=count))
-        ranks = _rank(kinds, folds != fold, settings.seed)
-        for row, share in enumerate(_SHARES):
+        ranks = rank_pictures(kinds, folds != fold, settings.seed)
+        for row, share in enumerate(SHARES):
             used = ranks < share
             weights = np.zeros((len(targets), len(head.strengths)))
             weights[used] = weigh(targets[used], head.link, settings.balance)
@@ -132,8 +133,16 @@ def extrapolate(images: npt.ArrayLike, errors: npt.ArrayLike, wanted: int) -> fl
     return max(0.0, float(measured[-1]) - max(0.0, fallen))
 
 
-def _rank(labels: Labels, allowed: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.float64]:
-    """Where each allowed picture stands in a shuffled row of its class, from 0 below 1."""
+def rank_pictures(
+    labels: Labels, allowed: npt.NDArray[np.bool_], seed: int
+) -> npt.NDArray[np.float64]:
+    """Where each allowed picture stands in a shuffled row of its class, from 0 below 1.
+
+    Args:
+        labels: The class of each, ``(n,)``.
+        allowed: Which are in the row, ``(n,)``; the others stand at infinity.
+        seed: Of the shuffle.
+    """
     generator = np.random.default_rng(seed)
     ranks = np.full(len(labels), np.inf)
     for label in np.unique(labels):

@@ -53,7 +53,8 @@ def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any
         backbone: The frozen network.
         size: Side in pixels of the squares.
         blocks: ``"pooled"``, the mean of the last map, and ``"statistics"``, the mean and the
-            standard deviation of every channel of `choose_statistics_taps`.
+            standard deviation of every channel of `choose_statistics_taps`; any other is the
+            name of a tap, and its mean.
 
     Returns:
         A ``keras.Model`` from ``(N, size, size, 3)`` in ``[0, 1]`` to ``{block: (N, D)}``.
@@ -162,7 +163,9 @@ def _describe(
 ) -> dict[str, Any]:
     """Look at squares through the backbone; give the blocks of features."""
     network, layers = backbone.model, keras.layers
-    taps = choose_statistics_taps(backbone) if STATISTICS in blocks else ()
+    measured = choose_statistics_taps(backbone) if STATISTICS in blocks else ()
+    named = tuple(block for block in blocks if block not in (POOLED, STATISTICS))
+    taps = (*measured, *named)
     outputs = [network.outputs[0], *(network.get_layer(name).output for name in taps)]
     frozen = keras.Model(network.inputs[0], outputs if taps else outputs[0], name="backbone")
     frozen.trainable = False
@@ -177,9 +180,12 @@ def _describe(
     last, *maps = seen if taps else [seen]
     pooled = f"{prefix}{POOLED}" if taps else f"{prefix}{FEATURES}"
     described = {POOLED: layers.GlobalAveragePooling2D(name=pooled)(last)}
-    if taps:
-        moments = [moment for each in maps for moment in _moments(each)]
+    if measured:
+        moments = [moment for each in maps[: len(measured)] for moment in _moments(each)]
         described[STATISTICS] = layers.Concatenate(name=f"{prefix}{STATISTICS}")(moments)
+    for block, each in zip(named, maps[len(measured) :], strict=True):
+        mean = layers.GlobalAveragePooling2D(name=f"{prefix}mean_{block}")
+        described[block] = mean(each)
     return described
 
 

@@ -1,8 +1,9 @@
 """Charts as pictures, laid out as those of the pages are."""
 
+import re
 from dataclasses import replace
 
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
 
 from nstk.media.pictures import Picture
 from nstk.pages.lines import WIDTH, LineChart, LinePlot
@@ -12,6 +13,11 @@ from nstk.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 _RULE = (222, 226, 230)
 _LETTERS = 13
 _Ink = str | tuple[int, int, int]
+_GREY = "#5a626b"
+_PALE = 40
+"""How opaque bands are, of 255."""
+
+_PLACES = re.compile(r"[ML](\S+?) ([\d.-]+)")
 _FINER = 3
 """Lines are drawn this many times larger and then brought down, which smooths them."""
 
@@ -20,7 +26,7 @@ def draw_chart(chart: LineChart) -> Picture:
     """Draw curves over a common axis.
 
     Args:
-        chart: What `nstk.pages` puts on a page; bands and markers are left out.
+        chart: What `nstk.pages` puts on a page; markers are left out.
 
     Returns:
         float32 ``(height, 880, 3)`` in ``[0, 1]``, as a cell of a sheet.
@@ -29,7 +35,7 @@ def draw_chart(chart: LineChart) -> Picture:
     title = 22 if chart.title else 0
     size = (round(WIDTH), round(plot.height) + title)
     large = Image.new("RGB", (size[0] * _FINER, size[1] * _FINER), PAPER)
-    _draw_lines(ImageDraw.Draw(large), plot, chart, title)
+    _draw_lines(ImageDraw.Draw(large, "RGBA"), plot, chart, title)
     image = large.resize(size, Image.Resampling.LANCZOS)
     _draw_words(ImageDraw.Draw(image), plot, chart, title)
     return from_image(image)
@@ -46,6 +52,11 @@ def _draw_lines(draw: ImageDraw.ImageDraw, plot: LinePlot, chart: LineChart, shi
     for tick in plot.x_axis.ticks:
         x = plot.left + tick.place * (plot.right - plot.left)
         draw.line([at(x, plot.bottom), at(x, plot.bottom + 4)], QUIET_INK, _FINER)
+    for curve in plot.curves:
+        outline = [at(float(x), float(y)) for x, y in _PLACES.findall(curve.band)]
+        if len(outline) > 2:
+            pale = ImageColor.getrgb(curve.hue.light if curve.hue else _GREY)
+            draw.polygon(outline, (*pale[:3], _PALE))
     for curve in plot.curves:
         ink = curve.hue.light if curve.hue else QUIET_INK
         places = [at(x, y) for x, y, _ in curve.points]

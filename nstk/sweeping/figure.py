@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from nstk.media.files import check_writable
-from nstk.media.pictures import Picture, check_output, fit_size, resize_picture, save_picture
+from nstk.media.pictures import Picture, fit_size, resize_picture, save_picture
 from nstk.pages import (
     Block,
     CaptionedPicture,
@@ -20,31 +19,14 @@ from nstk.pages import (
 from nstk.pages.numerals import spell_number
 from nstk.sheets import sheet as sheets
 from nstk.sheets.charts import draw_chart
-from nstk.sweeping.curves import draw_descents, draw_ends
+from nstk.sheets.outputs import is_page
+from nstk.sweeping.curves import PARTS, draw_descents, draw_ends
 from nstk.sweeping.job import Sweep
 from nstk.sweeping.records import SweptRun
-
-PAGE_ENDINGS = (".html", ".htm")
 
 _ROOM = 1560
 _SMALLEST, _LARGEST = 120, 384
 """Longer side of a picture on the sheet, in pixels."""
-
-
-def check_sweep_output(path: str | Path) -> None:
-    """Refuse, before any long work, a place where no sheet or page can be written.
-
-    Args:
-        path: Where one is to be written later.
-
-    Raises:
-        OutputError: If its ending is that of neither a picture nor a page, or nothing can be
-            written there.
-    """
-    if Path(path).suffix.lower() in PAGE_ENDINGS:
-        check_writable(path)
-    else:
-        check_output(path)
 
 
 def save_sweep(sweep: Sweep, path: str | Path) -> Path:
@@ -62,7 +44,7 @@ def save_sweep(sweep: Sweep, path: str | Path) -> Path:
         OutputError: If it cannot be written.
         PictureError: If a painting is no longer there.
     """
-    if Path(path).suffix.lower() in PAGE_ENDINGS:
+    if is_page(path):
         return write_page(compose_sweep_page(sweep), path)
     return save_picture(path, draw_sweep_sheet(sweep))
 
@@ -77,7 +59,8 @@ def draw_sweep_sheet(sweep: Sweep) -> Picture:
         float32 ``(height, width, 3)`` in ``[0, 1]``.
     """
     across = len(sweep.axes[-1].values)
-    side = min(max(_ROOM // across - 14, _SMALLEST), _LARGEST)
+    largest = max(run.point.settings.size for run in sweep.runs)
+    side = min(max(_ROOM // across - 14, _SMALLEST), _LARGEST, largest)
     given = [("content", sweep.content), *sweep.styles.items()]
     rows = [sheets.Row([sheets.Cell(_shrink(picture, side), name) for name, picture in given])]
     rows += [
@@ -126,15 +109,14 @@ def _rows(sweep: Sweep) -> list[tuple[str, tuple[SweptRun, ...]]]:
 
 def _caption(sweep: Sweep, run: SweptRun) -> str:
     last = sweep.axes[-1]
-    losses = f"content {spell_number(run.terms['content'], 3)}, style "
-    losses += spell_number(run.terms["style"], 3)
-    note = "\ndiverged: the last good picture" if run.diverged else ""
-    return f"{last.label(run.point.choice[last.key])}\n{losses}{note}"
+    losses = (f"{part} loss {spell_number(run.terms[part], 3)}" for part in PARTS)
+    notes = ["diverged: the last good picture"] if run.diverged else []
+    return "\n".join([last.label(run.point.choice[last.key]), *losses, *notes])
 
 
 def _show(sweep: Sweep, run: SweptRun) -> CaptionedPicture:
     caption, _, note = _caption(sweep, run).partition("\n")
-    return CaptionedPicture(run.load(), caption, note.replace("\n", "; "), longest_side=512)
+    return CaptionedPicture(run.load(), caption, note.replace("\n", ", "), longest_side=512)
 
 
 def _title(sweep: Sweep) -> str:

@@ -52,7 +52,7 @@ def sweep(
     """
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
-        nstk.check_sweep_output(output)
+        nstk.check_figure(output)
         with loading():
             from nstk import save_sweep
             from nstk import sweep as run

@@ -2,6 +2,9 @@
 
 import typer
 
+from nstk_cli.commands.inspect.frozen import frozen
+from nstk_cli.options import Command
+
 inspect = typer.Typer(
     name="inspect",
     help="See what a network has learned, in pictures.",
@@ -13,3 +16,7 @@ inspect = typer.Typer(
 @inspect.callback()
 def see() -> None:
     """See what a network has learned, in pictures."""
+
+
+for command in (frozen,):
+    inspect.command(cls=Command)(command)

@@ -1,0 +1,151 @@
+"""``nstk inspect frozen``: what frozen pretrained weights are worth on a folder of pictures."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import nstk
+from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+
+@with_settings
+def frozen(
+    *,
+    data: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATA",
+            help="Folder of class folders (or train/, val/, test/ of such), manifest or zip",
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE",
+            help="Picture to write, or a page where it ends in .html",
+        ),
+    ],
+    settings: nstk.FrozenSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Show what transfer learning saves on DATA: accuracy by block, by pictures and by time.
+
+    A head on the frozen network is compared with a head on the same network with random weights,
+    and with that network trained from random weights.
+    """
+    nstk.check_figure(output)
+    with reporting(quiet=quiet) as report:
+        with loading():
+            from nstk import save_frozen, study_frozen
+        study = study_frozen(
+            data, backbone=backbone, weights=weights, settings=settings, on_progress=report
+        )
+        save_frozen(study, output)
+    if json:
+        print_json(describe(study, output))
+    else:
+        show(study, output)
+
+
+def describe(study: "nstk.FrozenStudy", output: Path) -> dict[str, Any]:
+    """All figures for JSON."""
+    return {
+        "output": output,
+        "backbone": study.backbone,
+        "size": study.size,
+        "classes": study.classes,
+        "train_images": study.train_images,
+        "held_out": study.held_out,
+        "held_out_images": study.held_out_images,
+        "frozen_parameters": study.frozen_parameters,
+        "learned_parameters": study.learned_parameters,
+        "transfer": score(study.transfer),
+        "random": score(study.random),
+        "trained": score(study.trained),
+        "images_needed": study.images_needed,
+        "blocks": [
+            {
+                "layer": block.layer,
+                "stride": block.stride,
+                "channels": block.channels,
+                "parameters": block.parameters,
+                "pretrained": score(block.pretrained),
+                "random": score(block.random),
+            }
+            for block in study.blocks
+        ],
+        "curve": [
+            {
+                "images": each.images,
+                "pretrained": score(each.pretrained),
+                "random": score(each.random),
+            }
+            for each in study.curve
+        ],
+        "scratch": [
+            {"passes": each.passes, "seconds": each.seconds, **score(each.evaluation)}
+            for each in study.scratch
+        ],
+        "seconds": study.seconds,
+        "skipped": list_skipped(study.skipped),
+        "notices": study.notices,
+    }
+
+
+def score(evaluation: "nstk.Evaluation") -> dict[str, Any]:
+    """An accuracy with its interval."""
+    return {
+        "accuracy": evaluation.accuracy,
+        "accuracy_interval": evaluation.accuracy_interval,
+    }
+
+
+def show(study: "nstk.FrozenStudy", output: Path) -> None:
+    """Print the three ways and the blocks as tables."""
+    ways = {
+        "pretrained weights, frozen": (study.transfer, study.seconds["transfer"]),
+        "random weights, frozen": (study.random, None),
+        "random weights, trained": (study.trained, study.seconds["scratch"]),
+    }
+    print_table(
+        ["way", "accuracy", "95 %", "seconds"],
+        [
+            (way, percent(each.accuracy), interval(each), "" if took is None else f"{took:.1f}")
+            for way, (each, took) in ways.items()
+        ],
+        right=["accuracy", "95 %", "seconds"],
+    )
+    print()
+    print_table(
+        ["block", "channels", "pretrained", "random"],
+        [
+            (
+                block.layer,
+                str(block.channels),
+                percent(block.pretrained.accuracy),
+                percent(block.random.accuracy),
+            )
+            for block in study.blocks
+        ],
+        right=["channels", "pretrained", "random"],
+    )
+    print_skipped(study.skipped)
+    print(
+        f"\n{output}: {study.frozen_parameters:,} parameters frozen, "
+        f"{study.learned_parameters:,} learned from {study.train_images} pictures"
+    )
+
+
+def interval(evaluation: "nstk.Evaluation") -> str:
+    """An interval as ``85.1 – 93.2 %``."""
+    low, high = evaluation.accuracy_interval
+    return f"{100 * low:.1f} – {percent(high)}"

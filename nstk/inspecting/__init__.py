@@ -1,0 +1,1 @@
+"""Inspecting: what a network has learned, in pictures."""

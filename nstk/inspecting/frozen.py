@@ -1,0 +1,326 @@
+"""Why transfer learning: what frozen weights are worth, against the same network without them."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nstk.backbones.activations import activated_taps
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
+from nstk.errors import FolderError
+from nstk.finetuning.evaluation import Evaluation, evaluate
+from nstk.finetuning.features import Features, Observer, extract_features
+from nstk.finetuning.learning_curve import SHARES, rank_pictures
+from nstk.finetuning.networks import POOLED
+from nstk.finetuning.parts import Parts, sort_by_part
+from nstk.finetuning.selection import Samples, select_head
+from nstk.inspecting.random_weights import randomize_backbone
+from nstk.inspecting.scratch import Lesson, Moment, read_squares, train_from_scratch
+from nstk.media.folders import LabelledFolder, scan_folder
+from nstk.media.listing import SkippedFile
+from nstk.progress import Progress, Reporter, ignore
+from nstk.settings import FinetuneSettings, FrozenSettings
+
+
+@dataclass(frozen=True)
+class BlockScore:
+    """A head on the channel means of one layer.
+
+    Attributes:
+        layer: The last activation of a block.
+        stride: Pixels between two neighbouring cells of its map.
+        channels: How many numbers the head sees of a picture.
+        parameters: Of the network from the block before to here; all frozen.
+        pretrained: How the head fares where the weights have learned ImageNet.
+        random: How it fares where they are random.
+    """
+
+    layer: str
+    stride: int
+    channels: int
+    parameters: int
+    pretrained: Evaluation
+    random: Evaluation
+
+
+@dataclass(frozen=True)
+class DataScore:
+    """A head on the last map, by the number of pictures that it learned from.
+
+    Attributes:
+        images: How many.
+        pretrained: How the head fares where the weights have learned ImageNet.
+        random: How it fares where they are random.
+    """
+
+    images: int
+    pretrained: Evaluation
+    random: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenStudy:
+    """What frozen weights are worth on one folder of pictures.
+
+    Attributes:
+        backbone: Name of the network.
+        source: Where its weights came from.
+        size: Side of the squares it saw, in pixels.
+        classes: Class names.
+        train_images: How many pictures the heads learned from.
+        held_out: What all accuracies are about: ``"test"`` or ``"validation"``.
+        held_out_images: How many pictures that part has.
+        frozen_parameters: Of the network; none of them changes.
+        learned_parameters: Of the head on its last map.
+        blocks: The heads on every block, from the picture to the last map.
+        curve: The heads on the last map, by the number of pictures.
+        scratch: The same network trained from random weights, before and after every pass.
+        seconds: ``features`` (one look at all pictures), ``features_of_training`` (the part of it
+            that the training pictures take), ``head`` (fitting it), ``transfer`` (their sum),
+            ``random_features`` and ``scratch`` (training from random weights, without reading).
+        skipped: The files that were left out, and why.
+        notices: What the reader should know, one sentence each.
+    """
+
+    backbone: str
+    source: str
+    size: int
+    classes: tuple[str, ...]
+    train_images: int
+    held_out: str
+    held_out_images: int
+    frozen_parameters: int
+    learned_parameters: int
+    blocks: tuple[BlockScore, ...]
+    curve: tuple[DataScore, ...]
+    scratch: tuple[Moment, ...]
+    seconds: Mapping[str, float]
+    skipped: tuple[SkippedFile, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def transfer(self) -> Evaluation:
+        """The head on frozen pretrained weights, from all training pictures."""
+        return self.curve[-1].pretrained
+
+    @property
+    def random(self) -> Evaluation:
+        """The head on frozen random weights, from all training pictures."""
+        return self.curve[-1].random
+
+    @property
+    def trained(self) -> Evaluation:
+        """The network trained from random weights, at its end."""
+        return self.scratch[-1].evaluation
+
+    @property
+    def images_needed(self) -> int | None:
+        """The fewest pictures from which transfer beats both others with all; None if never."""
+        best = max(self.random.accuracy, self.trained.accuracy)
+        enough = (each.images for each in self.curve if each.pretrained.accuracy > best)
+        return next(enough, None)
+
+
+def study_frozen(
+    data: str | Path,
+    *,
+    backbone: Backbone | str | Path = "compact",
+    weights: str | Path | None = None,
+    settings: FrozenSettings | None = None,
+    on_progress: Reporter = ignore,
+) -> FrozenStudy:
+    """Measure what transfer learning saves: accuracy by block, by pictures and by time.
+
+    Three ways to a classifier are compared on the same held-out pictures. Transfer: the backbone
+    stays frozen, a linear head is solved on the means of its maps. Frozen random weights: the
+    same, with every kernel drawn anew. Trained random weights: the same network with all weights
+    free, by Adam, for as many passes and seconds as the settings allow.
+
+    Args:
+        data: A folder, as `nstk.scan_folder` reads it.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
+        weights: A local weights file for a backbone given by name.
+        settings: What to do otherwise than by default.
+        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"random features"``,
+            ``"heads"`` and ``"random weights, trained"``.
+
+    Raises:
+        FolderError: If the folder cannot be used, or pictures have several labels.
+        NstkError: What `nstk.finetune` would raise.
+    """
+    settings = settings or FrozenSettings()
+    if not isinstance(backbone, Backbone):
+        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    size = backbone.input_size if settings.size == "auto" else settings.size
+    layers = _choose_layers(backbone)
+    blocks = (POOLED, *layers[:-1])
+    twins = {
+        "features": Observer(backbone, size, blocks),
+        "random features": Observer(randomize_backbone(backbone, settings.seed), size, blocks),
+    }
+    for observer in twins.values():
+        _ = observer.describe
+    folder = scan_folder(
+        data,
+        validation_share=settings.validation_share,
+        seed=settings.seed,
+        whole=False,
+        on_progress=on_progress,
+    )
+    if folder.multi_label:
+        raise FolderError(
+            f"{data}: its pictures may have several labels; nstk inspect frozen compares "
+            "accuracies of one label each: give one label a picture."
+        )
+    seconds: dict[str, float] = {}
+    seen: dict[str, tuple[Features, Parts]] = {}
+    for stage, observer in twins.items():
+        begun = time.perf_counter()
+        seen[stage] = _look(folder, observer, stage, on_progress)
+        seconds[stage.replace(" ", "_")] = time.perf_counter() - begun
+    (features, parts), (_, random_parts) = seen.values()
+    held_out = "test" if len(parts.samples["test"]) else "validation"
+    heads = _Heads(parts, random_parts, held_out, folder.classes, settings.seed)
+    scores, curve, fitting = _fit_all(heads, backbone, layers, on_progress)
+    lessons = _read_lessons(folder, features, parts, held_out, size)
+    scratch = train_from_scratch(
+        backbone,
+        *lessons,
+        folder.classes,
+        passes=settings.scratch_passes,
+        seconds=settings.scratch_seconds,
+        seed=settings.seed,
+        on_progress=on_progress,
+    )
+    train = len(parts.samples["train"])
+    own = seconds["features"] * train / len(features.indices)
+    seconds |= {"features_of_training": own, "head": fitting, "transfer": own + fitting}
+    return FrozenStudy(
+        backbone=backbone.name,
+        source=backbone.source,
+        size=size,
+        classes=folder.classes,
+        train_images=train,
+        held_out=held_out,
+        held_out_images=len(parts.samples[held_out]),
+        frozen_parameters=backbone.model.count_params(),
+        learned_parameters=(scores[-1].channels + 1) * len(folder.classes),
+        blocks=scores,
+        curve=curve,
+        scratch=scratch,
+        seconds={**seconds, "scratch": scratch[-1].seconds},
+        skipped=(
+            *folder.skipped,
+            *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
+        ),
+        notices=(*folder.notices, *parts.notices),
+    )
+
+
+def _choose_layers(backbone: Backbone) -> tuple[str, ...]:
+    """The last activation at every stride, and at the deepest the network's last map."""
+    taps = sorted(activated_taps(backbone).items())
+    return (*(names[-1] for _, names in taps[:-1]), backbone.taps[-1])
+
+
+def _look(
+    folder: LabelledFolder, observer: Observer, stage: str, on_progress: Reporter
+) -> tuple[Features, Parts]:
+    """Look at all pictures through one of the networks."""
+
+    def report(progress: Progress) -> None:
+        on_progress(replace(progress, stage=stage))
+
+    paths = [picture.path for picture in folder.pictures]
+    features = extract_features(observer, paths, on_progress=report)
+    return features, sort_by_part(folder, features, observer.blocks, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class _Heads:
+    """Heads on either network, all checked with the same pictures."""
+
+    pretrained: Parts
+    random: Parts
+    held_out: str
+    classes: tuple[str, ...]
+    seed: int
+
+    def judge(self, parts: Parts, block: str, share: float = 1.0) -> Evaluation:
+        """Fit a head on a share of the training pictures and check it."""
+        train, check = (
+            Samples({block: each.vectors[block]}, each.targets, each.groups)
+            for each in (parts.samples["train"], parts.samples[self.held_out])
+        )
+        used = self.ranks < share
+        head = select_head(train.take(used), FinetuneSettings(seed=self.seed)).head
+        answers = head.predict(check.vectors[block])
+        return evaluate(check.targets, head.decision.assign(answers), answers, self.classes)
+
+    def pair(self, block: str, share: float = 1.0) -> tuple[Evaluation, Evaluation]:
+        """On pretrained and on random weights."""
+        return self.judge(self.pretrained, block, share), self.judge(self.random, block, share)
+
+    @property
+    def ranks(self) -> Any:
+        """Where every training picture stands in its class, from 0 below 1."""
+        kinds = self.pretrained.samples["train"].kinds
+        return rank_pictures(kinds, np.ones(len(kinds), bool), self.seed)
+
+
+def _fit_all(
+    heads: _Heads, backbone: Backbone, layers: Sequence[str], on_progress: Reporter
+) -> tuple[tuple[BlockScore, ...], tuple[DataScore, ...], float]:
+    """All heads, and the seconds that the one of transfer took."""
+    total = len(layers) + len(SHARES) - 1
+
+    def report(step: int) -> None:
+        on_progress(Progress(stage="heads", step=step, total=total))
+
+    report(0)
+    heads.judge(heads.pretrained, POOLED)  # the first fit also compiles
+    begun = time.perf_counter()
+    heads.judge(heads.pretrained, POOLED)
+    fitting = time.perf_counter() - begun
+    scores, before = [], 0
+    for step, layer in enumerate(layers, 1):
+        block = POOLED if layer == layers[-1] else layer
+        part = backbone.tap([layer])
+        parameters = part.count_params()
+        pair = heads.pair(block)
+        scores.append(
+            BlockScore(
+                layer,
+                backbone.stride(layer),
+                heads.pretrained.samples["train"].vectors[block].shape[1],
+                parameters - before,
+                *pair,
+            )
+        )
+        before = parameters
+        report(step)
+    curve = []
+    for step, share in enumerate(SHARES[:-1], len(layers) + 1):
+        curve.append(DataScore(int((heads.ranks < share).sum()), *heads.pair(POOLED, share)))
+        report(step)
+    last = scores[-1]
+    curve.append(DataScore(len(heads.ranks), last.pretrained, last.random))
+    return tuple(scores), tuple(curve), fitting
+
+
+def _read_lessons(
+    folder: LabelledFolder, features: Features, parts: Parts, held_out: str, size: int
+) -> tuple[Lesson, Lesson]:
+    """The squares to learn from and those to check with, in the order of the samples."""
+    paths = [folder.pictures[index].path for index in features.indices]
+    names = [file.part for file in parts.files]
+
+    def lesson(part: str) -> Lesson:
+        own = [path for path, name in zip(paths, names, strict=True) if name == part]
+        return Lesson(read_squares(own, size), parts.samples[part].targets)
+
+    return lesson("train"), lesson(held_out)

@@ -1,0 +1,249 @@
+"""A study of frozen weights as one picture or as one page."""
+
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from nstk.finetuning.evaluation import Evaluation
+from nstk.inspecting.frozen import FrozenStudy
+from nstk.media.pictures import Picture, save_picture
+from nstk.pages import (
+    Block,
+    CaptionedPicture,
+    Cell,
+    Figure,
+    Headline,
+    LineChart,
+    Page,
+    Paragraph,
+    PictureRow,
+    Section,
+    Series,
+    Table,
+    write_page,
+)
+from nstk.pages.numerals import spell_number
+from nstk.sheets import sheet as sheets
+from nstk.sheets.charts import draw_chart
+from nstk.sheets.lettering import find_font, spell, wrap_text
+from nstk.sheets.outputs import is_page
+
+_FROZEN, _LEARNED, _PLAIN = (223, 234, 244), (252, 226, 214), (240, 242, 244)
+_FROZEN_INK, _LEARNED_INK = (0, 83, 138), (168, 58, 0)
+_BOX, _GAP, _HEIGHT, _LETTERS = 132, 26, 118, 13
+
+
+def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
+    """Write a study: ``.html`` makes a page, the ending of a picture makes a sheet.
+
+    Args:
+        study: What was measured.
+        path: Where.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    if is_page(path):
+        return write_page(compose_frozen_page(study), path)
+    return save_picture(path, draw_frozen_sheet(study))
+
+
+def draw_frozen_sheet(study: FrozenStudy) -> Picture:
+    """Lay the diagram and the three charts out in one picture."""
+    rows = [sheets.Row([sheets.Cell(draw_diagram(study))], heading=_HEADINGS["network"])]
+    for name, chart in _chart(study).items():
+        cell = sheets.Cell(draw_chart(chart))
+        rows.append(sheets.Row([cell], heading=_HEADINGS[name], note=_explain(study)[name]))
+    return sheets.draw_sheet(_title(study), rows, note=_summary(study), width=1200)
+
+
+def compose_frozen_page(study: FrozenStudy) -> Page:
+    """Put the diagram, the charts and all figures on a page."""
+    notes = _explain(study)
+    diagram = CaptionedPicture(draw_diagram(study), "What is frozen and what is learned", "", 2048)
+    blocks: list[Block] = [
+        Headline(
+            [
+                _headline("Pretrained, frozen", study.transfer),
+                _headline("Random, frozen", study.random),
+                _headline("Random, trained", study.trained),
+                Figure("Seconds to learn", _seconds(study.seconds["transfer"]), "pretrained"),
+                Figure("Seconds to learn", _seconds(study.seconds["scratch"]), "random, trained"),
+            ]
+        ),
+        Section(_HEADINGS["network"], [PictureRow([diagram], width=800)]),
+    ]
+    for name, chart in _chart(study).items():
+        blocks.append(Section(_HEADINGS[name], [chart, Paragraph(notes[name], "quiet")]))
+    blocks.append(Section("All figures", [_tabulate_blocks(study), _tabulate_data(study)]))
+    blocks += [Paragraph(notice, "quiet") for notice in study.notices]
+    return Page(title=_title(study), subtitle=_summary(study), blocks=blocks)
+
+
+def draw_diagram(study: FrozenStudy) -> Picture:
+    """Draw the network as boxes, with what is frozen in blue and what is learned in vermilion.
+
+    Returns:
+        float32 ``(height, width, 3)`` in ``[0, 1]``.
+    """
+    boxes = [("picture", f"{study.size} x {study.size}", _PLAIN, sheets.INK)]
+    boxes += [
+        (
+            block.layer,
+            f"frozen\n{_count(block.parameters)} parameters\n{block.channels} channels, "
+            f"stride {block.stride}",
+            _FROZEN,
+            _FROZEN_INK,
+        )
+        for block in study.blocks
+    ]
+    head = f"learned\n{_count(study.learned_parameters)} parameters"
+    boxes.append(("mean and head", head, _LEARNED, _LEARNED_INK))
+    classes = ", ".join(study.classes[:6]) + (", ..." if len(study.classes) > 6 else "")
+    boxes.append((f"{len(study.classes)} classes", classes, _PLAIN, sheets.INK))
+    width = len(boxes) * _BOX + (len(boxes) - 1) * _GAP
+    image = Image.new("RGB", (width, _HEIGHT), sheets.PAPER)
+    draw = ImageDraw.Draw(image)
+    for place, (title, text, fill, ink) in enumerate(boxes):
+        left = place * (_BOX + _GAP)
+        draw.rounded_rectangle([left, 0, left + _BOX - 1, _HEIGHT - 1], 8, fill, ink)
+        lines = [*wrap_text(title, _LETTERS + 1, _BOX - 16), *wrap_text(text, 12, _BOX - 16)]
+        heads = len(wrap_text(title, _LETTERS + 1, _BOX - 16))
+        for number, line in enumerate(lines[:6]):
+            font = find_font(_LETTERS + 1 if number < heads else 12)
+            colour = ink if number <= heads else sheets.QUIET_INK
+            draw.text((left + 8, 8 + 17 * number), spell(line), colour, font)
+        if place:
+            middle = _HEIGHT // 2
+            draw.line([left - _GAP + 4, middle, left - 5, middle], sheets.QUIET_INK, 2)
+            tip = [(left - 4, middle), (left - 11, middle - 5), (left - 11, middle + 5)]
+            draw.polygon(tip, sheets.QUIET_INK)
+    return sheets.from_image(image)
+
+
+_HEADINGS = {
+    "network": "What is frozen and what is learned",
+    "blocks": "Where the features are taken from",
+    "data": "How many pictures it takes",
+    "time": "How long it takes",
+}
+
+
+def _explain(study: FrozenStudy) -> dict[str, str]:
+    layers = ", ".join(f"{place} {block.layer}" for place, block in enumerate(study.blocks, 1))
+    needed = study.images_needed
+    saved = (
+        f"From {needed} pictures on, transfer beats both others with all {study.train_images}."
+        if needed
+        else "On these pictures, transfer does not beat both others."
+    )
+    passes = study.scratch[-1].passes
+    return {
+        "blocks": f"Blocks: {layers}. Bands are 95 % Wilson intervals.",
+        "data": f"{saved} The dot is the network trained from random weights.",
+        "time": f"Transfer: one look at each training picture and a head that is solved, "
+        f"{_seconds(study.seconds['transfer'])}. Random weights: {passes} passes of Adam "
+        f"(rate 0.001, batches of 32, random flips), {_seconds(study.seconds['scratch'])} "
+        "without reading pictures. Compilation is not counted.",
+    }
+
+
+def _chart(study: FrozenStudy) -> dict[str, LineChart]:
+    pretrained, drawn = "pretrained, frozen", "random, frozen"
+    places = range(1, len(study.blocks) + 1)
+    images = [each.images for each in study.curve]
+    blocks = [
+        _series(pretrained, places, [block.pretrained for block in study.blocks]),
+        _series(drawn, places, [block.random for block in study.blocks]),
+    ]
+    data = [
+        _series(pretrained, images, [each.pretrained for each in study.curve]),
+        _series(drawn, images, [each.random for each in study.curve]),
+        _series("random, trained", [study.train_images], [study.trained]),
+    ]
+    took, end = study.seconds["transfer"], study.scratch[-1].seconds
+    later = max(end, took)
+    time = [
+        _series(pretrained, [took, later], [study.transfer] * 2),
+        _series(
+            "random, trained",
+            [moment.seconds for moment in study.scratch],
+            [moment.evaluation for moment in study.scratch],
+        ),
+    ]
+    label = f"accuracy on {study.held_out_images} pictures"
+    return {
+        "blocks": LineChart(blocks, "block", label, points=True),
+        "data": LineChart(data, "training pictures", label, log_x=True, points=True),
+        "time": LineChart(time, "seconds of learning", label, points=True),
+    }
+
+
+def _series(label: str, x: "range | list[int] | list[float]", scores: list[Evaluation]) -> Series:
+    low, high = zip(*(score.accuracy_interval for score in scores), strict=True)
+    return Series(label, x, [score.accuracy for score in scores], low, high)
+
+
+def _title(study: FrozenStudy) -> str:
+    return f"Why transfer learning: {study.backbone} on {len(study.classes)} classes"
+
+
+def _summary(study: FrozenStudy) -> str:
+    return (
+        f"{_count(study.frozen_parameters)} parameters stay frozen, "
+        f"{_count(study.learned_parameters)} are learned from {study.train_images} pictures. "
+        f"Of {study.held_out_images} pictures held out it recognises "
+        f"{_percent(study.transfer)}; with frozen random weights {_percent(study.random)}, with "
+        f"random weights trained for {_seconds(study.seconds['scratch'])} "
+        f"{_percent(study.trained)}. Transfer took {_seconds(study.seconds['transfer'])}."
+    )
+
+
+def _headline(label: str, score: Evaluation) -> Figure:
+    low, high = score.accuracy_interval
+    return Figure(label, f"{100 * score.accuracy:.1f} %", f"{100 * low:.1f} – {100 * high:.1f} %")
+
+
+def _tabulate_blocks(study: FrozenStudy) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (
+            block.layer,
+            block.stride,
+            block.channels,
+            block.parameters,
+            _interval(block.pretrained),
+            _interval(block.random),
+        )
+        for block in study.blocks
+    ]
+    columns = ("layer", "stride", "channels", "parameters", "pretrained", "random")
+    return Table(columns, rows, numeric=columns[4:], caption="Accuracy by block")
+
+
+def _tabulate_data(study: FrozenStudy) -> Table:
+    rows: list[tuple[Cell, ...]] = [
+        (each.images, _interval(each.pretrained), _interval(each.random)) for each in study.curve
+    ]
+    columns = ("training pictures", "pretrained", "random")
+    return Table(columns, rows, numeric=columns[1:], caption="Accuracy by number of pictures")
+
+
+def _interval(score: Evaluation) -> str:
+    low, high = score.accuracy_interval
+    return f"{100 * score.accuracy:.1f} % ({100 * low:.1f} – {100 * high:.1f})"
+
+
+def _percent(score: Evaluation) -> str:
+    return f"{100 * score.accuracy:.1f} %"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{spell_number(seconds, 2)} s"
+
+
+def _count(number: int) -> str:
+    """``1.2 million``, ``770``."""
+    return f"{number / 1e6:.1f} million" if number >= 1e6 else spell_number(number)

@@ -1,0 +1,170 @@
+"""Training a whole network from random weights, for as long as one is willing to wait."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.finetuning.evaluation import Evaluation, evaluate
+from nstk.finetuning.links import Targets
+from nstk.finetuning.passes import BATCH, read_ahead
+from nstk.finetuning.views import VIEWS, take_views
+from nstk.inspecting.random_weights import randomize_network
+from nstk.media.pictures import load_picture
+from nstk.progress import Progress, Reporter, ignore
+
+RATE = 1e-3
+"""Learning rate of Adam, Keras's own."""
+
+Levels = npt.NDArray[np.uint8]
+
+_AHEAD = 64
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How a network in training fares after a pass through the training pictures.
+
+    Attributes:
+        passes: How many passes it has taken; the last one may have been cut short by the time.
+        seconds: Of training so far, without reading pictures and without this evaluation.
+        evaluation: On the pictures held out.
+    """
+
+    passes: int
+    seconds: float
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """Pictures with their labels.
+
+    Attributes:
+        squares: ``(n, size, size, 3)``, 0 to 255.
+        targets: ``(n, C)``.
+    """
+
+    squares: Levels
+    targets: Targets
+
+
+def read_squares(paths: Sequence[Path], size: int) -> Levels:
+    """Read pictures as the squares that a network of this size sees, in whole grey levels."""
+
+    def read(path: Path) -> Levels:
+        square = take_views(load_picture(path).pixels, size, VIEWS[:1])[0]
+        levels: Levels = np.rint(np.clip(square, 0, 1) * 255).astype(np.uint8)
+        return levels
+
+    return np.stack(list(read_ahead(paths, read, ahead=_AHEAD)))
+
+
+def train_from_scratch(
+    backbone: Backbone,
+    train: Lesson,
+    held_out: Lesson,
+    classes: Sequence[str],
+    *,
+    passes: int,
+    seconds: float,
+    seed: int,
+    on_progress: Reporter = ignore,
+) -> tuple[Moment, ...]:
+    """Train the architecture of a backbone and a linear head from random weights.
+
+    Adam with a rate of 0.001 and batches of 32 on the cross-entropy, every picture flipped or not
+    by chance, all weights free.
+
+    Args:
+        backbone: The architecture; its own weights are not looked at.
+        train: What to learn from.
+        held_out: What to check with.
+        classes: Class names.
+        passes: How often all training pictures are seen, at most.
+        seconds: When to stop at the latest; the batch at hand is finished.
+        seed: Of the weights, of the order and of the flips.
+        on_progress: Told after every batch, stage ``"random weights, trained"``.
+
+    Returns:
+        How it fares before the first and after every pass.
+    """
+    network = randomize_network(backbone.model, seed)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.outputs[0])
+    logits = keras.layers.Dense(len(classes), kernel_initializer="zeros")(pooled)
+    model = keras.Model(network.inputs[0], logits)
+    advance, answer = _compile_step(model), _compile_answer(model)
+    generator = np.random.default_rng(seed)
+    count = -(-len(train.squares) // BATCH)
+    moments = [Moment(0, 0.0, _judge(answer, held_out, classes))]
+    spent, taken = 0.0, 0
+
+    def report(loss: float | None) -> None:
+        stage = "random weights, trained"
+        on_progress(Progress(stage=stage, step=taken, total=passes * count, loss=loss))
+
+    report(None)
+    while len(moments) <= passes and spent < seconds:
+        order = generator.permutation(len(train.squares))
+        for start in range(0, len(order), BATCH):
+            chosen = order[start : start + BATCH]
+            begun = time.perf_counter()
+            flips = generator.random((len(chosen), 1, 1, 1)) < 0.5
+            squares = train.squares[chosen]
+            squares = np.where(flips, squares[:, :, ::-1], squares)
+            targets = train.targets[chosen].astype(np.float32)
+            loss = float(advance(tf.constant(squares), tf.constant(targets)))
+            spent += time.perf_counter() - begun
+            taken += 1
+            report(loss)
+            if spent >= seconds:
+                break
+        moments.append(Moment(len(moments), spent, _judge(answer, held_out, classes)))
+    return tuple(moments)
+
+
+def _compile_step(model: Any) -> Any:
+    optimizer = keras.optimizers.Adam(RATE)
+    optimizer.build(model.trainable_variables)
+    signature = [
+        tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8),
+        tf.TensorSpec((None, model.outputs[0].shape[-1]), tf.float32),
+    ]
+
+    def advance(squares: Any, targets: Any) -> Any:
+        with tf.GradientTape() as tape:
+            logits = model(tf.cast(squares, tf.float32) / 255, training=True)
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            loss = tf.reduce_mean(losses)
+        slopes = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(slopes, model.trainable_variables)
+        return loss
+
+    compiled = tf.function(advance, input_signature=signature, autograph=False)
+    return compiled.get_concrete_function()
+
+
+def _compile_answer(model: Any) -> Any:
+    signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
+
+    def answer(squares: Any) -> Any:
+        return tf.nn.softmax(model(tf.cast(squares, tf.float32) / 255, training=False))
+
+    return tf.function(answer, input_signature=signature, autograph=False)
+
+
+def _judge(answer: Any, held_out: Lesson, classes: Sequence[str]) -> Evaluation:
+    parts = [
+        answer(held_out.squares[start : start + BATCH]).numpy()
+        for start in range(0, len(held_out.squares), BATCH)
+    ]
+    probabilities = np.nan_to_num(np.concatenate(parts))
+    assigned = np.eye(len(classes), dtype=bool)[probabilities.argmax(axis=1)]
+    return evaluate(held_out.targets, assigned, probabilities, classes)

@@ -1,0 +1,162 @@
+import json
+
+import numpy as np
+import pytest
+from shell import complaint, invoke
+
+from nstk.backbones.loading import load_backbone
+from nstk.errors import SettingsError
+from nstk.finetuning.features import Observer, extract_features
+from nstk.finetuning.networks import POOLED
+from nstk.inspecting.frozen import study_frozen
+from nstk.inspecting.frozen_figure import draw_diagram, draw_frozen_sheet, save_frozen
+from nstk.inspecting.random_weights import randomize_backbone
+from nstk.inspecting.scratch import read_squares
+from nstk.media.pictures import load_picture, save_picture
+from nstk.settings import FrozenSettings
+
+QUICK = FrozenSettings(size=32, scratch_passes=2, scratch_seconds=600.0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two classes that differ in the direction of their stripes: 16 pictures each."""
+    root = tmp_path_factory.mktemp("stripes")
+    generator = np.random.default_rng(0)
+    for label in ("across", "along"):
+        (root / label).mkdir()
+        for number in range(16):
+            stripes = np.sin(np.arange(40) * generator.uniform(0.6, 1.6) + generator.uniform(0, 6))
+            plane = np.tile(0.5 + 0.4 * stripes, (40, 1))
+            plane = plane if label == "along" else plane.T
+            noisy = plane[..., np.newaxis] + generator.normal(0, 0.1, (40, 40, 3))
+            picture = np.clip(noisy, 0, 1).astype(np.float32)
+            save_picture(root / label / f"{number}.png", picture)
+    return root
+
+
+@pytest.fixture(scope="module")
+def study(folder, tiny_backbone):
+    return study_frozen(folder, backbone=tiny_backbone, settings=QUICK)
+
+
+def test_random_weights_are_other_weights_of_the_same_shapes(tiny_backbone):
+    before = tiny_backbone.digest
+    one, again, other = (randomize_backbone(tiny_backbone, seed) for seed in (1, 1, 2))
+    assert one.digest == again.digest
+    assert len({before, one.digest, other.digest}) == 3
+    shapes = [weight.shape for weight in tiny_backbone.model.get_weights()]
+    assert [weight.shape for weight in one.model.get_weights()] == shapes
+    assert not one.model.trainable_variables
+
+
+def test_random_kernels_keep_the_size_of_what_passes_through(tiny_backbone):
+    kernels = [w for w in randomize_backbone(tiny_backbone, 3).model.get_weights() if w.ndim == 4]
+    for kernel in kernels:
+        inputs = np.prod(kernel.shape[:3])
+        assert np.std(kernel) == pytest.approx(np.sqrt(2 / inputs), rel=0.25)
+
+
+def test_a_tap_among_the_blocks_gives_the_mean_of_its_map(tiny_backbone, folder):
+    paths = sorted(folder.rglob("*.png"))[:3]
+    observer = Observer(tiny_backbone, 32, (POOLED, "block2_conv1"))
+    features = extract_features(observer, paths)
+    squares = read_squares(paths, 32).astype(np.float32) / 255
+    maps = tiny_backbone.tap(["block2_conv1"])(squares)["block2_conv1"].numpy()
+    np.testing.assert_allclose(features.vectors("block2_conv1"), maps.mean(axis=(1, 2)), atol=0.02)
+    assert features.vectors(POOLED).shape == (3, 8)
+
+
+def test_the_study_counts_what_is_frozen_and_what_is_learned(study, tiny_backbone):
+    assert study.frozen_parameters == tiny_backbone.model.count_params()
+    assert sum(block.parameters for block in study.blocks) == study.frozen_parameters
+    assert study.learned_parameters == (8 + 1) * 2
+    assert [block.layer for block in study.blocks] == [f"block{k}_conv1" for k in (1, 2, 3)]
+    assert [block.channels for block in study.blocks] == [4, 6, 8]
+
+
+def test_every_accuracy_is_of_the_same_pictures_held_out(study):
+    scores = [study.transfer, study.random, study.trained]
+    scores += [block.pretrained for block in study.blocks]
+    scores += [each.random for each in study.curve]
+    scores += [moment.evaluation for moment in study.scratch]
+    assert {score.images for score in scores} == {study.held_out_images}
+    assert study.blocks[-1].pretrained.accuracy == study.transfer.accuracy
+    images = [each.images for each in study.curve]
+    assert images == sorted(images)
+    assert images[-1] == study.train_images
+
+
+def test_training_from_random_weights_is_bounded_and_clocked(study, folder, tiny_backbone):
+    assert [moment.passes for moment in study.scratch] == [0, 1, 2]
+    seconds = [moment.seconds for moment in study.scratch]
+    assert seconds == sorted(seconds)
+    assert study.seconds["scratch"] == seconds[-1] > 0
+    hurried = FrozenSettings(size=32, scratch_passes=1000, scratch_seconds=0.0)
+    assert len(study_frozen(folder, backbone=tiny_backbone, settings=hurried).scratch) == 1
+
+
+def test_studying_leaves_the_backbone_as_it_was(folder, tiny_backbone):
+    before = [np.array(weight) for weight in tiny_backbone.model.get_weights()]
+    study_frozen(folder, backbone=tiny_backbone, settings=QUICK)
+    for old, new in zip(before, tiny_backbone.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):
+    sheet = load_picture(save_frozen(study, tmp_path / "why.png")).pixels
+    diagram = draw_diagram(study)
+    np.testing.assert_allclose(sheet, draw_frozen_sheet(study), atol=1 / 255)
+    assert sheet.shape[1] > diagram.shape[1]
+    page = save_frozen(study, tmp_path / "why.html").read_text("utf-8")
+    assert page.count("<svg") == 3
+    for words in ("block2_conv1", "Wilson", "frozen", "across"):
+        assert words in page or words in study.classes
+
+
+def test_the_command_prints_what_it_measured(folder, tmp_path):
+    arguments = ("inspect", "frozen", folder, "-o", tmp_path / "why.png", "--size", 32)
+    result = invoke(*arguments, "--scratch-passes", 1, "--json", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["frozen_parameters"] > told["learned_parameters"] > 0
+    assert {"pretrained", "random", "layer"} <= set(told["blocks"][0])
+    assert told["scratch"][-1]["passes"] == 1
+    assert (tmp_path / "why.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("nowhere", "-o", "why.png"), "nowhere"),
+        (("{folder}", "-o", "why.xyz"), "why.xyz"),
+        (("{folder}", "-o", "no/folder/why.html"), "no folder"),
+        (("{folder}", "-o", "why.png", "--size", "8"), "from 32"),
+    ],
+)
+def test_bad_input_is_one_line(given, words, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = invoke("inspect", "frozen", *(part.format(folder=folder) for part in given))
+    assert result.exit_code == 2
+    assert words in complaint(result)
+    assert not list(tmp_path.iterdir())
+
+
+def test_settings_have_ranges():
+    for wrong in ({"scratch_passes": 0}, {"scratch_seconds": -1.0}, {"size": 8}):
+        with pytest.raises(SettingsError, match="must be"):
+            FrozenSettings(**wrong)
+
+
+@pytest.mark.slow
+def test_random_weights_are_worse_than_transfer_beyond_chance(shared):
+    settings = FrozenSettings(size=96, scratch_passes=2, scratch_seconds=20.0)
+    hymenoptera = shared / "data" / "hymenoptera"
+    study = study_frozen(hymenoptera, backbone=load_backbone("compact"), settings=settings)
+    low, _ = study.transfer.accuracy_interval
+    assert study.random.accuracy_interval[1] < low
+    assert study.trained.accuracy_interval[1] < low
+    assert study.images_needed is not None
+    assert study.images_needed < study.train_images
+    blocks = [block.pretrained.accuracy for block in study.blocks]
+    assert blocks[-1] == max(blocks)
