@@ -77,7 +77,11 @@ def read_setting(settings: type, name: str, text: str) -> Any:
 
 
 def list_words(kind: Any) -> tuple[str, ...]:
-    """The words among the values of a type: those of a ``Literal``, alone or in a union."""
+    """The words among the values of a type: those of a ``Literal``, alone or in a union.
+
+    Args:
+        kind: The type of a setting.
+    """
     parts = get_args(kind) if get_origin(kind) is not Literal else (kind,)
     return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))
 

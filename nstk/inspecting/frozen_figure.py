@@ -1,11 +1,11 @@
 """A study of frozen weights as one picture or as one page."""
 
+from collections.abc import Sequence
 from pathlib import Path
-
-from PIL import Image, ImageDraw
 
 from nstk.finetuning.evaluation import Evaluation
 from nstk.inspecting.frozen import FrozenStudy
+from nstk.inspecting.frozen_diagram import count_parameters, draw_diagram
 from nstk.media.pictures import Picture, save_picture
 from nstk.pages import (
     Block,
@@ -25,12 +25,14 @@ from nstk.pages import (
 from nstk.pages.numerals import spell_number
 from nstk.sheets import sheet as sheets
 from nstk.sheets.charts import draw_chart
-from nstk.sheets.lettering import find_font, spell, wrap_text
 from nstk.sheets.outputs import is_page
 
-_FROZEN, _LEARNED, _PLAIN = (223, 234, 244), (252, 226, 214), (240, 242, 244)
-_FROZEN_INK, _LEARNED_INK = (0, 83, 138), (168, 58, 0)
-_BOX, _GAP, _HEIGHT, _LETTERS = 132, 26, 118, 13
+_HEADINGS = {
+    "network": "What is frozen and what is learned",
+    "blocks": "Where the features are taken from",
+    "data": "How many pictures it takes",
+    "time": "How long it takes",
+}
 
 
 def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
@@ -83,55 +85,6 @@ def compose_frozen_page(study: FrozenStudy) -> Page:
     return Page(title=_title(study), subtitle=_summary(study), blocks=blocks)
 
 
-def draw_diagram(study: FrozenStudy) -> Picture:
-    """Draw the network as boxes, with what is frozen in blue and what is learned in vermilion.
-
-    Returns:
-        float32 ``(height, width, 3)`` in ``[0, 1]``.
-    """
-    boxes = [("picture", f"{study.size} x {study.size}", _PLAIN, sheets.INK)]
-    boxes += [
-        (
-            block.layer,
-            f"frozen\n{_count(block.parameters)} parameters\n{block.channels} channels, "
-            f"stride {block.stride}",
-            _FROZEN,
-            _FROZEN_INK,
-        )
-        for block in study.blocks
-    ]
-    head = f"learned\n{_count(study.learned_parameters)} parameters"
-    boxes.append(("mean and head", head, _LEARNED, _LEARNED_INK))
-    classes = ", ".join(study.classes[:6]) + (", ..." if len(study.classes) > 6 else "")
-    boxes.append((f"{len(study.classes)} classes", classes, _PLAIN, sheets.INK))
-    width = len(boxes) * _BOX + (len(boxes) - 1) * _GAP
-    image = Image.new("RGB", (width, _HEIGHT), sheets.PAPER)
-    draw = ImageDraw.Draw(image)
-    for place, (title, text, fill, ink) in enumerate(boxes):
-        left = place * (_BOX + _GAP)
-        draw.rounded_rectangle([left, 0, left + _BOX - 1, _HEIGHT - 1], 8, fill, ink)
-        lines = [*wrap_text(title, _LETTERS + 1, _BOX - 16), *wrap_text(text, 12, _BOX - 16)]
-        heads = len(wrap_text(title, _LETTERS + 1, _BOX - 16))
-        for number, line in enumerate(lines[:6]):
-            font = find_font(_LETTERS + 1 if number < heads else 12)
-            colour = ink if number <= heads else sheets.QUIET_INK
-            draw.text((left + 8, 8 + 17 * number), spell(line), colour, font)
-        if place:
-            middle = _HEIGHT // 2
-            draw.line([left - _GAP + 4, middle, left - 5, middle], sheets.QUIET_INK, 2)
-            tip = [(left - 4, middle), (left - 11, middle - 5), (left - 11, middle + 5)]
-            draw.polygon(tip, sheets.QUIET_INK)
-    return sheets.from_image(image)
-
-
-_HEADINGS = {
-    "network": "What is frozen and what is learned",
-    "blocks": "Where the features are taken from",
-    "data": "How many pictures it takes",
-    "time": "How long it takes",
-}
-
-
 def _explain(study: FrozenStudy) -> dict[str, str]:
     layers = ", ".join(f"{place} {block.layer}" for place, block in enumerate(study.blocks, 1))
     needed = study.images_needed
@@ -168,6 +121,7 @@ def _chart(study: FrozenStudy) -> dict[str, LineChart]:
     later = max(end, took)
     time = [
         _series(pretrained, [took, later], [study.transfer] * 2),
+        _series(drawn, [took, later], [study.random] * 2),
         _series(
             "random, trained",
             [moment.seconds for moment in study.scratch],
@@ -182,7 +136,7 @@ def _chart(study: FrozenStudy) -> dict[str, LineChart]:
     }
 
 
-def _series(label: str, x: "range | list[int] | list[float]", scores: list[Evaluation]) -> Series:
+def _series(label: str, x: Sequence[float], scores: Sequence[Evaluation]) -> Series:
     low, high = zip(*(score.accuracy_interval for score in scores), strict=True)
     return Series(label, x, [score.accuracy for score in scores], low, high)
 
@@ -193,9 +147,9 @@ def _title(study: FrozenStudy) -> str:
 
 def _summary(study: FrozenStudy) -> str:
     return (
-        f"{_count(study.frozen_parameters)} parameters stay frozen, "
-        f"{_count(study.learned_parameters)} are learned from {study.train_images} pictures. "
-        f"Of {study.held_out_images} pictures held out it recognises "
+        f"{count_parameters(study.frozen_parameters)} parameters stay frozen, "
+        f"{count_parameters(study.learned_parameters)} are learned from "
+        f"{study.train_images} pictures. Of {study.held_out_images} pictures held out it recognises "
         f"{_percent(study.transfer)}; with frozen random weights {_percent(study.random)}, with "
         f"random weights trained for {_seconds(study.seconds['scratch'])} "
         f"{_percent(study.trained)}. Transfer took {_seconds(study.seconds['transfer'])}."
@@ -242,8 +196,3 @@ def _percent(score: Evaluation) -> str:
 
 def _seconds(seconds: float) -> str:
     return f"{spell_number(seconds, 2)} s"
-
-
-def _count(number: int) -> str:
-    """``1.2 million``, ``770``."""
-    return f"{number / 1e6:.1f} million" if number >= 1e6 else spell_number(number)

@@ -116,14 +116,23 @@ def sweep(
     pictures = [digest_source(source) for source in (content, *_list_styles(styles))]
     runs: dict[int, SweptRun] = {}
     redone = 0
-    for family in families:
-        for number, point in family.points:
-            digest = digest_run(point.settings, family.backbone, pictures)
-            found = store.find(point, digest)
-            redone += found is None and store.holds(point)
-            title = f"run {number + 1} of {count}, {point.label}"
-            runs[number] = found or _make(family, point, store, digest, title, on_progress)
-        family.forget()
+    try:
+        for family in families:
+            for number, point in family.points:
+                digest = digest_run(point.settings, family.backbone, pictures)
+                found = store.find(point, digest)
+                redone += found is None and store.holds(point)
+                title = f"run {number + 1} of {count}, {point.label}"
+                runs[number] = found or _make(family, point, store, digest, title, on_progress)
+            family.forget()
+    except KeyboardInterrupt:
+        log.warning(
+            "%d of %d runs are in %s; the same sweep goes on with the others.",
+            len(runs),
+            count,
+            store.path,
+        )
+        raise
     if redone:
         log.warning(
             "%d of the runs in %s were made from other pictures, settings or weights, "
