@@ -149,7 +149,7 @@ def _summary(study: FrozenStudy) -> str:
     return (
         f"{count_parameters(study.frozen_parameters)} parameters stay frozen, "
         f"{count_parameters(study.learned_parameters)} are learned from "
-        f"{study.train_images} pictures. Of {study.held_out_images} pictures held out it recognises "
+        f"{study.train_images} pictures. Of {study.held_out_images} held out it recognises "
         f"{_percent(study.transfer)}; with frozen random weights {_percent(study.random)}, with "
         f"random weights trained for {_seconds(study.seconds['scratch'])} "
         f"{_percent(study.trained)}. Transfer took {_seconds(study.seconds['transfer'])}."
