@@ -1,5 +1,6 @@
 """An audit finds what was spoilt on purpose, and leaves sound pictures alone."""
 
+import dataclasses
 import gc
 import re
 import zipfile
@@ -334,3 +335,45 @@ def test_a_place_where_no_page_can_stand_is_refused(found, tmp_path):
         nstk.check_audit_report(tmp_path / "file")
     with pytest.raises(OutputError, match="there is no folder"):
         nstk.write_audit_report(found, tmp_path / "missing" / "report")
+
+
+def test_a_cache_saves_the_work_and_changes_no_finding(spoilt, tiny_backbone, tmp_path):
+    without = nstk.audit(spoilt, backbone=tiny_backbone)
+    first = nstk.audit(spoilt, backbone=tiny_backbone, cache=tmp_path)
+    decoded = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "nstk.auditing.reading.measure_quality", lambda pixels: decoded.append(1) or 0
+        )
+        second = nstk.audit(spoilt, backbone=tiny_backbone, cache=tmp_path)
+    assert decoded == []
+    for found in (first, second):
+        for field in dataclasses.fields(found):
+            if field.name not in ("catalogue", "seconds"):
+                assert getattr(found, field.name) == getattr(without, field.name), field.name
+
+
+def test_what_an_audit_saw_fine_tuning_need_not_look_at_again(tmp_path, tiny_backbone):
+    data = draw_folder(tmp_path / "data", 6)
+    nstk.audit(data, backbone=tiny_backbone, cache=tmp_path / "cache")
+    made = nstk.finetune(data, backbone=tiny_backbone, cache=tmp_path / "cache")
+    assert made.forward_passes == 0
+    assert made.selection.head.digest == (
+        nstk.finetune(data, backbone=tiny_backbone).selection.head.digest
+    )
+
+
+def test_what_changes_in_a_zip_is_told_as_inside_the_zip(tmp_path, tiny_backbone, monkeypatch):
+    data = draw_folder(tmp_path / "data", 3)
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for path in data.rglob("*.*"):
+            archive.write(path, path.relative_to(data))
+
+    def touch(path):
+        path.write_bytes(path.read_bytes() + b" ")
+        return load_picture(path)
+
+    monkeypatch.setattr("nstk.auditing.reading.load_picture", touch)
+    with pytest.raises(FolderError, match=r"data\.zip/\w+/0\.png changed") as caught:
+        nstk.audit(tmp_path / "data.zip", backbone=tiny_backbone)
+    assert "/nstk-" not in str(caught.value)

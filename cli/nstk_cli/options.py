@@ -24,8 +24,22 @@ WeightsFile = Annotated[
     Path | None,
     typer.Option(help="Local weights file for the named backbone", metavar="FILE"),
 ]
+CacheFolder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR|off",
+        help="Where features are kept for the next time; without it, in the user's cache folder",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only, no progress")]
+
+
+def choose_cache(given: str | None) -> Path | None:
+    """The folder for features: the one given, none for ``off``, or that of the user."""
+    if given == "off":
+        return None
+    return nstk.find_cache_folder() if given is None else Path(given)
 
 
 class Command(TyperCommand):

@@ -19,9 +19,10 @@ from nstk.auditing.suspects import (
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import FolderError
+from nstk.finetuning.cache import FeatureCache
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
 from nstk.media.quality import Quality
-from nstk.media.sources import open_catalogue
+from nstk.media.sources import Data, open_catalogue
 from nstk.progress import Reporter, ignore
 from nstk.settings import AuditSettings
 
@@ -45,25 +46,31 @@ _ENDINGS = {
 
 
 def audit(
-    data: str | Path,
+    data: Data,
     *,
+    class_names: Sequence[str] | None = None,
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: AuditSettings | None = None,
+    cache: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Audit:
     """Look for what is wrong with labelled pictures; nothing is changed.
 
-    Every file is read once. Copies are found by their bytes and by a hash of what is seen; likely
-    wrong labels by heads, solved on the features of a frozen network, that have not seen the
-    picture; outliers by the distance to their neighbours in the same features.
+    Every file is read once, and decoded unless the cache knows its content. Copies are found by
+    their bytes and by a hash of what is seen; likely wrong labels by heads, solved on the features
+    of a frozen network, that have not seen the picture; outliers by the distance to their
+    neighbours in the same features.
 
     Args:
-        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Classes may be
-            smaller than there, for this is where one learns about it.
+        data: A folder, a manifest or a zip, or pictures from memory, as `nstk.finetune` takes
+            them. Classes may be smaller than there, for this is where one learns about it.
+        class_names: Of pictures from memory, in the order of their labels.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: What to do otherwise than by default.
+        cache: A folder in which features are kept for the next time, the one of `nstk.finetune`;
+            None keeps none.
         on_progress: Told about the stages ``"unpack"`` (of a zip), ``"pictures"`` and ``"head"``.
 
     Raises:
@@ -73,12 +80,16 @@ def audit(
     """
     settings = settings or AuditSettings()
     began = time.perf_counter()
-    catalogue = open_catalogue(data, on_progress=on_progress)
+    catalogue = open_catalogue(data, class_names, on_progress=on_progress)
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     ready = time.perf_counter()
     paths = [picture.path for picture in catalogue.pictures]
-    sights, vectors, unreadable = read_pictures(paths, backbone, on_progress=on_progress)
+    store = FeatureCache(cache)
+    try:
+        sights, vectors, unreadable = read_pictures(paths, backbone, store, on_progress=on_progress)
+    except FolderError as error:
+        raise FolderError(catalogue.rename(str(error))) from error
     if not sights:
         raise FolderError(f"{catalogue.source} has no picture that can be read; give others.")
     read = time.perf_counter()
@@ -118,7 +129,12 @@ def audit(
         ),
         **_find_flaws(sights),
         qualities={sight.path: sight.quality for sight in sights},
-        notices=(*catalogue.notices, *_compare_classes(catalogue, pictures), *notices),
+        notices=(
+            *catalogue.notices,
+            *_compare_classes(catalogue, pictures),
+            *notices,
+            *store.notices,
+        ),
         backbone=backbone.name,
         seconds={
             "pictures": read - ready,

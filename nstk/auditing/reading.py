@@ -1,8 +1,8 @@
 """Every picture read once: its digest, its hash, its quality and what the network sees in it."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,8 +13,11 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import FolderError, PictureError, WeightsError
+from nstk.finetuning.cache import FeatureCache, Row, Shelf
+from nstk.finetuning.features import HASH_RECIPE, Observer
+from nstk.finetuning.networks import POOLED
 from nstk.finetuning.passes import BATCH, read_ahead
-from nstk.finetuning.views import VIEWS, Squares, take_views
+from nstk.finetuning.views import VIEWS, take_views
 from nstk.media.duplicates import picture_hash
 from nstk.media.files import digest_file
 from nstk.media.listing import SkippedFile
@@ -49,13 +52,19 @@ class Sight:
 
 
 def read_pictures(
-    paths: Sequence[Path], backbone: Backbone, *, on_progress: Reporter = ignore
+    paths: Sequence[Path],
+    backbone: Backbone,
+    cache: FeatureCache | None = None,
+    *,
+    on_progress: Reporter = ignore,
 ) -> tuple[list[Sight], Vectors, list[SkippedFile]]:
     """Decode every picture once; what is kept of it does not depend on its size.
 
     Args:
         paths: The files.
         backbone: The network that looks.
+        cache: What earlier runs kept of pictures, `nstk.finetune` among them; a picture of which
+            all is known is not decoded again. None keeps nothing.
         on_progress: Told after each batch, stage ``"pictures"``.
 
     Returns:
@@ -66,21 +75,24 @@ def read_pictures(
         FolderError: If a file goes or changes while it is read.
         WeightsError: If the network answers with what is no number.
     """
+    observer = Observer(backbone, backbone.input_size)
+    shelves = _Shelves(observer, cache or FeatureCache())
+    width = backbone.embed.output_shape[-1]
     sights: list[Sight] = []
-    vectors: list[Vectors] = [np.empty((0, backbone.embed.output_shape[-1]), np.float32)]
+    vectors: list[Vectors] = [np.empty((0, width), np.float32)]
     skipped: list[SkippedFile] = []
     on_progress(Progress(stage="pictures", step=0, total=len(paths)))
-    outcomes = read_ahead(paths, partial(_read, backbone.input_size), ahead=2 * BATCH)
+    outcomes = read_ahead(paths, partial(_read, shelves), ahead=2 * BATCH)
     done = 0
     while batch := list(islice(outcomes, BATCH)):
         skipped += [each for each in batch if isinstance(each, SkippedFile)]
         read = [each for each in batch if not isinstance(each, SkippedFile)]
         if read:
             sights += [sight for sight, _ in read]
-            squares = np.concatenate([square for _, square in read])
-            vectors.append(np.asarray(backbone.embed(squares, training=False)))
+            vectors.append(_look(read, observer, shelves.vectors))
         done += len(batch)
         on_progress(Progress(stage="pictures", step=done, total=len(paths)))
+    shelves.cache.close()
     seen = np.concatenate(vectors)
     if not np.isfinite(seen).all():
         raise WeightsError(
@@ -90,29 +102,84 @@ def read_pictures(
     return sights, seen, skipped
 
 
-def _read(size: int, path: Path) -> tuple[Sight, Squares] | SkippedFile:
-    """What there is to know about a picture, and its square for the network."""
+class _Shelves:
+    """What the cache knows of a picture by its content."""
+
+    def __init__(self, observer: Observer, cache: FeatureCache) -> None:
+        self.cache = cache
+        self.size = observer.size
+        self.vectors = cache.shelf(observer.recipe(POOLED, VIEWS[0]))
+        self._facts = {
+            "hash": cache.shelf(HASH_RECIPE),
+            "thumbnail": cache.shelf({"block": "thumbnail", "size": _THUMBNAIL}),
+            "quality": cache.shelf({"block": "quality"}),
+        }
+
+    def recall(self, digest: str) -> dict[str, Row] | None:
+        """Everything but the vector, or None where anything is missing."""
+        found = {name: shelf.find(digest) for name, shelf in self._facts.items()}
+        known = {name: row for name, row in found.items() if row is not None}
+        return known if len(known) == len(found) else None
+
+    def keep(self, digest: str, facts: Mapping[str, Row]) -> None:
+        """Keep what is new of it."""
+        for name, shelf in self._facts.items():
+            if shelf.find(digest) is None:
+                shelf.add(digest, facts[name])
+
+
+def _look(read: Sequence[tuple[Sight, Row]], observer: Observer, shelf: Shelf) -> Vectors:
+    """Give the vectors of pictures, of which either these or the squares are known."""
+    rows = [row for _, row in read]
+    unseen = [place for place, row in enumerate(rows) if row.ndim > 1]
+    if unseen:
+        described = observer.describe(np.stack([rows[place] for place in unseen]))[POOLED]
+        for place, row in zip(unseen, described, strict=True):
+            rows[place] = row
+            shelf.add(read[place][0].digest, row)
+    return np.stack(rows)
+
+
+def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
+    """What there is to know about a picture, and its vector, or its square for the network."""
     before = _state(path)
     try:
-        pixels = load_picture(path).pixels
-        sight = Sight(
-            path=path,
-            format=probe_picture(path, whole=False),
-            digest=digest_file(path),
-            hash=picture_hash(pixels),
-            thumbnail=_shrink(pixels),
-            quality=measure_quality(pixels),
-        )
-        square = take_views(pixels, size, VIEWS[:1])
+        if not path.is_file():
+            load_picture(path)  # which says what is there instead
+        digest = digest_file(path)
+        facts, row = shelves.recall(digest), shelves.vectors.find(digest)
+        if facts is None or row is None:
+            pixels = load_picture(path).pixels
+            facts = _measure(pixels)
+            if row is None:
+                [row] = take_views(pixels, shelves.size, VIEWS[:1])
+        sight = _describe(path, probe_picture(path, whole=False), digest, facts)
     except PictureError as error:
         if _state(path) == before:
             return SkippedFile(path, str(error).removeprefix(f"{path}: "))
         raise _changed(path) from error
     except OSError as error:
+        if _state(path) == before:
+            return SkippedFile(path, f"cannot be read ({error.strerror})")
         raise _changed(path) from error
     if _state(path) != before:
         raise _changed(path)
-    return sight, square
+    shelves.keep(digest, facts)
+    return sight, row
+
+
+def _measure(pixels: Picture) -> dict[str, Row]:
+    return {
+        "hash": np.array([picture_hash(pixels)], np.uint64),
+        "thumbnail": _shrink(pixels),
+        "quality": np.array(astuple(measure_quality(pixels))),
+    }
+
+
+def _describe(path: Path, format: str, digest: str, facts: Mapping[str, Row]) -> Sight:
+    height, width, *measures = facts["quality"].tolist()
+    quality = Quality(int(height), int(width), *measures)
+    return Sight(path, format, digest, int(facts["hash"][0]), facts["thumbnail"], quality)
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

@@ -23,6 +23,7 @@ from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.links import Targets
 from nstk.media.listing import SkippedFile
+from nstk.media.sources import Data
 from nstk.predicting.job import predict
 from nstk.progress import Reporter, ignore
 from nstk.settings import check_range
@@ -62,8 +63,9 @@ class Examination:
 
 def evaluate(
     classifier: Classifier,
-    data: str | Path,
+    data: Data,
     *,
+    class_names: Sequence[str] | None = None,
     losses: int = 10,
     on_progress: Reporter = ignore,
 ) -> Examination:
@@ -73,9 +75,13 @@ def evaluate(
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
         data: A folder with one subfolder per class, or with parts of such, or a manifest or
             zip as `nstk.finetune` reads them; of parts ``test`` is taken, or ``val`` where
-            there is none, or else ``train``.
+            there is none, or else ``train``. Or pictures from memory, as `nstk.finetune` takes
+            them.
+        class_names: Of pictures from memory, in the order of their labels; None for the
+            classifier's own.
         losses: How many of the worst pictures to list.
-        on_progress: Told about the stages ``"unpack"`` (of a zip) and ``"predict"``.
+        on_progress: Told about the stages ``"unpack"`` (of a zip), ``"store"`` (from
+            memory) and ``"predict"``.
 
     Raises:
         FolderError: If it is no such data, or has no usable picture of a class that is known.
@@ -84,8 +90,9 @@ def evaluate(
     check_range("losses", losses, 0)
     began = time.perf_counter()
     found = match_data(
-        Path(data),
+        data,
         classifier.classes,
+        class_names=class_names,
         multi_label=classifier.multi_label,
         on_progress=on_progress,
     )

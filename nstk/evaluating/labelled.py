@@ -9,7 +9,7 @@ from nstk.errors import FolderError
 from nstk.media.catalogues import Catalogue
 from nstk.media.layout import PARTS, Part, list_classes
 from nstk.media.listing import SkippedFile, list_files, list_folder
-from nstk.media.sources import open_catalogue
+from nstk.media.sources import Data, open_catalogue
 from nstk.progress import Reporter, ignore
 
 _PREFERRED: tuple[Part, ...] = ("test", "validation", "train")
@@ -42,9 +42,10 @@ class LabelledFiles:
 
 
 def match_data(
-    data: Path,
+    data: Data,
     classes: Sequence[str],
     *,
+    class_names: Sequence[str] | None = None,
     multi_label: bool = False,
     on_progress: Reporter = ignore,
 ) -> LabelledFiles:
@@ -54,8 +55,9 @@ def match_data(
     taken, or ``val`` (``valid``, ``validation``) where there is none, or else ``train``.
 
     Args:
-        data: A folder, a manifest or a zip, as `nstk.finetune` reads them.
+        data: A folder, a manifest or a zip, as `nstk.finetune` reads them, or pictures from memory.
         classes: The classifier's class names, in the order of its outputs.
+        class_names: Of pictures from memory; None for the classifier's own.
         multi_label: Whether it may give a picture several.
         on_progress: Told while a zip is unpacked.
 
@@ -63,14 +65,14 @@ def match_data(
         FolderError: If it is none of these, has no picture of any class that is known, or several
             labels for a picture where the classifier gives one.
     """
+    if not isinstance(data, str | Path):
+        names = classes if class_names is None else class_names
+        catalogue = open_catalogue(data, names, on_progress=on_progress)
+        return _match_catalogue(catalogue, classes, multi_label)
+    data = Path(data)
     if data.is_file():
-        catalogue = open_catalogue(data, on_progress=on_progress)
-        if catalogue.multi_label and not multi_label:
-            raise FolderError(
-                f"{data}: its pictures may have several labels, but the classifier gives one to "
-                "each; give data with one label a picture."
-            )
-        return _match(data, *_list_catalogue(catalogue), classes, catalogue)
+        catalogue = open_catalogue(data, class_names, on_progress=on_progress)
+        return _match_catalogue(catalogue, classes, multi_label)
     if not data.exists():
         raise FolderError(f"{data}: no such folder; check the spelling.")
     place = _choose_place(data, {_normalise(name) for name in classes})
@@ -79,6 +81,17 @@ def match_data(
 
 _Named = list[tuple[Path, tuple[str, ...]]]
 """Files, and the names of their classes."""
+
+
+def _match_catalogue(
+    catalogue: Catalogue, classes: Sequence[str], multi_label: bool
+) -> LabelledFiles:
+    if catalogue.multi_label and not multi_label:
+        raise FolderError(
+            f"{catalogue.source}: its pictures may have several labels, but the classifier gives "
+            "one to each; give data with one label a picture."
+        )
+    return _match(catalogue.source, *_list_catalogue(catalogue), classes, catalogue)
 
 
 def _match(

@@ -24,6 +24,9 @@ from nstk.progress import Progress, Reporter, ignore
 
 Vectors = npt.NDArray[np.float32]
 
+HASH_RECIPE = {"block": "picture_hash"}
+"""What the hash of a picture depends on in the cache."""
+
 
 @dataclass(frozen=True, eq=False)
 class Observer:
@@ -162,7 +165,7 @@ class _Library:
     def __init__(self, observer: Observer, cache: FeatureCache) -> None:
         self.observer = observer
         self.cache = cache
-        self._hashes = cache.shelf({"block": "picture_hash"})
+        self._hashes = cache.shelf(HASH_RECIPE)
         self._shelves: dict[tuple[str, int], Shelf] = {
             (block, number): cache.shelf(observer.recipe(block, view))
             for block in observer.blocks

@@ -1,7 +1,7 @@
 """Transfer learning: features of a frozen network, a solved head, an honest number."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
@@ -24,6 +24,7 @@ from nstk.finetuning.selection import Selection, cross_validate, select_head
 from nstk.finetuning.views import VIEWS
 from nstk.media.folders import scan_folder
 from nstk.media.listing import SkippedFile
+from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -44,7 +45,7 @@ class Finetuning:
         validation_images: How many pictures the validation part has.
         test_images: How many pictures the test part has.
         folds: How many folds were left out in turn; 0 where none were.
-        data: The folder, as it was given.
+        data: The folder, as it was given; None where pictures came from memory.
         files: Every picture that was used, with its digest, its label and its part.
         skipped: The files that were left out, and why.
         notices: What the reader of the folder should know, one sentence each.
@@ -61,7 +62,7 @@ class Finetuning:
     validation_images: int
     test_images: int
     folds: int
-    data: Path
+    data: Path | None
     files: tuple[UsedFile, ...]
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
@@ -109,8 +110,9 @@ _BY_WORTH = ("test", "validation", "folds")
 
 
 def finetune(
-    data: str | Path,
+    data: Data,
     *,
+    class_names: Sequence[str] | None = None,
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: FinetuneSettings | None = None,
@@ -125,14 +127,22 @@ def finetune(
     gives the same bytes.
 
     Args:
-        data: A folder as `nstk.scan_folder` reads it.
+        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or pictures from
+            memory: arrays ``(images, labels)``; a ``tf.data.Dataset`` of ``(image, label)``,
+            batched or not; or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such.
+            Images are ``(height, width, 3)``, uint8 or floats from 0 to 255; labels are whole
+            numbers, or rows of 0 and 1, with several 1s where pictures have several labels. They
+            stream by into a private folder for temporary files.
+        class_names: Of pictures from memory, in the order of their labels; without them those of
+            the dataset, or numbers.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: What to do otherwise than by default.
         cache: A folder in which features are kept for the next time, such as
             `nstk.find_cache_folder` gives; None keeps none.
-        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"head"``, ``"folds"`` and
-            ``"learning curve"``, and about fetching weights where that is needed.
+        on_progress: Told about the stages ``"store"`` (from memory), ``"scan"``, ``"features"``,
+            ``"head"``, ``"folds"`` and ``"learning curve"``, and about fetching weights where that
+            is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
@@ -149,6 +159,7 @@ def finetune(
     ready = time.perf_counter()
     folder = scan_folder(
         data,
+        class_names=class_names,
         validation_share=settings.validation_share,
         seed=settings.seed,
         whole=False,
@@ -201,7 +212,7 @@ def finetune(
         validation_images=len(parts.samples["validation"]),
         test_images=len(parts.samples["test"]),
         folds=settings.folds,
-        data=Path(data),
+        data=Path(data) if isinstance(data, str | Path) else None,
         files=parts.files,
         skipped=(
             *folder.skipped,

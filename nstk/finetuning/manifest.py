@@ -6,7 +6,7 @@ versions) and what came out, and nothing that differs between two equal runs, su
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from nstk.errors import ModelError
 from nstk.finetuning.job import Finetuning, finetune
 from nstk.media.files import write_whole
+from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -51,7 +52,7 @@ def save_manifest(
     """
     card = describe_run(made)
     card["given"] = {
-        "data": str(made.data),
+        "data": None if made.data is None else str(made.data),
         "backbone": str(backbone),
         "weights": None if weights is None else str(weights),
     }
@@ -62,7 +63,8 @@ def save_manifest(
 def replay(
     manifest: str | Path,
     *,
-    data: str | Path | None = None,
+    data: Data | None = None,
+    class_names: Sequence[str] | None = None,
     cache: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Replay:
@@ -70,18 +72,23 @@ def replay(
 
     Args:
         manifest: What `save_manifest` wrote.
-        data: The folder, where it has moved.
+        data: The folder, where it has moved; the pictures, where they came from memory.
+        class_names: See `nstk.finetune`.
         cache: See `nstk.finetune`.
         on_progress: See `nstk.finetune`.
 
     Raises:
-        ModelError: If the file is no such record.
+        ModelError: If the file is no such record, or of pictures from memory, which are not given.
         NstkError: Whatever `nstk.finetune` raises.
     """
     old = _read(Path(manifest))
     given = old["given"]
+    data = given["data"] if data is None else data
+    if data is None:
+        raise ModelError(f"{manifest}: its pictures came from memory; give them as data again.")
     made = finetune(
-        data or given["data"],
+        data,
+        class_names=class_names,
         backbone=given["backbone"],
         weights=given["weights"],
         settings=FinetuneSettings(**old["settings"]),

@@ -6,7 +6,7 @@ from pathlib import Path
 from nstk.errors import FolderError
 from nstk.media.layout import Part, find_layout
 from nstk.media.listing import SkippedFile, list_files
-from nstk.media.zips import UnpackedZip
+from nstk.media.private_folders import PrivateFolder
 
 PART_ORDER: tuple[Part, ...] = ("train", "validation", "test")
 
@@ -47,7 +47,7 @@ class Catalogue:
     """Which pictures there should be, with their labels; nothing is proved about the files.
 
     Attributes:
-        source: What was given: a folder, a manifest or a zip.
+        source: What was given: a folder, a manifest or a zip; words for what came from memory.
         root: The folder below which the pictures stand.
         classes: Class names in natural order (1, 2, 10).
         pictures: The pictures, in natural order within every part and class.
@@ -55,7 +55,8 @@ class Catalogue:
         multi_label: Whether a picture may have several labels, or none.
         skipped: What was left out, and why.
         notices: What the reader should know, one sentence each.
-        unpacked: Where the pictures of a zip stand, for as long as this object lives.
+        unpacked: Where pictures from a zip or from memory stand, for as long as this object
+            lives.
     """
 
     source: Path
@@ -66,11 +67,15 @@ class Catalogue:
     multi_label: bool = False
     skipped: tuple[SkippedFile, ...] = ()
     notices: tuple[str, ...] = ()
-    unpacked: UnpackedZip | None = field(default=None, compare=False, repr=False)
+    unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
     def name(self, path: Path) -> Path:
         """The path of a picture as its owner knows it: inside the zip, if it is from one."""
         return self.unpacked.name(path) if self.unpacked else path
+
+    def rename(self, words: str) -> str:
+        """Words in which paths are told as their owner knows them."""
+        return self.unpacked.rename(words) if self.unpacked else words
 
 
 def catalogue_folder(root: Path) -> Catalogue:

@@ -14,9 +14,9 @@ from nstk.media.files import digest_file
 from nstk.media.layout import Part
 from nstk.media.listing import SkippedFile, list_files
 from nstk.media.pictures import probe_picture
-from nstk.media.sources import open_catalogue
+from nstk.media.private_folders import PrivateFolder
+from nstk.media.sources import Data, open_catalogue
 from nstk.media.splits import hold_out, rarest_labels
-from nstk.media.zips import UnpackedZip
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range
 
@@ -34,7 +34,8 @@ class LabelledFolder:
         validation_source: Whether the validation part is a ``"folder"`` of its own (or named by
             the manifest) or a ``"split"`` of the training pictures.
         multi_label: Whether a picture may have several labels, or none.
-        unpacked: Where the pictures of a zip stand, for as long as this object lives.
+        unpacked: Where pictures from a zip or from memory stand, for as long as this object
+            lives.
     """
 
     root: Path
@@ -44,7 +45,7 @@ class LabelledFolder:
     notices: tuple[str, ...]
     validation_source: Literal["folder", "split"]
     multi_label: bool = False
-    unpacked: UnpackedZip | None = field(default=None, compare=False, repr=False)
+    unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
     def part(self, name: Part) -> tuple[LabelledPicture, ...]:
         """The pictures of one part: ``"train"``, ``"validation"`` or ``"test"``."""
@@ -70,8 +71,9 @@ class LabelledFolder:
 
 
 def scan_folder(
-    root: str | Path,
+    root: Data,
     *,
+    class_names: Sequence[str] | None = None,
     validation_share: float = 0.2,
     seed: int = 0,
     whole: bool = True,
@@ -88,11 +90,14 @@ def scan_folder(
     count as of their rarest class there.
 
     Args:
-        root: The folder, the manifest or the zip.
+        root: The folder, the manifest or the zip; or pictures from memory, as `nstk.finetune`
+            takes them.
+        class_names: Of pictures from memory, in the order of their labels.
         validation_share: The share held out of each class, at least one picture on each side.
         seed: Of the choice of the pictures held out.
         whole: False looks at headers alone, for callers that decode every picture anyway.
-        on_progress: Told after each file, stages ``"unpack"`` (of a zip) and ``"scan"``.
+        on_progress: Told after each file, stages ``"unpack"`` (of a zip), ``"store"`` (from memory)
+            and ``"scan"``.
 
     Raises:
         FolderError: If it cannot be used; says what to do.
@@ -100,7 +105,7 @@ def scan_folder(
     """
     check_range("validation_share", validation_share, 0, 1)
     check_range("seed", seed, 0, 2**31 - 1)
-    catalogue = open_catalogue(root, on_progress=on_progress)
+    catalogue = open_catalogue(root, class_names, on_progress=on_progress)
     damaged = _probe([picture.path for picture in catalogue.pictures], whole, on_progress)
     usable = [picture for picture in catalogue.pictures if picture.path not in damaged]
     notices = _check(catalogue, usable)

@@ -1,32 +1,48 @@
-"""From what is given — a folder, a manifest, a zip of either — to the catalogue of its pictures."""
+"""From what is given — a folder, a manifest, a zip, arrays — to the catalogue of its pictures."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nstk.errors import FolderError
+from nstk.media.arrays import catalogue_arrays
 from nstk.media.catalogues import Catalogue, catalogue_folder
 from nstk.media.layout import PARTS
 from nstk.media.listing import SkippedFile, list_folder
 from nstk.media.manifests import ENDINGS, read_manifest
-from nstk.media.zips import UnpackedZip, unpack_zip
+from nstk.media.private_folders import PrivateFolder
+from nstk.media.zips import unpack_zip
 from nstk.progress import Reporter, ignore
+
+Data = str | Path | Iterable[Any]
+"""Labelled pictures: the path of a folder, manifest or zip, or what `catalogue_arrays` takes."""
 
 _MANIFEST_NAMES = ("manifest", "labels")
 
 
-def open_catalogue(data: str | Path, *, on_progress: Reporter = ignore) -> Catalogue:
-    """List the labelled pictures of a folder, of a manifest or of a zip.
+def open_catalogue(
+    data: Data, class_names: Sequence[str] | None = None, *, on_progress: Reporter = ignore
+) -> Catalogue:
+    """List the labelled pictures of a folder, of a manifest, of a zip, or from memory.
 
     A zip holds class folders or split folders, alone or in one folder, or a manifest named
     ``manifest`` or ``labels`` beside its pictures.
 
     Args:
-        data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; or a ``.zip``.
-        on_progress: Told while a zip is unpacked, stage ``"unpack"``.
+        data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; a ``.zip``; or what
+            `catalogue_arrays` takes.
+        class_names: Of pictures from memory, in the order of their labels.
+        on_progress: Told while a zip is unpacked, stage ``"unpack"``, or pictures from memory are
+            stored, stage ``"store"``.
 
     Raises:
         FolderError: If it is none of these, or not as it should be; says what to do.
     """
+    if not isinstance(data, str | Path):
+        return catalogue_arrays(data, class_names, on_progress=on_progress)
+    if class_names is not None:
+        raise FolderError(f"{data} names its classes itself; leave out class_names.")
     data = Path(data)
     if data.is_file() and data.suffix.casefold() == ".zip":
         return _open_zip(unpack_zip(data, on_progress=on_progress))
@@ -35,14 +51,14 @@ def open_catalogue(data: str | Path, *, on_progress: Reporter = ignore) -> Catal
     return catalogue_folder(data)
 
 
-def _open_zip(unpacked: UnpackedZip) -> Catalogue:
+def _open_zip(unpacked: PrivateFolder) -> Catalogue:
     try:
         catalogue = open_catalogue(_find_data(unpacked.place))
     except FolderError as error:
         raise FolderError(unpacked.rename(str(error))) from error
     return replace(
         catalogue,
-        source=unpacked.archive,
+        source=unpacked.source,
         skipped=tuple(
             SkippedFile(unpacked.name(file.path), file.reason) for file in catalogue.skipped
         ),

@@ -5,18 +5,16 @@ threads can: a member of an archive has no name of its own, cannot be sought in,
 one lock. Everything an archive claims is checked before the first byte is written.
 """
 
-import os
 import shutil
 import stat
 import tempfile
-import weakref
 import zipfile
 import zlib
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
 from nstk.errors import FolderError
+from nstk.media.private_folders import PrivateFolder, open_privately
 from nstk.progress import Progress, Reporter, ignore
 
 MAX_FILES = 1_000_000
@@ -35,30 +33,6 @@ _FOREIGN = ("__MACOSX",)
 _KINDS = {stat.S_IFREG, stat.S_IFDIR, 0}  # Archives from other systems say nothing, 0.
 
 
-@dataclass(frozen=True, eq=False)
-class UnpackedZip:
-    """The files of a zip, for as long as this object lives.
-
-    Attributes:
-        archive: The zip.
-        place: The private folder with its files.
-    """
-
-    archive: Path
-    place: Path
-
-    def __post_init__(self) -> None:
-        weakref.finalize(self, shutil.rmtree, self.place, ignore_errors=True)
-
-    def name(self, path: Path) -> Path:
-        """The path of an unpacked file, told as one inside the archive."""
-        return self.archive / path.relative_to(self.place)
-
-    def rename(self, words: str) -> str:
-        """Words in which paths of unpacked files are told as inside the archive."""
-        return words.replace(str(self.place), str(self.archive))
-
-
 def unpack_zip(
     archive: Path,
     *,
@@ -66,7 +40,7 @@ def unpack_zip(
     max_bytes: int = MAX_BYTES,
     max_ratio: float = MAX_RATIO,
     on_progress: Reporter = ignore,
-) -> UnpackedZip:
+) -> PrivateFolder:
     """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
 
     Hidden files and what macOS adds are left out, and zips inside it stay packed.
@@ -86,7 +60,7 @@ def unpack_zip(
         with zipfile.ZipFile(archive) as opened:
             members = _check(archive, opened.infolist(), max_files)
             _check_size(archive, members, max_bytes, max_ratio)
-            return UnpackedZip(archive, _unpack(opened, members, on_progress))
+            return _unpack(archive, opened, members, on_progress)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FolderError(
@@ -147,24 +121,18 @@ def _check_size(archive: Path, members: _Members, max_bytes: int, max_ratio: flo
         )
 
 
-def _unpack(opened: zipfile.ZipFile, members: _Members, on_progress: Reporter) -> Path:
-    place = Path(tempfile.mkdtemp(prefix="nstk-"))
-    try:
-        on_progress(Progress(stage="unpack", step=0, total=len(members)))
-        for step, (name, info) in enumerate(members.items(), 1):
-            target = place / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with opened.open(info) as source, open(target, "xb", opener=_private) as file:
-                shutil.copyfileobj(source, file, _CHUNK)
-            on_progress(Progress(stage="unpack", step=step, total=len(members)))
-    except BaseException:
-        shutil.rmtree(place, ignore_errors=True)
-        raise
-    return place
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _unpack(
+    archive: Path, opened: zipfile.ZipFile, members: _Members, on_progress: Reporter
+) -> PrivateFolder:
+    folder = PrivateFolder(archive)
+    on_progress(Progress(stage="unpack", step=0, total=len(members)))
+    for step, (name, info) in enumerate(members.items(), 1):
+        target = folder.place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(info) as source, open(target, "xb", opener=open_privately) as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+        on_progress(Progress(stage="unpack", step=step, total=len(members)))
+    return folder
 
 
 def _refuse(archive: Path, what: str) -> NoReturn:

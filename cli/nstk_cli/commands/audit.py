@@ -8,7 +8,15 @@ from typing import Annotated, Any
 import typer
 
 import nstk
-from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.options import (
+    BackboneName,
+    CacheFolder,
+    Json,
+    Quiet,
+    WeightsFile,
+    choose_cache,
+    with_settings,
+)
 from nstk_cli.output import duration, percent, print_json, print_skipped, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
@@ -35,6 +43,7 @@ def audit(
     settings: nstk.AuditSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
+    cache: CacheFolder = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -46,7 +55,12 @@ def audit(
         if report:
             check_audit_report(report)
         found = run(
-            data, backbone=backbone, weights=weights, settings=settings, on_progress=progress
+            data,
+            backbone=backbone,
+            weights=weights,
+            settings=settings,
+            cache=choose_cache(cache),
+            on_progress=progress,
         )
         page = write_audit_report(found, report) if report else None
         for notice in found.notices:

@@ -9,7 +9,15 @@ from typing import Annotated, Any
 import typer
 
 import nstk
-from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.options import (
+    BackboneName,
+    CacheFolder,
+    Json,
+    Quiet,
+    WeightsFile,
+    choose_cache,
+    with_settings,
+)
 from nstk_cli.output import duration, list_skipped, percent, print_json, print_skipped, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
@@ -39,14 +47,7 @@ def finetune(
     settings: nstk.FinetuneSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
-    cache: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|off",
-            help="Where features are kept for the next time; without it, in the user's cache"
-            " folder",
-        ),
-    ] = None,
+    cache: CacheFolder = None,
     replay: Annotated[
         Path | None,
         typer.Option(
@@ -141,13 +142,6 @@ def describe(
         "learning_curve": made.learning_curve and asdict(made.learning_curve),
         "differences": repeated and repeated.differences,
     }
-
-
-def choose_cache(given: str | None) -> Path | None:
-    """The folder for features: the one given, none for ``off``, or that of the user."""
-    if given == "off":
-        return None
-    return nstk.find_cache_folder() if given is None else Path(given)
 
 
 def print_result(made: "nstk.Finetuning", output: Path | None) -> None:

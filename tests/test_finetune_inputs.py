@@ -1,0 +1,220 @@
+"""Pictures from memory are learned like pictures in folders, and what is odd about them is told."""
+
+import gc
+import json
+import tempfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from labelled_pictures import COLOURS, SIZES, draw_picture
+from PIL import Image
+
+from nstk.auditing.job import audit
+from nstk.errors import FolderError, ModelError
+from nstk.evaluating.job import evaluate
+from nstk.finetuning.job import finetune
+from nstk.finetuning.manifest import replay, save_manifest
+from nstk.media.arrays import catalogue_arrays
+from nstk.media.folders import scan_folder
+from nstk.settings import FinetuneSettings
+
+NAMES = ("blue", "red")
+
+
+def draw(count: int = 10, sizes=((40, 40),)):
+    """Pictures of two colours in the order of class folders, and their labels."""
+    labels = np.repeat([0, 1], count // 2)
+    images = [
+        draw_picture(COLOURS[NAMES[label]], *sizes[index % len(sizes)], seed=index + 100 * count)
+        for index, label in enumerate(labels)
+    ]
+    return images, labels
+
+
+@pytest.fixture(scope="module")
+def parts():
+    """Pictures of several sizes for training and validation."""
+    return {"train": draw(12, SIZES), "validation": draw(8, SIZES)}
+
+
+@pytest.fixture(scope="module")
+def from_folder(parts, tiny_backbone, tmp_path_factory):
+    """What the same pictures give from a folder."""
+    root = tmp_path_factory.mktemp("folder")
+    for part, (images, labels) in parts.items():
+        for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+            place = root / part / NAMES[label] / f"{index}.png"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(place)
+    return finetune(root, backbone=tiny_backbone)
+
+
+def stream(images, labels, kind=tf.uint8):
+    """A dataset that yields one picture of its own size after the other."""
+    return tf.data.Dataset.from_generator(
+        lambda: zip(images, labels, strict=True),
+        output_signature=(tf.TensorSpec((None, None, 3), kind), tf.TensorSpec((), tf.int64)),
+    )
+
+
+def to_floats(images, labels):
+    return stream([image.astype(np.float32) for image in images], labels, tf.float32)
+
+
+def to_rows(images, labels):
+    return images, np.eye(2)[labels]
+
+
+def to_pairs(images, labels):
+    return list(zip(images, labels, strict=True))
+
+
+@pytest.mark.parametrize("give", [stream, to_floats, to_rows, to_pairs])
+def test_pictures_from_memory_give_the_head_that_a_folder_of_them_gives(
+    parts, from_folder, tiny_backbone, give
+):
+    data = {part: give(*pictures) for part, pictures in parts.items()}
+    made = finetune(data, class_names=NAMES, backbone=tiny_backbone)
+    assert made.selection.head.digest == from_folder.selection.head.digest
+    assert made.evaluation == from_folder.evaluation
+    assert made.classes == NAMES
+    assert isinstance(made.classifier.model, keras.Model)
+
+
+@pytest.mark.parametrize("batch", [None, 3])
+def test_batches_change_nothing(tiny_backbone, batch):
+    images, labels = draw()
+    data = tf.data.Dataset.from_tensor_slices((np.stack(images), labels))
+    made = finetune(data.batch(batch) if batch else data, backbone=tiny_backbone)
+    alone = finetune((images, labels), class_names=["0", "1"], backbone=tiny_backbone)
+    assert made.classes == ("0", "1")
+    assert made.selection.head.digest == alone.selection.head.digest
+    assert (made.train_images, made.validation_images) == (8, 2)
+
+
+@pytest.mark.parametrize("mode", ["int", "categorical", "binary"])
+def test_a_dataset_of_keras_brings_its_names_and_its_ways_to_label(tmp_path, tiny_backbone, mode):
+    images, labels = draw()
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        place = tmp_path / NAMES[label] / f"{index}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.fromarray(image).save(place)
+    data = keras.utils.image_dataset_from_directory(
+        tmp_path, label_mode=mode, image_size=(40, 40), batch_size=4, shuffle=False, verbose=False
+    )
+    made = finetune(data, backbone=tiny_backbone, settings=FinetuneSettings(folds=2))
+    assert made.classes == NAMES
+    assert made.accuracy == 1
+
+
+def test_rows_with_several_ones_are_several_labels(tiny_backbone):
+    images, labels = draw(20)
+    rows = np.stack([labels == 0, labels == 1, np.arange(20) % 2 == 0], axis=1)
+    names = [*NAMES, "even"]
+    made = finetune((images, rows), class_names=names, backbone=tiny_backbone)
+    assert made.classifier.multi_label
+    assert list(made.thresholds) == names
+
+
+def test_only_one_batch_is_in_memory_at_a_time():
+    alive = 0
+    most = 0
+
+    class Picture(np.ndarray):
+        def __del__(self):
+            nonlocal alive
+            alive -= 1
+
+    def pictures():
+        nonlocal alive, most
+        for index in range(60):
+            picture = np.full((32, 32, 3), index, np.uint8).view(Picture)
+            alive += 1
+            most = max(most, alive)
+            yield picture, index % 2
+
+    catalogue = catalogue_arrays(pictures())
+    gc.collect()
+    assert len(catalogue.pictures) == 60
+    assert most <= 3
+
+
+def test_the_private_folder_goes_with_its_pictures():
+    catalogue = catalogue_arrays(draw())
+    place = catalogue.unpacked.place
+    assert place.stat().st_mode & 0o077 == 0
+    stored = np.asarray(Image.open(catalogue.pictures[0].path))
+    assert np.array_equal(stored, draw()[0][0])
+    del catalogue
+    gc.collect()
+    assert not place.exists()
+
+
+def test_audit_and_evaluate_take_them_too(parts, from_folder, tiny_backbone):
+    found = audit(parts["train"], class_names=NAMES, backbone=tiny_backbone)
+    assert found.pictures == 12
+    measured = evaluate(from_folder.classifier, parts["validation"])
+    assert measured.evaluation == from_folder.evaluation
+    assert str(measured.top_losses[0].path).startswith("the given pictures")
+
+
+def test_a_record_of_them_is_repeated_when_they_are_given_again(
+    parts, tiny_backbone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    made = finetune(parts, class_names=NAMES, backbone=tiny_backbone)
+    record = save_manifest(made, tmp_path / "m.json", backbone="tiny")
+    assert json.loads(record.read_text())["given"]["data"] is None
+    assert replay(record, data=parts, class_names=NAMES).differences == ()
+    with pytest.raises(ModelError, match="came from memory"):
+        replay(record)
+
+
+def endless(images, labels):
+    return tf.data.Dataset.from_tensor_slices((np.stack(images), labels)).repeat()
+
+
+ODD = [
+    (lambda images, labels: (images, labels[:-1]), "10 with 9 labels"),
+    (lambda images, labels: (np.stack(images) / 255, labels), "values from 0 to 1"),
+    (lambda images, labels: (np.stack(images) * 2.0, labels), "give 0 to 255"),
+    (lambda images, labels: (np.stack(images) * np.nan, labels), "give 0 to 255"),
+    (lambda images, labels: (np.stack(images)[..., :1], labels), "shape 40 × 40 × 1"),
+    (lambda images, labels: (images, labels + 0.5), "whole numbers"),
+    (lambda images, labels: (images, labels - 1), "labels from -1 to 0"),
+    (lambda images, labels: (images, labels + 1), "labels from 1 to 2"),
+    (lambda images, labels: (images, np.eye(3)[labels]), "labels from 0 to 2"),
+    (lambda images, labels: (images, np.eye(2)[labels] * 2), "0 and 1 only"),
+    (lambda images, labels: (images, ["blue"] * 10), "whole numbers"),
+    (lambda images, labels: [], "no picture among them"),
+    (lambda images, labels: tf.data.Dataset.from_tensor_slices(np.stack(images)), "without labels"),
+    (lambda images, labels: {"valid": (images, labels)}, "train is needed"),
+    (lambda images, labels: {"train": (images, labels), "exam": 0}, "train, exam"),
+    (lambda images, labels: 7, "of type int"),
+    (endless, "never end"),
+    (lambda images, labels: (images, labels * 0), "class red has 0 usable pictures"),
+]
+
+
+@pytest.mark.parametrize(("make", "said"), ODD, ids=[said for _, said in ODD])
+def test_what_cannot_be_learned_from_is_told_in_one_line(make, said):
+    with pytest.raises(FolderError, match=said) as caught:
+        scan_folder(make(*draw()), class_names=NAMES)
+    assert "\n" not in str(caught.value)
+    assert tempfile.gettempdir() not in str(caught.value)
+
+
+def test_a_folder_needs_no_names(tmp_path):
+    with pytest.raises(FolderError, match="class_names"):
+        scan_folder(tmp_path, class_names=NAMES)
+
+
+def test_a_full_disk_is_told(monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", refuse)
+    with pytest.raises(FolderError, match=r"No space left.*TMPDIR"):
+        catalogue_arrays(draw())
