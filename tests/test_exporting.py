@@ -1,7 +1,9 @@
 """Every export answers like the original, in a fresh process, or leaves nothing behind."""
 
 import json
+import shutil
 import zipfile
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -20,14 +22,15 @@ from nstk.exporting.formats import FORMATS
 from nstk.exporting.job import export
 from nstk.exporting.onnx_file import write_onnx
 from nstk.exporting.pictures import draw_picture as draw_waves
-from nstk.exporting.pictures import gather_pictures
+from nstk.exporting.pictures import gather_pictures, gather_recorded
 from nstk.exporting.proof import Agreement, compare, measure
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.decisions import Likeliest
 from nstk.finetuning.job import finetune
-from nstk.media.pictures import load_picture
+from nstk.finetuning.manifest import save_manifest
+from nstk.media.pictures import load_levels
 from nstk.progress import ignore
 from nstk.settings import FinetuneSettings
 
@@ -79,10 +82,6 @@ def save_turned(path, orientation, endian="<"):
     return path
 
 
-def read(path):
-    return np.rint(load_picture(path).pixels * 255).astype(np.uint8)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_an_export_answers_like_the_original(classifier, pictures, tmp_path, format):
@@ -118,7 +117,7 @@ def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(
     runner = interpreter.get_signature_runner()
     surest = []
     for path in sorted(pictures.glob("*.png"))[:7]:
-        batch = read(path)[np.newaxis]
+        batch = load_levels(path)[np.newaxis]
         [answer] = runner(pictures=batch).values()
         assert answer == pytest.approx(classifier.model(batch).numpy(), abs=1e-4)
         surest.append(answer.max())
@@ -138,7 +137,7 @@ def test_whatever_the_head_sees_is_exported(folder, tiny_backbone, pictures, tmp
     classes, ways = reload.OPENERS[format](str(path))
     assert tuple(classes) == CLASSES
     for picture in sorted(pictures.glob("*.png"))[:6]:
-        batch = read(picture)[np.newaxis]
+        batch = load_levels(picture)[np.newaxis]
         for ask in ways:
             assert np.asarray(ask(batch)) == pytest.approx(richer.model(batch).numpy(), abs=1e-4)
 
@@ -366,6 +365,66 @@ def test_pictures_that_are_not_there_are_an_error(pictures, tmp_path):
 
 
 @pytest.fixture(scope="module")
+def run(folder, tiny_backbone, tmp_path_factory):
+    """A run's pictures, its record and what it made."""
+    place = tmp_path_factory.mktemp("run")
+    data = shutil.copytree(folder, place / "data")
+    made = finetune(data, backbone=tiny_backbone)
+    return data, save_manifest(made, place / "model.json", backbone="compact"), made
+
+
+def test_the_pictures_of_a_run_are_found_by_its_record_and_the_held_out_come_first(run):
+    data, record, made = run
+    album = gather_recorded(record, made.classifier, 0)
+    assert album.source == "recorded"
+    held_out = [file.path for file in made.files if file.part != "train"]
+    expected = {load_levels(data / path).tobytes() for path in held_out}
+    pictures = [each.tobytes() for each in album.read()]
+    assert len(pictures) == len(made.files) == 18
+    assert set(pictures[: len(held_out)]) == expected
+
+
+def test_pictures_that_are_not_what_they_were_are_left_out(run, tmp_path):
+    data, record, made = run
+    copy = shutil.copytree(data, tmp_path / "data")
+    card = json.loads(record.read_text())
+    card["given"]["data"] = str(copy)
+    moved = tmp_path / "model.json"
+    moved.write_text(json.dumps(card))
+    changed, gone = (copy / file.path for file in made.files[:2])
+    changed.write_bytes((copy / made.files[2].path).read_bytes())
+    gone.unlink()
+    assert len(list(gather_recorded(moved, made.classifier, 0).read())) == 16
+    for path in copy.rglob("*.*"):
+        path.write_bytes(b"")
+    assert gather_recorded(moved, made.classifier, 0) is None
+    shutil.rmtree(copy)
+    assert gather_recorded(moved, made.classifier, 0) is None
+
+
+def test_the_record_of_another_classifier_counts_for_nothing(run, tmp_path):
+    _, record, made = run
+    assert gather_recorded(record, replace(made.classifier, classes=CLASSES[::-1]), 0) is None
+    assert gather_recorded(record, replace(made.classifier, backbone={}), 0) is None
+    (tmp_path / "model.json").write_text("{}")
+    for path in (tmp_path / "model.json", tmp_path / "missing.json"):
+        assert gather_recorded(path, made.classifier, 0) is None
+
+
+def test_an_export_is_proved_with_the_pictures_of_the_run(run, tmp_path, monkeypatch):
+    _, record, made = run
+    pretend(monkeypatch, Agreement(18, 1.0, 0.0))
+    path = tmp_path / "model.tflite"
+    assert export(made.classifier, "tflite", path, record=record).pictures == "recorded"
+    given = export(made.classifier, "tflite", path, record=record, pictures=run[0])
+    assert given.pictures == "given"
+    model = made.classifier.save(tmp_path / "model.keras")
+    shutil.copy(record, tmp_path)
+    told = invoke("export", model, "--to", "tflite", "-o", path, "-q").stdout
+    assert "asked about 18 pictures that it was made with" in told
+
+
+@pytest.fixture(scope="module")
 def decode():
     return tf.function(decode_upright, input_signature=[tf.TensorSpec((), tf.string)])
 
@@ -374,14 +433,14 @@ def decode():
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_encoded_photographs_are_turned_upright(decode, tmp_path, orientation, endian):
     path = save_turned(tmp_path / "a.jpg", orientation, endian)
-    np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), read(path))
+    np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), load_levels(path))
 
 
 def test_encoded_pictures_of_other_modes_are_decoded_alike(decode, pictures):
     for seed in range(14):
         if seed % 7 != 6:  # sixteen bits are cut off here and rounded there
             path = pictures / f"{seed}.png"
-            np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), read(path))
+            np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), load_levels(path))
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format, FormatName, find_format
 from nstk.exporting.onnx_file import write_onnx
-from nstk.exporting.pictures import Album, gather_pictures
+from nstk.exporting.pictures import Album, Source, gather_pictures, gather_recorded
 from nstk.exporting.proof import Agreement, compare
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
@@ -31,7 +30,8 @@ class Export:
         agreement: Share of the pictures that get the same labels, in [0, 1].
         max_probability_difference: The largest difference of one probability.
         images: How many pictures both were asked about.
-        pictures: Whether these were ``"given"`` or ``"drawn"`` for want of real ones.
+        pictures: Whether these were ``"given"``, ``"recorded"`` by the run that made the
+            classifier, or ``"drawn"`` for want of real ones.
         seconds: Wall time.
     """
 
@@ -41,7 +41,7 @@ class Export:
     agreement: float
     max_probability_difference: float
     images: int
-    pictures: Literal["given", "drawn"]
+    pictures: Source
     seconds: float
 
 
@@ -51,6 +51,7 @@ def export(
     path: str | Path,
     *,
     pictures: str | Path | Iterable[str | Path] | None = None,
+    record: str | Path | None = None,
     min_agreement: float = 0.97,
     images: int = 200,
     seed: int = 0,
@@ -67,7 +68,10 @@ def export(
         format: ``"keras"``, ``"savedmodel"``, ``"tflite"``, ``"tflite-int8"`` or ``"onnx"``.
         path: The file to write, with the format's ending, or the folder of a SavedModel.
         pictures: Files and folders with pictures to ask about, and to calibrate integers
-            with; None to draw some.
+            with; None for those of the record, or to draw some where it has none.
+        record: The file that `nstk.save_manifest` wrote when it was made. Its pictures are used
+            if they still are what they were: to ask about, first those that were held out; to
+            calibrate with, those that it learned from.
         min_agreement: What share of the pictures must get the same label from the rounded
             ``"tflite-int8"``, 0 to 1; from all other formats every picture must.
         images: How many of the pictures to ask about, at most.
@@ -86,7 +90,10 @@ def export(
     check_range("images", images, 1)
     chosen.check_modules()
     chosen.check_target(path)
-    album = gather_pictures(pictures, seed)
+    recorded = None
+    if pictures is None and record is not None:
+        recorded = gather_recorded(record, classifier, seed)
+    album = recorded or gather_pictures(pictures, seed)
     asked = min(images, len(album.readers))
     proofs: list[Agreement] = []
 
@@ -124,7 +131,7 @@ def export(
 def _write(classifier: Classifier, format: Format, staged: Path, album: Album, asked: int) -> None:
     # Other pictures than those of the proof, where there are enough of them.
     others = album.readers[asked:] or album.readers
-    calibration = Album(album.source, others[:_CALIBRATION])
+    calibration = replace(album, readers=others[:_CALIBRATION])
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),

@@ -1,16 +1,25 @@
 """Which pictures a proof is made with: real ones where there are some, drawn ones otherwise."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from nstk.errors import PictureError
-from nstk.media.listing import list_files
+from nstk.errors import NstkError, PictureError
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.manifest import read_record
+from nstk.media.catalogues import Catalogue
+from nstk.media.decoding import read_content
+from nstk.media.folders import find_pictures
 from nstk.media.pictures import Levels, load_levels
+from nstk.media.sources import open_catalogue
+
+Source = Literal["given", "recorded", "drawn"]
+"""Whether pictures were named, are those of the run that made the classifier, or drawn."""
 
 _DRAWN = 64
 _SIDES = (40, 480)
@@ -21,12 +30,20 @@ class Album:
     """Pictures that are read when they are needed.
 
     Attributes:
-        source: Whether they are ``"given"`` or ``"drawn"``.
+        source: Where they come from.
         readers: One for each picture; gives None where the file turns out to be unusable.
+        catalogue: What keeps the files of a zip where they are.
     """
 
-    source: Literal["given", "drawn"]
+    source: Source
     readers: Sequence[Callable[[], Levels | None]]
+    catalogue: Catalogue | None = field(default=None, repr=False)
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether one of the first hundred is a picture."""
+        beginning = Album(self.source, self.readers[:100])
+        return next(beginning.read(), None) is not None
 
     def read(self) -> Iterator[Levels]:
         """Read one picture after the other, leaving out what is unusable."""
@@ -51,13 +68,45 @@ def gather_pictures(pictures: str | Path | Iterable[str | Path] | None, seed: in
             "drawn", [partial(draw_picture, int(s)) for s in generator.integers(2**31, size=_DRAWN)]
         )
     places = [Path(p) for p in ([pictures] if isinstance(pictures, str | Path) else pictures)]
-    files = list(dict.fromkeys(file for place in places for file in _files(place)))
+    files = list(find_pictures(places)[0])
     generator.shuffle(files)
     album = Album("given", [partial(_read, file) for file in files])
-    if next(Album("given", album.readers[:100]).read(), None) is None:
+    if not album.is_usable:
         named = ", ".join(map(str, places)) or "nothing"
         raise PictureError(f"{named}: no picture that can be read; give a folder of pictures.")
     return album
+
+
+def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> Album | None:
+    """Gather the pictures of the run that made a classifier, by the record beside it.
+
+    First those that it has not learned from, which tell most; then those that it has. What has
+    changed since is left out.
+
+    Args:
+        record: What `nstk.save_manifest` wrote.
+        classifier: Whose record it should be.
+        seed: Of the order.
+
+    Returns:
+        None where there is no such record, or none of its pictures any more.
+    """
+    try:
+        card = read_record(record)
+        catalogue = open_catalogue(card["given"]["data"])
+    except NstkError:
+        return None
+    facts = card.get("classes"), card["backbone"]["digest"]
+    if facts != (list(classifier.classes), classifier.backbone.get("digest")):
+        return None
+    files = [*card["files"]]
+    np.random.default_rng(seed).shuffle(files)
+    files.sort(key=lambda file: file["part"] == "train")
+    readers = [
+        partial(_read_recorded, catalogue.root / file["path"], file["sha256"]) for file in files
+    ]
+    album = Album("recorded", readers, catalogue)
+    return album if album.is_usable else None
 
 
 def draw_picture(seed: int) -> Levels:
@@ -79,14 +128,17 @@ def draw_picture(seed: int) -> Levels:
     return drawn
 
 
-def _files(place: Path) -> list[Path]:
-    if not place.exists():
-        raise PictureError(f"{place}: no such file or folder; check the spelling.")
-    return list_files(place)[0] if place.is_dir() else [place]
-
-
 def _read(path: Path) -> Levels | None:
     try:
         return load_levels(path)
+    except PictureError:
+        return None
+
+
+def _read_recorded(path: Path, digest: str) -> Levels | None:
+    try:
+        content = read_content(path)
+        known = hashlib.sha256(content).hexdigest() == digest
+        return load_levels(path, content=content) if known else None
     except PictureError:
         return None

@@ -81,7 +81,7 @@ def replay(
         ModelError: If the file is no such record, or of pictures from memory, which are not given.
         NstkError: Whatever `nstk.finetune` raises.
     """
-    old = _read(Path(manifest))
+    old = read_record(manifest)
     given = old["given"]
     data = given["data"] if data is None else data
     if data is None:
@@ -98,6 +98,29 @@ def replay(
     # Through JSON and back, so that tuples and lists are the same.
     new = json.loads(json.dumps(describe_run(made)))
     return Replay(made, tuple(_compare(old, new)))
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """Read what `save_manifest` wrote, as plain JSON says it.
+
+    Raises:
+        ModelError: If the file is no such record.
+    """
+    advice = "give the .json file that nstk finetune wrote beside its model"
+    path = Path(path)
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror}); {advice}.") from error
+    except ValueError as error:
+        raise ModelError(f"{path}: is not JSON ({error}); {advice}.") from error
+    needed = {"given", "settings", "versions", "backbone", "files", "results", "head"}
+    if not isinstance(card, dict) or card.get("format") != _FORMAT or not needed <= card.keys():
+        raise ModelError(f"{path}: is no record of a run that this nstk can read; {advice}.")
+    known = FinetuneSettings.__dataclass_fields__.keys()
+    if not isinstance(card["settings"], dict) or not card["settings"].keys() <= known:
+        raise ModelError(f"{path}: has settings that this nstk does not know; {advice}.")
+    return card
 
 
 def describe_run(made: Finetuning) -> dict[str, Any]:
@@ -149,20 +172,3 @@ def _compare_files(old: list[dict[str, str]], new: list[dict[str, str]]) -> Iter
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    advice = "give the .json file that nstk finetune wrote beside its model"
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}); {advice}.") from error
-    except ValueError as error:
-        raise ModelError(f"{path}: is not JSON ({error}); {advice}.") from error
-    needed = {"given", "settings", "versions", "backbone", "files", "results", "head"}
-    if not isinstance(card, dict) or card.get("format") != _FORMAT or not needed <= card.keys():
-        raise ModelError(f"{path}: is no record of a run that this nstk can read; {advice}.")
-    known = FinetuneSettings.__dataclass_fields__.keys()
-    if not isinstance(card["settings"], dict) or not card["settings"].keys() <= known:
-        raise ModelError(f"{path}: has settings that this nstk does not know; {advice}.")
-    return card

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from nstk_cli.commands.finetune import RECORD
 from nstk_cli.options import Json, Quiet
 from nstk_cli.output import duration, percent, print_json
 from nstk_cli.reporting import reporting
@@ -34,8 +35,8 @@ def export(
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Pictures to prove it with, and to calibrate tflite-int8 with; without"
-            " them some are drawn",
+            help="Pictures to prove it with, and to calibrate tflite-int8 with; without them those"
+            " that MODEL was made with, or drawn ones where its .json is not beside it",
         ),
     ] = None,
     min_agreement: Annotated[
@@ -61,6 +62,7 @@ def export(
             format,
             output,
             pictures=pictures,
+            record=model.with_suffix(RECORD),
             min_agreement=min_agreement,
             images=images,
             seed=seed,
@@ -78,7 +80,11 @@ def export(
             }
         )
     else:
-        asked = f"pictures of {pictures}" if pictures else "pictures drawn for it"
+        asked = {
+            "given": f"pictures of {pictures}",
+            "recorded": "pictures that it was made with",
+            "drawn": "pictures drawn for it",
+        }[made.pictures]
         print(
             f"{made.path}: {made.format}, {made.bytes / 1e6:.1f} MB, {duration(made.seconds)}\n"
             f"opened in a fresh process and asked about {made.images} {asked}:"
