@@ -11,6 +11,7 @@ from nstk.errors import PictureError, SettingsError
 from nstk.explaining.activation import Method, build_look, choose_method
 from nstk.explaining.overlays import paint_overlay
 from nstk.finetuning.classifier import Classifier
+from nstk.media.decoding import read_content
 from nstk.media.folders import find_pictures
 from nstk.media.listing import SkippedFile
 from nstk.media.pictures import Picture, load_picture
@@ -86,7 +87,7 @@ def _explain(
     on_progress(Progress(stage="explain", step=0, total=len(files)))
     for step, path in enumerate(files, start=1):
         try:
-            picture = load_picture(path).pixels
+            picture = load_picture(path, content=read_content(path)).pixels
         except PictureError as error:
             yield SkippedFile(path, str(error).removeprefix(f"{path}: "))
         else:

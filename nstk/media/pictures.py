@@ -55,7 +55,11 @@ class LoadedPicture:
 
 
 def load_picture(
-    path: str | Path, *, max_pixels: int = MAX_PIXELS, minimum_side: int = 1
+    path: str | Path,
+    *,
+    content: bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
+    minimum_side: int = 1,
 ) -> LoadedPicture:
     """Load a JPEG, PNG, WebP, TIFF, BMP or GIF file, whatever its ending, depth and colours.
 
@@ -65,6 +69,7 @@ def load_picture(
 
     Args:
         path: A regular file.
+        content: What is in it, where it has been read already; ``path`` is its name then.
         max_pixels: How many pixels the header may claim; checked before decoding.
         minimum_side: The least height and width in pixels that is of use.
 
@@ -73,7 +78,7 @@ def load_picture(
             small.
     """
     path = Path(path)
-    decoded = decode(path, max_pixels)
+    decoded = decode(path, max_pixels, content=content)
     width, height = decoded.image.size
     if min(width, height) < minimum_side:
         raise PictureError(

@@ -1,0 +1,137 @@
+"""A classifier file that is not ours, or not whole, is refused by every command, unopened."""
+
+import json
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+from labelled_pictures import draw_folder
+from shell import complaint, invoke
+
+from nstk.errors import PictureError
+from nstk.explaining import job
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.head import Head
+from nstk.finetuning.networks import attach_head, build_extractor
+
+NAMES = ("blue", "red")
+
+
+@pytest.fixture(scope="module")
+def model(tiny_backbone, tmp_path_factory):
+    extractor = build_extractor(tiny_backbone, 32)
+    kernel = np.zeros((extractor.output.shape[-1], 2), np.float32)
+    head = Head(kernel, np.zeros(2, np.float32), np.ones(1), np.empty((0, 2)))
+    path = tmp_path_factory.mktemp("model") / "model.keras"
+    return Classifier(attach_head(extractor, head), NAMES, 32).save(path)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("pictures"), 1, NAMES)
+
+
+def copy_members(source, target, **changes):
+    """Copy an archive with another content of some members; None leaves a member out."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = changes.get(name.partition(".")[0], old.read(name))
+            if content is not None:
+                new.writestr(name, content)
+    return target
+
+
+def forge(source, target, **layer):
+    with zipfile.ZipFile(source) as archive:
+        config = json.loads(archive.read("config.json"))
+    config["config"]["layers"][-1].update(layer)
+    return copy_members(source, target, config=json.dumps(config))
+
+
+class Caught:
+    """What a pickle would run."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was opened",))
+
+
+KINDS = {
+    "someone else's": (lambda model, path: copy_members(model, path, nstk=None), "nstk.json"),
+    "cut short": (lambda model, path: path.write_bytes(model.read_bytes()[:-500]), "cut short"),
+    "of a foreign class": (
+        lambda model, path: forge(model, path, module="evil.layers", class_name="Dense"),
+        "evil.layers.Dense, which is no part of Keras",
+    ),
+    "with a Lambda": (
+        lambda model, path: forge(model, path, class_name="Lambda"),
+        "Lambda layer, which runs code",
+    ),
+    "HDF5": (lambda _, path: path.write_bytes(b"\x89HDF\r\n\x1a\n and so on"), "HDF5"),
+    "a pickle": (lambda _, path: path.write_bytes(pickle.dumps(Caught())), "pickle"),
+    "a text": (lambda _, path: path.write_text("a text"), "not a .keras archive"),
+}
+
+COMMANDS = {
+    "predict": lambda pictures, place: (pictures, "-o", place / "labels.csv"),
+    "evaluate": lambda pictures, place: (pictures,),
+    "explain": lambda pictures, place: (pictures, "-o", place / "why"),
+    "export": lambda pictures, place: ("--to", "keras", "-o", place / "copy.keras"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_no_whole_classifier_of_ours_is_refused(model, pictures, tmp_path, kind, command):
+    spoil, said = KINDS[kind]
+    place, given = tmp_path / "place", tmp_path / "given.keras"
+    place.mkdir()
+    spoil(model, given)
+    result = invoke(command, given, *COMMANDS[command](pictures, place))
+    assert result.exit_code == 2
+    line = complaint(result)
+    assert said in line
+    assert "given.keras" in line
+    assert not list(place.iterdir())
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.pkl"])
+def test_a_name_of_another_format_is_refused_whatever_is_in_it(model, pictures, tmp_path, name):
+    other = tmp_path / name
+    other.write_bytes(model.read_bytes())
+    result = invoke("predict", other, pictures)
+    assert result.exit_code == 2
+    assert "does not end in .keras" in complaint(result)
+
+
+def test_data_without_a_class_that_is_known_is_refused(model, pictures, tmp_path):
+    for name in NAMES:
+        (tmp_path / "data" / f"other {name}").mkdir(parents=True)
+        for path in (pictures / name).iterdir():
+            (tmp_path / "data" / f"other {name}" / path.name).write_bytes(path.read_bytes())
+    result = invoke("evaluate", model, tmp_path / "data")
+    assert result.exit_code == 2
+    assert "no class that the classifier knows (blue, red), only other blue" in complaint(result)
+
+
+@pytest.mark.parametrize("command", ["predict", "explain", "export"])
+def test_a_target_that_cannot_be_is_refused_before_any_work(model, pictures, tmp_path, command):
+    place = tmp_path / "file"
+    place.write_text("in the way")
+    result = invoke(command, model, *COMMANDS[command](pictures, place))
+    assert result.exit_code == 2
+    assert "file" in complaint(result)
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["in the way"]
+
+
+def test_a_file_that_changes_while_it_is_explained_is_listed(
+    model, pictures, tmp_path, monkeypatch
+):
+    def change(path):
+        raise PictureError(f"{path}: changed while it was read; wait until it is whole.")
+
+    monkeypatch.setattr(job, "read_content", change)
+    result = invoke("explain", model, pictures / "red", "-o", tmp_path / "why")
+    assert result.exit_code == 2
+    assert "changed while it was read" in complaint(result)
+    assert not (tmp_path / "why").exists()
