@@ -15,7 +15,8 @@ from labelled_pictures import draw_folder
 from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
 from nstk.predicting.job import Prediction, stream_predictions
-from nstk.predicting.results import CsvLayout, JsonLinesLayout, ResultsFile
+from nstk.predicting.layouts import CsvLayout, JsonLinesLayout
+from nstk.predicting.results import ResultsFile
 
 ENDINGS = (".csv", ".jsonl")
 LAYOUTS = (CsvLayout, JsonLinesLayout)
@@ -190,3 +191,17 @@ def test_a_file_that_was_removed_is_noticed(classifier, folder, tmp_path):
         (tmp_path / "labels.csv").unlink()
         with pytest.raises(OutputError, match="removed"):
             results.append(predictions[1])
+
+
+def test_two_runs_do_not_write_to_one_file(whole, classifier, folder, tmp_path):
+    [each, *_] = stream_predictions(classifier, folder)
+    path = tmp_path / f"labels{whole.suffix}"
+    with ResultsFile(path, classifier) as first:
+        first.append(each)
+        written = path.read_bytes()
+        with pytest.raises(OutputError, match="Another run"):
+            ResultsFile(path, classifier, resume=True)
+        with pytest.raises(OutputError, match="Another run"):
+            ResultsFile(path, classifier).append(each)
+        assert path.read_bytes() == written
+    ResultsFile(path, classifier, resume=True).close()

@@ -1,4 +1,4 @@
-"""A folder that belongs to one process at a time."""
+"""Files and folders that belong to one process at a time."""
 
 import os
 import sys
@@ -8,12 +8,17 @@ from nstk.errors import CheckpointError, OutputError
 
 if sys.platform == "win32":
 
-    def _hold(descriptor: int) -> None:
-        """There is no such lock on Windows."""
+    def hold(descriptor: int) -> None:
+        """Let an open file belong to this process; on Windows there is no such lock."""
 else:
     import fcntl
 
-    def _hold(descriptor: int) -> None:
+    def hold(descriptor: int) -> None:
+        """Let an open file belong to this process until it is closed.
+
+        Raises:
+            BlockingIOError: If another process has it.
+        """
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
@@ -39,7 +44,7 @@ class FolderLock:
         try:
             descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
             self._descriptor = descriptor
-            _hold(descriptor)
+            hold(descriptor)
         except BlockingIOError as error:
             self.release()
             raise CheckpointError(

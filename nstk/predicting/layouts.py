@@ -1,0 +1,129 @@
+"""How predictions lie in a file: records that can be told apart, and read again, one by one."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from nstk.predicting.job import Prediction
+
+_FACTS = ("sha256", "classifier")
+_WORDS = ("label", "probability")
+
+Known = tuple[str, str, str]
+"""Path, digest of the picture and digest of the classifier, as a record says them."""
+
+
+class Layout(Protocol):
+    """How predictions lie in a file."""
+
+    @property
+    def beginning(self) -> bytes:
+        """The first bytes of every such file."""
+
+    @property
+    def heading(self) -> bytes:
+        """The record before the first picture's; empty where there is none."""
+
+    def write(self, prediction: Prediction, classifier: str) -> bytes:
+        """One record, with its line break."""
+
+    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The whole records of a file behind its heading; one that breaks off is left out."""
+
+    def read(self, record: bytes) -> Known:
+        """What a record is about.
+
+        Raises:
+            ValueError: If it is none of ours.
+            KeyError: Likewise.
+        """
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """One row for each picture: path, labels and probabilities, likeliest first, and digests.
+
+    Attributes:
+        places: How many of the likeliest classes each row has.
+        several: Whether a picture may have several labels, or none; those it is given stand in a
+            column of their own, as a manifest has them.
+    """
+
+    places: int
+    several: bool = False
+    beginning = b"path,"
+
+    @property
+    def heading(self) -> bytes:
+        """The names of the columns."""
+        more = [f"{word}_{n}" for n in range(2, self.places + 1) for word in _WORDS]
+        return _row(["path", *(["labels"] if self.several else []), *_WORDS, *more, *_FACTS])
+
+    def write(self, prediction: Prediction, classifier: str) -> bytes:
+        """One row."""
+        cells = [cell for pair in prediction.top for cell in pair]
+        given = ["|".join(prediction.labels)] if self.several else []
+        return _row([prediction.path, *given, *cells, prediction.digest, classifier])
+
+    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The rows; a path may have line breaks, between quotes."""
+        row = b""
+        for line in lines:
+            row += line
+            if row.count(b'"') % 2 == 0 and row.endswith(b"\n"):
+                yield row
+                row = b""
+
+    def read(self, record: bytes) -> Known:
+        """What a row is about."""
+        [cells] = csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline=""))
+        if len(cells) != 1 + self.several + 2 * self.places + len(_FACTS):
+            raise ValueError(f"it has {len(cells)} cells")
+        return cells[0], cells[-2], cells[-1]
+
+
+_WORDS = ("label", "probability")
+
+
+@dataclass(frozen=True)
+class JsonLinesLayout:
+    """One JSON object for each picture, as ``nstk predict --json`` has them, with digests.
+
+    Attributes:
+        places: How many of the likeliest classes each has.
+        several: Whether a picture may have several labels, or none.
+    """
+
+    places: int
+    several: bool = False
+    beginning = b'{"path": '
+    heading = b""
+
+    def write(self, prediction: Prediction, classifier: str) -> bytes:
+        """One line."""
+        facts = dict(zip(_FACTS, (prediction.digest, classifier), strict=True))
+        line = json.dumps(prediction.describe(several=self.several) | facts, ensure_ascii=False)
+        # Names that are no text have lone surrogates, and become their escapes in JSON.
+        return line.encode("utf-8", "backslashreplace") + b"\n"
+
+    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        """The lines."""
+        return (line for line in lines if line.endswith(b"\n"))
+
+    def read(self, record: bytes) -> Known:
+        """What a line is about."""
+        entry = json.loads(record)
+        if not isinstance(entry, dict):
+            raise ValueError("it is no object")
+        if len(entry["top"]) != self.places:
+            raise ValueError(f"it names {len(entry['top'])} classes, not {self.places}")
+        return str(entry["path"]), str(entry["sha256"]), str(entry["classifier"])
+
+
+def _row(cells: Sequence[object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode("utf-8", "surrogateescape")
