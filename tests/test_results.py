@@ -131,11 +131,11 @@ def test_every_name_comes_back(name, probability):
 )
 def test_what_is_no_such_file_is_not_gone_on_with(classifier, tmp_path, content, said):
     path = tmp_path / ("labels.jsonl" if content.startswith('{"') else "labels.csv")
-    path.write_text(content)
+    path.write_bytes(content.encode())
     with pytest.raises(OutputError, match="cannot go on") as caught:
         ResultsFile(path, classifier, resume=True)
     assert said in str(caught.value)
-    assert path.read_text() == content
+    assert path.read_bytes() == content.encode()
 
 
 def test_another_classifier_or_number_of_labels_is_refused(whole, classifier, tmp_path):
