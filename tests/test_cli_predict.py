@@ -132,6 +132,16 @@ def test_what_arrives_is_predicted_until_ctrl_c(model, folder, tmp_path, act):
     ]
 
 
+def test_the_output_may_grow_in_the_folder_that_is_watched(model, folder, tmp_path, act):
+    shutil.copy(folder / "red" / "0.png", tmp_path)
+    output = tmp_path / "labels.csv"
+    act += [lambda: None] * 5
+    result = invoke("predict", model, "--watch", tmp_path, "-o", output)
+    assert result.exit_code == 130
+    assert result.stderr == "nstk: interrupted.\n"
+    assert len(output.read_text().splitlines()) == 2
+
+
 def test_people_see_what_arrives_line_by_line(model, folder, act):
     act += [lambda: None]
     result = invoke("predict", model, "--watch", folder / "red", "-q")

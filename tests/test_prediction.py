@@ -179,6 +179,19 @@ def test_a_stream_reads_no_more_than_a_few_pictures_ahead(classifier, folder, mo
     assert threading.active_count() == before
 
 
+def test_many_streams_leave_no_files_threads_or_functions_behind(classifier, folder):
+    def count():
+        return len([*Path("/proc/self/fd").glob("*")]), threading.active_count()
+
+    paths = list(folder.rglob("*.*"))
+    predict(classifier, paths)
+    before, finish = count(), classifier.passage.finish
+    for size in (1, 2, 3, 5, 8):
+        predict(classifier, paths[:size], batch=size)
+    assert count() == before
+    assert classifier.passage.finish is finish
+
+
 def test_a_file_that_changes_while_it_is_read_is_refused(folder, tmp_path, monkeypatch):
     path = tmp_path / "growing.png"
     path.write_bytes((folder / "red" / "0.png").read_bytes())

@@ -75,7 +75,7 @@ def predict(
     with reporting(quiet=quiet) as report, ExitStack() as stack:
         with loading():
             from nstk import ResultsFile, load_classifier, stream_predictions, watch_folder
-        arrivals = watch_folder(watch, interval=interval) if watch else ()
+        arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = load_classifier(model)
         results = None
         if output:
@@ -114,6 +114,15 @@ def check_given(
         raise nstk.SettingsError("PATH is missing; name pictures, or a folder to --watch.")
     if resume and output is None:
         raise nstk.SettingsError("--resume needs the --output to go on with; name it.")
+
+
+def without(
+    output: Path | None, arrivals: Iterable[tuple[Path, ...]]
+) -> Iterator[tuple[Path, ...]]:
+    """Leave out the output itself, which may grow in the folder that is watched."""
+    own = output.resolve() if output else None
+    for group in arrivals:
+        yield tuple(path for path in group if path.resolve() != own)
 
 
 class Ledger:
