@@ -116,8 +116,12 @@ def cut_views(levels: npt.NDArray[Any], size: int, views: tuple[View, ...]) -> S
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
     """
-    square = np.ascontiguousarray(_centre(levels), np.float32)
-    return np.stack([_take(square, plan_sampling(view, size), view.flipped) for view in views])
+    whole = np.ascontiguousarray(_centre(levels), np.float32)
+    squares = np.empty((len(views), size, size, 3), np.float32)
+    for view, square in zip(views, squares, strict=True):
+        seen = _take(whole, plan_sampling(view, size))
+        np.divide(seen[:, ::-1] if view.flipped else seen, np.float32(255), out=square)
+    return squares
 
 
 def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -128,11 +132,10 @@ def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return picture[top : top + side, left : left + side]
 
 
-def _take(square: Squares, sampling: Sampling, flipped: bool) -> Squares:
+def _take(square: Squares, sampling: Sampling) -> Squares:
     seen = _sum(square, *_average(len(square), sampling, sampling.top))
     across = np.ascontiguousarray(seen.swapaxes(0, 1))
-    view = _sum(across, *_average(len(square), sampling, sampling.left)).swapaxes(0, 1)
-    return (view[:, ::-1] if flipped else view) / np.float32(255)
+    return _sum(across, *_average(len(square), sampling, sampling.left)).swapaxes(0, 1)
 
 
 def _sum(lines: Squares, places: npt.NDArray[np.intp], weights: npt.NDArray[np.float32]) -> Squares:
