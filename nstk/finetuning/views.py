@@ -134,8 +134,15 @@ def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 def _take(square: Squares, sampling: Sampling) -> Squares:
     seen = _sum(square, *_average(len(square), sampling, sampling.top))
-    across = np.ascontiguousarray(seen.swapaxes(0, 1))
-    return _sum(across, *_average(len(square), sampling, sampling.left)).swapaxes(0, 1)
+    return _turn(_sum(_turn(seen), *_average(len(square), sampling, sampling.left)))
+
+
+def _turn(lines: Squares) -> Squares:
+    """Columns for rows; plane by plane, which takes half the time."""
+    turned = np.empty((lines.shape[1], lines.shape[0], 3), np.float32)
+    for channel in range(3):
+        turned[..., channel] = lines[..., channel].T
+    return turned
 
 
 def _sum(lines: Squares, places: npt.NDArray[np.intp], weights: npt.NDArray[np.float32]) -> Squares:
