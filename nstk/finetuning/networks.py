@@ -240,15 +240,25 @@ class Passage:
         return lambda levels: compiled(tf.constant(levels[np.newaxis], tf.float32))[0].numpy()
 
     @cached_property
-    def finish(self) -> Callable[[Squares], npt.NDArray[np.float32]]:
-        """Compiled: squares ``(N, size, size, 3)`` to the network's output, ``(N, …)``."""
+    def finish(self) -> Callable[[Sequence[Squares]], npt.NDArray[np.float32]]:
+        """Compiled: n squares to the network's output, ``(n, …)``; for one thread at a time."""
         square = self.model.get_layer(SQUARE).output
         network = keras.Model(square, self.model.outputs[0])
         compiled = tf.function(
             lambda squares: network(squares, training=False),
             input_signature=[tf.TensorSpec(square.shape, tf.float32)],
         ).get_concrete_function()
-        return lambda squares: compiled(tf.constant(squares)).numpy()
+        room = np.empty((0, *square.shape[1:]), np.float32)
+
+        def look(squares: Sequence[Squares]) -> npt.NDArray[np.float32]:
+            nonlocal room  # Kept, as fresh memory for every batch costs time.
+            if len(squares) > len(room):
+                room = np.empty((len(squares), *room.shape[1:]), np.float32)
+            batch = np.stack(squares, out=room[: len(squares)])
+            answers: npt.NDArray[np.float32] = compiled(tf.constant(batch)).numpy()
+            return answers
+
+        return look
 
 
 def _draw_noise(size: int) -> Iterator[npt.NDArray[np.float32]]:

@@ -12,6 +12,8 @@ Here the same is done faster: all of it is linear along rows and along columns, 
 view is a weighted sum of a few rows and columns of the picture. A test holds the two together.
 """
 
+import math
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -26,6 +28,9 @@ Squares = npt.NDArray[np.float32]
 # 3 × 224: beyond it more samples cost time and hardly change the features, even of large photos.
 _SAMPLES = 672
 _CLOSER = 8 / 7
+
+# 8 MiB: the squares of all but very large photos.
+_LARGEST_KEPT = 2**21
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,15 @@ def cut_views(levels: npt.NDArray[Any], size: int, views: tuple[View, ...]) -> S
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
     """
-    whole = np.ascontiguousarray(_centre(levels), np.float32)
+    centre = _centre(levels)
+    whole = _workspace.lend("whole", centre.shape)
+    whole[...] = centre
     squares = np.empty((len(views), size, size, 3), np.float32)
     for view, square in zip(views, squares, strict=True):
         seen = _take(whole, plan_sampling(view, size))
-        np.divide(seen[:, ::-1] if view.flipped else seen, np.float32(255), out=square)
+        upright = (seen[::-1] if view.flipped else seen).swapaxes(0, 1)
+        for channel in range(3):
+            np.divide(upright[..., channel], np.float32(255), out=square[..., channel])
     return squares
 
 
@@ -133,27 +142,53 @@ def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _take(square: Squares, sampling: Sampling) -> Squares:
-    seen = _sum(square, *_average(len(square), sampling, sampling.top))
-    return _turn(_sum(_turn(seen), *_average(len(square), sampling, sampling.left)))
-
-
-def _turn(lines: Squares) -> Squares:
-    """Columns for rows; plane by plane, which takes half the time."""
-    turned = np.empty((lines.shape[1], lines.shape[0], 3), np.float32)
+    """Cut one view, columns and rows in each other's place."""
+    side, size = len(square), sampling.size
+    rows = _workspace.lend("rows", (size, side, 3))
+    _sum(square, *_average(side, sampling, sampling.top), out=rows)
+    # Plane by plane, which takes half the time of pixel by pixel.
+    turned = _workspace.lend("turned", (side, size, 3))
     for channel in range(3):
-        turned[..., channel] = lines[..., channel].T
-    return turned
+        turned[..., channel] = rows[..., channel].T
+    columns = _workspace.lend("columns", (size, size, 3))
+    _sum(turned, *_average(side, sampling, sampling.left), out=columns)
+    return columns
 
 
-def _sum(lines: Squares, places: npt.NDArray[np.intp], weights: npt.NDArray[np.float32]) -> Squares:
+def _sum(
+    lines: Squares,
+    places: npt.NDArray[np.intp],
+    weights: npt.NDArray[np.float32],
+    *,
+    out: Squares,
+) -> None:
     """Weighted sums of a few lines each; lines lie in one piece, so that this is fast."""
-    summed = np.zeros((places.shape[1], *lines.shape[1:]), np.float32)
-    chosen = np.empty_like(summed)
+    out[...] = 0
+    chosen = _workspace.lend("chosen", out.shape)
     for place, weight in zip(places, weights, strict=True):
         np.take(lines, place, axis=0, out=chosen, mode="clip")
         chosen *= weight[:, np.newaxis, np.newaxis]
-        summed += chosen
-    return summed
+        out += chosen
+
+
+class _Workspace(threading.local):
+    """Arrays that stay with their thread: fresh memory costs twice the time of the sums in it."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Squares] = {}
+
+    def lend(self, name: str, shape: tuple[int, ...]) -> Squares:
+        """An array of any content, until the same name is asked for again."""
+        size = math.prod(shape)
+        if size > _LARGEST_KEPT:
+            return np.empty(shape, np.float32)
+        kept = self._kept.get(name)
+        if kept is None or kept.size < size:
+            kept = self._kept[name] = np.empty(size, np.float32)
+        return kept[:size].reshape(shape)
+
+
+_workspace = _Workspace()
 
 
 @lru_cache(maxsize=128)

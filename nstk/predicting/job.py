@@ -171,7 +171,7 @@ def _answer(
     scores: dict[Path, npt.NDArray[np.float32]] = {}
     if any(each.square is not None for each in sights):
         squares = dict(_find_squares(classifier, sights))
-        answers = classifier.passage.finish(np.stack([*squares.values()]))
+        answers = classifier.passage.finish([*squares.values()])
         scores = dict(zip(squares, answers, strict=True))
     for each in together:
         if isinstance(each, SkippedFile):
