@@ -48,25 +48,30 @@ if TYPE_CHECKING:
     from nstk.errors import StyleFileError as StyleFileError
     from nstk.errors import WeightsError as WeightsError
     from nstk.evaluating.figures import ConfusedPair as ConfusedPair
+    from nstk.evaluating.figures import Coverage as Coverage
     from nstk.evaluating.figures import PictureLoss as PictureLoss
-    from nstk.evaluating.figures import ReliabilityBin as ReliabilityBin
     from nstk.evaluating.job import Examination as Examination
     from nstk.evaluating.job import evaluate as evaluate
     from nstk.explaining.job import Explanation as Explanation
     from nstk.explaining.job import explain as explain
     from nstk.exporting.job import Export as Export
     from nstk.exporting.job import export as export
+    from nstk.finetuning.answers import Answers as Answers
     from nstk.finetuning.cache import find_cache_folder as find_cache_folder
+    from nstk.finetuning.calibration import Calibration as Calibration
     from nstk.finetuning.classifier import Classifier as Classifier
     from nstk.finetuning.classifier import load_classifier as load_classifier
     from nstk.finetuning.evaluation import ClassScore as ClassScore
     from nstk.finetuning.evaluation import Evaluation as Evaluation
+    from nstk.finetuning.familiarity import Familiarity as Familiarity
     from nstk.finetuning.job import Finetuning as Finetuning
     from nstk.finetuning.job import finetune as finetune
     from nstk.finetuning.learning_curve import LearningCurve as LearningCurve
     from nstk.finetuning.manifest import Replay as Replay
     from nstk.finetuning.manifest import replay as replay
     from nstk.finetuning.manifest import save_manifest as save_manifest
+    from nstk.finetuning.reliability import Reliability as Reliability
+    from nstk.finetuning.reliability import ReliabilityBin as ReliabilityBin
     from nstk.finetuning.selection import Selection as Selection
     from nstk.finetuning.selection import Trial as Trial
     from nstk.inspecting.frozen import FrozenStudy as FrozenStudy
@@ -148,16 +153,20 @@ _HOMES = {
         "StyleFileError",
         "WeightsError",
     ),
-    "nstk.evaluating.figures": ("ConfusedPair", "PictureLoss", "ReliabilityBin"),
+    "nstk.evaluating.figures": ("ConfusedPair", "Coverage", "PictureLoss"),
     "nstk.evaluating.job": ("Examination", "evaluate"),
     "nstk.explaining.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
+    "nstk.finetuning.answers": ("Answers",),
     "nstk.finetuning.cache": ("find_cache_folder",),
+    "nstk.finetuning.calibration": ("Calibration",),
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
+    "nstk.finetuning.familiarity": ("Familiarity",),
     "nstk.finetuning.job": ("Finetuning", "finetune"),
     "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
+    "nstk.finetuning.reliability": ("Reliability", "ReliabilityBin"),
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.inspecting.frozen": ("FrozenStudy", "study_frozen"),
     "nstk.inspecting.frozen_figure": ("save_frozen",),

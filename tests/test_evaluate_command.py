@@ -13,16 +13,12 @@ from labelled_pictures import COLOURS, draw_folder
 from shell import complaint, invoke
 
 from nstk.errors import FolderError, SettingsError
-from nstk.evaluating.figures import (
-    expected_calibration_error,
-    find_confused_pairs,
-    find_top_losses,
-    sort_by_confidence,
-)
+from nstk.evaluating.figures import find_confused_pairs, find_top_losses
 from nstk.evaluating.job import evaluate
 from nstk.evaluating.labelled import match_data
 from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.job import finetune
+from nstk.finetuning.reliability import expected_calibration_error, sort_by_confidence
 
 KEYS = [
     "accuracy",
@@ -34,6 +30,11 @@ KEYS = [
     "images",
     "skipped",
     "seconds",
+    "ece_interval",
+    "temperature",
+    "calibration",
+    "strange",
+    "coverage",
 ]
 NAMES = tuple(COLOURS)
 

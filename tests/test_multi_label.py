@@ -244,7 +244,7 @@ def test_evaluating_counts_labels_that_the_classifier_knows(model, data, tmp_pat
     assert found.evaluation.images == 48
     assert found.evaluation.accuracy >= 0.9
     assert 0 <= found.ece <= 0.2
-    assert sum(each.images for each in found.reliability) == 3 * 48
+    assert sum(each.images for each in found.reliability.bins) == 3 * 48
     assert found.top_losses[0].loss >= found.top_losses[-1].loss
     other = data.parent / "other.csv"
     other.write_text("path,labels\nphotos/3.png,blue|green|old\nphotos/2.png,old\nphotos/0.png,\n")

@@ -87,7 +87,9 @@ def test_both_layouts_say_the_same(classifier, folder, tmp_path):
     with rows.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    assert list(entries[0]) == ["path", "label", "probability", "top", "sha256", "classifier"]
+    facts = ["strangeness", "strange", "sha256", "classifier"]
+    assert list(entries[0]) == ["path", "label", "probability", "top", *facts]
+    assert [float(row["strangeness"]) for row in table] == [row["strangeness"] for row in entries]
     assert len(table) == len(entries) == 12
     for row, entry in zip(table, entries, strict=True):
         assert [row[key] for key in ("path", "label", "sha256")] == [

@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def percent(share: float | None) -> str:
 def list_skipped(skipped: Iterable["nstk.SkippedFile"]) -> list[dict[str, str]]:
     """The files that were left out, for JSON."""
     return [{"path": str(file.path), "reason": file.reason} for file in skipped]
+
+
+def describe_reliability(reliability: "nstk.Reliability") -> dict[str, Any]:
+    """A calibration error with its interval and its bins, for JSON."""
+    return {
+        "ece": reliability.ece,
+        "ece_interval": reliability.ece_interval,
+        "bins": [asdict(each) for each in reliability.bins],
+    }
 
 
 def print_skipped(skipped: Sequence["nstk.SkippedFile"]) -> None:

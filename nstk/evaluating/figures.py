@@ -1,4 +1,4 @@
-"""What a confusion matrix does not say: how sure, how wrong, and what is taken for what."""
+"""What a confusion matrix does not say: what is taken for what, how wrong, and how sure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,30 +7,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nstk.finetuning.evaluation import Evaluation
+from nstk.finetuning.answers import Answers
+from nstk.finetuning.evaluation import Evaluation, Interval, wilson_interval
 
 Probabilities = npt.NDArray[np.floating]
 
-_BINS = 15
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """The pictures whose label came with about the same probability.
-
-    Attributes:
-        low: The bin holds probabilities above this …
-        high: … up to this.
-        images: How many pictures.
-        confidence: Mean probability of their labels.
-        accuracy: Share of them that were recognised.
-    """
-
-    low: float
-    high: float
-    images: int
-    confidence: float
-    accuracy: float
+_LEAST_PROBABILITIES = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True)
@@ -69,41 +51,46 @@ class PictureLoss:
     loss: float
 
 
-def sort_by_confidence(
-    probabilities: Probabilities, labels: npt.NDArray[np.integer]
-) -> tuple[ReliabilityBin, ...]:
-    """Sort predictions into 15 equally wide bins of the likeliest class's probability.
+@dataclass(frozen=True)
+class Coverage:
+    """What it brings to say nothing about some pictures.
+
+    Attributes:
+        unsure_below: The least probability of an answer; strange pictures get none at all.
+        images: How many pictures got an answer.
+        share: Of all pictures.
+        accuracy: Share of them that were given exactly their labels; None where none got any.
+        accuracy_interval: Wilson interval of it, 95 %.
+    """
+
+    unsure_below: float
+    images: int
+    share: float
+    accuracy: float | None
+    accuracy_interval: Interval | None
+
+
+def measure_coverage(answers: Answers) -> tuple[Coverage, ...]:
+    """For several least probabilities, how many pictures get an answer and how many a right one.
 
     Args:
-        probabilities: ``(n, C)``.
-        labels: True classes, ``(n,)``.
-
-    Returns:
-        The bins that are not empty, least sure first.
+        answers: At least one.
     """
-    confidences = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    places = np.clip(np.ceil(confidences * _BINS) - 1, 0, _BINS - 1)
-    return tuple(
-        ReliabilityBin(
-            low=float(place) / _BINS,
-            high=float(place + 1) / _BINS,
-            images=int(np.sum(places == place)),
-            confidence=float(confidences[places == place].mean(dtype=np.float64)),
-            accuracy=float(correct[places == place].mean()),
+    sure = answers.decision.sureness(answers.probabilities)
+    covered = []
+    for least in _LEAST_PROBABILITIES:
+        told = (sure >= least) & ~answers.strange
+        count, correct = int(told.sum()), int(answers.right[told].sum())
+        covered.append(
+            Coverage(
+                unsure_below=least,
+                images=count,
+                share=count / len(told),
+                accuracy=correct / count if count else None,
+                accuracy_interval=wilson_interval(correct, count) if count else None,
+            )
         )
-        for place in np.unique(places)
-    )
-
-
-def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Give the expected calibration error Σ_b n_b/n·|accuracy_b − confidence_b| (Guo 2017).
-
-    Args:
-        bins: What `sort_by_confidence` gave, at least one.
-    """
-    total = sum(each.images for each in bins)
-    return sum(each.images * abs(each.accuracy - each.confidence) for each in bins) / total
+    return tuple(covered)
 
 
 def find_confused_pairs(evaluation: Evaluation) -> tuple[ConfusedPair, ...]:

@@ -10,21 +10,22 @@ import numpy as np
 from nstk.errors import FolderError
 from nstk.evaluating.figures import (
     ConfusedPair,
+    Coverage,
     PictureLoss,
-    ReliabilityBin,
-    expected_calibration_error,
     find_confused_pairs,
     find_top_losses,
-    sort_by_confidence,
+    measure_coverage,
 )
-from nstk.evaluating.labelled import match_data
+from nstk.evaluating.labelled import LabelledFiles, match_data
+from nstk.finetuning.answers import Answers
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
-from nstk.finetuning.links import Targets
+from nstk.finetuning.links import Matrix, Targets
+from nstk.finetuning.reliability import Reliability
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
-from nstk.predicting.job import predict
+from nstk.predicting.job import Prediction, predict
 from nstk.progress import Reporter, ignore
 from nstk.settings import check_range
 
@@ -35,11 +36,12 @@ class Examination:
 
     Attributes:
         evaluation: Accuracy, scores of each class and confusion matrix, with 95 % intervals.
-        ece: Expected calibration error, in [0, 1]: how far probabilities are from the truth.
-        reliability: Probability against accuracy, in up to 15 bins; where pictures may have
-            several labels, of the answers to "this label?" for every picture and label.
+        answers: What was said about every picture.
+        coverage: For several least probabilities, how many pictures get an answer, and how many
+            of them a right one.
         confused_pairs: What was taken for what, most frequent first.
         top_losses: The pictures whose truth was thought least likely, worst first.
+        data: What was found; pictures of a zip are files for as long as this lives.
         place: Where the pictures were found: the folder with the classes, a manifest or a zip.
         missing: Classes of the classifier that no picture is said to show.
         extra: Classes that the classifier does not know; their pictures do not count.
@@ -49,16 +51,38 @@ class Examination:
     """
 
     evaluation: Evaluation
-    ece: float
-    reliability: tuple[ReliabilityBin, ...]
+    answers: Answers
+    coverage: tuple[Coverage, ...]
     confused_pairs: tuple[ConfusedPair, ...]
     top_losses: tuple[PictureLoss, ...]
+    data: LabelledFiles
     place: Path
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     seconds: float
     images_per_second: float
+
+    @property
+    def reliability(self) -> Reliability:
+        """How far probabilities are from the truth; where pictures may have several labels, of
+        the answers to "this label?" for every picture and label."""
+        return self.answers.reliability
+
+    @property
+    def reliability_before(self) -> Reliability:
+        """The same without the classifier's temperature."""
+        return self.answers.reliability_before
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, in [0, 1]."""
+        return self.reliability.ece
+
+    @property
+    def strange(self) -> int:
+        """How many pictures are like nothing in training."""
+        return int(self.answers.strange.sum())
 
 
 def evaluate(
@@ -111,25 +135,24 @@ def evaluate(
     targets = np.zeros(probabilities.shape, bool)
     for row, each in zip(targets, seen, strict=True):
         row[list(truth[each.path])] = True
-    decision = classifier.decision
-    assigned = decision.assign(probabilities)
-    counted = compare(targets, assigned, probabilities, classifier.classes)
-    posed, right = decision.pose(probabilities, targets)
-    bins = sort_by_confidence(posed, right)
+    answers = _gather(classifier, seen, probabilities, targets)
+    counted = compare(targets, answers.assigned, probabilities, classifier.classes)
+    posed, right = classifier.decision.pose(probabilities, targets)
     # The answers to the questions about a picture are all right with the product.
     of_truth = posed[np.arange(len(right)), right].reshape(len(seen), -1).prod(axis=1)
     return Examination(
         evaluation=counted,
-        ece=expected_calibration_error(bins),
-        reliability=bins,
+        answers=answers,
+        coverage=measure_coverage(answers),
         confused_pairs=find_confused_pairs(counted),
         top_losses=find_top_losses(
             [found.name(each.path) for each in seen],
             of_truth,
             _spell(targets, classifier.classes),
-            _spell(assigned, classifier.classes),
+            _spell(answers.assigned, classifier.classes),
             losses,
         ),
+        data=found,
         place=found.place,
         missing=found.missing,
         extra=found.extra,
@@ -139,6 +162,23 @@ def evaluate(
         ),
         seconds=time.perf_counter() - began,
         images_per_second=len(seen) / (ended - started),
+    )
+
+
+def _gather(
+    classifier: Classifier, seen: Sequence[Prediction], probabilities: Matrix, targets: Targets
+) -> Answers:
+    """Predictions as answers."""
+    decision, temperature = classifier.decision, classifier.temperature
+    strangeness = [each.strangeness for each in seen if each.strangeness is not None]
+    return Answers(
+        paths=tuple(each.path for each in seen),
+        targets=targets,
+        assigned=decision.assign(probabilities),
+        logits=temperature * decision.link.logits(probabilities),
+        temperatures=np.full(len(seen), temperature),
+        decision=decision,
+        strangeness=np.array(strangeness, np.float32) if len(strangeness) == len(seen) else None,
     )
 
 

@@ -8,11 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import keras
+import numpy as np
+import numpy.typing as npt
+
 from nstk.backbones.archives import check_name, read_archive, write_archive
 from nstk.backbones.digests import digest_weights
 from nstk.errors import ModelError
 from nstk.finetuning.decisions import LIKELIEST, Decision, restore_decision
-from nstk.finetuning.networks import Passage
+from nstk.finetuning.familiarity import Familiarity
+from nstk.finetuning.networks import FEATURES, Passage
 from nstk.media.files import check_writable
 
 _FORMAT = 1
@@ -40,6 +45,10 @@ class Classifier:
         results: What was measured when it was made.
         decision: How labels are given for probabilities: the likeliest one, or, where a picture
             may have several, every label whose probability reaches its threshold.
+        temperature: What the logits were divided by, so that probabilities are as sure as
+            left-out training pictures say they may be; the model has it inside.
+        familiarity: What its training pictures look like to it, so that it can say of another
+            that it is like none of them; None where that is not known.
     """
 
     model: Any
@@ -49,6 +58,8 @@ class Classifier:
     settings: Mapping[str, Any] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision = LIKELIEST
+    temperature: float = 1.0
+    familiarity: Familiarity | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -66,6 +77,32 @@ class Classifier:
         facts = [self.classes, self.size, self.decision.thresholds]
         told = json.dumps([digest_weights(self.model), *facts])
         return hashlib.sha256(told.encode()).hexdigest()
+
+    @cached_property
+    def judging(self) -> Passage:
+        """The same with what `read` needs behind the probabilities, ``(N, C + D)``."""
+        if self.familiarity is None:
+            return self.passage
+        features = self.model.get_layer(FEATURES).output
+        both = keras.layers.Concatenate()([self.model.outputs[0], features])
+        return Passage(keras.Model(self.model.inputs[0], both))
+
+    def read(
+        self, outputs: npt.NDArray[np.float32]
+    ) -> tuple[npt.NDArray[np.float32], tuple[float | None, ...]]:
+        """Take apart what `judging` gives.
+
+        Returns:
+            Probabilities ``(N, C)``, and how strange each picture is: its distance from the
+            training pictures over what is usual among them, so that it is like none of them
+            above 1; None where that is not known.
+        """
+        if self.familiarity is None or not len(outputs):
+            return outputs, (None,) * len(outputs)
+        probabilities, features = np.split(outputs, [len(self.classes)], axis=1)
+        strangeness = self.familiarity.measure_strangeness(features)
+        # As many digits as a single number has, as probabilities are told.
+        return probabilities, tuple(float(str(each)) for each in strangeness)
 
     @staticmethod
     def check_output(path: str | Path) -> None:
@@ -94,6 +131,8 @@ class Classifier:
             "backbone": dict(self.backbone),
             "settings": dict(self.settings),
             "results": dict(self.results),
+            "temperature": self.temperature,
+            "familiarity": self.familiarity and self.familiarity.to_card(),
         }
         return write_archive(Path(path), self.model, card)
 
@@ -132,7 +171,21 @@ def load_classifier(path: str | Path) -> Classifier:
         settings=card.get("settings", {}),
         results=card.get("results", {}),
         decision=_read_decision(path, card.get("thresholds"), outputs),
+        temperature=float(card.get("temperature", 1.0)),
+        familiarity=_read_familiarity(path, model, card.get("familiarity")),
     )
+
+
+def _read_familiarity(path: Path, model: Any, card: Any) -> Familiarity | None:
+    if card is None:
+        return None
+    try:
+        return Familiarity.from_card(card, model.get_layer(FEATURES).output.shape[-1])
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{path}: its nstk.json does not say what its training pictures look like ({error}); "
+            "it was changed after it was made: make it anew."
+        ) from error
 
 
 def _read_decision(path: Path, thresholds: Any, outputs: int) -> Decision:

@@ -33,6 +33,12 @@ class Decision(Protocol):
     def assign(self, probabilities: Probabilities) -> Targets:
         """Say which labels are given, ``(…, C)``."""
 
+    def sureness(self, probabilities: Probabilities) -> Probabilities:
+        """The probability of the least sure of a picture's answers, ``(…,)``."""
+
+    def divide(self, temperature: float) -> "Decision":
+        """Give the same labels for probabilities whose logits are divided by a temperature."""
+
     def pose(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
@@ -64,6 +70,15 @@ class Likeliest:
         given: Targets = probabilities.argmax(axis=-1)[..., np.newaxis] == classes
         return given
 
+    def sureness(self, probabilities: Probabilities) -> Probabilities:
+        """See `Decision.sureness`."""
+        sure: Probabilities = probabilities.max(axis=-1)
+        return sure
+
+    def divide(self, temperature: float) -> "Likeliest":
+        """See `Decision.divide`."""
+        return self
+
     def pose(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
@@ -94,6 +109,18 @@ class Thresholds:
         """See `Decision.assign`."""
         given: Targets = probabilities >= np.array(self.thresholds)
         return given
+
+    def sureness(self, probabilities: Probabilities) -> Probabilities:
+        """See `Decision.sureness`."""
+        sure: Probabilities = np.maximum(probabilities, 1 - probabilities).min(axis=-1)
+        return sure
+
+    def divide(self, temperature: float) -> "Thresholds":
+        """See `Decision.divide`."""
+        if temperature == 1:
+            return self
+        logits = self.link.logits(np.array(self.thresholds)) / temperature
+        return Thresholds(tuple(map(float, self.link.probabilities(logits).numpy())))
 
     def pose(
         self, probabilities: Probabilities, targets: Targets

@@ -9,7 +9,7 @@ cross-validation, for every question downhill to its lowest log-loss.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -62,6 +62,17 @@ class Head:
         """Logits ``(n, C)`` of feature vectors ``(n, D)``."""
         logits: npt.NDArray[np.float32] = vectors @ self.kernel + self.bias
         return logits
+
+    def divide(self, temperature: float) -> "Head":
+        """The head whose logits are these divided by a temperature; it gives the same labels."""
+        share = np.float32(1 / temperature)
+        return replace(
+            self,
+            kernel=self.kernel * share,
+            bias=self.bias * share,
+            held_out=self.held_out / temperature,
+            decision=self.decision.divide(temperature),
+        )
 
     def predict(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Probabilities ``(n, C)`` for feature vectors ``(n, D)``."""

@@ -12,17 +12,21 @@ import numpy as np
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import WeightsError
+from nstk.finetuning.answers import Answers
 from nstk.finetuning.cache import FeatureCache
+from nstk.finetuning.calibration import Calibration
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
+from nstk.finetuning.familiarity import Familiarity, learn_familiarity
 from nstk.finetuning.features import Features, Observer, extract_features
 from nstk.finetuning.learning_curve import LearningCurve, trace_learning_curve
-from nstk.finetuning.links import SIGMOID, SOFTMAX
+from nstk.finetuning.links import SIGMOID, SOFTMAX, Link
 from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
 from nstk.finetuning.parts import Parts, UsedFile, sort_by_part
-from nstk.finetuning.selection import Selection, cross_validate, select_head
+from nstk.finetuning.reliability import Reliability
+from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
 from nstk.finetuning.views import VIEWS
-from nstk.media.folders import scan_folder
+from nstk.media.folders import LabelledFolder, scan_folder
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
@@ -39,6 +43,7 @@ class Finetuning:
         evaluations: How it fares on each part that it was not fitted on: ``"validation"`` and,
             where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
             way fare on training pictures that they were not fitted on.
+        answers: What was said there about every picture, by the same names.
         selection: What was chosen from, and what.
         learning_curve: How accuracy grows with pictures, where that was asked for.
         train_images: How many pictures the head is fitted on.
@@ -46,6 +51,7 @@ class Finetuning:
         test_images: How many pictures the test part has.
         folds: How many folds were left out in turn; 0 where none were.
         data: The folder, as it was given; None where pictures came from memory.
+        folder: What was found in it; pictures of a zip are files for as long as this lives.
         files: Every picture that was used, with its digest, its label and its part.
         skipped: The files that were left out, and why.
         notices: What the reader of the folder should know, one sentence each.
@@ -56,6 +62,7 @@ class Finetuning:
 
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
+    answers: Mapping[str, Answers]
     selection: Selection
     learning_curve: LearningCurve | None
     train_images: int
@@ -63,6 +70,7 @@ class Finetuning:
     test_images: int
     folds: int
     data: Path | None
+    folder: LabelledFolder
     files: tuple[UsedFile, ...]
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
@@ -94,6 +102,21 @@ class Finetuning:
     def evaluation(self) -> Evaluation:
         """The evaluation to report."""
         return self.evaluations[self.measured_on]
+
+    @property
+    def calibration(self) -> Calibration:
+        """The temperature, and what it does to training pictures left out."""
+        return self.selection.calibration
+
+    @property
+    def reliability(self) -> Reliability:
+        """How far the probabilities on that part are from the truth."""
+        return self.answers[self.measured_on].reliability
+
+    @property
+    def reliability_before(self) -> Reliability:
+        """The same at temperature 1."""
+        return self.answers[self.measured_on].reliability_before
 
     @property
     def accuracy(self) -> float:
@@ -175,13 +198,14 @@ def finetune(
     seen = time.perf_counter()
     train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
     selection = select_head(train, settings, link=link, on_progress=on_progress)
-    evaluations = _evaluate(selection, parts, folder.classes)
+    familiarity = _familiarise(selection, train, settings)
+    answers = _answer(selection, familiarity, parts)
     if settings.folds:
-        answers = cross_validate(train, settings, link=link, on_progress=on_progress)
-        out = answers.folds >= 0
-        evaluations["folds"] = evaluate(
-            train.targets[out], answers.assigned[out], answers.probabilities[out], folder.classes
-        )
+        answers["folds"] = _cross_validate(parts, settings, link, on_progress)
+    evaluations = {
+        part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
+        for part, each in answers.items()
+    }
     curve = (
         trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
@@ -189,10 +213,10 @@ def finetune(
     )
     extractor = build_extractor(backbone, size, selection.features, observer.views)
     classifier = Classifier(
-        model=attach_head(extractor, selection.head),
+        model=attach_head(extractor, selection.calibrated),
         classes=folder.classes,
         size=size,
-        decision=selection.head.decision,
+        decision=selection.calibrated.decision,
         backbone={
             "name": backbone.name,
             "digest": backbone.digest,
@@ -200,12 +224,15 @@ def finetune(
             "source": backbone.source,
         },
         settings=asdict(settings),
-        results=_summarise(selection, parts, evaluations),
+        results=_summarise(selection, parts, evaluations, answers),
+        temperature=selection.calibration.temperature,
+        familiarity=familiarity,
     )
     ended = time.perf_counter()
     return Finetuning(
         classifier=classifier,
         evaluations=evaluations,
+        answers=answers,
         selection=selection,
         learning_curve=curve,
         train_images=len(train),
@@ -213,6 +240,7 @@ def finetune(
         test_images=len(parts.samples["test"]),
         folds=settings.folds,
         data=Path(data) if isinstance(data, str | Path) else None,
+        folder=folder,
         files=parts.files,
         skipped=(
             *folder.skipped,
@@ -249,21 +277,57 @@ def _check_numbers(features: Features, backbone: Backbone) -> None:
         )
 
 
-def _evaluate(
-    selection: Selection, parts: Parts, classes: tuple[str, ...]
-) -> dict[str, Evaluation]:
-    """How the head fares on every part that it was not fitted on."""
-    head, evaluations = selection.head, {}
+def _familiarise(
+    selection: Selection, samples: Samples, settings: FinetuneSettings
+) -> Familiarity | None:
+    vectors = samples.vectors[selection.features]
+    return learn_familiarity(vectors, samples.kinds, samples.groups, settings.seed)
+
+
+def _answer(
+    selection: Selection, familiarity: Familiarity | None, parts: Parts
+) -> dict[str, Answers]:
+    """What the head says about every part that it was not fitted on."""
+    head, answers = selection.head, {}
     for part, samples in parts.samples.items():
         if part != "train" and len(samples):
-            answers = head.predict(samples.vectors[selection.features])
-            assigned = head.decision.assign(answers)
-            evaluations[part] = evaluate(samples.targets, assigned, answers, classes)
-    return evaluations
+            vectors = samples.vectors[selection.features]
+            answers[part] = Answers(
+                paths=parts.paths[part],
+                targets=samples.targets,
+                assigned=head.decision.assign(head.predict(vectors)),
+                logits=head.answer(vectors),
+                temperatures=np.full(len(samples), selection.calibration.temperature),
+                decision=selection.calibrated.decision,
+                strangeness=None
+                if familiarity is None
+                else familiarity.measure_strangeness(vectors),
+            )
+    return answers
+
+
+def _cross_validate(
+    parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
+) -> Answers:
+    """What heads say about training pictures that they were not fitted on."""
+    samples = parts.samples["train"]
+    found = cross_validate(samples, settings, link=link, on_progress=on_progress)
+    out = np.flatnonzero(found.folds >= 0)
+    return Answers(
+        paths=tuple(parts.paths["train"][place] for place in out),
+        targets=samples.targets[out],
+        assigned=found.assigned[out],
+        logits=found.logits[out],
+        temperatures=found.temperatures[out],
+        decision=found.selections[0].head.decision,
+    )
 
 
 def _summarise(
-    selection: Selection, parts: Parts, evaluations: Mapping[str, Evaluation]
+    selection: Selection,
+    parts: Parts,
+    evaluations: Mapping[str, Evaluation],
+    answers: Mapping[str, Answers],
 ) -> dict[str, Any]:
     """What the classifier's file says about its making."""
     return {
@@ -278,4 +342,9 @@ def _summarise(
         "accuracy_interval": {
             part: list(each.accuracy_interval) for part, each in evaluations.items()
         },
+        "ece": {part: each.reliability.ece for part, each in answers.items()},
+        "ece_interval": {
+            part: list(each.reliability.ece_interval) for part, each in answers.items()
+        },
+        "ece_before": {part: each.reliability_before.ece for part, each in answers.items()},
     }

@@ -19,12 +19,17 @@ Matrix = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.bool_]
 """Which pictures have which labels, ``(n, C)``."""
 
+_LEAST = float(np.finfo(np.float32).tiny)
+
 
 class Link(Hashable, Protocol):
     """One way from logits ``(n, C)`` to probabilities; C labels, q questions."""
 
     def probabilities(self, logits: Any) -> Any:
         """Tensor ``(n, C)``."""
+
+    def logits(self, probabilities: Matrix) -> Matrix:
+        """Logits ``(n, C)`` that give these probabilities, which are kept off 0 and 1."""
 
     def losses(self, targets: Any, logits: Any) -> Any:
         """−log p of the right answer to every question, in nats: tensor ``(n, q)``."""
@@ -49,6 +54,11 @@ class Softmax:
     def probabilities(self, logits: Any) -> Any:
         """See `Link.probabilities`."""
         return tf.nn.softmax(logits)
+
+    def logits(self, probabilities: Matrix) -> Matrix:
+        """See `Link.logits`."""
+        logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
+        return logits
 
     def losses(self, targets: Any, logits: Any) -> Any:
         """See `Link.losses`: one question."""
@@ -79,6 +89,12 @@ class Sigmoid:
     def probabilities(self, logits: Any) -> Any:
         """See `Link.probabilities`."""
         return tf.sigmoid(logits)
+
+    def logits(self, probabilities: Matrix) -> Matrix:
+        """See `Link.logits`."""
+        logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
+        logits -= np.log(np.maximum(1 - probabilities, _LEAST))
+        return logits
 
     def losses(self, targets: Any, logits: Any) -> Any:
         """See `Link.losses`: a question for every label."""

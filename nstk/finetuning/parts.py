@@ -42,11 +42,13 @@ class Parts:
 
     Attributes:
         samples: By ``"train"``, ``"validation"`` and ``"test"``.
+        paths: Where the pictures of each part stand, in the same order.
         files: Every picture that is in one of them.
         notices: What was moved or could not be, one sentence each.
     """
 
     samples: Mapping[str, Samples]
+    paths: Mapping[str, tuple[Path, ...]]
     files: tuple[UsedFile, ...]
     notices: tuple[str, ...]
 
@@ -94,7 +96,15 @@ def sort_by_part(
         UsedFile(_name(folder, picture.path), digest, _spell(folder, picture), str(part))
         for picture, digest, part in zip(pictures, features.digests, parts, strict=True)
     )
-    return Parts({part: every.take(parts == part) for part in _PARTS}, files, tuple(notices))
+    return Parts(
+        samples={part: every.take(parts == part) for part in _PARTS},
+        paths={
+            part: tuple(pictures[place].path for place in np.flatnonzero(parts == part))
+            for part in _PARTS
+        },
+        files=files,
+        notices=tuple(notices),
+    )
 
 
 def _name(folder: LabelledFolder, path: Path) -> str:

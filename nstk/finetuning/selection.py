@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nstk.finetuning.calibration import Calibration, calibrate
 from nstk.finetuning.folds import Labels, assign_folds, find_kinds
 from nstk.finetuning.head import Head, fit_head
 from nstk.finetuning.links import SOFTMAX, Link, Targets
-from nstk.finetuning.logistic import log_losses
+from nstk.finetuning.logistic import log_losses, weigh
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -39,11 +40,18 @@ class Selection:
         features: The choice with the smallest log-loss.
         head: Fitted on all the pictures.
         trials: Every choice by name.
+        calibration: How sure its answers may be.
     """
 
     features: str
     head: Head
     trials: Mapping[str, Trial]
+    calibration: Calibration
+
+    @property
+    def calibrated(self) -> Head:
+        """The head as it is delivered, its logits divided by the temperature."""
+        return self.head.divide(self.calibration.temperature)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +111,9 @@ def select_head(
     }
     trials = {name: _judge(head, samples.targets) for name, head in heads.items()}
     best = min(trials, key=lambda name: trials[name].log_loss)
-    return Selection(best, heads[best], trials)
+    weights = weigh(samples.targets, link, settings.balance)
+    calibration = calibrate(heads[best].held_out, samples.targets, weights, heads[best].decision)
+    return Selection(best, heads[best], trials, calibration)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,14 +121,16 @@ class CrossValidation:
     """Every picture answered by a head that has not seen it, nor was chosen with its help.
 
     Attributes:
-        probabilities: ``(n, C)``; NaN where a picture was in no fold.
+        logits: As the heads were fitted, ``(n, C)``; NaN where a picture was in no fold.
+        temperatures: What each picture's logits are to be divided by, ``(n,)``.
         assigned: Which labels it was given, ``(n, C)``.
         folds: Fold of each picture, ``(n,)``; −1 where a picture was in no fold, because its
             class has no others.
         selections: What was chosen without each fold.
     """
 
-    probabilities: Vectors
+    logits: Vectors
+    temperatures: npt.NDArray[np.float64]
     assigned: Targets
     folds: Labels
     selections: Sequence[Selection]
@@ -141,18 +153,21 @@ def cross_validate(
     """
     folds = assign_folds(samples.kinds, settings.folds, settings.seed, samples.groups)
     count = int(folds.max()) + 1
-    probabilities = np.full(samples.targets.shape, np.nan, np.float32)
+    logits = np.full(samples.targets.shape, np.nan, np.float32)
+    temperatures = np.ones(len(samples))
     assigned = np.zeros(samples.targets.shape, bool)
     selections = []
     for fold in range(count):
         on_progress(Progress(stage="folds", step=fold, total=count))
         out = folds == fold
         chosen = select_head(samples.take(~out), settings, link=link)
-        probabilities[out] = chosen.head.predict(samples.vectors[chosen.features][out])
-        assigned[out] = chosen.head.decision.assign(probabilities[out])
+        vectors = samples.vectors[chosen.features][out]
+        logits[out] = chosen.head.answer(vectors)
+        temperatures[out] = chosen.calibration.temperature
+        assigned[out] = chosen.head.decision.assign(chosen.head.predict(vectors))
         selections.append(chosen)
     on_progress(Progress(stage="folds", step=count, total=count))
-    return CrossValidation(probabilities, assigned, folds, selections)
+    return CrossValidation(logits, temperatures, assigned, folds, selections)
 
 
 def _judge(head: Head, targets: Targets) -> Trial:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from nstk.predicting.reading import Entry, Reader, Sight, Source, list_entries
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range
 
+UNSURE = "unsure"
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -25,12 +27,15 @@ class Prediction:
 
     Attributes:
         path: The file; for bytes and arrays their place in what was given, as in ``picture 3``.
-        label: The likeliest class.
-        probability: Its probability.
+        label: The likeliest class, or ``"unsure"``.
+        probability: Of the likeliest class.
         labels: The classes that it is given, likeliest first: ``label`` alone, or, where pictures
-            may have several, those whose probability reaches their threshold.
+            may have several, those whose probability reaches their threshold; none where it is
+            unsure.
         top: The likeliest classes and their probabilities, likeliest first.
         digest: SHA-256 of the content.
+        strangeness: How far it is from the training pictures in the classifier's eyes, over what
+            is usual among them; None where the classifier does not know.
     """
 
     path: Path
@@ -39,6 +44,12 @@ class Prediction:
     labels: tuple[str, ...]
     top: tuple[tuple[str, float], ...]
     digest: str
+    strangeness: float | None = None
+
+    @property
+    def strange(self) -> bool:
+        """Whether it is like nothing in training: strangeness above 1."""
+        return self.strangeness is not None and self.strangeness > 1
 
     def describe(self, *, several: bool = False) -> dict[str, Any]:
         """What JSON says about it.
@@ -52,6 +63,8 @@ class Prediction:
             "probability": self.probability,
             **({"labels": list(self.labels)} if several else {}),
             "top": [{"label": label, "probability": share} for label, share in self.top],
+            "strangeness": self.strangeness,
+            "strange": self.strange,
         }
 
 
@@ -74,6 +87,7 @@ def predict(
     *,
     top: int = 5,
     batch: int = BATCH,
+    unsure_below: float | None = None,
     on_progress: Reporter = ignore,
 ) -> Predictions:
     """Classify pictures and keep all answers; what cannot be read is listed.
@@ -86,16 +100,25 @@ def predict(
         top: How many of the likeliest classes each prediction names, at most all of them.
         batch: How many pictures go through the network together; the scores depend on it by no
             more than rounding, 1e-6.
+        unsure_below: The label is ``"unsure"`` where the answer, or the least sure of several, has
+            a smaller probability than this, or the picture is like nothing in training; None
+            always names the likeliest class.
         on_progress: Told how many pictures are done, stage ``"predict"``.
 
     Raises:
         PictureError: If a path does not exist.
-        SettingsError: If ``top`` or ``batch`` is less than 1.
+        SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
+            probability.
     """
     predictions: list[Prediction] = []
     skipped: list[SkippedFile] = []
     for each in stream_predictions(
-        classifier, pictures, top=top, batch=batch, on_progress=on_progress
+        classifier,
+        pictures,
+        top=top,
+        batch=batch,
+        unsure_below=unsure_below,
+        on_progress=on_progress,
     ):
         if isinstance(each, Prediction):
             predictions.append(each)
@@ -110,6 +133,7 @@ def stream_predictions(
     *,
     top: int = 5,
     batch: int = BATCH,
+    unsure_below: float | None = None,
     done: Collection[tuple[Path, str]] = (),
     on_progress: Reporter = ignore,
 ) -> Iterator[Prediction | SkippedFile]:
@@ -124,6 +148,7 @@ def stream_predictions(
         pictures: As `predict` takes them.
         top: How many of the likeliest classes each prediction names, at most all of them.
         batch: How many pictures go through the network together.
+        unsure_below: As `predict` takes it.
         done: Paths and SHA-256 digests of the pictures that need no answer any more.
         on_progress: Told how many pictures are done, stage ``"predict"``.
 
@@ -133,70 +158,99 @@ def stream_predictions(
 
     Raises:
         PictureError: If a path does not exist.
-        SettingsError: If ``top`` or ``batch`` is less than 1.
+        SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
+            probability.
     """
     check_range("top", top, 1)
     check_range("batch", batch, 1)
+    if unsure_below is not None:
+        check_range("unsure_below", unsure_below, 0, 1)
     entries, unsearched = list_entries(pictures)
-    reader = Reader(classifier.passage, done)
-    return _stream(classifier, reader, entries, unsearched, top, batch, on_progress)
+    reader = Reader(classifier.judging, done)
+    naming = Naming(classifier, top, unsure_below)
+    return _stream(naming, reader, entries, unsearched, batch, on_progress)
+
+
+@dataclass(frozen=True, eq=False)
+class Naming:
+    """How what the network gives becomes predictions.
+
+    Attributes:
+        classifier: Whose network it is.
+        top: How many of the likeliest classes each prediction names.
+        unsure_below: As `predict` takes it.
+    """
+
+    classifier: Classifier
+    top: int
+    unsure_below: float | None
+
+    def name(
+        self,
+        sight: Sight,
+        probabilities: npt.NDArray[np.float32],
+        strangeness: float | None,
+    ) -> Prediction:
+        """Name the classes of one picture."""
+        classes, decision = self.classifier.classes, self.classifier.decision
+        falling = np.argsort(-probabilities, kind="stable")
+        given = decision.assign(probabilities)
+        # As many digits as a single number has: 0.1, not 0.10000000149011612.
+        named = tuple(
+            (classes[index], float(str(probabilities[index]))) for index in falling[: self.top]
+        )
+        labels = tuple(classes[index] for index in falling if given[index])
+        told = Prediction(sight.entry.path, *named[0], labels, named, sight.digest, strangeness)
+        least = self.unsure_below
+        if least is None or (decision.sureness(probabilities) >= least and not told.strange):
+            return told
+        return replace(told, label=UNSURE, labels=())
 
 
 def _stream(
-    classifier: Classifier,
+    naming: Naming,
     reader: Reader,
     entries: Sequence[Entry],
     unsearched: Sequence[SkippedFile],
-    top: int,
     batch: int,
     on_progress: Reporter,
 ) -> Iterator[Prediction | SkippedFile]:
     # Built here, before threads ask for it.
-    _ = classifier.passage.prepare
+    _ = reader.passage.prepare
     step = 0
     on_progress(Progress(stage="predict", step=step, total=len(entries)))
     with closing(read_ahead(entries, reader.read, ahead=2 * batch)) as outcomes:
         while together := list(islice(outcomes, batch)):
-            yield from _answer(classifier, together, top)
+            yield from _answer(naming, together)
             step += len(together)
             on_progress(Progress(stage="predict", step=step, total=len(entries)))
     yield from unsearched
 
 
 def _answer(
-    classifier: Classifier, together: Sequence[Sight | SkippedFile], top: int
+    naming: Naming, together: Sequence[Sight | SkippedFile]
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify what goes through the network together, unless all of it is known."""
     sights = [each for each in together if isinstance(each, Sight)]
-    scores: dict[Path, npt.NDArray[np.float32]] = {}
+    classifier = naming.classifier
+    scores: dict[Path, tuple[npt.NDArray[np.float32], float | None]] = {}
     if any(each.square is not None for each in sights):
         squares = dict(_find_squares(classifier, sights))
-        answers = classifier.passage.finish([*squares.values()])
-        scores = dict(zip(squares, answers, strict=True))
+        answers = classifier.read(classifier.judging.finish([*squares.values()]))
+        scores = dict(zip(squares, zip(*answers, strict=True), strict=True))
     for each in together:
         if isinstance(each, SkippedFile):
             yield each
         elif each.square is not None:
-            yield _name(each, scores[each.entry.path], classifier, top)
+            yield naming.name(each, *scores[each.entry.path])
 
 
 def _find_squares(
     classifier: Classifier, sights: Sequence[Sight]
 ) -> Iterator[tuple[Path, Squares]]:
     """The squares of all, so that the others have the neighbours that they would have anyway."""
-    reader = Reader(classifier.passage)
+    reader = Reader(classifier.judging)
     for each in sights:
         sight = reader.read(each.entry) if each.square is None else each
         if isinstance(sight, Sight) and sight.square is not None:
             yield each.entry.path, sight.square
-
-
-def _name(
-    sight: Sight, probabilities: npt.NDArray[np.float32], classifier: Classifier, top: int
-) -> Prediction:
-    classes, falling = classifier.classes, np.argsort(-probabilities, kind="stable")
-    given = classifier.decision.assign(probabilities)
-    # As many digits as a single number has: 0.1, not 0.10000000149011612.
-    named = tuple((classes[index], float(str(probabilities[index]))) for index in falling[:top])
-    labels = tuple(classes[index] for index in falling if given[index])
-    return Prediction(sight.entry.path, *named[0], labels, named, sight.digest)

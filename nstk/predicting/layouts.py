@@ -44,7 +44,7 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """One row for each picture: path, labels and probabilities, likeliest first, and digests.
+    """One row for each picture: path, label, probability, the next ones, strangeness, digests.
 
     Attributes:
         places: How many of the likeliest classes each row has.
@@ -60,13 +60,15 @@ class CsvLayout:
     def heading(self) -> bytes:
         """The names of the columns."""
         more = [f"{word}_{n}" for n in range(2, self.places + 1) for word in _WORDS]
-        return _row(["path", *(["labels"] if self.several else []), *_WORDS, *more, *_FACTS])
+        given = ["labels"] if self.several else []
+        return _row(["path", *given, *_WORDS, *more, "strangeness", *_FACTS])
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
         """One row."""
-        cells = [cell for pair in prediction.top for cell in pair]
+        more = [cell for pair in prediction.top[1:] for cell in pair]
         given = ["|".join(prediction.labels)] if self.several else []
-        return _row([prediction.path, *given, *cells, prediction.digest, classifier])
+        answer = [*given, prediction.label, prediction.probability, *more, prediction.strangeness]
+        return _row([prediction.path, *answer, prediction.digest, classifier])
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """The rows; a path may have line breaks, between quotes."""
@@ -80,7 +82,7 @@ class CsvLayout:
     def read(self, record: bytes) -> Known:
         """What a row is about."""
         [cells] = csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline=""))
-        if len(cells) != 1 + self.several + 2 * self.places + len(_FACTS):
+        if len(cells) != 2 + self.several + 2 * self.places + len(_FACTS):
             raise ValueError(f"it has {len(cells)} cells")
         return cells[0], cells[-2], cells[-1]
 

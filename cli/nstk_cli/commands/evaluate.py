@@ -1,14 +1,22 @@
 """``nstk evaluate``: how good a classifier is on labelled pictures."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 import nstk
-from nstk_cli.commands.finetune import interval
+from nstk_cli.commands.finetune import interval, say_calibration
 from nstk_cli.options import Json, Quiet
-from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.output import (
+    describe_reliability,
+    list_skipped,
+    percent,
+    print_json,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -35,7 +43,8 @@ def evaluate(
         with loading():
             from nstk import evaluate as run
             from nstk import load_classifier
-        made = run(load_classifier(model), data, losses=losses, on_progress=report)
+        classifier = load_classifier(model)
+        made = run(classifier, data, losses=losses, on_progress=report)
     if json:
         print_json(
             {
@@ -61,6 +70,14 @@ def evaluate(
                 "images": made.evaluation.images,
                 "skipped": list_skipped(made.skipped),
                 "seconds": made.seconds,
+                "ece_interval": made.reliability.ece_interval,
+                "temperature": classifier.temperature,
+                "calibration": {
+                    "before": describe_reliability(made.reliability_before),
+                    "after": describe_reliability(made.reliability),
+                },
+                "strange": made.strange,
+                "coverage": [asdict(each) for each in made.coverage],
             }
         )
     else:
@@ -111,7 +128,9 @@ def print_result(made: "nstk.Examination") -> None:
         f"\naccuracy {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
         f" {evaluation.images} pictures of {made.place},"
         f"\nmean average precision {percent(evaluation.mean_average_precision)},"
-        f" calibration error {percent(made.ece)}, {made.images_per_second:.1f} pictures a second"
+        f" {say_calibration(made)},"
+        f"\n{made.strange} of them are like nothing in training;"
+        f" {made.images_per_second:.1f} pictures a second"
     )
 
 

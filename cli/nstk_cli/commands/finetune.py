@@ -18,7 +18,15 @@ from nstk_cli.options import (
     choose_cache,
     with_settings,
 )
-from nstk_cli.output import duration, list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.output import (
+    describe_reliability,
+    duration,
+    list_skipped,
+    percent,
+    print_json,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -141,6 +149,25 @@ def describe(
         "confusion": made.evaluation.confusion,
         "learning_curve": made.learning_curve and asdict(made.learning_curve),
         "differences": repeated and repeated.differences,
+        "ece": made.reliability.ece,
+        "ece_interval": made.reliability.ece_interval,
+        "temperature": made.calibration.temperature,
+        "calibration": {
+            "before": describe_reliability(made.reliability_before),
+            "after": describe_reliability(made.reliability),
+        },
+        "calibration_left_out": describe_calibration(made.calibration),
+    }
+
+
+def describe_calibration(calibration: "nstk.Calibration") -> dict[str, Any] | None:
+    """What the temperature does to the training pictures that chose it, for JSON."""
+    if calibration.before is None or calibration.after is None:
+        return None
+    return {
+        "images": calibration.images,
+        "before": describe_reliability(calibration.before),
+        "after": describe_reliability(calibration.after),
     }
 
 
@@ -175,6 +202,7 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
         f"\n{figure} {percent(made.accuracy)} ({interval(made.accuracy_interval)}) on {measured},"
         f" learned from {made.train_images}"
     )
+    print(say_calibration(made))
     if len(made.selection.trials) > 1:
         print_choice(made.selection.trials, made.features)
     if made.learning_curve:
@@ -246,6 +274,13 @@ def print_replay(repeated: "nstk.Replay") -> None:
         print(f"differs: {difference}")
     if not repeated.differences:
         print("the numbers match")
+
+
+def say_calibration(made: "nstk.Finetuning | nstk.Examination") -> str:
+    """The calibration error with its interval, and what it would be without the temperature."""
+    after, before = made.reliability, made.reliability_before
+    unlike = f", {percent(before.ece)} without its temperature" if after != before else ""
+    return f"calibration error {percent(after.ece)} ({interval(after.ece_interval)}){unlike}"
 
 
 def interval(bounds: tuple[float, float] | None) -> str:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -42,6 +42,14 @@ def predict(
     top: Annotated[
         int, typer.Option(metavar="N", help="How many of the likeliest classes to name")
     ] = 5,
+    unsure_below: Annotated[
+        float | None,
+        typer.Option(
+            metavar="P",
+            help="Say unsure where the answer has a probability below this, and where a picture"
+            " is like nothing in training",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -91,6 +99,7 @@ def predict(
                         classifier,
                         group,
                         top=top,
+                        unsure_below=unsure_below,
                         done=results.done if results else (),
                         on_progress=report,
                     )
@@ -170,8 +179,7 @@ class Ledger:
         elif self.results:
             return
         elif self.watching:
-            given = [spell(pair) for pair in each.top if pair[0] in each.labels]
-            print(f"{each.path}  {', '.join(given) or '–'}", flush=True)
+            print(f"{each.path}  {spell_labels(each)}", flush=True)
         else:
             self.table.append(each)
 
@@ -201,6 +209,18 @@ class Ledger:
             print(f"{self.results.path}: {self.count} pictures{before}, {spent}")
 
 
+def spell_labels(prediction: "nstk.Prediction") -> str:
+    """The labels given to a picture, with their probabilities; or that there is none."""
+    given = [spell(pair) for pair in prediction.top if pair[0] in prediction.labels]
+    return ", ".join(given) or ("unsure" if prediction.label == "unsure" else "–")
+
+
+def otherwise(prediction: "nstk.Prediction", labels: Collection[str]) -> str:
+    """What else a picture might show, and whether it is like nothing in training."""
+    said = [spell(pair) for pair in prediction.top if pair[0] not in labels]
+    return ", ".join([*said, "like nothing in training"] if prediction.strange else said)
+
+
 def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:
     """Print the likeliest class of each picture, and the next ones."""
     print_table(
@@ -210,7 +230,7 @@ def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:
                 str(each.path),
                 each.label,
                 percent(each.probability),
-                ", ".join(spell(pair) for pair in each.top[1:]),
+                otherwise(each, (each.label,)),
             )
             for each in predictions
         ],
@@ -225,8 +245,8 @@ def print_labels(predictions: Iterable["nstk.Prediction"]) -> None:
         [
             (
                 str(each.path),
-                ", ".join(spell(pair) for pair in each.top if pair[0] in each.labels) or "–",
-                ", ".join(spell(pair) for pair in each.top if pair[0] not in each.labels),
+                spell_labels(each),
+                otherwise(each, each.labels),
             )
             for each in predictions
         ],

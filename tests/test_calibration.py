@@ -1,0 +1,346 @@
+"""Probabilities mean what they say, and a picture from another world is told."""
+
+import dataclasses
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from labelled_pictures import draw_folder
+from PIL import Image
+from shell import complaint, invoke
+
+from nstk.errors import ModelError, SettingsError
+from nstk.evaluating.figures import measure_coverage
+from nstk.evaluating.job import evaluate
+from nstk.finetuning.answers import Answers
+from nstk.finetuning.calibration import Calibration, calibrate
+from nstk.finetuning.classifier import load_classifier
+from nstk.finetuning.decisions import Thresholds
+from nstk.finetuning.familiarity import Familiarity, learn_familiarity
+from nstk.finetuning.job import finetune
+from nstk.finetuning.links import SIGMOID, SOFTMAX
+from nstk.finetuning.logistic import log_losses
+from nstk.finetuning.reliability import measure_reliability
+from nstk.predicting.job import predict
+
+SEEDS = st.integers(0, 999)
+
+
+def predict_softmax(logits):
+    return SOFTMAX.probabilities(logits).numpy()
+
+
+def draw_logits(seed, pictures, classes=3, temperature=1.0):
+    """Logits that are ``temperature`` times as large as calibrated ones, and the truth."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 2, (pictures, classes))
+    labels = [generator.choice(classes, p=row) for row in predict_softmax(logits)]
+    return temperature * logits, np.eye(classes, dtype=bool)[labels]
+
+
+def draw_several(seed, pictures, temperature):
+    """The same where a picture may have several labels."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 2, (pictures, 3))
+    targets = generator.random(logits.shape) < SIGMOID.probabilities(logits).numpy()
+    return temperature * logits, targets
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(1, 60), st.floats(0.1, 10), st.booleans())
+def test_a_temperature_never_makes_left_out_pictures_worse(seed, pictures, scale, weighted):
+    logits, targets = draw_logits(seed, pictures, temperature=scale)
+    weights = np.ones((pictures, 1))
+    if weighted:
+        weights = np.random.default_rng(seed).uniform(0.2, 3, (pictures, 1))
+    found = calibrate(logits, targets, weights)
+    assert 0.05 <= found.temperature <= 20
+    before, after = (
+        float((weights * log_losses(logits / each, targets)).sum())
+        for each in (1, found.temperature)
+    )
+    assert after <= before + 1e-9
+
+
+@pytest.mark.parametrize("temperature", [0.4, 3.0])
+def test_logits_that_are_too_large_or_too_small_are_found_out(temperature):
+    found = calibrate(*draw_logits(0, 4000, temperature=temperature))
+    assert found.temperature == pytest.approx(temperature, rel=0.08)
+    assert found.after.ece < 0.03 < found.before.ece
+    assert found.images == 4000
+    logits, targets = draw_several(0, 4000, temperature)
+    decision = Thresholds((0.5, 0.5, 0.5))
+    assert calibrate(logits, targets, decision=decision).temperature == pytest.approx(
+        temperature, rel=0.08
+    )
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4), st.floats(0.1, 10), SEEDS)
+def test_a_temperature_changes_no_label(thresholds, temperature, seed):
+    decision = Thresholds(tuple(thresholds))
+    logits = np.random.default_rng(seed).normal(0, 3, (20, len(thresholds)))
+    before = decision.assign(SIGMOID.probabilities(logits).numpy())
+    divided = SIGMOID.probabilities(logits / temperature).numpy()
+    assert np.array_equal(decision.divide(temperature).assign(divided), before)
+
+
+@given(SEEDS)
+def test_logits_come_back_from_probabilities(seed):
+    logits = np.random.default_rng(seed).normal(0, 5, (6, 3))
+    for link in (SOFTMAX, SIGMOID):
+        probabilities = link.probabilities(logits).numpy()
+        again = link.probabilities(link.logits(probabilities)).numpy()
+        assert again == pytest.approx(probabilities, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_is_calibrated_is_left_alone(seed):
+    assert calibrate(*draw_logits(seed, 200)).temperature == 1
+
+
+def test_few_pictures_that_were_all_told_apart_do_not_ask_for_certainty():
+    targets = np.eye(2, dtype=bool)[np.arange(12) % 2]
+    assert calibrate(3.0 * targets, targets).temperature > 0.5
+
+
+def test_pictures_that_no_head_can_do_without_do_not_count():
+    logits, targets = draw_logits(1, 50, temperature=4)
+    nothing, others = np.full((2, 3), np.nan), np.eye(3, dtype=bool)[:2]
+    gaps = np.vstack([logits, nothing])
+    assert calibrate(gaps, np.vstack([targets, others])) == calibrate(logits, targets)
+    assert calibrate(nothing, others) == Calibration()
+
+
+@settings(max_examples=25)
+@given(SEEDS, st.integers(1, 80))
+def test_an_interval_holds_its_error(seed, pictures):
+    logits, targets = draw_logits(seed, pictures)
+    probabilities, labels = predict_softmax(logits), targets.argmax(axis=1)
+    found = measure_reliability(probabilities, labels)
+    low, high = found.ece_interval
+    assert 0 <= low <= found.ece <= high <= 1
+    assert found == measure_reliability(probabilities, labels)
+
+
+def test_more_pictures_make_the_interval_shorter():
+    widths = []
+    for pictures in (50, 5000):
+        logits, targets = draw_logits(2, pictures)
+        found = measure_reliability(predict_softmax(logits), targets.argmax(axis=1))
+        low, high = found.ece_interval
+        widths.append(high - low)
+    assert widths[1] < widths[0] / 3
+
+
+def draw_vectors(seed, pictures, width=24):
+    """Feature vectors of one world: a common direction, few directions of change, some noise."""
+    generator = np.random.default_rng(seed)
+    world = np.random.default_rng(99).normal(size=(5, width))
+    wandering = generator.normal(size=(pictures, 4)) @ world[:4]
+    noise = generator.normal(0, 0.3, (pictures, width))
+    return (10 + 5 * world[4] + wandering + noise).astype(np.float32)
+
+
+def learn(vectors, seed=0):
+    count = len(vectors)
+    return learn_familiarity(vectors, np.arange(count) % 2, np.arange(count), seed)
+
+
+def test_own_pictures_are_within_at_the_stated_rate_and_others_beyond():
+    familiarity = learn(draw_vectors(0, 400))
+    own = familiarity.measure_strangeness(draw_vectors(1, 4000))
+    assert familiarity.accepted == pytest.approx(0.99, abs=0.003)
+    assert np.mean(own <= 1) == pytest.approx(familiarity.accepted, abs=0.015)
+    other = np.random.default_rng(3).uniform(0, 20, (200, 24)).astype(np.float32)
+    assert np.mean(familiarity.measure_strangeness(other) > 1) > 0.98
+
+
+@given(SEEDS, st.integers(2, 40), st.integers(1, 70))
+def test_any_vectors_can_be_learned_and_kept(seed, pictures, width):
+    vectors = np.random.default_rng(seed).normal(size=(pictures, width)).astype(np.float32)
+    vectors[:, 0] = 0
+    familiarity = learn(vectors)
+    if familiarity is None:  # a class of one picture cannot do without it
+        assert pictures < 4
+        return
+    card = json.loads(json.dumps(familiarity.to_card()))
+    kept = Familiarity.from_card(card, width)
+    strangeness = familiarity.measure_strangeness(vectors)
+    assert np.isfinite(strangeness).all()
+    assert np.array_equal(kept.measure_strangeness(vectors), strangeness)
+    with pytest.raises(ValueError, match=r"\d"):
+        Familiarity.from_card(card, width + 1)
+
+
+def test_the_length_of_a_vector_does_not_count():
+    familiarity, vectors = learn(draw_vectors(0, 100)), draw_vectors(1, 20)
+    assert familiarity.measure_strangeness(3 * vectors) == pytest.approx(
+        familiarity.measure_strangeness(vectors), rel=1e-4
+    )
+
+
+def test_saying_nothing_about_doubtful_and_strange_pictures_is_counted():
+    logits = np.log(np.array([[0.97, 0.03], [0.7, 0.3], [0.55, 0.45], [0.99, 0.01]]))
+    targets = np.eye(2, dtype=bool)[[0, 0, 1, 1]]
+    answers = Answers(
+        paths=(),
+        targets=targets,
+        assigned=np.eye(2, dtype=bool)[[0, 0, 0, 0]],
+        logits=logits,
+        temperatures=np.ones(4),
+        strangeness=np.array([0.3, 0.9, 0.5, 1.2]),
+    )
+    found = {each.unsure_below: each for each in measure_coverage(answers)}
+    assert (found[0.0].images, found[0.0].accuracy) == (3, 2 / 3)
+    assert (found[0.6].images, found[0.6].share, found[0.6].accuracy) == (2, 0.5, 1)
+    assert (found[0.99].images, found[0.99].accuracy, found[0.99].accuracy_interval) == (
+        *(0, None),
+        None,
+    )
+    everyone = dataclasses.replace(answers, strangeness=None)
+    assert measure_coverage(everyone)[0].images == 4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 12, ("blue", "red"))
+
+
+@pytest.fixture(scope="module")
+def made(folder, tiny_backbone):
+    return finetune(folder, backbone=tiny_backbone)
+
+
+@pytest.fixture(scope="module")
+def model(made, tmp_path_factory):
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """Pictures of another world: a chequerboard, noise and plain white."""
+    root = tmp_path_factory.mktemp("elsewhere")
+    rows, columns = np.mgrid[0:48, 0:48]
+    noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3))
+    for name, pixels in {
+        "chequers": np.repeat((255 * ((rows // 4 + columns // 4) % 2))[..., None], 3, axis=2),
+        "noise": noise,
+        "white": np.full((48, 48, 3), 255),
+    }.items():
+        Image.fromarray(pixels.astype(np.uint8)).save(root / f"{name}.png")
+    return root
+
+
+def test_the_delivered_model_is_calibrated_inside(made, model):
+    temperature = made.calibration.temperature
+    kernel = made.selection.head.kernel
+    delivered = keras.models.load_model(model).get_layer("head").get_weights()[0]
+    assert delivered * temperature == pytest.approx(kernel, rel=1e-5)
+    assert load_classifier(model).temperature == temperature
+
+
+def test_a_head_that_is_too_sure_is_calmed(made):
+    sure = dataclasses.replace(made.selection, calibration=Calibration(temperature=4.0))
+    features = np.random.default_rng(0).normal(size=(5, len(sure.head.kernel))).astype(np.float32)
+    assert 4 * sure.calibrated.answer(features) == pytest.approx(
+        sure.head.answer(features), rel=1e-4, abs=1e-5
+    )
+
+
+def test_pictures_of_another_world_are_strange_and_own_ones_are_not(made, model, folder, elsewhere):
+    own = predict(made.classifier, folder).predictions
+    assert np.mean([each.strange for each in own]) <= 0.1
+    others = predict(load_classifier(model), elsewhere).predictions
+    assert [each.path.stem for each in others if each.strange] == ["chequers", "noise", "white"]
+    assert all(each.strangeness > 1 for each in others)
+
+
+def test_unsure_is_said_of_strange_and_of_doubtful_pictures(made, folder, elsewhere):
+    plain = predict(made.classifier, [folder / "red", elsewhere]).predictions
+    assert {each.label for each in plain} <= {"blue", "red"}
+    asked = predict(made.classifier, [folder / "red", elsewhere], unsure_below=0).predictions
+    assert [each.label == "unsure" for each in asked] == [each.strange for each in plain]
+    asked = predict(made.classifier, folder / "red", unsure_below=1.0).predictions
+    assert "unsure" in {each.label for each in asked}
+    for each in asked:
+        assert (each.label == "unsure") == (each.probability < 1 or each.strange)
+    assert all(each.top[0][1] == each.probability for each in asked)
+    with pytest.raises(SettingsError, match="unsure-below"):
+        predict(made.classifier, folder, unsure_below=1.5)
+
+
+def test_the_shell_says_unsure_and_why(model, folder, elsewhere, tmp_path):
+    words = ["predict", model, folder / "red", elsewhere, "--unsure-below", 0]
+    answer = json.loads(invoke(*words, "--json", "-q").stdout)["predictions"]
+    assert [each["label"] == "unsure" for each in answer] == [each["strange"] for each in answer]
+    shown = invoke(*words, "--csv", tmp_path / "labels.csv").stdout
+    assert shown.count("like nothing in training") == sum(each["strange"] for each in answer)
+    assert (tmp_path / "labels.csv").read_text().count(",unsure,") == shown.count(" unsure ")
+    result = invoke("predict", model, folder, "--unsure-below", 2)
+    assert result.exit_code == 2
+    assert "--unsure-below is 2.0" in complaint(result)
+
+
+def test_evaluating_tells_calibration_and_what_abstaining_brings(made, model, folder):
+    found = evaluate(load_classifier(model), folder)
+    assert found.ece == found.reliability.ece
+    assert found.coverage[0].images == found.evaluation.images - found.strange
+    answer = json.loads(invoke("evaluate", model, folder, "--json", "-q").stdout)
+    assert answer["temperature"] == made.calibration.temperature
+    assert answer["calibration"]["after"]["ece"] == answer["ece"] == found.ece
+    assert answer["ece_interval"] == list(found.reliability.ece_interval)
+    assert answer["strange"] == found.strange
+    assert len(answer["coverage"]) == len(found.coverage)
+
+
+def test_a_temperature_can_be_taken_back(made, folder):
+    calm = dataclasses.replace(made.classifier, temperature=3.0)
+    found, plain = evaluate(calm, folder), evaluate(made.classifier, folder)
+    assert found.reliability == plain.reliability
+    logits = 3 * plain.answers.logits / made.classifier.temperature
+    labels = plain.answers.targets.argmax(axis=1)
+    before = measure_reliability(predict_softmax(logits), labels)
+    assert found.reliability_before.ece == pytest.approx(before.ece, abs=1e-6)
+
+
+def change(model, path, **changes):
+    """A copy of a classifier file with other entries on its card."""
+    with zipfile.ZipFile(model) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "nstk.json":
+                content = json.dumps(json.loads(content) | changes).encode()
+            target.writestr(name, content)
+    return path
+
+
+def test_a_file_that_does_not_know_its_pictures_still_predicts(model, folder, tmp_path):
+    older = load_classifier(change(model, tmp_path / "older.keras", familiarity=None))
+    found = predict(older, folder / "red", unsure_below=0.0).predictions
+    assert {(each.strangeness, each.strange) for each in found} == {(None, False)}
+    assert {each.label for each in found} == {"red"}
+    assert evaluate(older, folder).strange == 0
+
+
+@pytest.mark.parametrize("damage", [{}, [1], "no", {"mean": "?"}])
+def test_a_damaged_memory_of_training_pictures_is_refused(model, tmp_path, damage):
+    with pytest.raises(ModelError, match="training pictures look like"):
+        load_classifier(change(model, tmp_path / "damaged.keras", familiarity=damage))
+
+
+@pytest.mark.slow
+def test_waste_is_strange_to_who_knows_insects(shared):
+    weights = shared / "weights" / "mobilenet_0.75_224_notop.weights.h5"
+    data = shared / "data"
+    made = finetune(data / "hymenoptera", backbone="mobilenet-0.75", weights=weights)
+    held_out = made.answers["validation"]
+    assert np.mean(~held_out.strange) >= 0.97
+    waste = sorted((data / "trashnet").rglob("*.jpg"))[::20]
+    paper = predict(made.classifier, waste).predictions
+    known = np.median(held_out.strangeness)
+    assert np.mean([each.strangeness > known for each in paper]) >= 0.95
+    assert np.mean([each.strange for each in paper]) >= 0.25
