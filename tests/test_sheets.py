@@ -101,3 +101,15 @@ def test_a_chart_draws_every_curve_in_a_colour_of_its_own_and_falls_where_it_fal
     assert rows[columns.argmin()] < rows[columns.argmax()]
     vermilion = (chart[..., 0] > 0.6) & (chart[..., 2] < 0.3)
     assert vermilion[:, :700].any()
+
+
+def test_a_band_is_painted_between_its_lower_and_its_upper_ends():
+    def draw(low, high):
+        series = Series("share", [1, 2, 3], [0.5, 0.5, 0.5], low, high)
+        return draw_chart(LineChart([series], "x", "y", y_range=(0, 1)))
+
+    changed = np.abs(draw([0.2] * 3, [0.8] * 3) - draw((), ())).max(axis=-1) > 0.02
+    rows = np.flatnonzero(changed.mean(axis=1) > 0.5)
+    axis = 340 - 30 - 46  # the chart less its head and its foot
+    assert len(rows) == pytest.approx(0.6 * axis, rel=0.05)
+    assert (rows.min() - 30) / axis == pytest.approx(0.2, abs=0.02)

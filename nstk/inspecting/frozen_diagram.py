@@ -11,8 +11,8 @@ from nstk.pages.numerals import spell_number
 from nstk.sheets.lettering import find_font, wrap_text
 from nstk.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 
-_WIDTH, _GAP, _EDGE, _STEP = 132, 26, 10, 17
-_TITLE, _TEXT = 14, 12
+_WIDTH, _GAP, _EDGE, _STEP = 106, 20, 8, 17
+_TITLE, _TEXT = 13, 12
 _NAMED_CLASSES = 4
 
 Ink = tuple[int, int, int]
@@ -68,7 +68,7 @@ def draw_diagram(study: FrozenStudy) -> Picture:
         for number, (line, size, ink) in enumerate(box.lines):
             draw.text((left + _EDGE, _EDGE + _STEP * number), line, ink, find_font(size))
         if place:
-            _draw_arrow(draw, left - _GAP + 4, left - 4, height // 2)
+            _draw_arrow(draw, left - _GAP + 3, left - 3, height // 2)
     return from_image(image)
 
 

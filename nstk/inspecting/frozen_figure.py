@@ -65,7 +65,8 @@ def draw_frozen_sheet(study: FrozenStudy) -> Picture:
 def compose_frozen_page(study: FrozenStudy) -> Page:
     """Put the diagram, the charts and all figures on a page."""
     notes = _explain(study)
-    diagram = CaptionedPicture(draw_diagram(study), "What is frozen and what is learned", "", 2048)
+    caption = "Blue stays as it is; vermilion is learned."
+    diagram = CaptionedPicture(draw_diagram(study), caption, longest_side=2048)
     blocks: list[Block] = [
         Headline(
             [
