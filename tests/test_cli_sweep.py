@@ -5,7 +5,7 @@ from shell import complaint, invoke
 
 from nstk.media.pictures import save_picture
 
-SMALL = ("--size", 32, "--steps", 2, "--scales", 1)
+SMALL = ("--size", 64, "--steps", 2, "--scales", 1)
 
 
 @pytest.fixture

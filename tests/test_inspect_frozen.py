@@ -38,7 +38,11 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def study(folder, tiny_backbone):
-    return study_frozen(folder, backbone=tiny_backbone, settings=QUICK)
+    before = [np.array(weight) for weight in tiny_backbone.model.get_weights()]
+    made = study_frozen(folder, backbone=tiny_backbone, settings=QUICK)
+    for old, new in zip(before, tiny_backbone.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)  # what is frozen has stayed as it was
+    return made
 
 
 def test_random_weights_are_other_weights_of_the_same_shapes(tiny_backbone):
@@ -97,22 +101,14 @@ def test_training_from_random_weights_is_bounded_and_clocked(study, folder, tiny
     assert len(study_frozen(folder, backbone=tiny_backbone, settings=hurried).scratch) == 1
 
 
-def test_studying_leaves_the_backbone_as_it_was(folder, tiny_backbone):
-    before = [np.array(weight) for weight in tiny_backbone.model.get_weights()]
-    study_frozen(folder, backbone=tiny_backbone, settings=QUICK)
-    for old, new in zip(before, tiny_backbone.model.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
-
-
 def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):
     sheet = load_picture(save_frozen(study, tmp_path / "why.png")).pixels
     diagram = draw_diagram(study)
     np.testing.assert_allclose(sheet, draw_frozen_sheet(study), atol=1 / 255)
     assert sheet.shape[1] > diagram.shape[1]
     page = save_frozen(study, tmp_path / "why.html").read_text("utf-8")
-    assert page.count("<svg") == 3
-    for words in ("block2_conv1", "Wilson", "frozen", "across"):
-        assert words in page or words in study.classes
+    for words in ("block2_conv1", "Wilson", "training pictures", "seconds of learning"):
+        assert words in page
 
 
 def test_the_command_prints_what_it_measured(folder, tmp_path):
@@ -151,7 +147,7 @@ def test_settings_have_ranges():
 
 @pytest.mark.slow
 def test_random_weights_are_worse_than_transfer_beyond_chance(shared):
-    settings = FrozenSettings(size=96, scratch_passes=2, scratch_seconds=20.0)
+    settings = FrozenSettings(scratch_passes=2, scratch_seconds=15.0)
     hymenoptera = shared / "data" / "hymenoptera"
     study = study_frozen(hymenoptera, backbone=load_backbone("compact"), settings=settings)
     low, _ = study.transfer.accuracy_interval
