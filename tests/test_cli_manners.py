@@ -46,7 +46,10 @@ def test_help_lists_the_commands(arguments):
 
 @pytest.mark.parametrize(
     "command",
-    ["stylize", "style save", "finetune", "predict", "evaluate", "explain", "export", "audit"],
+    [
+        *("stylize", "style save", "finetune", "predict", "evaluate", "explain", "export", "audit"),
+        *("sweep", "inspect frozen"),
+    ],
 )
 def test_every_command_and_every_option_is_explained(command):
     result = invoke(*command.split(), "--help")

@@ -16,6 +16,7 @@ from nstk_cli.main import app
 from nstk_cli.options import with_settings
 
 MIRRORS = [("stylize", nstk.StylizeSettings), ("finetune", nstk.FinetuneSettings)]
+MIRRORS += [("sweep", nstk.StylizeSettings)]
 MIRRORS += [("audit", nstk.AuditSettings), ("stylize", nstk.CheckpointSettings)]
 FIELDS = [(command, field) for command, kind in MIRRORS for field in dataclasses.fields(kind)]
 
