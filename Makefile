@@ -1,6 +1,7 @@
 # make demo   see both jobs done on pictures drawn here        (a few minutes)
 # make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
 # make fast   the same without the slow tests
+# make soak   kill, fill and corrupt, and print what was survived  (half an hour)
 # make clean  remove what these made
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ BIN := .venv/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test fast lint clean
+.PHONY: help demo test fast soak lint clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -26,7 +27,13 @@ test: lint
 	$(PYTEST)
 
 fast: lint
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not faults"
+
+soak: export NSTK_SOAK = 1
+soak: export TF_NUM_INTRAOP_THREADS = 1
+soak: export TF_NUM_INTEROP_THREADS = 1
+soak: .venv/dev.stamp
+	$(PYTEST) -m faults tests/faults
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -224,3 +224,15 @@ def test_damaged_features_are_computed_anew(tiny_backbone, pictures, tmp_path):
     assert again.forward_passes == 10
     assert again.vectors("pooled") == pytest.approx(first.vectors("pooled"), abs=1e-6)
     assert look(tiny_backbone, pictures, tmp_path).forward_passes == 0
+
+
+def test_after_half_a_minute_rows_are_written_so_that_little_is_lost(tmp_path, monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(cache_module.time, "monotonic", lambda: now)
+    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    for number, moment in enumerate((110.0, 125.0, 131.0, 140.0)):
+        now = moment
+        shelf.add(digest(number), np.ones(2))
+    assert len(files(tmp_path)) == 1
+    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(2)) is not None
+    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(3)) is None

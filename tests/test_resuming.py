@@ -70,7 +70,6 @@ def killed(inputs, tmp_path):
         ({"minimizer": "gradient-descent"}, 8),
         ({"init": "noise", "seed": 5, "tolerance": 0.9, "steps": 24, "scales": 1}, 21),
         ({"engine": "windows", "precision": "bfloat16", "scales": 1}, 3),
-        pytest.param({"minimizer": "newton", "scales": 1}, 4, marks=pytest.mark.slow),
         pytest.param({"color": "lab", "strength": "auto=0.9"}, 8, marks=pytest.mark.slow),
     ],
 )

@@ -16,6 +16,7 @@ import json
 import os
 import secrets
 import threading
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from io import BytesIO
@@ -33,6 +34,8 @@ LIMIT = 4 * 2**30
 _FORMAT = "features-1"
 _ENDING = ".rows"
 _ROWS_PER_FILE = 1024
+_SECONDS_PER_FILE = 30.0
+"""At most so much work is lost when a process is killed."""
 
 Row = npt.NDArray[Any]
 
@@ -97,6 +100,7 @@ class Shelf:
             self._places.update(dict.fromkeys(self._list_keys(path), path))
         self._read: dict[Path, dict[bytes, Row]] = {}
         self._new: dict[bytes, Row] = {}
+        self._written = time.monotonic()
 
     def find(self, digest: str) -> Row | None:
         """Give the row of a picture that the disk had, or None where there is none that is whole.
@@ -122,14 +126,15 @@ class Shelf:
         """
         with self._lock:
             self._new[bytes.fromhex(digest)] = row
+            late = time.monotonic() - self._written >= _SECONDS_PER_FILE
             full = len(self._new) >= _ROWS_PER_FILE
-        if full:
+        if full or late:
             self.write()
 
     def write(self) -> None:
         """Write the rows that are new."""
         with self._lock:
-            rows, self._new = self._new, {}
+            rows, self._new, self._written = self._new, {}, time.monotonic()
             if not rows or self._folder is None:
                 return
             try:

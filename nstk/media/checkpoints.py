@@ -85,8 +85,8 @@ class State:
 class CheckpointFolder:
     """The checkpoints of one run; without a folder in the settings nothing is kept or found.
 
-    A disk that is full, or a folder that goes away, ends no job: the failure is logged, and the
-    next checkpoint is tried as if nothing had happened.
+    A disk that is full, or a folder that goes away, ends no job: the first failure in a row is
+    logged, and the next checkpoint is tried as if nothing had happened.
 
     Args:
         settings: Where, how often, and whether to go on from what is there.
@@ -102,6 +102,7 @@ class CheckpointFolder:
         self._settings = settings
         self._recipe: Recipe | None = None
         self._last: tuple[int, float] = (0, time.monotonic())
+        self._failing = False
         self._lock: FolderLock | None = None
         self._folder = None if settings.checkpoint is None else Path(settings.checkpoint)
         if self._folder is None:
@@ -179,8 +180,11 @@ class CheckpointFolder:
         self._last = (step, time.monotonic())
         try:
             self._write(self._folder, self._recipe, step, look())
+            self._failing = False
         except OutputError as error:
-            _log.warning("No checkpoint at step %d: %s", step, error)
+            level = logging.DEBUG if self._failing else logging.WARNING
+            _log.log(level, "No checkpoint at step %d: %s", step, error)
+            self._failing = True
 
     def _is_due(self, step: int) -> bool:
         """Seconds are those of a clock that nobody sets back."""

@@ -29,10 +29,53 @@ def current_memory() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that programs can still take without swapping, None where it is unknown."""
-    try:
-        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
+    """Bytes that this process can still take without swapping, None where it is unknown.
+
+    It is the least of what the machine has to spare, what the control groups of the process leave
+    it (which is how containers are limited) and what ``ulimit -v`` leaves it.
+    """
+    rooms = [_spared_by_machine(), _left_by_groups(), _left_of_addresses()]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _spared_by_machine() -> int | None:
+    for line in _read_lines(Path("/proc/meminfo")):
+        if line.startswith("MemAvailable:"):
+            return 1024 * int(line.split()[1])
+    return None
+
+
+def _left_by_groups(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The least room in the group of this process and in those round it."""
+    paths = (line[3:] for line in _read_lines(Path("/proc/self/cgroup")) if line[:3] == "0::")
+    group = root / next(paths, "/").lstrip("/")
+    rooms = [_left_in_group(each) for each in (group, *group.parents) if each.is_relative_to(root)]
+    return min((room for room in rooms if room is not None), default=None)
+
+
+def _left_in_group(group: Path) -> int | None:
+    most, taken = (_read_lines(group / f"memory.{name}")[:1] for name in ("max", "current"))
+    if not most or not taken or most == ["max"]:
         return None
-    kilobytes = (line.split()[1] for line in lines if line.startswith("MemAvailable:"))
-    return next((1024 * int(figure) for figure in kilobytes), None)
+    # What was read from files counts as taken, but is given back when it is needed.
+    facts = dict(line.split() for line in _read_lines(group / "memory.stat"))
+    return max(int(most[0]) - int(taken[0]) + int(facts.get("inactive_file", 0)), 0)
+
+
+def _left_of_addresses() -> int | None:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    most = resource.getrlimit(resource.RLIMIT_AS)[0]
+    taken = _read_lines(Path("/proc/self/statm"))[:1]
+    if most == resource.RLIM_INFINITY or not taken:
+        return None
+    return max(most - int(taken[0].split()[0]) * os.sysconf("SC_PAGE_SIZE"), 0)
+
+
+def _read_lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,84 @@
+"""What the fault tests share: how often they try, and the table they print at the end."""
+
+import os
+import time
+from collections import defaultdict
+
+import pytest
+from jobs import JOBS
+
+THOROUGH = os.environ.get("NSTK_SOAK") == "1"
+
+_trials: dict[str, list[bool]] = defaultdict(list)
+_outcomes: dict[str, bool] = {}
+_halves: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def kills() -> int:
+    """How many times each job is killed: a few, or with ``make soak`` the full number."""
+    return 20 if THOROUGH else 2
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory):
+    """Every job run without a fault, once: ``whole(job)`` gives its results and its seconds."""
+    known = {}
+
+    def give(job):
+        if job.name not in known:
+            folder = tmp_path_factory.mktemp(f"whole-{job.name}")
+            job.prepare(folder)
+            began = time.monotonic()
+            run = job.start(folder)
+            assert run.wait() == 0, run.said
+            known[job.name] = job.read(folder), time.monotonic() - began
+        return known[job.name]
+
+    return give
+
+
+@pytest.fixture
+def tally():
+    """Where tests write down each trial: ``tally(job, survived)``."""
+    return lambda job, survived: _trials[job.name].append(survived)
+
+
+@pytest.fixture
+def look_for_halves():
+    """Compare what is there with what belongs there: a result is whole or absent."""
+
+    def look(job, folder, expected):
+        for name, content in job.read(folder).items():
+            if content != expected[name]:
+                _halves.append(f"{job.name}: {name}")
+
+    return look
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    outcome = yield
+    report = outcome.get_result()
+    kind = next((mark.args[0] for mark in item.iter_markers("faults") if mark.args), None)
+    if kind and report.when == "call" and not report.skipped:
+        _outcomes[kind] = _outcomes.get(kind, True) and report.passed
+
+
+def pytest_terminal_summary(terminalreporter):
+    if not THOROUGH:
+        return
+    write = terminalreporter.write_line
+    write("")
+    write("| figure | measured | bar |")
+    write("|---|---|---|")
+    for job in JOBS:
+        trials = _trials[job.name]
+        told = f"{sum(trials)} of {len(trials)}"
+        write(f"| kills of `nstk {job.name}` survived with the same bytes | {told} | 20 of 20 |")
+    write(f"| half-written outputs seen | {len(_halves)} | 0 |")
+    good = sum(_outcomes.values())
+    write(f"| fault kinds with the specified outcome | {good} of {len(_outcomes)} | all |")
+    write("")
+    for kind, passed in _outcomes.items():
+        write(f"- {kind}: {'as specified' if passed else 'NOT as specified'}")

@@ -1,0 +1,89 @@
+"""What can go wrong in a run, by the words of ``NSTK_FAULT``.
+
+The words are read here and nowhere else: nstk itself knows nothing of them. Several faults are
+divided by spaces, a fault and its number by an equals sign.
+"""
+
+import errno
+import itertools
+import os
+import resource
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+
+def inject(words: str) -> None:
+    """Let the faults happen in this process from now on."""
+    for word in words.split():
+        name, _, number = word.partition("=")
+        FAULTS[name](number)
+
+
+def poison_loss(steps: str) -> None:
+    """``nan=5,9``: the loss is no number the fifth and the ninth time it is asked for."""
+    from nstk.stylization.objective import StyleObjective
+
+    broken = [int(step) for step in steps.split(",")]
+    compile_step, calls = StyleObjective.compile, itertools.count(1)
+
+    def poisoned(self, minimizer):
+        advance = compile_step(self, minimizer)
+
+        def call(x, state, balance):
+            x, state, found = advance(x, state, balance)
+            if next(calls) in broken:
+                found = found._replace(loss=found.loss * float("nan"))
+            return x, state, found
+
+        return call
+
+    StyleObjective.compile = poisoned
+
+
+def fill_disk(file_size: str) -> None:
+    """``full=9000``: no file can grow beyond so many bytes, by order of the kernel."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_size), hard))
+
+
+def refuse_to_write(after: str) -> None:
+    """``writes=2``: the disk is full after so many files."""
+    synchronize, calls = os.fsync, itertools.count(1)
+
+    def refuse(descriptor):
+        if next(calls) > int(after):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synchronize(descriptor)
+
+    os.fsync = refuse
+
+
+def set_clock_back(_: str) -> None:
+    """``clock``: whenever it is asked for the time of day, it is a day earlier than before."""
+    began, calls = time.time(), itertools.count(1)
+    time.time = lambda: began - 86_400 * next(calls)
+
+
+def lower_memory(room: str) -> None:
+    """``memory=300``: the process may take so many MiB more than it has."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    limit = pages * resource.getpagesize() + int(room) * 2**20
+    resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
+def write_often(rows: str) -> None:
+    """``rows=4``: no fault, but features are written that often, so that a kill finds some."""
+    from nstk.finetuning import cache
+
+    cache._ROWS_PER_FILE = int(rows)
+
+
+FAULTS: dict[str, Callable[[str], None]] = {
+    "nan": poison_loss,
+    "full": fill_disk,
+    "writes": refuse_to_write,
+    "clock": set_clock_back,
+    "memory": lower_memory,
+    "rows": write_often,
+}

@@ -1,0 +1,75 @@
+"""The long jobs, each small enough to be killed often."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labelled_pictures import draw_folder
+from PIL import Image
+from processes import Run
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command that can be ended and run again.
+
+    Attributes:
+        name: What reports call it.
+        prepare: Puts what it needs into a new folder.
+        command: What stands behind ``nstk``.
+        again: What is added to go on.
+        results: The files it makes.
+        fault: What every run of it is told, so that there is something to lose.
+    """
+
+    name: str
+    prepare: Callable[[Path], object]
+    command: Sequence[str]
+    again: Sequence[str]
+    results: Sequence[str]
+    fault: str = ""
+
+    def start(self, folder: Path, *, again: bool = False, fault: str = "", add=()) -> Run:
+        """Run it, or run it again."""
+        words = [*self.command, *add, *(self.again if again else ())]
+        return Run(words, folder, fault=f"{self.fault} {fault}", cache=folder / "cache")
+
+    def read(self, folder: Path) -> dict[str, bytes]:
+        """The bytes of the results that are there."""
+        paths = {name: folder / name for name in self.results}
+        return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+
+
+def draw_pictures(folder: Path) -> None:
+    """A content and a style."""
+    for name, gradient, size in (
+        ("town.png", Image.linear_gradient("L"), (64, 48)),
+        ("waves.png", Image.radial_gradient("L"), (56, 48)),
+    ):
+        turned = gradient.rotate(90)
+        Image.merge("RGB", (gradient, turned, gradient)).resize(size).save(folder / name)
+
+
+STYLIZE = Job(
+    "stylize",
+    draw_pictures,
+    command=(
+        *("stylize", "town.png", "waves.png", "-o", "out.png", "--size", "64", "--steps", "14"),
+        *("--scales", "2", "--checkpoint", "states", "--checkpoint-every", "1", "--json"),
+        # Two shallow layers are compiled in no time.
+        *("--style-layers", "block1_conv1,block2_conv1", "--content-layers", "block2_conv1"),
+    ),
+    again=("--resume",),
+    results=("out.png",),
+)
+
+FINETUNE = Job(
+    "finetune",
+    lambda folder: draw_folder(folder / "data", 40, ("blue", "green", "red")),
+    command=("finetune", "data", "-o", "colours.keras", "--cache", "features", "--json"),
+    again=(),
+    results=("colours.keras",),
+    fault="rows=8",
+)
+
+JOBS = (STYLIZE, FINETUNE)

@@ -1,0 +1,100 @@
+"""Runs of the shell that can be killed.
+
+Each is a process of its own, forked from one that has TensorFlow loaded but has not used it, so
+that a moment chosen at random is a moment of work and not of loading. What a run writes on its
+standard streams is kept in files.
+"""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import faults
+
+LOADED = (
+    "tensorflow",
+    "keras",
+    "nstk.stylization.job",
+    "nstk.stylization.recording",
+    "nstk.finetuning.job",
+    "nstk.finetuning.manifest",
+    "nstk.backbones.loading",
+    "nstk_cli.main",
+)
+
+PATIENCE = 240.0
+"""Seconds after which a run counts as hanging."""
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(list(LOADED))
+
+
+class Run:
+    """One command in a process of its own, already going on.
+
+    Args:
+        arguments: What stands behind ``nstk``.
+        folder: Where it is run.
+        fault: What goes wrong in it, in the words of `faults.inject`.
+        cache: Its cache folder; that of the tests where None.
+    """
+
+    def __init__(self, arguments, folder: Path, *, fault: str = "", cache: Path | None = None):
+        self._log = folder / f"{time.monotonic_ns()}.log"
+        settings = {"NSTK_FAULT": fault}
+        if cache is not None:
+            settings["XDG_CACHE_HOME"] = str(cache)
+        words = [str(argument) for argument in arguments]
+        self.process = _context.Process(
+            target=_work, args=(words, str(folder), settings, str(self._log)), daemon=True
+        )
+        self.process.start()
+
+    def kill(self) -> None:
+        """End it as the kernel does when memory is short: nothing in it can notice."""
+        self.send(signal.SIGKILL)
+        self.process.join()
+
+    def send(self, number: int) -> None:
+        """Send it a signal, if it is still there."""
+        if self.process.is_alive():
+            os.kill(self.process.pid, number)
+
+    def wait(self) -> int:
+        """Wait for its end and give its exit status; negative is the signal that ended it."""
+        self.process.join(PATIENCE)
+        if self.process.is_alive():
+            self.kill()
+            raise AssertionError(f"it hangs: {self.said}")
+        return self.process.exitcode
+
+    def wait_for(self, pattern: str, folder: Path) -> None:
+        """Wait until a file is there; a run that ends before has failed."""
+        end = time.monotonic() + PATIENCE
+        while not any(folder.glob(pattern)):
+            assert self.process.is_alive(), self.said
+            assert time.monotonic() < end, f"no {pattern} came: {self.said}"
+            time.sleep(0.01)
+
+    @property
+    def said(self) -> str:
+        """What it wrote on standard output and standard error so far."""
+        return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+
+def _work(words: list[str], folder: str, settings: dict[str, str], log: str) -> None:
+    os.environ.update(settings)
+    os.chdir(folder)
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for descriptor in (1, 2):
+        os.dup2(stream, descriptor)
+    sys.stdout = os.fdopen(1, "w", buffering=1, encoding="utf-8", closefd=False)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.argv = ["nstk", *words]
+    faults.inject(settings["NSTK_FAULT"])
+    from nstk_cli.main import run
+
+    run()

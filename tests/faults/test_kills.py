@@ -1,0 +1,75 @@
+"""Killed at any moment and run again, a job makes the same bytes as one that nothing ended."""
+
+import random
+import time
+
+import pytest
+from jobs import FINETUNE, JOBS, STYLIZE
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.mark.faults("SIGKILL at a random moment, then run again")
+@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
+def test_a_kill_at_a_random_moment_costs_nothing(
+    job, kills, whole, tmp_path, tally, look_for_halves
+):
+    expected, seconds = whole(job)
+    moments = random.Random(job.name)
+    for trial in range(kills):
+        folder = tmp_path / f"{trial}"
+        folder.mkdir()
+        job.prepare(folder)
+        run = job.start(folder)
+        time.sleep(moments.uniform(0, seconds))
+        run.kill()
+        look_for_halves(job, folder, expected)
+        run = job.start(folder, again=True)
+        survived = run.wait() == 0 and job.read(folder) == expected
+        tally(job, survived)
+        assert survived, run.said
+
+
+@pytest.mark.faults("SIGKILL again and again")
+def test_a_run_that_is_killed_again_and_again_comes_to_its_end(whole, tmp_path, kills):
+    expected, seconds = whole(STYLIZE)
+    STYLIZE.prepare(tmp_path)
+    moments = random.Random(7)
+    for _ in range(kills // 2):
+        run = STYLIZE.start(tmp_path, again=True)
+        time.sleep(moments.uniform(0, seconds))
+        run.kill()
+    run = STYLIZE.start(tmp_path, again=True)
+    assert run.wait() == 0, run.said
+    assert STYLIZE.read(tmp_path) == expected
+
+
+@pytest.mark.faults("one of two runs side by side is killed")
+def test_a_run_beside_one_that_is_killed_does_not_notice(whole, tmp_path):
+    expected, seconds = whole(STYLIZE)
+    folders = [tmp_path / name for name in ("one", "other")]
+    runs = []
+    for folder in folders:
+        folder.mkdir()
+        STYLIZE.prepare(folder)
+        runs.append(STYLIZE.start(folder))
+    time.sleep(seconds / 2)
+    runs[0].kill()
+    assert runs[1].wait() == 0, runs[1].said
+    assert STYLIZE.read(folders[1]) == expected
+
+
+@pytest.mark.faults("one of two runs that share a cache is killed")
+def test_runs_share_a_cache_even_if_one_of_them_is_killed(whole, tmp_path):
+    expected, _ = whole(FINETUNE)
+    folders = [tmp_path / name for name in ("one", "other", "third")]
+    runs = []
+    for folder in folders:
+        folder.mkdir()
+        FINETUNE.prepare(folder)
+        runs.append(FINETUNE.start(folder, add=("--cache", tmp_path / "features")))
+    runs[0].wait_for("features/*/*/*.rows", tmp_path)
+    runs[0].kill()
+    for run, folder in zip(runs[1:], folders[1:], strict=True):
+        assert run.wait() == 0, run.said
+        assert FINETUNE.read(folder) == expected

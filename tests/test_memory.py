@@ -1,0 +1,60 @@
+"""What a process can still take is the least of all that limits it."""
+
+import subprocess
+import sys
+
+import pytest
+from shell import environment
+
+from nstk.stylization import memory
+
+MEBIBYTE = 2**20
+
+
+@pytest.fixture
+def group(tmp_path, monkeypatch):
+    """A control group within another; ``group(name, **files)`` writes what the kernel says."""
+    read = memory._read_lines
+    own = tmp_path / "outer" / "inner"
+    own.mkdir(parents=True)
+
+    def lines(path):
+        return ["0::/outer/inner"] if str(path) == "/proc/self/cgroup" else read(path)
+
+    monkeypatch.setattr(memory, "_read_lines", lines)
+
+    def write(place, **files):
+        for name, content in files.items():
+            (tmp_path / place / f"memory.{name}").write_text(content)
+        return memory._left_by_groups(tmp_path)
+
+    return write
+
+
+def test_without_a_limit_a_group_leaves_everything(group):
+    assert group("outer/inner", max="max\n", current="5\n") is None
+
+
+def test_the_tightest_group_counts_and_what_was_read_from_files_does_not(group):
+    full = f"{100 * MEBIBYTE}\n"
+    assert group("outer", max=full, current=f"{30 * MEBIBYTE}\n") == 70 * MEBIBYTE
+    stat = f"anon 1\ninactive_file {5 * MEBIBYTE}\n"
+    left = group("outer/inner", max=full, current=f"{60 * MEBIBYTE}\n", stat=stat)
+    assert left == 45 * MEBIBYTE
+
+
+def test_a_group_that_is_over_its_limit_leaves_nothing(group):
+    assert group("outer/inner", max="10\n", current="50\n") == 0
+
+
+def test_an_address_space_that_is_limited_counts():
+    code = (
+        "import resource; from nstk.stylization.memory import available_memory\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        f"limit = pages * resource.getpagesize() + {64 * MEBIBYTE}\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); print(available_memory())"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+    )
+    assert 32 * MEBIBYTE < int(answer.stdout) <= 64 * MEBIBYTE
