@@ -15,6 +15,7 @@ KEYS = [
     "backbone",
     "engine",
     "precision",
+    "deterministic",
     "strength",
     "steps",
     "seconds",

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import nstk
 
 STDERR = 2
+DETERMINISTIC = "TF_DETERMINISTIC_OPS"
 
 
 def debugging() -> bool:
@@ -19,14 +20,21 @@ def debugging() -> bool:
     return os.environ.get("NSTK_LOG", "").lower() == "debug"
 
 
+def is_deterministic() -> bool:
+    """Whether TensorFlow was told to compute the same bits every time."""
+    return os.environ.get(DETERMINISTIC, "").lower() in ("1", "true")
+
+
 def prepare_process() -> None:
     """Set the stage for TensorFlow, before anything imports it.
 
-    Keras is told which of its engines to use, whatever the user's own Keras settings say.
+    Keras is told which of its engines to use, whatever the user's own Keras settings say, and
+    TensorFlow to compute the same bits every time, unless ``TF_DETERMINISTIC_OPS=0`` forbids it.
     Python's standard error becomes a duplicate of the process's, so that `loading` can hold
     back what C++ writes there without holding back what the shell says.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ.setdefault(DETERMINISTIC, "1")
     if debugging():
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from labelled_pictures import draw_folder
 from PIL import Image
@@ -20,6 +22,7 @@ class Job:
         again: What is added to go on.
         results: The files it makes.
         fault: What every run of it is told, so that there is something to lose.
+        grows: Whether results grow by whole lines, so that a part of them is a beginning.
     """
 
     name: str
@@ -28,11 +31,12 @@ class Job:
     again: Sequence[str]
     results: Sequence[str]
     fault: str = ""
+    grows: bool = False
 
     def start(self, folder: Path, *, again: bool = False, fault: str = "", add=()) -> Run:
         """Run it, or run it again."""
         words = [*self.command, *add, *(self.again if again else ())]
-        return Run(words, folder, fault=f"{self.fault} {fault}", cache=folder / "cache")
+        return Run(words, folder, fault=f"{self.fault} {fault}")
 
     def read(self, folder: Path) -> dict[str, bytes]:
         """The bytes of the results that are there."""
@@ -66,10 +70,40 @@ STYLIZE = Job(
 FINETUNE = Job(
     "finetune",
     lambda folder: draw_folder(folder / "data", 40, ("blue", "green", "red")),
-    command=("finetune", "data", "-o", "colours.keras", "--cache", "features", "--json"),
+    command=(
+        *("finetune", "data", "-o", "colours.keras", "--cache", "features", "--size", "48"),
+        "--json",
+    ),
     again=(),
     results=("colours.keras",),
     fault="rows=8",
 )
 
-JOBS = (STYLIZE, FINETUNE)
+
+@cache
+def learn_colours() -> bytes:
+    """A classifier, made once."""
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        FINETUNE.prepare(folder)
+        run = FINETUNE.start(folder)
+        assert run.wait() == 0, run.said
+        return (folder / "colours.keras").read_bytes()
+
+
+def draw_unknown(folder: Path) -> None:
+    """A classifier and pictures that it has not seen."""
+    (folder / "colours.keras").write_bytes(learn_colours())
+    draw_folder(folder / "new", 80, ("blue", "green", "red"))
+
+
+PREDICT = Job(
+    "predict",
+    draw_unknown,
+    command=("predict", "colours.keras", "new", "-o", "labels.csv"),
+    again=("--resume",),
+    results=("labels.csv",),
+    grows=True,
+)
+
+JOBS = (STYLIZE, FINETUNE, PREDICT)

@@ -21,6 +21,8 @@ LOADED = (
     "nstk.stylization.recording",
     "nstk.finetuning.job",
     "nstk.finetuning.manifest",
+    "nstk.predicting.job",
+    "nstk.predicting.results",
     "nstk.backbones.loading",
     "nstk_cli.main",
 )
@@ -39,14 +41,11 @@ class Run:
         arguments: What stands behind ``nstk``.
         folder: Where it is run.
         fault: What goes wrong in it, in the words of `faults.inject`.
-        cache: Its cache folder; that of the tests where None.
     """
 
-    def __init__(self, arguments, folder: Path, *, fault: str = "", cache: Path | None = None):
+    def __init__(self, arguments, folder: Path, *, fault: str = ""):
         self._log = folder / f"{time.monotonic_ns()}.log"
-        settings = {"NSTK_FAULT": fault}
-        if cache is not None:
-            settings["XDG_CACHE_HOME"] = str(cache)
+        settings = {"NSTK_FAULT": fault, "XDG_CACHE_HOME": os.environ["XDG_CACHE_HOME"]}
         words = [str(argument) for argument in arguments]
         self.process = _context.Process(
             target=_work, args=(words, str(folder), settings, str(self._log)), daemon=True

@@ -13,8 +13,8 @@ pytestmark = pytest.mark.faults
 
 def list_files(folder):
     """Every file but what the harness itself keeps."""
-    kept = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".log")
-    return sorted(str(path.relative_to(folder)) for path in kept if "cache" not in path.parts)
+    found = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".log")
+    return sorted(str(path.relative_to(folder)) for path in found)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def test_checkpoints_that_do_not_fit_stop_nothing(whole, tmp_path):
     assert list_files(tmp_path / "states") == ["lock"]
 
 
-@pytest.mark.faults("disk full: a small disk fills up")
+@pytest.mark.faults("disk full: a small disk fills up", soak=True)
 def test_a_small_disk_that_fills_up_keeps_what_was_whole(whole, tmp_path):
     expected, _ = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)
@@ -69,7 +69,7 @@ def test_a_small_disk_that_fills_up_keeps_what_was_whole(whole, tmp_path):
         assert STYLIZE.read(tmp_path) == expected
 
 
-@pytest.mark.faults("disk full: no room for the cache")
+@pytest.mark.faults("disk full: no room for the cache", soak=True)
 def test_a_cache_that_does_not_fit_is_told_and_stops_nothing(whole, tmp_path):
     expected, _ = whole(FINETUNE)
     FINETUNE.prepare(tmp_path)
@@ -96,7 +96,7 @@ def test_a_folder_that_went_is_one_line_and_the_state_is_kept(whole, tmp_path):
     assert STYLIZE.read(tmp_path) == expected
 
 
-@pytest.mark.faults("checkpoint folder removed")
+@pytest.mark.faults("checkpoint folder removed", soak=True)
 def test_a_checkpoint_folder_that_went_stops_nothing(whole, tmp_path):
     expected, _ = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)
@@ -138,7 +138,7 @@ def test_a_cache_file_that_was_changed_is_noticed_and_computed_anew(whole, tmp_p
     assert FINETUNE.read(tmp_path) == expected
 
 
-@pytest.mark.faults("checkpoint corrupted")
+@pytest.mark.faults("checkpoint corrupted", soak=True)
 def test_a_checkpoint_that_was_changed_is_noticed_and_the_one_before_is_used(whole, tmp_path):
     expected, _ = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)

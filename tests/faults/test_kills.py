@@ -23,14 +23,14 @@ def test_a_kill_at_a_random_moment_costs_nothing(
         run = job.start(folder)
         time.sleep(moments.uniform(0, seconds))
         run.kill()
-        look_for_halves(job, folder, expected)
+        assert not look_for_halves(job, folder, expected)
         run = job.start(folder, again=True)
         survived = run.wait() == 0 and job.read(folder) == expected
         tally(job, survived)
         assert survived, run.said
 
 
-@pytest.mark.faults("SIGKILL again and again")
+@pytest.mark.faults("SIGKILL again and again", soak=True)
 def test_a_run_that_is_killed_again_and_again_comes_to_its_end(whole, tmp_path, kills):
     expected, seconds = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)
@@ -44,7 +44,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(whole, tmp_path, 
     assert STYLIZE.read(tmp_path) == expected
 
 
-@pytest.mark.faults("one of two runs side by side is killed")
+@pytest.mark.faults("one of two runs side by side is killed", soak=True)
 def test_a_run_beside_one_that_is_killed_does_not_notice(whole, tmp_path):
     expected, seconds = whole(STYLIZE)
     folders = [tmp_path / name for name in ("one", "other")]
@@ -59,7 +59,7 @@ def test_a_run_beside_one_that_is_killed_does_not_notice(whole, tmp_path):
     assert STYLIZE.read(folders[1]) == expected
 
 
-@pytest.mark.faults("one of two runs that share a cache is killed")
+@pytest.mark.faults("one of two runs that share a cache is killed", soak=True)
 def test_runs_share_a_cache_even_if_one_of_them_is_killed(whole, tmp_path):
     expected, _ = whole(FINETUNE)
     folders = [tmp_path / name for name in ("one", "other", "third")]

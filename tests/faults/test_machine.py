@@ -9,7 +9,7 @@ from PIL import Image
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.faults("clock jumping back")
+@pytest.mark.faults("clock jumping back", soak=True)
 @pytest.mark.parametrize("job", [STYLIZE, FINETUNE], ids=lambda job: job.name)
 def test_a_clock_that_goes_back_changes_nothing(job, whole, tmp_path):
     expected, _ = whole(job)

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.faults
 @pytest.mark.parametrize(
     ("number", "status"),
     [
-        pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults("Ctrl-C")),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults("Ctrl-C", soak=True)),
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults("SIGTERM")),
     ],
 )

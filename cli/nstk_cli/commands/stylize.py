@@ -14,7 +14,7 @@ from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settin
 from nstk_cli.output import duration, print_json
 from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.signals import status_of_interruption
-from nstk_cli.silence import loading
+from nstk_cli.silence import is_deterministic, loading
 
 log = logging.getLogger("nstk")
 
@@ -174,6 +174,7 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
                 "backbone": made.backbone,
                 "engine": made.engine,
                 "precision": made.precision,
+                "deterministic": is_deterministic(),
                 "strength": made.strength,
                 "steps": made.steps,
                 "seconds": made.seconds,
