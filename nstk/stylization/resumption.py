@@ -23,13 +23,11 @@ from nstk.media.versions import list_versions
 from nstk.progress import Progress, Reporter
 from nstk.settings import check_range
 from nstk.stylization.descent import Descent, Point, Step
+from nstk.stylization.initialization import STARTS
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Engine
 from nstk.stylization.style_files import SavedStyle
 from nstk.stylization.styles import PaintedStyle, Style
-
-STARTS = ("content", "noise", "gray", "style")
-"""What ``--init`` may say besides the path of a picture."""
 
 FREE = ("max_memory",)
 """Settings that may change from one run to the next: they decide nothing that is not remembered."""

@@ -20,7 +20,7 @@ class Job:
         prepare: Puts what it needs into a new folder.
         command: What stands behind ``nstk``.
         again: What is added to go on.
-        results: The files it makes.
+        results: The files it makes, as patterns.
         fault: What every run of it is told, so that there is something to lose.
         grows: Whether results grow by whole lines, so that a part of them is a beginning.
     """
@@ -40,8 +40,8 @@ class Job:
 
     def read(self, folder: Path) -> dict[str, bytes]:
         """The bytes of the results that are there."""
-        paths = {name: folder / name for name in self.results}
-        return {name: path.read_bytes() for name, path in paths.items() if path.exists()}
+        paths = [path for pattern in self.results for path in folder.glob(pattern)]
+        return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
 def draw_pictures(folder: Path) -> None:
@@ -54,14 +54,16 @@ def draw_pictures(folder: Path) -> None:
         Image.merge("RGB", (gradient, turned, gradient)).resize(size).save(folder / name)
 
 
+SHALLOW = ("--style-layers", "block1_conv1,block2_conv1", "--content-layers", "block2_conv1")
+"""Layers that are compiled in no time."""
+
 STYLIZE = Job(
     "stylize",
     draw_pictures,
     command=(
         *("stylize", "town.png", "waves.png", "-o", "out.png", "--size", "64", "--steps", "14"),
         *("--scales", "2", "--checkpoint", "states", "--checkpoint-every", "1", "--json"),
-        # Two shallow layers are compiled in no time.
-        *("--style-layers", "block1_conv1,block2_conv1", "--content-layers", "block2_conv1"),
+        *SHALLOW,
     ),
     again=("--resume",),
     results=("out.png",),
@@ -106,4 +108,16 @@ PREDICT = Job(
     grows=True,
 )
 
-JOBS = (STYLIZE, FINETUNE, PREDICT)
+SWEEP = Job(
+    "sweep",
+    draw_pictures,
+    command=(
+        *("sweep", "town.png", "waves.png", "-o", "sheet.png", "--size", "64", "--steps", "14"),
+        *("--over", "strength=0.2,0.5,0.8", "--over", "style_loss=moments,gram", "--scales", "1"),
+        *SHALLOW,
+    ),
+    again=(),
+    results=("sheet.runs/*.png",),
+)
+
+JOBS = (STYLIZE, FINETUNE, PREDICT, SWEEP)

@@ -21,6 +21,8 @@ LOADED = (
     "nstk.stylization.recording",
     "nstk.finetuning.job",
     "nstk.finetuning.manifest",
+    "nstk.sweeping.job",
+    "nstk.sweeping.figure",
     "nstk.predicting.job",
     "nstk.predicting.results",
     "nstk.backbones.loading",
