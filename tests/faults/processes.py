@@ -7,6 +7,7 @@ standard streams is kept in files.
 
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import time
@@ -31,6 +32,8 @@ LOADED = (
 
 PATIENCE = 240.0
 """Seconds after which a run counts as hanging."""
+
+PROGRESS = re.compile(r"nstk: [^ ]+: \d+/\d+")
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(LOADED))
@@ -84,6 +87,11 @@ class Run:
     def said(self) -> str:
         """What it wrote on standard output and standard error so far."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
+
+    @property
+    def lines(self) -> list[str]:
+        """The same by lines, without those that tell how far it has come."""
+        return [line for line in self.said.splitlines() if not PROGRESS.match(line)]
 
 
 def _work(words: list[str], folder: str, settings: dict[str, str], log: str) -> None:
