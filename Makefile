@@ -29,11 +29,12 @@ test: lint
 fast: lint
 	$(PYTEST) -m "not slow and not faults"
 
+# One run after the other, as what is counted is printed at the end.
 soak: export NSTK_SOAK = 1
 soak: export TF_NUM_INTRAOP_THREADS = 1
 soak: export TF_NUM_INTEROP_THREADS = 1
 soak: .venv/dev.stamp
-	$(PYTEST) -m faults tests/faults
+	$(BIN)/pytest --timeout 3600 -m faults tests/faults
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
