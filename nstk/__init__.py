@@ -72,6 +72,8 @@ if TYPE_CHECKING:
     from nstk.finetuning.manifest import save_manifest as save_manifest
     from nstk.finetuning.reliability import Reliability as Reliability
     from nstk.finetuning.reliability import ReliabilityBin as ReliabilityBin
+    from nstk.finetuning.scalars import ScalarLog as ScalarLog
+    from nstk.finetuning.second_stage.stage import SecondStage as SecondStage
     from nstk.finetuning.selection import Selection as Selection
     from nstk.finetuning.selection import Trial as Trial
     from nstk.inspecting.frozen import FrozenStudy as FrozenStudy
@@ -167,6 +169,8 @@ _HOMES = {
     "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
     "nstk.finetuning.reliability": ("Reliability", "ReliabilityBin"),
+    "nstk.finetuning.scalars": ("ScalarLog",),
+    "nstk.finetuning.second_stage.stage": ("SecondStage",),
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.inspecting.frozen": ("FrozenStudy", "study_frozen"),
     "nstk.inspecting.frozen_figure": ("save_frozen",),

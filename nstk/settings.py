@@ -19,6 +19,7 @@ EngineName = Literal["auto", "whole", "windows"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
 StyleLoss = Literal["moments", "gram", "wasserstein"]
 FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
+AugmentationName = Literal["auto", "none", "mixup", "light", "strong"]
 LayerWeights = Mapping[str, float]
 
 DEFAULT_SIMILARITY = 0.75
@@ -122,6 +123,19 @@ def check_switch(name: str, value: object) -> None:
         raise SettingsError(f"{option} is {value!r}; it must be true or false.")
 
 
+def check_blocks(name: str, value: object) -> None:
+    """Refuse what is no number of blocks.
+
+    Raises:
+        SettingsError: With the option's name and the value received.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(
+            f"{option} is {value!r}; it must be none, auto, all or a number of blocks from 1 on."
+        )
+
+
 def parse_layers(text: str) -> LayerWeights | str:
     """Read ``block1_conv1:4,block2_conv1``: layers with their weights, 1 where none is said.
 
@@ -165,6 +179,21 @@ def parse_strength(text: str) -> float | str:
         ValueError: If it is none of these.
     """
     return text if text.startswith("auto") else float(text)
+
+
+TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def parse_time(text: str) -> float:
+    """Read ``60s``, ``10m``, ``1h`` or a number of seconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    unit = text.lstrip("0123456789. ")
+    if unit.lower() not in TIME_UNITS:
+        raise ValueError(f"{text!r} is no time; write it as 60s or 10m.")
+    return float(text.removesuffix(unit)) * TIME_UNITS[unit.lower()]
 
 
 MEMORY_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
@@ -403,7 +432,7 @@ class StylizeSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
-    """How a head is fitted on the frozen features of a folder of pictures.
+    """How a head is fitted on the features of a folder of pictures, and what may follow.
 
     Raises:
         SettingsError: If a value is out of its range.
@@ -430,6 +459,24 @@ class FinetuneSettings:
     validation_share: float = setting(
         0.2, "Share of the training pictures held out where the folder brings no validation part"
     )
+    unfreeze: int | Literal["none", "auto", "all"] = setting(
+        "none",
+        "How many of the network's last blocks go on learning once the head is solved; kept only "
+        "where pictures held out favour it",
+    )
+    budget: float | None = setting(
+        None,
+        "Time for all of it, as in 60s or 10m: the head first, then blocks are unfrozen (auto, "
+        "unless --unfreeze says how many) for as long as is left",
+        parse=parse_time,
+        metavar="TIME",
+    )
+    augment: AugmentationName = setting(
+        "auto",
+        "What pictures go through while blocks learn: none; mixup, which needs no new pass through "
+        "the frozen blocks; light, mirrored, moved and relit; strong, RandAugment and mixup; auto, "
+        "light where time allows",
+    )
     seed: int = setting(0, "Seed of everything random")
 
     def __post_init__(self) -> None:
@@ -441,8 +488,20 @@ class FinetuneSettings:
             check_range("folds", self.folds, 2, 100)
         check_switch("balance", self.balance)
         check_switch("learning_curve", self.learning_curve)
+        if self.unfreeze not in ("none", "auto", "all"):
+            check_blocks("unfreeze", self.unfreeze)
+        if self.budget is not None:
+            check_range("budget", self.budget, 1)
+        check_word("augment", self.augment, AugmentationName)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
         check_range("seed", self.seed, 0, 2**31 - 1)
+
+    @property
+    def opening(self) -> int | Literal["auto", "all"] | None:
+        """How many blocks learn in a second stage; None where there is none."""
+        if self.unfreeze == "none":
+            return None if self.budget is None else "auto"
+        return self.unfreeze
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ KEYS = [
     "finetuned_accuracy",
     "p_value",
     "kept",
+    "second_stage",
     "trials",
     "mean_average_precision",
     "thresholds",

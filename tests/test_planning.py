@@ -8,13 +8,13 @@ import pytest
 from shell import invoke
 
 import nstk
+from nstk.backbones import precision as precisions
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.calibration import Speed
 from nstk.errors import BackboneError, SettingsError
 from nstk.media.pictures import save_picture
 from nstk.settings import StylizeSettings, parse_memory
 from nstk.stylization import planning
-from nstk.stylization import precision as precisions
-from nstk.stylization.calibration import Speed
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.planning import Demand, make_plan
 from nstk.stylization.scales import Scale

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from nstk.backbones import calibration, precision
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.calibration import Speed, time_convolutions
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.precision import choose_precision
 from nstk.errors import BackboneError
-from nstk.stylization import calibration, precision
-from nstk.stylization.calibration import Speed, time_convolutions
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-from nstk.stylization.precision import choose_precision
 
 
 @pytest.fixture(scope="module")

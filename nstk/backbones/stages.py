@@ -149,7 +149,7 @@ def _choose_cuts(model: Any, backbone: Backbone) -> list[str]:
     """The thinnest layer at every stride that all paths to the layers behind it go through."""
     taps = set(backbone.taps)
     thinnest: dict[int, tuple[int, str]] = {}
-    for operation in _bottlenecks(model):
+    for operation in find_bottlenecks(model):
         if operation.name not in taps:
             continue
         stride, channels = backbone.stride(operation.name), operation.output.shape[-1]
@@ -158,7 +158,7 @@ def _choose_cuts(model: Any, backbone: Backbone) -> list[str]:
     return [name for _, (_, name) in sorted(thinnest.items())]
 
 
-def _bottlenecks(model: Any) -> list[Any]:
+def find_bottlenecks(model: Any) -> list[Any]:
     """The operations whose output is all that later operations need of what came before."""
     operations = model.operations
     place = {

@@ -40,7 +40,8 @@ class Classifier:
             resizes, crops and scales by itself.
         classes: Class names, in the order of the outputs.
         size: Side in pixels of the square that its backbone sees.
-        backbone: ``name``, ``digest``, ``input_size`` and ``source`` of its backbone.
+        backbone: ``name``, ``digest``, ``input_size`` and ``source`` of the backbone that
+            it was made from.
         settings: The `FinetuneSettings` it was made with, by name.
         results: What was measured when it was made.
         decision: How labels are given for probabilities: the likeliest one, or, where a picture

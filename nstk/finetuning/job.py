@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
@@ -18,14 +19,18 @@ from nstk.finetuning.calibration import Calibration
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
 from nstk.finetuning.familiarity import Familiarity, learn_familiarity
-from nstk.finetuning.features import Features, Observer, extract_features
+from nstk.finetuning.features import Features, Observer
 from nstk.finetuning.learning_curve import LearningCurve, trace_learning_curve
 from nstk.finetuning.links import SIGMOID, SOFTMAX, Link
 from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
 from nstk.finetuning.parts import Parts, UsedFile, sort_by_part
 from nstk.finetuning.reliability import Reliability
+from nstk.finetuning.second_stage.planning import Clock, Plan
+from nstk.finetuning.second_stage.stage import Omission, SecondStage, run_second_stage
 from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
+from nstk.finetuning.sharing import extract_together
 from nstk.finetuning.views import VIEWS
+from nstk.finetuning.workers import Workers
 from nstk.media.folders import LabelledFolder, scan_folder
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
@@ -46,6 +51,8 @@ class Finetuning:
         answers: What was said there about every picture, by the same names.
         selection: What was chosen from, and what.
         learning_curve: How accuracy grows with pictures, where that was asked for.
+        second_stage: How the last blocks of the network learned and whether that was kept; None
+            where nothing was unfrozen.
         train_images: How many pictures the head is fitted on.
         validation_images: How many pictures the validation part has.
         test_images: How many pictures the test part has.
@@ -57,7 +64,8 @@ class Finetuning:
         notices: What the reader of the folder should know, one sentence each.
         forward_passes: How many squares went through the network: pictures × views, less what
             the cache had.
-        seconds: Wall time of the stages ``scan``, ``features`` and ``head``, and in ``total``.
+        seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
+            where there was one, and in ``total``.
     """
 
     classifier: Classifier
@@ -65,6 +73,7 @@ class Finetuning:
     answers: Mapping[str, Answers]
     selection: Selection
     learning_curve: LearningCurve | None
+    second_stage: SecondStage | None
     train_images: int
     validation_images: int
     test_images: int
@@ -140,6 +149,8 @@ def finetune(
     weights: str | Path | None = None,
     settings: FinetuneSettings | None = None,
     cache: str | Path | None = None,
+    strategy: Any = None,
+    plan: Plan | None = None,
     on_progress: Reporter = ignore,
 ) -> Finetuning:
     """Make a classifier from a folder of labelled pictures, on a frozen pretrained network.
@@ -163,9 +174,13 @@ def finetune(
         settings: What to do otherwise than by default.
         cache: A folder in which features are kept for the next time, such as
             `nstk.find_cache_folder` gives; None keeps none.
+        strategy: A ``tf.distribute`` strategy whose workers share the feature pass and, with its
+            replicas, the second stage; each of them gets the same result. None takes the strategy
+            in whose scope this is called, if any.
+        plan: What an earlier second stage did, to do the same whatever the time.
         on_progress: Told about the stages ``"store"`` (from memory), ``"scan"``, ``"features"``,
-            ``"head"``, ``"folds"`` and ``"learning curve"``, and about fetching weights where that
-            is needed.
+            ``"head"``, ``"folds"``, ``"learning curve"``, ``"border"`` and ``"second stage"``, and
+            about fetching weights where that is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
@@ -175,6 +190,8 @@ def finetune(
     """
     settings = settings or FinetuneSettings()
     began = time.perf_counter()
+    clock = Clock(None if settings.budget is None or plan else began + settings.budget)
+    workers = Workers(strategy or tf.distribute.get_strategy())
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     size = backbone.input_size if settings.size == "auto" else settings.size
@@ -191,27 +208,49 @@ def finetune(
     scanned = time.perf_counter()
     paths = [picture.path for picture in folder.pictures]
     store = FeatureCache(cache)
-    features = extract_features(observer, paths, cache=store, on_progress=on_progress)
+    features = extract_together(observer, paths, workers, cache=store, on_progress=on_progress)
     _check_numbers(features, backbone)
     choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
-    parts = sort_by_part(folder, features, choices, settings.folds)
+    # What is unfrozen needs a judge: with folds, too, the held-out share is not learned from.
+    folds = 0 if settings.opening else settings.folds
+    parts = sort_by_part(folder, features, choices, folds)
     seen = time.perf_counter()
     train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
     selection = select_head(train, settings, link=link, on_progress=on_progress)
-    familiarity = _familiarise(selection, train, settings)
-    answers = _answer(selection, familiarity, parts)
-    if settings.folds:
-        answers["folds"] = _cross_validate(parts, settings, link, on_progress)
-    evaluations = {
-        part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
-        for part, each in answers.items()
-    }
+    folded = (
+        {"folds": _cross_validate(parts, settings, link, on_progress)} if settings.folds else {}
+    )
     curve = (
         trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
         else None
     )
-    extractor = build_extractor(backbone, size, selection.features, observer.views)
+    solved = time.perf_counter()
+    stage = (
+        run_second_stage(
+            observer,
+            selection,
+            parts,
+            settings,
+            clock=clock,
+            workers=workers,
+            plan=plan,
+            on_progress=on_progress,
+        )
+        if settings.opening
+        else None
+    )
+    omitted, stage = ((stage.reason,), None) if isinstance(stage, Omission) else ((), stage)
+    network = backbone
+    if stage and stage.parts:
+        network, selection, parts, folded = stage.backbone, stage.selection, stage.parts, {}
+    familiarity = _familiarise(selection, parts.samples["train"], settings)
+    answers = _answer(selection, familiarity, parts) | folded
+    evaluations = {
+        part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
+        for part, each in answers.items()
+    }
+    extractor = build_extractor(network, size, selection.features, observer.views)
     classifier = Classifier(
         model=attach_head(extractor, selection.calibrated),
         classes=folder.classes,
@@ -224,7 +263,7 @@ def finetune(
             "source": backbone.source,
         },
         settings=asdict(settings),
-        results=_summarise(selection, parts, evaluations, answers),
+        results=_summarise(selection, parts, evaluations, answers, stage),
         temperature=selection.calibration.temperature,
         familiarity=familiarity,
     )
@@ -235,6 +274,7 @@ def finetune(
         answers=answers,
         selection=selection,
         learning_curve=curve,
+        second_stage=stage,
         train_images=len(train),
         validation_images=len(parts.samples["validation"]),
         test_images=len(parts.samples["test"]),
@@ -246,12 +286,13 @@ def finetune(
             *folder.skipped,
             *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
         ),
-        notices=(*folder.notices, *parts.notices, *store.notices),
+        notices=(*folder.notices, *parts.notices, *store.notices, *omitted),
         forward_passes=features.forward_passes,
         seconds={
             "scan": scanned - ready,
             "features": seen - scanned,
-            "head": ended - seen,
+            "head": solved - seen,
+            **({"second stage": stage.seconds} if stage else {}),
             "total": ended - began,
         },
     )
@@ -328,6 +369,7 @@ def _summarise(
     parts: Parts,
     evaluations: Mapping[str, Evaluation],
     answers: Mapping[str, Answers],
+    stage: SecondStage | None,
 ) -> dict[str, Any]:
     """What the classifier's file says about its making."""
     return {
@@ -347,4 +389,5 @@ def _summarise(
             part: list(each.reliability.ece_interval) for part, each in answers.items()
         },
         "ece_before": {part: each.reliability_before.ece for part, each in answers.items()},
+        "second_stage": stage and stage.describe(),
     }

@@ -14,6 +14,7 @@ from typing import Any
 
 from nstk.errors import ModelError
 from nstk.finetuning.job import Finetuning, finetune
+from nstk.finetuning.second_stage.planning import NOTHING, Plan
 from nstk.media.files import write_whole
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
@@ -86,13 +87,15 @@ def replay(
     data = given["data"] if data is None else data
     if data is None:
         raise ModelError(f"{manifest}: its pictures came from memory; give them as data again.")
+    settings = FinetuneSettings(**old["settings"])
     made = finetune(
         data,
         class_names=class_names,
         backbone=given["backbone"],
         weights=given["weights"],
-        settings=FinetuneSettings(**old["settings"]),
+        settings=settings,
         cache=cache,
+        plan=_plan(old) if settings.opening else None,
         on_progress=on_progress,
     )
     # Through JSON and back, so that tuples and lists are the same.
@@ -139,6 +142,12 @@ def describe_run(made: Finetuning) -> dict[str, Any]:
         "results": dict(classifier.results),
         "head": made.selection.head.digest,
     }
+
+
+def _plan(old: Mapping[str, Any]) -> Plan:
+    """What the second stage did, some of it by the clock."""
+    done = old["results"].get("second_stage")
+    return Plan(**{name: done[name] for name in Plan.__dataclass_fields__}) if done else NOTHING
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -181,7 +181,7 @@ def _describe(
     pooled = f"{prefix}{POOLED}" if taps else f"{prefix}{FEATURES}"
     described = {POOLED: layers.GlobalAveragePooling2D(name=pooled)(last)}
     if measured:
-        moments = [moment for each in maps[: len(measured)] for moment in _moments(each)]
+        moments = [moment for each in maps[: len(measured)] for moment in take_moments(each)]
         described[STATISTICS] = layers.Concatenate(name=f"{prefix}{STATISTICS}")(moments)
     for block, each in zip(named, maps[len(measured) :], strict=True):
         mean = layers.GlobalAveragePooling2D(name=f"{prefix}mean_{block}")
@@ -189,7 +189,7 @@ def _describe(
     return described
 
 
-def _moments(maps: Any) -> tuple[Any, Any]:
+def take_moments(maps: Any) -> tuple[Any, Any]:
     """Mean and standard deviation of every channel."""
     variance = keras.ops.var(maps, axis=(1, 2))
     # Where a channel is silent the slope of the root would be infinite.

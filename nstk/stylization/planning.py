@@ -7,6 +7,7 @@ from itertools import accumulate
 from typing import Any, Literal
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.precision import time_network
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.backbones.stages import Load, weigh_network
 from nstk.backbones.variants import Precision
@@ -14,7 +15,6 @@ from nstk.errors import SettingsError
 from nstk.settings import EngineName, MinimizerName
 from nstk.stylization.memory import available_memory, current_memory
 from nstk.stylization.objective import ObjectiveWeights
-from nstk.stylization.precision import time_network
 from nstk.stylization.scales import Scale
 from nstk.stylization.windowed import TRANSIENT, WINDOW_BYTES, WindowedNetwork
 

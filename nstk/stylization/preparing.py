@@ -7,13 +7,13 @@ from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.precision import choose_precision
 from nstk.backbones.variants import Precision
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import MaskSource, Source, StyleSource, read_inputs
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Demand, Plan, make_plan
-from nstk.stylization.precision import choose_precision
 
 
 def plan_stylization(

@@ -64,6 +64,14 @@ def finetune(
             " say whether the numbers match; needs neither DATA nor --output",
         ),
     ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Write the loss of every step while blocks learn, and the final figures, for"
+            " TensorBoard",
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -78,9 +86,11 @@ def finetune(
             Classifier.check_output(output)
             nstk.check_writable(output.with_suffix(RECORD))
         place = choose_cache(cache)
+        scalars = nstk.ScalarLog(tensorboard) if tensorboard else None
+        listen = nstk.tell(report, scalars) if scalars else report
         repeated = None
         if replay:
-            repeated = repeat(replay, data=data, cache=place, on_progress=report)
+            repeated = repeat(replay, data=data, cache=place, on_progress=listen)
             made = repeated.made
         else:
             made = run(
@@ -89,8 +99,10 @@ def finetune(
                 weights=weights,
                 settings=settings,
                 cache=place,
-                on_progress=report,
+                on_progress=listen,
             )
+        if scalars:
+            scalars.record(made)
         if output:
             made.classifier.save(output)
         if output and not replay:
@@ -126,6 +138,7 @@ def describe(
     made: "nstk.Finetuning", output: Path | None, repeated: "nstk.Replay | None"
 ) -> dict[str, Any]:
     """What ``--json`` prints."""
+    stage = made.second_stage and made.second_stage.describe()
     return {
         "model": output,
         "classes": made.classes,
@@ -138,10 +151,11 @@ def describe(
         "accuracy_interval": made.accuracy_interval,
         "folds": made.folds,
         "features": made.features,
-        "probe_accuracy": made.accuracy,
-        "finetuned_accuracy": None,
-        "p_value": None,
-        "kept": "probe",
+        "probe_accuracy": stage["probe_accuracy"] if stage else made.accuracy,
+        "finetuned_accuracy": stage["finetuned_accuracy"] if stage else None,
+        "p_value": stage["p_value"] if stage else None,
+        "kept": stage["kept"] if stage else "probe",
+        "second_stage": stage,
         "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
         "mean_average_precision": made.evaluation.mean_average_precision,
         "thresholds": made.thresholds,
@@ -205,6 +219,8 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     print(say_calibration(made))
     if len(made.selection.trials) > 1:
         print_choice(made.selection.trials, made.features)
+    if made.second_stage:
+        print_second_stage(made.second_stage)
     if made.learning_curve:
         print_learning_curve(made.learning_curve)
     print_skipped(made.skipped)
@@ -253,6 +269,19 @@ def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
         for name, trial in trials.items()
     ]
     print(f"features, by training pictures left out: {'; '.join(said)}")
+
+
+def print_second_stage(stage: "nstk.SecondStage") -> None:
+    """Print what it brought to let the last blocks learn, and whether that is kept."""
+    plan, pairing = stage.plan, stage.pairing
+    blocks = "the last block" if plan.blocks == 1 else f"the last {plan.blocks} blocks"
+    kept = "kept" if stage.kept else "not kept, the head alone is written"
+    print(
+        f"second stage, {blocks} for {plan.taken} steps: {percent(stage.finetuned_accuracy)}"
+        f" against {percent(stage.probe_accuracy)} of the head alone on {pairing.images} validation"
+        f" pictures, {pairing.gained} gained and {pairing.lost} lost,"
+        f" p = {pairing.p_value:.3g}: {kept}"
+    )
 
 
 def print_learning_curve(curve: "nstk.LearningCurve") -> None:

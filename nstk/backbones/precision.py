@@ -4,9 +4,9 @@ from math import prod
 from typing import Literal
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.calibration import Kernel, time_convolutions
 from nstk.backbones.stages import weigh_network
 from nstk.backbones.variants import Precision
-from nstk.stylization.calibration import Kernel, time_convolutions
 
 LIGHT = 10_000
 """Multiplications a pixel below which the network waits for memory, not for its convolutions."""

@@ -1,0 +1,307 @@
+"""The second stage: from a solved head to blocks that learned, kept only where that is better."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from labelled_pictures import draw_folder
+from PIL import Image
+from shell import invoke
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import OutputError
+from nstk.explaining.job import explain
+from nstk.exporting.saved_model import write_saved_model
+from nstk.finetuning.classifier import load_classifier
+from nstk.finetuning.job import finetune
+from nstk.finetuning.manifest import replay, save_manifest
+from nstk.finetuning.second_stage import stage as second_stage
+from nstk.finetuning.second_stage.opening import normalisation_weights
+from nstk.finetuning.second_stage.pairing import Pairing
+from nstk.finetuning.second_stage.training import Training
+from nstk.predicting.job import predict
+from nstk.settings import FinetuneSettings
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("data"), 12)
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    """A small network with batch normalisation that has something to learn."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    picture = keras.Input((None, None, 3), name="picture")
+    x = layers.Rescaling(2.0, offset=-1.0, name="preprocessing")(picture)
+    for number, strides in enumerate((2, 2, 1)):
+        y = layers.Conv2D(8, 3, strides, padding="same", name=f"conv{number}")(x)
+        y = layers.BatchNormalization(name=f"norm{number}")(y)
+        y = layers.ReLU(name=f"relu{number}")(y)
+        x = layers.Add(name=f"add{number}")([x, y]) if strides == 1 else y
+    return Backbone("residual", keras.Model(picture, x), 32, "seeded")
+
+
+@pytest.fixture(scope="module")
+def probe(folder, backbone):
+    return finetune(folder, backbone=backbone)
+
+
+def unfreeze(folder, backbone, **settings):
+    settings = FinetuneSettings(**{"unfreeze": 2, "augment": "mixup", **settings})
+    return finetune(folder, backbone=backbone, settings=settings)
+
+
+def keep(patch):
+    """Find every check better than the last, and keep what came out."""
+    check, better = Training.check, itertools.count()
+    patch.setattr(Training, "check", lambda self: (-float(next(better)), *check(self)[1:]))
+    patch.setattr(Pairing, "favours_second", True)
+
+
+@pytest.fixture(scope="module")
+def judged(folder, backbone):
+    """What is not better by more than luck explains."""
+    return unfreeze(folder, backbone)
+
+
+@pytest.fixture(scope="module")
+def kept(folder, backbone):
+    """The same, kept all the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep(patch)
+        return unfreeze(folder, backbone)
+
+
+def test_what_is_not_better_is_not_kept_and_the_head_alone_is_returned(judged, probe):
+    stage = judged.second_stage
+    assert not stage.kept
+    assert stage.pairing.images == judged.validation_images
+    assert stage.probe_accuracy == probe.accuracy == judged.accuracy
+    for one, other in zip(
+        judged.classifier.model.get_weights(), probe.classifier.model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_stage_says_what_it_did(judged):
+    said = judged.classifier.results["second_stage"]
+    assert said["blocks"] == 2
+    assert said["augmentation"] == "mixup"
+    assert 1 <= said["taken"] <= said["steps"]
+    assert said["kept"] == "probe"
+    assert 0 <= said["p_value"] <= 1
+    assert said["log_losses"][said["best"]] == min(said["log_losses"])
+    json.dumps(said, allow_nan=False)
+
+
+def test_batch_normalisation_is_bit_for_bit_as_it_was(kept, backbone):
+    assert kept.second_stage.pinned == 12
+    delivered = kept.classifier.model.get_layer("backbone")
+    pairs = zip(
+        normalisation_weights(delivered), normalisation_weights(backbone.model), strict=True
+    )
+    assert all(new.tobytes() == old.tobytes() for new, old in pairs)
+
+
+def test_the_opened_blocks_have_learned_and_the_others_have_not(kept, backbone):
+    delivered = kept.classifier.model.get_layer("backbone")
+    moved = [
+        not np.array_equal(*(each.get_layer(f"conv{number}").get_weights()[0] for each in pair))
+        for number in range(3)
+        for pair in [(delivered, backbone.model)]
+    ]
+    assert moved == [False, True, True]
+
+
+def read_batch(folder):
+    pictures = [np.asarray(Image.open(path)) for path in sorted((folder / "red").glob("[0-3].*"))]
+    return [pixels[np.newaxis] for pixels in pictures]
+
+
+@pytest.mark.parametrize("views", [1, 2])
+def test_every_way_to_ask_gives_the_same_answer(folder, backbone, tmp_path, monkeypatch, views):
+    keep(monkeypatch)
+    made = unfreeze(folder, backbone, views=views, augment="none", features="pooled+statistics")
+    classifier = made.classifier
+    loaded = keras.models.load_model(classifier.save(tmp_path / "made.keras"))
+    write_saved_model(classifier, tmp_path / "saved")
+    saved = tf.saved_model.load(str(tmp_path / "saved"))
+    before = classifier.model.get_weights()
+    for batch in read_batch(folder):
+        answer = classifier.model(batch).numpy()
+        assert classifier.model.predict(batch, verbose=0) == pytest.approx(answer, abs=1e-5)
+        assert loaded(batch).numpy() == pytest.approx(answer, abs=1e-5)
+        assert saved.serve(batch)["probabilities"].numpy() == pytest.approx(answer, abs=1e-5)
+    assert all(map(np.array_equal, before, classifier.model.get_weights()))
+
+
+def test_the_reported_accuracy_is_that_of_the_delivered_model(kept, folder):
+    parts = {file.path: file for file in kept.files if file.part == "validation"}
+    said = predict(kept.classifier, [folder / path for path in parts]).predictions
+    right = [each.label == parts[each.path.relative_to(folder).as_posix()].label for each in said]
+    assert kept.accuracy == kept.second_stage.finetuned_accuracy == np.mean(right)
+
+
+def test_what_learned_is_explained_and_lends_its_backbone(kept, folder, tmp_path):
+    path = kept.classifier.save(tmp_path / "kept.keras")
+    [explanation] = explain(load_classifier(path), folder / "red" / "0.png")
+    assert explanation.method == "class activation map"
+    again = finetune(folder, backbone=path)
+    assert again.classifier.backbone["digest"] == kept.second_stage.backbone.digest
+
+
+def test_equal_runs_give_equal_bytes(kept, folder, backbone, tmp_path, monkeypatch):
+    keep(monkeypatch)
+    again = unfreeze(folder, backbone)
+    first, second = (
+        each.classifier.save(tmp_path / f"{number}.keras").read_bytes()
+        for number, each in enumerate((kept, again))
+    )
+    assert first == second
+
+
+def test_another_seed_learns_something_else(kept, folder, backbone, monkeypatch):
+    keep(monkeypatch)
+    other = unfreeze(folder, backbone, seed=1)
+    assert other.second_stage.backbone.digest != kept.second_stage.backbone.digest
+
+
+def test_every_step_is_told_with_its_loss(folder, backbone):
+    events = []
+    finetune(
+        folder,
+        backbone=backbone,
+        settings=FinetuneSettings(unfreeze=1, augment="none"),
+        on_progress=events.append,
+    )
+    told = [event for event in events if event.stage == "second stage"]
+    assert [event.step for event in told] == list(range(len(told)))
+    assert all(np.isfinite(event.loss) for event in told[1:])
+    assert told[1].terms["learning rate"] > 0
+    assert any("log-loss of left-out pictures" in event.terms for event in told)
+
+
+def test_a_run_with_pictures_changed_at_every_step_reaches_the_end(folder, backbone):
+    made = unfreeze(folder, backbone, augment="light", unfreeze="all", balance=True)
+    assert made.second_stage.plan.blocks == 3
+    assert made.second_stage.plan.augmentation == "light"
+
+
+def test_pictures_with_several_labels_learn_alike(backbone, tmp_path, monkeypatch):
+    keep(monkeypatch)
+    folder = draw_folder(tmp_path, 12)
+    lines = ["path,labels"]
+    for path in sorted(folder.rglob("*.*")):
+        with Image.open(path) as picture:
+            small = picture.size[0] < 50
+        labels = [path.parent.name, *(["small"] if small else [])]
+        lines.append(f"{path.relative_to(folder)},{'|'.join(labels)}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    made = unfreeze(tmp_path / "labels.csv", backbone)
+    assert made.classes == ("blue", "red", "small")
+    assert len(made.classifier.decision.thresholds) == 3
+    assert made.accuracy == made.second_stage.finetuned_accuracy
+
+
+def test_with_folds_the_held_out_share_is_still_the_judge(folder, backbone):
+    made = unfreeze(folder, backbone, folds=3, augment="none", unfreeze=1)
+    assert made.measured_on == "validation"
+    assert made.evaluations["folds"].images == made.train_images
+    assert made.second_stage.pairing.images == made.validation_images
+
+
+def test_a_run_is_repeated_from_its_record(folder, tmp_path, backbone, monkeypatch):
+    made = unfreeze(folder, backbone)
+    path = save_manifest(made, tmp_path / "made.json", backbone="compact")
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    assert replay(path).differences == ()
+
+
+def test_what_time_allowed_is_repeated_without_looking_at_the_clock(
+    folder, tmp_path, backbone, monkeypatch
+):
+    made = unfreeze(folder, backbone, budget=20.0, unfreeze="none")
+    assert made.second_stage.plan.taken > 0
+    path = save_manifest(made, tmp_path / "made.json", backbone="compact")
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    again = replay(path)
+    assert again.made.second_stage.plan == made.second_stage.plan
+    assert again.differences == ()
+
+
+def test_a_head_that_takes_all_of_the_time_is_all_there_is(folder, backbone, monkeypatch):
+    monkeypatch.setattr(second_stage.Clock, "left", -1.0)
+    made = unfreeze(folder, backbone, budget=1.0)
+    assert made.second_stage is None
+    assert any("took all of the time" in notice for notice in made.notices)
+
+
+def test_a_run_without_a_second_stage_is_repeated_without_one(
+    folder, tmp_path, backbone, monkeypatch
+):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    monkeypatch.setattr(second_stage.Clock, "left", -1.0)
+    made = unfreeze(folder, backbone, budget=5.0)
+    assert made.second_stage is None
+    path = save_manifest(made, tmp_path / "made.json", backbone="compact")
+    monkeypatch.setattr(second_stage.Clock, "left", 1000.0)
+    again = replay(path)
+    assert again.made.second_stage is None
+    assert again.differences == ()
+
+
+def test_a_disk_without_room_is_one_line(folder, backbone, monkeypatch):
+    def fill_up(*arguments):
+        raise OutputError("no room")
+
+    monkeypatch.setattr("nstk.finetuning.second_stage.bank.Bank.write", fill_up)
+    with pytest.raises(OutputError, match="no room"):
+        unfreeze(folder, backbone)
+
+
+def test_the_shell_says_what_it_brought(folder, tmp_path):
+    arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "--size", 32, "-q"]
+    options = ["--unfreeze", 1, "--augment", "none", "--cache", "off"]
+    result = invoke(*arguments, *options, "--json")
+    assert result.exit_code == 0, result.stderr
+    said = json.loads(result.stdout)
+    assert {"probe_accuracy", "finetuned_accuracy", "p_value", "kept"} <= said.keys()
+    assert said["kept"] == "probe"
+    assert said["finetuned_accuracy"] is not None
+    assert said["second_stage"]["blocks"] == 1
+    told = invoke(*arguments, *options)
+    assert "second stage, the last block for" in told.stdout
+    assert "not kept, the head alone is written" in told.stdout
+
+
+def test_losses_and_figures_are_written_for_tensorboard(folder, tmp_path):
+    result = invoke(
+        *("finetune", folder, "-o", tmp_path / "made.keras", "--size", 32, "-q", "--cache", "off"),
+        *("--unfreeze", 1, "--augment", "none", "--tensorboard", tmp_path / "runs" / "one"),
+    )
+    assert result.exit_code == 0, result.stderr
+    [events] = (tmp_path / "runs" / "one").iterdir()
+    written = {
+        value.tag
+        for event in tf.compat.v1.train.summary_iterator(str(events))
+        for value in event.summary.value
+    }
+    assert {"second stage/loss", "second stage/p-value", "accuracy/validation"} <= written
+
+
+def test_a_wrong_wish_is_one_line(folder, tmp_path):
+    for options, said in (
+        (("--unfreeze", "some"), "--unfreeze"),
+        (("--unfreeze", "0"), "--unfreeze"),
+        (("--budget", "soon"), "--budget"),
+        (("--augment", "much"), "--augment"),
+        (("--tensorboard", folder / "red" / "0.png"), "0.png"),
+    ):
+        result = invoke("finetune", folder, "-o", tmp_path / "made.keras", *options)
+        assert result.exit_code == 2
+        assert said in result.stderr

@@ -1,0 +1,294 @@
+"""What the second stage is made of: pairs, banks, augmentation, halves, schedules, plans."""
+
+from functools import partial
+from math import comb
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.blocks import find_blocks
+from nstk.errors import OutputError, SettingsError
+from nstk.finetuning.head import Head
+from nstk.finetuning.links import SOFTMAX
+from nstk.finetuning.networks import BLOCKS, build_describer
+from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, build_augmentation
+from nstk.finetuning.second_stage.bank import Bank
+from nstk.finetuning.second_stage.descent import Descent, schedule_rate
+from nstk.finetuning.second_stage.opening import OpenedNetwork, normalisation_weights
+from nstk.finetuning.second_stage.pairing import Pairing, compare_pairs
+from nstk.finetuning.second_stage.planning import EPOCHS, choose_opening, count_steps
+from nstk.finetuning.workers import Workers
+from nstk.settings import FinetuneSettings, parse_time
+
+
+@given(st.integers(0, 40), st.integers(0, 40))
+def test_the_test_of_pairs_is_the_two_sided_binomial_one(gained, lost):
+    count = gained + lost
+    chances = [comb(count, k) / 2**count for k in range(count + 1)]
+    as_rare = sum(chance for chance in chances if chance <= chances[gained] * (1 + 1e-9))
+    assert Pairing(100, gained, lost).p_value == pytest.approx(as_rare)
+
+
+def test_only_what_is_better_by_more_than_luck_is_favoured():
+    assert Pairing(100, 6, 0).favours_second
+    assert not Pairing(100, 5, 0).favours_second
+    assert not Pairing(100, 0, 6).favours_second
+    assert not Pairing(100, 0, 0).favours_second
+    assert Pairing(10_000, 2000, 1500).p_value < 1e-10
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
+def test_gains_and_losses_explain_the_difference(pairs):
+    first, second = np.array(pairs).T
+    pairing = compare_pairs(first, second)
+    assert pairing.gained - pairing.lost == int(second.sum()) - int(first.sum())
+
+
+@pytest.mark.parametrize("memory", [0, 10**6])
+def test_a_bank_gives_back_what_was_written_in_memory_and_on_disk(memory):
+    rows = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
+    bank = Bank(9, (2, 3), np.float32, memory=memory)
+    bank.write(rows[:4])
+    bank.write(rows[4:])
+    assert bank.is_file == (memory == 0)
+    assert len(bank) == 7
+    places = np.array([6, 0, 0, 3])
+    np.testing.assert_array_equal(bank.take(places), rows[places])
+
+
+def test_a_row_may_be_empty():
+    bank = Bank(3, (0,), np.float32)
+    bank.write(np.zeros((3, 0), np.float32))
+    assert bank.take(np.array([1, 2])).shape == (2, 0)
+
+
+def test_a_full_disk_is_one_line(monkeypatch):
+    bank = Bank(3, (4,), np.float32, memory=0)
+
+    def fill_up(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.open", fill_up)
+    with pytest.raises(OutputError, match=r"No space left.*TMPDIR"):
+        bank.write(np.zeros((1, 4), np.float32))
+
+
+@pytest.fixture(scope="module")
+def batch():
+    random = np.random.default_rng(5)
+    maps = random.uniform(size=(6, 16, 16, 3)).astype(np.float32)
+    targets = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    weights = np.ones((6, 1), np.float32)
+    return maps, random.normal(size=(6, 4)).astype(np.float32), targets, weights
+
+
+@pytest.mark.parametrize("name", ["none", "mixup", "light", "strong"])
+def test_augmentation_is_the_same_for_one_seed_and_keeps_the_sum_of_targets(name, batch):
+    augment = partial(build_augmentation, name, 3, 1 / 3)
+    made = [[np.array(each) for each in augment()(*batch)] for _ in range(2)]
+    for first, second, given_ in zip(*made, batch, strict=True):
+        np.testing.assert_array_equal(first, second)
+        assert first.shape == given_.shape
+    assert made[0][2].sum(axis=1) == pytest.approx(np.ones(6), abs=1e-5)
+    changed = not np.array_equal(made[0][0], batch[0])
+    assert changed == (name != "none")
+
+
+def test_every_step_sees_something_else(batch):
+    augment = build_augmentation("light", 3, 1 / 3)
+    assert not np.array_equal(*(augment(*batch)[0] for _ in range(2)))
+
+
+def test_features_are_mixed_as_maps_are(batch):
+    maps, _, *others = batch
+    augment = build_augmentation("mixup", 8, 1 / 3)
+    mixed, mixed_features, *_ = augment(maps, maps.mean(axis=(1, 2)), *others)
+    assert np.mean(mixed, axis=(1, 2)) == pytest.approx(mixed_features.numpy(), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def residual():
+    """A small network with batch normalisation and a residual addition."""
+    keras.utils.set_random_seed(3)
+    layers = keras.layers
+    picture = keras.Input((None, None, 3), name="picture")
+    x = layers.Rescaling(2.0, offset=-1.0)(picture)
+    for number, strides in enumerate((2, 2, 1)):
+        y = layers.Conv2D(8, 3, strides, padding="same", name=f"conv{number}")(x)
+        y = layers.BatchNormalization(name=f"norm{number}")(y)
+        y = layers.ReLU(name=f"relu{number}")(y)
+        x = layers.Add(name=f"add{number}")([x, y]) if strides == 1 else y
+    model = keras.Model(picture, x)
+    for layer in model.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            random = np.random.default_rng(1)
+            layer.set_weights([random.uniform(0.5, 1.5, 8).astype("f4") for _ in range(4)])
+    return Backbone("residual", model, 32, "seeded")
+
+
+def test_a_residual_addition_is_never_cut(residual):
+    assert [block.name for block in find_blocks(residual.model)] == ["relu0", "relu1", "add2"]
+
+
+def test_plain_convolutions_of_one_stride_are_one_block():
+    from nstk.backbones.compact import build_compact
+
+    names = [block.name for block in find_blocks(build_compact())]
+    assert names == ["block1_pool", "block2_pool", "block3_pool", "block4_pool", "block5_conv2"]
+
+
+def test_an_inverted_bottleneck_is_one_block_and_so_is_a_separable_convolution():
+    picture = keras.Input((32, 32, 3))
+    v2 = keras.applications.MobileNetV2(
+        alpha=0.35, include_top=False, weights=None, input_tensor=picture
+    )
+    names = [block.name for block in find_blocks(v2)]
+    assert names[:4] == [
+        "expanded_conv_project_BN",
+        "block_1_project_BN",
+        "block_2_add",
+        "block_3_project_BN",
+    ]
+    assert (len(names), names[-1]) == (18, "out_relu")
+    v1 = keras.applications.MobileNet(
+        alpha=0.25, include_top=False, weights=None, input_tensor=keras.Input((32, 32, 3))
+    )
+    assert len(find_blocks(v1)) == 14
+
+
+def test_blocks_hold_every_layer_once(residual):
+    layers = [layer for block in find_blocks(residual.model) for layer in block.layers]
+    assert layers == residual.model.layers
+
+
+@pytest.fixture(scope="module")
+def squares():
+    return np.random.default_rng(2).uniform(size=(3, 32, 32, 3)).astype(np.float32)
+
+
+def head_for(width):
+    kernel = np.random.default_rng(4).normal(size=(width, 2)).astype(np.float32)
+    return Head(kernel, np.zeros(2, np.float32), np.ones(1), np.zeros((0, 2)))
+
+
+@pytest.mark.parametrize("features", ["pooled", "pooled+statistics"])
+@pytest.mark.parametrize("opened", [1, 2, 3])
+def test_both_halves_together_are_the_whole(residual, squares, features, opened):
+    whole = build_describer(residual, 32, BLOCKS[features])(squares)
+    expected = np.concatenate([whole[block] for block in BLOCKS[features]], axis=1)
+    network = OpenedNetwork(residual, opened, features, head_for(expected.shape[1]), "float32")
+    described = network.describe(*network.see(squares)).numpy()
+    assert described == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
+    before = {layer.name: layer.get_weights() for layer in residual.model.layers}
+    network = OpenedNetwork(residual, 1, "pooled", head_for(8), "float32")
+    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    targets = np.eye(2, dtype=np.float32)[[0, 1, 0]]
+    batch = (squares, np.zeros((3, 0), np.float32), targets, np.ones((3, 1), np.float32))
+    losses = [descent.step(batch, 10.0, count, late=False)[0] for count in range(12)]
+    assert losses[-1] < losses[0]
+    learned, _ = network.close()
+    moved = {
+        layer.name
+        for layer in learned.model.layers
+        if not all(map(np.array_equal, layer.get_weights(), before[layer.name]))
+    }
+    assert moved == {"conv2"}
+    pinned = zip(
+        normalisation_weights(learned.model), normalisation_weights(residual.model), strict=True
+    )
+    assert all(np.array_equal(*pair) for pair in pinned)
+    assert all(
+        np.array_equal(old, new)
+        for layer in residual.model.layers
+        for old, new in zip(before[layer.name], layer.get_weights(), strict=True)
+    )
+
+
+def test_a_step_at_rate_0_moves_nothing_and_all_replicas_hear_of_lateness(residual, squares):
+    network = OpenedNetwork(residual, 2, "pooled", head_for(8), "float32")
+    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    targets, weights = np.eye(2, dtype=np.float32)[[0, 1, 0]], np.ones((3, 1), np.float32)
+    batch = (squares, np.zeros((3, 0), np.float32), targets, weights)
+    before = network.read()
+    assert [descent.step(batch, 0.0, 0, late)[1] for late in (False, True)] == [False, True]
+    assert all(map(np.array_equal, before, network.read()))
+
+
+def test_what_lies_deeper_learns_more_slowly(residual):
+    network = OpenedNetwork(residual, 3, "pooled", head_for(8), "float32")
+    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    assert descent._rates == pytest.approx([1, 1, *(r for d in (1, 2, 3) for r in 2 * [0.8**d])])
+
+
+def test_half_precision_halves_maps_and_keeps_weights(residual, squares):
+    network = OpenedNetwork(residual, 1, "pooled", head_for(8), "bfloat16")
+    border, features = network.see(squares)
+    assert border.dtype == tf.bfloat16
+    assert network.describe(border, features).dtype == tf.float32
+    assert {variable.dtype for variable in network.variables} == {"float32"}
+
+
+def test_the_rate_climbs_to_1_and_falls_to_nothing():
+    rates = [schedule_rate(step, 50) for step in range(50)]
+    assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert 0 < rates[-1] < 0.01
+    assert schedule_rate(0, 1) == 1
+
+
+def test_more_pictures_open_more_blocks_and_less_time_fewer(residual):
+    blocks, network = find_blocks(residual.model), residual.model
+    never = float("inf")
+
+    def choose(asked="auto", augment="auto", pictures=1000, left=never, seconds=1.0):
+        return choose_opening(asked, augment, blocks, network, pictures, left, seconds)
+
+    assert choose(pictures=20) == (1, "light")
+    assert choose(pictures=50) == (2, "light")
+    assert choose() == choose("all") == choose(17) == (3, "light")
+    assert choose(augment="none") == (3, "none")
+    assert choose(left=1.0) == (1, "mixup")
+    assert choose(2, left=1.0) == (2, "mixup")
+    assert choose(2, "strong", left=1.0) == (2, "strong")
+    assert REACHING_PIXELS == ("light", "strong")
+
+
+@given(st.integers(1, 50), st.floats(0, 1e4), st.floats(1e-3, 10), st.floats(0, 10))
+def test_steps_fit_into_what_is_left(per_epoch, left, step, check):
+    steps = count_steps(per_epoch, left, step, check)
+    assert steps * step + steps // per_epoch * check <= left + 1e-6
+    assert count_steps(per_epoch, float("inf"), step, check) == EPOCHS * per_epoch
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60s", 60), ("10m", 600), ("1.5 min", 90), ("2h", 7200), ("45", 45)]
+)
+def test_times_are_read_as_people_write_them(text, seconds):
+    assert parse_time(text) == seconds
+
+
+def test_what_is_no_time_and_no_number_of_blocks_is_refused():
+    for text in ("soon", "10 weeks", "m", "1:30"):
+        with pytest.raises(ValueError, match=r"no time|convert"):
+            parse_time(text)
+    for value in (0, -1, True, 1.5, "some"):
+        with pytest.raises(SettingsError, match="--unfreeze"):
+            FinetuneSettings(unfreeze=value)
+    with pytest.raises(SettingsError, match="--budget"):
+        FinetuneSettings(budget=0)
+    with pytest.raises(SettingsError, match="--augment"):
+        FinetuneSettings(augment="much")
+
+
+def test_a_budget_alone_opens_what_fits():
+    assert FinetuneSettings().opening is None
+    assert FinetuneSettings(budget=60.0).opening == "auto"
+    assert FinetuneSettings(budget=60.0, unfreeze=2).opening == 2

@@ -1,0 +1,59 @@
+"""One process of a run on several: a script that a test starts, told by TF_CONFIG which it is.
+
+    python working_together.py DATA KIND
+
+KIND is ``workers`` for one worker of a MultiWorkerMirroredStrategy, ``replicas`` for a
+MirroredStrategy over two logical processors. The last line is JSON.
+"""
+
+import json
+import sys
+
+import tensorflow as tf
+
+
+def make_strategy(kind):
+    """A strategy has to be made before TensorFlow has done anything."""
+    if kind == "workers":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    [processor] = tf.config.list_physical_devices("CPU")
+    logical = [tf.config.LogicalDeviceConfiguration()] * 2
+    tf.config.set_logical_device_configuration(processor, logical)
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def work(data, strategy):
+    """A run with a second stage; what came out."""
+    import keras
+
+    import nstk
+    from nstk.backbones.backbone import Backbone
+    from nstk.backbones.compact import build_compact
+
+    keras.utils.set_random_seed(7)
+    model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))
+    backbone = Backbone(name="tiny", model=model, input_size=32, source="seeded")
+    told = {}
+    made = nstk.finetune(
+        data,
+        backbone=backbone,
+        settings=nstk.FinetuneSettings(unfreeze=1, augment="none"),
+        strategy=strategy,
+        on_progress=lambda event: told.update({event.stage: event.total}),
+    )
+    stage = made.second_stage
+    return {
+        "head": made.selection.head.kernel.tolist(),
+        "learned": stage.backbone.digest,
+        "losses": stage.course.losses,
+        "taken": stage.plan.taken,
+        "accuracy": made.accuracy,
+        "looked_at": told["features"],
+        "forward_passes": made.forward_passes,
+        "files": len(made.files),
+    }
+
+
+if __name__ == "__main__":
+    data, kind = sys.argv[1:]
+    print(json.dumps(work(data, make_strategy(kind))))
