@@ -79,7 +79,7 @@ def test_logits_that_are_too_large_or_too_small_are_found_out(temperature):
     )
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=4), st.floats(0.1, 10), SEEDS)
+@given(st.lists(st.floats(0.02, 0.98), min_size=1, max_size=4), st.floats(0.5, 10), SEEDS)
 def test_a_temperature_changes_no_label(thresholds, temperature, seed):
     decision = Thresholds(tuple(thresholds))
     logits = np.random.default_rng(seed).normal(0, 3, (20, len(thresholds)))
@@ -277,9 +277,12 @@ def test_the_shell_says_unsure_and_why(model, folder, elsewhere, tmp_path):
     words = ["predict", model, folder / "red", elsewhere, "--unsure-below", 0]
     answer = json.loads(invoke(*words, "--json", "-q").stdout)["predictions"]
     assert [each["label"] == "unsure" for each in answer] == [each["strange"] for each in answer]
-    shown = invoke(*words, "--csv", tmp_path / "labels.csv").stdout
-    assert shown.count("like nothing in training") == sum(each["strange"] for each in answer)
-    assert (tmp_path / "labels.csv").read_text().count(",unsure,") == shown.count(" unsure ")
+    strange = sum(each["strange"] for each in answer)
+    assert strange >= 3
+    shown = invoke(*words).stdout
+    assert shown.count("like nothing in training") == shown.count(" unsure ") == strange
+    invoke(*words, "--csv", tmp_path / "labels.csv")
+    assert (tmp_path / "labels.csv").read_text().count(",unsure,") == strange
     result = invoke("predict", model, folder, "--unsure-below", 2)
     assert result.exit_code == 2
     assert "--unsure-below is 2.0" in complaint(result)
