@@ -88,6 +88,17 @@ def test_nothing_whole_is_nothing(folder, caplog):
     assert caplog.text.count("damaged") == 2
 
 
+def test_one_that_cannot_be_read_is_left_alone(folder, monkeypatch, caplog):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("nstk.media.checkpoints.read_arrays", refuse)
+        assert find(folder) is None
+    assert caplog.text.count("cannot be read (Permission denied)") == 2
+    assert find(folder).facts == {"number": 3}
+
+
 def test_another_run_is_refused_with_all_that_differs_in_one_line(folder):
     other = Recipe(
         "stylize", {"--size": 96, "--color": "style"}, {"content": "c", "keep mask": "d"}

@@ -151,7 +151,10 @@ class CheckpointFolder:
                 if facts.pop("digest") != _digest(facts, arrays):
                     raise ValueError("its digest is another")
                 changes = self._compare(facts)
-            except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
+            except OSError as error:
+                _log.warning("%s cannot be read (%s); going on without it.", path, error.strerror)
+                continue
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
                 _log.warning("%s is damaged (%s); going on without it.", path, error)
                 with suppress(OSError):
                     path.unlink()

@@ -29,6 +29,7 @@ def test_a_loss_that_is_no_number_once_is_survived_and_told(tmp_path):
     assert "went on from the last good picture with smaller steps" in run.said
     answer = json.loads(next(line for line in run.said.splitlines() if line.startswith("{")))
     assert answer["steps"] == 34
+    assert answer["deterministic"] is True
 
 
 @pytest.mark.faults("a loss that is no number for the second time")
