@@ -21,10 +21,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 ENGINES = ("whole", "windows")
 PRECISIONS = ("float32", "bfloat16")
+ARITHMETICS: dict[str, dict[str, Any]] = {
+    "float32": {},
+    "float32 winograd": {"convolution": "winograd"},
+    "bfloat16": {"precision": "bfloat16"},
+}
 
 
 def make_our_step(
-    size: int, network: str, engine: str, precision: str, layers: str
+    size: int, network: str, engine: str, arithmetic: str, layers: str
 ) -> Callable[[], float]:
     """Build our step; what it returns takes one and gives the loss."""
     import numpy as np
@@ -38,7 +43,7 @@ def make_our_step(
     from nstk.stylization.windowed import WindowedNetwork
     from nstk.stylization.windowed_objective import WindowedObjective
 
-    backbone = load_network(network).prepared(edge="replicate", precision=precision)
+    backbone = load_network(network).prepared(edge="replicate", **ARITHMETICS[arithmetic])
     style_layers = dict.fromkeys(STYLE, 0.2)
     content_layers = {CONTENT: 1.0}
     if layers == "default":
@@ -72,8 +77,8 @@ def serve(contestant: str) -> None:
 
         step = make_step(int(size), network)
     else:
-        engine, precision, layers = rest
-        step = make_our_step(int(size), network, engine, precision, layers)
+        engine, arithmetic, layers = rest
+        step = make_our_step(int(size), network, engine, arithmetic, layers)
     print("ready", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
@@ -118,9 +123,9 @@ def list_contestants(size: int, network: str, torch_python: str) -> dict[str, li
     """Everybody who takes steps at one size, by name."""
     ours = [sys.executable, "-m", "benchmarks.step", "--serve"]
     entries = {
-        f"ours, {engine}, {precision}": [*ours, f"ours:{network}:{size}:{engine}:{precision}:plain"]
+        f"ours, {engine}, {way}": [*ours, f"ours:{network}:{size}:{engine}:{way}:plain"]
         for engine in ENGINES
-        for precision in PRECISIONS
+        for way in ARITHMETICS
     }
     entries["ours, default layers, float32"] = [
         *ours,

@@ -17,6 +17,7 @@ MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
 Pooling = Literal["max", "average", "l2"]
 EngineName = Literal["auto", "whole", "windows"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]
+ConvolutionName = Literal["auto", "direct", "winograd"]
 StyleLoss = Literal["moments", "gram", "wasserstein"]
 FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
 AugmentationName = Literal["auto", "none", "mixup", "light", "strong"]
@@ -362,6 +363,11 @@ class StylizeSettings:
     precision: PrecisionName = setting(
         "auto", "What convolutions run in; auto is bfloat16 where this machine is faster with it"
     )
+    convolution: ConvolutionName = setting(
+        "auto",
+        "How 3×3 convolutions of many channels are computed in float32: directly, or by Winograd's "
+        "filtering, with a fourth of the products; auto is what this machine is faster with",
+    )
     max_memory: int | Literal["auto"] = setting(
         "auto",
         "How much memory may be taken, as in 2GiB; auto is most of what is free",
@@ -390,10 +396,16 @@ class StylizeSettings:
             ("pooling", Pooling),
             ("engine", EngineName),
             ("precision", PrecisionName),
+            ("convolution", ConvolutionName),
         ):
             check_word(word, getattr(self, word), kind)
         if self.learning_rate != "auto":
             check_range("learning_rate", self.learning_rate, 1e-6, 1e6)
+        if (self.precision, self.convolution) == ("bfloat16", "winograd"):
+            raise SettingsError(
+                "--convolution winograd computes in float32, but --precision is bfloat16; "
+                "choose one of the two and leave the other at auto."
+            )
         if self.max_memory != "auto":
             check_range("max_memory", self.max_memory, 2**20)
         check_range("seed", self.seed, 0, 2**31 - 1)

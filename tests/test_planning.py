@@ -8,9 +8,10 @@ import pytest
 from shell import invoke
 
 import nstk
-from nstk.backbones import precision as precisions
+from nstk.backbones import arithmetic as arithmetics
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.calibration import Speed
+from nstk.backbones.variants import Arithmetic
 from nstk.errors import BackboneError, SettingsError
 from nstk.media.pictures import save_picture
 from nstk.settings import StylizeSettings, parse_memory
@@ -29,7 +30,7 @@ GIGABYTE = 2**30
 def quick_machine(monkeypatch):
     """A machine whose speed and memory are known."""
     monkeypatch.setattr(
-        precisions,
+        arithmetics,
         "time_convolutions",
         lambda kernels, kind: dict.fromkeys(kernels, Speed(1e-10, 1e-10)),
     )
@@ -39,7 +40,7 @@ def quick_machine(monkeypatch):
 
 def demand(backbone, height, width, minimizer="adam", steps=10):
     scales = (Scale(height // 2, width // 2, steps), Scale(height, width, steps))
-    return Demand(backbone, WEIGHTS, minimizer, "float32", scales)
+    return Demand(backbone, WEIGHTS, minimizer, Arithmetic(), scales)
 
 
 def test_a_picture_that_fits_is_looked_at_at_once(tiny_backbone):

@@ -7,6 +7,7 @@ import pytest
 from shell import complaint, invoke
 
 import nstk
+from nstk.backbones.variants import Arithmetic
 from nstk.media.array_files import read_arrays, write_arrays
 from nstk.media.checkpoints import TITLE, _digest
 
@@ -172,10 +173,14 @@ def test_memory_may_be_given_anew(inputs, plain, killed):
 
 
 def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, killed, monkeypatch):
-    monkeypatch.setattr("nstk.stylization.preparing.choose_precision", lambda asked, *_: asked)
+    monkeypatch.setattr(
+        "nstk.stylization.preparing.choose_arithmetic",
+        lambda precision, convolution, *_: Arithmetic(precision, convolution),
+    )
     monkeypatch.setattr("nstk.stylization.planning.available_memory", lambda: 2**28)
     resumed = run(inputs, {}, killed, resume=True)
-    assert (resumed.engine, resumed.precision) == ("whole", "float32")
+    made = resumed.engine, resumed.precision, resumed.convolution
+    assert made == ("whole", "float32", "direct")
     np.testing.assert_array_equal(resumed.picture, plain.picture)
 
 

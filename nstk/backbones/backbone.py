@@ -11,7 +11,7 @@ import keras
 
 from nstk.backbones.digests import digest_weights
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
-from nstk.backbones.variants import Edge, Pooling, Precision, prepare_network
+from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
 from nstk.errors import BackboneError
 
 
@@ -103,7 +103,12 @@ class Backbone:
         return digest_weights(self.model)
 
     def prepared(
-        self, *, edge: Edge = "zero", pooling: Pooling = "max", precision: Precision = "float32"
+        self,
+        *,
+        edge: Edge = "zero",
+        pooling: Pooling = "max",
+        precision: Precision = "float32",
+        convolution: Convolution = "direct",
     ) -> "Backbone":
         """Give the same network with another way to treat its border, to pool and to compute.
 
@@ -114,6 +119,8 @@ class Backbone:
                 the sum of squares) in place of every 2×2 max-pool.
             precision: ``"float32"`` as trained, or ``"bfloat16"``, whose feature maps have eight
                 significant bits; weights stay as they are.
+            convolution: ``"direct"``, or ``"winograd"``, which takes a fourth of the
+                multiplications where a float32 convolution suits it (`nstk.backbones.winograd`).
 
         Returns:
             This backbone if nothing changes; else one with fresh layers, copied weights and the
@@ -122,9 +129,11 @@ class Backbone:
         Raises:
             BackboneError: If the word is unknown, or this network has no such pools.
         """
-        if edge == "zero" and pooling == "max" and precision == "float32":
+        if (edge, pooling, precision, convolution) == ("zero", "max", "float32", "direct"):
             return self
-        network = prepare_network(self.model, edge=edge, pooling=pooling, precision=precision)
+        network = prepare_network(
+            self.model, edge=edge, pooling=pooling, precision=precision, convolution=convolution
+        )
         return Backbone(self.name, network, self.input_size, self.source)
 
     @cached_property

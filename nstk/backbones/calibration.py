@@ -1,10 +1,10 @@
-"""How fast this machine convolves, in either precision; asked once and remembered."""
+"""How fast this machine convolves, in every way there is; asked once and remembered."""
 
 import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,16 @@ from typing import Any
 
 import tensorflow as tf
 
-from nstk.backbones.variants import Precision
+from nstk.backbones.variants import Arithmetic, Convolution
+from nstk.backbones.winograd import convolve, transform_kernel, turn_kernel
 from nstk.errors import OutputError
 from nstk.media.files import find_cache_folder, write_whole
 
 PRODUCTS = 1e8
 """Multiplications of one convolution that is timed."""
+
+LEAST_SIDE: Mapping[Convolution, int] = {"direct": 8, "winograd": 32}
+"""Rows and columns of the maps that are timed, at least: tiles pay where there are many."""
 
 RUNS = 10
 
@@ -37,40 +41,47 @@ class Speed:
     backward: float
 
 
-def time_convolutions(kernels: Iterable[Kernel], precision: Precision) -> dict[Kernel, Speed]:
+def time_convolutions(kernels: Iterable[Kernel], arithmetic: Arithmetic) -> dict[Kernel, Speed]:
     """Time convolutions of some kernels, or remember how long they took on this machine.
 
-    A second is enough for those of VGG19 in both precisions. Figures are kept in the cache folder;
-    where that cannot be written, nothing is kept.
+    A few seconds are enough for those of VGG19, computed in every way. Figures are kept in the
+    cache folder; where that cannot be written, nothing is kept.
 
     Args:
         kernels: ``(rows, columns, channels in, channels out)``.
-        precision: What to compute in.
+        arithmetic: What to compute in, and how.
     """
     file = find_cache_folder() / "speeds.json"
     known = _read(file)
     machine = known.setdefault(_describe_machine(), {})
-    wanted = {kernel: f"{precision} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
+    way = " ".join(arithmetic)
+    wanted = {kernel: f"{way} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
     new = {kernel: name for kernel, name in wanted.items() if name not in machine}
     for kernel, name in new.items():
-        speed = _time(kernel, precision)
+        speed = _time(kernel, arithmetic)
         machine[name] = [speed.forward, speed.backward]
     if new:
         _write(file, known)
     return {kernel: Speed(*machine[name]) for kernel, name in wanted.items()}
 
 
-def _time(kernel: Kernel, precision: Precision) -> Speed:
+def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
     rows, columns, given, made = kernel
-    side = int(min(128, max(8, (PRODUCTS / (rows * columns * given * made)) ** 0.5)))
+    fewest = LEAST_SIDE[arithmetic.convolution]
+    side = int(min(128, max(fewest, (PRODUCTS / (rows * columns * given * made)) ** 0.5)))
+    precision = arithmetic.precision
     maps = tf.cast(tf.random.stateless_uniform([1, side, side, given], [0, 1]), precision)
     filters = tf.cast(tf.random.stateless_uniform(kernel, [0, 2]), precision)
     slope = tf.cast(tf.random.stateless_uniform([1, side, side, made], [0, 3]), precision)
+    if arithmetic.convolution == "winograd":
+        there, back = transform_kernel(filters.numpy()), transform_kernel(turn_kernel(filters))
+        forward = _fastest(tf.function(lambda: convolve(maps, there, back), autograph=False))
+        backward = _fastest(tf.function(lambda: convolve(slope, back, there), autograph=False))
+    else:
+        shape = [1, side, side, given]
+        forward = _fastest(lambda: tf.nn.conv2d(maps, filters, 1, "SAME"))
+        backward = _fastest(lambda: tf.nn.conv2d_transpose(slope, filters, shape, 1, "SAME"))
     products = side * side * rows * columns * given * made
-    forward = _fastest(lambda: tf.nn.conv2d(maps, filters, 1, "SAME"))
-    backward = _fastest(
-        lambda: tf.nn.conv2d_transpose(slope, filters, [1, side, side, given], 1, "SAME")
-    )
     return Speed(forward / products, backward / products)
 
 

@@ -9,6 +9,7 @@ import keras
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_PICTURE, ReceptiveField, trace_axes
+from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
 
 NARROWEST_CUT = 4
@@ -18,24 +19,42 @@ What lies between two stages is kept for the whole picture. At stride 4 that is 
 VGG19 in float32; at stride 2 it is 64, and little is saved by it."""
 
 
+class Convolution(NamedTuple):
+    """What one convolution costs.
+
+    Attributes:
+        kernel: ``(rows, columns, channels in, channels out)``.
+        cells: How many cells of output it has for one of the network's input.
+        suits_winograd: Whether minimal filtering is worth the while.
+    """
+
+    kernel: tuple[int, ...]
+    cells: float
+    suits_winograd: bool
+
+    @property
+    def products(self) -> float:
+        """Multiplications for each cell of the network's input, computed directly."""
+        return prod(self.kernel) * self.cells
+
+
 class Load(NamedTuple):
     """What a network costs for each cell of its input.
 
     Attributes:
         map_bytes: Of the feature maps that are kept for the way back.
         largest: Bytes of the largest of all maps.
-        convolutions: The kernels, ``(rows, columns, channels in, channels out)``, and how many
-            cells of output each has for one of input.
+        convolutions: All of them.
     """
 
     map_bytes: float
     largest: float
-    convolutions: tuple[tuple[tuple[int, ...], float], ...]
+    convolutions: tuple[Convolution, ...]
 
     @property
     def products(self) -> float:
         """Multiplications of all convolutions."""
-        return sum(prod(kernel) * cells for kernel, cells in self.convolutions)
+        return sum(convolution.products for convolution in self.convolutions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +152,8 @@ def weigh_network(model: Any, begin: Any | None = None) -> Load:
         if _is_kept(operation):
             kept += size
         if isinstance(operation, keras.layers.Conv2D):
-            convolutions.append((tuple(operation.kernel.shape), cells))
+            suits = suits_winograd(operation)
+            convolutions.append(Convolution(tuple(operation.kernel.shape), cells, suits))
     return Load(kept, largest, tuple(convolutions))
 
 

@@ -2,23 +2,33 @@
 
 import itertools
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 
 from nstk.backbones.weights import set_weights
+from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError
 
 Edge = Literal["zero", "replicate"]
 Pooling = Literal["max", "average", "l2"]
 Precision = Literal["float32", "bfloat16"]
+Convolution = Literal["direct", "winograd"]
+
+
+class Arithmetic(NamedTuple):
+    """What convolutions are computed in, and how."""
+
+    precision: Precision = "float32"
+    convolution: Convolution = "direct"
+
 
 AVERAGE_SCALE = 2.0
 L2_SCALE = 0.78
 """What brings the pools' activations back to those of max-pooling (crowsonkb 2021)."""
 
 
-def check_variant(edge: str, pooling: str, precision: str) -> None:
+def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> None:
     """Refuse a word that names no variant.
 
     Raises:
@@ -28,13 +38,19 @@ def check_variant(edge: str, pooling: str, precision: str) -> None:
         ("edge", edge, get_args(Edge)),
         ("pooling", pooling, get_args(Pooling)),
         ("precision", precision, get_args(Precision)),
+        ("convolution", convolution, get_args(Convolution)),
     ):
         if word not in words:
             raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
 
 
 def prepare_network(
-    model: Any, *, edge: Edge, pooling: Pooling, precision: Precision = "float32"
+    model: Any,
+    *,
+    edge: Edge,
+    pooling: Pooling,
+    precision: Precision = "float32",
+    convolution: Convolution = "direct",
 ) -> Any:
     """Rebuild a network with fresh layers, copied weights and the variants asked for.
 
@@ -45,6 +61,7 @@ def prepare_network(
         pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
         precision: ``"bfloat16"`` computes in it from the first convolution on; weights stay
             float32, and so does what stands before, as eight bits are too few for a picture.
+        convolution: ``"winograd"`` computes what suits it by `nstk.backbones.winograd`.
 
     Returns:
         A functional ``keras.Model`` with the same layer names and weights.
@@ -52,7 +69,7 @@ def prepare_network(
     Raises:
         BackboneError: If a pooling is asked for and the network has no 2×2 max-pool.
     """
-    check_variant(edge, pooling, precision)
+    check_variant(edge, pooling, precision, convolution)
     pools = {layer.name for layer in model.layers if _is_vgg_pool(layer)}
     if pooling != "max" and not pools:
         raise BackboneError(
@@ -69,7 +86,8 @@ def prepare_network(
             config["dtype"] = "mixed_bfloat16"
         if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
             config["padding"] = "valid"
-        return type(layer).from_config(config)
+        tiled = convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
+        return (WinogradConv2D if tiled else type(layer)).from_config(config)
 
     def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if layer.name in padding:

@@ -56,6 +56,7 @@ class Stylization:
         backbone: Name of the network.
         engine: ``whole``, or ``windows`` where the picture was looked at in parts.
         precision: What convolutions ran in, ``float32`` or ``bfloat16``.
+        convolution: How those that suit it were computed, ``direct`` or ``winograd``.
         loss: L at the last step.
         terms: Its parts at the last step: ``content``, ``style``, ``variation`` and every
             style layer by name, before α, β, γ and λ_l.
@@ -74,6 +75,7 @@ class Stylization:
     backbone: str
     engine: str
     precision: str
+    convolution: str
     loss: float
     terms: Mapping[str, float]
     steps: int
@@ -192,7 +194,7 @@ def paint(
         keep: See `Painting.descend`; also called at the end, if it is no error.
     """
     begun = time.perf_counter() if begun is None else begun
-    log.info("%s engine in %s: %s.", plan.engine, plan.precision, plan.reason)
+    log.info("%s engine in %s, %s: %s.", plan.engine, *plan.arithmetic, plan.reason)
     if strength is None:
         strength = _choose_strength(painting, on_progress)
     descents = painting.descend(strength, on_progress, look=look, descent=descent, keep=keep)
@@ -218,14 +220,19 @@ def paint(
 def _decide(
     painting: Painting, network: Backbone, found: State | None, on_progress: Reporter
 ) -> tuple[Painting, Plan, Decisions]:
-    """Choose engine, precision and strength, or take those of the run that is gone on with."""
+    """Choose engine, arithmetic and strength, or take those of the run that is gone on with."""
     if found is None:
         painting, plan = plan_painting(painting, network)
         largest = None if math.isinf(painting.largest_whole) else int(painting.largest_whole)
         strength = _choose_strength(painting, on_progress)
-        return painting, plan, Decisions(plan.engine, plan.precision, largest, strength)
+        return painting, plan, Decisions(plan.engine, *plan.arithmetic, largest, strength)
     asked, decisions = painting.settings, recall_decisions(found)
-    forced = replace(asked, engine=decisions.engine, precision=decisions.precision)
+    forced = replace(
+        asked,
+        engine=decisions.engine,
+        precision=decisions.precision,
+        convolution=decisions.convolution,
+    )
     painting, plan = plan_painting(replace(painting, settings=forced), network)
     largest_whole = math.inf if decisions.largest_whole is None else decisions.largest_whole
     painting = replace(painting, settings=asked, largest_whole=largest_whole)
@@ -272,6 +279,7 @@ def _report(
         backbone=painting.network.name,
         engine=plan.engine,
         precision=plan.precision,
+        convolution=plan.convolution,
         loss=descent.loss,
         terms=descent.terms,
         steps=descent.steps,

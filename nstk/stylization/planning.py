@@ -4,13 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from math import prod
 from typing import Any, Literal
 
+from nstk.backbones.arithmetic import time_network
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.precision import time_network
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.backbones.stages import Load, weigh_network
-from nstk.backbones.variants import Precision
+from nstk.backbones.variants import Arithmetic, Convolution, Precision
 from nstk.errors import SettingsError
 from nstk.settings import EngineName, MinimizerName
 from nstk.stylization.memory import available_memory, current_memory
@@ -37,6 +39,9 @@ COMPILED_BYTES = 200 * 2**20
 WORK_SHARE = 1.35
 """Time of a step over that of its convolutions: sums, slopes of what lies between, the update."""
 
+KERNEL_GROWTH = 8
+"""A 3×3 kernel becomes one of 6×6, once for the way there and once for the way back."""
+
 NEWTON_EVALUATIONS = 12
 """Evaluations that a step of Newton's method is worth; every other minimizer's is one."""
 
@@ -57,6 +62,7 @@ class Plan:
     Attributes:
         engine: ``whole`` looks at the picture at once, ``windows`` part by part.
         precision: What convolutions run in.
+        convolution: How those that suit it are computed.
         peak_memory_bytes: Largest resident size of the process, predicted.
         seconds: Of the descent, predicted.
         reason: Why this engine, in one line.
@@ -64,9 +70,15 @@ class Plan:
 
     engine: Engine
     precision: Precision
+    convolution: Convolution
     peak_memory_bytes: int
     seconds: float
     reason: str
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Precision and convolution."""
+        return Arithmetic(self.precision, self.convolution)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,14 +89,14 @@ class Demand:
         backbone: The network, prepared.
         weights: Which layers are looked at.
         minimizer: The rule.
-        precision: What convolutions run in.
+        arithmetic: What convolutions run in, and how they are computed.
         scales: All scales, the largest last.
     """
 
     backbone: Backbone
     weights: ObjectiveWeights
     minimizer: MinimizerName
-    precision: Precision
+    arithmetic: Arithmetic
     scales: tuple[Scale, ...]
 
     @property
@@ -99,7 +111,7 @@ class Demand:
 
     def predict_memory(self, engine: Engine, pixels: int) -> int:
         """Largest resident size of this process while it paints so many pixels."""
-        fixed = current_memory() + COMPILED_BYTES
+        fixed = current_memory() + COMPILED_BYTES + self._transformed_kernels
         pictures = pixels * PICTURE_BYTES * PICTURES[self.minimizer]
         maps = pixels * (self.load.map_bytes + TRANSIENT * self.load.largest)
         if engine == "windows":
@@ -121,11 +133,19 @@ class Demand:
 
     def predict_seconds(self, engine: Engine) -> float:
         """Time of all steps on this machine."""
-        forward, backward = time_network(self.load.convolutions, self.precision)
+        forward, backward = time_network(self.load.convolutions, self.arithmetic)
         passes = 2 * forward + backward if engine == "windows" else forward + backward
         evaluations = NEWTON_EVALUATIONS if self.minimizer == "newton" else 1
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
         return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
+
+    @property
+    def _transformed_kernels(self) -> int:
+        """Bytes of all kernels in the form that minimal filtering takes, for there and back."""
+        if self.arithmetic.convolution == "direct":
+            return 0
+        suited = [each for each in self.load.convolutions if each.suits_winograd]
+        return sum(KERNEL_GROWTH * 4 * prod(each.kernel) for each in suited)
 
     @cached_property
     def _kept_between_stages(self) -> float:
@@ -184,7 +204,7 @@ def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
         reason = f"--engine {asked} was asked for"
     if limit is not None and peak > limit:
         raise SettingsError(_refuse(demand, engine, peak, limit))
-    return Plan(engine, demand.precision, peak, demand.predict_seconds(engine), reason)
+    return Plan(engine, *demand.arithmetic, peak, demand.predict_seconds(engine), reason)
 
 
 def spell_bytes(size: float) -> str:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.backbones.precision import choose_precision
-from nstk.backbones.variants import Precision
+from nstk.backbones.variants import Arithmetic
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import MaskSource, Source, StyleSource, read_inputs
@@ -66,7 +66,7 @@ def prepare(
     settings: StylizeSettings,
     on_progress: Reporter,
 ) -> tuple[Painting, Plan]:
-    """Read and check everything, and choose precision and engine.
+    """Read and check everything, and choose arithmetic and engine.
 
     Args:
         content: What to paint.
@@ -127,26 +127,31 @@ def read_painting(
 
 
 def plan_painting(painting: Painting, network: Backbone) -> tuple[Painting, Plan]:
-    """Choose precision and engine.
+    """Choose arithmetic and engine.
 
     Args:
         painting: In float32, looked at at once.
         network: The same network before it was prepared.
     """
     settings = painting.settings
-    precision = choose_precision(settings.precision, painting.network, painting.weights.layers)
-    if precision != "float32":
-        halved = network.prepared(edge="replicate", pooling=settings.pooling, precision=precision)
-        painting = replace(painting, network=halved)
-    return choose_engine(painting, precision)
+    layers = painting.weights.layers
+    arithmetic = choose_arithmetic(
+        settings.precision, settings.convolution, painting.network, layers
+    )
+    if arithmetic != Arithmetic():
+        variant = network.prepared(
+            edge="replicate", pooling=settings.pooling, **arithmetic._asdict()
+        )
+        painting = replace(painting, network=variant)
+    return choose_engine(painting, arithmetic)
 
 
-def choose_engine(painting: Painting, precision: Precision) -> tuple[Painting, Plan]:
+def choose_engine(painting: Painting, arithmetic: Arithmetic) -> tuple[Painting, Plan]:
     """Say what a painting takes, and let it look in windows where it has to.
 
     Args:
         painting: What is to be painted; its own ``largest_whole`` does not count.
-        precision: What the convolutions of its network run in.
+        arithmetic: What the convolutions of its network run in, and how they are computed.
 
     Raises:
         SettingsError: If it would need more memory than there is.
@@ -157,7 +162,7 @@ def choose_engine(painting: Painting, precision: Precision) -> tuple[Painting, P
         painting.network,
         painting.weights,
         settings.minimizer,
-        precision,
+        arithmetic,
         tuple(painting.plan),
     )
     limit = None if settings.max_memory == "auto" else settings.max_memory

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nstk.backbones.variants import Precision
+from nstk.backbones.variants import Convolution, Precision
 from nstk.errors import CheckpointError
 from nstk.media.array_files import digest_arrays
 from nstk.media.checkpoints import Recipe, State
@@ -40,12 +40,14 @@ class Decisions:
     Attributes:
         engine: How the picture is looked at.
         precision: What convolutions run in.
+        convolution: How they are computed.
         largest_whole: Pictures of more pixels are looked at in windows; None is all at once.
         strength: What is painted at.
     """
 
     engine: Engine
     precision: Precision
+    convolution: Convolution
     largest_whole: int | None
     strength: float
 

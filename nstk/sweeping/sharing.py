@@ -84,7 +84,7 @@ class Family:
         own.check()
         if point.settings.init not in STARTS:
             load_picture(point.settings.init)
-        return choose_engine(own, plan.precision)
+        return choose_engine(own, plan.arithmetic)
 
     def paint(self, point: GridPoint, on_progress: Reporter = ignore) -> Stylization:
         """Paint one of them; see `nstk.stylize`."""

@@ -174,6 +174,7 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
                 "backbone": made.backbone,
                 "engine": made.engine,
                 "precision": made.precision,
+                "convolution": made.convolution,
                 "deterministic": is_deterministic(),
                 "strength": made.strength,
                 "steps": made.steps,
@@ -197,6 +198,6 @@ def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
         print_json(dataclasses.asdict(plan))
         return
     print(
-        f"{plan.engine} engine in {plan.precision}, because {plan.reason}: "
+        f"{plan.engine} engine in {plan.precision}, {plan.convolution}, because {plan.reason}: "
         f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {duration(plan.seconds)}"
     )

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
-from nstk.backbones.precision import choose_precision
 from nstk.backbones.variants import Precision
 from nstk.finetuning.calibration import calibrate
 from nstk.finetuning.decisions import choose_decision
@@ -319,7 +319,7 @@ class _Ground:
 
     def _choose_precision(self) -> Precision:
         backbone = self.observer.backbone
-        chosen = choose_precision("auto", backbone, backbone.taps[-1:])
+        chosen = choose_arithmetic("auto", "direct", backbone, backbone.taps[-1:]).precision
         return "float32" if self.workers.agree(float(chosen == "float32")) else "bfloat16"
 
 

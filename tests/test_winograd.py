@@ -1,0 +1,102 @@
+"""Minimal filtering: the convolution that it stands for, there and back, at every size."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nstk.backbones.backbone import Backbone
+from nstk.backbones.winograd import (
+    WinogradConv2D,
+    convolve,
+    suits_winograd,
+    transform_kernel,
+    turn_kernel,
+)
+
+SIDES = st.integers(1, 13)
+
+
+def draw(shape, seed):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def prepare(kernel):
+    return transform_kernel(kernel), transform_kernel(turn_kernel(kernel))
+
+
+def convolve_directly(maps, kernel):
+    return tf.nn.conv2d(maps, kernel, 1, "SAME")
+
+
+def differentiate(function, maps):
+    with tf.GradientTape() as tape:
+        tape.watch(maps)
+        value = tf.reduce_sum(tf.sin(function(maps)))
+    return tape.gradient(value, maps)
+
+
+def assert_near(given, wanted):
+    wanted = np.asarray(wanted)
+    np.testing.assert_allclose(given, wanted, atol=2e-5 * max(1.0, np.abs(wanted).max()))
+
+
+@given(height=SIDES, width=SIDES, batch=st.integers(1, 2), seed=st.integers(0, 99))
+def test_it_is_the_convolution_at_every_size(height, width, batch, seed):
+    maps, kernel = tf.constant(draw((batch, height, width, 5), seed)), draw((3, 3, 5, 4), seed + 1)
+    assert_near(convolve(maps, *prepare(kernel)), convolve_directly(maps, kernel))
+
+
+@given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
+def test_so_is_its_slope(height, width, seed):
+    maps, kernel = tf.constant(draw((1, height, width, 4), seed)), draw((3, 3, 4, 6), seed + 1)
+    prepared = prepare(kernel)
+    found = differentiate(lambda each: convolve(each, *prepared), maps)
+    assert_near(found, differentiate(lambda each: convolve_directly(each, kernel), maps))
+
+
+def test_so_is_the_slope_of_its_slope():
+    maps, kernel = tf.constant(draw((1, 6, 7, 4), 0)), draw((3, 3, 4, 4), 1)
+    prepared = prepare(kernel)
+
+    def bend(function):
+        return differentiate(lambda each: differentiate(function, each), maps)
+
+    found = bend(lambda each: convolve(each, *prepared))
+    assert_near(found, bend(lambda each: convolve_directly(each, kernel)))
+
+
+@pytest.fixture(scope="module")
+def network():
+    keras.utils.set_random_seed(5)
+    inputs = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(128, 3, padding="same", activation="relu", name="first")(inputs)
+    maps = keras.layers.Conv2D(128, 3, padding="same", activation="relu", name="second")(maps)
+    maps = keras.layers.Conv2D(128, 3, 2, padding="same", name="strided")(maps)
+    maps = keras.layers.Conv2D(8, 3, padding="same", name="thin")(maps)
+    return Backbone("wide", keras.Model(inputs, maps), 32, "seeded")
+
+
+def test_only_wide_plain_convolutions_are_replaced(network):
+    variant = network.prepared(convolution="winograd")
+    replaced = [layer.name for layer in variant.model.layers if type(layer) is WinogradConv2D]
+    assert (
+        replaced
+        == ["second"]
+        == [layer.name for layer in network.model.layers if suits_winograd(layer)]
+    )
+    assert variant.digest == network.digest
+
+
+def test_the_network_sees_what_it_saw(network, scene):
+    taps = ["first", "second", "thin"]
+    seen = network.tap(taps)(scene[np.newaxis])
+    for name, maps in network.prepared(convolution="winograd").tap(taps)(scene[np.newaxis]).items():
+        assert_near(maps, seen[name])
+
+
+def test_what_runs_in_bfloat16_stays_direct(network):
+    halved = network.prepared(precision="bfloat16", convolution="winograd")
+    assert not any(type(layer) is WinogradConv2D for layer in halved.model.layers)
