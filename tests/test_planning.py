@@ -108,7 +108,7 @@ def test_what_cannot_be_cut_is_looked_at_at_once_or_refused():
     maps = keras.layers.Multiply(name="squeezed")([maps, mean])
     network = Backbone("squeezing", keras.Model(inputs, maps), 32, "seeded")
     weights = ObjectiveWeights(1, 1, 0, {"squeezed": 1.0}, {"squeezed": 1.0})
-    asked = Demand(network, weights, "adam", "float32", (Scale(30, 40, 1),))
+    asked = Demand(network, weights, "adam", Arithmetic(), (Scale(30, 40, 1),))
     assert make_plan(asked, "auto", None).engine == "whole"
     with pytest.raises(BackboneError, match="--engine whole"):
         make_plan(asked, "windows", None)

@@ -34,7 +34,7 @@ def convolve_directly(maps, kernel):
 def differentiate(function, maps):
     with tf.GradientTape() as tape:
         tape.watch(maps)
-        value = tf.reduce_sum(tf.sin(function(maps)))
+        value = tf.reduce_sum(tf.sin(0.1 * function(maps)))
     return tape.gradient(value, maps)
 
 
