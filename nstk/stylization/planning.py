@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from nstk.backbones.arithmetic import time_network
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.precision import time_network
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.backbones.stages import Load, weigh_network
 from nstk.backbones.variants import Arithmetic, Convolution, Precision
