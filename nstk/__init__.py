@@ -100,6 +100,8 @@ if TYPE_CHECKING:
     from nstk.predicting.watching import watch_folder as watch_folder
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
+    from nstk.reporting.report import check_classifier_report as check_classifier_report
+    from nstk.reporting.report import write_classifier_report as write_classifier_report
     from nstk.settings import AuditSettings as AuditSettings
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
@@ -190,6 +192,7 @@ _HOMES = {
     "nstk.predicting.results": ("ResultsFile", "check_results"),
     "nstk.predicting.watching": ("watch_folder",),
     "nstk.progress": ("Progress", "ignore"),
+    "nstk.reporting.report": ("check_classifier_report", "write_classifier_report"),
     "nstk.settings": (
         "AuditSettings",
         "CheckpointSettings",

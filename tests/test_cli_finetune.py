@@ -39,6 +39,7 @@ KEYS = [
     "temperature",
     "calibration",
     "calibration_left_out",
+    "report",
 ]
 
 

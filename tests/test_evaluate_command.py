@@ -35,6 +35,7 @@ KEYS = [
     "calibration",
     "strange",
     "coverage",
+    "report",
 ]
 NAMES = tuple(COLOURS)
 

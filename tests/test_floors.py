@@ -31,6 +31,7 @@ FLOORS = {
     "evaluating": 5,
     "explaining": 5,
     "auditing": 5,
+    "reporting": 6,
 }
 
 

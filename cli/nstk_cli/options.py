@@ -31,6 +31,14 @@ CacheFolder = Annotated[
         help="Where features are kept for the next time; without it, in the user's cache folder",
     ),
 ]
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option(
+        "--report",
+        metavar="DIR",
+        help="Write report.html there, with results.json and model-card.md",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only, no progress")]
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from nstk.auditing.findings import Audit, Flaw, Groups
-from nstk.errors import OutputError, PictureError
-from nstk.media.files import check_writable
-from nstk.media.pictures import fit_size, load_picture, resize_picture
+from nstk.errors import PictureError
+from nstk.media.pictures import crop_square, fit_size, load_picture, resize_picture
 from nstk.pages import (
     Block,
     CaptionedPicture,
@@ -20,6 +19,7 @@ from nstk.pages import (
     Table,
     write_page,
 )
+from nstk.pages.records import check_folder, make_folder
 
 NAME = "audit.html"
 
@@ -38,10 +38,7 @@ def check_audit_report(folder: str | Path) -> None:
     Raises:
         OutputError: If it is a file, or nothing can be written there.
     """
-    folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give the name of a folder for the report.")
-    check_writable(folder / NAME if folder.is_dir() else folder)
+    check_folder(folder, (NAME,))
 
 
 def write_audit_report(audit: Audit, folder: str | Path) -> Path:
@@ -57,14 +54,9 @@ def write_audit_report(audit: Audit, folder: str | Path) -> Path:
     Raises:
         OutputError: If it cannot be written.
     """
-    folder = Path(folder)
     check_audit_report(folder)
     page = build_page(audit)
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"Cannot write {folder}: {error.strerror}; choose another.") from error
-    return write_page(page, folder / NAME)
+    return write_page(page, make_folder(folder) / NAME)
 
 
 def build_page(audit: Audit) -> Page:
@@ -208,12 +200,9 @@ def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, Capt
             pixels = load_picture(path).pixels
         except PictureError:
             continue
-        height, width = pixels.shape[:2]
         if square:
-            side = min(height, width)
-            top, left = (height - side) // 2, (width - side) // 2
-            pixels = pixels[top : top + side, left : left + side]
-            height = width = side
+            pixels = crop_square(pixels)
+        height, width = pixels.shape[:2]
         if max(height, width) > _SIDE:
             pixels = resize_picture(pixels, *fit_size(height, width, _SIDE))
         shown.append((place, CaptionedPicture(pixels, path.name, longest_side=_SIDE)))

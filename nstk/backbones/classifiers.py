@@ -1,6 +1,7 @@
 """The backbone inside a classifier that `nstk.finetune` made."""
 
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -29,6 +30,18 @@ def open_classifier(path: Path) -> Backbone:
         ) from error
     if not isinstance(network, keras.Model) or len(network.outputs[0].shape) != 4:
         raise ModelError(f"{path} has a 'backbone' that gives no feature maps; {ADVICE}.")
+    return take_backbone(network, name, input_size, str(path))
+
+
+def take_backbone(network: Any, name: str, input_size: int, source: str) -> Backbone:
+    """Make a backbone of the network inside a classifier.
+
+    Args:
+        network: The classifier's layer ``backbone``.
+        name: Its name.
+        input_size: Its own size.
+        source: Where it is from.
+    """
     if len(network.outputs) > 1:  # the head sees earlier maps too; the first is the last map
         network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
-    return Backbone(name=name, model=network, input_size=input_size, source=str(path))
+    return Backbone(name=name, model=network, input_size=input_size, source=source)

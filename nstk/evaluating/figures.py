@@ -1,6 +1,6 @@
 """What a confusion matrix does not say: what is taken for what, how wrong, and how sure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nstk.finetuning.answers import Answers
 from nstk.finetuning.evaluation import Evaluation, Interval, wilson_interval
+from nstk.finetuning.links import Targets
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -108,6 +109,32 @@ def find_confused_pairs(evaluation: Evaluation) -> tuple[ConfusedPair, ...]:
     return tuple(sorted(pairs, key=lambda pair: -pair.images))
 
 
+def rank_losses(
+    answers: Answers,
+    classes: Sequence[str],
+    count: int,
+    name: Callable[[Path], Path] = lambda path: path,
+) -> tuple[PictureLoss, ...]:
+    """List the pictures whose truth was thought least likely, worst first.
+
+    Args:
+        answers: What was said about all of them.
+        classes: Names of the labels.
+        count: How many to list.
+        name: Gives the path of a picture as its owner knows it.
+    """
+    posed, right = answers.decision.pose(answers.probabilities, answers.targets)
+    # The answers to the questions about a picture are all right with the product.
+    of_truth = posed[np.arange(len(right)), right].reshape(len(answers.paths), -1).prod(axis=1)
+    return find_top_losses(
+        [name(path) for path in answers.paths],
+        of_truth,
+        _spell(answers.targets, classes),
+        _spell(answers.assigned, classes),
+        count,
+    )
+
+
 def find_top_losses(
     paths: Sequence[Path],
     probabilities: Probabilities,
@@ -134,3 +161,8 @@ def find_top_losses(
         )
         for index in np.argsort(probabilities, kind="stable")[:count]
     )
+
+
+def _spell(labels: Targets, classes: Sequence[str]) -> list[str]:
+    """The names of the labels of every picture, as a manifest writes them."""
+    return ["|".join(np.array(classes)[row]) for row in labels]

@@ -13,8 +13,8 @@ from nstk.evaluating.figures import (
     Coverage,
     PictureLoss,
     find_confused_pairs,
-    find_top_losses,
     measure_coverage,
+    rank_losses,
 )
 from nstk.evaluating.labelled import LabelledFiles, match_data
 from nstk.finetuning.answers import Answers
@@ -35,6 +35,7 @@ class Examination:
     """How a classifier fared on a folder of labelled pictures.
 
     Attributes:
+        classifier: The classifier.
         evaluation: Accuracy, scores of each class and confusion matrix, with 95 % intervals.
         answers: What was said about every picture.
         coverage: For several least probabilities, how many pictures get an answer, and how many
@@ -50,6 +51,7 @@ class Examination:
         images_per_second: Pictures read and classified in each second.
     """
 
+    classifier: Classifier
     evaluation: Evaluation
     answers: Answers
     coverage: tuple[Coverage, ...]
@@ -137,21 +139,13 @@ def evaluate(
         row[list(truth[each.path])] = True
     answers = _gather(classifier, seen, probabilities, targets)
     counted = compare(targets, answers.assigned, probabilities, classifier.classes)
-    posed, right = classifier.decision.pose(probabilities, targets)
-    # The answers to the questions about a picture are all right with the product.
-    of_truth = posed[np.arange(len(right)), right].reshape(len(seen), -1).prod(axis=1)
     return Examination(
+        classifier=classifier,
         evaluation=counted,
         answers=answers,
         coverage=measure_coverage(answers),
         confused_pairs=find_confused_pairs(counted),
-        top_losses=find_top_losses(
-            [found.name(each.path) for each in seen],
-            of_truth,
-            _spell(targets, classifier.classes),
-            _spell(answers.assigned, classifier.classes),
-            losses,
-        ),
+        top_losses=rank_losses(answers, classifier.classes, losses, found.name),
         data=found,
         place=found.place,
         missing=found.missing,
@@ -180,8 +174,3 @@ def _gather(
         decision=decision,
         strangeness=np.array(strangeness, np.float32) if len(strangeness) == len(seen) else None,
     )
-
-
-def _spell(labels: Targets, classes: Sequence[str]) -> list[str]:
-    """The names of the labels of every picture, as a manifest writes them."""
-    return ["|".join(np.array(classes)[row]) for row in labels]

@@ -197,6 +197,14 @@ def resize_plane(plane: Plane, height: int, width: int) -> Plane:
     return clipped
 
 
+def crop_square(pixels: Picture) -> Picture:
+    """The largest centred square of a picture, which is what a classifier sees."""
+    height, width = pixels.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    return pixels[top : top + side, left : left + side]
+
+
 def fit_size(height: int, width: int, longer_side: int) -> tuple[int, int]:
     """Size of a picture whose longer side is given and whose aspect is kept.
 

@@ -1,17 +1,15 @@
 """A page about one stylisation, and its figures as plain JSON beside it."""
 
 import dataclasses
-import json
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nstk.errors import OutputError, PictureError
-from nstk.media.files import check_writable, write_whole
+from nstk.errors import PictureError
 from nstk.media.pictures import Picture, load_picture
 from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
+from nstk.pages.records import check_folder, make_folder, write_record
 from nstk.stylization.job import Stylization
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
@@ -30,9 +28,7 @@ def check_report(folder: str | Path) -> None:
     Raises:
         OutputError: If no file can be written there, or the folder cannot be made.
     """
-    folder = Path(folder)
-    for path in (folder / PAGE_NAME, folder / TRACE_NAME) if folder.exists() else (folder,):
-        check_writable(path)
+    check_folder(folder, (PAGE_NAME, TRACE_NAME))
 
 
 def write_report(
@@ -72,19 +68,14 @@ def write_report(
         OutputError: If a file cannot be written.
         PictureError: If the content cannot be read.
     """
-    folder = _make(Path(folder))
+    folder = make_folder(folder)
     subject = CaptionedPicture(_open(content), "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
     if quality is None:
         quality = _measure(subject, shown, stylization, len(shown) == len(styles))
     record = _record(content, styles, stylization, trace, quality, command)
-    text = json.dumps(_finite(record), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
-
-    def write(target: Path) -> None:
-        target.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-
-    write_whole(folder / TRACE_NAME, write)
+    write_record(record, folder / TRACE_NAME)
     page = compose_page(subject, paintings, record, stylization, trace)
     return write_page(page, folder / PAGE_NAME)
 
@@ -153,25 +144,3 @@ def _open(picture: Picture | str | Path) -> Picture:
 
 def _name(picture: Picture | str | Path) -> str:
     return Path(picture).name if isinstance(picture, str | Path) else ""
-
-
-def _make(folder: Path) -> Path:
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot make the folder {folder}: {error.strerror}; choose another place for the "
-            "report, or make room."
-        ) from error
-    return folder
-
-
-def _finite(value: Any) -> Any:
-    """The same with null where a number is not finite, as JSON knows no such number."""
-    if isinstance(value, Mapping):
-        return {str(name): _finite(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
-    if isinstance(value, float):
-        return float(f"{value:.6g}") if math.isfinite(value) else None
-    return value if value is None or isinstance(value, str | int) else str(value)

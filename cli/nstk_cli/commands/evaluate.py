@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.finetune import interval, say_calibration
-from nstk_cli.options import Json, Quiet
+from nstk_cli.commands.finetune import interval, say_calibration, write_report
+from nstk_cli.options import Json, Quiet, ReportFolder
 from nstk_cli.output import (
     describe_reliability,
     list_skipped,
@@ -35,6 +35,7 @@ def evaluate(
     losses: Annotated[
         int, typer.Option(metavar="N", help="How many of the worst pictures to list")
     ] = 10,
+    report_folder: ReportFolder = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -44,7 +45,10 @@ def evaluate(
             from nstk import evaluate as run
             from nstk import load_classifier
         classifier = load_classifier(model)
+        if report_folder:
+            nstk.check_classifier_report(report_folder)
         made = run(classifier, data, losses=losses, on_progress=report)
+        page = report_folder and write_report(report_folder, made, None, report)
     if json:
         print_json(
             {
@@ -78,10 +82,13 @@ def evaluate(
                 },
                 "strange": made.strange,
                 "coverage": [asdict(each) for each in made.coverage],
+                "report": page,
             }
         )
     else:
         print_result(made)
+        if page:
+            print(f"{page}: the same as a page, with the worst pictures")
 
 
 def print_result(made: "nstk.Examination") -> None:

@@ -1,6 +1,8 @@
 """``nstk finetune``: a folder of labelled pictures becomes a classifier."""
 
 import logging
+import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -14,6 +16,7 @@ from nstk_cli.options import (
     CacheFolder,
     Json,
     Quiet,
+    ReportFolder,
     WeightsFile,
     choose_cache,
     with_settings,
@@ -27,7 +30,7 @@ from nstk_cli.output import (
     print_skipped,
     print_table,
 )
-from nstk_cli.reporting import reporting
+from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
@@ -56,6 +59,7 @@ def finetune(
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     cache: CacheFolder = None,
+    report_folder: ReportFolder = None,
     replay: Annotated[
         Path | None,
         typer.Option(
@@ -85,6 +89,8 @@ def finetune(
         if output:
             Classifier.check_output(output)
             nstk.check_writable(output.with_suffix(RECORD))
+        if report_folder:
+            nstk.check_classifier_report(report_folder)
         place = choose_cache(cache)
         scalars = nstk.ScalarLog(tensorboard) if tensorboard else None
         listen = nstk.tell(report, scalars) if scalars else report
@@ -108,16 +114,32 @@ def finetune(
         if output and not replay:
             record = output.with_suffix(RECORD)
             save_manifest(made, record, backbone=backbone, weights=weights)
+        page = report_folder and write_report(report_folder, made, place, report)
         for notice in made.notices:
             log.warning(notice)
     if json:
-        print_json(describe(made, output, repeated))
+        print_json({**describe(made, output, repeated), "report": page})
     else:
         print_result(made, output)
+        if page:
+            print(f"{page}: the same as a page, with the worst pictures")
         if repeated:
             print_replay(repeated)
     if repeated and repeated.differences:
         raise typer.Exit(1)
+
+
+def write_report(
+    folder: Path,
+    made: "nstk.Finetuning | nstk.Examination",
+    cache: Path | None,
+    report: Reporter,
+) -> Path:
+    """Write the page about a run, with the command that repeats it."""
+    command = shlex.join(["nstk", *sys.argv[1:]])
+    return nstk.write_classifier_report(
+        folder, made, command=command, cache=cache, on_progress=report
+    )
 
 
 def check_given(data: Path | None, output: Path | None, replay: Path | None) -> None:

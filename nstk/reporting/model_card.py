@@ -1,0 +1,83 @@
+"""The model card: what to expect of a classifier, in a few sentences (Mitchell et al. 2019)."""
+
+from collections.abc import Mapping
+
+from nstk.reporting.subject import Subject
+from nstk.reporting.wording import count, percent, span
+
+
+def write_model_card(subject: Subject) -> Mapping[str, str]:
+    """Give headings and what stands below them; page and text file hold the same words."""
+    return {
+        "What it does": _purpose(subject),
+        "What it is": _making(subject),
+        "How good it is": _quality(subject),
+        "How sure it is": _sureness(subject),
+        "What it does not know": _limits(subject),
+    }
+
+
+def to_markdown(title: str, card: Mapping[str, str]) -> str:
+    """The card as a text file."""
+    sections = (f"## {heading}\n\n{text}\n" for heading, text in card.items())
+    return f"# {title}\n\n" + "\n".join(sections)
+
+
+def _purpose(subject: Subject) -> str:
+    names = ", ".join(subject.classifier.classes)
+    if subject.classifier.multi_label:
+        return f"It says which of these labels a photograph deserves, several or none: {names}."
+    return f"It says which of these a photograph shows: {names}. It always knows one of them best."
+
+
+def _making(subject: Subject) -> str:
+    classifier = subject.classifier
+    learned = subject.learned_from
+    from_how_many = f" from {count(learned, 'picture')}" if learned else ""
+    return (
+        f"A linear head, solved{from_how_many}, on what the frozen network "
+        f"{classifier.backbone.get('name', 'inside')} sees in the largest centred square of a "
+        f"picture at {classifier.size} pixels; what lies beside that square is not seen."
+    )
+
+
+def _quality(subject: Subject) -> str:
+    evaluation = subject.evaluation
+    what = "given exactly their labels" if subject.classifier.multi_label else "recognised"
+    scores = [score for score in evaluation.per_class if score.recall is not None]
+    weakest = min(scores, key=lambda score: score.recall or 0.0, default=None)
+    worst = (
+        f" The weakest class is {weakest.name}, with {percent(weakest.recall)} "
+        f"({span(weakest.recall_interval)}) of {count(weakest.support, 'picture')}."
+        if weakest and len(scores) > 1
+        else ""
+    )
+    return (
+        f"Of {count(evaluation.images, 'picture')} that it had not learned from, "
+        f"{percent(evaluation.accuracy)} were {what}; of other such pictures it would be "
+        f"{span(evaluation.accuracy_interval)} in 95 of 100 cases.{worst}"
+    )
+
+
+def _sureness(subject: Subject) -> str:
+    reliability = subject.answers.reliability
+    return (
+        f"On average its probabilities are {percent(reliability.ece)} "
+        f"({span(reliability.ece_interval)}) away from the share of answers that are right."
+    )
+
+
+def _limits(subject: Subject) -> str:
+    familiarity = subject.classifier.familiarity
+    known = (
+        "A picture that is like nothing in training gets a label as well, but is told: such are "
+        f"{percent(1 - familiarity.accepted)} of pictures like those it learned from, and "
+        f"{subject.answers.strange.sum()} of those here."
+        if familiarity
+        else "It cannot tell a picture that is like nothing in training."
+    )
+    return (
+        f"{known} What it was not measured on it may do worse: other cameras, places, years, and "
+        "people or things that its pictures had few of. The figures hold for pictures drawn as "
+        "these were."
+    )

@@ -1,0 +1,112 @@
+"""What a report is about, whether the classifier was just made or met other pictures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nstk.evaluating.figures import Coverage, PictureLoss, measure_coverage, rank_losses
+from nstk.evaluating.job import Examination
+from nstk.finetuning.answers import Answers
+from nstk.finetuning.classifier import Classifier
+from nstk.finetuning.evaluation import Evaluation
+from nstk.finetuning.job import Finetuning
+from nstk.finetuning.learning_curve import LearningCurve
+from nstk.media.listing import SkippedFile
+
+LOSSES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A classifier and how it fared on some pictures.
+
+    Attributes:
+        classifier: The classifier.
+        data: Where the pictures are from; None where they came from memory.
+        measured_on: Which of them it was measured on, in words.
+        evaluation: How it fared.
+        answers: What it said about every picture.
+        learned_from: How many pictures it learned from; None where that is not known.
+        learning_curve: How accuracy grows with pictures, where that was measured.
+        notices: What the reader should know, one sentence each.
+        skipped: The files that were left out, and why.
+        facts: Other facts about the pictures.
+        seconds: Wall time.
+        name: Gives the path of a picture as its owner knows it.
+    """
+
+    classifier: Classifier
+    data: Path | None
+    measured_on: str
+    evaluation: Evaluation
+    answers: Answers
+    learned_from: int | None
+    learning_curve: LearningCurve | None
+    notices: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...]
+    facts: Mapping[str, str | int | None]
+    seconds: float
+    name: Callable[[Path], Path]
+
+    @property
+    def place(self) -> str:
+        """Where the pictures are from, in words."""
+        return "pictures from memory" if self.data is None else str(self.data)
+
+    @property
+    def coverage(self) -> tuple[Coverage, ...]:
+        """What it brings to say nothing about some pictures."""
+        return measure_coverage(self.answers)
+
+    @property
+    def losses(self) -> tuple[PictureLoss, ...]:
+        """The pictures whose truth was thought least likely, worst first."""
+        return rank_losses(self.answers, self.classifier.classes, LOSSES)
+
+
+def describe_finetuning(made: Finetuning) -> Subject:
+    """A classifier that was just made, on what it was not fitted on."""
+    part = made.measured_on
+    return Subject(
+        classifier=made.classifier,
+        data=made.data,
+        measured_on=f"{made.folds} folds of the training pictures, each left out once"
+        if part == "folds"
+        else f"the {part} part",
+        evaluation=made.evaluation,
+        answers=made.answers[part],
+        learned_from=made.train_images,
+        learning_curve=made.learning_curve,
+        notices=made.notices,
+        skipped=made.skipped,
+        facts={
+            "pictures learned from": made.train_images,
+            "validation pictures": made.validation_images,
+            "test pictures": made.test_images,
+        },
+        seconds=made.seconds["total"],
+        name=made.folder.name,
+    )
+
+
+def describe_examination(made: Examination) -> Subject:
+    """A classifier that met labelled pictures."""
+    images = made.classifier.results.get("images", {})
+    return Subject(
+        classifier=made.classifier,
+        data=made.place,
+        measured_on="all of its pictures",
+        evaluation=made.evaluation,
+        answers=made.answers,
+        learned_from=images.get("train"),
+        learning_curve=None,
+        notices=(),
+        skipped=made.skipped,
+        facts={
+            "classes without a picture": ", ".join(made.missing) or None,
+            "classes that it does not know": ", ".join(made.extra) or None,
+            "pictures a second": round(made.images_per_second),
+        },
+        seconds=made.seconds,
+        name=made.data.name,
+    )
