@@ -96,7 +96,7 @@ def write_classifier_report(
     else:
         subject, found = describe_examination(made), None
     card = write_model_card(subject)
-    page = _compose(subject, found, show_card(card), command)
+    page = _compose(subject, found, show_card(card), command, on_progress)
     record = _record(subject, found, command) | {"model_card": card}
     folder = make_folder(folder)
     write_record(record, folder / RECORD_NAME)
@@ -113,14 +113,16 @@ def _audit(made: Finetuning, cache: str | Path | None, on_progress: Reporter) ->
     return audit(made.data, backbone=backbone, cache=cache, on_progress=on_progress)
 
 
-def _compose(subject: Subject, found: Audit | None, card: Section, command: str) -> Page:
+def _compose(
+    subject: Subject, found: Audit | None, card: Section, command: str, on_progress: Reporter
+) -> Page:
     """Put the page together, from the number that counts to how it came about."""
     sections = [
         show_confusion(subject),
         show_classes(subject),
         show_reliability(subject),
         show_learning_curve(subject.learning_curve),
-        show_losses(subject),
+        show_losses(subject, on_progress),
         show_data(subject, found),
         Section("How it was made", _explain_making(subject, command)),
         card,

@@ -24,6 +24,7 @@ from nstk.pages import (
     Series,
     Table,
 )
+from nstk.progress import Reporter
 from nstk.reporting.subject import Subject
 from nstk.reporting.wording import count, percent, span
 
@@ -181,14 +182,14 @@ def show_learning_curve(curve: LearningCurve | None) -> Section | None:
     return Section("What more pictures would bring", [Paragraph(words), chart])
 
 
-def show_losses(subject: Subject) -> Section | None:
+def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
     """The worst pictures, and where in them the classifier found its answer."""
     losses = [loss for loss in subject.losses if loss.actual != loss.predicted]
     if not losses:
         return None
     wanted = {loss.path: loss for loss in losses}
     pictures = []
-    for each in explain(subject.classifier, list(wanted)):
+    for each in explain(subject.classifier, list(wanted), on_progress=on_progress):
         if not isinstance(each, Explanation):
             continue
         loss = wanted[each.path]
