@@ -27,7 +27,7 @@ def _purpose(subject: Subject) -> str:
     names = ", ".join(subject.classifier.classes)
     if subject.classifier.multi_label:
         return f"It says which of these labels a photograph deserves, several or none: {names}."
-    return f"It says which of these a photograph shows: {names}. It always knows one of them best."
+    return f"It says which of these a photograph shows: {names}. It always names one."
 
 
 def _making(subject: Subject) -> str:
@@ -54,8 +54,8 @@ def _quality(subject: Subject) -> str:
     )
     return (
         f"Of {count(evaluation.images, 'picture')} that it had not learned from, "
-        f"{percent(evaluation.accuracy)} were {what}; of other such pictures it would be "
-        f"{span(evaluation.accuracy_interval)} in 95 of 100 cases.{worst}"
+        f"{percent(evaluation.accuracy)} were {what}; of all pictures drawn as these were it is "
+        f"{span(evaluation.accuracy_interval)} (95 % interval).{worst}"
     )
 
 
@@ -78,6 +78,5 @@ def _limits(subject: Subject) -> str:
     )
     return (
         f"{known} What it was not measured on it may do worse: other cameras, places, years, and "
-        "people or things that its pictures had few of. The figures hold for pictures drawn as "
-        "these were."
+        "people or things that its pictures had few of."
     )

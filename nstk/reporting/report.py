@@ -132,8 +132,7 @@ def _compose(
     blocks += [section for section in sections if section is not None]
     return Page(
         title=_title(subject.classifier),
-        subtitle=f"Measured on {subject.measured_on} of "
-        f"{subject.place if subject.data is None else subject.data.resolve().name}.",
+        subtitle=f"{subject.name_of_data}, measured on {subject.measured_on}.",
         blocks=blocks,
         footer=", ".join(f"{name} {version}" for name, version in list_versions().items()),
     )
@@ -150,13 +149,14 @@ def _title(classifier: Classifier) -> str:
 
 def _headline(subject: Subject) -> Headline:
     evaluation, reliability = subject.evaluation, subject.answers.reliability
+    learned = subject.learned_from and f"learned from {count(subject.learned_from, 'other')}"
     figures = [
         Figure(
             "exactly right labels" if subject.classifier.multi_label else "accuracy",
             percent(evaluation.accuracy),
-            f"{span(evaluation.accuracy_interval)} in 95 of 100 cases",
+            f"{span(evaluation.accuracy_interval)}, 95 % interval",
         ),
-        Figure("pictures", spell_number(evaluation.images), subject.measured_on),
+        Figure("pictures", spell_number(evaluation.images), learned or ""),
         Figure("calibration error", percent(reliability.ece), span(reliability.ece_interval)),
         Figure(
             "like nothing in training",
@@ -164,8 +164,6 @@ def _headline(subject: Subject) -> Headline:
             f"of {count(evaluation.images, 'picture')}",
         ),
     ]
-    if subject.learned_from:
-        figures.append(Figure("learned from", spell_number(subject.learned_from), "pictures"))
     return Headline(figures)
 
 

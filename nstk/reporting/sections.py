@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from nstk.auditing.findings import Audit
 from nstk.errors import PictureError
 from nstk.explaining.job import Explanation, explain
+from nstk.finetuning.evaluation import wilson_interval
 from nstk.finetuning.learning_curve import LearningCurve
 from nstk.finetuning.reliability import Reliability
 from nstk.media.pictures import crop_square, load_picture
@@ -24,6 +25,7 @@ from nstk.pages import (
     Series,
     Table,
 )
+from nstk.pages.numerals import spell_number
 from nstk.progress import Reporter
 from nstk.reporting.subject import Subject
 from nstk.reporting.wording import count, percent, span
@@ -116,7 +118,7 @@ def show_reliability(subject: Subject) -> Section:
     words = (
         f"Of the answers given with a probability near x, the share y is right; on the line they "
         f"are as sure as they should be. Their mean distance from it is {percent(after.ece)} "
-        f"({span(after.ece_interval)}), weighted by the number of answers."
+        f"({span(after.ece_interval)}), weighted by their number; bands are 95 % intervals."
     )
     if after != before:
         series.append(_draw_bins("at temperature 1", before))
@@ -139,7 +141,7 @@ def show_reliability(subject: Subject) -> Section:
     columns = ("unsure below", "pictures answered", "share", "right of these", "95 %")
     rows = [
         (
-            percent(each.unsure_below),
+            spell_number(each.unsure_below),
             each.images,
             percent(each.share),
             percent(each.accuracy),
@@ -252,13 +254,16 @@ def count_findings(audit: Audit) -> Mapping[str, int]:
 
 def show_card(card: Mapping[str, str]) -> Section:
     """The model card."""
-    return Section("Model card", [_quote(heading, text) for heading, text in card.items()])
-
-
-def _quote(heading: str, text: str) -> Paragraph:
-    return Paragraph(f"{heading}. {text}")
+    return Section("Model card", [Table(("question", "answer"), list(card.items()))])
 
 
 def _draw_bins(label: str, reliability: Reliability) -> Series:
     bins = reliability.bins
-    return Series(label, [each.confidence for each in bins], [each.accuracy for each in bins])
+    spans = [wilson_interval(round(each.accuracy * each.images), each.images) for each in bins]
+    return Series(
+        label,
+        [each.confidence for each in bins],
+        [each.accuracy for each in bins],
+        low=[low for low, _ in spans],
+        high=[high for _, high in spans],
+    )

@@ -54,6 +54,11 @@ class Subject:
         return "pictures from memory" if self.data is None else str(self.data)
 
     @property
+    def name_of_data(self) -> str:
+        """The last part of that place."""
+        return self.place if self.data is None else self.data.resolve().name
+
+    @property
     def coverage(self) -> tuple[Coverage, ...]:
         """What it brings to say nothing about some pictures."""
         return measure_coverage(self.answers)
@@ -70,7 +75,7 @@ def describe_finetuning(made: Finetuning) -> Subject:
     return Subject(
         classifier=made.classifier,
         data=made.data,
-        measured_on=f"{made.folds} folds of the training pictures, each left out once"
+        measured_on=f"the training pictures, each left out once in {made.folds} folds"
         if part == "folds"
         else f"the {part} part",
         evaluation=made.evaluation,
