@@ -79,7 +79,7 @@ def test_worst_pictures_stand_beside_their_maps(report, made):
     wrong = min(8, made.evaluation.images - round(made.accuracy * made.evaluation.images))
     assert wrong
     pictures = [value for value in reader.values("src") if value.startswith("data:image")]
-    assert len(pictures) == 2 * wrong
+    assert len(pictures) == wrong
 
 
 def test_the_record_holds_the_same_numbers(report, made):

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from nstk.auditing.findings import Audit
 from nstk.errors import PictureError
 from nstk.explaining.job import Explanation, explain
@@ -33,7 +35,7 @@ from nstk.reporting.wording import count, percent, span
 _MOST_BARS = 30
 _MOST_PAIRS = 6
 _MOST_SKIPPED = 50
-_SIDE = 360
+_PAIR = 720
 
 
 def show_confusion(subject: Subject) -> Section:
@@ -200,22 +202,19 @@ def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
             picture = load_picture(each.path).pixels
         except PictureError:  # It has gone since it was explained.
             continue
-        pictures += [
+        pictures.append(
             CaptionedPicture(
-                crop_square(picture), said, subject.name(each.path).name, longest_side=_SIDE
-            ),
-            CaptionedPicture(
-                crop_square(each.overlay),
-                f"speaks for {each.label}",
-                f"{percent(loss.probability)} for the truth",
-                longest_side=_SIDE,
-            ),
-        ]
+                np.concatenate([crop_square(picture), crop_square(each.overlay)], axis=1),
+                said,
+                f"{subject.name(each.path).name} · {percent(loss.probability)} for the truth",
+                longest_side=_PAIR,
+            )
+        )
     words = (
-        "The pictures whose truth was thought least likely: true class → label given. Beside each, "
-        "what spoke for the likeliest class is vermilion, what spoke against it blue."
+        "The pictures whose truth was thought least likely: true class → label given. On the "
+        "right of each, vermilion spoke for the likeliest class and blue against it."
     )
-    return Section("Where it errs most", [Paragraph(words), PictureRow(pictures, width=190)])
+    return Section("Where it errs most", [Paragraph(words), PictureRow(pictures)])
 
 
 def show_data(subject: Subject, audit: Audit | None) -> Section:
