@@ -64,12 +64,12 @@ if TYPE_CHECKING:
     from nstk.finetuning.evaluation import ClassScore as ClassScore
     from nstk.finetuning.evaluation import Evaluation as Evaluation
     from nstk.finetuning.familiarity import Familiarity as Familiarity
-    from nstk.finetuning.job import Finetuning as Finetuning
     from nstk.finetuning.job import finetune as finetune
     from nstk.finetuning.learning_curve import LearningCurve as LearningCurve
     from nstk.finetuning.manifest import Replay as Replay
     from nstk.finetuning.manifest import replay as replay
     from nstk.finetuning.manifest import save_manifest as save_manifest
+    from nstk.finetuning.outcome import Finetuning as Finetuning
     from nstk.finetuning.reliability import Reliability as Reliability
     from nstk.finetuning.reliability import ReliabilityBin as ReliabilityBin
     from nstk.finetuning.scalars import ScalarLog as ScalarLog
@@ -167,9 +167,10 @@ _HOMES = {
     "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
     "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
     "nstk.finetuning.familiarity": ("Familiarity",),
-    "nstk.finetuning.job": ("Finetuning", "finetune"),
+    "nstk.finetuning.job": ("finetune",),
     "nstk.finetuning.learning_curve": ("LearningCurve",),
     "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
+    "nstk.finetuning.outcome": ("Finetuning",),
     "nstk.finetuning.reliability": ("Reliability", "ReliabilityBin"),
     "nstk.finetuning.scalars": ("ScalarLog",),
     "nstk.finetuning.second_stage.stage": ("SecondStage",),

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -15,130 +15,27 @@ from nstk.backbones.loading import load_backbone
 from nstk.errors import WeightsError
 from nstk.finetuning.answers import Answers
 from nstk.finetuning.cache import FeatureCache
-from nstk.finetuning.calibration import Calibration
 from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.evaluation import Evaluation, Interval, evaluate
+from nstk.finetuning.evaluation import Evaluation, evaluate
 from nstk.finetuning.familiarity import Familiarity, learn_familiarity
 from nstk.finetuning.features import Features, Observer
-from nstk.finetuning.learning_curve import LearningCurve, trace_learning_curve
-from nstk.finetuning.links import SIGMOID, SOFTMAX, Link
+from nstk.finetuning.learning_curve import trace_learning_curve
+from nstk.finetuning.links import SIGMOID, SOFTMAX
 from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
-from nstk.finetuning.parts import Parts, UsedFile, sort_by_part
-from nstk.finetuning.reliability import Reliability
+from nstk.finetuning.outcome import Finetuning
+from nstk.finetuning.parts import Parts, sort_by_part
+from nstk.finetuning.questions import ask_folds, ask_head
 from nstk.finetuning.second_stage.planning import Clock, Plan
 from nstk.finetuning.second_stage.stage import Omission, SecondStage, run_second_stage
-from nstk.finetuning.selection import Samples, Selection, cross_validate, select_head
+from nstk.finetuning.selection import Selection, select_head
 from nstk.finetuning.sharing import extract_together
 from nstk.finetuning.views import VIEWS
 from nstk.finetuning.workers import Workers
-from nstk.media.folders import LabelledFolder, scan_folder
+from nstk.media.folders import scan_folder
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
-
-
-@dataclass(frozen=True, eq=False)
-class Finetuning:
-    """A classifier and how it came about.
-
-    Attributes:
-        classifier: The result; its head is fitted on the training pictures alone, so that an
-            accuracy on another part is that of this very classifier.
-        evaluations: How it fares on each part that it was not fitted on: ``"validation"`` and,
-            where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
-            way fare on training pictures that they were not fitted on.
-        answers: What was said there about every picture, by the same names.
-        selection: What was chosen from, and what.
-        learning_curve: How accuracy grows with pictures, where that was asked for.
-        second_stage: How the last blocks of the network learned and whether that was kept; None
-            where nothing was unfrozen.
-        train_images: How many pictures the head is fitted on.
-        validation_images: How many pictures the validation part has.
-        test_images: How many pictures the test part has.
-        folds: How many folds were left out in turn; 0 where none were.
-        data: The folder, as it was given; None where pictures came from memory.
-        folder: What was found in it; pictures of a zip are files for as long as this lives.
-        files: Every picture that was used, with its digest, its label and its part.
-        skipped: The files that were left out, and why.
-        notices: What the reader of the folder should know, one sentence each.
-        forward_passes: How many squares went through the network: pictures × views, less what
-            the cache had.
-        seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
-            where there was one, and in ``total``.
-    """
-
-    classifier: Classifier
-    evaluations: Mapping[str, Evaluation]
-    answers: Mapping[str, Answers]
-    selection: Selection
-    learning_curve: LearningCurve | None
-    second_stage: SecondStage | None
-    train_images: int
-    validation_images: int
-    test_images: int
-    folds: int
-    data: Path | None
-    folder: LabelledFolder
-    files: tuple[UsedFile, ...]
-    skipped: tuple[SkippedFile, ...]
-    notices: tuple[str, ...]
-    forward_passes: int
-    seconds: Mapping[str, float]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the outputs."""
-        return self.classifier.classes
-
-    @property
-    def features(self) -> str:
-        """What the head sees: ``"pooled"`` or ``"pooled+statistics"``."""
-        return self.selection.features
-
-    @property
-    def thresholds(self) -> Mapping[str, float] | None:
-        """From which probability on each label is given; None where every picture has one."""
-        values = self.classifier.decision.thresholds
-        return None if values is None else dict(zip(self.classes, values, strict=True))
-
-    @property
-    def measured_on(self) -> str:
-        """What `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
-        return next(part for part in _BY_WORTH if part in self.evaluations)
-
-    @property
-    def evaluation(self) -> Evaluation:
-        """The evaluation to report."""
-        return self.evaluations[self.measured_on]
-
-    @property
-    def calibration(self) -> Calibration:
-        """The temperature, and what it does to training pictures left out."""
-        return self.selection.calibration
-
-    @property
-    def reliability(self) -> Reliability:
-        """How far the probabilities on that part are from the truth."""
-        return self.answers[self.measured_on].reliability
-
-    @property
-    def reliability_before(self) -> Reliability:
-        """The same at temperature 1."""
-        return self.answers[self.measured_on].reliability_before
-
-    @property
-    def accuracy(self) -> float:
-        """Share of the pictures of that part that were given exactly their labels."""
-        return self.evaluation.accuracy
-
-    @property
-    def accuracy_interval(self) -> Interval:
-        """Wilson interval of the accuracy, 95 %."""
-        return self.evaluation.accuracy_interval
-
-
-_BY_WORTH = ("test", "validation", "folds")
 
 
 def finetune(
@@ -217,9 +114,7 @@ def finetune(
     seen = time.perf_counter()
     train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
     selection = select_head(train, settings, link=link, on_progress=on_progress)
-    folded = (
-        {"folds": _cross_validate(parts, settings, link, on_progress)} if settings.folds else {}
-    )
+    folded = {"folds": ask_folds(parts, settings, link, on_progress)} if settings.folds else {}
     curve = (
         trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
@@ -244,8 +139,8 @@ def finetune(
     network = backbone
     if stage and stage.parts:
         network, selection, parts, folded = stage.backbone, stage.selection, stage.parts, {}
-    familiarity = _familiarise(selection, parts.samples["train"], settings)
-    answers = _answer(selection, familiarity, parts) | folded
+    familiarity = _familiarise(selection, parts, settings)
+    answers = ask_head(selection, familiarity, parts) | folded
     evaluations = {
         part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
         for part, each in answers.items()
@@ -319,49 +214,11 @@ def _check_numbers(features: Features, backbone: Backbone) -> None:
 
 
 def _familiarise(
-    selection: Selection, samples: Samples, settings: FinetuneSettings
+    selection: Selection, parts: Parts, settings: FinetuneSettings
 ) -> Familiarity | None:
+    samples = parts.samples["train"]
     vectors = samples.vectors[selection.features]
     return learn_familiarity(vectors, samples.kinds, samples.groups, settings.seed)
-
-
-def _answer(
-    selection: Selection, familiarity: Familiarity | None, parts: Parts
-) -> dict[str, Answers]:
-    """What the head says about every part that it was not fitted on."""
-    head, answers = selection.head, {}
-    for part, samples in parts.samples.items():
-        if part != "train" and len(samples):
-            vectors = samples.vectors[selection.features]
-            answers[part] = Answers(
-                paths=parts.paths[part],
-                targets=samples.targets,
-                assigned=head.decision.assign(head.predict(vectors)),
-                logits=head.answer(vectors),
-                temperatures=np.full(len(samples), selection.calibration.temperature),
-                decision=selection.calibrated.decision,
-                strangeness=None
-                if familiarity is None
-                else familiarity.measure_strangeness(vectors),
-            )
-    return answers
-
-
-def _cross_validate(
-    parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
-) -> Answers:
-    """What heads say about training pictures that they were not fitted on."""
-    samples = parts.samples["train"]
-    found = cross_validate(samples, settings, link=link, on_progress=on_progress)
-    out = np.flatnonzero(found.folds >= 0)
-    return Answers(
-        paths=tuple(parts.paths["train"][place] for place in out),
-        targets=samples.targets[out],
-        assigned=found.assigned[out],
-        logits=found.logits[out],
-        temperatures=found.temperatures[out],
-        decision=found.selections[0].head.decision,
-    )
 
 
 def _summarise(

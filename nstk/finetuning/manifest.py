@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nstk.errors import ModelError
-from nstk.finetuning.job import Finetuning, finetune
+from nstk.finetuning.job import finetune
+from nstk.finetuning.outcome import Finetuning
 from nstk.finetuning.second_stage.planning import NOTHING, Plan
 from nstk.media.files import write_whole
 from nstk.media.sources import Data

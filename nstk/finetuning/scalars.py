@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from nstk.errors import OutputError
-from nstk.finetuning.job import Finetuning
+from nstk.finetuning.outcome import Finetuning
 from nstk.progress import Progress
 
 # What TensorBoard's own package would write; tf.summary.scalar is missing where that is not there.

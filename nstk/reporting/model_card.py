@@ -34,10 +34,17 @@ def _making(subject: Subject) -> str:
     classifier = subject.classifier
     learned = subject.learned_from
     from_how_many = f" from {count(learned, 'picture')}" if learned else ""
+    network = classifier.backbone.get("name", "inside")
+    stage = classifier.results.get("second_stage") or {}
+    what = (
+        f"A linear head, solved{from_how_many}, and the network {network}, whose last blocks have "
+        "learned with it. They see"
+        if stage.get("kept") == "finetuned"
+        else f"A linear head, solved{from_how_many}, on the frozen network {network}. They see"
+    )
     return (
-        f"A linear head, solved{from_how_many}, on what the frozen network "
-        f"{classifier.backbone.get('name', 'inside')} sees in the largest centred square of a "
-        f"picture at {classifier.size} pixels; what lies beside that square is not seen."
+        f"{what} the largest centred square of a picture at {classifier.size} pixels; what lies "
+        "beside that square is not seen."
     )
 
 

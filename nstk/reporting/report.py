@@ -10,7 +10,7 @@ from nstk.auditing.job import audit
 from nstk.backbones.classifiers import take_backbone
 from nstk.evaluating.job import Examination
 from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.job import Finetuning
+from nstk.finetuning.outcome import Finetuning
 from nstk.media.versions import list_versions
 from nstk.pages import (
     Block,

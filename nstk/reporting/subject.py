@@ -9,8 +9,8 @@ from nstk.evaluating.job import Examination
 from nstk.finetuning.answers import Answers
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
-from nstk.finetuning.job import Finetuning
 from nstk.finetuning.learning_curve import LearningCurve
+from nstk.finetuning.outcome import Finetuning
 from nstk.media.listing import SkippedFile
 
 LOSSES = 8

@@ -1,0 +1,63 @@
+"""Asking heads about pictures that they were not fitted on."""
+
+import numpy as np
+
+from nstk.finetuning.answers import Answers
+from nstk.finetuning.familiarity import Familiarity
+from nstk.finetuning.links import Link
+from nstk.finetuning.parts import Parts
+from nstk.finetuning.selection import Selection, cross_validate
+from nstk.progress import Reporter
+from nstk.settings import FinetuneSettings
+
+
+def ask_head(
+    selection: Selection, familiarity: Familiarity | None, parts: Parts
+) -> dict[str, Answers]:
+    """What the head says about every part that it was not fitted on.
+
+    Args:
+        selection: The head, and how sure its answers may be.
+        familiarity: What its training pictures look like.
+        parts: Every picture, by part.
+    """
+    head, answers = selection.head, {}
+    for part, samples in parts.samples.items():
+        if part != "train" and len(samples):
+            vectors = samples.vectors[selection.features]
+            answers[part] = Answers(
+                paths=parts.paths[part],
+                targets=samples.targets,
+                assigned=head.decision.assign(head.predict(vectors)),
+                logits=head.answer(vectors),
+                temperatures=np.full(len(samples), selection.calibration.temperature),
+                decision=selection.calibrated.decision,
+                strangeness=None
+                if familiarity is None
+                else familiarity.measure_strangeness(vectors),
+            )
+    return answers
+
+
+def ask_folds(
+    parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
+) -> Answers:
+    """What heads say about training pictures, each left out once.
+
+    Args:
+        parts: Its training pictures.
+        settings: See `cross_validate`.
+        link: What makes probabilities of logits.
+        on_progress: See `cross_validate`.
+    """
+    samples = parts.samples["train"]
+    found = cross_validate(samples, settings, link=link, on_progress=on_progress)
+    out = np.flatnonzero(found.folds >= 0)
+    return Answers(
+        paths=tuple(parts.paths["train"][place] for place in out),
+        targets=samples.targets[out],
+        assigned=found.assigned[out],
+        logits=found.logits[out],
+        temperatures=found.temperatures[out],
+        decision=found.selections[0].head.decision,
+    )
