@@ -211,10 +211,13 @@ def test_a_record_holds_no_number_that_json_does_not_know(paint, tmp_path):
 @pytest.mark.slow
 def test_content_error_falls_as_alpha_over_beta_grows(scene, strokes, tmp_path):
     ratios = SweepAxis("content_weight", (1e-4, 1e-3, 1e-2, 1e-1))
-    settings = StylizeSettings(size=64, steps=120, scales=1, variation_weight=0.0)
+    # The style loss of the paper: squared, so that content counts from 1e-4 on.
+    settings = StylizeSettings(size=96, steps=80, scales=1, style_loss="gram")
     swept = sweep(scene, strokes, [ratios], tmp_path / "runs", settings=settings)
-    content = [run.terms["content"] for run in swept.runs]
-    style = [run.terms["style"] for run in swept.runs]
+    content, style = (
+        [float(np.mean(run.curves[part][-20:])) for run in swept.runs]  # single steps rattle
+        for part in ("content", "style")
+    )
     assert content == sorted(content, reverse=True)
-    assert style == sorted(style)
     assert content[-1] < 0.8 * content[0]
+    assert style[-1] > 1.2 * style[0]

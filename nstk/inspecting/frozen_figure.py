@@ -90,9 +90,10 @@ def _explain(study: FrozenStudy) -> dict[str, str]:
     layers = ", ".join(f"{place} {block.layer}" for place, block in enumerate(study.blocks, 1))
     needed = study.images_needed
     saved = (
-        f"From {needed} pictures on, transfer beats both others with all {study.train_images}."
+        f"From {needed} pictures transfer recognises more than both others from all "
+        f"{study.train_images}."
         if needed
-        else "On these pictures, transfer does not beat both others."
+        else "On these pictures transfer does not recognise more than both others."
     )
     passes = study.scratch[-1].passes
     return {
