@@ -111,6 +111,7 @@ def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):
         assert words in page
 
 
+@pytest.mark.slow
 def test_the_command_prints_what_it_measured(folder, tmp_path):
     arguments = ("inspect", "frozen", folder, "-o", tmp_path / "why.png", "--size", 32)
     result = invoke(*arguments, "--scratch-passes", 1, "--json", "--quiet")
@@ -147,7 +148,7 @@ def test_settings_have_ranges():
 
 @pytest.mark.slow
 def test_random_weights_are_worse_than_transfer_beyond_chance(shared):
-    settings = FrozenSettings(size=128, scratch_passes=1, scratch_seconds=15.0)
+    settings = FrozenSettings(size=128, scratch_passes=1, scratch_seconds=4.0)
     hymenoptera = shared / "data" / "hymenoptera"
     study = study_frozen(hymenoptera, backbone=load_backbone("compact"), settings=settings)
     low, _ = study.transfer.accuracy_interval
