@@ -20,7 +20,7 @@ def draw_ends(sweep: Sweep) -> list[LineChart]:
 
     Returns:
         One chart with both for one axis; for two, one chart for each part with a curve for every
-        value of the other axis. None where neither axis has two numbers.
+        value of the other axis. None of them where neither axis has two numbers.
     """
     across = len(sweep.axes) - 1
     axis = sweep.axes[across]
@@ -37,8 +37,8 @@ def draw_ends(sweep: Sweep) -> list[LineChart]:
         series = []
         for index, value in enumerate(other.values):
             runs = [run for run in sweep.runs if run.point.place[1 - across] == index]
-            series.append(_end_curve(other.label(value), axis, runs, part))
-        charts.append(_end_chart(f"The {part} loss at the end", axis, series))
+            series.append(_end_curve(other.spell(value), axis, runs, part))
+        charts.append(_end_chart(f"The {part} loss at the end, by {other.option}", axis, series))
     return charts
 
 
@@ -47,12 +47,13 @@ def draw_descents(sweep: Sweep) -> list[LineChart]:
     if len(sweep.runs) > MOST_CURVES:
         return []
     ordered = len(sweep.axes) == 1 and sweep.axes[0].numbers is not None
+    options = " and ".join(axis.option for axis in sweep.axes)
     return [
         LineChart(
-            [_descent(run, part) for run in sweep.runs],
+            [_descent(sweep.axes, run, part) for run in sweep.runs],
             "step, over all scales",
             f"{part} loss, relative",
-            f"The {part} loss over the steps",
+            f"The {part} loss over the steps, by {options}",
             log_y=True,
             ordered=ordered,
             markers=_markers(sweep.runs),
@@ -81,10 +82,11 @@ def _end_chart(title: str, axis: SweepAxis, series: Sequence[Series]) -> LineCha
     )
 
 
-def _descent(run: SweptRun, part: str) -> Series:
+def _descent(axes: Sequence[SweepAxis], run: SweptRun, part: str) -> Series:
     # The first step stands at the start, where a descent from the content has no content loss.
     values = [value if value > 0 else math.nan for value in run.curves[part]]
-    return Series(run.point.label, range(1, len(values) + 1), values)
+    label = ", ".join(axis.spell(run.point.choice[axis.key]) for axis in axes)
+    return Series(label, range(1, len(values) + 1), values)
 
 
 def _markers(runs: Sequence[SweptRun]) -> list[Marker]:
