@@ -14,6 +14,7 @@ from nstk.finetuning.outcome import Finetuning
 from nstk.media.versions import list_versions
 from nstk.pages import (
     Block,
+    Cell,
     Code,
     Details,
     Facts,
@@ -172,8 +173,8 @@ def _explain_making(subject: Subject, command: str) -> list[Block]:
     rows = [
         (
             field.name.replace("_", "-"),
-            str(classifier.settings.get(field.name, field.default)),
-            str(field.default),
+            _spell(classifier.settings.get(field.name, field.default)),
+            _spell(field.default),
             field.metadata.get("help", ""),
         )
         for field in fields(FinetuneSettings)
@@ -195,6 +196,10 @@ def _explain_making(subject: Subject, command: str) -> list[Block]:
         ),
         Details("Versions", [Facts({**versions, "machine": platform.platform()})]),
     ]
+
+
+def _spell(value: Any) -> Cell:
+    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
 def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, Any]:

@@ -153,8 +153,8 @@ def show_reliability(subject: Subject) -> Section:
     ]
     table = Table(columns, rows, numeric=columns, caption="What it brings to say nothing")
     strange = Paragraph(
-        f"{count(int(subject.answers.strange.sum()), 'picture')} of {subject.evaluation.images} "
-        "are like nothing in training; they count as not answered here.",
+        f"Like nothing in training: {subject.answers.strange.sum()} of "
+        f"{count(subject.evaluation.images, 'picture')}; these count as not answered here.",
         "quiet",
     )
     return Section("How sure it may be", [Paragraph(words), chart, table, strange])
