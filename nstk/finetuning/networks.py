@@ -214,19 +214,28 @@ class Passage:
 
     model: Any
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the square: ``(size, size, 3)``, or ``(views, size, size, 3)``."""
+        return tuple(self.model.get_layer(SQUARE).output.shape[1:])
+
     @cached_property
-    def prepare(self) -> Callable[[npt.NDArray[Any]], Squares]:
+    def prepare(self) -> Callable[..., Squares]:
         """One picture ``(H, W, 3)``, whole numbers 0 to 255, to its square; thread-safe.
+
+        ``out`` says where the square goes; without it a new array is made.
 
         `nstk.finetuning.views` cuts faster than the network itself. What the network computes
         counts, so both cut two noisy pictures first, and where they differ the network cuts.
         """
+        shape = self.shape
         network = keras.Model(self.model.inputs[0], self.model.get_layer(SQUARE).output)
-        shape = network.output_shape[1:]
         views = VIEWS[: shape[0]] if len(shape) == 4 else VIEWS[:1]
 
-        def cut(levels: npt.NDArray[Any]) -> Squares:
-            return cut_views(levels, shape[-2], views).reshape(shape)
+        def cut(levels: npt.NDArray[Any], out: Squares | None = None) -> Squares:
+            squares = np.empty(shape, np.float32) if out is None else out
+            cut_views(levels, shape[-2], views, out=squares.reshape(-1, *shape[-3:]))
+            return squares
 
         if all(
             np.allclose(cut(noise), network(noise[np.newaxis], training=False)[0], atol=1e-4)
@@ -237,28 +246,24 @@ class Passage:
             lambda pictures: network(pictures, training=False),
             input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)],
         ).get_concrete_function()
-        return lambda levels: compiled(tf.constant(levels[np.newaxis], tf.float32))[0].numpy()
+
+        def look(levels: npt.NDArray[Any], out: Squares | None = None) -> Squares:
+            squares = np.empty(shape, np.float32) if out is None else out
+            squares[...] = compiled(tf.constant(levels[np.newaxis], tf.float32))[0]
+            return squares
+
+        return look
 
     @cached_property
-    def finish(self) -> Callable[[Sequence[Squares]], npt.NDArray[np.float32]]:
-        """Compiled: n squares to the network's output, ``(n, …)``; for one thread at a time."""
+    def finish(self) -> Callable[[Squares], npt.NDArray[np.float32]]:
+        """Compiled: squares ``(N, *shape)`` to the network's output, ``(N, …)``."""
         square = self.model.get_layer(SQUARE).output
         network = keras.Model(square, self.model.outputs[0])
         compiled = tf.function(
             lambda squares: network(squares, training=False),
             input_signature=[tf.TensorSpec(square.shape, tf.float32)],
         ).get_concrete_function()
-        room = np.empty((0, *square.shape[1:]), np.float32)
-
-        def look(squares: Sequence[Squares]) -> npt.NDArray[np.float32]:
-            nonlocal room  # Kept, as fresh memory for every batch costs time.
-            if len(squares) > len(room):
-                room = np.empty((len(squares), *room.shape[1:]), np.float32)
-            batch = np.stack(squares, out=room[: len(squares)])
-            answers: npt.NDArray[np.float32] = compiled(tf.constant(batch)).numpy()
-            return answers
-
-        return look
+        return lambda squares: compiled(tf.constant(squares)).numpy()
 
 
 def _draw_noise(size: int) -> Iterator[npt.NDArray[np.float32]]:

@@ -2,7 +2,7 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -15,7 +15,7 @@ _Outcome = TypeVar("_Outcome")
 
 
 def read_ahead(
-    sources: Sequence[_Source], read: Callable[[_Source], _Outcome], ahead: int
+    sources: Iterable[_Source], read: Callable[[_Source], _Outcome], ahead: int
 ) -> Generator[_Outcome]:
     """Read in threads, in order, never more than ``ahead`` files before the one asked for.
 

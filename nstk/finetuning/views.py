@@ -110,13 +110,16 @@ def take_views(picture: Picture, size: int, views: tuple[View, ...]) -> Squares:
     return cut_views(np.rint(_centre(picture) * np.float32(255)), size, views)
 
 
-def cut_views(levels: npt.NDArray[Any], size: int, views: tuple[View, ...]) -> Squares:
+def cut_views(
+    levels: npt.NDArray[Any], size: int, views: tuple[View, ...], *, out: Squares | None = None
+) -> Squares:
     """Cut the views out of a picture in whole grey levels.
 
     Args:
         levels: ``(height, width, 3)``, whole numbers 0 to 255 of any type.
         size: Side of a view in pixels.
         views: Which ones.
+        out: Where to; None makes a new array.
 
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
@@ -124,7 +127,7 @@ def cut_views(levels: npt.NDArray[Any], size: int, views: tuple[View, ...]) -> S
     centre = _centre(levels)
     whole = _workspace.lend("whole", centre.shape)
     whole[...] = centre
-    squares = np.empty((len(views), size, size, 3), np.float32)
+    squares = np.empty((len(views), size, size, 3), np.float32) if out is None else out
     for view, square in zip(views, squares, strict=True):
         seen = _take(whole, plan_sampling(view, size))
         upright = (seen[::-1] if view.flipped else seen).swapaxes(0, 1)
@@ -163,9 +166,10 @@ def _sum(
     out: Squares,
 ) -> None:
     """Weighted sums of a few lines each; lines lie in one piece, so that this is fast."""
-    out[...] = 0
+    np.take(lines, places[0], axis=0, out=out, mode="clip")
+    out *= weights[0, :, np.newaxis, np.newaxis]
     chosen = _workspace.lend("chosen", out.shape)
-    for place, weight in zip(places, weights, strict=True):
+    for place, weight in zip(places[1:], weights[1:], strict=True):
         np.take(lines, place, axis=0, out=chosen, mode="clip")
         chosen *= weight[:, np.newaxis, np.newaxis]
         out += chosen

@@ -215,42 +215,50 @@ def _stream(
     batch: int,
     on_progress: Reporter,
 ) -> Iterator[Prediction | SkippedFile]:
-    # Built here, before threads ask for it.
-    _ = reader.passage.prepare
+    passage = reader.passage
+    _ = passage.prepare  # Built here, before threads ask for it.
+    # Squares are cut where their batch is: one goes through the network, two are read ahead.
+    batch = min(batch, max(len(entries), 1))
+    batches = np.empty((3, batch, *passage.shape), np.float32)
+
+    def read(numbered: tuple[int, Entry]) -> Sight | SkippedFile:
+        number, entry = numbered
+        return reader.read(entry, batches[number // batch % len(batches), number % batch])
+
     step = 0
     on_progress(Progress(stage="predict", step=step, total=len(entries)))
-    with closing(read_ahead(entries, reader.read, ahead=2 * batch)) as outcomes:
+    with closing(read_ahead(enumerate(entries), read, ahead=2 * batch)) as outcomes:
         while together := list(islice(outcomes, batch)):
-            yield from _answer(naming, together)
+            yield from _answer(naming, together, batches[step // batch % len(batches)])
             step += len(together)
             on_progress(Progress(stage="predict", step=step, total=len(entries)))
     yield from unsearched
 
 
 def _answer(
-    naming: Naming, together: Sequence[Sight | SkippedFile]
+    naming: Naming, together: Sequence[Sight | SkippedFile], squares: Squares
 ) -> Iterator[Prediction | SkippedFile]:
-    """Classify what goes through the network together, unless all of it is known."""
-    sights = [each for each in together if isinstance(each, Sight)]
+    """Classify what goes through the network together, unless all of it is known.
+
+    What is known goes along, so that the others have the neighbours that they would have anyway.
+    """
     classifier = naming.classifier
-    scores: dict[Path, tuple[npt.NDArray[np.float32], float | None]] = {}
-    if any(each.square is not None for each in sights):
-        squares = dict(_find_squares(classifier, sights))
-        answers = classifier.read(classifier.judging.finish([*squares.values()]))
-        scores = dict(zip(squares, zip(*answers, strict=True), strict=True))
-    for each in together:
+    scores: dict[int, tuple[npt.NDArray[np.float32], float | None]] = {}
+    if any(isinstance(each, Sight) and each.square is not None for each in together):
+        reader = Reader(classifier.judging)
+        company = [
+            reader.read(each.entry, square)
+            if isinstance(each, Sight) and each.square is None
+            else each
+            for each, square in zip(together, squares, strict=False)
+        ]
+        seen = [place for place, each in enumerate(company) if isinstance(each, Sight)]
+        whole = len(seen) == len(together)
+        outputs = classifier.judging.finish(squares[: len(seen)] if whole else squares[seen])
+        answers = zip(*classifier.read(outputs), strict=True)
+        scores = dict(zip(seen, answers, strict=True))
+    for place, each in enumerate(together):
         if isinstance(each, SkippedFile):
             yield each
         elif each.square is not None:
-            yield naming.name(each, *scores[each.entry.path])
-
-
-def _find_squares(
-    classifier: Classifier, sights: Sequence[Sight]
-) -> Iterator[tuple[Path, Squares]]:
-    """The squares of all, so that the others have the neighbours that they would have anyway."""
-    reader = Reader(classifier.judging)
-    for each in sights:
-        sight = reader.read(each.entry) if each.square is None else each
-        if isinstance(sight, Sight) and sight.square is not None:
-            yield each.entry.path, sight.square
+            yield naming.name(each, *scores[place])

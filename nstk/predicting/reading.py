@@ -62,18 +62,23 @@ class Reader:
     passage: Passage
     done: Collection[tuple[Path, str]] = ()
 
-    def read(self, entry: Entry) -> Sight | SkippedFile:
-        """Read a picture, unless it is known by its path and content."""
+    def read(self, entry: Entry, out: Squares | None = None) -> Sight | SkippedFile:
+        """Read a picture, unless it is known by its path and content.
+
+        Args:
+            entry: Which one.
+            out: Where its square goes; None makes a new array.
+        """
         try:
             if isinstance(entry.given, np.ndarray):
                 levels = round_levels(entry.path, entry.given)
-                return Sight(entry, digest(levels.tobytes()), self.passage.prepare(levels))
+                return Sight(entry, digest(levels.tobytes()), self.passage.prepare(levels, out))
             content = read_content(entry.path) if entry.given is None else entry.given
             known = digest(content)
             if (entry.path, known) in self.done:
                 return Sight(entry, known, None)
             levels = load_levels(entry.path, content=content)
-            return Sight(entry, known, self.passage.prepare(levels))
+            return Sight(entry, known, self.passage.prepare(levels, out))
         except PictureError as error:
             return SkippedFile(entry.path, str(error).removeprefix(f"{entry.path}: "))
 
