@@ -93,11 +93,20 @@ class ResultsFile:
             raise self._give_up(error) from error
 
     def close(self) -> None:
-        """Let go of the file, when it has reached the disk."""
-        if self._file is not None:
-            os.fsync(self._file.fileno())
-            self._file.close()
-            self._file = None
+        """Let go of the file, when it has reached the disk.
+
+        Raises:
+            OutputError: If the disk refuses after all.
+        """
+        file, self._file = self._file, None
+        if file is None:
+            return
+        try:
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise self._give_up(error) from error
+        finally:
+            file.close()
 
     def __enter__(self) -> Self:
         return self
