@@ -74,9 +74,10 @@ class Classifier:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what its answers depend on: weights, class names, size and thresholds."""
+        """SHA-256 of what its answers depend on: weights, names, size, thresholds, familiarity."""
         facts = [self.classes, self.size, self.decision.thresholds]
-        told = json.dumps([digest_weights(self.model), *facts])
+        familiar = self.familiarity and self.familiarity.to_card()
+        told = json.dumps([digest_weights(self.model), *facts, familiar])
         return hashlib.sha256(told.encode()).hexdigest()
 
     @cached_property
