@@ -1,6 +1,5 @@
 """The charts of a sweep: how each run descended, and where it ended."""
 
-import math
 from collections.abc import Sequence
 from itertools import accumulate
 
@@ -54,7 +53,7 @@ def draw_descents(sweep: Sweep) -> list[LineChart]:
             "step, over all scales",
             f"{part} loss, relative",
             f"The {part} loss over the steps, by {options}",
-            log_y=True,
+            log_y=part == "style",  # content may start at 0
             ordered=ordered,
             markers=_markers(sweep.runs),
         )
@@ -83,8 +82,7 @@ def _end_chart(title: str, axis: SweepAxis, series: Sequence[Series]) -> LineCha
 
 
 def _descent(axes: Sequence[SweepAxis], run: SweptRun, part: str) -> Series:
-    # The first step stands at the start, where a descent from the content has no content loss.
-    values = [value if value > 0 else math.nan for value in run.curves[part]]
+    values = run.curves[part]
     label = ", ".join(axis.spell(run.point.choice[axis.key]) for axis in axes)
     return Series(label, range(1, len(values) + 1), values)
 
