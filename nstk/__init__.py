@@ -79,6 +79,25 @@ if TYPE_CHECKING:
     from nstk.inspecting.frozen import FrozenStudy as FrozenStudy
     from nstk.inspecting.frozen import study_frozen as study_frozen
     from nstk.inspecting.frozen_figure import save_frozen as save_frozen
+    from nstk.inspecting.gram import ChannelPair as ChannelPair
+    from nstk.inspecting.gram import GramInspection as GramInspection
+    from nstk.inspecting.gram import LayerGram as LayerGram
+    from nstk.inspecting.gram import inspect_gram as inspect_gram
+    from nstk.inspecting.job import ChannelInspection as ChannelInspection
+    from nstk.inspecting.job import LayerInspection as LayerInspection
+    from nstk.inspecting.job import NetworkInspection as NetworkInspection
+    from nstk.inspecting.job import inspect_layers as inspect_layers
+    from nstk.inspecting.layer_sheets import draw_layer_sheet as draw_layer_sheet
+    from nstk.inspecting.layer_sheets import draw_overview as draw_overview
+    from nstk.inspecting.reconstruction import ContentInspection as ContentInspection
+    from nstk.inspecting.reconstruction import Reconstruction as Reconstruction
+    from nstk.inspecting.reconstruction import inspect_content as inspect_content
+    from nstk.inspecting.sheets import draw_content_sheet as draw_content_sheet
+    from nstk.inspecting.sheets import draw_gram_sheet as draw_gram_sheet
+    from nstk.inspecting.sheets import draw_style_sheet as draw_style_sheet
+    from nstk.inspecting.textures import StyleInspection as StyleInspection
+    from nstk.inspecting.textures import Texture as Texture
+    from nstk.inspecting.textures import inspect_style as inspect_style
     from nstk.media.animations import check_animation as check_animation
     from nstk.media.catalogues import LabelledPicture as LabelledPicture
     from nstk.media.files import check_writable as check_writable
@@ -106,6 +125,7 @@ if TYPE_CHECKING:
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import FrozenSettings as FrozenSettings
+    from nstk.settings import InspectSettings as InspectSettings
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.settings import list_words as list_words
     from nstk.settings import read_setting as read_setting
@@ -177,6 +197,17 @@ _HOMES = {
     "nstk.finetuning.selection": ("Selection", "Trial"),
     "nstk.inspecting.frozen": ("FrozenStudy", "study_frozen"),
     "nstk.inspecting.frozen_figure": ("save_frozen",),
+    "nstk.inspecting.gram": ("ChannelPair", "GramInspection", "LayerGram", "inspect_gram"),
+    "nstk.inspecting.job": (
+        "ChannelInspection",
+        "LayerInspection",
+        "NetworkInspection",
+        "inspect_layers",
+    ),
+    "nstk.inspecting.layer_sheets": ("draw_layer_sheet", "draw_overview"),
+    "nstk.inspecting.reconstruction": ("ContentInspection", "Reconstruction", "inspect_content"),
+    "nstk.inspecting.sheets": ("draw_content_sheet", "draw_gram_sheet", "draw_style_sheet"),
+    "nstk.inspecting.textures": ("StyleInspection", "Texture", "inspect_style"),
     "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.animations": ("check_animation",),
     "nstk.media.files": ("check_writable", "write_whole"),
@@ -199,6 +230,7 @@ _HOMES = {
         "CheckpointSettings",
         "FinetuneSettings",
         "FrozenSettings",
+        "InspectSettings",
         "StylizeSettings",
         "list_words",
         "read_setting",

@@ -561,3 +561,45 @@ class FrozenSettings:
         check_range("scratch_seconds", self.scratch_seconds, 0)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
         check_range("seed", self.seed, 0, 2**31 - 1)
+
+
+def parse_names(text: str) -> tuple[str, ...] | str:
+    """Read ``block1_conv1,block2_conv1``, or ``auto``."""
+    return text if text == "auto" else tuple(part.strip() for part in text.split(","))
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectSettings:
+    """What of a network is shown, at which size, and how long is descended for it.
+
+    Raises:
+        SettingsError: If a value is out of its range.
+    """
+
+    layers: tuple[str, ...] | Literal["auto"] = setting(
+        "auto",
+        "Layers to look at; auto is the first activation at every stride up to 16",
+        parse=parse_names,
+        metavar="LAYER,…",
+    )
+    size: int = setting(256, "Longer side in pixels that larger pictures are brought to")
+    channels: int = setting(6, "How many channels of a layer are shown, the strongest first")
+    pairs: int = setting(3, "How many pairs of channels of a layer are shown")
+    steps: int = setting(100, "Steps of every descent, or ascent")
+    minimizer: MinimizerName = setting("lbfgs", "The rule of descent")
+    pooling: Pooling = setting("max", "How a network of VGG's shape pools")
+    seed: int = setting(0, "Seed of everything random")
+
+    def __post_init__(self) -> None:
+        if self.layers != "auto" and not any(self.layers):
+            raise SettingsError(
+                f"--layers is {self.layers!r}; it must be auto, or names of layers as in "
+                "block1_conv1,block2_conv1."
+            )
+        check_range("size", self.size, 16)
+        check_range("channels", self.channels, 1, 64)
+        check_range("pairs", self.pairs, 1, 16)
+        check_range("steps", self.steps, 1)
+        check_word("minimizer", self.minimizer, MinimizerName)
+        check_word("pooling", self.pooling, Pooling)
+        check_range("seed", self.seed, 0, 2**31 - 1)

@@ -49,6 +49,7 @@ def test_help_lists_the_commands(arguments):
     [
         *("stylize", "style save", "finetune", "predict", "evaluate", "explain", "export", "audit"),
         *("sweep", "inspect frozen"),
+        *("inspect layers", "inspect content", "inspect style", "inspect gram"),
     ],
 )
 def test_every_command_and_every_option_is_explained(command):

@@ -62,11 +62,11 @@ def test_every_line_of_the_tour_runs_in_the_shell(place):
     assert {line.split()[1] for line in tour} == {words[0] for words in COMMANDS}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     for line in tour:
-        paints = line.startswith(("nstk stylize", "nstk sweep"))
+        paints = line.startswith(("nstk stylize", "nstk sweep", "nstk inspect content"))
         small = line + (" --size 64 --steps 1" if paints else "")
         subprocess.run(small, shell=True, cwd=place, env=environment(PATH=path), check=True)
     made = {"painted.png", "sketch.jpg", "page", "painting.nstyle", "digits.keras"}
-    made |= {"labels.csv", "why", "served", "sweep.png", "why.html"}
+    made |= {"labels.csv", "why", "served", "sweep.png", "why.html", "content.png"}
     assert made <= set(os.listdir(place))
 
 

@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.pages.lines import LineChart, Series
 from nstk.sheets.charts import draw_chart
 from nstk.sheets.heat_maps import paint_shares, paint_signed
 from nstk.sheets.lettering import measure_text, spell, wrap_text
-from nstk.sheets.sheet import Cell, Row, draw_sheet, enlarge_picture, tile_pictures
+from nstk.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
 
 
 def plain(height, width, colour):
@@ -23,6 +23,7 @@ def count(sheet, colour):
 COLOURS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
 
 
+@settings(max_examples=30)
 @given(
     sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=6),
     caption=st.text(max_size=80),
@@ -79,7 +80,8 @@ def test_tiles_and_enlarged_pixels_are_exact():
     assert tiles[0, 0, 0] == 0
     assert tiles[3, 4, 0] == np.float32(3 / 8)
     assert tiles[6:, 4:].min() == 1
-    assert enlarge_picture(tiles, 3)[::3, ::3] == pytest.approx(tiles)
+    assert fit_width(tiles, 21)[::3, ::3] == pytest.approx(tiles, abs=0.6 / 255)
+    assert fit_width(tiles, 14).shape == (16, 14, 3)
 
 
 def test_heat_maps_have_the_ends_they_promise():

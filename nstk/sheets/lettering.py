@@ -22,7 +22,9 @@ _SIGNS = str.maketrans(
         "β": "beta",
         "γ": "gamma",
         "λ": "lambda",
-        "\u2044": "/",
+        "⁄": "/",
+        "μ": "u",
+        "σ": "sigma",
         "‘": "'",
         "’": "'",
         "“": '"',
@@ -57,7 +59,7 @@ def spell(text: str) -> str:
         'alpha/beta = 3x10^-4, cafe'
     """
     text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: "^" + run[0].translate(_SUPERSCRIPTS), text)
-    plain = unicodedata.normalize("NFKD", text.translate(_SIGNS))
+    plain = unicodedata.normalize("NFKD", text).translate(_SIGNS)
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
     composed = unicodedata.normalize("NFC", bare)
     return "".join(letter if " " <= letter <= "~" else "?" for letter in composed)

@@ -92,7 +92,10 @@ def draw_sheet(
         blocks += _letter(row.note, CAPTION_SIZE, QUIET_INK, room)
         lanes = widths if len(row.cells) > 1 else [room]
         for start in range(0, len(row.cells), len(lanes)):
-            blocks += [_blank(_AIR), _draw_line(row.cells[start : start + len(lanes)], lanes)]
+            blocks += [
+                _blank(_GAP if start else _AIR),
+                _draw_line(row.cells[start : start + len(lanes)], lanes),
+            ]
     height = sum(block.height for block in blocks) + 2 * _MARGIN
     sheet = Image.new("RGB", (room + 2 * _MARGIN, height), PAPER)
     top = _MARGIN
@@ -121,10 +124,17 @@ def tile_pictures(pictures: Sequence[Picture], columns: int, *, gap: int = 2) ->
     return grid
 
 
-def enlarge_picture(picture: Picture, factor: int) -> Picture:
-    """Show every pixel as a square of ``factor`` × ``factor`` pixels."""
-    enlarged: Picture = picture.repeat(factor, axis=0).repeat(factor, axis=1)
-    return enlarged
+def fit_width(picture: Picture, width: int) -> Picture:
+    """Show a picture ``width`` pixels wide: smaller ones as squares of pixels, larger ones smooth.
+
+    Args:
+        picture: ``(h, w, 3)``.
+        width: Of the result; its height follows.
+    """
+    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
+    grows = width >= picture.shape[1]
+    way = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
+    return from_image(to_image(picture).resize((width, height), way))
 
 
 def from_image(image: Image.Image) -> Picture:

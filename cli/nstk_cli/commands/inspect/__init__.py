@@ -2,7 +2,11 @@
 
 import typer
 
+from nstk_cli.commands.inspect.content import content
 from nstk_cli.commands.inspect.frozen import frozen
+from nstk_cli.commands.inspect.gram import gram
+from nstk_cli.commands.inspect.layers import layers
+from nstk_cli.commands.inspect.style import style
 from nstk_cli.options import Command
 
 inspect = typer.Typer(
@@ -18,5 +22,5 @@ def see() -> None:
     """See what a network has learned, in pictures."""
 
 
-for command in (frozen,):
+for command in (layers, content, style, gram, frozen):
     inspect.command(cls=Command)(command)

@@ -1,0 +1,70 @@
+"""``nstk inspect content``: what each layer keeps of a picture."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import nstk
+from nstk_cli.commands.inspect.options import SheetFile
+from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+
+@partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
+def content(
+    *,
+    picture: Annotated[Path, typer.Argument(help="Picture to look at", metavar="PICTURE")],
+    output: SheetFile,
+    settings: nstk.InspectSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Reconstruct PICTURE from each layer alone, starting from noise: content loss only."""
+    nstk.check_output(output)
+    with reporting(quiet=quiet) as report:
+        with loading():
+            from nstk import draw_content_sheet, inspect_content, load_backbone
+        found = inspect_content(
+            picture,
+            backbone=load_backbone(backbone, weights=weights, on_progress=report),
+            settings=settings,
+            on_progress=report,
+        )
+        nstk.save_picture(output, draw_content_sheet(found))
+    if json:
+        height, width, _ = found.original.shape
+        print_json(
+            {
+                "output": output,
+                "backbone": found.backbone,
+                "width": width,
+                "height": height,
+                "steps": found.steps,
+                "layers": [
+                    {
+                        "layer": each.layer,
+                        "error": each.error,
+                        "loss": each.losses[-1],
+                        "losses": each.losses,
+                    }
+                    for each in found.reconstructions
+                ],
+                "seconds": found.seconds,
+            }
+        )
+        return
+    print_table(
+        ["layer", "pixels off by", "content loss"],
+        [
+            (each.layer, f"{each.error:.3f}", f"{each.losses[-1]:.2g}")
+            for each in found.reconstructions
+        ],
+        right=["pixels off by", "content loss"],
+    )
+    print(f"\n{output}: {found.steps} steps each in {duration(found.seconds)}")

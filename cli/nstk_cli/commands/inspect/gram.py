@@ -1,0 +1,77 @@
+"""``nstk inspect gram``: Gram matrices of a style and of what was made from it."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import nstk
+from nstk_cli.commands.inspect.options import SheetFile
+from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+
+@partial(with_settings, only=("layers", "size", "pairs"))
+def gram(
+    *,
+    pictures: Annotated[
+        list[Path],
+        typer.Argument(
+            help="The style, then what is compared with it: a result, the content",
+            metavar="PICTURE",
+        ),
+    ],
+    output: SheetFile,
+    settings: nstk.InspectSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Show the Gram matrices of pictures and the channels that go together, with patches."""
+    nstk.check_output(output)
+    with reporting(quiet=quiet) as report:
+        with loading():
+            from nstk import draw_gram_sheet, inspect_gram, load_backbone
+        found = inspect_gram(
+            pictures,
+            backbone=load_backbone(backbone, weights=weights, on_progress=report),
+            settings=settings,
+            on_progress=report,
+        )
+        nstk.save_picture(output, draw_gram_sheet(found))
+    if json:
+        print_json(
+            {
+                "output": output,
+                "backbone": found.backbone,
+                "pictures": found.names,
+                "layers": [
+                    {
+                        "layer": each.layer,
+                        "channels": len(each.order),
+                        "errors": each.errors,
+                        "pairs": [
+                            {"channels": pair.channels, "correlations": pair.correlations}
+                            for pair in each.pairs
+                        ],
+                    }
+                    for each in found.layers
+                ],
+                "seconds": found.seconds,
+            }
+        )
+        return
+    others = list(found.names[1:])
+    if others:
+        print(f"Gram matrices off from {found.names[0]} by, in each layer:\n")
+        print_table(
+            ["layer", *others],
+            [(each.layer, *(f"{error:.2f}" for error in each.errors[1:])) for each in found.layers],
+            right=others,
+        )
+        print()
+    print(f"{output}: {len(found.layers)} layers in {duration(found.seconds)}")

@@ -1,0 +1,127 @@
+"""``nstk inspect layers``: what layers respond to."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import nstk
+from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.output import list_skipped, print_json, print_skipped
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+OVERVIEW = "overview"
+
+
+@partial(with_settings, only=("layers", "size", "channels", "steps", "seed"))
+def layers(
+    *,
+    pictures: Annotated[
+        list[Path], typer.Argument(help="Pictures, or folders of them", metavar="PICTURE")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="FILE|DIR",
+            help="Sheet to write; with several layers it is their overview, and NAME-LAYER beside "
+            "it has each in full; or a folder for all of them",
+        ),
+    ],
+    settings: nstk.InspectSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Show what layers respond to: filters, activation maps, patches, what a channel likes."""
+    is_folder = output.is_dir() or not output.suffix
+    if not is_folder:
+        nstk.check_output(output)
+    else:
+        nstk.check_writable(output / "a.png" if output.is_dir() else output)
+    with reporting(quiet=quiet) as report:
+        with loading():
+            from nstk import draw_layer_sheet, draw_overview, inspect_layers, load_backbone
+        found = inspect_layers(
+            pictures,
+            backbone=load_backbone(backbone, weights=weights, on_progress=report),
+            settings=settings,
+            on_progress=report,
+        )
+        if is_folder:
+            output.mkdir(exist_ok=True)
+        sheet = output / f"{OVERVIEW}.png" if is_folder else output
+        places = [place_sheet(sheet, layer.layer, is_folder) for layer in found.layers]
+        if len(places) == 1 and not is_folder:
+            places = [sheet]
+        else:
+            nstk.save_picture(sheet, draw_overview(found))
+        for place, layer in zip(places, found.layers, strict=True):
+            nstk.save_picture(place, draw_layer_sheet(found, layer))
+    if json:
+        print_json(describe(found, sheet, places))
+        return
+    if sheet not in places:
+        print(f"{sheet}: {len(places)} layers of {found.backbone}")
+    for place, layer in zip(places, found.layers, strict=True):
+        print(f"{place}: {layer.layer}, channels {spell_channels(layer)}")
+    print_skipped(found.skipped)
+
+
+def place_sheet(sheet: Path, layer: str, is_folder: bool) -> Path:
+    """Where the sheet of one layer goes."""
+    return sheet.with_name(f"{layer}.png" if is_folder else f"{sheet.stem}-{layer}{sheet.suffix}")
+
+
+def spell_channels(layer: "nstk.LayerInspection") -> str:
+    """The channels that are shown, as ``3, 17, 5``."""
+    return ", ".join(str(each.channel) for each in layer.channels)
+
+
+def describe(found: "nstk.NetworkInspection", sheet: Path, places: list[Path]) -> dict[str, object]:
+    """What was found, for JSON."""
+    filters = found.filters
+    return {
+        "output": sheet,
+        "backbone": found.backbone,
+        "pictures": list(found.names),
+        "skipped": list_skipped(found.skipped),
+        "filters": None
+        if filters is None
+        else {
+            "layer": filters.layer,
+            "count": len(filters.kernels),
+            "oriented": filters.oriented,
+            "opponent": filters.opponent,
+        },
+        "layers": [
+            {
+                "layer": layer.layer,
+                "output": place,
+                "stride": layer.stride,
+                "receptive_field": [layer.field.height, layer.field.width],
+                "channels": [
+                    {
+                        "channel": each.channel,
+                        "energy": each.energy,
+                        "patches": [
+                            {
+                                "picture": found.names[patch.source],
+                                "top": patch.top,
+                                "left": patch.left,
+                                "activation": patch.activation,
+                            }
+                            for patch in each.patches
+                        ],
+                    }
+                    for each in layer.channels
+                ],
+            }
+            for layer, place in zip(found.layers, places, strict=True)
+        ],
+        "seconds": found.seconds,
+    }

@@ -1,0 +1,117 @@
+"""Style: textures that have the same Gram matrices as a picture in layers 1, 1–2, … 1–n.
+
+After Gatys et al. 2015, "Texture Synthesis Using Convolutional Neural Networks", and 2016, fig. 1:
+correlations of a few shallow layers hold colours and strokes, those of more layers hold motifs.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nstk.backbones.backbone import Backbone
+from nstk.inspecting.descents import descend
+from nstk.inspecting.layers import bring_to_size, check_stride, choose_layers
+from nstk.media.pictures import Picture
+from nstk.progress import Reporter, ignore
+from nstk.settings import InspectSettings
+from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.losses import measure_gram
+from nstk.stylization.statistics import Moments, gather, summarize
+from nstk.stylization.styles import look
+
+
+@dataclass(frozen=True, eq=False)
+class Texture:
+    """A picture made from the Gram matrices of some layers, and nothing else.
+
+    Attributes:
+        layers: Whose, from the picture to the deepest.
+        picture: The Picture that the descent found, from noise.
+        errors: ‖G − G*‖_F / ‖G*‖_F of every inspected layer, those left out included.
+        losses: The mean over ``layers`` of ‖G − G*‖²_F / ‖G*‖²_F at every step.
+    """
+
+    layers: tuple[str, ...]
+    picture: Picture
+    errors: Mapping[str, float]
+    losses: tuple[float, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class StyleInspection:
+    """What the statistics of ever more layers keep of a picture.
+
+    Attributes:
+        original: The picture as it was looked at.
+        textures: From layer 1 alone, from layers 1 and 2, and so on.
+        backbone: The network's name.
+        steps: Of every descent.
+        seconds: Wall time.
+    """
+
+    original: Picture
+    textures: tuple[Texture, ...]
+    backbone: str
+    steps: int
+    seconds: float
+
+
+def inspect_style(
+    picture: Source,
+    *,
+    backbone: Backbone,
+    settings: InspectSettings | None = None,
+    on_progress: Reporter = ignore,
+) -> StyleInspection:
+    """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of a picture.
+
+    Args:
+        picture: A Picture or the path of one.
+        backbone: The network, from `nstk.load_backbone`.
+        settings: Layers, size, steps, minimizer, pooling and seed.
+        on_progress: Told of every step.
+
+    Returns:
+        The textures, how near their statistics came, and the curves of their losses.
+
+    Raises:
+        PictureError: If it is no picture, or too small for a layer.
+        BackboneError: If the network has no such layer.
+    """
+    began, settings = time.monotonic(), settings or InspectSettings()
+    layers = choose_layers(backbone, settings.layers)
+    network = backbone.prepared(edge="replicate", pooling=settings.pooling)
+    loaded = open_picture(picture, "the picture")
+    original = bring_to_size(loaded.pixels, settings.size)
+    check_stride(original, str(loaded.path), layers, backbone)
+    targets = summarize_layers(look(network.tap(layers), original))
+    textures = []
+    for count in range(1, len(layers) + 1):
+        among = layers[:count]
+        found = descend(
+            network,
+            among,
+            original.shape,
+            lambda maps: _compare(maps, targets),
+            settings,
+            on_progress,
+        )
+        reached = _compare(look(network.tap(layers), found.picture), targets)
+        errors = {name: float(loss) ** 0.5 for name, loss in reached.items()}
+        textures.append(Texture(among, found.picture, errors, found.losses))
+    seconds = time.monotonic() - began
+    return StyleInspection(original, tuple(textures), backbone.name, settings.steps, seconds)
+
+
+def summarize_layers(maps: Mapping[str, Any]) -> dict[str, Moments]:
+    """The moments of every layer's feature map."""
+    return {name: summarize(gather(features)) for name, features in maps.items()}
+
+
+def _compare(maps: Mapping[str, Any], targets: Mapping[str, Moments]) -> dict[str, Any]:
+    """‖G − G*‖²_F / ‖G*‖²_F of every layer."""
+    return {
+        name: measure_gram(moments, targets[name])
+        for name, moments in summarize_layers(maps).items()
+    }

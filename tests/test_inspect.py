@@ -1,0 +1,349 @@
+"""What is shown of a network is what is in it."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from shell import complaint, invoke
+
+import nstk
+from nstk.backbones.backbone import Backbone
+from nstk.errors import BackboneError, PictureError
+from nstk.inspecting.excitation import find_patches, merge_patches
+from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
+from nstk.inspecting.gram import correlate, order_channels, pick_pairs
+from nstk.inspecting.layers import choose_layers, find_whole_cells, holds, trace_fields
+from nstk.inspecting.textures import inspect_style
+from nstk.inspecting.visualization import visualize_channels
+from nstk.settings import InspectSettings
+from nstk.stylization.styles import look
+
+QUICK = InspectSettings(size=64, steps=12, channels=2, pairs=2)
+
+
+@pytest.fixture(scope="module")
+def packaged():
+    return nstk.load_backbone()
+
+
+@pytest.fixture(scope="module")
+def found(tiny_backbone, scene, strokes):
+    return nstk.inspect_layers([scene, strokes], backbone=tiny_backbone, settings=QUICK)
+
+
+def test_a_bar_is_oriented_and_a_spot_is_not():
+    spot = np.zeros((1, 3, 3, 3))
+    spot[0, 1, 1] = 1
+    bar = np.zeros((1, 3, 3, 3))
+    bar[0, 1] = 1
+    assert measure_orientation(spot)[0] == pytest.approx(0, abs=1e-9)
+    assert measure_orientation(bar)[0] > 0.5
+    assert measure_orientation(bar.swapaxes(1, 2)) == pytest.approx(measure_orientation(bar))
+
+
+def test_red_against_green_is_opponent_and_grey_is_not():
+    pattern = np.random.default_rng(0).normal(size=(1, 3, 3, 1))
+    assert measure_opponency(pattern * [1, -1, 0])[0] == pytest.approx(1)
+    assert measure_opponency(pattern * [1, 1, 1])[0] == pytest.approx(0)
+    mixed = np.random.default_rng(0).normal(size=(500, 3, 3, 3))
+    assert measure_opponency(mixed).mean() < 0.5
+
+
+def test_filters_of_random_weights_are_what_chance_brings():
+    drawn = np.random.default_rng(5).normal(size=(400, 3, 3, 3)).astype(np.float32)
+    filters = Filters("random", drawn)
+    assert len(filters.oriented) < 12
+    assert len(filters.opponent) < 12
+
+
+def test_the_packaged_network_begins_with_oriented_and_opponent_filters(packaged):
+    filters = read_filters(packaged)
+    # One in a hundred would be chance: of sixteen, three or more have odds of 1 to 2000.
+    assert len(filters.kernels) == 16
+    assert len(filters.oriented) >= 3
+    assert len(filters.opponent) >= 3
+    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in filters.pictures)
+
+
+def test_filters_weigh_the_colours_of_the_picture_not_those_behind_the_preprocessing():
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((None, None, 3))
+    swapped = keras.layers.Lambda(lambda maps: maps[..., ::-1] * 255.0 - 100.0)(inputs)
+    outputs = keras.layers.Conv2D(4, 3, padding="same", name="conv")(swapped)
+    model = keras.Model(inputs, outputs)
+    kernel = model.get_layer("conv").get_weights()[0]
+    filters = read_filters(Backbone("swapped", model, 32, "seeded"))
+    expected = 255 * kernel[:, :, ::-1].transpose(3, 0, 1, 2)
+    np.testing.assert_allclose(filters.kernels, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_the_layers_chosen_are_the_first_of_each_stride(packaged):
+    assert choose_layers(packaged) == tuple(f"block{k}_conv1" for k in range(1, 6))
+    assert choose_layers(packaged, ["block3_conv2", "block1_conv1"])[0] == "block1_conv1"
+
+
+def test_a_layer_that_does_not_exist_lists_those_that_do(tiny_backbone, scene):
+    wish = InspectSettings(layers=("block9_conv1",))
+    for inspect in (nstk.inspect_layers, nstk.inspect_content, nstk.inspect_style):
+        with pytest.raises(BackboneError, match="block1_conv1, block1_pool, block2_conv1"):
+            inspect(scene, backbone=tiny_backbone, settings=wish)
+
+
+def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
+    picture = np.random.default_rng(0).random((48, 64, 3), np.float32)
+    for layer, field in trace_fields(tiny_backbone).items():
+        maps = look(tiny_backbone.tap([layer]), picture)[layer].numpy()[0]
+        best = find_patches(maps[..., 0] + 1e-3, picture, field, 0, 1)[0]
+        blank = np.zeros_like(picture)
+        inside = np.s_[best.top : best.top + field.height, best.left : best.left + field.width]
+        blank[inside] = best.pixels
+        cell = (
+            (best.top + field.rows.before) // field.rows.stride,
+            (best.left + field.columns.before) // field.columns.stride,
+        )
+        again = look(tiny_backbone.tap([layer]), blank)[layer].numpy()[0]
+        assert again[cell] == pytest.approx(maps[cell], abs=1e-5)
+        np.testing.assert_array_equal(best.pixels, picture[inside])
+
+
+def test_patches_come_from_whole_cells_in_order_and_apart(tiny_backbone, scene):
+    field = trace_fields(tiny_backbone)["block2_conv1"]
+    rows = find_whole_cells(48, field.rows)
+    strength = np.random.default_rng(1).random((24, 32)).astype(np.float32)
+    best = find_patches(strength, scene, field, 3, 9)
+    values = [patch.activation for patch in best]
+    assert values == sorted(values, reverse=True)
+    assert values[0] == strength[rows.start : rows.stop, rows.start : 32 - 24 + rows.stop].max()
+    places = [(patch.top, patch.left) for patch in best]
+    for k, (top, left) in enumerate(places):
+        assert 0 <= top <= 48 - field.height
+        assert 0 <= left <= 64 - field.width
+        for other in places[:k]:
+            assert max(abs(top - other[0]), abs(left - other[1])) >= field.height / 2
+    assert {patch.source for patch in best} == {3}
+
+
+def test_nine_pictures_give_one_patch_each(tiny_backbone, scene):
+    field = trace_fields(tiny_backbone)["block1_conv1"]
+    strength = np.random.default_rng(1).random((48, 64)).astype(np.float32)
+    patches = [
+        patch for source in range(12) for patch in find_patches(strength, scene, field, source, 9)
+    ]
+    assert len({patch.source for patch in merge_patches(patches, 12)}) == 9
+    assert len(merge_patches(patches[:9], 1)) == 9
+
+
+def test_what_a_channel_likes_excites_it_more_than_any_picture_shown(tiny_backbone, scene, strokes):
+    layer, channels = "block2_conv1", (1, 4)
+    liked = visualize_channels(tiny_backbone, layer, channels, side=32, steps=40, seed=0)
+    taps = tiny_backbone.tap([layer])
+
+    def mean(picture, channel):
+        return float(look(taps, picture)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
+
+    for channel, picture in zip(channels, liked, strict=True):
+        assert picture.shape == (32, 32, 3)
+        assert mean(picture, channel) > max(mean(scene, channel), mean(strokes, channel))
+
+
+def test_what_a_channel_likes_is_the_same_every_time(tiny_backbone):
+    ask = {"side": 16, "steps": 3}
+    one, again, other = (
+        visualize_channels(tiny_backbone, "block2_conv1", [0], seed=seed, **ask)[0]
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(one, again)
+    assert np.abs(one - other).max() > 1e-3
+
+
+def test_layers_show_the_strongest_channels(found, tiny_backbone, scene, strokes):
+    assert [each.layer for each in found.layers] == ["block1_conv1", "block2_conv1", "block3_conv1"]
+    for layer in found.layers:
+        maps = [look(tiny_backbone.tap([layer.layer]), p)[layer.layer] for p in (scene, strokes)]
+        flat = np.concatenate([each.numpy().reshape(-1, each.shape[-1]) for each in maps])
+        energy = np.square(flat).mean(axis=0)
+        assert [each.channel for each in layer.channels] == np.argsort(-energy)[:2].tolist()
+        for each in layer.channels:
+            assert each.energy == pytest.approx(energy[each.channel], rel=1e-4)
+            assert each.activation == pytest.approx(maps[0].numpy()[0, ..., each.channel])
+            assert len(each.patches) == 9
+            assert {patch.source for patch in each.patches} == {0, 1}
+
+
+def test_sheets_hold_what_was_found(found):
+    overview = nstk.draw_overview(found)
+    assert overview.shape[1] > 800
+    first, second, _ = (nstk.draw_layer_sheet(found, layer) for layer in found.layers)
+    assert first.shape[0] > second.shape[0], "the first convolution shows its filters too"
+
+
+def test_a_picture_smaller_than_a_cell_sees_is_refused_and_told_what_fits(packaged, scene):
+    wish = InspectSettings(layers=("block3_conv1", "block5_conv1"))
+    with pytest.raises(PictureError, match=r"64×48 .*block5_conv1 sees 132×132.*block3_conv3,"):
+        nstk.inspect_layers(scene, backbone=packaged, settings=wish)
+    with pytest.raises(PictureError, match="up to block3_conv3, which fits"):
+        nstk.inspect_gram([scene], backbone=packaged, settings=wish)
+    speck = scene[:8, :8]
+    with pytest.raises(PictureError, match=r"needs 16 on the shorter side.*block4_conv3, which"):
+        nstk.inspect_content(speck, backbone=packaged, settings=wish)
+    assert holds(scene, trace_fields(packaged)["block3_conv3"])
+    assert not holds(scene, trace_fields(packaged)["block4_conv1"])
+
+
+def test_small_pictures_among_others_are_left_out(tiny_backbone, scene):
+    made = nstk.inspect_layers([scene[:4, :4], scene], backbone=tiny_backbone, settings=QUICK)
+    assert made.names == ("picture 2",)
+    assert [str(each.path) for each in made.skipped] == ["picture 1"]
+    assert "sees" in made.skipped[0].reason
+
+
+def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
+    wish = InspectSettings(steps=30)
+    made = nstk.inspect_content(scene, backbone=tiny_backbone, settings=wish)
+    for each in made.reconstructions:
+        assert len(each.losses) == 30
+        assert min(each.losses) < 0.3 * each.losses[0]
+        assert each.picture.shape == scene.shape
+    first = made.reconstructions[0]
+    noise = np.random.default_rng(0).random(scene.shape)
+    assert first.error < 0.8 * float(np.sqrt(np.mean((noise - scene) ** 2)))
+    assert nstk.draw_content_sheet(made).shape[1] > 700
+
+
+def test_textures_fit_the_layers_they_know(tiny_backbone, strokes):
+    wish = InspectSettings(steps=30)
+    made = inspect_style(strokes, backbone=tiny_backbone, settings=wish)
+    names = [f"block{k}_conv1" for k in (1, 2, 3)]
+    assert [list(each.layers) for each in made.textures] == [names[:k] for k in (1, 2, 3)]
+    for each in made.textures:
+        assert max(each.errors[name] for name in each.layers) < 0.3
+    unseen = [each.errors[names[2]] for each in made.textures]
+    assert unseen[2] < unseen[0], "a layer that is asked for is met better than one that is not"
+    assert nstk.draw_style_sheet(made).shape[1] > 700
+
+
+@pytest.mark.parametrize("minimizer", ["adam", "gradient-descent"])
+def test_any_minimizer_descends(tiny_backbone, strokes, minimizer):
+    wish = InspectSettings(steps=5, size=24, layers=("block2_conv1",), minimizer=minimizer)
+    made = nstk.inspect_content(strokes, backbone=tiny_backbone, settings=wish)
+    assert made.reconstructions[0].losses[-1] < made.reconstructions[0].losses[0]
+    assert made.original.shape == (17, 24, 3)
+
+
+def test_the_same_picture_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
+    made = nstk.inspect_gram([strokes, strokes, scene], backbone=tiny_backbone, settings=QUICK)
+    for layer in made.layers:
+        assert layer.errors[:2] == pytest.approx([0, 0], abs=1e-6)
+        assert layer.errors[2] > 0.05
+        maps = look(tiny_backbone.tap([layer.layer]), strokes)[layer.layer].numpy()
+        flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
+        np.testing.assert_allclose(layer.grams[0], flat.T @ flat / len(flat), rtol=1e-3, atol=1e-5)
+        assert sorted(layer.order) == list(range(maps.shape[-1]))
+        for pair in layer.pairs:
+            truth = np.corrcoef(flat[:, pair.channels[0]], flat[:, pair.channels[1]])[0, 1]
+            assert pair.correlations[0] == pytest.approx(truth, abs=1e-3)
+            assert pair.correlations[0] == pair.correlations[1]
+            assert len(pair.patches) == 3
+    assert nstk.draw_gram_sheet(made).shape[1] > 700
+
+
+def test_pairs_are_the_most_correlated_and_share_no_channel():
+    values = np.random.default_rng(2).normal(size=(300, 5)).astype(np.float32)
+    values[:, 3] = values[:, 1] + 0.1 * values[:, 3]
+    values[:, 4] = 7
+    correlations = correlate(np.cov(values, rowvar=False).astype(np.float32))
+    assert pick_pairs(correlations, 1) == [(1, 3)]
+    used = [channel for pair in pick_pairs(correlations, 4) for channel in pair]
+    assert len(used) == len(set(used))
+    assert 4 not in used
+
+
+def test_channels_that_go_together_stand_together():
+    group = np.arange(12) % 3
+    correlations = np.where(group[:, None] == group, 0.9, 0.05).astype(np.float32)
+    ordered = group[list(order_channels(correlations))]
+    assert (np.diff(ordered) != 0).sum() == 2
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, scene, strokes):
+    place = tmp_path_factory.mktemp("inspect")
+    nstk.save_picture(place / "scene.png", scene)
+    nstk.save_picture(place / "strokes.png", strokes)
+    (place / "empty").mkdir()
+    return place
+
+
+ASKED = ("--layers", "block1_conv1,block2_conv1", "--json")
+
+
+def test_the_commands_write_sheets_and_say_what_is_on_them(place):
+    sheet = place / "content.png"
+    quick = (*ASKED, "--steps", 2)
+    said = invoke("inspect", "content", place / "scene.png", "-o", sheet, *quick)
+    content = json.loads(said.stdout)
+    assert content["output"] == str(sheet)
+    assert [each["layer"] for each in content["layers"]] == ["block1_conv1", "block2_conv1"]
+    assert nstk.load_picture(sheet).pixels.shape[1] > 600
+    sheet = place / "style.png"
+    said = invoke("inspect", "style", place / "strokes.png", "-o", sheet, *quick)
+    style = json.loads(said.stdout)
+    assert [len(each["layers"]) for each in style["textures"]] == [1, 2]
+    sheet = place / "gram.jpg"
+    both = (place / "strokes.png", place / "scene.png")
+    gram = json.loads(invoke("inspect", "gram", *both, "-o", sheet, *ASKED).stdout)
+    assert gram["pictures"] == ["strokes.png", "scene.png"]
+    assert sheet.exists()
+
+
+def test_layers_are_written_to_one_sheet_each(place):
+    quick = ("--steps", 2, "--channels", 2)
+    sheet = place / "layers.png"
+    given = (place / "scene.png", place / "strokes.png")
+    made = json.loads(invoke("inspect", "layers", *given, "-o", sheet, *ASKED, *quick).stdout)
+    outputs = [place / f"layers-block{k}_conv1.png" for k in (1, 2)]
+    assert [each["output"] for each in made["layers"]] == list(map(str, outputs))
+    assert all(each.exists() for each in (sheet, *outputs))
+    assert made["layers"][1]["receptive_field"] == [10, 10]
+    assert made["filters"]["opponent"]
+    folder = place / "sheets"
+    only = ("--layers", "block1_conv1", *quick)
+    said = invoke("inspect", "layers", *given, "-o", folder, *only)
+    assert said.exit_code == 0, said.stderr
+    assert sorted(each.name for each in folder.iterdir()) == ["block1_conv1.png", "overview.png"]
+    alone = place / "alone.png"
+    assert invoke("inspect", "layers", *given, "-o", alone, *only).exit_code == 0
+    assert alone.exists()
+    assert not (place / "alone-block1_conv1.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("layers", "empty"), "holds no picture; name pictures"),
+        (("layers", "missing.png"), "no such file or folder"),
+        (("layers", "scene.png"), "block4_conv1 sees 60×60 pixels"),
+        (("content", "scene.png", "--layers", "conv9"), "has no layer 'conv9'"),
+        (("style", "scene.png", "--layers", "conv9"), "block1_conv1, "),
+        (("gram", "scene.png", "--layers", ","), "--layers is"),
+        (("content", "scene.png", "--steps", "0"), "--steps is 0"),
+        (("content", "scene.png", "--minimizer", "best"), "--minimizer"),
+    ],
+)
+def test_bad_input_is_one_line_and_nothing_is_written(place, monkeypatch, arguments, said):
+    monkeypatch.chdir(place)
+    result = invoke("inspect", *arguments, "-o", "refused.png")
+    assert said in complaint(result)
+    assert result.exit_code == 2
+    assert not (place / "refused.png").exists()
+
+
+@pytest.mark.slow
+def test_the_error_of_reconstructions_grows_with_the_layer(packaged, shared):
+    pictures = sorted((shared / "data" / "pictures").glob("*/*.jpg"))[:5]
+    assert len(pictures) == 5
+    wish = InspectSettings(size=64, steps=40)
+    found = [nstk.inspect_content(path, backbone=packaged, settings=wish) for path in pictures]
+    errors = [[each.error for each in made.reconstructions] for made in found]
+    assert (np.diff(np.mean(errors, axis=0)) > 0).all()
