@@ -591,7 +591,8 @@ class InspectSettings:
     seed: int = setting(0, "Seed of everything random")
 
     def __post_init__(self) -> None:
-        if self.layers != "auto" and not any(self.layers):
+        names = self.layers if isinstance(self.layers, tuple | list) else ()
+        if self.layers != "auto" and not any(names):
             raise SettingsError(
                 f"--layers is {self.layers!r}; it must be auto, or names of layers as in "
                 "block1_conv1,block2_conv1."

@@ -8,9 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.errors import SettingsError
-from nstk.settings import AuditSettings, FinetuneSettings, StylizeSettings, check_range
+from nstk.settings import (
+    AuditSettings,
+    FinetuneSettings,
+    InspectSettings,
+    StylizeSettings,
+    check_range,
+)
 
-CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings]
+CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings, InspectSettings]
 
 
 @pytest.mark.parametrize("settings", CLASSES)
