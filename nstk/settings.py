@@ -451,7 +451,9 @@ class FinetuneSettings:
     """
 
     size: int | Literal["auto"] = setting(
-        "auto", "Side in pixels of the square the network sees; auto is the network's own"
+        "auto",
+        "Side in pixels of the square the network sees; auto is the network's own, or 5/7 of it "
+        "where it would magnify the pictures more than 2.5 times",
     )
     features: FeatureChoice = setting(
         "pooled",

@@ -22,6 +22,7 @@ KEYS = [
     "accuracy_interval",
     "folds",
     "features",
+    "size",
     "probe_accuracy",
     "finetuned_accuracy",
     "p_value",

@@ -1,5 +1,6 @@
 """Pictures from memory are learned like pictures in folders, and what is odd about them is told."""
 
+import dataclasses
 import gc
 import json
 import tempfile
@@ -16,6 +17,7 @@ from nstk.errors import FolderError, ModelError
 from nstk.evaluating.job import evaluate
 from nstk.finetuning.job import finetune
 from nstk.finetuning.manifest import replay, save_manifest
+from nstk.finetuning.sizes import choose_size
 from nstk.media.arrays import catalogue_arrays
 from nstk.media.folders import scan_folder
 from nstk.settings import FinetuneSettings
@@ -218,3 +220,25 @@ def test_a_full_disk_is_told(monkeypatch):
     monkeypatch.setattr(Image.Image, "save", refuse)
     with pytest.raises(FolderError, match=r"No space left.*TMPDIR"):
         catalogue_arrays(draw())
+
+
+@pytest.mark.parametrize(
+    ("side", "trained", "chosen"),
+    [(64, 224, 160), (32, 224, 160), (90, 224, 224), (500, 224, 224), (20, 96, 64), (9, 32, 32)],
+)
+def test_small_pictures_are_magnified_less(tmp_path, tiny_backbone, side, trained, chosen):
+    for index in range(5):
+        image = np.zeros((side, side + index, 3), np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{index}.png")
+    paths = [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]
+    backbone = dataclasses.replace(tiny_backbone, input_size=trained)
+    assert choose_size(backbone, paths) == chosen
+    assert choose_size(backbone, []) == trained
+
+
+def test_the_size_that_was_chosen_is_told_and_delivered(tiny_backbone):
+    backbone = dataclasses.replace(tiny_backbone, input_size=160)
+    made = finetune(draw(), backbone=backbone)
+    assert made.classifier.size == 128
+    chosen = finetune(draw(), backbone=backbone, settings=FinetuneSettings(size=48))
+    assert chosen.classifier.size == 48

@@ -20,6 +20,8 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import FolderError
 from nstk.finetuning.cache import FeatureCache
+from nstk.finetuning.features import Observer
+from nstk.finetuning.sizes import choose_size
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
 from nstk.media.quality import Quality
 from nstk.media.sources import Data, open_catalogue
@@ -87,7 +89,8 @@ def audit(
     paths = [picture.path for picture in catalogue.pictures]
     store = FeatureCache(cache)
     try:
-        sights, vectors, unreadable = read_pictures(paths, backbone, store, on_progress=on_progress)
+        observer = Observer(backbone, choose_size(backbone, paths))
+        sights, vectors, unreadable = read_pictures(paths, observer, store, on_progress=on_progress)
     except FolderError as error:
         raise FolderError(catalogue.rename(str(error))) from error
     if not sights:

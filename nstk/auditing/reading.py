@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nstk.backbones.backbone import Backbone
 from nstk.errors import FolderError, PictureError, WeightsError
 from nstk.finetuning.cache import FeatureCache, Row, Shelf
 from nstk.finetuning.features import HASH_RECIPE, Observer
@@ -53,7 +52,7 @@ class Sight:
 
 def read_pictures(
     paths: Sequence[Path],
-    backbone: Backbone,
+    observer: Observer,
     cache: FeatureCache | None = None,
     *,
     on_progress: Reporter = ignore,
@@ -62,7 +61,7 @@ def read_pictures(
 
     Args:
         paths: The files.
-        backbone: The network that looks.
+        observer: The network that looks, at its size.
         cache: What earlier runs kept of pictures, `nstk.finetune` among them; a picture of which
             all is known is not decoded again. None keeps nothing.
         on_progress: Told after each batch, stage ``"pictures"``.
@@ -75,7 +74,7 @@ def read_pictures(
         FolderError: If a file goes or changes while it is read.
         WeightsError: If the network answers with what is no number.
     """
-    observer = Observer(backbone, backbone.input_size)
+    backbone = observer.backbone
     shelves = _Shelves(observer, cache or FeatureCache())
     width = backbone.embed.output_shape[-1]
     sights: list[Sight] = []

@@ -29,6 +29,7 @@ from nstk.finetuning.second_stage.planning import Clock, Plan
 from nstk.finetuning.second_stage.stage import Omission, SecondStage, run_second_stage
 from nstk.finetuning.selection import Selection, select_head
 from nstk.finetuning.sharing import extract_together
+from nstk.finetuning.sizes import choose_size
 from nstk.finetuning.views import VIEWS
 from nstk.finetuning.workers import Workers
 from nstk.media.folders import scan_folder
@@ -91,8 +92,6 @@ def finetune(
     workers = Workers(strategy or tf.distribute.get_strategy())
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
-    size = backbone.input_size if settings.size == "auto" else settings.size
-    observer = build_observer(backbone, size, settings)
     ready = time.perf_counter()
     folder = scan_folder(
         data,
@@ -102,8 +101,10 @@ def finetune(
         whole=False,
         on_progress=on_progress,
     )
-    scanned = time.perf_counter()
     paths = [picture.path for picture in folder.pictures]
+    size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
+    observer = build_observer(backbone, size, settings)
+    scanned = time.perf_counter()
     store = FeatureCache(cache)
     features = extract_together(observer, paths, workers, cache=store, on_progress=on_progress)
     _check_numbers(features, backbone)

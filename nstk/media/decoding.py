@@ -91,21 +91,34 @@ def read_content(path: Path) -> bytes:
     return content
 
 
-def identify(path: Path, max_pixels: int = MAX_PIXELS) -> str:
+@dataclass(frozen=True)
+class Header:
+    """What the header of a file says.
+
+    Attributes:
+        format: Pillow's name of the format, by content.
+        width: In pixels, as the file lies.
+        height: In pixels.
+    """
+
+    format: str
+    width: int
+    height: int
+
+
+def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Look at the header of a file, and decode nothing: what is cut short behind it passes.
 
     Args:
         path: A regular file; its ending does not matter.
         max_pixels: How many pixels the header may claim.
 
-    Returns:
-        Pillow's name of the format, by content.
-
     Raises:
         PictureError: ``"path: reason; what to do"`` for whatever does not begin like a picture.
     """
     with _opened(path) as file, _pillow_to_ourselves():
-        return _name_format(_open_image(path, file, max_pixels))
+        image = _open_image(path, file, max_pixels)
+        return Header(_name_format(image), *image.size)
 
 
 @contextmanager

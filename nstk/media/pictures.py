@@ -133,7 +133,17 @@ def probe_picture(path: str | Path, *, whole: bool = True) -> str:
     Raises:
         PictureError: ``"path: reason; what to do"``.
     """
-    return decode(Path(path)).format if whole else identify(Path(path))
+    return decode(Path(path)).format if whole else identify(Path(path)).format
+
+
+def measure_side(path: str | Path) -> int:
+    """The shorter side of a picture in pixels, as its header has it; nothing is decoded.
+
+    Raises:
+        PictureError: ``"path: reason; what to do"``.
+    """
+    header = identify(Path(path))
+    return min(header.width, header.height)
 
 
 def check_output(path: str | Path) -> None:

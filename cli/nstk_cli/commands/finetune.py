@@ -173,6 +173,7 @@ def describe(
         "accuracy_interval": made.accuracy_interval,
         "folds": made.folds,
         "features": made.features,
+        "size": made.classifier.size,
         "probe_accuracy": stage["probe_accuracy"] if stage else made.accuracy,
         "finetuned_accuracy": stage["finetuned_accuracy"] if stage else None,
         "p_value": stage["p_value"] if stage else None,
@@ -246,7 +247,8 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     if made.learning_curve:
         print_learning_curve(made.learning_curve)
     print_skipped(made.skipped)
-    said = f"{len(made.classes)} classes, {duration(made.seconds['total'])}"
+    size, seconds = made.classifier.size, duration(made.seconds["total"])
+    said = f"{len(made.classes)} classes, seen at {size} px, {seconds}"
     print(f"{output}: {said}" if output else said)
 
 

@@ -1,0 +1,148 @@
+"""`nstk finetune` on data that is wrong, or goes wrong while it runs: one line, or a notice."""
+
+import errno
+import json
+import zipfile
+from pathlib import Path
+
+import pytest
+from labelled_pictures import draw_class, draw_folder
+from shell import complaint, invoke
+
+from nstk.finetuning import cache as cache_module
+from nstk.finetuning.cache import FeatureCache
+from nstk.finetuning.job import finetune
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tiny_backbone):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+
+
+def run(data, place, *options):
+    return invoke("finetune", data, "-o", place / "m.keras", "--cache", "off", "-q", *options)
+
+
+def write_manifest(root: Path, *more: str, split: str = "") -> Path:
+    """A manifest of six pictures, and lines that are wrong with it."""
+    draw_folder(root, 3)
+    paths = sorted(path.relative_to(root) for path in root.glob("*/*"))
+    lines = ["path,label,split", *(f"{path},{path.parent.name},{split}" for path in paths), *more]
+    (root / "labels.csv").write_text("\n".join(lines) + "\n")
+    return root / "labels.csv"
+
+
+def miss_a_class_in_train(root):
+    for name in ("blue", "red"):
+        draw_class(root / "val" / name, name, 2)
+    draw_class(root / "train" / "blue", "blue", 3)
+    draw_class(root / "train" / "green", "green", 3)
+    return root
+
+
+def point_nowhere(root):
+    return write_manifest(root, "red/missing.png,red,")
+
+
+def point_outside(root):
+    return write_manifest(root, "../red.png,red,")
+
+
+def name_twice(root):
+    return write_manifest(root, "red/0.png,red,")
+
+
+def name_an_unknown_split(root):
+    return write_manifest(root, "", split="exam")
+
+
+def pack_a_bomb(root):
+    with zipfile.ZipFile(root / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("red/0.png", bytes(50_000_000))
+    return root / "bomb.zip"
+
+
+def pack_a_traversal(root):
+    with zipfile.ZipFile(root / "sly.zip", "w") as archive:
+        archive.writestr("../red/0.png", b"picture")
+    return root / "sly.zip"
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (miss_a_class_in_train, "train lacks: red"),
+        (point_nowhere, "line 8: there is no file"),
+        (point_outside, "leaves the manifest's folder"),
+        (name_twice, "names red/0.png in lines"),
+        (name_an_unknown_split, "the split is 'exam'"),
+        (pack_a_bomb, "which no pictures do"),
+        (pack_a_traversal, "lies outside of it"),
+    ],
+)
+def test_data_that_cannot_be_trusted_is_one_line_and_exit_2(tmp_path, spoil, said):
+    result = run(spoil(tmp_path), tmp_path)
+    assert result.exit_code == 2
+    assert said in complaint(result)
+    assert not (tmp_path / "m.keras").exists()
+
+
+def test_a_class_that_is_not_checked_has_no_recall_and_is_told(tmp_path):
+    draw_folder(tmp_path / "train", 4)
+    draw_class(tmp_path / "val" / "red", "red", 3)
+    result = run(tmp_path, tmp_path, "--json")
+    assert result.exit_code == 0, result.stderr
+    blue, red = json.loads(result.stdout)["per_class"]
+    assert (blue["support"], blue["recall"]) == (0, None)
+    assert red["recall"] is not None
+    made = finetune(tmp_path)
+    assert any("validation part has no picture of blue" in notice for notice in made.notices)
+
+
+def test_what_fails_late_in_a_zip_is_told_as_inside_the_zip(tmp_path):
+    data = draw_folder(tmp_path / "data", 4)
+    cut = data / "red" / "1.jpg"
+    cut.write_bytes(cut.read_bytes()[:-200])
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for path in data.glob("*/*"):
+            archive.write(path, path.relative_to(data))
+    result = run(tmp_path / "data.zip", tmp_path, "--json")
+    [skipped] = json.loads(result.stdout)["skipped"]
+    assert skipped["path"] == str(tmp_path / "data.zip" / "red" / "1.jpg")
+    for path in (data / "red").glob("*"):
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with zipfile.ZipFile(tmp_path / "cut.zip", "w") as archive:
+        for path in data.glob("*/*"):
+            archive.write(path, path.relative_to(data))
+    words = complaint(run(tmp_path / "cut.zip", tmp_path))
+    assert f"{tmp_path / 'cut.zip'}: red has no picture left" in words
+    assert f"{tmp_path / 'cut.zip' / 'red'}" in words
+
+
+def test_a_picture_that_is_replaced_while_running_is_left_out(tmp_path, tiny_backbone):
+    data = draw_folder(tmp_path, 6)
+    victim = data / "red" / "0.png"
+
+    def replace(progress):
+        if progress.stage == "features" and progress.step == 0:
+            victim.write_text("something else")
+
+    made = finetune(data, backbone=tiny_backbone, on_progress=replace)
+    assert [file.path for file in made.skipped] == [victim]
+    assert made.train_images + made.validation_images == 11
+
+
+def test_a_disk_that_fills_up_costs_the_cache_and_not_the_run(tmp_path, monkeypatch):
+    data = draw_folder(tmp_path / "data", 4)
+    plain = finetune(data)
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module, "_write_rows", refuse)
+    made = finetune(data, cache=tmp_path / "cache")
+    assert made.selection.head.digest == plain.selection.head.digest
+    [notice] = made.notices
+    assert "No space left on device" in notice
+    assert "memory only" in notice
+    assert FeatureCache(tmp_path / "cache").shelf({}).find("0" * 64) is None
