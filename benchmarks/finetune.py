@@ -16,6 +16,11 @@ in turn.
   included, in the same process.
 - `second stage`: `nstk.finetune` with `--budget`: the head alone and the network that learned on
   the validation pictures, McNemar's p-value, and the time against the budget.
+- `memory`: the largest resident set of a process that fine-tunes on the pictures of hymenoptera,
+  and of one that does so on five times as many: each linked five times. The difference, divided by
+  the pictures more, is what a picture costs.
+- `size`: 20 classes of Tiny-ImageNet, 40 training and 40 validation pictures each, as they are (64
+  px) and at half their size, seen at 160 px, which `--size auto` chooses for them, and at 224.
 - `loop`: what the Keras tutorial does with the same data and network: pictures from the folder,
   flips and rotations, a frozen base, dropout and a dense layer, ten epochs of Adam, validated after
   each.
@@ -149,6 +154,52 @@ def measure_second_stage(data: str, budget: float) -> Values:
     return {**stage.describe(), "seconds": time.perf_counter() - began, "budget": budget}
 
 
+def measure_memory(copies: int) -> Values:
+    """Fine-tune on every picture of hymenoptera, taken a number of times."""
+    import resource
+
+    import nstk
+
+    with tempfile.TemporaryDirectory() as folder:
+        for path in sorted(find_data("hymenoptera").rglob("*.jpg")):
+            place = Path(folder, path.parent.name)
+            place.mkdir(exist_ok=True)
+            for number in range(copies):
+                Path(place, f"{number}-{path.name}").symlink_to(path)
+        made = nstk.finetune(folder, backbone=NAME, weights=find_weights())
+    return {
+        "pictures": made.train_images + made.validation_images,
+        "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+    }
+
+
+def measure_size(side: int, size: int) -> Values:
+    """Fine-tune on small pictures, seen at one size."""
+    import numpy as np
+    from PIL import Image
+
+    import nstk
+
+    root = find_data("tiny-imagenet")
+    names = [line.split("\t")[0] for line in (root / "classes.tsv").read_text().splitlines()]
+    chosen = np.random.default_rng(0).permutation(names)[:20]
+
+    def cut(name: str, part: str) -> list[Any]:
+        sheet = Image.open(root / part / f"{name}.jpg").convert("RGB")
+        columns = sheet.width // 64
+        cells = [(64 * (cell % columns), 64 * (cell // columns)) for cell in range(40)]
+        pictures = [sheet.crop((x, y, x + 64, y + 64)).resize((side, side)) for x, y in cells]
+        return [np.asarray(picture) for picture in pictures]
+
+    data = {
+        part: ([each for name in chosen for each in cut(name, part)], np.repeat(range(20), 40))
+        for part in ("train", "val")
+    }
+    settings = nstk.FinetuneSettings(size=size)
+    made = nstk.finetune(data, backbone=NAME, weights=find_weights(), settings=settings)
+    return {"accuracy": made.accuracy, "seconds": made.seconds["total"]}
+
+
 def measure_loop() -> Values:
     """Time the usual loop: a frozen base under augmentation, epoch after epoch."""
     import keras
@@ -190,6 +241,8 @@ MEASURES: dict[str, Callable[..., Values]] = {
     "accuracy": measure_accuracy,
     "cost": measure_cost,
     "second stage": measure_second_stage,
+    "memory": measure_memory,
+    "size": measure_size,
     "loop": measure_loop,
 }
 
@@ -224,6 +277,12 @@ def measure_all(repeats: int, seeds: int, budget: float) -> Values:
         for choice in CHOICES:
             results["cost"][choice].append(measure("cost", choice))
         results["loop"].append(measure("loop"))
+    results["memory"] = [measure("memory", copies) for copies in (1, 5)]
+    results["size"] = {
+        f"{side} px at {size}": measure("size", side, size)
+        for side in (64, 32)
+        for size in (160, 224)
+    }
     with tempfile.TemporaryDirectory() as cache:
         os.environ["NSTK_BENCHMARK_CACHE"] = cache
         for choice in CHOICES:
@@ -268,6 +327,15 @@ def write_table(results: Values) -> str:
             f"| bytes kept for a picture, {choice} | – | {median(runs, 'bytes_per_picture'):.0f} |",
         ]
     lines += [describe_second_stage(*each) for each in results["second stage"].items()]
+    few, many = results["memory"]
+    more = (many["peak"] - few["peak"]) / (many["pictures"] - few["pictures"])
+    lines.append(
+        f"| peak memory, {few['pictures']} pictures | – | {few['peak'] / 2**20:.0f} MiB, and "
+        f"{more / 1024:.0f} KiB for each picture more |"
+    )
+    for name, run in results["size"].items():
+        accuracy, seconds = 100 * run["accuracy"], run["seconds"]
+        lines.append(f"| Tiny-ImageNet, {name} | – | {accuracy:.1f} %, {seconds:.0f} s |")
     return "\n".join(lines) + "\n"
 
 
