@@ -71,7 +71,7 @@ def pack_a_traversal(root):
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (miss_a_class_in_train, "train lacks: red"),
+        (miss_a_class_in_train, "train/ lacks: red"),
         (point_nowhere, "line 8: there is no file"),
         (point_outside, "leaves the manifest's folder"),
         (name_twice, "names red/0.png in lines"),

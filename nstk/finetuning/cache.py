@@ -59,8 +59,8 @@ class FeatureCache:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What went wrong with the cache, one sentence each; never an error."""
-        return tuple(self._notices)
+        """What went wrong with the cache, one sentence each, told once; never an error."""
+        return tuple(dict.fromkeys(self._notices))
 
     def shelf(self, recipe: Mapping[str, Any]) -> "Shelf":
         """Give the shelf of all rows that were made in one way.
