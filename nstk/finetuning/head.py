@@ -103,7 +103,7 @@ def fit_head(
             deserve it.
         on_progress: Told after each strength tried and at the end, stage ``"head"``.
     """
-    decomposition = decompose(features)
+    decomposition = decompose(features, targets)
     strengths = np.multiply.outer(
         _RELATIVE_STRENGTHS, choose_strengths(decomposition, targets, link)
     )

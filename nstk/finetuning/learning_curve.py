@@ -75,7 +75,7 @@ def trace_learning_curve(
     left_out = folds >= 0
     if count < 2:
         return None
-    decomposition = decompose(samples.vectors[selection.features])
+    decomposition = decompose(samples.vectors[selection.features], targets)
     answers = np.zeros((len(SHARES), *targets.shape))
     learned = np.zeros((len(SHARES), count), int)
     for fold in range(count):

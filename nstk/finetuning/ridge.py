@@ -1,6 +1,6 @@
 """Ridge regression on fixed features: every strength from one decomposition.
 
-Let Z (n × D) be the standardised features, Y (n × C) the labels as 0 and 1 minus their means, and
+Let Z (n × D) be the scaled features, Y (n × C) the labels as 0 and 1 minus their means, and
 Z = U·S·Vᵀ. For strength λ the ridge weights are W = (ZᵀZ + λI)⁻¹ZᵀY = V·S/(S² + λ)·UᵀY, so the
 fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are made once, and every further λ costs
 one product of matrices. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
@@ -23,11 +23,11 @@ from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Standardised features in the basis where their scatter is diagonal.
+    """Scaled features in the basis where their scatter is diagonal.
 
     Attributes:
         mean: Mean of each feature, ``(D,)``.
-        deviation: Standard deviation of each feature, ``(D,)``; 1 where a feature is constant.
+        deviation: What each feature is divided by, ``(D,)``; 1 where a feature is constant.
         coordinates: Z·V = U·S, ``(n, r)`` with r ≤ min(n, D).
         basis: V, ``(D, r)``.
         scatter: S², ``(r,)``, the diagonal of coordinatesᵀ·coordinates.
@@ -40,17 +40,24 @@ class Decomposition:
     scatter: Matrix
 
 
-def decompose(features: npt.NDArray[np.floating]) -> Decomposition:
-    """Standardise features and rotate them so that their scatter is diagonal.
+def decompose(features: npt.NDArray[np.floating], targets: Targets | None = None) -> Decomposition:
+    """Scale features and rotate them so that their scatter is diagonal.
+
+    The penalty ½·λ·‖W‖² holds every feature back alike, so its unit says how much it is trusted.
+    With labels it is divided by the root of s, its deviation between pictures of the same labels
+    (dividing by the root of a deviation is Pareto scaling; van den Berg et al. 2006): what varies
+    among equals is noise, but features that vary more are still worth more. Of s, σ (the deviation
+    among all) and their roots, on insects and on waste, with both choices of features, the root of
+    s has the lowest log-loss on pictures left out or is near it; σ, the usual, is up to a fifth
+    above it. Left-out labels touch these units, and nothing else of the head.
 
     Args:
         features: ``(n, D)``, any float dtype; the work is done in float64.
+        targets: Which pictures have which labels, ``(n, C)``; None divides by σ.
     """
     values = np.asarray(features, np.float64)
-    mean, deviation = values.mean(axis=0), values.std(axis=0)
-    # What is constant up to rounding says nothing; dividing by its rounding would make it loud.
-    deviation[deviation <= 1e-6 * np.abs(values).max(axis=0)] = 1.0
-    standardised = (values - mean) / deviation
+    mean, unit = values.mean(axis=0), _choose_units(values, targets)
+    standardised = (values - mean) / unit
     pictures, width = standardised.shape
     if pictures < width:
         scatter, vectors = _decompose_symmetric(standardised @ standardised.T)
@@ -59,7 +66,7 @@ def decompose(features: npt.NDArray[np.floating]) -> Decomposition:
     else:
         scatter, basis = _decompose_symmetric(standardised.T @ standardised)
         coordinates = standardised @ basis
-    return Decomposition(mean, deviation, coordinates, basis, scatter)
+    return Decomposition(mean, unit, coordinates, basis, scatter)
 
 
 def leave_one_out(
@@ -107,6 +114,32 @@ def choose_strengths(
     ]
     chosen: Matrix = strengths[np.argmin(errors, axis=0)]
     return chosen
+
+
+def _choose_units(values: Matrix, targets: Targets | None) -> Matrix:
+    """What each feature is divided by, ``(D,)``; on average the deviation among all."""
+    deviation: Matrix = values.std(axis=0)
+    # What is constant up to rounding says nothing; dividing by its rounding would make it loud.
+    varies = deviation > 1e-6 * np.abs(values).max(axis=0)
+    unit = np.where(varies, deviation, 1.0)
+    if targets is not None and varies.any():
+        root = np.sqrt(_deviate_among_equals(values, unit, targets))
+        common = np.exp(np.log(unit[varies] / root[varies]).mean())
+        unit = np.where(varies, common * root, 1.0)
+    return unit
+
+
+def _deviate_among_equals(values: Matrix, deviation: Matrix, targets: Targets) -> Matrix:
+    """Standard deviation of what labels do not explain, ``(D,)``.
+
+    C labels explain C pictures by themselves; these count with the deviation among all.
+    """
+    pictures, labels = targets.shape
+    known = np.column_stack([targets, np.ones(pictures)]).astype(np.float64)
+    unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+    squares = (unexplained**2).sum(axis=0) + labels * deviation**2
+    among: Matrix = np.sqrt(squares / pictures)
+    return among
 
 
 def _decompose_symmetric(matrix: Matrix) -> tuple[Matrix, Matrix]:
