@@ -121,7 +121,7 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
         reference.fit(values[~out], labels[~out])
         expected = reference.predict_log_proba(values[out])
         found = head.held_out[out] - np.logaddexp.reduce(head.held_out[out], axis=1)[:, np.newaxis]
-        assert found == pytest.approx(expected, abs=0.05)
+        assert found == pytest.approx(expected, rel=0.02, abs=0.05)
 
 
 def test_the_same_pictures_give_the_same_bytes():

@@ -93,9 +93,10 @@ def test_a_label_is_fitted_the_same_whatever_labels_stand_beside_it():
     together = fit_head(features, targets, link=SIGMOID, groups=groups)
     assert together.strengths.shape == (3,)
     assert len(set(together.strengths)) > 1
-    alone, bias = solve(decompose(features), targets[:, :1], together.strengths[:1], link=SIGMOID)
-    assert together.kernel[:, :1] == pytest.approx(alone, abs=1e-5)
-    assert together.bias[:1] == pytest.approx(bias, abs=1e-5)
+    parts = decompose(features, targets)
+    alone, bias = solve(parts, targets[:, :1], together.strengths[:1], link=SIGMOID)
+    assert together.kernel[:, :1] == pytest.approx(alone, abs=1e-4)
+    assert together.bias[:1] == pytest.approx(bias, abs=1e-4)
 
 
 def test_balance_lets_a_rare_label_be_given_as_easily_as_it_is_withheld():
