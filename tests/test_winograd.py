@@ -15,6 +15,9 @@ from nstk.backbones.winograd import (
     transform_kernel,
     turn_kernel,
 )
+from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.windowed import WindowedNetwork
+from nstk.stylization.windowed_objective import WindowedObjective
 
 SIDES = st.integers(1, 13)
 
@@ -100,3 +103,17 @@ def test_the_network_sees_what_it_saw(network, scene):
 def test_what_runs_in_bfloat16_stays_direct(network):
     halved = network.prepared(precision="bfloat16", convolution="winograd")
     assert not any(type(layer) is WinogradConv2D for layer in halved.model.layers)
+
+
+def test_windows_show_what_the_whole_picture_shows(network, scene):
+    variant = network.prepared(convolution="winograd")
+    weights = ObjectiveWeights(1.0, 1.0, 0.1, {"second": 1.0}, {"first": 0.5, "second": 0.5})
+    whole = StyleObjective.toward(variant, scene, [scene[:, ::-1]], weights)
+    cut = WindowedNetwork(variant, ("first", "second"), ("second",), window_bytes=2**20)
+    parts = WindowedObjective.within(cut, scene, whole.regions, weights)
+    assert len(parts.layout[0]) > 1
+    x = tf.constant(0.5 * scene)
+    wanted, found = whole.evaluate(x), parts.evaluate(x)
+    assert float(found.loss) == pytest.approx(float(wanted.loss), rel=1e-5)
+    error = np.linalg.norm(found.gradient - wanted.gradient) / np.linalg.norm(wanted.gradient)
+    assert error <= 1e-4
