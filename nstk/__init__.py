@@ -76,9 +76,9 @@ if TYPE_CHECKING:
     from nstk.finetuning.second_stage.stage import SecondStage as SecondStage
     from nstk.finetuning.selection import Selection as Selection
     from nstk.finetuning.selection import Trial as Trial
-    from nstk.inspecting.frozen import FrozenStudy as FrozenStudy
     from nstk.inspecting.frozen import study_frozen as study_frozen
     from nstk.inspecting.frozen_figure import save_frozen as save_frozen
+    from nstk.inspecting.frozen_study import FrozenStudy as FrozenStudy
     from nstk.inspecting.gram import ChannelPair as ChannelPair
     from nstk.inspecting.gram import GramInspection as GramInspection
     from nstk.inspecting.gram import LayerGram as LayerGram
@@ -195,8 +195,9 @@ _HOMES = {
     "nstk.finetuning.scalars": ("ScalarLog",),
     "nstk.finetuning.second_stage.stage": ("SecondStage",),
     "nstk.finetuning.selection": ("Selection", "Trial"),
-    "nstk.inspecting.frozen": ("FrozenStudy", "study_frozen"),
+    "nstk.inspecting.frozen": ("study_frozen",),
     "nstk.inspecting.frozen_figure": ("save_frozen",),
+    "nstk.inspecting.frozen_study": ("FrozenStudy",),
     "nstk.inspecting.gram": ("ChannelPair", "GramInspection", "LayerGram", "inspect_gram"),
     "nstk.inspecting.job": (
         "ChannelInspection",

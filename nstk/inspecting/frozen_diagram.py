@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw
 
-from nstk.inspecting.frozen import FrozenStudy
+from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.media.pictures import Picture
 from nstk.pages.numerals import spell_number
 from nstk.sheets.lettering import find_font, wrap_text

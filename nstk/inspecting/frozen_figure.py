@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.finetuning.evaluation import Evaluation
-from nstk.inspecting.frozen import FrozenStudy
 from nstk.inspecting.frozen_diagram import count_parameters, draw_diagram
+from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.media.pictures import Picture, save_picture
 from nstk.pages import (
     Block,
