@@ -123,10 +123,10 @@ def read_batch(folder):
     return [pixels[np.newaxis] for pixels in pictures]
 
 
-@pytest.mark.parametrize("views", [1, 2])
-def test_every_way_to_ask_gives_the_same_answer(folder, backbone, tmp_path, monkeypatch, views):
+@pytest.mark.slow
+def test_every_way_to_ask_gives_the_same_answer(folder, backbone, tmp_path, monkeypatch):
     keep(monkeypatch)
-    made = unfreeze(folder, backbone, views=views, augment="none", features="pooled+statistics")
+    made = unfreeze(folder, backbone, views=2, augment="none", features="pooled+statistics")
     classifier = made.classifier
     loaded = keras.models.load_model(classifier.save(tmp_path / "made.keras"))
     write_saved_model(classifier, tmp_path / "saved")
@@ -264,6 +264,7 @@ def test_a_disk_without_room_is_one_line(folder, backbone, monkeypatch):
         unfreeze(folder, backbone)
 
 
+@pytest.mark.slow
 def test_the_shell_says_what_it_brought(folder, tmp_path):
     arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "--size", 32, "-q"]
     options = ["--unfreeze", 1, "--augment", "none", "--cache", "off"]
