@@ -87,6 +87,8 @@ def pytest_terminal_summary(terminalreporter):
     write("|---|---|---|")
     for job in JOBS:
         trials = _trials[job.name]
+        if not trials:
+            continue
         told = f"{sum(trials)} of {len(trials)}"
         write(f"| kills of `nstk {job.name}` survived with the same bytes | {told} | 20 of 20 |")
     write(f"| half-written outputs seen | {len(_halves)} | 0 |")
