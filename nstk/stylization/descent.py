@@ -115,7 +115,7 @@ class Descent:
         """The picture to keep, should the descent end here."""
         point = self.point
         result: Picture = self.rule.result(point.x, point.state).numpy()
-        return np.clip(result, 0.0, 1.0)
+        return np.clip(result, 0.0, 1.0, out=result)
 
     def move_to(self, height: int, width: int, pin: Callable[[Any], Any] | None = None) -> None:
         """Go on at another scale, from the picture that would be kept now.

@@ -293,11 +293,11 @@ def _report(
 
 def _finish(painted: Picture, inputs: Inputs, settings: StylizeSettings) -> Picture:
     """Bring back the content's colours where they are wanted, and the part that was to stay."""
-    height, width = painted.shape[:2]
-    content = resize_picture(inputs.content.pixels, height, width)
-    picture = restore_colors(painted, content, settings.color)
+    picture = restore_colors(painted, inputs.content.pixels, settings.color)
     if inputs.keep is not None:
+        height, width = painted.shape[:2]
+        content = resize_picture(inputs.content.pixels, height, width)
         keep = resize_mask(inputs.keep, height, width)[..., np.newaxis]
         picture = np.where(keep == 1, content, picture + keep * (content - picture))
-    result: Picture = picture.astype(np.float32)
+    result: Picture = picture.astype(np.float32, copy=False)
     return result

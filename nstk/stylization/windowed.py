@@ -22,7 +22,7 @@ from nstk.stylization.statistics import Statistics
 from nstk.stylization.tiles import TiledMap
 from nstk.stylization.windows import Window, cut_map
 
-WINDOW_BYTES = 400 * 2**20
+WINDOW_BYTES = 256 * 2**20
 """What a window may take while it is differentiated, about."""
 
 TRANSIENT = 4
