@@ -167,9 +167,10 @@ def test_the_facade_sets_nothing_global():
     assert fresh(code)["same"]
 
 
-def test_media_pages_and_sheets_need_no_tensorflow():
-    names = [name for name in LIBRARY if room(f"{name}.") in {"media", "pages", "sheets"}]
-    names.append("nstk.settings")
+def test_settings_media_pages_and_sheets_need_no_tensorflow():
+    names = [
+        name for name in LIBRARY if room(f"{name}.") in {"settings", "media", "pages", "sheets"}
+    ]
     code = (
         f"import sys, json; [__import__(name) for name in {names!r}]\n"
         "print(json.dumps({'heavy': sorted({'tensorflow', 'keras'} & set(sys.modules))}))"

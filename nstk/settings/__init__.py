@@ -1,0 +1,39 @@
+"""Every default and every range, written once.
+
+The shell reads its options, defaults and help texts from these classes, so a setting that
+stands here is an option there, and a test holds the two together.
+"""
+
+from nstk.settings.checkpoints import CheckpointSettings as CheckpointSettings
+from nstk.settings.checks import check_blocks as check_blocks
+from nstk.settings.checks import check_layers as check_layers
+from nstk.settings.checks import check_range as check_range
+from nstk.settings.checks import check_switch as check_switch
+from nstk.settings.checks import check_word as check_word
+from nstk.settings.fields import list_words as list_words
+from nstk.settings.fields import read_setting as read_setting
+from nstk.settings.fields import setting as setting
+from nstk.settings.finetuning import AuditSettings as AuditSettings
+from nstk.settings.finetuning import FinetuneSettings as FinetuneSettings
+from nstk.settings.inspecting import FrozenSettings as FrozenSettings
+from nstk.settings.inspecting import InspectSettings as InspectSettings
+from nstk.settings.parsing import parse_blend as parse_blend
+from nstk.settings.parsing import parse_interval as parse_interval
+from nstk.settings.parsing import parse_layers as parse_layers
+from nstk.settings.parsing import parse_memory as parse_memory
+from nstk.settings.parsing import parse_names as parse_names
+from nstk.settings.parsing import parse_strength as parse_strength
+from nstk.settings.parsing import parse_time as parse_time
+from nstk.settings.stylizing import DEFAULT_SIMILARITY as DEFAULT_SIMILARITY
+from nstk.settings.stylizing import StylizeSettings as StylizeSettings
+from nstk.settings.words import AugmentationName as AugmentationName
+from nstk.settings.words import ColorMatching as ColorMatching
+from nstk.settings.words import ColorMode as ColorMode
+from nstk.settings.words import ConvolutionName as ConvolutionName
+from nstk.settings.words import EngineName as EngineName
+from nstk.settings.words import FeatureChoice as FeatureChoice
+from nstk.settings.words import LayerWeights as LayerWeights
+from nstk.settings.words import MinimizerName as MinimizerName
+from nstk.settings.words import Pooling as Pooling
+from nstk.settings.words import PrecisionName as PrecisionName
+from nstk.settings.words import StyleLoss as StyleLoss

@@ -1,0 +1,70 @@
+"""What a value must be, and the one line that says so where it is not."""
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from nstk.errors import SettingsError
+
+
+def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
+    """Refuse a number outside ``[low, high]``, and anything that is not a finite number.
+
+    Raises:
+        SettingsError: With the option's name, the value received and the range needed.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not low <= value <= high or value == float("inf"):
+        span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be a number {span}.")
+
+
+def check_word(name: str, value: object, kind: Any) -> None:
+    """Refuse a word that is not one of a ``Literal``.
+
+    Raises:
+        SettingsError: With the option's name, the value received and the words there are.
+    """
+    words = get_args(kind)
+    if value not in words:
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be one of {', '.join(words)}.")
+
+
+def check_switch(name: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        SettingsError: With the option's name and the value received.
+    """
+    if not isinstance(value, bool):
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be true or false.")
+
+
+def check_blocks(name: str, value: object) -> None:
+    """Refuse what is no number of blocks.
+
+    Raises:
+        SettingsError: With the option's name and the value received.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(
+            f"{option} is {value!r}; it must be none, auto, all or a number of blocks from 1 on."
+        )
+
+
+def check_layers(name: str, value: object) -> None:
+    """Refuse what does not map layers to weights of 0 or more.
+
+    Raises:
+        SettingsError: With the option's name, the value received and what is needed.
+    """
+    weights = list(value.values()) if isinstance(value, Mapping) else []
+    numbers = [w for w in weights if isinstance(w, int | float) and 0 <= w < float("inf")]
+    if value != "auto" and (len(numbers) != len(weights) or not any(weights)):
+        raise SettingsError(
+            f"--{name.replace('_', '-')} is {value!r}; it must be auto, or layers with weights of "
+            "0 or more that are not all 0, as in block1_conv1:4,block2_conv1:1."
+        )

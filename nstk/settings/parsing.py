@@ -1,0 +1,83 @@
+"""Values read from what was typed."""
+
+from nstk.settings.words import LayerWeights
+
+
+def parse_layers(text: str) -> LayerWeights | str:
+    """Read ``block1_conv1:4,block2_conv1``: layers with their weights, 1 where none is said.
+
+    Raises:
+        ValueError: If a weight is no number.
+    """
+    if text == "auto":
+        return text
+    pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
+    return {name: float(weight) if colon else 1.0 for name, colon, weight in pairs}
+
+
+def parse_blend(text: str) -> tuple[float, ...] | str:
+    """Read ``0.7,0.3``: one weight for every style.
+
+    Raises:
+        ValueError: If a weight is no number.
+    """
+    return text if text == "equal" else tuple(float(part) for part in text.split(","))
+
+
+def parse_strength(text: str) -> float | str:
+    """Read a number, ``auto`` or ``auto=TARGET``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    return text if text.startswith("auto") else float(text)
+
+
+TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
+
+
+def parse_time(text: str) -> float:
+    """Read ``60s``, ``10m``, ``1h`` or a number of seconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    unit = text.lstrip("0123456789. ")
+    if unit.lower() not in TIME_UNITS:
+        raise ValueError(f"{text!r} is no time; write it as 60s or 10m.")
+    return float(text.removesuffix(unit)) * TIME_UNITS[unit.lower()]
+
+
+MEMORY_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+MEMORY_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
+
+
+def parse_memory(text: str) -> int | str:
+    """Read ``2GiB``, ``500 MB`` or a number of bytes.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if text == "auto":
+        return text
+    unit = text.lstrip("0123456789. ")
+    if unit.lower() not in MEMORY_UNITS:
+        raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 500MB.")
+    return int(float(text.removesuffix(unit)) * MEMORY_UNITS[unit.lower()])
+
+
+def parse_interval(text: str) -> int | str:
+    """Read ``50``, a number of steps, or ``60s``, seconds.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if not text.endswith("s"):
+        return int(text)
+    float(text.removesuffix("s"))
+    return text
+
+
+def parse_names(text: str) -> tuple[str, ...] | str:
+    """Read ``block1_conv1,block2_conv1``, or ``auto``."""
+    return text if text == "auto" else tuple(part.strip() for part in text.split(","))

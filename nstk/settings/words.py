@@ -1,0 +1,16 @@
+"""The words that settings take, and the types of their values."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+ColorMode = Literal["style", "luminance", "match", "match-luminance", "histogram", "lab"]
+ColorMatching = Literal["symmetric", "pca", "cholesky"]
+MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
+Pooling = Literal["max", "average", "l2"]
+EngineName = Literal["auto", "whole", "windows"]
+PrecisionName = Literal["auto", "float32", "bfloat16"]
+ConvolutionName = Literal["auto", "direct", "winograd"]
+StyleLoss = Literal["moments", "gram", "wasserstein"]
+FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
+AugmentationName = Literal["auto", "none", "mixup", "light", "strong"]
+LayerWeights = Mapping[str, float]
