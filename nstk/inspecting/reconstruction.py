@@ -12,11 +12,11 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.inspecting.descents import descend
-from nstk.inspecting.layers import bring_to_size, check_stride, choose_layers
+from nstk.inspecting.subjects import open_subject
 from nstk.media.pictures import Picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
-from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.inputs import Source
 from nstk.stylization.losses import measure_content
 from nstk.stylization.styles import look
 
@@ -80,11 +80,7 @@ def inspect_content(
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
-    layers = choose_layers(backbone, settings.layers)
-    network = backbone.prepared(edge="replicate", pooling=settings.pooling)
-    loaded = open_picture(picture, "the picture")
-    original = bring_to_size(loaded.pixels, settings.size)
-    check_stride(original, str(loaded.path), layers, backbone)
+    original, layers, network = open_subject(picture, backbone, settings)
     made = [_reconstruct(network, layer, original, settings, on_progress) for layer in layers]
     seconds = time.monotonic() - began
     return ContentInspection(original, tuple(made), backbone.name, settings.steps, seconds)

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.inspect.options import SheetFile
+from nstk_cli.commands.inspect.sheets import SheetFile, write_sheet
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json, print_table
-from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 @partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
@@ -26,17 +24,15 @@ def content(
     json: Json = False,
 ) -> None:
     """Reconstruct PICTURE from each layer alone, starting from noise: content loss only."""
-    nstk.check_output(output)
-    with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import draw_content_sheet, inspect_content, load_backbone
-        found = inspect_content(
-            picture,
-            backbone=load_backbone(backbone, weights=weights, on_progress=report),
-            settings=settings,
-            on_progress=report,
-        )
-        nstk.save_picture(output, draw_content_sheet(found))
+    found: nstk.ContentInspection = write_sheet(
+        "content",
+        picture,
+        output,
+        settings=settings,
+        backbone=backbone,
+        weights=weights,
+        quiet=quiet,
+    )
     if json:
         height, width, _ = found.original.shape
         print_json(

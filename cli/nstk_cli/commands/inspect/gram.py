@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.inspect.options import SheetFile
+from nstk_cli.commands.inspect.sheets import SheetFile, write_sheet
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json, print_table
-from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 @partial(with_settings, only=("layers", "size", "pairs"))
@@ -32,17 +30,15 @@ def gram(
     json: Json = False,
 ) -> None:
     """Show the Gram matrices of pictures and the channels that go together, with patches."""
-    nstk.check_output(output)
-    with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import draw_gram_sheet, inspect_gram, load_backbone
-        found = inspect_gram(
-            pictures,
-            backbone=load_backbone(backbone, weights=weights, on_progress=report),
-            settings=settings,
-            on_progress=report,
-        )
-        nstk.save_picture(output, draw_gram_sheet(found))
+    found: nstk.GramInspection = write_sheet(
+        "gram",
+        pictures,
+        output,
+        settings=settings,
+        backbone=backbone,
+        weights=weights,
+        quiet=quiet,
+    )
     if json:
         print_json(
             {

@@ -7,11 +7,9 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.inspect.options import SheetFile
+from nstk_cli.commands.inspect.sheets import SheetFile, write_sheet
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_json, print_table
-from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 @partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
@@ -26,17 +24,15 @@ def style(
     json: Json = False,
 ) -> None:
     """Make textures from the Gram matrices of layers 1, 1-2, … of PICTURE, starting from noise."""
-    nstk.check_output(output)
-    with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import draw_style_sheet, inspect_style, load_backbone
-        found = inspect_style(
-            picture,
-            backbone=load_backbone(backbone, weights=weights, on_progress=report),
-            settings=settings,
-            on_progress=report,
-        )
-        nstk.save_picture(output, draw_style_sheet(found))
+    found: nstk.StyleInspection = write_sheet(
+        "style",
+        picture,
+        output,
+        settings=settings,
+        backbone=backbone,
+        weights=weights,
+        quiet=quiet,
+    )
     if json:
         height, width, _ = found.original.shape
         print_json(

@@ -1,0 +1,56 @@
+"""What the commands that write one sheet share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import nstk
+from nstk_cli.reporting import reporting
+from nstk_cli.silence import loading
+
+SheetFile = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Sheet to write; its ending says the format"
+    ),
+]
+
+
+def write_sheet(
+    what: str,
+    subject: Path | list[Path],
+    output: Path,
+    *,
+    settings: nstk.InspectSettings,
+    backbone: str,
+    weights: Path | None,
+    quiet: bool,
+) -> Any:
+    """Look at a picture, or several, and write the sheet that shows what was found.
+
+    Args:
+        what: ``content``, ``style`` or ``gram``.
+        subject: The picture, or the pictures.
+        output: The sheet.
+        settings: What is asked for.
+        backbone: The network's name.
+        weights: Its weights, where they are the user's.
+        quiet: Show no progress.
+
+    Returns:
+        What was found.
+    """
+    nstk.check_output(output)
+    with reporting(quiet=quiet) as report:
+        with loading():
+            inspect = getattr(nstk, f"inspect_{what}")
+            draw = getattr(nstk, f"draw_{what}_sheet")
+        found = inspect(
+            subject,
+            backbone=nstk.load_backbone(backbone, weights=weights, on_progress=report),
+            settings=settings,
+            on_progress=report,
+        )
+        nstk.save_picture(output, draw(found))
+    return found
