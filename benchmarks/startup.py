@@ -1,0 +1,74 @@
+"""Measure how long nstk takes to begin.
+
+    python benchmarks/startup.py --json startup.json
+
+Every figure is the median of --repeats processes, measured in turn, from the start of the process:
+Python alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
+packaged network is done, pictures read from files.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FIRST_STEP = """
+import os, sys, nstk
+def look(progress):
+    if progress.step:
+        os._exit(0)
+nstk.stylize(*sys.argv[1:], settings=nstk.StylizeSettings(size=256, scales=1), on_progress=look)
+"""
+
+
+def list_commands(folder: Path) -> dict[str, list[str]]:
+    """What is started, by what it shows."""
+    import numpy as np
+
+    import nstk
+
+    for name, seed in (("content.png", 0), ("style.png", 1)):
+        grain = np.random.default_rng(seed).random((48, 64, 3), np.float32)
+        nstk.save_picture(folder / name, grain.repeat(8, axis=0).repeat(8, axis=1))
+    pictures = [str(folder / "content.png"), str(folder / "style.png")]
+    python = sys.executable
+    return {
+        "Python alone": [python, "-c", "pass"],
+        "import nstk": [python, "-c", "import nstk"],
+        "nstk --help": [python, "-m", "nstk_cli", "--help"],
+        "first step, 256 px, compact": [python, "-c", FIRST_STEP, *pictures],
+    }
+
+
+def time_process(command: list[str]) -> float:
+    """Seconds from the start of a process to its end."""
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Measure all of it and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, default=Path("startup.json"))
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        commands = list_commands(Path(folder))
+        seconds: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(given.repeats):
+            for name, command in commands.items():
+                seconds[name].append(time_process(command))
+    given.json.write_text(json.dumps(seconds, indent=1))
+    print("| what | seconds |")
+    print("|---|---|")
+    for name, runs in seconds.items():
+        print(f"| {name} | {statistics.median(runs):.2f} |")
+
+
+if __name__ == "__main__":
+    main()
