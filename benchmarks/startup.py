@@ -2,7 +2,7 @@
 
     python benchmarks/startup.py --json startup.json
 
-Every figure is the median of --repeats processes, measured in turn, from the start of the process:
+Every figure is the median of --repeats processes, measured in turn, from their start on:
 Python alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
 packaged network is done, pictures read from files.
 """
