@@ -2,8 +2,8 @@
 
     python benchmarks/startup.py --json startup.json
 
-Every figure is the median of --repeats processes, measured in turn, from their start on:
-Python alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
+Every figure is the median of --repeats processes that take turns, from their start on: Python
+alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
 packaged network is done, pictures read from files.
 """
 
