@@ -1,0 +1,162 @@
+"""The notebooks are lessons: they run from top to bottom, and show what they say."""
+
+import ast
+import json
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
+NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
+
+
+def read_cells(path, kind):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == kind]
+
+
+def run(path):
+    """Run the cells in their order in one namespace, and keep what each would show."""
+    names, shown = {"__name__": "__main__"}, {}
+    for cell in read_cells(path, "code"):
+        tree = ast.parse("".join(cell["source"]))
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, cell["id"], "exec"), names)
+        if last is not None:
+            shown[cell["id"]] = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names)
+    return names, shown
+
+
+@pytest.fixture(scope="module")
+def lesson():
+    """A way to run a notebook small, in its own folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NSTK_NOTEBOOK_SMALL", "1")
+        patch.chdir(EXAMPLES)
+        patch.setattr(sys, "path", [*sys.path])
+        yield run
+
+
+@pytest.fixture(scope="module")
+def style_transfer(lesson):
+    return lesson(EXAMPLES / "neural_style_transfer.ipynb")
+
+
+@pytest.fixture(scope="module")
+def transfer_learning(lesson):
+    return lesson(EXAMPLES / "transfer_learning.ipynb")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_kept_without_outputs_and_with_names_for_its_cells(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert set(notebook) == {"cells", "metadata", "nbformat", "nbformat_minor"}
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][a-z-]{0,63}", name) for name in ids)
+    for cell in read_cells(path, "code"):
+        assert cell["outputs"] == []
+        assert cell["execution_count"] is None
+    assert path.stat().st_size < 100_000
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_every_heading_and_what_it_says_stand_in_korean_too(path):
+    for cell in read_cells(path, "markdown"):
+        text = "".join(cell["source"])
+        headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
+        assert not headings or re.search("[가-힣]", " ".join(headings)), headings
+        assert re.search("[가-힣]", text) or cell["id"] == "settings-heading", cell["id"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_links_of_a_notebook_lead_to_files(path):
+    text = "".join("".join(cell["source"]) for cell in read_cells(path, "markdown"))
+    targets = re.findall(r"\]\((\.\.[^)#]+)\)", text)
+    assert all((path.parent / target).is_file() for target in targets), targets
+
+
+@pytest.mark.slow
+def test_the_formulas_of_style_transfer_are_what_the_library_computes(style_transfer):
+    names, _ = style_transfer
+    assert names["by_hand"] == pytest.approx(names["library"], rel=1e-4)
+    np.testing.assert_allclose(names["gram"], names["by_hand_gram"], rtol=1e-3, atol=1e-2)
+    assert names["forgets"], "a Gram matrix does not know positions"
+
+
+@pytest.mark.slow
+def test_every_descent_of_the_lesson_leads_down(style_transfer):
+    names, _ = style_transfer
+    paths = [names["by_hand_losses"], names["history"]["L"], *names["texture_losses"].values()]
+    paths += [losses for _, losses in names["paths"].values()]
+    for losses in paths:
+        assert min(losses) == pytest.approx(losses[-1], rel=0.1)
+        assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.slow
+def test_newton_is_at_the_bottom_of_a_quadratic_after_one_step(style_transfer):
+    names, _ = style_transfer
+    start, end = names["newton"]
+    assert start > 1
+    assert end < 1e-9
+    assert names["slow"][1] > 1
+    assert names["roots"][-1] == pytest.approx(2**0.5, abs=1e-12)
+
+
+@pytest.mark.slow
+def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_transfer):
+    names, _ = style_transfer
+    errors = [*names["pixel_errors"].values()]
+    assert errors[0] < errors[-1]
+    content = [names["swept"][alpha][1] for alpha in sorted(names["swept"])]
+    style = [names["swept"][alpha][2] for alpha in sorted(names["swept"])]
+    assert content == sorted(content, reverse=True)
+    assert style == sorted(style)
+    assert content[0] > 2 * content[-1]
+
+
+@pytest.mark.slow
+def test_leaving_a_picture_out_by_hand_and_by_formula_is_the_same(transfer_learning):
+    names, _ = transfer_learning
+    assert names["exact"]
+    assert names["ridge_accuracy"] > 0.5
+
+
+@pytest.mark.slow
+def test_transfer_beats_random_weights_where_pictures_are_few(transfer_learning):
+    names, _ = transfer_learning
+    pretrained, random = (
+        np.array([each.accuracy for each in names[which]]) for which in ("pretrained", "random")
+    )
+    assert pretrained.mean() > random.mean() + 0.05
+    assert pretrained[-1] > 0.6
+    assert names["study"].transfer.accuracy > names["study"].trained.accuracy + 0.3
+
+
+@pytest.mark.slow
+def test_what_the_lesson_saves_reads_new_digits_without_nstk(transfer_learning):
+    names, _ = transfer_learning
+    assert names["right"] >= 7
+    assert names["stage"].pairing.p_value <= 1
+
+
+@pytest.mark.slow
+def test_every_figure_of_the_lessons_is_a_picture_with_something_in_it(
+    style_transfer, transfer_learning
+):
+    figures = [
+        value
+        for _, shown in (style_transfer, transfer_learning)
+        for value in shown.values()
+        if isinstance(value, Image.Image)
+    ]
+    assert len(figures) >= 15
+    for figure in figures:
+        assert 300 <= figure.width <= 1300
+        assert np.asarray(figure).std() > 5
