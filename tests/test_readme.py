@@ -13,6 +13,7 @@ from shell import environment, invoke
 import nstk
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "docs"))
+import write_api
 from write_reference import list_commands, write_page
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +49,12 @@ def place(tmp_path_factory, scene, strokes):
 
 def test_the_reference_is_what_help_says():
     assert REFERENCE.read_text(encoding="utf-8") == write_page(), "run docs/write_reference.py"
+
+
+def test_the_page_of_the_library_is_what_docstrings_say():
+    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    assert page == write_api.write_page(), "run docs/write_api.py"
+    assert all(f"\n### {name}\n" in page for name in nstk.__all__)
 
 
 def test_make_knows_the_targets():
@@ -98,5 +105,29 @@ def test_every_link_leads_to_a_file(page):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_the_picture_is_light_enough_to_load():
-    assert (ROOT / "docs" / "pictures" / "demo.jpg").stat().st_size < 400_000
+def test_the_index_leads_to_every_page_and_the_readme_to_the_index():
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    linked = set(re.findall(r"\]\(([^)#]+)\)", index))
+    assert {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"} <= linked
+    assert {f"../examples/{page.name}" for page in ROOT.glob("examples/*.ipynb")} <= linked
+    assert "](docs/index.md)" in README
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_the_tutorial_and_its_guides_show_every_command(words):
+    tutorial = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert re.search(rf"^nstk {' '.join(words)}\b", tutorial, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("docs/*.md")], ids=lambda page: page.name)
+def test_every_anchor_is_a_heading(page):
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", page.read_text("utf-8")):
+        there = (page.parent / target if target else page).read_text(encoding="utf-8")
+        headings = re.findall(r"^#+ (.*)$", there, re.MULTILINE)
+        anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+        assert anchor in anchors, f"{target}#{anchor}"
+
+
+def test_pictures_are_light_enough_to_load():
+    for picture in (ROOT / "docs" / "pictures").iterdir():
+        assert picture.stat().st_size < 150_000, picture.name
