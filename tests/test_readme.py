@@ -90,9 +90,10 @@ def test_every_python_block_runs(place, monkeypatch):
     assert names["probabilities"].shape == (2, 2)
 
 
-def test_every_option_in_the_prose_exists():
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/explanation.md"])
+def test_every_option_in_the_prose_exists(page):
     pages = REFERENCE.read_text(encoding="utf-8")
-    for option in set(re.findall(r"--[a-z][a-z-]+", README)):
+    for option in set(re.findall(r"--[a-z][a-z-]+", (ROOT / page).read_text(encoding="utf-8"))):
         assert option in pages or option in invoke("--help").stdout, option
 
 

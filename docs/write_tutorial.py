@@ -1,0 +1,49 @@
+"""Photograph the pages of tutorial.md: what its commands have written, small enough for a page.
+
+    python docs/write_tutorial.py FOLDER
+
+FOLDER is where the commands of the tutorial were given. It needs chromium on the path.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nstk
+from nstk.sheets.sheet import Cell, Row, draw_sheet, fit_width
+
+PICTURES = Path(__file__).parent / "pictures"
+PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "expect/report.html"}
+WINDOW = (960, 1250)
+WIDTH, QUALITY = 700, 70
+
+
+def photograph(page: Path) -> nstk.Picture:
+    """The top of a page, as a browser shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        shot = Path(folder) / "shot.png"
+        options = ["--headless", "--no-sandbox", "--hide-scrollbars"]
+        size = f"--window-size={WINDOW[0]},{WINDOW[1]}"
+        command = ["chromium", *options, size, f"--screenshot={shot}", page.resolve().as_uri()]
+        subprocess.run(command, check=True, capture_output=True)
+        return nstk.load_picture(shot).pixels
+
+
+def show_explanations(folder: Path) -> nstk.Picture:
+    """The first four explanations side by side."""
+    files = sorted(folder.rglob("*.png"))[:4]
+    cells = [Cell(fit_width(nstk.load_picture(file).pixels, 150), file.stem) for file in files]
+    return draw_sheet("What spoke for the label", [Row(cells)])
+
+
+def main(folder: Path) -> None:
+    """Write all pictures."""
+    made = {name: fit_width(photograph(folder / page), WIDTH) for name, page in PAGES.items()}
+    made["explain"] = show_explanations(folder / "why")
+    for name, picture in made.items():
+        nstk.save_picture(PICTURES / f"tutorial-{name}.jpg", picture, quality=QUALITY)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
