@@ -33,7 +33,12 @@ def photograph(page: Path) -> nstk.Picture:
 def show_explanations(folder: Path) -> nstk.Picture:
     """The first four explanations side by side."""
     files = sorted(folder.rglob("*.png"))[:4]
-    cells = [Cell(fit_width(nstk.load_picture(file).pixels, 150), file.stem) for file in files]
+    cells = [
+        Cell(
+            fit_width(nstk.load_picture(file).pixels, 150), file.name.removesuffix(".explained.png")
+        )
+        for file in files
+    ]
     return draw_sheet("What spoke for the label", [Row(cells)])
 
 
