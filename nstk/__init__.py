@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from nstk.errors import SettingsError as SettingsError
     from nstk.errors import StyleFileError as StyleFileError
     from nstk.errors import WeightsError as WeightsError
+    from nstk.errors import printable as printable
     from nstk.evaluating.figures import ConfusedPair as ConfusedPair
     from nstk.evaluating.figures import Coverage as Coverage
     from nstk.evaluating.figures import PictureLoss as PictureLoss
@@ -176,6 +177,7 @@ _HOMES = {
         "SettingsError",
         "StyleFileError",
         "WeightsError",
+        "printable",
     ),
     "nstk.evaluating.figures": ("ConfusedPair", "Coverage", "PictureLoss"),
     "nstk.evaluating.job": ("Examination", "evaluate"),

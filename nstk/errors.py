@@ -15,14 +15,43 @@
     ├── ExportError         a classifier cannot be exported, or would answer differently
     └── OutputError         a result could not be written
 
-Every message says what was received, what is needed and what to do, in one line.
+Every message says what was received, what is needed and what to do, in one line: names from files
+and folders may hold line breaks, control characters or what is no text, and stand in it escaped.
 """
 
+import json
+import re
 from typing import Any
+
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f"  # control characters, among them those that move a terminal's cursor
+    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line breaks, and turns of the writing direction
+    "\ud800-\udfff]"  # bytes of file names that are no text
+)
+
+
+def printable(words: object) -> str:
+    """Words on one line, with nothing in them that a terminal would act upon.
+
+    Args:
+        words: Anything; its ``str`` is taken.
+
+    Returns:
+        The same, with control characters, line breaks, turns of the writing direction and lone
+        surrogates escaped as JSON writes them: ``\\n``, ``\\u001b``, ``\\u202e``.
+    """
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], str(words))
 
 
 class NstkError(Exception):
     """Root of everything nstk raises on purpose; catch this one to catch them all."""
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
+
+    def say_of(self, path: object) -> str:
+        """What it says of a file, without the file's name before it."""
+        return str(self).removeprefix(f"{printable(path)}: ")
 
 
 class SettingsError(NstkError):

@@ -69,7 +69,7 @@ def complain(error: BaseException, status: int) -> typer.Exit:
     else:
         what = sentence(f"unexpected {type(error).__name__}: {error}")
         message = f"{what} Set NSTK_LOG=debug to see where it comes from."
-    print("nstk: " + " ".join(message.split()), file=sys.stderr)
+    print("nstk: " + nstk.printable(" ".join(message.split())), file=sys.stderr)
     return typer.Exit(status)
 
 

@@ -20,7 +20,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 def as_json(value: Any) -> str:
     """JSON on one line; paths become strings, and what is no number null."""
-    return json.dumps(_plain(value), ensure_ascii=False, allow_nan=False)
+    return nstk.printable(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -43,7 +43,7 @@ def print_table(
         rows: The cells, as many as there are headings.
         right: The headings whose cells are aligned to the right, as numbers are.
     """
-    table = [tuple(columns), *map(tuple, rows)]
+    table = [tuple(columns), *(tuple(map(nstk.printable, row)) for row in rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
     before = sum(widths[:-1]) + 2 * len(widths[:-1])
     room = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
@@ -93,4 +93,4 @@ def print_skipped(skipped: Sequence["nstk.SkippedFile"]) -> None:
     if skipped:
         print(f"\nleft out ({len(skipped)}):")
         for file in skipped:
-            print(f"  {file.path}: {file.reason}")
+            print(f"  {nstk.printable(file.path)}: {nstk.printable(file.reason)}")

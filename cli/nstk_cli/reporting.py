@@ -25,7 +25,9 @@ class StderrHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, above the bar where there is one."""
-        print(f"nstk: {self.format(record)}", file=sys.stderr)
+        words = self.format(record)
+        # A traceback has lines of its own; anything else is one.
+        print(f"nstk: {words if record.exc_info else nstk.printable(words)}", file=sys.stderr)
 
 
 class Bars:

@@ -155,7 +155,7 @@ def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
         sight = _describe(path, probe_picture(path, whole=False), digest, facts)
     except PictureError as error:
         if _state(path) == before:
-            return SkippedFile(path, str(error).removeprefix(f"{path}: "))
+            return SkippedFile(path, error.say_of(path))
         raise _changed(path) from error
     except OSError as error:
         if _state(path) == before:

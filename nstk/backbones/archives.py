@@ -6,17 +6,19 @@ asks Keras to build has been looked at.
 """
 
 import json
+import math
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from nstk.errors import ModelError, OutputError
-from nstk.media.files import write_whole
+from nstk.media.files import check_regular, write_whole
+from nstk.media.packed import DAMAGE, open_packed
 
 CARD = "nstk.json"
 SUFFIX = ".keras"
@@ -24,6 +26,8 @@ ADVICE = "give a .keras file that nstk finetune made"
 
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
+_WEIGHTS = "model.weights.h5"
+_MEMBERS = {_CONFIG, _METADATA, _WEIGHTS, CARD}
 _LARGEST_TEXT = 64 * 2**20
 _BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)
 _CODE_CARRIERS = (
@@ -34,6 +38,9 @@ _CODE_CARRIERS = (
     "JaxLayer",
     "FlaxLayer",
 )
+_FILE_READERS = ("StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup")
+"""Layers that may take their words from any file of the machine."""
+
 _FOREIGN_FORMATS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x80": "a Python pickle",
@@ -84,13 +91,17 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
     """
     _check_format(path)
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_packed(path) as archive:
+            _check_members(path, archive)
             config, card = (_read_json(path, archive, name) for name in (_CONFIG, CARD))
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError) as error:
+    except (*DAMAGE, OSError) as error:
         raise ModelError(f"{path}: a damaged archive ({error}); make or fetch it anew.") from error
     _check_config(path, config)
     try:
+        _check_size(path, config)
         return keras.models.load_model(path, compile=False, safe_mode=True), card
+    except ModelError:
+        raise
     except Exception as error:  # What a damaged or forged config makes Keras raise has no end.
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path}: Keras cannot build its network ({reason}); {ADVICE}.") from error
@@ -129,9 +140,8 @@ def _renumber(config: Any, numbers: dict[int, int]) -> Any:
 
 def _check_format(path: Path) -> None:
     """Refuse by name and by content what is no zip archive, before anything is parsed."""
-    if path.is_dir():
-        raise ModelError(f"{path}: a folder, not a file; {ADVICE}.")
     try:
+        check_regular(path)
         with path.open("rb") as file:
             beginning = file.read(8)
     except OSError as error:
@@ -145,14 +155,41 @@ def _check_format(path: Path) -> None:
         raise ModelError(f"{path}: not a .keras archive, or cut short; {ADVICE}.")
 
 
-def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    if name not in archive.namelist():
+def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
+    """Refuse an archive that holds more or less than nstk puts into one, or is a bomb."""
+    names = archive.namelist()
+    for name in sorted(_MEMBERS.difference(names)):
         raise ModelError(f"{path}: has no {name}, so nstk did not make it; {ADVICE}.")
+    for name in sorted({name for name in names if name not in _MEMBERS or names.count(name) > 1}):
+        raise ModelError(f"{path}: holds {name!r} beside or instead of what nstk writes; {ADVICE}.")
+    if archive.getinfo(_WEIGHTS).compress_type != zipfile.ZIP_STORED:
+        raise ModelError(f"{path}: its weights are packed, which nstk never does; {ADVICE}.")
+
+
+def _check_size(path: Path, config: Mapping[str, Any]) -> None:
+    """Refuse a network that has more weights than its file has bytes, before it is built.
+
+    What building it for nothing leaves behind in Keras belongs to a thread, and goes with it.
+    """
+    with ThreadPoolExecutor(1) as executor:
+        count = executor.submit(_count_weights, config).result()
+    if count > path.stat().st_size:
+        raise ModelError(f"{path}: asks for {count} weights, which it cannot hold; {ADVICE}.")
+
+
+def _count_weights(config: Mapping[str, Any]) -> int:
+    bare = {**config, "compile_config": None}
+    with keras.StatelessScope(initialize_variables=False):
+        model = keras.saving.deserialize_keras_object(bare, safe_mode=True)
+        return sum(math.prod(variable.shape) for variable in model.variables)
+
+
+def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
     if archive.getinfo(name).file_size > _LARGEST_TEXT:
         raise ModelError(f"{path}: its {name} is larger than any nstk writes; {ADVICE}.")
     try:
         content = json.loads(archive.read(name))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: its {name} is not JSON ({error}); {ADVICE}.") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path}: its {name} is not an object; {ADVICE}.")
@@ -165,6 +202,8 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
         name, module = part.get("class_name"), part.get("module")
         if name in _CODE_CARRIERS:
             raise ModelError(f"{path}: holds a {name} layer, which runs code; {ADVICE}.")
+        if name in _FILE_READERS:
+            raise ModelError(f"{path}: holds a {name} layer, which reads files; {ADVICE}.")
         if module is not None and str(module).split(".")[0] != "keras":
             raise ModelError(
                 f"{path}: asks for {module}.{name}, which is no part of Keras; {ADVICE}."

@@ -23,7 +23,7 @@ def open_classifier(path: Path) -> Backbone:
     try:
         name, input_size = str(card["backbone"]["name"]), int(card["backbone"]["input_size"])
         network = classifier.get_layer("backbone")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ModelError(
             f"{path} has no backbone that nstk can use ({reason}); {ADVICE}."

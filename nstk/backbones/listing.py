@@ -1,6 +1,7 @@
 """Which backbones there are, told without loading TensorFlow."""
 
 import difflib
+import hashlib
 import math
 import re
 from importlib import resources
@@ -15,6 +16,8 @@ from nstk.errors import BackboneError, WeightsError
 
 COMPACT = "compact"
 COMPACT_INPUT_SIZE = 224
+COMPACT_DIGEST = "c2e11c444c50de20eff7d0395d76a9c9020d8d30b4c4b281034c4c5adffcc607"
+"""SHA-256 of the packaged file, checked whenever it is used."""
 
 _FLOAT32_BYTES = 4
 
@@ -77,12 +80,17 @@ def find_packaged() -> Traversable:
     """Find the weights file that comes with nstk.
 
     Raises:
-        WeightsError: If it is missing from this installation.
+        WeightsError: If it is missing from this installation, or is another file.
     """
     packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
     if not packaged.is_file():
         raise WeightsError(
             "The packaged weights nstk/backbones/data/compact.npz are missing; install nstk anew."
+        )
+    if hashlib.sha256(packaged.read_bytes()).hexdigest() != COMPACT_DIGEST:
+        raise WeightsError(
+            "The packaged weights nstk/backbones/data/compact.npz are not those that nstk comes "
+            "with; install nstk anew."
         )
     return packaged
 

@@ -9,7 +9,6 @@ compared its declared shape with the one that is needed.
 import os
 import re
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import WeightsError
+from nstk.media.array_files import read_array, read_header
+from nstk.media.files import check_regular
+from nstk.media.packed import DAMAGE, open_packed
 
 FORMATS = "Keras weights (.weights.h5 or .h5) or an .npz with layer/variable keys"
 
@@ -61,12 +63,13 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[StoredLayers]:
     path = Path(path)
     with ExitStack() as stack:
         with _report_damage(path):
+            check_regular(path)
             with path.open("rb") as file:
                 signature = file.read(len(HDF5_SIGNATURE))
             if signature == HDF5_SIGNATURE:
                 stored = _list_hdf5(stack.enter_context(h5py.File(path, "r")))
             elif signature.startswith(ZIP_SIGNATURE):
-                stored = _list_npz(stack.enter_context(zipfile.ZipFile(path)))
+                stored = _list_npz(stack.enter_context(open_packed(path)))
             else:
                 raise WeightsError(f"{path} is not a weights file; give {FORMATS}.")
         yield stored
@@ -76,15 +79,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[StoredLayers]:
 def _report_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (
-        OSError,
-        EOFError,
-        KeyError,
-        ValueError,
-        RuntimeError,
-        zipfile.BadZipFile,
-        zlib.error,
-    ) as error:
+    except (*DAMAGE, OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{path} cannot be read ({reason}); give {FORMATS}.") from error
 
@@ -98,11 +93,7 @@ def _list_npz(archive: zipfile.ZipFile) -> StoredLayers:
     layers: dict[str, list[StoredArray]] = defaultdict(list)
     for member in archive.namelist():
         with archive.open(member) as file:
-            version = np.lib.format.read_magic(file)
-            if version == (1, 0):
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-            else:
-                shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+            shape, _, dtype = read_header(file)
         layer, _, variable = member.removesuffix(".npy").rpartition("/")
         if _is_number(dtype):
             array = StoredArray(variable, shape, partial(_read_npy, archive, member))
@@ -112,8 +103,7 @@ def _list_npz(archive: zipfile.ZipFile) -> StoredLayers:
 
 def _read_npy(archive: zipfile.ZipFile, member: str) -> npt.NDArray[Any]:
     with _report_damage(str(archive.filename)), archive.open(member) as file:
-        array: npt.NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-    return array
+        return read_array(file, archive.getinfo(member).file_size)
 
 
 def _list_hdf5(file: Any) -> StoredLayers:

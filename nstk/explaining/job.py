@@ -89,7 +89,7 @@ def _explain(
         try:
             picture = load_picture(path, content=read_content(path)).pixels
         except PictureError as error:
-            yield SkippedFile(path, str(error).removeprefix(f"{path}: "))
+            yield SkippedFile(path, error.say_of(path))
         else:
             probabilities, explain = look(prepare(np.rint(picture * 255)))
             chosen = (

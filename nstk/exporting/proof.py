@@ -93,7 +93,7 @@ def compare(
             raise ExportError(
                 f"The {format.name} export cannot be used: {last.strip()}; nothing was written."
             )
-        with np.load(told) as content:
+        with np.load(told, allow_pickle=False) as content:
             names, answers = json.loads(str(content["classes"])), content["answers"]
     if names != list(classes):
         raise ExportError(

@@ -27,7 +27,7 @@ def open_keras(path: str) -> tuple[list[str], list[_Ask]]:
     """Open a ``.keras`` file with Keras."""
     import keras
 
-    model = keras.models.load_model(path, compile=False)
+    model = keras.models.load_model(path, compile=False, safe_mode=True)
     classes = json.loads(zipfile.ZipFile(path).read("nstk.json"))["classes"]
     return classes, [model]
 

@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nstk.media.array_files import read_array
 from nstk.media.files import find_cache_folder as find_cache_folder
 
 LIMIT = 4 * 2**30
@@ -157,17 +158,21 @@ class Shelf:
         with suppress(OSError):
             os.utime(place)
         file = BytesIO(content)
-        keys, rows = np.load(file, allow_pickle=False), np.load(file, allow_pickle=False)
-        return {key.tobytes(): row for key, row in zip(keys, rows, strict=True)}
+        try:
+            keys, rows = read_array(file, len(content)), read_array(file, len(content))
+            return {key.tobytes(): row for key, row in zip(keys, rows, strict=True)}
+        except (TypeError, ValueError):
+            self._discard(place)
+            return {}
 
     def _list_keys(self, place: Path) -> list[bytes]:
         """Which pictures a file has rows of, read off its beginning."""
         try:
             with place.open("rb") as file:
-                return [key.tobytes() for key in np.load(file, allow_pickle=False)]
+                return [key.tobytes() for key in read_array(file, place.stat().st_size)]
         except OSError:
             return []
-        except Exception:  # What a damaged beginning makes NumPy raise has no end.
+        except (TypeError, ValueError):
             self._discard(place)
             return []
 
@@ -186,8 +191,9 @@ def _list_files(folder: Path) -> list[Path]:
 
 def _write_rows(folder: Path, rows: Mapping[bytes, Row]) -> None:
     file = BytesIO()
-    np.save(file, np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1))
-    np.save(file, np.stack([*rows.values()]))
+    keys = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
+    np.save(file, keys, allow_pickle=False)
+    np.save(file, np.stack([*rows.values()]), allow_pickle=False)
     content = file.getvalue()
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"{secrets.token_hex(8)}.tmp"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -157,8 +158,10 @@ def load_classifier(path: str | Path) -> Classifier:
             "use the nstk that made it, or make it anew."
         )
     classes, size = card.get("classes"), card.get("size")
-    if not isinstance(classes, list) or not isinstance(size, int):
+    if not isinstance(classes, list) or not isinstance(size, int) or size < 1:
         raise ModelError(f"{path}: its nstk.json names no classes or no size; make it anew.")
+    if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[-1] != 3:
+        raise ModelError(f"{path}: its network does not turn pictures into answers; make it anew.")
     outputs = model.output_shape[-1]
     if outputs != len(classes):
         raise ModelError(
@@ -169,13 +172,27 @@ def load_classifier(path: str | Path) -> Classifier:
         model=model,
         classes=tuple(map(str, classes)),
         size=size,
-        backbone=card.get("backbone", {}),
-        settings=card.get("settings", {}),
-        results=card.get("results", {}),
+        **{name: _read_facts(path, card, name) for name in ("backbone", "settings", "results")},
         decision=_read_decision(path, card.get("thresholds"), outputs),
-        temperature=float(card.get("temperature", 1.0)),
+        temperature=_read_temperature(path, card.get("temperature", 1.0)),
         familiarity=_read_familiarity(path, model, card.get("familiarity")),
     )
+
+
+def _read_facts(path: Path, card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    facts = card.get(name, {})
+    if not isinstance(facts, dict):
+        raise ModelError(f"{path}: its nstk.json has no facts under {name}; make it anew.")
+    return facts
+
+
+def _read_temperature(path: Path, temperature: Any) -> float:
+    if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
+        raise ModelError(
+            f"{path}: its nstk.json has the temperature {temperature!r}, which is no number above "
+            "0; it was changed after it was made: make it anew."
+        )
+    return float(temperature)
 
 
 def _read_familiarity(path: Path, model: Any, card: Any) -> Familiarity | None:
@@ -193,7 +210,7 @@ def _read_familiarity(path: Path, model: Any, card: Any) -> Familiarity | None:
 def _read_decision(path: Path, thresholds: Any, outputs: int) -> Decision:
     try:
         decision = restore_decision(thresholds)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         decision = None
     if decision is None or len(decision.thresholds or [None] * outputs) != outputs:
         raise ModelError(

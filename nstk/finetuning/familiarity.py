@@ -104,7 +104,7 @@ class Familiarity:
             rest, threshold, accepted = (
                 float(card[name]) for name in ("rest", "threshold", "accepted")
             )
-        except (KeyError, TypeError, binascii.Error) as error:
+        except (KeyError, TypeError, OverflowError, binascii.Error) as error:
             raise ValueError(str(error)) from error
         if not len(arrays["mean"]) == len(arrays["deviation"]) == width:
             raise ValueError(f"vectors have {width} numbers, not {len(arrays['mean'])}")

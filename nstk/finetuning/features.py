@@ -188,7 +188,7 @@ class _Library:
                 self._see(sight, path, missing)
             after = path.stat()
         except PictureError as error:
-            return SkippedFile(path, str(error).removeprefix(f"{path}: "))
+            return SkippedFile(path, error.say_of(path))
         except OSError as error:
             return SkippedFile(path, f"cannot be read ({error.strerror})")
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):

@@ -16,12 +16,13 @@ from nstk.errors import ModelError
 from nstk.finetuning.job import finetune
 from nstk.finetuning.outcome import Finetuning
 from nstk.finetuning.second_stage.planning import NOTHING, Plan
-from nstk.media.files import write_whole
+from nstk.media.files import check_regular, write_whole
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
 
 _FORMAT = 1
+_LARGEST = 2**28
 _PACKAGES = ("nstk", "keras", "tensorflow", "numpy", "pillow")
 
 
@@ -113,10 +114,11 @@ def read_record(path: str | Path) -> dict[str, Any]:
     advice = "give the .json file that nstk finetune wrote beside its model"
     path = Path(path)
     try:
+        check_regular(path, _LARGEST)
         card = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); {advice}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is not JSON ({error}); {advice}.") from error
     needed = {"given", "settings", "versions", "backbone", "files", "results", "head"}
     if not isinstance(card, dict) or card.get("format") != _FORMAT or not needed <= card.keys():

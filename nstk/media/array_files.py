@@ -8,32 +8,22 @@ import hashlib
 import json
 import math
 import zipfile
-import zlib
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from nstk.media.packed import DAMAGE, open_packed
 
 Array = npt.NDArray[Any]
 
 _ENDING = ".npy"
 
-_DAMAGED = (
-    AttributeError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""What a damaged zip, a damaged array or a damaged JSON may raise."""
+Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
+"""Shape, whether columns come first, and dtype."""
 
 
 def write_arrays(
@@ -81,7 +71,7 @@ def read_arrays(
         ValueError: If it is damaged, too large or of another kind.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_packed(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > limit:
                 raise ValueError("it is far too large")
             facts = json.loads(archive.read(title))
@@ -92,9 +82,50 @@ def read_arrays(
                 for name in archive.namelist()
                 if name.endswith(_ENDING)
             }
-    except _DAMAGED as error:
+    except (*DAMAGE, KeyError, ValueError) as error:
         raise ValueError(str(error)) from error
     return facts, arrays
+
+
+def read_header(file: IO[bytes]) -> Header:
+    """Read what an array in NumPy's format claims to be.
+
+    Raises:
+        ValueError: If it is no such array, or one that would have to be unpickled.
+    """
+    try:
+        version = np.lib.format.read_magic(file)
+        read = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }[version]
+        shape, by_columns, dtype = read(file)
+    except Exception as error:  # What a damaged header makes NumPy raise has no end.
+        raise ValueError("an array with a damaged header") from error
+    if dtype.hasobject or any(side < 0 for side in shape):
+        raise ValueError("an array of something else than numbers")
+    return shape, by_columns, dtype
+
+
+def read_array(file: IO[bytes], room: int) -> Array:
+    """Read an array, and no more than is there: NumPy would make room for all that it claims.
+
+    Args:
+        file: Where it begins.
+        room: How many bytes it can have at most.
+
+    Raises:
+        ValueError: If it is damaged or claims more.
+    """
+    shape, by_columns, dtype = read_header(file)
+    size = dtype.itemsize * math.prod(shape)
+    numbers = file.read(size) if size <= room else b""
+    if len(numbers) != size:
+        raise ValueError("an array that does not hold what it claims")
+    try:
+        return np.frombuffer(numbers, dtype).reshape(shape, order="F" if by_columns else "C")
+    except OverflowError as error:
+        raise ValueError(str(error)) from error
 
 
 def digest_arrays(arrays: Mapping[str, Any]) -> str:
@@ -115,12 +146,8 @@ def _entry(name: str, compress: bool) -> zipfile.ZipInfo:
 
 
 def _parse(content: bytes, name: str) -> Array:
-    """One array; NumPy's own reader would make room for as many numbers as its header claims."""
     file = BytesIO(content)
-    if np.lib.format.read_magic(file) != (1, 0):
-        raise ValueError(f"{name} is in another format")
-    shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-    numbers = memoryview(content)[file.tell() :]
-    if dtype.hasobject or dtype.itemsize * math.prod(shape) != len(numbers):
-        raise ValueError(f"{name} does not hold what it claims")
-    return np.frombuffer(numbers, dtype).reshape(shape, order="F" if by_columns else "C")
+    array = read_array(file, len(content))
+    if file.read(1):
+        raise ValueError(f"{name} holds more than it claims")
+    return array

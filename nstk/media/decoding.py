@@ -2,7 +2,6 @@
 
 import io
 import os
-import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -16,22 +15,21 @@ from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from nstk.errors import PictureError
 from nstk.media.depth import Samples, deep_samples, raw_mode
+from nstk.media.files import check_regular
 
 MAX_PIXELS = 200_000_000
 """How many pixels a file may claim before it is refused unread."""
+
+MAX_BYTES = 2 * 2**30
+"""How large a file may be; as many pixels as are allowed take less."""
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II", b"MM", b"BM", b"GIF8")
-_SPECIAL_FILES = {
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a named pipe",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 _HUGE = 50_000_000
+_DENSEST = 2000
+"""Pixels in a byte of a huge picture: an empty grey PNG has half as many."""
 
 _pillow = threading.Lock()
 
@@ -148,6 +146,18 @@ def _open_image(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageF
     return image
 
 
+def _check_density(path: Path, image: Image.Image, file: BinaryIO) -> None:
+    """Refuse a few bytes that want to become gigabytes."""
+    pixels, place = image.width * image.height, file.tell()
+    size = file.seek(0, os.SEEK_END)
+    file.seek(place)
+    if pixels > max(_HUGE, _DENSEST * size):
+        raise PictureError(
+            f"{path}: claims {image.width} × {image.height} pixels in {size} bytes, which no "
+            "photograph does; make it smaller."
+        )
+
+
 def _name_format(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else str(image.format)
 
@@ -160,6 +170,7 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
     notices = []
     with _pillow_to_ourselves() as warned:
         image = _open_image(path, file, max_pixels)
+        _check_density(path, image, file)
         raw = raw_mode(image)
         if image.width * image.height > _HUGE:  # Some formats look at Pillow's own limit again.
             image.load()
@@ -206,15 +217,13 @@ def _eight_bits(image: Image.Image, samples: Samples) -> Image.Image:
 
 def _check_regular(path: Path) -> None:
     try:
-        status = path.stat()
+        check_regular(path, MAX_BYTES)
     except FileNotFoundError as error:
         kind = "a link to nothing" if path.is_symlink() else "no such file"
         raise PictureError(f"{path}: {kind}; check the spelling.") from error
     except (OSError, ValueError) as error:
-        raise PictureError(f"{path}: cannot be read ({_one_line(error)}).") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = _SPECIAL_FILES.get(stat.S_IFMT(status.st_mode), "something else")
-        raise PictureError(f"{path}: {kind}, not a file; give a {READABLE} file.")
+        reason = getattr(error, "strerror", None) or _one_line(error)
+        raise PictureError(f"{path}: {reason}; give a {READABLE} file.") from error
 
 
 def _check_signature(path: Path, head: bytes) -> None:

@@ -1,15 +1,26 @@
 """Files written whole or not at all, and their digests."""
 
+import errno
 import hashlib
+import math
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 from nstk.errors import OutputError
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def find_cache_folder() -> Path:
@@ -149,6 +160,25 @@ def write_folder_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
             shutil.rmtree(leftover, ignore_errors=True)
     _synchronize_folder(target.parent)
     return path
+
+
+def check_regular(path: str | Path, largest: float = math.inf) -> None:
+    """Refuse, before it is opened, what is no file with an end: pipes and devices would block.
+
+    Args:
+        path: A file, or a link to one.
+        largest: How many bytes it may have.
+
+    Raises:
+        OSError: If it is not there, is something else or is larger; its ``strerror`` says so.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
+    if status.st_size > largest:
+        told = f"it has {status.st_size} bytes, at most {largest:.0f} are read"
+        raise OSError(errno.EFBIG, told, str(path))
 
 
 def digest_file(path: str | Path) -> str:

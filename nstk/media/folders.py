@@ -177,7 +177,7 @@ def _reason(whole: bool, path: Path) -> str | None:
     try:
         probe_picture(path, whole=whole)
     except PictureError as error:
-        return str(error).removeprefix(f"{path}: ")
+        return error.say_of(path)
     return None
 
 

@@ -17,11 +17,15 @@ from typing import Any, NoReturn
 
 from nstk.errors import FolderError
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
+from nstk.media.files import check_regular
 from nstk.media.layout import PARTS, Part
 from nstk.media.names import natural_key, natural_path_key
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of the files that are read as manifests."""
+
+MAX_BYTES = 2**28
+"""How large a manifest may be: a line for each of two million pictures."""
 
 _COLUMNS = ("path", "label", "labels", "split")
 _DELIMITERS = ",;\t"
@@ -48,6 +52,7 @@ def read_manifest(path: Path) -> Catalogue:
             the manifest's folder or is named twice, or lacks a label, or has an unknown split.
     """
     try:
+        check_regular(path, MAX_BYTES)
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = iter(file)
             read = _read_jsonl if path.suffix.casefold() in (".jsonl", ".ndjson") else _read_csv
@@ -142,7 +147,7 @@ def _row(path: Path, line: int, cells: Mapping[str, Any]) -> _Row:
     if isinstance(label, str) and label.lstrip().startswith("["):
         try:
             label = json.loads(label)
-        except ValueError:
+        except (ValueError, RecursionError):
             _refuse(path, line, f"the labels {label} are no JSON array", "correct them")
     for each in label if isinstance(label, list) else [label]:
         if not isinstance(each, str | int) or isinstance(each, bool):

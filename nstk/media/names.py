@@ -11,14 +11,15 @@ _NUMBERS = re.compile(r"([0-9]+)")
 def natural_key(name: str) -> NaturalKey:
     """Sorting key under which numbers inside names count as numbers and case comes last.
 
-    Names that differ have keys that differ, so the order never depends on the disk.
+    A number may have any number of digits. Names that differ have keys that differ, so the order
+    never depends on the disk.
 
     Args:
         name: Any text, usually one part of a path.
     """
     pieces = _NUMBERS.split(name)
     folded = tuple(
-        (0, int(piece), "") if position % 2 else (1, 0, piece.casefold())
+        (0, len(piece.lstrip("0")), piece.lstrip("0")) if position % 2 else (1, 0, piece.casefold())
         for position, piece in enumerate(pieces)
         if piece
     )

@@ -9,11 +9,11 @@ import shutil
 import stat
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
 from nstk.errors import FolderError
+from nstk.media.packed import DAMAGE, open_packed
 from nstk.media.private_folders import PrivateFolder, open_privately
 from nstk.progress import Progress, Reporter, ignore
 
@@ -57,11 +57,11 @@ def unpack_zip(
             its folder; or if there is no room for it.
     """
     try:
-        with zipfile.ZipFile(archive) as opened:
+        with open_packed(archive) as opened:
             members = _check(archive, opened.infolist(), max_files)
             _check_size(archive, members, max_bytes, max_ratio)
             return _unpack(archive, opened, members, on_progress)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError) as error:
+    except (*DAMAGE, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FolderError(
             f"{archive} cannot be unpacked ({reason}); get it anew or pack it anew."

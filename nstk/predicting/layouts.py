@@ -9,6 +9,9 @@ from typing import Protocol
 
 from nstk.predicting.job import Prediction
 
+LONGEST = 2**20
+"""Bytes that a record may have."""
+
 _FACTS = ("sha256", "classifier")
 _WORDS = ("label", "probability")
 
@@ -75,13 +78,19 @@ class CsvLayout:
         row = b""
         for line in lines:
             row += line
+            if len(row) > LONGEST:
+                raise ValueError(f"it is longer than {LONGEST} bytes")
             if row.count(b'"') % 2 == 0 and row.endswith(b"\n"):
                 yield row
                 row = b""
 
     def read(self, record: bytes) -> Known:
         """What a row is about."""
-        [cells] = csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline=""))
+        text = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
+        try:
+            [cells] = csv.reader(text)
+        except csv.Error as error:
+            raise ValueError(str(error)) from error
         if len(cells) != 2 + self.several + 2 * self.places + len(_FACTS):
             raise ValueError(f"it has {len(cells)} cells")
         return cells[0], cells[-2], cells[-1]

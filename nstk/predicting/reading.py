@@ -80,7 +80,7 @@ class Reader:
             levels = load_levels(entry.path, content=content)
             return Sight(entry, known, self.passage.prepare(levels, out))
         except PictureError as error:
-            return SkippedFile(entry.path, str(error).removeprefix(f"{entry.path}: "))
+            return SkippedFile(entry.path, error.say_of(entry.path))
 
 
 def digest(content: bytes) -> str:

@@ -3,6 +3,7 @@
 import io
 import os
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from nstk.finetuning.classifier import Classifier
 from nstk.media.files import check_writable
 from nstk.media.locks import hold
 from nstk.predicting.job import Prediction
-from nstk.predicting.layouts import CsvLayout, JsonLinesLayout, Layout
+from nstk.predicting.layouts import LONGEST, CsvLayout, JsonLinesLayout, Layout
 
 _DIGITS = 16
 
@@ -153,11 +154,13 @@ class ResultsFile:
                 if not self._layout.beginning.startswith(beginning):
                     raise self._refuse("does not begin as one")
                 file.seek(0)
-                records = self._layout.split(file)
+                records = self._layout.split(iter(partial(file.readline, LONGEST), b""))
                 if self._layout.heading:
                     self._take_heading(next(records, b""))
                 for number, record in enumerate(records, start=1):
                     self._take(number, record)
+        except ValueError as error:
+            raise self._refuse(f"a record is none ({error})") from error
         except OSError as error:
             raise self._refuse(f"cannot be read ({error.strerror})") from error
 
@@ -169,7 +172,7 @@ class ResultsFile:
     def _take(self, number: int, record: bytes) -> None:
         try:
             path, digest, classifier = self._layout.read(record)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._refuse(f"record {number} is none ({error})") from error
         if classifier != self._classifier:
             raise self._refuse(

@@ -23,6 +23,10 @@ ENDING = ".nstyle"
 TITLE = "style.json"
 VERSION = 1
 MAX_BYTES = 2**30
+MAX_RATIO = 20
+"""How many times its own size a style may unpack to; sums hardly shrink at all."""
+
+_SMALL = 2**24
 MAX_CHANNELS = 4096
 
 Sums = Mapping[int, Mapping[str, Statistics]]
@@ -119,7 +123,8 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
     """
     path = Path(path)
     try:
-        facts, arrays = read_arrays(path, TITLE, limit=MAX_BYTES)
+        limit = min(MAX_BYTES, _SMALL + MAX_RATIO * path.stat().st_size)
+        facts, arrays = read_arrays(path, TITLE, limit=limit)
         network = {name: str(facts[name]) for name in ("backbone", "digest", "pooling")}
         layers = {str(name): int(channels) for name, channels in facts["layers"].items()}
         sums = {

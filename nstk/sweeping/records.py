@@ -104,7 +104,7 @@ class RunFolder:
                 diverged=record["diverged"],
                 resumed=True,
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             return None
 
     def holds(self, point: GridPoint) -> bool:

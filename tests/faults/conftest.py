@@ -6,12 +6,15 @@ from collections import defaultdict
 
 import pytest
 from jobs import JOBS
+from trials import Tally
 
 THOROUGH = os.environ.get("NSTK_SOAK") == "1"
 
 _trials: dict[str, list[bool]] = defaultdict(list)
 _outcomes: dict[str, bool] = {}
 _halves: list[str] = []
+_inputs: list[tuple[str, Tally]] = []
+_health: list[tuple[str, str, str]] = []
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +45,18 @@ def whole(tmp_path_factory):
 def tally():
     """Where tests write down each trial: ``tally(job, survived)``."""
     return lambda job, survived: _trials[job.name].append(survived)
+
+
+@pytest.fixture
+def tally_inputs():
+    """Where tests write down what came of spoilt files: ``tally_inputs(kind, tally)``."""
+    return lambda kind, tally: _inputs.append((kind.name, tally))
+
+
+@pytest.fixture
+def note_health():
+    """Where tests write down a figure of a long run: ``note_health(figure, measured, bar)``."""
+    return lambda *row: _health.append(row)
 
 
 @pytest.fixture
@@ -94,6 +109,17 @@ def pytest_terminal_summary(terminalreporter):
     write(f"| half-written outputs seen | {len(_halves)} | 0 |")
     good = sum(_outcomes.values())
     write(f"| fault kinds with the specified outcome | {good} of {len(_outcomes)} | all |")
+    tried = sum(tally.tried for _, tally in _inputs)
+    found = sum(len(tally.findings) for _, tally in _inputs)
+    write(f"| spoilt files read / findings | {tried} / {found} | ≥ 50000 / 0 |")
+    for figure, measured, bar in _health:
+        write(f"| {figure} | {measured} | {bar} |")
+    write("")
+    write("| spoilt files | read | refused | exceptions | hangs | crashes | stray files |")
+    write("|---|---|---|---|---|---|---|")
+    for name, tally in _inputs:
+        counts = map(len, (tally.exceptions, tally.hangs, tally.crashes, tally.strays))
+        write(f"| {name} | {tally.tried} | {tally.refused} | {' | '.join(map(str, counts))} |")
     write("")
     for kind, passed in _outcomes.items():
         write(f"- {kind}: {'as specified' if passed else 'NOT as specified'}")

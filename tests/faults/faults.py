@@ -8,6 +8,7 @@ import errno
 import itertools
 import os
 import resource
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -79,6 +80,26 @@ def write_often(rows: str) -> None:
     cache._ROWS_PER_FILE = int(rows)
 
 
+def write_health_down(seconds: str) -> None:
+    """``health=0.5``: no fault, but how the process does is written to ``health.txt`` so often.
+
+    Each line has the resident memory in bytes, how many files are open, and how many functions
+    TensorFlow has compiled.
+    """
+    from tensorflow.python.eager import context
+
+    def watch():
+        with open("health.txt", "w", encoding="ascii", buffering=1) as file:
+            while True:
+                pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+                files = len(os.listdir("/proc/self/fd"))
+                functions = len(context.context().list_function_names())
+                print(pages * resource.getpagesize(), files, functions, file=file)
+                time.sleep(float(seconds))
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 FAULTS: dict[str, Callable[[str], None]] = {
     "nan": poison_loss,
     "full": fill_disk,
@@ -86,4 +107,5 @@ FAULTS: dict[str, Callable[[str], None]] = {
     "clock": set_clock_back,
     "memory": lower_memory,
     "rows": write_often,
+    "health": write_health_down,
 }

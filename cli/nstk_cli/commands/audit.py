@@ -171,7 +171,7 @@ def print_list(title: str, lines: Sequence[str]) -> None:
         return
     print(f"\n{title} ({len(lines)}):")
     for line in lines[:SHOWN]:
-        print(f"  {line}")
+        print(f"  {nstk.printable(line)}")
     if len(lines) > SHOWN:
         print(f"  … {len(lines) - SHOWN} more; --json names all, --report DIR shows them")
 

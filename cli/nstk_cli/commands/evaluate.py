@@ -123,7 +123,7 @@ def print_result(made: "nstk.Examination") -> None:
         print("\nworst pictures:")
         for each in made.top_losses:
             print(
-                f"  {each.path}: {each.actual} {percent(each.probability)},"
+                f"  {nstk.printable(each.path)}: {each.actual} {percent(each.probability)},"
                 f" taken for {each.predicted}"
             )
     if made.missing:

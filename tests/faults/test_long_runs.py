@@ -1,0 +1,75 @@
+"""Runs that go on for long: nothing grows in them."""
+
+import signal
+import time
+from statistics import median
+
+import pytest
+from jobs import PREDICT, STYLIZE
+from labelled_pictures import draw_class
+from processes import Run
+
+pytestmark = pytest.mark.faults
+
+STEPS, PICTURES, WAVE = 2000, 200, 10
+TOLERANCE = 0.05
+
+
+def read_health(folder):
+    """Memory, open files and compiled functions, by the time they were written down."""
+    lines = (folder / "health.txt").read_text(encoding="ascii").splitlines()
+    return [tuple(map(int, line.split())) for line in lines if len(line.split()) == 3]
+
+
+def judge(health, name, note_health):
+    """Compare the last fifth of a run with its second fifth; the first is for getting ready."""
+    part = len(health) // 5
+    early, late = health[part : 2 * part], health[-part:]
+    assert part >= 5, "too short to be judged"
+    memory, files, functions = (
+        [median(sample[column] for sample in samples) for samples in (early, late)]
+        for column in range(3)
+    )
+    growth = memory[1] / memory[0] - 1
+    note_health(f"resident memory, {name}", f"{growth:+.1%}", "within 5 %")
+    note_health(f"open files, {name}", f"{files[1] - files[0]:+.0f}", "+0")
+    note_health(f"compiled functions, {name}", f"{functions[1] - functions[0]:+.0f}", "+0")
+    assert growth <= TOLERANCE
+    assert files[0] == files[1]
+    assert functions[0] == functions[1]
+
+
+@pytest.mark.faults("two thousand steps", soak=True)
+def test_nothing_grows_over_two_thousand_steps(tmp_path, note_health):
+    STYLIZE.prepare(tmp_path)
+    words = [
+        *("stylize", "town.png", "waves.png", "-o", "out.png", "--size", "128", "--scales", "1"),
+        *("--steps", str(STEPS), "--json"),
+    ]
+    run = Run(words, tmp_path, fault="health=0.2")
+    assert run.wait() == 0, run.said
+    judge(read_health(tmp_path), f"{STEPS} steps at 128 px", note_health)
+
+
+@pytest.mark.faults("two hundred pictures that arrive one after the other", soak=True)
+def test_nothing_grows_over_two_hundred_pictures_that_arrive(tmp_path, note_health):
+    PREDICT.prepare(tmp_path)
+    arriving = tmp_path / "arriving"
+    arriving.mkdir()
+    words = ["predict", "colours.keras", "--watch", "arriving", "--interval", "0.1"]
+    words += ["-o", "labels.csv"]
+    run = Run(words, tmp_path, fault="health=0.1")
+    for wave in range(PICTURES // WAVE):
+        draw_class(arriving / str(wave), "blue", WAVE)
+        wait_for_lines(run, tmp_path / "labels.csv", 1 + WAVE * (wave + 1))
+    run.send(signal.SIGINT)
+    run.wait()
+    judge(read_health(tmp_path), f"{PICTURES} pictures that arrive", note_health)
+
+
+def wait_for_lines(run, path, count):
+    end = time.monotonic() + 60
+    while not path.exists() or path.read_bytes().count(b"\n") < count:
+        assert run.process.is_alive(), run.said
+        assert time.monotonic() < end, f"no line {count} came: {run.said}"
+        time.sleep(0.05)
