@@ -38,12 +38,14 @@ def print_table(
 ) -> None:
     """Print aligned columns with a heading; at a terminal the last column is wrapped.
 
+    Names may come from strangers: a cell is one line, whatever is in it.
+
     Args:
         columns: The headings.
         rows: The cells, as many as there are headings.
         right: The headings whose cells are aligned to the right, as numbers are.
     """
-    table = [tuple(columns), *(tuple(map(nstk.printable, row)) for row in rows)]
+    table = [tuple(map(nstk.printable, row)) for row in (columns, *rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
     before = sum(widths[:-1]) + 2 * len(widths[:-1])
     room = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0

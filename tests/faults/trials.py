@@ -118,9 +118,8 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     os.environ.update(HOME=str(home), XDG_CACHE_HOME=str(home))
     tempfile.tempdir = str(temporary)
     os.chdir(home)
-    trace = open(Path(place, "trace"), "w", encoding="utf-8")  # noqa: SIM115 (it stays open)
-    faulthandler.enable(trace)
-    os.dup2(trace.fileno(), 2)
+    os.dup2(os.open(Path(place, "trace"), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), 2)
+    faulthandler.enable(2)
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
     kind = next(kind for kind in KINDS if kind.name == name)
@@ -137,7 +136,7 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     for number in range(start, end):
         path.write_bytes(spoil(kind, whole, number))
         pipe.send((number, "begun"))
-        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=trace)
+        faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)
         outcome = _try(read, path)
         faulthandler.cancel_dump_traceback_later()
         if path.exists():

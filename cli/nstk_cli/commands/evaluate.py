@@ -115,21 +115,18 @@ def print_result(made: "nstk.Examination") -> None:
     if made.confused_pairs:
         print("\nmost confused:")
         for pair in made.confused_pairs[:5]:
-            print(
-                f"  {pair.actual} taken for {pair.predicted}:"
-                f" {pair.images} ({percent(pair.share)} of {pair.actual})"
-            )
+            told = f"  {pair.actual} taken for {pair.predicted}: {pair.images}"
+            print(nstk.printable(f"{told} ({percent(pair.share)} of {pair.actual})"))
     if made.top_losses:
         print("\nworst pictures:")
         for each in made.top_losses:
-            print(
-                f"  {nstk.printable(each.path)}: {each.actual} {percent(each.probability)},"
-                f" taken for {each.predicted}"
-            )
+            told = f"  {each.path}: {each.actual} {percent(each.probability)}"
+            print(nstk.printable(f"{told}, taken for {each.predicted}"))
     if made.missing:
-        print(f"\nno folder of: {', '.join(made.missing)}")
+        print(f"\nno folder of: {nstk.printable(', '.join(made.missing))}")
     if made.extra:
-        print(f"\nunknown to the classifier, not counted: {', '.join(made.extra)}")
+        extra = nstk.printable(", ".join(made.extra))
+        print(f"\nunknown to the classifier, not counted: {extra}")
     print_skipped(made.skipped)
     print(
         f"\naccuracy {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"

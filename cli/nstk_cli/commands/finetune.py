@@ -316,7 +316,7 @@ def print_learning_curve(curve: "nstk.LearningCurve") -> None:
     )
     print(
         f"left-out pictures recognised: {grown}; twice as many should bring"
-        f" {100 * curve.gain:+.1f} points; the weakest class is {curve.weakest}"
+        f" {100 * curve.gain:+.1f} points; the weakest class is {nstk.printable(curve.weakest)}"
         f" ({percent(curve.weakest_recall)})"
     )
 
@@ -324,7 +324,7 @@ def print_learning_curve(curve: "nstk.LearningCurve") -> None:
 def print_replay(repeated: "nstk.Replay") -> None:
     """Print whether a repeated run gave the same numbers."""
     for difference in repeated.differences:
-        print(f"differs: {difference}")
+        print(f"differs: {nstk.printable(difference)}")
     if not repeated.differences:
         print("the numbers match")
 

@@ -179,7 +179,7 @@ class Ledger:
         elif self.results:
             return
         elif self.watching:
-            print(f"{nstk.printable(each.path)}  {spell_labels(each)}", flush=True)
+            print(nstk.printable(f"{each.path}  {spell_labels(each)}"), flush=True)
         else:
             self.table.append(each)
 
