@@ -17,7 +17,12 @@ import mutations
 import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin
 
+from nstk.errors import NstkError
+
 GIB = 2**30
+
+LEFT_OUT = NstkError("left out, and done anew")
+"""What stands for a refusal where a file is only kept to save work."""
 
 
 @dataclass(frozen=True)
@@ -188,7 +193,6 @@ def make_styles() -> tuple[Sequence[bytes], Callable[[Path], object]]:
 
 
 def make_array_files() -> tuple[Sequence[bytes], Callable[[Path], object]]:
-    from nstk.errors import NstkError
     from nstk.media.array_files import read_arrays, write_arrays
 
     arrays = {"a": np.arange(6.0).reshape(2, 3), "b/c": np.zeros((2, 2), np.uint8)}
@@ -240,9 +244,10 @@ def make_checkpoints() -> tuple[Sequence[bytes], Callable[[Path], object]]:
         try:
             with checkpoints.CheckpointFolder(again) as folder:
                 state = folder.find(recipe)
-            if state is not None:
-                resumption.recall_decisions(state)
-                resumption.recall_descent(painted[0], state)
+            if state is None:
+                raise LEFT_OUT
+            resumption.recall_decisions(state)
+            resumption.recall_descent(painted[0], state)
         finally:
             target.unlink(missing_ok=True)
 
@@ -306,7 +311,6 @@ def make_classifiers() -> tuple[Sequence[bytes], Callable[[Path], object]]:
     from nstk.backbones.backbone import Backbone
     from nstk.backbones.classifiers import open_classifier
     from nstk.backbones.compact import build_compact
-    from nstk.errors import NstkError
     from nstk.finetuning.classifier import load_classifier
 
     keras.utils.set_random_seed(7)
@@ -391,7 +395,8 @@ def make_swept() -> tuple[Sequence[bytes], Callable[[Path], object]]:
     def read(path):
         path.replace("runs/one.json")
         try:
-            folder.find(point, "0")
+            if folder.find(point, "0") is None:
+                raise LEFT_OUT
         finally:
             Path("runs/one.json").unlink()
 
@@ -420,7 +425,8 @@ def make_cached() -> tuple[Sequence[bytes], Callable[[Path], object]]:
         try:
             shelf = FeatureCache("cache").shelf({"what": "test"})
             for number in range(3):
-                shelf.find(f"{number:064x}")
+                if shelf.find(f"{number:064x}") is None:
+                    raise LEFT_OUT
         finally:
             for left in _list_files(target.parent):
                 left.unlink()

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from PIL import Image
 from processes import _context
 from readers import KINDS, Kind
 
@@ -122,6 +123,7 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     faulthandler.enable(2)
     sys.path.append(str(Path(__file__).resolve().parents[1]))
 
+    Image.init()  # or Pillow does so, with the eval of named tuples, when it first refuses a file
     kind = next(kind for kind in KINDS if kind.name == name)
     whole, read = kind.make()
     path = home / f"input{kind.ending}"
