@@ -9,12 +9,14 @@ import threading
 import time
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from shell import complaint, invoke
 
@@ -448,3 +450,46 @@ def test_a_checkpoint_whose_facts_are_nested_without_end_is_left_out(tmp_path, c
     with CheckpointFolder(settings) as folder:
         assert folder.find(Recipe("stylize", {}, {})) is None
     assert "damaged" in caplog.text
+
+
+@given(st.text())
+def test_what_is_printable_is_one_line_and_is_not_escaped_twice(words):
+    told = nstk.printable(words)
+    assert len(told.splitlines()) <= 1
+    assert nstk.printable(told) == told
+    told.encode("utf-8")
+
+
+ROWS = st.dictionaries(
+    st.sampled_from(["path", "label", "labels", "split", "other"]),
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=5,
+    ),
+)
+
+
+@given(st.lists(ROWS, max_size=4))
+def test_whatever_json_a_manifest_has_it_is_read_or_refused(tmp_path_factory, rows):
+    path = tmp_path_factory.getbasetemp() / "any.jsonl"
+    path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    with suppress(nstk.FolderError):
+        open_catalogue(path)
+
+
+@given(st.text(st.sampled_from('ab/.,;|"\t\n[]\\0'), max_size=60))
+def test_whatever_table_a_manifest_is_it_is_read_or_refused(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "any.csv"
+    path.write_bytes(b"path,label\n" + text.encode())
+    with suppress(nstk.FolderError):
+        open_catalogue(path)
+
+
+@pytest.mark.parametrize("signature", [b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*"])
+@given(content=st.binary(max_size=400))
+def test_whatever_follows_a_signature_is_read_or_refused(tmp_path_factory, signature, content):
+    path = tmp_path_factory.getbasetemp() / "any.picture"
+    path.write_bytes(signature + content)
+    with suppress(nstk.PictureError):
+        load_picture(path)
