@@ -1,0 +1,198 @@
+"""Styles, arrays, checkpoints, weights, classifiers and cached features."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from picture_files import Made, draw
+from table_files import LEFT_OUT
+
+from nstk.errors import NstkError
+
+
+def make_styles() -> Made:
+    import tensorflow as tf
+
+    from nstk.stylization.statistics import Statistics
+    from nstk.stylization.style_files import SavedStyle, load_style, write_style
+
+    sums = Statistics(tf.eye(3), tf.ones(3), tf.constant(9.0))
+    network = {"backbone": "tiny", "digest": "0" * 64, "pooling": "max"}
+    style = SavedStyle("waves", network, {size: {"one": sums} for size in (32, 64)})
+    path = write_style(style, "whole.nstyle", ["waves.png"])
+    return [path.read_bytes()], load_style
+
+
+def make_array_files() -> Made:
+    from nstk.media.array_files import read_arrays, write_arrays
+
+    arrays = {"a": np.arange(6.0).reshape(2, 3), "b/c": np.zeros((2, 2), np.uint8)}
+    write_arrays(Path("whole"), "facts.json", {"one": [1, {"two": None}]}, arrays)
+
+    def read(path):
+        try:  # as every caller does
+            return read_arrays(path, "facts.json", limit=2**20)
+        except (OSError, ValueError) as error:
+            raise NstkError(str(error)) from error
+
+    return [Path("whole").read_bytes()], read
+
+
+def make_checkpoints() -> Made:
+    """Checkpoints whose digest is right whatever they hold, so that everything in them is read."""
+    import keras
+
+    from nstk.backbones.backbone import Backbone
+    from nstk.backbones.compact import build_compact
+    from nstk.media import checkpoints
+    from nstk.settings import CheckpointSettings, StylizeSettings
+    from nstk.stylization.job import stylize
+
+    keras.utils.set_random_seed(7)
+    network = Backbone("tiny", build_compact(widths=(4, 6), depths=(1, 1)), 32, "seeded")
+    picture = np.asarray(draw((32, 24)), np.float32) / 255
+    settings = StylizeSettings(size=32, steps=2, scales=1)
+    states = CheckpointSettings(checkpoint="states", checkpoint_every=1)
+    stylize(picture, picture, backbone=network, settings=settings, checkpoints=states)
+    whole = [path.read_bytes() for path in sorted(Path("states").glob("*.checkpoint"))]
+    [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
+    recipe = checkpoints.Recipe(**json.loads(recipe))
+    from nstk.stylization import resumption
+    from nstk.stylization.painting import Painting
+
+    painted = []
+    remember = Painting.begin
+    Painting.begin = lambda self: painted.append(self) or remember(self)
+    stylize(picture, picture, backbone=network, settings=settings)
+    Painting.begin = remember
+    again = CheckpointSettings(checkpoint="again", resume=True)
+    Path("again").mkdir()
+
+    def read(path):
+        content = _seal(path.read_bytes(), checkpoints)
+        target = Path("again", "step-00000001.checkpoint")
+        target.write_bytes(content)
+        try:
+            with checkpoints.CheckpointFolder(again) as folder:
+                state = folder.find(recipe)
+            if state is None:
+                raise LEFT_OUT
+            resumption.recall_decisions(state)
+            resumption.recall_descent(painted[0], state)
+        finally:
+            target.unlink(missing_ok=True)
+
+    return whole, read
+
+
+def _facts(content: bytes) -> dict:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return json.loads(archive.read("checkpoint.json"))
+
+
+def _seal(content: bytes, checkpoints) -> bytes:
+    """The same with a digest that is right, where enough of it can be read for that."""
+    from nstk.media.array_files import read_arrays, write_arrays
+
+    try:
+        Path("unsealed").write_bytes(content)
+        facts, arrays = read_arrays(Path("unsealed"), checkpoints.TITLE, limit=2**24)
+        facts.pop("digest", None)
+        facts["digest"] = checkpoints._digest(facts, arrays)
+        write_arrays(Path("unsealed"), checkpoints.TITLE, facts, arrays)
+        return Path("unsealed").read_bytes()
+    except Exception:  # what cannot be sealed is read as it is
+        return content
+    finally:
+        Path("unsealed").unlink(missing_ok=True)
+
+
+def make_weights(write: str) -> Callable[[], Made]:
+    """Weights files as one of the functions of ``tests/weights_files.py`` writes them."""
+
+    def make():
+        import keras
+        import weights_files
+
+        from nstk.backbones.compact import build_compact
+        from nstk.backbones.weights import assign_weights
+        from nstk.backbones.weights_files import open_weights
+
+        keras.utils.set_random_seed(7)
+        network = build_compact(widths=(2, 3), depths=(1, 1))
+        ending = {"npz": ".npz", "keras": ".weights.h5", "published": ".h5"}[write]
+        place = Path(f"whole{ending}")
+        getattr(weights_files, f"write_{write}")(place, network)
+        whole = place.read_bytes()
+        place.unlink()
+
+        def read(path):
+            with open_weights(path) as stored:
+                assign_weights(network, stored, name="tiny", origin=str(path))
+
+        return [whole], read
+
+    return make
+
+
+def make_classifiers() -> Made:
+    import keras
+    from test_classifier import build_classifier
+
+    from nstk.backbones.backbone import Backbone
+    from nstk.backbones.classifiers import open_classifier
+    from nstk.backbones.compact import build_compact
+    from nstk.finetuning.classifier import load_classifier
+
+    keras.utils.set_random_seed(7)
+    network = Backbone("tiny", build_compact(widths=(2, 3), depths=(1, 1)), 8, "seeded")
+    made = build_classifier(network, 8, 1.0)
+    made = dataclasses.replace(made, backbone={**made.backbone, "input_size": 8})
+    made.save("whole.keras")
+    whole = Path("whole.keras").read_bytes()
+
+    def read(path):
+        refusal = None
+        for each in (load_classifier, open_classifier):
+            try:
+                each(path)
+            except NstkError as error:
+                refusal = error
+        if refusal:
+            raise refusal
+
+    return [whole], read
+
+
+def make_cached() -> Made:
+    """Rows of features under the right digest of wrong bytes."""
+    from nstk.finetuning.cache import FeatureCache, _list_files
+
+    cache = FeatureCache("cache")
+    shelf = cache.shelf({"what": "test"})
+    for number in range(3):
+        shelf.add(f"{number:064x}", np.full(5, number, np.float32))
+    cache.close()
+    [place] = Path("cache").rglob("*.rows")
+    whole = place.read_bytes()
+    place.unlink()
+
+    def read(path):
+        content = path.read_bytes()
+        target = place.with_name(hashlib.sha256(content).hexdigest() + place.suffix)
+        target.write_bytes(content)
+        try:
+            shelf = FeatureCache("cache").shelf({"what": "test"})
+            for number in range(3):
+                if shelf.find(f"{number:064x}") is None:
+                    raise LEFT_OUT
+        finally:
+            for left in _list_files(target.parent):
+                left.unlink()
+
+    return [whole], read

@@ -1,0 +1,110 @@
+"""Pictures of every format that is read, in the ways that they are written."""
+
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageCms, TiffImagePlugin
+
+from nstk.errors import PictureError
+
+Made = tuple[Sequence[bytes], Callable[[Path], object]]
+"""Whole files, and the function that is given the place of a spoilt one."""
+
+
+def draw(size=(24, 18)) -> Image.Image:
+    grey = Image.linear_gradient("L").resize(size)
+    turned = Image.radial_gradient("L").resize(size)
+    return Image.merge("RGB", (grey, turned, grey))
+
+
+def save(picture, format_name, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, format_name, **options)
+    return file.getvalue()
+
+
+def profile() -> bytes:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+def exif() -> Image.Exif:
+    facts = Image.Exif()
+    facts[0x0112] = 6
+    facts[0x010E] = "a picture"
+    return facts
+
+
+def read_picture(path: Path) -> None:
+    """Read it in every way there is; one way's refusal is no reason to leave out the others."""
+    from nstk.media.pictures import load_levels, load_picture, probe_picture
+
+    refusal = None
+    for read in (load_picture, load_levels, lambda place: probe_picture(place, whole=False)):
+        try:
+            read(path)
+        except PictureError as error:
+            refusal = error
+    if refusal:
+        raise refusal
+
+
+def pictures(*whole: Callable[[], bytes]) -> Callable[[], Made]:
+    return lambda: ([make() for make in whole], read_picture)
+
+
+def deep() -> Image.Image:
+    return Image.fromarray((np.arange(24 * 18).reshape(18, 24) * 150).astype(np.uint16))
+
+
+JPEG = pictures(
+    lambda: save(draw(), "JPEG", exif=exif(), icc_profile=profile()),
+    lambda: save(draw(), "JPEG", progressive=True),
+    lambda: save(draw().convert("CMYK"), "JPEG"),
+    lambda: save(draw().convert("L"), "JPEG", exif=exif()),
+)
+
+PNG = pictures(
+    lambda: save(draw(), "PNG", exif=exif(), icc_profile=profile()),
+    lambda: save(draw().convert("P"), "PNG", transparency=3),
+    lambda: save(deep(), "PNG"),
+    lambda: save(draw().convert("RGBA"), "PNG"),
+    lambda: save(draw().convert("1"), "PNG"),
+    lambda: save(draw(), "PNG", save_all=True, append_images=[draw().rotate(90)]),
+)
+
+WEBP = pictures(
+    lambda: save(draw(), "WEBP", exif=exif(), icc_profile=profile()),
+    lambda: save(draw().convert("RGBA"), "WEBP", lossless=True),
+    lambda: save(draw(), "WEBP", save_all=True, append_images=[draw().rotate(90)]),
+)
+
+TIFF = pictures(
+    lambda: save(draw(), "TIFF", icc_profile=profile()),
+    lambda: save(draw(), "TIFF", compression="tiff_lzw"),
+    lambda: save(draw(), "TIFF", compression="jpeg"),
+    lambda: save(draw(), "TIFF", compression="tiff_adobe_deflate"),
+    lambda: save(deep(), "TIFF"),
+    lambda: save(draw().convert("F").point(lambda level: level / 255), "TIFF"),
+    lambda: save(draw().convert("1"), "TIFF", compression="group4"),
+    lambda: save(draw(), "TIFF", tiffinfo=_turned()),
+)
+
+
+def _turned():
+    facts = TiffImagePlugin.ImageFileDirectory_v2()
+    facts[0x0112] = 8
+    return facts
+
+
+BMP = pictures(
+    lambda: save(draw(), "BMP"),
+    lambda: save(draw().convert("P"), "BMP"),
+    lambda: save(draw().convert("1"), "BMP"),
+)
+
+GIF = pictures(
+    lambda: save(draw(), "GIF"),
+    lambda: save(draw(), "GIF", save_all=True, append_images=[draw().rotate(90)], loop=0),
+)

@@ -1,0 +1,120 @@
+"""Manifests, zips of pictures, predictions that are gone on with, and records of runs."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+from picture_files import Made, draw, save
+
+from nstk.errors import NstkError
+
+LEFT_OUT = NstkError("left out, and done anew")
+"""What stands for a refusal where a file is only kept to save work."""
+
+
+def make_manifests() -> Made:
+    from nstk.media.sources import open_catalogue
+
+    for name in ("a", "b"):
+        Path(name).mkdir()
+        for number in range(3):
+            Path(name, f"{number}.png").write_bytes(b"")
+    rows = [(f"{name}/{number}.png", name) for name in "ab" for number in range(3)]
+    table = "path,label\n" + "".join(f"{path},{name}\n" for path, name in rows)
+    parts = "path;split;labels\n" + "".join(f"{path};train;{name}|c\n" for path, name in rows)
+    return [table.encode(), parts.encode(), b"\xef\xbb\xbf" + table.encode()], open_catalogue
+
+
+def make_json_manifests() -> Made:
+    tables, read = make_manifests()
+    rows = [line.split(",") for line in tables[0].decode().splitlines()[1:]]
+    plain = [json.dumps({"path": path, "label": label}) for path, label in rows]
+    several = [json.dumps({"path": path, "labels": [label, "c"]}) for path, label in rows]
+    return ["\n".join(lines).encode() for lines in (plain, several)], read
+
+
+def make_zips() -> Made:
+    from nstk.media.folders import scan_folder
+
+    packed = []
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        file = io.BytesIO()
+        with zipfile.ZipFile(file, "w", method) as archive:
+            for name in ("a", "b"):
+                for number in range(2):
+                    archive.writestr(f"data/{name}/{number}.png", save(draw((6, 5)), "PNG"))
+        packed.append(file.getvalue())
+    return packed, scan_folder
+
+
+def make_results(ending: str) -> Callable[[], Made]:
+    """Files of predictions that are gone on with."""
+
+    def make():
+        from nstk.predicting.job import Prediction
+        from nstk.predicting.results import ResultsFile
+
+        classifier = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" * 64)
+        place = Path(f"whole{ending}")
+        with ResultsFile(place, classifier) as results:
+            for number in range(3):
+                results.append(
+                    Prediction(
+                        path=Path(f"pictures/{number}\n,.png"),
+                        label="a",
+                        probability=0.75,
+                        digest="1" * 64,
+                        labels=("a",),
+                        top=(("a", 0.75), ("b", 0.25)),
+                        strangeness=0.5,
+                    )
+                )
+
+        def read(path):
+            with ResultsFile(path, classifier, resume=True) as results:
+                return results.done
+
+        return [place.read_bytes()], read
+
+    return make
+
+
+def make_records() -> Made:
+    """Records of runs that can be repeated."""
+    from nstk.finetuning.manifest import read_record
+
+    record = {
+        "format": 1,
+        **{name: {} for name in ("given", "settings", "versions", "backbone", "results")},
+        "files": [],
+        "head": "0",
+    }
+    return [json.dumps(record).encode()], read_record
+
+
+def make_swept() -> Made:
+    """Records of the runs of a sweep that is gone on with."""
+    from nstk.media.files import digest_file
+    from nstk.sweeping.records import RunFolder
+
+    Path("runs").mkdir()
+    Path("runs/one.png").write_bytes(b"1")
+    record = {
+        **{"digest": "0", "picture": digest_file("runs/one.png"), "backbone": "tiny"},
+        **{"seconds": 1.0, "diverged": False, "terms": {"loss": 1.0}},
+        **{"curves": {"loss": [1.0]}, "stages": [["64×48", 3]]},
+    }
+    folder, point = RunFolder(Path("runs")), SimpleNamespace(label="one")
+
+    def read(path):
+        path.replace("runs/one.json")
+        try:
+            if folder.find(point, "0") is None:
+                raise LEFT_OUT
+        finally:
+            Path("runs/one.json").unlink()
+
+    return [json.dumps(record).encode()], read

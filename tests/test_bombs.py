@@ -1,0 +1,265 @@
+"""Files that claim more than they have, or ask for what they must not have."""
+
+import hashlib
+import io
+import json
+import struct
+import zipfile
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+from test_hostile_files import open_and_read, soon
+
+import nstk
+from nstk.finetuning.cache import FeatureCache
+from nstk.media.array_files import write_arrays
+from nstk.media.checkpoints import CheckpointFolder, Recipe
+from nstk.media.pictures import load_levels, load_picture
+from nstk.media.sources import open_catalogue
+from nstk.stylization.style_files import load_style
+
+
+def chunk(name, content):
+    check = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+
+
+def png_of_zeros(width, height):
+    """An empty grey picture in a thousandth of its size."""
+    packer = zlib.compressobj(9)
+    rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    )
+
+
+def test_a_png_of_few_bytes_and_many_pixels_is_refused_by_its_header(tmp_path):
+    path = tmp_path / "bomb.png"
+    header = struct.pack(">IIBBBBB", 14_000, 14_000, 8, 6, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
+    path.write_bytes(content + chunk(b"IEND", b""))
+    with soon(), pytest.raises(nstk.PictureError, match="which no photograph does"):
+        load_picture(path)
+
+
+def test_an_empty_mask_of_many_pixels_is_no_bomb(tmp_path):
+    path = tmp_path / "mask.png"
+    path.write_bytes(png_of_zeros(8000, 7000))
+    assert load_levels(path).shape == (7000, 8000, 3)
+
+
+def test_a_gif_whose_screen_is_far_larger_than_its_frame_is_refused(tmp_path):
+    path = tmp_path / "bomb.gif"
+    Image.new("P", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[6:10] = struct.pack("<HH", 13_000, 13_000)
+    path.write_bytes(content)
+    with soon(), pytest.raises(nstk.PictureError, match="which no photograph does"):
+        load_picture(path)
+
+
+def test_of_a_gif_with_very_many_frames_only_the_first_is_decoded(tmp_path):
+    frames = [Image.new("P", (64, 64), number % 7) for number in range(2)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], loop=0)
+    content = file.getvalue()
+    frame = content[content.index(b"\x21\xf9", 40) : -1]
+    path = tmp_path / "long.gif"
+    path.write_bytes(content[:-1] + frame * 20_000 + b";")
+    with soon():
+        assert load_picture(path).pixels.shape == (64, 64, 3)
+
+
+@pytest.mark.parametrize("tag", [256, 257, 277, 278, 279])
+def test_a_tiff_that_claims_far_more_than_it_has_is_refused(tmp_path, tag):
+    path = tmp_path / "bomb.tif"
+    Image.new("RGB", (8, 8)).save(path)
+    content = bytearray(path.read_bytes())
+    place = content.index(struct.pack("<H", tag), 8)
+    content[place + 2 : place + 12] = struct.pack("<HII", 4, 1, 0x0FFFFFFF)
+    path.write_bytes(content)
+    with soon(), pytest.raises(nstk.PictureError):
+        load_picture(path)
+
+
+def test_a_zip_of_a_rare_method_is_refused_as_it_may_ask_for_any_memory(tmp_path):
+    path = tmp_path / "rare.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a/1.png", b"\0" * 100)
+    with pytest.raises(nstk.FolderError, match="packed in a rare way"):
+        open_catalogue(path)
+
+
+def test_a_style_that_unpacks_to_far_more_than_itself_is_refused(tmp_path):
+    path = tmp_path / "bomb.nstyle"
+    zeros = {"64/one/gram": np.zeros(2**25, np.float32)}
+    write_arrays(path, "style.json", {"version": 1}, zeros, compress=True)
+    assert path.stat().st_size < 2**20
+    with soon(), pytest.raises(nstk.StyleFileError, match="far too large"):
+        load_style(path)
+
+
+def test_an_array_whose_header_is_no_python_is_refused(tmp_path):
+    path = tmp_path / "weights.npz"
+    header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (3, 5), \n"
+    with zipfile.ZipFile(path, "w") as archive:
+        start = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header))
+        archive.writestr("a/b.npy", start + header + bytes(60))
+    with pytest.raises(nstk.WeightsError, match="damaged header"):
+        open_and_read(path)
+
+
+def test_an_array_that_claims_more_than_there_is_takes_no_memory(tmp_path):
+    path = tmp_path / "weights.npz"
+    file = io.BytesIO()
+    facts = {"descr": "<f4", "fortran_order": False, "shape": (2**40,)}
+    np.lib.format.write_array_header_1_0(file, facts)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/b.npy", file.getvalue() + bytes(60))
+    with soon(), pytest.raises(nstk.WeightsError, match="does not hold what it claims"):
+        open_and_read(path)
+
+
+def test_a_cache_file_with_the_right_digest_of_wrong_bytes_is_thrown_away(tmp_path):
+    key = "0" * 64
+    cache = FeatureCache(tmp_path)
+    cache.shelf({}).add(key, np.zeros(5, np.float32))
+    cache.close()
+    [path] = tmp_path.rglob("*.rows")
+    content = path.read_bytes()[:-7]
+    path.unlink()
+    path.with_name(hashlib.sha256(content).hexdigest() + ".rows").write_bytes(content)
+    cache = FeatureCache(tmp_path)
+    assert cache.shelf({}).find(key) is None
+    assert "damaged" in cache.notices[0]
+
+
+def test_weights_that_point_to_other_files_or_claim_terabytes_are_refused(tmp_path):
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        file["dense/vars/1"] = h5py.ExternalLink("/etc/passwd", "/")
+        file.create_dataset("dense/vars/0", (2,), "f4", external=[("/etc/passwd", 0, 8)])
+    with pytest.raises(nstk.WeightsError, match="other files"):
+        open_and_read(path)
+
+
+@pytest.fixture(scope="module")
+def whole_classifier(tiny_backbone, tmp_path_factory):
+    from test_classifier import build_classifier
+
+    path = tmp_path_factory.mktemp("classifier") / "whole.keras"
+    return build_classifier(tiny_backbone, 16, 1.0).save(path)
+
+
+def repack(whole, path, change=lambda config: None, more=()):
+    """The same archive with another config, and more members."""
+    with zipfile.ZipFile(whole) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "config.json":
+                config = json.loads(content)
+                change(config)
+                content = json.dumps(config).encode()
+            target.writestr(name, content)
+        for name in more:
+            target.writestr(name, b"stray")
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../stray", "/tmp/stray", "assets/../../stray", "assets/words.txt", "config.json"]
+)
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_classifier_with_a_member_that_nstk_does_not_write_is_refused(
+    whole_classifier, tmp_path, name
+):
+    path = repack(whole_classifier, tmp_path / "forged.keras", more=[name])
+    with pytest.raises(nstk.ModelError, match="beside or instead"):
+        nstk.load_classifier(path)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def find_layers(config, kind):
+    found = [config] if isinstance(config, dict) and config.get("class_name") == kind else []
+    parts = config.values() if isinstance(config, dict) else config
+    if isinstance(config, dict | list):
+        found += [layer for part in parts for layer in find_layers(part, kind)]
+    return found
+
+
+def test_a_classifier_with_more_weights_than_bytes_is_refused_before_it_is_built(
+    whole_classifier, tmp_path
+):
+    def enlarge(config):
+        for layer in find_layers(config, "Conv2D"):
+            layer["config"]["filters"] = 10**6
+        for layer in find_layers(config, "Dense"):
+            layer["config"]["units"] = 10**6
+
+    path = repack(whole_classifier, tmp_path / "forged.keras", enlarge)
+    with soon(), pytest.raises(nstk.ModelError, match="which it cannot hold"):
+        nstk.load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    ("layer", "word"),
+    [
+        ({"class_name": "Lambda", "module": "keras.layers", "config": {}}, "runs code"),
+        ({"class_name": "system", "module": "os", "config": {}}, "no part of Keras"),
+        (
+            {
+                "class_name": "StringLookup",
+                "module": "keras.layers",
+                "config": {"vocabulary": "/etc/passwd"},
+            },
+            "reads files",
+        ),
+    ],
+)
+def test_a_classifier_that_asks_for_code_or_files_is_refused(
+    whole_classifier, tmp_path, layer, word
+):
+    def forge(config):
+        config["config"]["layers"][1].update(layer)
+
+    path = repack(whole_classifier, tmp_path / "forged.keras", forge)
+    with pytest.raises(nstk.ModelError, match=word):
+        nstk.load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"temperature": "hot"},
+        {"temperature": -1},
+        {"temperature": None},
+        {"backbone": [1]},
+        {"results": "good"},
+        {"size": 0},
+        {"thresholds": [10**400, 0, 0]},
+    ],
+)
+def test_a_classifier_whose_card_makes_no_sense_is_refused(whole_classifier, tmp_path, facts):
+    path = tmp_path / "forged.keras"
+    with zipfile.ZipFile(whole_classifier) as source, zipfile.ZipFile(path, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name == "nstk.json":
+                content = json.dumps(json.loads(content) | facts).encode()
+            target.writestr(name, content)
+    with pytest.raises(nstk.ModelError):
+        nstk.load_classifier(path)
+
+
+def test_a_checkpoint_whose_facts_are_nested_without_end_is_left_out(tmp_path, caplog):
+    path = tmp_path / "step-00000001.checkpoint"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("checkpoint.json", "[" * 200_000)
+    settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
+    with CheckpointFolder(settings) as folder:
+        assert folder.find(Recipe("stylize", {}, {})) is None
+    assert "damaged" in caplog.text
