@@ -6,6 +6,7 @@ import json
 import struct
 import zipfile
 import zlib
+from dataclasses import asdict
 
 import h5py
 import numpy as np
@@ -16,7 +17,7 @@ from test_hostile_files import open_and_read, soon
 import nstk
 from nstk.finetuning.cache import FeatureCache
 from nstk.media.array_files import write_arrays
-from nstk.media.checkpoints import CheckpointFolder, Recipe
+from nstk.media.checkpoints import FORMAT, CheckpointFolder, Recipe, _digest
 from nstk.media.pictures import load_levels, load_picture
 from nstk.media.sources import open_catalogue
 from nstk.stylization.style_files import load_style
@@ -253,6 +254,23 @@ def test_a_classifier_whose_card_makes_no_sense_is_refused(whole_classifier, tmp
             target.writestr(name, content)
     with pytest.raises(nstk.ModelError):
         nstk.load_classifier(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"step": float("inf")}, {"step": {}}, {"step": "/dev/zero"}, {"state": None}],
+    ids=str,
+)
+def test_a_forged_checkpoint_with_the_right_digest_is_left_out(tmp_path, caplog, change):
+    recipe = Recipe("stylize", {}, {})
+    facts = {"format": FORMAT, "step": 1, "recipe": asdict(recipe), "state": {}} | change
+    facts = {name: value for name, value in facts.items() if value is not None}
+    path = tmp_path / "step-00000001.checkpoint"
+    write_arrays(path, "checkpoint.json", {**facts, "digest": _digest(facts, {})}, {})
+    settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
+    with CheckpointFolder(settings) as folder:
+        assert folder.find(recipe) is None
+    assert "damaged" in caplog.text
 
 
 def test_a_checkpoint_whose_facts_are_nested_without_end_is_left_out(tmp_path, caplog):

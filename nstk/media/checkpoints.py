@@ -151,10 +151,11 @@ class CheckpointFolder:
                 if facts.pop("digest") != _digest(facts, arrays):
                     raise ValueError("its digest is another")
                 changes = self._compare(facts)
+                step, state = int(facts["step"]), State(facts["state"], arrays)
             except OSError as error:
                 _log.warning("%s cannot be read (%s); going on without it.", path, error.strerror)
                 continue
-            except (LookupError, TypeError, ValueError, AttributeError) as error:
+            except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                 _log.warning("%s is damaged (%s); going on without it.", path, error)
                 with suppress(OSError):
                     path.unlink()
@@ -164,8 +165,8 @@ class CheckpointFolder:
                     f"{path} belongs to another run: {'; '.join(changes)}. Give what that run was "
                     "given, or another --checkpoint folder."
                 )
-            self._last = (int(facts["step"]), time.monotonic())
-            return State(facts["state"], arrays)
+            self._last = (step, time.monotonic())
+            return state
         return None
 
     def keep(self, step: int, look: Callable[[], State], *, now: bool = False) -> None:

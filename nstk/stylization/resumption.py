@@ -178,7 +178,7 @@ def _reading() -> Iterator[None]:
     """Say in one line that a whole checkpoint of this very run makes no sense."""
     try:
         yield
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"The checkpoint is none that nstk wrote for this run ({error}); give another "
             "--checkpoint folder."
