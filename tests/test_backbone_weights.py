@@ -188,7 +188,7 @@ def test_what_is_no_weights_file_is_refused(tmp_path):
     empty.touch()
     refuse(empty, "is not a weights file")
     refuse(tmp_path / "absent.h5", "No such file")
-    refuse(tmp_path, "Is a directory")
+    refuse(tmp_path, "a folder, not a file")
 
 
 @pytest.mark.parametrize("ending", WRITERS)
@@ -227,7 +227,7 @@ def test_pickled_arrays_are_never_unpickled(tmp_path):
     path = tmp_path / "bomb.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("block1_conv1/kernel.npy", content.getvalue())
-    refuse(path, "it lacks block1_conv1")
+    refuse(path, "something else than numbers")
 
 
 def test_a_giant_declared_shape_is_refused_before_anything_is_allocated(tmp_path):

@@ -64,18 +64,16 @@ def test_a_gif_whose_screen_is_far_larger_than_its_frame_is_refused(tmp_path):
 
 
 def test_of_a_gif_with_very_many_frames_only_the_first_is_decoded(tmp_path):
-    frames = [Image.new("P", (64, 64), number % 7) for number in range(2)]
-    file = io.BytesIO()
-    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:], loop=0)
-    content = file.getvalue()
-    frame = content[content.index(b"\x21\xf9", 40) : -1]
     path = tmp_path / "long.gif"
+    Image.new("P", (64, 64)).save(path)
+    content = path.read_bytes()
+    frame = content[content.index(b",") : -1]  # from the image separator to the trailer
     path.write_bytes(content[:-1] + frame * 20_000 + b";")
     with soon():
         assert load_picture(path).pixels.shape == (64, 64, 3)
 
 
-@pytest.mark.parametrize("tag", [256, 257, 277, 278, 279])
+@pytest.mark.parametrize("tag", [256, 257, 277])
 def test_a_tiff_that_claims_far_more_than_it_has_is_refused(tmp_path, tag):
     path = tmp_path / "bomb.tif"
     Image.new("RGB", (8, 8)).save(path)
@@ -196,10 +194,7 @@ def test_a_classifier_with_more_weights_than_bytes_is_refused_before_it_is_built
     whole_classifier, tmp_path
 ):
     def enlarge(config):
-        for layer in find_layers(config, "Conv2D"):
-            layer["config"]["filters"] = 10**6
-        for layer in find_layers(config, "Dense"):
-            layer["config"]["units"] = 10**6
+        find_layers(config, "Dense")[-1]["config"]["units"] = 10**9
 
     path = repack(whole_classifier, tmp_path / "forged.keras", enlarge)
     with soon(), pytest.raises(nstk.ModelError, match="which it cannot hold"):

@@ -80,7 +80,8 @@ def _report_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (*DAMAGE, OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).partition("\n")[0] or type(error).__name__
+        told = str(getattr(error, "strerror", None) or error)
+        reason = told.partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{path} cannot be read ({reason}); give {FORMATS}.") from error
 
 
