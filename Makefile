@@ -2,6 +2,7 @@
 # make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
 # make fast   the same without the slow tests
 # make soak   kill, fill and corrupt, and print what was survived  (half an hour)
+# make coverage  run the tests and say which lines and branches they reach
 # make clean  remove what these made
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := .venv/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test fast soak lint clean
+.PHONY: help demo test fast soak coverage lint clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -36,13 +37,21 @@ soak: export TF_NUM_INTEROP_THREADS = 1
 soak: .venv/dev.stamp
 	$(BIN)/pytest --timeout 3600 -m faults tests/faults
 
+coverage: export TF_NUM_INTRAOP_THREADS = 1
+coverage: export TF_NUM_INTEROP_THREADS = 1
+coverage: .venv/dev.stamp
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m $(notdir $(PYTEST)) -m "not faults"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=92
+
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 clean:
-	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
 
 .venv/demo.stamp: pyproject.toml | .venv/made.stamp
 	$(BIN)/python -m pip install --quiet --editable '.[demo]'

@@ -15,7 +15,6 @@ KEYS = [
     "backbone",
     "engine",
     "precision",
-    "deterministic",
     "strength",
     "steps",
     "seconds",
@@ -23,6 +22,7 @@ KEYS = [
     "loss",
     "terms",
     "peak_memory_bytes",
+    "deterministic",
 ]
 
 

@@ -310,6 +310,7 @@ def test_json_has_exactly_the_fixed_keys(classifier, tmp_path, monkeypatch):
         "agreement": 1.0,
         "max_probability_difference": 1e-6,
         "images": 64,
+        "deterministic": True,
     }
     assert result.stderr == ""
 

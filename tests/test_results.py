@@ -150,6 +150,19 @@ def test_another_classifier_or_number_of_labels_is_refused(whole, classifier, tm
     assert path.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_another_doubt_is_refused(classifier, folder, tmp_path, ending):
+    path = tmp_path / f"labels{ending}"
+    with ResultsFile(path, classifier, unsure_below=0.6) as results:
+        results.append(next(iter(stream_predictions(classifier, folder, unsure_below=0.6))))
+    with pytest.raises(OutputError, match=r"--unsure-below is not given and was 0\.6"):
+        ResultsFile(path, classifier, resume=True)
+    with pytest.raises(OutputError, match=r"--unsure-below is 0\.7 and was 0\.6"):
+        ResultsFile(path, classifier, unsure_below=0.7, resume=True)
+    with ResultsFile(path, classifier, unsure_below=0.6, resume=True) as results:
+        assert len(results.done) == 1
+
+
 @pytest.mark.parametrize("name", ["labels", "labels.txt", "missing/labels.csv", "folder.csv"])
 def test_a_place_where_nothing_can_be_written_is_refused(classifier, tmp_path, name):
     (tmp_path / "folder.csv").mkdir()

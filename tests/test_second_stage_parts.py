@@ -16,7 +16,7 @@ from nstk.errors import OutputError, SettingsError
 from nstk.finetuning.head import Head
 from nstk.finetuning.links import SOFTMAX
 from nstk.finetuning.networks import BLOCKS, build_describer
-from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, build_augmentation
+from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, Augmentation
 from nstk.finetuning.second_stage.bank import Bank
 from nstk.finetuning.second_stage.descent import Descent, schedule_rate
 from nstk.finetuning.second_stage.opening import OpenedNetwork, normalisation_weights
@@ -89,7 +89,7 @@ def batch():
 
 @pytest.mark.parametrize("name", ["none", "mixup", "light", "strong"])
 def test_augmentation_is_the_same_for_one_seed_and_keeps_the_sum_of_targets(name, batch):
-    augment = partial(build_augmentation, name, 3, 1 / 3)
+    augment = partial(Augmentation, name, 3, 1 / 3)
     made = [[np.array(each) for each in augment()(*batch)] for _ in range(2)]
     for first, second, given_ in zip(*made, batch, strict=True):
         np.testing.assert_array_equal(first, second)
@@ -99,14 +99,25 @@ def test_augmentation_is_the_same_for_one_seed_and_keeps_the_sum_of_targets(name
     assert changed == (name != "none")
 
 
+@pytest.mark.parametrize("name", ["none", "mixup", "light", "strong"])
+def test_augmentation_goes_on_from_where_it_was(name, batch):
+    augment = Augmentation(name, 3, 1 / 3)
+    augment(*batch)
+    state = augment.read()
+    expected = [np.array(each) for each in augment(*batch)]
+    augment.write(state)
+    for found, known in zip(augment(*batch), expected, strict=True):
+        np.testing.assert_array_equal(found, known)
+
+
 def test_every_step_sees_something_else(batch):
-    augment = build_augmentation("light", 3, 1 / 3)
+    augment = Augmentation("light", 3, 1 / 3)
     assert not np.array_equal(*(augment(*batch)[0] for _ in range(2)))
 
 
 def test_features_are_mixed_as_maps_are(batch):
     maps, _, *others = batch
-    augment = build_augmentation("mixup", 8, 1 / 3)
+    augment = Augmentation("mixup", 8, 1 / 3)
     mixed, mixed_features, *_ = augment(maps, maps.mean(axis=(1, 2)), *others)
     assert np.mean(mixed, axis=(1, 2)) == pytest.approx(mixed_features.numpy(), abs=1e-5)
 

@@ -11,11 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import nstk
+from nstk_cli.silence import is_deterministic
 
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; paths become strings, and what is no number null."""
     print(as_json(value))
+
+
+def print_made(value: Mapping[str, Any]) -> None:
+    """Print what a command made as `print_json` does, and whether it would make the same again."""
+    print_json(with_determinism(value))
+
+
+def with_determinism(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Add whether equal runs make equal bytes to what a command says that it made."""
+    return {**value, "deterministic": is_deterministic()}
 
 
 def as_json(value: Any) -> str:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import WeightsError
+from nstk.errors import SettingsError, WeightsError
 from nstk.finetuning.answers import Answers
 from nstk.finetuning.cache import FeatureCache
 from nstk.finetuning.classifier import Classifier
@@ -32,11 +32,12 @@ from nstk.finetuning.sharing import extract_together
 from nstk.finetuning.sizes import choose_size
 from nstk.finetuning.views import VIEWS
 from nstk.finetuning.workers import Workers
+from nstk.media.checkpoints import CheckpointFolder
 from nstk.media.folders import scan_folder
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
-from nstk.settings import FinetuneSettings
+from nstk.settings import CheckpointSettings, FinetuneSettings
 
 
 def finetune(
@@ -49,6 +50,7 @@ def finetune(
     cache: str | Path | None = None,
     strategy: Any = None,
     plan: Plan | None = None,
+    checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Finetuning:
     """Make a classifier from a folder of labelled pictures, on a frozen pretrained network.
@@ -76,20 +78,56 @@ def finetune(
             replicas, the second stage; each of them gets the same result. None takes the strategy
             in whose scope this is called, if any.
         plan: What an earlier second stage did, to do the same whatever the time.
+        checkpoints: Where and how often the state of a second stage is kept, and whether to go on
+            from it to the same bytes; without a cache, features are kept there, too. Nowhere when
+            None.
         on_progress: Told about the stages ``"store"`` (from memory), ``"scan"``, ``"features"``,
             ``"head"``, ``"folds"``, ``"learning curve"``, ``"border"`` and ``"second stage"``, and
             about fetching weights where that is needed.
 
     Raises:
         BackboneError: If no network goes by that name.
+        CheckpointError: If the checkpoints are another run's, or their folder is in use.
         FolderError: If the folder cannot be used, or changed while it was read.
-        SettingsError: If the size is too small for the network.
+        SettingsError: If the size is too small for the network, or several processes are to keep
+            checkpoints.
         WeightsError: If the weights do not belong to the network, or are no numbers.
     """
-    settings = settings or FinetuneSettings()
+    workers = Workers(strategy or tf.distribute.get_strategy())
+    if checkpoints and checkpoints.checkpoint and workers.count > 1:
+        raise SettingsError(
+            f"--checkpoint was given to {workers.count} processes that work together; leave it out."
+        )
+    with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
+        return _finetune(
+            data,
+            class_names,
+            backbone,
+            weights,
+            settings or FinetuneSettings(),
+            cache or folder.place("features"),
+            workers,
+            plan,
+            folder,
+            on_progress,
+        )
+
+
+def _finetune(
+    data: Data,
+    class_names: Sequence[str] | None,
+    backbone: Backbone | str | Path,
+    weights: str | Path | None,
+    settings: FinetuneSettings,
+    cache: str | Path | None,
+    workers: Workers,
+    plan: Plan | None,
+    checkpoints: CheckpointFolder,
+    on_progress: Reporter,
+) -> Finetuning:
+    """See `finetune`."""
     began = time.perf_counter()
     clock = Clock(None if settings.budget is None or plan else began + settings.budget)
-    workers = Workers(strategy or tf.distribute.get_strategy())
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     ready = time.perf_counter()
@@ -130,6 +168,7 @@ def finetune(
             settings,
             clock=clock,
             workers=workers,
+            checkpoints=checkpoints,
             plan=plan,
             on_progress=on_progress,
         )

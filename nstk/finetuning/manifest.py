@@ -19,7 +19,7 @@ from nstk.finetuning.second_stage.planning import NOTHING, Plan
 from nstk.media.files import check_regular, write_whole
 from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
-from nstk.settings import FinetuneSettings
+from nstk.settings import CheckpointSettings, FinetuneSettings
 
 _FORMAT = 1
 _LARGEST = 2**28
@@ -69,6 +69,7 @@ def replay(
     data: Data | None = None,
     class_names: Sequence[str] | None = None,
     cache: str | Path | None = None,
+    checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Replay:
     """Repeat a run from its record, and compare.
@@ -78,6 +79,7 @@ def replay(
         data: The folder, where it has moved; the pictures, where they came from memory.
         class_names: See `nstk.finetune`.
         cache: See `nstk.finetune`.
+        checkpoints: See `nstk.finetune`.
         on_progress: See `nstk.finetune`.
 
     Raises:
@@ -97,6 +99,7 @@ def replay(
         weights=given["weights"],
         settings=settings,
         cache=cache,
+        checkpoints=checkpoints,
         plan=_plan(old) if settings.opening else None,
         on_progress=on_progress,
     )

@@ -10,8 +10,8 @@ import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +27,7 @@ ENDING = ".checkpoint"
 TITLE = "checkpoint.json"
 FORMAT = 1
 KEPT = 2
+TOLD = 8
 
 _log = logging.getLogger("nstk")
 
@@ -135,6 +136,10 @@ class CheckpointFolder:
         """Whether anything is kept."""
         return self._folder is not None
 
+    def place(self, name: str) -> Path | None:
+        """Where something else of the run may be kept; nowhere where nothing is kept."""
+        return None if self._folder is None else self._folder / name
+
     def find(self, recipe: Recipe) -> State | None:
         """Give the newest state that is whole, None where there is none.
 
@@ -161,8 +166,10 @@ class CheckpointFolder:
                     path.unlink()
                 continue
             if changes:
+                told = "; ".join(changes[:TOLD])
+                more = f"; and {len(changes) - TOLD} more" if len(changes) > TOLD else ""
                 raise CheckpointError(
-                    f"{path} belongs to another run: {'; '.join(changes)}. Give what that run was "
+                    f"{path} belongs to another run: {told}{more}. Give what that run was "
                     "given, or another --checkpoint folder."
                 )
             self._last = (step, time.monotonic())
@@ -220,6 +227,22 @@ class CheckpointFolder:
         with suppress(OSError):
             return sorted(self._folder.glob(f"step-*{ENDING}"))
         return []
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Say in one line that a checkpoint, whole and of this very run, makes no sense.
+
+    Raises:
+        CheckpointError: For whatever goes wrong where such a state is read.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"The checkpoint is none that nstk wrote for this run ({error}); give another "
+            "--checkpoint folder."
+        ) from error
 
 
 def _make(folder: Path) -> None:

@@ -16,6 +16,7 @@ from nstk.predicting.job import Prediction
 from nstk.predicting.layouts import LONGEST, CsvLayout, JsonLinesLayout, Layout
 
 _DIGITS = 16
+_DOUBT = " unsure below "
 
 _LAYOUTS: dict[str, Callable[[int, bool], Layout]] = {".csv": CsvLayout, ".jsonl": JsonLinesLayout}
 
@@ -46,6 +47,7 @@ class ResultsFile:
         path: Ends in ``.csv`` or ``.jsonl``.
         classifier: Whose predictions these are.
         top: How many of the likeliest classes each prediction names.
+        unsure_below: See `nstk.predict`; predictions made otherwise are not gone on with.
         resume: Go on with what the file has.
 
     Raises:
@@ -54,13 +56,20 @@ class ResultsFile:
     """
 
     def __init__(
-        self, path: str | Path, classifier: Classifier, *, top: int = 5, resume: bool = False
+        self,
+        path: str | Path,
+        classifier: Classifier,
+        *,
+        top: int = 5,
+        unsure_below: float | None = None,
+        resume: bool = False,
     ) -> None:
         self.path = Path(path)
         check_results(self.path)
         places = min(top, len(classifier.classes))
         self._layout: Layout = _LAYOUTS[self.path.suffix](places, classifier.multi_label)
-        self._classifier = classifier.digest[:_DIGITS]
+        doubt = "" if unsure_below is None else f"{_DOUBT}{unsure_below}"
+        self._classifier = classifier.digest[:_DIGITS] + doubt
         self._file: io.FileIO | None = None
         self._size = 0
         self._done: set[tuple[Path, str]] = set()
@@ -175,8 +184,13 @@ class ResultsFile:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._refuse(f"record {number} is none ({error})") from error
         if classifier != self._classifier:
+            (then, doubted), (now, doubts) = (
+                each.partition(_DOUBT)[::2] for each in (classifier, self._classifier)
+            )
             raise self._refuse(
-                f"record {number} is by the classifier {classifier}, not {self._classifier}"
+                f"record {number} is by the classifier {then}, not {now}"
+                if then != now
+                else f"--unsure-below is {doubts or 'not given'} and was {doubted or 'not given'}"
             )
         self._done.add((Path(path), digest))
         self._size += len(record)

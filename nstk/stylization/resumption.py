@@ -5,8 +5,7 @@ nothing else. What was decided by looking at the machine (engine, precision) or 
 strength) is remembered instead of decided anew, because another answer would paint other bytes.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import tensorflow as tf
 from nstk.backbones.variants import Convolution, Precision
 from nstk.errors import CheckpointError
 from nstk.media.array_files import digest_arrays
-from nstk.media.checkpoints import Recipe, State
+from nstk.media.checkpoints import Recipe, State, understanding
 from nstk.media.files import digest_file
 from nstk.media.versions import list_versions
 from nstk.progress import Progress, Reporter
@@ -105,7 +104,7 @@ def recall_decisions(state: State) -> Decisions:
     Raises:
         CheckpointError: If it is not there.
     """
-    with _reading():
+    with understanding():
         decisions = Decisions(**state.facts["decisions"])
         check_range("strength", decisions.strength, 0, 1)
         return decisions
@@ -122,7 +121,7 @@ def recall_descent(painting: Painting, state: State) -> Descent:
         CheckpointError: If it is of another shape than a descent of this painting.
     """
     descent = painting.begin()
-    with _reading():
+    with understanding():
         facts, arrays = state.facts, state.arrays
         taken = tuple(int(steps) for steps in facts["taken"])
         if min(taken) < 0 or sum(taken) != len(arrays["loss"]):
@@ -171,18 +170,6 @@ def _tensor(arrays: Mapping[str, Any], name: str, like: Any) -> Any:
     if array.shape != tuple(like.shape) or array.dtype != like.dtype.as_numpy_dtype:
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
     return tf.constant(array)
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Say in one line that a whole checkpoint of this very run makes no sense."""
-    try:
-        yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"The checkpoint is none that nstk wrote for this run ({error}); give another "
-            "--checkpoint folder."
-        ) from error
 
 
 def _digest_style(style: Style) -> str:

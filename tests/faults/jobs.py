@@ -82,6 +82,19 @@ FINETUNE = Job(
 )
 
 
+SECOND_STAGE = Job(
+    "finetune --unfreeze",
+    lambda folder: draw_folder(folder / "data", 16, ("blue", "red")),
+    command=(
+        *("finetune", "data", "-o", "colours.keras", "--cache", "off", "--size", "32"),
+        *("--unfreeze", "1", "--augment", "light", "--checkpoint", "states"),
+        *("--checkpoint-every", "1", "--json"),
+    ),
+    again=("--resume",),
+    results=("colours.keras",),
+)
+
+
 @cache
 def learn_colours() -> bytes:
     """A classifier, made once."""
@@ -120,4 +133,4 @@ SWEEP = Job(
     results=("sheet.runs/*.png",),
 )
 
-JOBS = (STYLIZE, FINETUNE, PREDICT, SWEEP)
+JOBS = (STYLIZE, FINETUNE, SECOND_STAGE, PREDICT, SWEEP)

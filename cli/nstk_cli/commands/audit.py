@@ -17,7 +17,7 @@ from nstk_cli.options import (
     choose_cache,
     with_settings,
 )
-from nstk_cli.output import duration, percent, print_json, print_skipped, print_table
+from nstk_cli.output import duration, percent, print_made, print_skipped, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -66,7 +66,7 @@ def audit(
         for notice in found.notices:
             log.warning(notice)
     if json:
-        print_json({**describe(found), "report": page, "seconds": found.seconds})
+        print_made({**describe(found), "report": page, "seconds": found.seconds})
     else:
         print_findings(found)
         if page:

@@ -13,7 +13,7 @@ from nstk_cli.output import (
     describe_reliability,
     list_skipped,
     percent,
-    print_json,
+    print_made,
     print_skipped,
     print_table,
 )
@@ -50,7 +50,7 @@ def evaluate(
         made = run(classifier, data, losses=losses, on_progress=report)
         page = report_folder and write_report(report_folder, made, None, report)
     if json:
-        print_json(
+        print_made(
             {
                 "accuracy": made.evaluation.accuracy,
                 "accuracy_interval": made.evaluation.accuracy_interval,

@@ -7,7 +7,7 @@ import typer
 
 import nstk
 from nstk_cli.options import Json, Quiet
-from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.output import list_skipped, percent, print_made, print_skipped, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -63,7 +63,7 @@ def explain(
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "No picture was found"
         raise nstk.PictureError(f"{reason}; name pictures that can be read.")
     if json:
-        print_json({"explanations": answers, "skipped": list_skipped(skipped)})
+        print_made({"explanations": answers, "skipped": list_skipped(skipped)})
     else:
         print_table(
             ["picture", "label", "probability", "overlay"],

@@ -7,7 +7,7 @@ import typer
 
 from nstk_cli.commands.finetune import RECORD
 from nstk_cli.options import Json, Quiet
-from nstk_cli.output import duration, percent, print_json
+from nstk_cli.output import duration, percent, print_made
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -69,7 +69,7 @@ def export(
             on_progress=report,
         )
     if json:
-        print_json(
+        print_made(
             {
                 "format": made.format,
                 "path": made.path,

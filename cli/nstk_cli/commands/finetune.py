@@ -26,7 +26,7 @@ from nstk_cli.output import (
     duration,
     list_skipped,
     percent,
-    print_json,
+    print_made,
     print_skipped,
     print_table,
 )
@@ -56,6 +56,7 @@ def finetune(
         typer.Option("--output", "-o", metavar="FILE", help="Classifier to write, a .keras file"),
     ] = None,
     settings: nstk.FinetuneSettings,
+    checkpoints: nstk.CheckpointSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     cache: CacheFolder = None,
@@ -96,7 +97,9 @@ def finetune(
         listen = nstk.tell(report, scalars) if scalars else report
         repeated = None
         if replay:
-            repeated = repeat(replay, data=data, cache=place, on_progress=listen)
+            repeated = repeat(
+                replay, data=data, cache=place, checkpoints=checkpoints, on_progress=listen
+            )
             made = repeated.made
         else:
             made = run(
@@ -105,6 +108,7 @@ def finetune(
                 weights=weights,
                 settings=settings,
                 cache=place,
+                checkpoints=checkpoints,
                 on_progress=listen,
             )
         if scalars:
@@ -118,7 +122,7 @@ def finetune(
         for notice in made.notices:
             log.warning(notice)
     if json:
-        print_json({**describe(made, output, repeated), "report": page})
+        print_made({**describe(made, output, repeated), "report": page})
     else:
         print_result(made, output)
         if page:

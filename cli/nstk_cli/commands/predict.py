@@ -19,6 +19,7 @@ from nstk_cli.output import (
     percent,
     print_skipped,
     print_table,
+    with_determinism,
 )
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
@@ -87,7 +88,9 @@ def predict(
         classifier = load_classifier(model)
         results = None
         if output:
-            results = ResultsFile(output, classifier, top=top, resume=resume)
+            results = ResultsFile(
+                output, classifier, top=top, unsure_below=unsure_below, resume=resume
+            )
             stack.enter_context(results)
         ledger = Ledger(
             results, several=classifier.multi_label, json=json, watching=watch is not None
@@ -197,7 +200,8 @@ class Ledger:
         skipped = [*self.skipped.values()]
         if self.json:
             beginning = "" if self.count else JSON_BEGINNING
-            print(f'{beginning}], "skipped": {as_json(list_skipped(skipped))}}}')
+            ending = as_json(with_determinism({"skipped": list_skipped(skipped)}))
+            print(f"{beginning}], {ending.removeprefix('{')}")
             return
         if self.table:
             (print_labels if self.several else print_likeliest)(self.table)

@@ -8,7 +8,7 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Command, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import print_json
+from nstk_cli.output import print_made
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -52,7 +52,7 @@ def save(
     sizes, size = list(saved.sums), output.stat().st_size
     layers = list(saved.sums[sizes[0]])
     if json:
-        print_json(
+        print_made(
             {
                 "output": output,
                 "backbone": saved.network["backbone"],

@@ -11,10 +11,10 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import duration, print_json
+from nstk_cli.output import duration, print_json, print_made
 from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.signals import status_of_interruption
-from nstk_cli.silence import is_deterministic, loading
+from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
 
@@ -166,7 +166,7 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
     """Print what was made, as one line or as one JSON object."""
     height, width, _ = made.picture.shape
     if json:
-        print_json(
+        print_made(
             {
                 "output": output,
                 "width": width,
@@ -175,7 +175,6 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
                 "engine": made.engine,
                 "precision": made.precision,
                 "convolution": made.convolution,
-                "deterministic": is_deterministic(),
                 "strength": made.strength,
                 "steps": made.steps,
                 "seconds": made.seconds,

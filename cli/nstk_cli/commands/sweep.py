@@ -8,7 +8,7 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.output import duration, print_made, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -69,7 +69,7 @@ def sweep(
         )
         save_sweep(swept, output)
     if json:
-        print_json(
+        print_made(
             {"output": output, "seconds": swept.seconds, "runs": list(map(describe, swept.runs))}
         )
     else:

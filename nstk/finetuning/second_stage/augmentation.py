@@ -1,15 +1,15 @@
 """What training pictures go through, so that no step sees the same twice: Keras's own layers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 Batch = tuple[Any, Any, Any, Any]
 """Maps ``(n, h, w, c)``, features ``(n, d)``, targets ``(n, C)`` and weights ``(n, q)``."""
-
-Augmentation = Callable[[Any, Any, Any, Any], Batch]
 
 REACHING_PIXELS = ("light", "strong")
 """Those that need the picture itself; the others are content with maps from inside the network."""
@@ -20,8 +20,8 @@ MIXING = 0.2
 _RANGE = (0.0, 1.0)
 
 
-def build_augmentation(name: str, seed: int, even: float) -> Augmentation:
-    """Build one of the recipes, compiled.
+class Augmentation:
+    """One of the recipes, compiled.
 
     - ``"none"``: nothing.
     - ``"mixup"``: each picture is mixed with another, λ·a + (1 − λ)·b with λ from Beta(0.2, 0.2)
@@ -36,26 +36,47 @@ def build_augmentation(name: str, seed: int, even: float) -> Augmentation:
         seed: Of everything random in it.
         even: What a target is where nothing is known.
     """
-    change = [] if name not in REACHING_PIXELS else _PIXELS[name](seed)
-    mix = keras.layers.MixUp(MIXING, seed=seed + 9) if name in ("mixup", "strong") else None
 
-    def augment(maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
-        for layer in change:
+    def __init__(self, name: str, seed: int, even: float) -> None:
+        self._change = [] if name not in REACHING_PIXELS else _PIXELS[name](seed)
+        mixes = name in ("mixup", "strong")
+        self._mix = keras.layers.MixUp(MIXING, seed=seed + 9) if mixes else None
+        self._smoothing, self._even = SMOOTHING if name != "none" else 0.0, even
+        self._compiled = tf.function(self._augment, autograph=False)
+
+    def __call__(self, maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
+        """Change a batch; no two calls do the same."""
+        changed: Batch = self._compiled(maps, features, targets, weights)
+        return changed
+
+    def read(self) -> list[npt.NDArray[np.integer]]:
+        """Where all that is random in it stands."""
+        return [keras.ops.convert_to_numpy(variable) for variable in self._generators]
+
+    def write(self, states: Sequence[npt.NDArray[np.integer]]) -> None:
+        """Go back to what `read` gave."""
+        for variable, state in zip(self._generators, states, strict=True):
+            variable.assign(state)
+
+    @property
+    def _generators(self) -> list[Any]:
+        layers = [*self._change, *([self._mix] if self._mix else [])]
+        return [variable for layer in layers for variable in layer.variables]
+
+    def _augment(self, maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
+        for layer in self._change:
             maps = layer(maps, training=True)
-        if mix:
+        if self._mix:
             # What is no map is mixed like labels, with the same shares.
             rows = [features, targets, weights]
             labels = tf.concat(rows, axis=1)
-            mixed = mix({"images": maps, "labels": labels}, training=True)
+            mixed = self._mix({"images": maps, "labels": labels}, training=True)
             maps = mixed["images"]
             widths = [each.shape[1] for each in rows]
             features, targets, weights = tf.split(mixed["labels"], widths, axis=1)
-        if name != "none":
-            targets = (1 - SMOOTHING) * targets + SMOOTHING * even
+        if self._smoothing:
+            targets = (1 - self._smoothing) * targets + self._smoothing * self._even
         return maps, features, targets, weights
-
-    compiled: Augmentation = tf.function(augment, autograph=False)
-    return compiled
 
 
 def _look_closer(seed: int) -> list[Any]:

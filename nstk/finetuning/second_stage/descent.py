@@ -1,8 +1,11 @@
 """One step: the slope of the loss over all replicas, then Adam with a rate for every depth."""
 
+from collections.abc import Sequence
 from math import cos, pi
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.finetuning.links import Link
@@ -10,6 +13,8 @@ from nstk.finetuning.second_stage.augmentation import Batch
 from nstk.finetuning.second_stage.opening import OpenedNetwork
 from nstk.finetuning.workers import Workers
 from nstk.minimizers.adam import Moments, update
+
+Vectors = npt.NDArray[np.float32]
 
 RATE = 3e-5
 """Step size of the head in a coordinate, at the height of the schedule."""
@@ -87,6 +92,15 @@ class Descent:
         """Begin anew, as if no step had been taken; the variables stay."""
         for slot in (*self._first, *self._second):
             slot.assign(tf.zeros_like(slot))
+
+    def read(self) -> list[Vectors]:
+        """The means and squares that Adam remembers."""
+        return [slot.numpy() for slot in (*self._first, *self._second)]
+
+    def write(self, values: Sequence[Vectors]) -> None:
+        """Go back to what `read` gave."""
+        for slot, value in zip((*self._first, *self._second), values, strict=True):
+            slot.assign(value)
 
     def _deal(self, rows: Any) -> Any:
         """Give each replica of this process its rows."""

@@ -31,7 +31,7 @@ class Plan:
 
     Attributes:
         blocks: How many of the last blocks are opened.
-        augmentation: A recipe of `build_augmentation`.
+        augmentation: A recipe of `Augmentation`.
         precision: What convolutions run in while blocks learn.
         steps: How many steps the schedule is made for.
         taken: How many of them were taken.

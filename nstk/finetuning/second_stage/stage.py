@@ -28,16 +28,18 @@ from nstk.finetuning.logistic import weigh
 from nstk.finetuning.networks import BLOCKS
 from nstk.finetuning.parts import Parts
 from nstk.finetuning.passes import BATCH
-from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, build_augmentation
+from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, Augmentation
 from nstk.finetuning.second_stage.descent import Descent
 from nstk.finetuning.second_stage.exposure import Exposure, expose
 from nstk.finetuning.second_stage.opening import OpenedNetwork, normalisation_weights
 from nstk.finetuning.second_stage.pairing import Pairing, compare_pairs
 from nstk.finetuning.second_stage.planning import NOTHING, Clock, Plan, choose_opening
+from nstk.finetuning.second_stage.resumption import descend, describe_run, recall_plan
 from nstk.finetuning.second_stage.training import Course, Training
 from nstk.finetuning.selection import Samples, Selection
 from nstk.finetuning.sharing import extract_together
 from nstk.finetuning.workers import Workers
+from nstk.media.checkpoints import CheckpointFolder, State
 from nstk.progress import Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -113,6 +115,7 @@ def run_second_stage(
     *,
     clock: Clock,
     workers: Workers,
+    checkpoints: CheckpointFolder,
     plan: Plan | None = None,
     on_progress: Reporter = ignore,
 ) -> SecondStage | Omission:
@@ -125,10 +128,12 @@ def run_second_stage(
         settings: Its ``unfreeze``, ``augment``, ``balance`` and ``seed``.
         clock: Says how much time there is.
         workers: The processes that take part.
+        checkpoints: Where the state is kept, and looked for.
         plan: What to do, where that is known from an earlier run.
         on_progress: Told about the stages ``"border"`` and ``"second stage"``.
 
     Raises:
+        CheckpointError: If the checkpoints are another run's.
         OutputError: If feature maps cannot be kept on a full disk.
     """
     began = time.perf_counter()
@@ -140,12 +145,15 @@ def run_second_stage(
         )
     if plan == NOTHING:
         return Omission("There was no second stage, as in the run that is repeated.")
+    state = checkpoints.find(describe_run(settings, observer.backbone, observer.size, parts, plan))
+    if state:
+        plan, clock = recall_plan(state), Clock(None)
     if workers.agree(-clock.left) >= 0:
         return Omission("There was no second stage: the head alone took all of the time.")
-    ground = _Ground(observer, selection, parts, settings, folds, workers)
+    ground = _Ground(observer, selection, parts, settings, folds, workers, checkpoints)
     plan = plan or ground.plan(clock)
     clock = ground.reserve(clock)
-    trained = ground.train(plan, clock, on_progress)
+    trained = ground.train(plan, clock, state, on_progress)
     if trained is None:
         return Omission("There was no second stage: no time was left for a step of it.")
     course, backbone, learned = trained
@@ -178,6 +186,7 @@ class _Ground:
     settings: FinetuneSettings
     folds: Labels
     workers: Workers
+    checkpoints: CheckpointFolder
 
     def plan(self, clock: Clock) -> Plan:
         """Say what to do in the time that is left."""
@@ -204,7 +213,7 @@ class _Ground:
         return Clock(clock.deadline - asked * self._seconds_per_picture())
 
     def train(
-        self, plan: Plan, clock: Clock, on_progress: Reporter
+        self, plan: Plan, clock: Clock, state: State | None, on_progress: Reporter
     ) -> tuple[Course, Backbone, Selection] | None:
         """Learn; None if the time was over before the first step."""
         link = self.selection.head.link
@@ -223,7 +232,7 @@ class _Ground:
             network=network,
             link=link,
             descent=Descent(network, link, self.workers, reaches_pixels=reaches),
-            augmentation=build_augmentation(
+            augmentation=Augmentation(
                 plan.augmentation,
                 self.settings.seed + 100 * self.workers.index,
                 even=0.5 if link == SIGMOID else 1 / learned.targets.shape[1],
@@ -234,8 +243,7 @@ class _Ground:
             seed=self.settings.seed,
             pictures=int((self.folds != 0).sum()),
         )
-        planned = None if timed else (plan.steps, plan.taken)
-        course = training.run(clock, planned, on_progress)
+        course = descend(training, plan, clock, self.checkpoints, state, on_progress)
         if not course.taken:
             return None
         _, logits, targets = training.check()

@@ -1,7 +1,9 @@
 """The loop: steps in a seeded order, a check after every epoch, the best point kept."""
 
+import itertools
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,7 +15,7 @@ from nstk.finetuning.links import Link, Matrix
 from nstk.finetuning.second_stage.augmentation import Augmentation, Batch
 from nstk.finetuning.second_stage.descent import RATE, Descent, schedule_rate
 from nstk.finetuning.second_stage.exposure import Exposure
-from nstk.finetuning.second_stage.opening import OpenedNetwork
+from nstk.finetuning.second_stage.opening import Arrays, OpenedNetwork
 from nstk.finetuning.second_stage.planning import Clock, count_steps
 from nstk.finetuning.workers import Workers
 from nstk.progress import Progress, Reporter
@@ -42,6 +44,38 @@ class Course:
     taken: int
     losses: tuple[float, ...]
     best: int
+
+
+@dataclass(eq=False)
+class Standing:
+    """Where a descent stands, apart from what its parts remember themselves.
+
+    Attributes:
+        steps: How many steps the schedule is made for.
+        last: How many are to be taken.
+        taken: How many were taken.
+        losses: See `Course`.
+        best: See `Course`.
+        kept: The network as it was at the best point.
+        reserve: Seconds that must be left for a check.
+    """
+
+    steps: int
+    last: int
+    taken: int
+    losses: list[float]
+    best: int
+    kept: Arrays
+    reserve: float = 0.0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to do, or nothing better has come for long."""
+        return self.taken >= self.last or len(self.losses) - 1 - self.best >= PATIENCE
+
+
+Keep = Callable[[Standing], None]
+"""Told after every step, when everything stands still."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,39 +116,49 @@ class Training:
         """Steps in which every picture is about once."""
         return max(1, round(self.pictures / (self.batch * self.workers.count)))
 
-    def run(self, clock: Clock, planned: tuple[int, int] | None, on_progress: Reporter) -> Course:
-        """Go down as far as time allows, and back to the best point.
+    def begin(self, clock: Clock, planned: tuple[int, int] | None) -> Standing:
+        """Look where the descent starts, and how many steps it may take.
 
         Args:
             clock: Says how much time there is.
             planned: Steps of the schedule and steps to take, where both are known beforehand.
-            on_progress: Told after each step.
         """
-        losses = [self.check()[0]]
+        loss = self.check()[0]
         step, check = self._rehearse()
         if planned:
             steps, last = planned
         else:
             left = -self.workers.agree(-clock.left)
             steps = last = count_steps(self.per_epoch, left, step, check)
-        best, kept = 0, self.network.read()
-        late, taken = False, 0
-        batches = self._deal()
-        on_progress(Progress(stage=STAGE, step=0, total=last))
-        while taken < last and not late and len(losses) - 1 - best < PATIENCE:
-            is_late = not planned and clock.left <= check
-            rate = schedule_rate(taken, steps)
-            loss, late = self.descent.step(next(batches), rate, taken, is_late)
-            taken += 1
-            terms = {"learning rate": rate * RATE}
-            if taken % self.per_epoch == 0 or taken == last or late:
-                losses.append(self.check()[0])
-                terms["log-loss of left-out pictures"] = losses[-1]
-                if losses[-1] < losses[best]:
-                    best, kept = len(losses) - 1, self.network.read()
-            on_progress(Progress(stage=STAGE, step=taken, total=last, loss=loss, terms=terms))
-        self.network.write(kept)
-        return Course(steps, taken, tuple(losses), best)
+        return Standing(steps, last, 0, [loss], 0, self.network.read(), check)
+
+    def run(
+        self,
+        standing: Standing,
+        clock: Clock,
+        on_progress: Reporter,
+        *,
+        keep: Keep = lambda standing: None,
+        whole: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Course:
+        """Go down as far as time allows, and back to the best point.
+
+        Args:
+            standing: From where; it goes along.
+            clock: Says how much time there is.
+            on_progress: Told after each step.
+            keep: Told after each step, before `on_progress` is.
+            whole: Put around each step, for which everything moves at once.
+        """
+        batches = self._deal(standing.taken)
+        on_progress(Progress(stage=STAGE, step=standing.taken, total=standing.last))
+        while not standing.is_over:
+            with whole():
+                event = self._advance(standing, batches, clock.left <= standing.reserve)
+                keep(standing)
+            on_progress(event)
+        self.network.write(standing.kept)
+        return Course(standing.steps, standing.taken, tuple(standing.losses), standing.best)
 
     def check(self) -> tuple[float, Matrix, Matrix]:
         """Ask about the pictures to check with, those of all workers.
@@ -141,12 +185,27 @@ class Training:
         )
         return compiled
 
+    def _advance(self, standing: Standing, batches: Iterator[Batch], is_late: bool) -> Progress:
+        """Take one step, and look where it led where an epoch or the descent ends with it."""
+        rate, total = schedule_rate(standing.taken, standing.steps), standing.last
+        loss, late = self.descent.step(next(batches), rate, standing.taken, is_late)
+        standing.taken += 1
+        terms = {"learning rate": rate * RATE}
+        if late:
+            standing.last = standing.taken
+        if standing.taken % self.per_epoch == 0 or standing.taken == standing.last:
+            standing.losses.append(self.check()[0])
+            terms["log-loss of left-out pictures"] = standing.losses[-1]
+            if standing.losses[-1] < standing.losses[standing.best]:
+                standing.best, standing.kept = len(standing.losses) - 1, self.network.read()
+        return Progress(stage=STAGE, step=standing.taken, total=total, loss=loss, terms=terms)
+
     def _rehearse(self) -> tuple[float, float]:
         """Seconds of a step and of a check, each done before, so that it is compiled.
 
         The rehearsal is part of every run, timed or not, as it takes from what is random.
         """
-        batches = self._deal()
+        batches = self._deal(0)
         seconds = 0.0
         for _ in range(2):
             began = time.perf_counter()
@@ -157,17 +216,20 @@ class Training:
         self.check()
         return self.workers.agree(seconds), self.workers.agree(time.perf_counter() - began)
 
-    def _deal(self) -> Iterator[Batch]:
-        """Batches without end: each epoch in an order of its own, each picture in one view."""
-        epoch = 0
-        while True:
+    def _deal(self, taken: int) -> Iterator[Batch]:
+        """Batches without end: each epoch in an order of its own, each picture in one view.
+
+        Args:
+            taken: How many batches of the first epochs are left out.
+        """
+        count = self.per_epoch * self.batch
+        for epoch in itertools.count(taken // self.per_epoch):
             random = np.random.default_rng([self.seed, epoch, self.workers.index])
-            count = self.per_epoch * self.batch
             order = np.resize(random.permutation(len(self.learned)), count)
             views = random.integers(self.learned.views, size=count)
-            for first in range(0, count, self.batch):
+            known = taken % self.per_epoch if epoch == taken // self.per_epoch else 0
+            for first in range(known * self.batch, count, self.batch):
                 some = slice(first, first + self.batch)
                 yield self.augmentation(
                     *map(tf.constant, self.learned.take(order[some], views[some]))
                 )
-            epoch += 1

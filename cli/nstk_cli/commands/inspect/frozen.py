@@ -7,7 +7,7 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import list_skipped, percent, print_json, print_skipped, print_table
+from nstk_cli.output import list_skipped, percent, print_made, print_skipped, print_table
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -51,7 +51,7 @@ def frozen(
         )
         save_frozen(study, output)
     if json:
-        print_json(describe(study, output))
+        print_made(describe(study, output))
     else:
         show(study, output)
 

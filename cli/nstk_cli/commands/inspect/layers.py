@@ -8,7 +8,7 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import list_skipped, print_json, print_skipped
+from nstk_cli.output import list_skipped, print_made, print_skipped
 from nstk_cli.reporting import reporting
 from nstk_cli.silence import loading
 
@@ -63,7 +63,7 @@ def layers(
         for place, layer in zip(places, found.layers, strict=True):
             nstk.save_picture(place, draw_layer_sheet(found, layer))
     if json:
-        print_json(describe(found, sheet, places))
+        print_made(describe(found, sheet, places))
         return
     if sheet not in places:
         print(f"{sheet}: {len(places)} layers of {found.backbone}")

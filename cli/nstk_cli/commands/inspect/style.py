@@ -9,7 +9,7 @@ import typer
 import nstk
 from nstk_cli.commands.inspect.sheets import SheetFile, write_sheet
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import duration, print_json, print_table
+from nstk_cli.output import duration, print_made, print_table
 
 
 @partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
@@ -35,7 +35,7 @@ def style(
     )
     if json:
         height, width, _ = found.original.shape
-        print_json(
+        print_made(
             {
                 "output": output,
                 "backbone": found.backbone,
