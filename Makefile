@@ -20,9 +20,10 @@ demo: .venv/demo.stamp
 
 # Tests are many and small: a process for each core, and one thread in each. A file stays whole, as
 # its tests share what took long to make.
-PYTEST := $(BIN)/pytest --numprocesses auto --maxprocesses 8 --dist loadfile
-test fast: export TF_NUM_INTRAOP_THREADS = 1
-test fast: export TF_NUM_INTEROP_THREADS = 1
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
+PYTEST := $(BIN)/pytest $(PARALLEL)
+test fast coverage: export TF_NUM_INTRAOP_THREADS = 1
+test fast coverage: export TF_NUM_INTEROP_THREADS = 1
 
 test: lint
 	$(PYTEST)
@@ -37,11 +38,9 @@ soak: export TF_NUM_INTEROP_THREADS = 1
 soak: .venv/dev.stamp
 	$(BIN)/pytest --timeout 3600 -m faults tests/faults
 
-coverage: export TF_NUM_INTRAOP_THREADS = 1
-coverage: export TF_NUM_INTEROP_THREADS = 1
 coverage: .venv/dev.stamp
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m $(notdir $(PYTEST)) -m "not faults"
+	$(BIN)/coverage run -m pytest $(PARALLEL) -m "not faults"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=92
 

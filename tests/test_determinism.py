@@ -63,7 +63,7 @@ COMMANDS = {
     "explain": ("explain", "{place}/colours.keras", *PICTURES, "-o", "{out}"),
     "export": (
         *("export", "{place}/colours.keras", "--to", "tflite", "-o", "{out}/colours.tflite"),
-        *("--images", "{place}/data"),
+        *("--pictures", "{place}/data"),
     ),
     "sweep": (
         *("sweep", *PICTURES, "-o", "{out}/sheet.png", "--over", "strength=0.2,0.5"),

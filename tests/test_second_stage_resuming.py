@@ -129,9 +129,14 @@ def test_an_interruption_is_kept_whatever_the_interval(inputs, whole, place, tmp
 
 def test_signals_wait_until_a_step_is_whole():
     steps = []
-    with pytest.raises(KeyboardInterrupt), postpone_interruptions():
-        os.kill(os.getpid(), signal.SIGINT)
-        steps.append("whole")
+
+    def step():
+        with postpone_interruptions():
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("whole")
+
+    with pytest.raises(KeyboardInterrupt):
+        step()
     assert steps == ["whole"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
