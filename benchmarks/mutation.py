@@ -31,16 +31,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "cli"), str(ROOT / "tests")]
 
 TARGETS = {
     "nstk/stylization/objective.py": ("test_objective",),
-    "nstk/stylization/losses.py": ("test_objective", "test_statistics"),
-    "nstk/stylization/statistics.py": ("test_statistics", "test_objective"),
+    "nstk/stylization/losses.py": ("test_losses", "test_objective"),
+    "nstk/stylization/statistics.py": ("test_losses", "test_statistics"),
     **{
-        f"nstk/minimizers/{name}.py": ("test_minimizers",)
+        f"nstk/minimizers/{name}.py": ("test_minimizer_steps", "test_minimizers")
         for name in (
             *("adam", "averaging", "box", "choice", "gradient_descent"),
             *("lbfgs", "line_search", "newton"),
         )
     },
-    "nstk/media/splits.py": ("test_folders",),
+    "nstk/media/splits.py": ("test_splits",),
     "nstk/finetuning/evaluation.py": ("test_evaluation",),
 }
 """Modules that are changed, each with the tests that are to notice."""

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nstk.finetuning.evaluation import average_precision, wilson_interval
 from nstk.finetuning.evaluation import evaluate as compare
-from nstk.finetuning.evaluation import wilson_interval
 
 TRIALS = st.integers(1, 5000)
 
@@ -99,3 +99,42 @@ def test_rows_are_true_classes_and_columns_predicted_ones():
     assert found.confusion == ((1, 1), (0, 1))
     assert [score.recall for score in found.per_class] == [0.5, 1.0]
     assert [score.precision for score in found.per_class] == [1.0, 0.5]
+
+
+def test_the_f1_of_a_label_is_the_harmonic_mean_and_its_interval_holds_it():
+    truth = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 0]], bool)
+    given_ = np.array([[1, 0], [1, 0], [0, 0], [1, 0], [0, 0]], bool)
+    first, second = compare(truth, given_, given_.astype(float), "ab").per_class
+    assert (first.recall, first.precision) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    assert first.f1 == pytest.approx(2 / 3)
+    # Two of four have it among those that do either.
+    low, high = wilson_interval(2, 4)
+    assert first.f1_interval == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
+    assert (second.recall, second.precision, second.f1) == (0.0, None, 0.0)
+    assert second.precision_interval is None
+    found = compare(truth[4:], given_[4:], given_[4:].astype(float), "ab")
+    assert [score.f1 for score in found.per_class] == [None, None]
+    assert found.mean_average_precision == 0.0
+    assert found.accuracy == 1.0
+
+
+def test_several_labels_are_confused_pairwise():
+    truth, given_ = np.array([[1, 1, 0], [0, 1, 0]], bool), np.array([[1, 0, 1], [0, 1, 0]], bool)
+    found = compare(truth, given_, given_.astype(float), "abc")
+    assert found.confusion == ((1, 0, 0), (0, 1, 1), (0, 0, 0))
+    assert found.accuracy == 0.5
+
+
+@pytest.mark.parametrize(
+    ("truth", "scores", "expected"),
+    [
+        ([1, 0, 1, 0], [0.9, 0.8, 0.7, 0.1], (1 + 2 / 3) / 2),
+        ([0, 1], [0.9, 0.1], 0.5),
+        ([1, 0, 0, 1], [0.5, 0.5, 0.5, 0.5], 0.5),
+        ([1, 0, 1, 0], [0.9, 0.6, 0.6, 0.1], (1 + 2 / 3) / 2),
+        ([0, 0], [0.5, 0.1], None),
+    ],
+)
+def test_average_precision_is_the_sum_of_its_formula(truth, scores, expected):
+    found = average_precision(np.array(truth, bool), np.array(scores))
+    assert found == (expected if expected is None else pytest.approx(expected))

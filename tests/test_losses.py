@@ -1,0 +1,164 @@
+"""Every loss is the formula that its docstring states, computed again with NumPy."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nstk.stylization.losses import (
+    SLOPE_FLOOR,
+    measure_content,
+    measure_gram,
+    measure_moments,
+    measure_variation,
+    measure_wasserstein,
+    sum_content,
+    sum_variation,
+    weigh_variation,
+)
+from nstk.stylization.statistics import (
+    blend,
+    covariance,
+    gather,
+    square,
+    summarize,
+    widen,
+)
+
+DRAW = np.random.default_rng(7)
+SEEN, WANTED = DRAW.normal(size=(2, 1, 6, 5, 3)) + np.array([0.5, -0.2, 0.1])
+
+
+def moments(features):
+    return summarize(gather(tf.constant(features)))
+
+
+def by_hand(features):
+    """Gram matrix per position, mean and variance."""
+    flat = features.reshape(-1, features.shape[-1])
+    return flat.T @ flat / len(flat), flat.mean(0), flat.var(0)
+
+
+def relative(value, target):
+    return np.sum((value - target) ** 2) / np.sum(target**2)
+
+
+def root(squared):
+    return np.sqrt(squared + SLOPE_FLOOR) - np.sqrt(SLOPE_FLOOR)
+
+
+def test_content_is_half_the_squared_distance_relative_to_half_the_square():
+    expected = 0.5 * np.sum((SEEN - WANTED) ** 2)
+    assert float(sum_content(tf.constant(SEEN), tf.constant(WANTED))) == pytest.approx(expected)
+    assert float(sum_content(tf.constant(SEEN))) == pytest.approx(0.5 * np.sum(SEEN**2))
+    found = measure_content(tf.constant(SEEN), tf.constant(WANTED))
+    assert float(found) == pytest.approx(relative(SEEN, WANTED))
+
+
+def test_gram_is_the_squared_distance_of_the_matrices_relative_to_the_target():
+    expected = relative(by_hand(SEEN)[0], by_hand(WANTED)[0])
+    assert float(measure_gram(moments(SEEN), moments(WANTED))) == pytest.approx(expected)
+
+
+def test_moments_is_the_root_of_three_relative_distances():
+    (gram, mean, variance), (gram_, mean_, variance_) = by_hand(SEEN), by_hand(WANTED)
+    floor = 1e-4 * variance_.mean()
+    deviation, deviation_ = np.sqrt(variance + floor), np.sqrt(variance_ + floor)
+    expected = root(relative(gram, gram_) + relative(mean, mean_) + relative(deviation, deviation_))
+    found = float(measure_moments(moments(SEEN), moments(WANTED)))
+    assert found == pytest.approx(expected, rel=1e-9)
+
+
+def test_wasserstein_is_the_distance_of_normal_distributions_relative_to_the_targets_size():
+    (gram, mean, _), (gram_, mean_, variance_) = by_hand(SEEN), by_hand(WANTED)
+    cov, cov_ = gram - np.outer(mean, mean), gram_ - np.outer(mean_, mean_)
+    # The eigenvalues of C·C* are those of C*^½ C C*^½.
+    shared = np.sqrt(np.linalg.eigvals(cov @ cov_).real).sum()
+    squared = np.sum((mean - mean_) ** 2) + np.trace(cov) + np.trace(cov_) - 2 * shared
+    expected = root(squared / (np.sum(mean_**2) + variance_.sum()))
+    found = float(measure_wasserstein(moments(SEEN), moments(WANTED)))
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_targets_of_nothing_have_finite_losses():
+    nothing = np.zeros_like(SEEN)
+    for measure in (measure_gram, measure_moments, measure_wasserstein):
+        assert np.isfinite(float(measure(moments(SEEN), moments(nothing))))
+        assert float(measure(moments(nothing), moments(nothing))) == pytest.approx(0, abs=1e-6)
+    assert float(measure_content(tf.constant(nothing), tf.constant(nothing))) == 0
+
+
+def test_variation_is_the_mean_square_over_eight_neighbours():
+    picture = DRAW.random((5, 7, 3))
+    differences = (
+        (2 / 3, picture[:, 1:] - picture[:, :-1]),
+        (2 / 3, picture[1:] - picture[:-1]),
+        (1 / 6, picture[1:, 1:] - picture[:-1, :-1]),
+        (1 / 6, picture[1:, :-1] - picture[:-1, 1:]),
+    )
+    sums = [np.sum(difference**2) for _, difference in differences]
+    np.testing.assert_allclose(sum_variation(tf.constant(picture)), sums)
+    expected = sum(weight * np.mean(difference**2) for weight, difference in differences)
+    assert float(measure_variation(tf.constant(picture))) == pytest.approx(expected)
+
+
+@settings(deadline=None, max_examples=10)
+@given(st.integers(1, 4), st.integers(1, 5))
+def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
+    picture = tf.constant(DRAW.random((5, 6, 3)))
+    parts = [
+        sum_variation(picture[: row + 1, : column + 1], row, column),
+        sum_variation(picture[: row + 1, column:], row, 6 - column),
+        sum_variation(picture[row:, : column + 1], 5 - row, column),
+        sum_variation(picture[row:, column:], 5 - row, 6 - column),
+    ]
+    np.testing.assert_allclose(tf.add_n(parts), sum_variation(picture))
+    whole = measure_variation(picture)
+    np.testing.assert_allclose(weigh_variation(tf.add_n(parts), (5, 6, 3)), whole)
+
+
+def test_sums_are_weighted_by_the_guide():
+    guide = DRAW.random((6, 5))
+    found = gather(tf.constant(SEEN), tf.constant(guide))
+    weighted = guide[..., np.newaxis] * SEEN[0]
+    np.testing.assert_allclose(found.gram, np.einsum("ijk,ijl->kl", weighted, SEEN[0]))
+    np.testing.assert_allclose(found.total, weighted.sum((0, 1)))
+    assert float(found.count) == pytest.approx(guide.sum())
+    assert float(gather(tf.constant(SEEN)).count) == 30
+
+
+def test_the_slope_of_the_square_is_that_of_the_product():
+    flat = tf.constant(DRAW.normal(size=(7, 3)))
+    slope, level = DRAW.normal(size=(3, 3)), DRAW.normal(size=3)
+    with tf.GradientTape() as tape:
+        tape.watch(flat)
+        gram, total = square(flat)
+        value = tf.reduce_sum(slope * gram) + tf.reduce_sum(level * total)
+    np.testing.assert_allclose(gram, flat.numpy().T @ flat.numpy())
+    np.testing.assert_allclose(total, flat.numpy().sum(0))
+    np.testing.assert_allclose(tape.gradient(value, flat), flat @ (slope + slope.T) + level)
+
+
+def test_covariance_is_that_of_numpy():
+    expected = np.cov(SEEN.reshape(-1, 3).T, bias=True)
+    np.testing.assert_allclose(covariance(moments(SEEN)), expected, atol=1e-12)
+
+
+def test_a_blend_is_the_mean_of_moments_by_weight():
+    mixed = summarize(blend([gather(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0]))
+    for found, one, other in zip(mixed[:2], by_hand(SEEN)[:2], by_hand(WANTED)[:2], strict=True):
+        np.testing.assert_allclose(found, 0.25 * one + 0.75 * other)
+
+
+@pytest.mark.parametrize(
+    ("given_", "taken"),
+    [("bfloat16", "float32"), ("float16", "float32"), ("float32", "float32"), (*["float64"] * 2,)],
+)
+def test_half_precision_alone_is_widened(given_, taken):
+    assert widen(tf.zeros([2], given_)).dtype == taken
+
+
+def test_a_variance_is_never_negative():
+    sums = gather(tf.fill([1, 9, 9, 2], tf.constant(0.1, tf.float32)))
+    assert float(tf.reduce_min(summarize(sums).variance)) >= 0
