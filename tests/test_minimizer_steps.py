@@ -147,8 +147,8 @@ def test_backtracking_moves_its_rate_to_the_minimum_of_the_parabola():
         return [float(state.rate) for _, state, _ in walk(rule, evaluate, [1.0, -2.0], count)]
 
     assert rates(0.05) == pytest.approx([0.05, 0.1, 0.2, 0.25])  # at most doubled
-    assert rates(0.2) == pytest.approx([0.2, 0.25, 0.25, 0.25])
-    assert rates(1.0) == pytest.approx([1.0, 0.25, 0.25, 0.25])  # refused, then taken
+    assert rates(0.2, 3) == pytest.approx([0.2, 0.25, 0.25])
+    assert rates(1.0, 3) == pytest.approx([1.0, 0.25, 0.25])  # refused, then taken
     assert rates(8.0, 3) == pytest.approx([8.0, 0.8, 0.25])  # at most a tenth
     rule = GradientDescent(1.0, backtracking=True)
     taken = [int(state.count) for _, state, _ in walk(rule, evaluate, [1.0, -2.0], 3)]
@@ -188,27 +188,25 @@ def test_the_two_loops_are_the_matrix_of_bfgs():
 
 def test_lbfgs_begins_with_the_change_it_is_told_and_remembers_its_newest_pairs():
     rule = LBFGS(memory=3, first_step=0.2)
-    states, points = [], [np.array(RAVINE.start, float)]
-    for x, state, _ in walk(rule, RAVINE.evaluate, RAVINE.start, 12):
-        states.append(state)
+    taken, points = [], [np.array(VALLEY.start, float)]
+    for x, state, _ in walk(rule, VALLEY.evaluate, VALLEY.start, 12):
         points.append(x)
+        if int(state.count) > len(taken):
+            taken.append(state)
     assert np.abs(points[1] - points[0]).max() == pytest.approx(0.2)
-    taken = [
-        state
-        for before, state in zip([None, *states], states, strict=False)
-        if before is None or int(state.count) > int(before.count)
-    ]
-    assert len(taken) > 5
-    xs = np.array([state.x.numpy() for state in taken])
-    gradients = np.array([state.gradient.numpy() for state in taken])
-    np.testing.assert_allclose(taken[-1].shifts, np.diff(xs, axis=0)[-3:])
-    np.testing.assert_allclose(taken[-1].turns, np.diff(gradients, axis=0)[-3:])
+    assert [int(state.count) for state in taken] == [*range(1, len(taken) + 1)]
+    shifts = np.diff([state.x.numpy() for state in taken], axis=0)
+    turns = np.diff([state.gradient.numpy() for state in taken], axis=0)
+    curvatures = np.sum(shifts * turns, axis=1)
+    known = curvatures > 0
+    assert known.sum() > 3
     last = taken[-1]
-    np.testing.assert_allclose(last.curvatures, np.sum(last.shifts * last.turns, axis=1))
+    np.testing.assert_allclose(last.shifts, shifts[known][-3:])
+    np.testing.assert_allclose(last.turns, turns[known][-3:])
+    np.testing.assert_allclose(last.curvatures, curvatures[known][-3:])
     pairs = last.shifts, last.turns, last.curvatures
     np.testing.assert_allclose(last.direction, -apply_inverse_hessian(last.gradient, *pairs))
     assert float(last.length) == 1
-    assert [int(state.count) for state in taken] == [*range(1, len(taken) + 1)]
 
 
 def test_lbfgs_takes_no_pair_where_the_ground_bends_down():
@@ -271,7 +269,7 @@ def test_newton_stops_when_the_equation_is_solved_well_enough():
         return len(seen) - 1
 
     assert count(1e-9) == 3  # as many as there are different curvatures
-    # After one product the residual is 0.36 of the gradient, after two 0.13.
+    # After one product the residual is 0.24 of the gradient, after two 0.07.
     assert count(0.5) == 1
     assert count(0.2) == 2
 
@@ -303,7 +301,7 @@ def test_damping_follows_how_well_the_parabola_predicted():
         after = rule._adapt(x, evaluate(loss)(x), state)
         assert float(after) == pytest.approx(damping), loss
     shorter = state._replace(length=tf.constant(0.5, tf.float64))
-    assert float(rule._adapt(x, evaluate(0.0)(x), shorter)) == pytest.approx(0.4)
+    assert float(rule._adapt(x, evaluate(-3.0)(x), shorter)) == pytest.approx(0.4)
     fresh = state._replace(count=tf.constant(0))
     assert float(rule._adapt(x, evaluate(5.3)(x), fresh)) == pytest.approx(0.4)
 
