@@ -61,9 +61,15 @@ def read(made, place):
 
 
 @pytest.fixture(scope="module")
-def whole(inputs, place):
-    """The file of a run that never ended."""
-    return read(run(inputs), place)
+def made(inputs):
+    """A run that never ended."""
+    return run(inputs)
+
+
+@pytest.fixture(scope="module")
+def whole(made, place):
+    """Its file."""
+    return read(made, place)
 
 
 @pytest.fixture
@@ -74,17 +80,19 @@ def killed(inputs, tmp_path):
     return tmp_path / "states"
 
 
-@pytest.mark.parametrize(("step", "every"), [(0, 1), (1, 1), (9, 4), (20, 1)])
+@pytest.mark.parametrize(("step", "every"), [(0, 1), (1, 1), (9, 4), (10, 1)])
 def test_it_does_not_matter_when_a_run_is_ended(inputs, whole, place, tmp_path, step, every):
     with pytest.raises(Killed):
         run(inputs, tmp_path, every=every, on_progress=stop_at(step))
     assert read(run(inputs, tmp_path, resume=True), place) == whole
 
 
-def test_steps_that_were_taken_are_not_taken_again(inputs, killed):
+def test_steps_that_were_taken_are_not_taken_again(inputs, made, killed):
     events = []
     run(inputs, killed, resume=True, on_progress=events.append)
-    assert [event.step for event in events if event.stage == "second stage"] == [*range(7, 21)]
+    assert [event.step for event in events if event.stage == "second stage"] == [
+        *range(7, made.second_stage.plan.taken + 1)
+    ]
 
 
 def test_a_finished_run_makes_its_file_again_at_once(inputs, whole, place, killed):
@@ -92,7 +100,7 @@ def test_a_finished_run_makes_its_file_again_at_once(inputs, whole, place, kille
     events = []
     made = run(inputs, killed, resume=True, on_progress=events.append)
     assert read(made, place) == whole
-    assert [event.step for event in events if event.stage == "second stage"] == [20]
+    assert sum(event.stage == "second stage" for event in events) == 1
 
 
 @pytest.mark.parametrize("settings", [{"augment": "light", "views": 2}, {"balance": True}])
