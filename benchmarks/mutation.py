@@ -96,7 +96,8 @@ def main() -> None:
     for name in ("keras", "pytest"):  # loaded once for all that are forked
         import_module(name)
     paths = [path for path in TARGETS if options.only in path]
-    limits = {path: measure(path) for path in paths}
+    examples = {TARGETS[path]: path for path in paths}
+    limits = {tests: measure(path) for tests, path in examples.items()}
     every = [mutant for path in paths for mutant in mutate(path)]
     drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
     end = time.monotonic() + 60 * options.minutes
@@ -104,7 +105,7 @@ def main() -> None:
     for mutant in drawn:
         if time.monotonic() > end:
             break
-        dies = not passes(mutant.path, mutant.tree, limits[mutant.path])
+        dies = not passes(mutant.path, mutant.tree, limits[TARGETS[mutant.path]])
         killed[mutant.path].append(dies)
         print(
             f"{'killed  ' if dies else 'SURVIVED'} {mutant.path}:{mutant.line}: "
