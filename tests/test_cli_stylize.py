@@ -15,6 +15,7 @@ KEYS = [
     "backbone",
     "engine",
     "precision",
+    "convolution",
     "strength",
     "steps",
     "seconds",

@@ -27,7 +27,7 @@ def place(tmp_path_factory, tiny_backbone):
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    for room in ("stylization.saving", "finetuning.job", "auditing.job", "sweeping.sharing"):
+    for room in ("stylization.saving", "finetuning.job", "auditing.job"):
         monkeypatch.setattr(f"nstk.{room}.load_backbone", lambda name, **_: tiny_backbone)
 
 
@@ -61,14 +61,6 @@ COMMANDS = {
     "predict": ("predict", "{place}/colours.keras", "{place}/data", "--csv", "{out}/labels.csv"),
     "evaluate": ("evaluate", "{place}/colours.keras", "{place}/data"),
     "explain": ("explain", "{place}/colours.keras", *PICTURES, "-o", "{out}"),
-    "export": (
-        *("export", "{place}/colours.keras", "--to", "tflite", "-o", "{out}/colours.tflite"),
-        *("--pictures", "{place}/data"),
-    ),
-    "sweep": (
-        *("sweep", *PICTURES, "-o", "{out}/sheet.png", "--over", "strength=0.2,0.5"),
-        *("--size", "32", "--steps", "2", "--scales", "1"),
-    ),
     "audit": ("audit", "{place}/data"),
 }
 
