@@ -218,7 +218,7 @@ def test_a_descent_that_diverges_later_leaves_its_last_good_picture(files, monke
         raise error
 
     monkeypatch.setattr(nstk, "stylize", diverge)
-    result = stylize(files)
+    result = stylize(files, "--quiet")
     assert result.exit_code == 2
     assert complaint(result).endswith(f"The last good picture is in {files / 'out.png'}.")
     assert (files / "out.png").is_file()
