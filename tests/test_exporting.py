@@ -147,7 +147,9 @@ def test_another_order_of_classes_is_noticed(classifier, tmp_path):
     path = classifier.save(tmp_path / "model.keras")
     asked = [draw_waves(1)]
     with pytest.raises(ExportError, match="names the classes"):
-        compare(FORMATS["keras"], path, classifier.model, CLASSES[::-1], Likeliest(), asked, 1, ignore)
+        compare(
+            FORMATS["keras"], path, classifier.model, CLASSES[::-1], Likeliest(), asked, 1, ignore
+        )
 
 
 @pytest.mark.slow
