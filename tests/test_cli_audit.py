@@ -26,6 +26,7 @@ KEYS = [
     "notices",
     "report",
     "seconds",
+    "deterministic",
 ]
 
 

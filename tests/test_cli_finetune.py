@@ -41,6 +41,7 @@ KEYS = [
     "calibration",
     "calibration_left_out",
     "report",
+    "deterministic",
 ]
 
 
@@ -171,7 +172,7 @@ def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):
     result = invoke("predict", model, folder / "new", "--json", "-q")
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
-    assert list(answer) == ["predictions", "skipped"]
+    assert list(answer) == ["predictions", "skipped", "deterministic"]
     assert [list(each) for each in answer["predictions"]] == [
         ["path", "label", "probability", "top", "strangeness", "strange"]
     ] * 2

@@ -36,6 +36,7 @@ KEYS = [
     "strange",
     "coverage",
     "report",
+    "deterministic",
 ]
 NAMES = tuple(COLOURS)
 

