@@ -2,9 +2,18 @@
 
 import json
 import re
+import shutil
 import subprocess
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+
+import pytest
+
+in_a_browser = pytest.mark.skipif(
+    not shutil.which("chromium"),
+    reason="no chromium on the PATH: pages are parsed, but opened in no browser; install it",
+)
+"""For tests that open a page; `.ci/run` installs the browser."""
 
 VOID = {"meta", "link", "img", "br"}
 

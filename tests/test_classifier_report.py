@@ -6,7 +6,7 @@ import shutil
 import zipfile
 
 import pytest
-from browsing import browse, check_page
+from browsing import browse, check_page, in_a_browser
 from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
@@ -105,7 +105,7 @@ def test_the_model_card_says_the_same_on_the_page_and_beside_it(report, made):
         assert words in page
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium; the page is parsed anyway")
+@in_a_browser
 def test_a_browser_finds_nothing_to_complain_about_and_asks_nobody(report, tmp_path):
     document, console, asked = browse(report / PAGE_NAME, tmp_path)
     assert "Model card" in document

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 import unicodedata
 from base64 import b64decode
 from io import BytesIO
@@ -10,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from browsing import browse, check_page
+from browsing import browse, check_page, in_a_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -288,7 +287,7 @@ def test_every_colour_stands_out_from_its_paper():
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium; the page is parsed anyway")
+@in_a_browser
 def test_a_browser_finds_nothing_to_complain_about_and_asks_nobody(tmp_path, scene):
     page = write_page(Page(NASTY, NASTY, every_block(NASTY, scene)), tmp_path / "page.html")
     document, console, asked = browse(page, tmp_path)

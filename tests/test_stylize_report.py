@@ -3,12 +3,11 @@
 import json
 import math
 import re
-import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from browsing import browse, check_page
+from browsing import browse, check_page, in_a_browser
 
 from nstk.errors import OutputError
 from nstk.media.pictures import save_picture
@@ -156,7 +155,7 @@ def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no Chromium; the page is parsed anyway")
+@in_a_browser
 def test_a_browser_finds_nothing_to_complain_about(report, tmp_path):
     document, console, asked = browse(report / "report.html", tmp_path)
     assert "The descent" in document
