@@ -36,12 +36,8 @@ def draw_content_sheet(found: ContentInspection) -> Picture:
         f"alone, {found.steps} steps. A layer near the picture keeps its pixels; a deep one keeps "
         "what is there."
     )
-    return draw_sheet(
-        f"What the layers of {found.backbone} keep of the content",
-        [Row(cells), Row([Cell(_draw_losses(curves, "content loss, relative"))])],
-        note=note,
-        columns=_COLUMNS,
-    )
+    title = f"What the layers of {found.backbone} keep of the content"
+    return _draw_descents(title, note, cells, _draw_losses(curves, "content loss, relative"))
 
 
 def draw_style_sheet(found: StyleInspection) -> Picture:
@@ -62,12 +58,9 @@ def draw_style_sheet(found: StyleInspection) -> Picture:
         f"alone, {found.steps} steps. Shallow layers hold colours and strokes; deeper ones add "
         "motifs. Where things stood is lost."
     )
-    return draw_sheet(
-        f"What the layers of {found.backbone} keep of the style",
-        [Row(cells), Row([Cell(_draw_losses(curves, "Gram loss, relative, mean of the layers"))])],
-        note=note,
-        columns=_COLUMNS,
-    )
+    title = f"What the layers of {found.backbone} keep of the style"
+    losses = _draw_losses(curves, "Gram loss, relative, mean of the layers")
+    return _draw_descents(title, note, cells, losses)
 
 
 def draw_gram_sheet(found: GramInspection) -> Picture:
@@ -134,6 +127,10 @@ def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Picture:
     ]
     padded = [[*line, *[blank] * (PATCHES - len(line))] for line in lines]
     return tile_pictures([each for line in padded for each in line] or [blank], PATCHES)
+
+
+def _draw_descents(title: str, note: str, cells: Sequence[Cell], losses: Picture) -> Picture:
+    return draw_sheet(title, [Row(cells), Row([Cell(losses)])], note=note, columns=_COLUMNS)
 
 
 def _draw_losses(curves: Sequence[tuple[str, Sequence[float]]], label: str) -> Picture:
