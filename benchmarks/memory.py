@@ -37,10 +37,9 @@ CASES = (
     "vgg19:12:windows:bfloat16",
     "vgg19:24:windows:bfloat16",
 )
-STEPS = 2
 
 
-def measure(case: str) -> dict[str, Any]:
+def measure(case: str, steps: int) -> dict[str, Any]:
     """Run one case in this process."""
     import numpy as np
 
@@ -59,7 +58,7 @@ def measure(case: str) -> dict[str, Any]:
         del content
         settings = nstk.StylizeSettings(
             size=max(height, width),
-            steps=STEPS,
+            steps=steps,
             scales=1,
             engine=engine,
             precision=precision,
@@ -86,16 +85,18 @@ def main() -> None:
     """Run the cases and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", nargs="*")
+    parser.add_argument("--steps", type=int, default=2)
     parser.add_argument("--json", type=Path, default=Path("memory.json"))
     parser.add_argument("--case", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
-        print(json.dumps(measure(given.case)))
+        print(json.dumps(measure(given.case, given.steps)))
         return
     rows = json.loads(given.json.read_text()) if given.json.exists() else []
     known = {row["case"]: row for row in rows}
     for case in given.cases or [case for case in CASES if case not in known]:
         command = [sys.executable, "-m", "benchmarks.memory", "--case", case]
+        command += ["--steps", str(given.steps)]
         ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
         if ended.returncode:
             print(f"{case}: {ended.stderr.strip().splitlines()[-1]}", file=sys.stderr)

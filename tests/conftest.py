@@ -65,3 +65,19 @@ def strokes() -> np.ndarray:
     phase = (rows + 0.7 * columns) / 3.0 + np.sin(columns / 6.0)
     bands = [0.5 + 0.45 * np.sin(phase + shift) for shift in (0.0, 1.1, 2.7)]
     return np.clip(np.stack(bands, axis=-1), 0, 1).astype(np.float32)
+
+
+@pytest.fixture
+def act(monkeypatch):
+    """What happens while the watcher sleeps, one act after the other; then Ctrl-C."""
+    from nstk.predicting import watching
+
+    acts = []
+
+    def sleep(seconds):
+        if not acts:
+            raise KeyboardInterrupt
+        acts.pop(0)()
+
+    monkeypatch.setattr(watching.time, "sleep", sleep)
+    return acts

@@ -13,7 +13,6 @@ from labelled_pictures import draw_folder
 from shell import complaint, environment, invoke
 
 from nstk.finetuning.job import finetune
-from nstk.predicting import watching
 
 
 @pytest.fixture(scope="module")
@@ -88,20 +87,6 @@ def test_a_wish_that_makes_no_sense_is_one_line(model, tmp_path, monkeypatch, op
     assert said in complaint(result)
     assert sorted(tmp_path.rglob("*")) == before
     assert (tmp_path / "notes.csv").read_text() == "notes of mine"
-
-
-@pytest.fixture
-def act(monkeypatch):
-    """What happens while the watcher sleeps, one act after the other; then Ctrl-C."""
-    acts = []
-
-    def sleep(seconds):
-        if not acts:
-            raise KeyboardInterrupt
-        acts.pop(0)()
-
-    monkeypatch.setattr(watching.time, "sleep", sleep)
-    return acts
 
 
 def test_what_arrives_is_predicted_until_ctrl_c(model, folder, tmp_path, act):

@@ -5,22 +5,7 @@ from contextlib import suppress
 import pytest
 
 from nstk.errors import PictureError, SettingsError
-from nstk.predicting import watching
 from nstk.predicting.watching import watch_folder
-
-
-@pytest.fixture
-def act(monkeypatch):
-    """What happens while the watcher sleeps, one act after the other; then it is woken for good."""
-    acts = []
-
-    def sleep(seconds):
-        if not acts:
-            raise KeyboardInterrupt
-        acts.pop(0)()
-
-    monkeypatch.setattr(watching.time, "sleep", sleep)
-    return acts
 
 
 def arrivals(folder):
