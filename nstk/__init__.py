@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from nstk.predicting.job import stream_predictions as stream_predictions
     from nstk.predicting.results import ResultsFile as ResultsFile
     from nstk.predicting.results import check_results as check_results
+    from nstk.predicting.resumption import KeptPredictions as KeptPredictions
     from nstk.predicting.watching import watch_folder as watch_folder
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
@@ -225,6 +226,7 @@ _HOMES = {
     ),
     "nstk.predicting.job": ("Prediction", "Predictions", "predict", "stream_predictions"),
     "nstk.predicting.results": ("ResultsFile", "check_results"),
+    "nstk.predicting.resumption": ("KeptPredictions",),
     "nstk.predicting.watching": ("watch_folder",),
     "nstk.progress": ("Progress", "ignore"),
     "nstk.reporting.report": ("check_classifier_report", "write_classifier_report"),

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -12,7 +13,11 @@ import pytest
 from labelled_pictures import draw_folder
 from shell import complaint, environment, invoke
 
+import nstk
+from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.job import finetune
+from nstk.media.locks import FolderLock
+from nstk.predicting.results import ResultsFile
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,86 @@ def test_a_run_that_broke_off_goes_on_to_the_same_bytes(model, folder, tmp_path,
     again = invoke(*command, "--resume")
     assert again.stdout.startswith(f"{output}: 0 pictures, 8 were there already, ")
     assert output.read_bytes() == whole
+
+
+@pytest.mark.parametrize("options", [("--json",), ("-o", "labels.csv"), ()])
+def test_answers_that_are_kept_are_given_again_as_if_nothing_had_been(
+    model, folder, tmp_path, monkeypatch, options
+):
+    monkeypatch.chdir(tmp_path)
+    output = tmp_path / "labels.csv"
+    command = ("predict", model, folder, *options, "--quiet")
+    whole = invoke(*command)
+    labels = output.read_bytes() if output.exists() else b""
+    states = (*command, "--checkpoint", "states", "--checkpoint-every", 2)
+    assert invoke(*states).exit_code == 0
+    kept = tmp_path / "states" / "predictions.jsonl"
+    answers = kept.read_bytes()
+    kept.write_bytes(answers[: len(answers) // 2])  # What a kill in the middle leaves.
+    seen = count_passes(monkeypatch)
+    again = invoke(*states, "--resume")
+    assert again.exit_code == 0, again.stderr
+    assert without_times(again.stdout) == without_times(whole.stdout)
+    assert (output.read_bytes() if output.exists() else b"") == labels
+    assert kept.read_bytes() == answers
+    assert seen == [8]  # All in one batch, as the first time, for the sake of its second half.
+    invoke(*states, "--resume")
+    assert seen == [8]
+
+
+def without_times(text):
+    return re.sub(r"\d+ ms|\d+(\.\d+)? s", "", text)
+
+
+def count_passes(monkeypatch):
+    """How many pictures go through the network, each time."""
+    seen, read = [], Classifier.read
+
+    def counting(self, outputs):
+        seen.append(len(outputs))
+        return read(self, outputs)
+
+    monkeypatch.setattr(Classifier, "read", counting)
+    return seen
+
+
+def test_kept_answers_are_neither_overwritten_nor_taken_for_others(model, folder, tmp_path):
+    command = ("predict", model, folder, "--checkpoint", tmp_path / "states", "--quiet")
+    assert invoke(*command).exit_code == 0
+    answers = (tmp_path / "states" / "predictions.jsonl").read_bytes()
+    for options, said in (
+        ((), "add --resume"),
+        (("--resume", "--top", 1), "names 2 classes, not 1"),
+        (("--resume", "--unsure-below", 0.6), "--unsure-below is 0.6 and was not given"),
+    ):
+        result = invoke(*command, *options)
+        assert result.exit_code == 2
+        assert said in complaint(result)
+    assert (tmp_path / "states" / "predictions.jsonl").read_bytes() == answers
+
+
+def test_a_folder_for_answers_belongs_to_one_run(model, folder, tmp_path):
+    states = tmp_path / "states"
+    states.mkdir()
+    lock = FolderLock(states)
+    try:
+        result = invoke("predict", model, folder, "--checkpoint", states)
+    finally:
+        lock.release()
+    assert result.exit_code == 2
+    assert "Another run is using" in complaint(result)
+
+
+def test_answers_that_cannot_be_kept_are_given_all_the_same(model, folder, tmp_path, monkeypatch):
+    def refuse(self, prediction):
+        raise nstk.OutputError("No space left on device.")
+
+    whole = invoke("predict", model, folder, "--json", "--quiet")
+    monkeypatch.setattr(ResultsFile, "append", refuse)
+    result = invoke("predict", model, folder, "--json", "--checkpoint", tmp_path / "states")
+    assert result.exit_code == 0
+    assert result.stdout == whole.stdout
+    assert result.stderr.count("could not be kept: No space left") == 1
 
 
 def test_bad_files_are_listed_at_the_end_and_tried_again(model, folder, tmp_path):

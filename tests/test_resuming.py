@@ -4,12 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from forgery import forge_newest
 from shell import complaint, invoke
 
 import nstk
 from nstk.backbones.variants import Arithmetic
-from nstk.media.array_files import read_arrays, write_arrays
-from nstk.media.checkpoints import TITLE, _digest
 
 SMALL = {"size": 64, "steps": 5, "scales": 2}
 """Seven steps at 45×34 and five at 64×48."""
@@ -197,11 +196,7 @@ def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, kil
     ],
 )
 def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
-    path = sorted(killed.glob("*.checkpoint"))[-1]
-    facts, arrays = read_arrays(path, TITLE)
-    del facts["digest"]
-    change(facts["state"], arrays)
-    write_arrays(path, TITLE, {**facts, "digest": _digest(facts, arrays)}, arrays)
+    forge_newest(killed, change)
     with pytest.raises(nstk.CheckpointError, match="none that nstk wrote"):
         run(inputs, {}, killed, resume=True)
 

@@ -5,13 +5,12 @@ import os
 import signal
 
 import pytest
+from forgery import forge_newest
 from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
 import nstk
 from nstk.finetuning.second_stage.interruptions import postpone_interruptions
-from nstk.media.array_files import read_arrays, write_arrays
-from nstk.media.checkpoints import TITLE, _digest
 
 
 class Killed(BaseException):
@@ -186,12 +185,7 @@ def test_a_long_list_of_what_differs_is_cut_short(inputs, tiny_backbone, killed,
     ],
 )
 def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
-    path = sorted(killed.glob("*.checkpoint"))[-1]
-    facts, arrays = read_arrays(path, TITLE)
-    del facts["digest"]
-    change(facts["state"], arrays)
-    facts["digest"] = _digest(facts, arrays)
-    write_arrays(path, TITLE, facts, arrays)
+    forge_newest(killed, change)
     with pytest.raises(nstk.CheckpointError, match="none that nstk wrote"):
         run(inputs, killed, resume=True)
 

@@ -35,9 +35,9 @@ def painted(monkeypatch):
     labels = []
     original = Family.paint
 
-    def counting(self, point, *arguments):
+    def counting(self, point, *arguments, **options):
         labels.append(point.label)
-        return original(self, point, *arguments)
+        return original(self, point, *arguments, **options)
 
     monkeypatch.setattr(Family, "paint", counting)
     return labels
@@ -124,8 +124,8 @@ def test_what_was_finished_before_an_interrupt_is_kept(paint, painted, tmp_path)
 def test_a_run_that_diverges_is_marked_and_the_others_go_on(paint, monkeypatch, scene, tmp_path):
     original = Family.paint
 
-    def diverge(self, point, *arguments):
-        made: Stylization = original(self, point, *arguments)
+    def diverge(self, point, *arguments, **options):
+        made: Stylization = original(self, point, *arguments, **options)
         if point.place == (1,):
             error = DivergenceError("The loss is nan.")
             error.made = made

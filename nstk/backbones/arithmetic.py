@@ -38,11 +38,7 @@ def choose_arithmetic(
         backbone: The network, in float32 and computed directly.
         layers: Which of its taps are looked at.
     """
-    ways = [
-        way
-        for way in WAYS
-        if precision in ("auto", way.precision) and convolution in ("auto", way.convolution)
-    ]
+    ways = [way for way in WAYS if way.suits(precision, convolution)]
     load = weigh_network(backbone.tap(layers))
     if len(ways) == 1 or load.products < LIGHT:
         return ways[0]

@@ -22,6 +22,10 @@ class Arithmetic(NamedTuple):
     precision: Precision = "float32"
     convolution: Convolution = "direct"
 
+    def suits(self, precision: str, convolution: str) -> bool:
+        """Whether it is what was asked for, where ``"auto"`` asks for nothing."""
+        return precision in ("auto", self.precision) and convolution in ("auto", self.convolution)
+
 
 AVERAGE_SCALE = 2.0
 L2_SCALE = 0.78

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.media.array_files import Array, digest_arrays, read_arrays, write_arrays
@@ -83,6 +83,37 @@ class State:
     arrays: Mapping[str, Array]
 
 
+class Saver(Protocol):
+    """Whoever keeps the state of a job, as `CheckpointFolder.keep` does."""
+
+    def __call__(self, step: int, look: Callable[[], State], *, now: bool = False) -> None:
+        """Keep what ``look`` gives if it is time to, or in any case ``now``."""
+
+
+class Schedule:
+    """When it is time to keep something again.
+
+    Args:
+        settings: How often.
+    """
+
+    def __init__(self, settings: CheckpointSettings) -> None:
+        self._settings = settings
+        self.mark(0)
+
+    def mark(self, step: int) -> None:
+        """Say that something is kept as it was after a step."""
+        self._last = step, time.monotonic()
+
+    def is_due(self, step: int) -> bool:
+        """Whether it is time after a step; seconds are those of a clock that nobody sets back."""
+        before, moment = self._last
+        every = self._settings
+        if every.seconds is not None:
+            return time.monotonic() - moment >= every.seconds
+        return step - before >= every.steps
+
+
 class CheckpointFolder:
     """The checkpoints of one run; without a folder in the settings nothing is kept or found.
 
@@ -102,20 +133,17 @@ class CheckpointFolder:
     def __init__(self, settings: CheckpointSettings) -> None:
         self._settings = settings
         self._recipe: Recipe | None = None
-        self._last: tuple[int, float] = (0, time.monotonic())
+        self._schedule = Schedule(settings)
         self._failing = False
         self._lock: FolderLock | None = None
         self._folder = None if settings.checkpoint is None else Path(settings.checkpoint)
         if self._folder is None:
             return
-        _make(self._folder)
+        make_folder(self._folder)
         self._lock = FolderLock(self._folder)
         if not settings.resume and self._list():
             self._lock.release()
-            raise CheckpointError(
-                f"{self._folder} holds the checkpoints of an earlier run; add --resume to go on "
-                "from them, or give another folder."
-            )
+            raise CheckpointError(spell_earlier(self._folder))
         for leftover in self._folder.glob(f".nstk-*{ENDING}"):  # of a run that was killed
             leftover.unlink(missing_ok=True)
 
@@ -172,7 +200,7 @@ class CheckpointFolder:
                     f"{path} belongs to another run: {told}{more}. Give what that run was "
                     "given, or another --checkpoint folder."
                 )
-            self._last = (step, time.monotonic())
+            self._schedule.mark(step)
             return state
         return None
 
@@ -186,9 +214,9 @@ class CheckpointFolder:
         """
         if self._folder is None or self._recipe is None:
             return
-        if not (now or self._is_due(step)):
+        if not (now or self._schedule.is_due(step)):
             return
-        self._last = (step, time.monotonic())
+        self._schedule.mark(step)
         try:
             self._write(self._folder, self._recipe, step, look())
             self._failing = False
@@ -196,14 +224,6 @@ class CheckpointFolder:
             level = logging.DEBUG if self._failing else logging.WARNING
             _log.log(level, "No checkpoint at step %d: %s", step, error)
             self._failing = True
-
-    def _is_due(self, step: int) -> bool:
-        """Seconds are those of a clock that nobody sets back."""
-        before, moment = self._last
-        every = self._settings
-        if every.seconds is not None:
-            return time.monotonic() - moment >= every.seconds
-        return step - before >= every.steps
 
     def _write(self, folder: Path, recipe: Recipe, step: int, state: State) -> None:
         facts = {"format": FORMAT, "step": step, "recipe": asdict(recipe), "state": state.facts}
@@ -245,7 +265,20 @@ def understanding() -> Iterator[None]:
         ) from error
 
 
-def _make(folder: Path) -> None:
+def spell_earlier(folder: Path) -> str:
+    """Why a run that begins keeps nothing in a folder that has the state of another."""
+    return (
+        f"{folder} holds the checkpoints of an earlier run; add --resume to go on from them, or "
+        "give another folder."
+    )
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for checkpoints, unless it is there.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
     try:
         folder.mkdir(exist_ok=True)
     except OSError as error:

@@ -1,6 +1,6 @@
 """Predicting: labels for pictures, one after the other, in memory that does not grow."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -135,6 +135,7 @@ def stream_predictions(
     batch: int = BATCH,
     unsure_below: float | None = None,
     done: Collection[tuple[Path, str]] = (),
+    known: Mapping[tuple[Path, str], Prediction] | None = None,
     on_progress: Reporter = ignore,
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify one picture after the other; memory does not grow with their number.
@@ -150,6 +151,7 @@ def stream_predictions(
         batch: How many pictures go through the network together.
         unsure_below: As `predict` takes it.
         done: Paths and SHA-256 digests of the pictures that need no answer any more.
+        known: Answers that are given again as they are, as `KeptPredictions` has them.
         on_progress: Told how many pictures are done, stage ``"predict"``.
 
     Returns:
@@ -166,8 +168,9 @@ def stream_predictions(
     if unsure_below is not None:
         check_range("unsure_below", unsure_below, 0, 1)
     entries, unsearched = list_entries(pictures)
-    reader = Reader(classifier.judging, done)
-    naming = Naming(classifier, top, unsure_below)
+    again = {key: each for key, each in (known or {}).items() if key not in done}
+    reader = Reader(classifier.judging, {*done, *again})
+    naming = Naming(classifier, top, unsure_below, again)
     return _stream(naming, reader, entries, unsearched, batch, on_progress)
 
 
@@ -179,11 +182,13 @@ class Naming:
         classifier: Whose network it is.
         top: How many of the likeliest classes each prediction names.
         unsure_below: As `predict` takes it.
+        known: Answers that are given again, by the path and the digest of the picture.
     """
 
     classifier: Classifier
     top: int
     unsure_below: float | None
+    known: Mapping[tuple[Path, str], Prediction]
 
     def name(
         self,
@@ -262,3 +267,5 @@ def _answer(
             yield each
         elif each.square is not None:
             yield naming.name(each, *scores[place])
+        elif (key := (each.entry.path, each.digest)) in naming.known:
+            yield naming.known[key]

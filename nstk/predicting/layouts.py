@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from nstk.predicting.job import Prediction
@@ -132,6 +133,28 @@ class JsonLinesLayout:
         if len(entry["top"]) != self.places:
             raise ValueError(f"it names {len(entry['top'])} classes, not {self.places}")
         return str(entry["path"]), str(entry["sha256"]), str(entry["classifier"])
+
+    def recall(self, record: bytes) -> Prediction:
+        """The prediction that a line was written of.
+
+        Raises:
+            ValueError: If it is none of ours.
+            KeyError: Likewise.
+            TypeError: Likewise.
+        """
+        entry = json.loads(record)
+        label, strangeness = str(entry["label"]), entry["strangeness"]
+        top = tuple((str(each["label"]), float(each["probability"])) for each in entry["top"])
+        named = (label,) if label == top[0][0] else ()
+        return Prediction(
+            path=Path(entry["path"]),
+            label=label,
+            probability=float(entry["probability"]),
+            labels=tuple(map(str, entry["labels"])) if self.several else named,
+            top=top,
+            digest=str(entry["sha256"]),
+            strangeness=None if strangeness is None else float(strangeness),
+        )
 
 
 def _row(cells: Sequence[object]) -> bytes:

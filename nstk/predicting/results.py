@@ -49,6 +49,7 @@ class ResultsFile:
         top: How many of the likeliest classes each prediction names.
         unsure_below: See `nstk.predict`; predictions made otherwise are not gone on with.
         resume: Go on with what the file has.
+        advice: What can be done where that is not possible.
 
     Raises:
         OutputError: If no such file can be written there, or what stands there to be gone on
@@ -63,7 +64,9 @@ class ResultsFile:
         top: int = 5,
         unsure_below: float | None = None,
         resume: bool = False,
+        advice: str = "write to another file, or leave --resume out to replace it",
     ) -> None:
+        self._advice = advice
         self.path = Path(path)
         check_results(self.path)
         places = min(top, len(classifier.classes))
@@ -102,21 +105,31 @@ class ResultsFile:
         except OSError as error:
             raise self._give_up(error) from error
 
+    def sync(self) -> None:
+        """Wait until all that was written has reached the disk.
+
+        Raises:
+            OutputError: If the disk refuses after all.
+        """
+        if self._file is None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._give_up(error) from error
+
     def close(self) -> None:
         """Let go of the file, when it has reached the disk.
 
         Raises:
             OutputError: If the disk refuses after all.
         """
-        file, self._file = self._file, None
-        if file is None:
-            return
         try:
-            os.fsync(file.fileno())
-        except OSError as error:
-            raise self._give_up(error) from error
+            self.sync()
         finally:
-            file.close()
+            file, self._file = self._file, None
+            if file is not None:
+                file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -203,6 +216,5 @@ class ResultsFile:
 
     def _refuse(self, reason: str) -> OutputError:
         return OutputError(
-            f"{self.path}: cannot go on with it as a file of predictions: {reason}; "
-            "write to another file, or leave --resume out to replace it."
+            f"{self.path}: cannot go on with it as a file of predictions: {reason}; {self._advice}."
         )

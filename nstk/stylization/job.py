@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 
@@ -13,13 +13,13 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
-from nstk.media.checkpoints import CheckpointFolder, State
+from nstk.media.checkpoints import CheckpointFolder, Saver, State
 from nstk.media.color_transfer import restore_colors
 from nstk.media.masks import resize_mask
 from nstk.media.pictures import Picture, Plane, resize_picture, resize_plane, save_picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
-from nstk.stylization.descent import Descent, Keeper, forget
+from nstk.stylization.descent import Descent
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.memory import peak_memory
 from nstk.stylization.objective import Objective
@@ -151,61 +151,55 @@ def stylize(
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
         network = find_network(backbone, on_progress)
         painting = read_painting(content, styles, masks, network, settings)
-        found = folder.find(describe_run(painting)) if folder.is_used else None
-        painting, plan, decisions = _decide(painting, network, found, on_progress)
-        descent = painting.begin() if found is None else recall_descent(painting, found)
-        recount(painting, descent, on_progress)
-
-        def keep(descent: Descent, *, now: bool = False) -> None:
-            folder.keep(descent.steps, lambda: capture(descent, decisions), now=now)
-
         return paint(
             painting,
-            plan,
+            partial(plan_painting, network=network),
             on_progress,
             begun=begun,
-            strength=decisions.strength,
-            descent=descent,
-            keep=keep,
+            found=folder.find(describe_run(painting)) if folder.is_used else None,
+            save=folder.keep,
         )
 
 
 def paint(
     painting: Painting,
-    plan: Plan,
+    make_plan: Callable[[Painting], tuple[Painting, Plan]],
     on_progress: Reporter = ignore,
     *,
     begun: float | None = None,
-    look: Callable[[Scale], Objective] | None = None,
-    strength: float | None = None,
-    descent: Descent | None = None,
-    keep: Keeper = forget,
+    look: Callable[[Painting, Scale], Objective] = Painting.objective,
+    found: State | None = None,
+    save: Saver,
 ) -> Stylization:
-    """Paint what is prepared; see `stylize`.
+    """Paint what was read; see `stylize`.
 
     Args:
         painting: What is to be painted.
-        plan: By which engine.
+        make_plan: Chooses arithmetic and engine, as `plan_painting` does.
         on_progress: Called with a `Progress` at every step.
         begun: When the job began, by ``time.perf_counter``; now where None.
-        look: See `Painting.descend`.
-        strength: What to paint at; what the settings say where None.
-        descent: See `Painting.descend`.
-        keep: See `Painting.descend`; also called at the end, if it is no error.
+        look: Gives the objective of a scale, for those who paint with the same targets again.
+        found: The state to go on from; None begins.
+        save: Offered the state after every step and at the end, if it is no error.
     """
     begun = time.perf_counter() if begun is None else begun
+    painting, plan, decisions = _decide(painting, make_plan, found, on_progress)
     log.info("%s engine in %s, %s: %s.", plan.engine, *plan.arithmetic, plan.reason)
-    if strength is None:
-        strength = _choose_strength(painting, on_progress)
-    descents = painting.descend(strength, on_progress, look=look, descent=descent, keep=keep)
-    descent = next(descents)
+    descent = painting.begin() if found is None else recall_descent(painting, found)
+    recount(painting, descent, on_progress)
+    strength = decisions.strength
+
+    def keep(descent: Descent, *, now: bool = False) -> None:
+        save(descent.steps, lambda: capture(descent, decisions), now=now)
 
     def finish(interrupted: bool) -> Stylization:
         seconds = time.perf_counter() - begun
         return _report(painting, plan, descent, strength, interrupted, seconds)
 
     try:
-        for _ in descents:
+        for _ in painting.descend(
+            strength, on_progress, look=partial(look, painting), descent=descent, keep=keep
+        ):
             pass
     except KeyboardInterrupt:
         keep(descent, now=True)
@@ -218,11 +212,14 @@ def paint(
 
 
 def _decide(
-    painting: Painting, network: Backbone, found: State | None, on_progress: Reporter
+    painting: Painting,
+    make_plan: Callable[[Painting], tuple[Painting, Plan]],
+    found: State | None,
+    on_progress: Reporter,
 ) -> tuple[Painting, Plan, Decisions]:
     """Choose engine, arithmetic and strength, or take those of the run that is gone on with."""
     if found is None:
-        painting, plan = plan_painting(painting, network)
+        painting, plan = make_plan(painting)
         largest = None if math.isinf(painting.largest_whole) else int(painting.largest_whole)
         strength = _choose_strength(painting, on_progress)
         return painting, plan, Decisions(plan.engine, *plan.arithmetic, largest, strength)
@@ -233,7 +230,7 @@ def _decide(
         precision=decisions.precision,
         convolution=decisions.convolution,
     )
-    painting, plan = plan_painting(replace(painting, settings=forced), network)
+    painting, plan = make_plan(replace(painting, settings=forced))
     largest_whole = math.inf if decisions.largest_whole is None else decisions.largest_whole
     painting = replace(painting, settings=asked, largest_whole=largest_whole)
     return painting, plan, decisions

@@ -20,7 +20,7 @@ from nstk.media.checkpoints import Recipe, State, understanding
 from nstk.media.files import digest_file
 from nstk.media.versions import list_versions
 from nstk.progress import Progress, Reporter
-from nstk.settings import check_range
+from nstk.settings import StylizeSettings, check_range
 from nstk.stylization.descent import Descent, Point, Step
 from nstk.stylization.initialization import STARTS
 from nstk.stylization.painting import Painting
@@ -68,13 +68,24 @@ def describe_run(painting: Painting) -> Recipe:
         digests[f"content mask {number}"] = digest_arrays({"mask": mask})
     if inputs.keep is not None:
         digests["keep mask"] = digest_arrays({"mask": inputs.keep})
-    if settings.init not in STARTS and Path(settings.init).is_file():
-        digests["first picture"] = digest_file(settings.init)
-    chosen = asdict(settings)
-    options = {
-        "--" + name.replace("_", "-"): value for name, value in chosen.items() if name not in FREE
+    digests |= digest_start(settings)
+    return Recipe("stylize", {**list_options(settings), **list_versions()}, digests)
+
+
+def list_options(settings: StylizeSettings) -> dict[str, Any]:
+    """The options that the bytes of a painting depend on, as the shell spells them."""
+    return {
+        "--" + name.replace("_", "-"): value
+        for name, value in asdict(settings).items()
+        if name not in FREE
     }
-    return Recipe("stylize", {**options, **list_versions()}, digests)
+
+
+def digest_start(settings: StylizeSettings) -> dict[str, str]:
+    """The digest of the first picture, where it is one of the user's."""
+    if settings.init in STARTS or not Path(settings.init).is_file():
+        return {}
+    return {"first picture": digest_file(settings.init)}
 
 
 def capture(descent: Descent, decisions: Decisions) -> State:

@@ -1,21 +1,22 @@
 """A sweep: the paintings of a grid, made once and kept."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, PictureError, SettingsError
+from nstk.media.checkpoints import CheckpointFolder
 from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter, ignore
-from nstk.settings import StylizeSettings
+from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk.stylization.inputs import Source, open_picture
-from nstk.stylization.job import Stylization
 from nstk.stylization.recording import Trace, tell
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
+from nstk.sweeping.resumption import UnfinishedRun, describe_sweep
 from nstk.sweeping.sharing import Family, group_kin
 
 log = logging.getLogger("nstk")
@@ -65,6 +66,7 @@ def sweep(
     weights: str | Path | None = None,
     settings: StylizeSettings | None = None,
     confirmed: bool = False,
+    checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Sweep:
     """Paint one content in one style with every combination of some settings.
@@ -83,12 +85,15 @@ def sweep(
         weights: A local weights file for a backbone given by name.
         settings: What all runs have in common; the defaults when None.
         confirmed: Whether more than a hundred runs are wanted.
+        checkpoints: Where and how often the state of the run that is being painted is kept, so
+            that this run, too, goes on where it was ended, to the same bytes; nowhere when None.
         on_progress: Called with a `Progress` at every step; the stage names the run.
 
     Raises:
         SettingsError: If there is no such setting, a value is out of its range, or there are more
             than a hundred runs that nobody confirmed; it says how long they would take.
         OutputError: If no run can be kept in the folder.
+        CheckpointError: If the checkpoints are another sweep's, or their folder is in use.
         NstkError: What `nstk.stylize` would raise before its first step, before any run begins.
         KeyboardInterrupt: With Ctrl-C; finished runs are kept.
 
@@ -110,81 +115,108 @@ def sweep(
             f"--over asks for {count} runs, about {_spell_time(seconds)} on this machine; "
             "give --yes to paint them all, or fewer values."
         )
-    families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
-    for family in families:
-        family.check()
-    pictures = [digest_source(source) for source in (content, *_list_styles(styles))]
-    runs: dict[int, SweptRun] = {}
-    redone = 0
-    try:
+    with CheckpointFolder(checkpoints or CheckpointSettings()) as states:
+        families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
         for family in families:
-            for number, point in family.points:
-                digest = digest_run(point.settings, family.backbone, pictures)
-                found = store.find(point, digest)
-                redone += found is None and store.holds(point)
-                title = f"run {number + 1} of {count}, {point.label}"
-                runs[number] = found or _make(family, point, store, digest, title, on_progress)
-            family.forget()
-    except KeyboardInterrupt:
-        log.warning(
-            "%d of %d runs are in %s; the same sweep goes on with the others.",
-            len(runs),
-            count,
-            store.path,
-        )
-        raise
-    if redone:
-        log.warning(
-            "%d of the runs in %s were made from other pictures, settings or weights, "
-            "and were painted again.",
-            redone,
-            store.path,
-        )
+            family.check()
+        pictures = [digest_source(source) for source in (content, *_list_styles(styles))]
+        networks = {family.backbone.name: family.backbone.digest for family in families}
+        recipe = describe_sweep(axes, settings, pictures, networks)
+        series = _Series(store, pictures, count, UnfinishedRun(states, recipe), on_progress)
+        runs = series.complete(families)
     return Sweep(
         content=open_picture(content, "content").pixels,
         styles=_open_styles(styles),
         axes=axes,
-        runs=tuple(runs[number] for number in range(count)),
+        runs=runs,
     )
 
 
-def _make(
-    family: Family,
-    point: GridPoint,
-    store: RunFolder,
-    digest: str,
-    title: str,
-    on_progress: Reporter,
-) -> SweptRun:
-    """Paint one run and keep it."""
+@dataclass(frozen=True, eq=False)
+class _Series:
+    """Runs one after the other; what is there already is not painted again.
 
-    def report(progress: Progress) -> None:
-        on_progress(replace(progress, stage=f"{title}: {progress.stage}"))
+    Attributes:
+        store: Where they are kept.
+        pictures: Digests of content and styles.
+        count: How many there are.
+        unfinished: The state of the one that is being painted.
+        on_progress: Told of every step.
+    """
 
-    trace = Trace()
-    diverged = False
-    try:
-        made: Stylization = family.paint(point, tell(trace, report))
-    except DivergenceError as error:
-        if error.made is None:
+    store: RunFolder
+    pictures: Sequence[str]
+    count: int
+    unfinished: UnfinishedRun
+    on_progress: Reporter
+
+    def complete(self, families: Iterable[Family]) -> tuple[SweptRun, ...]:
+        """Paint what is missing, and give all of them in order."""
+        runs: dict[int, SweptRun] = {}
+        redone = 0
+        try:
+            for family in families:
+                for number, point in family.points:
+                    digest = digest_run(point.settings, family.backbone, self.pictures)
+                    found = self.store.find(point, digest)
+                    redone += found is None and self.store.holds(point)
+                    runs[number] = found or self._paint(family, number, point, digest)
+                    self.unfinished.move_on(len(runs[number].curves["loss"]))
+                family.forget()
+        except KeyboardInterrupt:
+            log.warning(
+                "%d of %d runs are in %s; the same sweep%s goes on with the others.",
+                len(runs),
+                self.count,
+                self.store.path,
+                " with --resume" if self.unfinished.is_kept else "",
+            )
             raise
-        log.warning("%s diverged: %s", point.label, error)
-        made, diverged = error.made, True
-    if made.interrupted and not diverged:
-        raise KeyboardInterrupt
-    run = SweptRun(
-        point=point,
-        backbone=made.backbone,
-        terms={**made.terms, "loss": made.loss},
-        seconds=made.seconds,
-        output=store.output(point),
-        curves=_curves(trace),
-        stages=tuple((scale.stage, len(scale.steps)) for scale in trace.scales),
-        diverged=diverged,
-        resumed=False,
-    )
-    store.keep(run, made.picture, digest)
-    return run
+        if redone:
+            log.warning(
+                "%d of the runs in %s were made from other pictures, settings or weights, "
+                "and were painted again.",
+                redone,
+                self.store.path,
+            )
+        return tuple(runs[number] for number in range(self.count))
+
+    def _paint(self, family: Family, number: int, point: GridPoint, digest: str) -> SweptRun:
+        """Paint one run and keep it."""
+        title = f"run {number + 1} of {self.count}, {point.label}"
+
+        def report(progress: Progress) -> None:
+            self.on_progress(replace(progress, stage=f"{title}: {progress.stage}"))
+
+        trace = Trace()
+        diverged = False
+        try:
+            made = family.paint(
+                point,
+                tell(trace, report),
+                found=self.unfinished.find(digest),
+                save=self.unfinished.keeper(digest),
+            )
+        except DivergenceError as error:
+            if error.made is None:
+                raise
+            log.warning("%s diverged: %s", point.label, error)
+            made, diverged = error.made, True
+        if made.interrupted and not diverged:
+            raise KeyboardInterrupt
+        run = SweptRun(
+            point=point,
+            backbone=made.backbone,
+            terms={**made.terms, "loss": made.loss},
+            seconds=made.seconds,
+            output=self.store.output(point),
+            curves=_curves(trace),
+            stages=tuple((scale.stage, len(scale.steps)) for scale in trace.scales),
+            diverged=diverged,
+            resumed=False,
+        )
+        self.store.keep(run, made.picture, digest)
+        return run
 
 
 def _curves(trace: Trace) -> dict[str, tuple[float, ...]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.media.checkpoints import Saver, State
 from nstk.media.pictures import load_picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
@@ -79,24 +80,40 @@ class Family:
         Raises:
             NstkError: What `nstk.stylize` would raise before its first step.
         """
-        painting, plan = self._first
-        own = replace(painting, settings=point.settings)
+        own = replace(self._first[0], settings=point.settings)
         own.check()
         if point.settings.init not in STARTS:
             load_picture(point.settings.init)
-        return choose_engine(own, plan.arithmetic)
+        return self._plan(own)
 
-    def paint(self, point: GridPoint, on_progress: Reporter = ignore) -> Stylization:
-        """Paint one of them; see `nstk.stylize`."""
-        painting, plan = self.prepare(point)
+    def paint(
+        self,
+        point: GridPoint,
+        on_progress: Reporter = ignore,
+        *,
+        found: State | None = None,
+        save: Saver,
+    ) -> Stylization:
+        """Paint one of them; see `nstk.stylization.job.paint`."""
+        painting = replace(self._first[0], settings=point.settings)
+        return paint(painting, self._plan, on_progress, look=self._look, found=found, save=save)
 
-        def look(scale: Scale) -> Objective:
-            size = scale.height, scale.width
-            if size not in self._objectives:
-                self._objectives[size] = painting.objective(scale)
-            return self._objectives[size]
+    def _plan(self, painting: Painting) -> tuple[Painting, Plan]:
+        """Choose the engine for one of them; all have the arithmetic of the first.
 
-        return paint(painting, plan, on_progress, look=look)
+        A run that is gone on with says what that was.
+        """
+        asked = painting.settings
+        if not self._first[1].arithmetic.suits(asked.precision, asked.convolution):
+            vars(self).update(_first=self.open(self.backbone, asked), _objectives={})
+        first, plan = self._first
+        return choose_engine(replace(painting, network=first.network), plan.arithmetic)
+
+    def _look(self, painting: Painting, scale: Scale) -> Objective:
+        size = scale.height, scale.width
+        if size not in self._objectives:
+            self._objectives[size] = painting.objective(scale)
+        return self._objectives[size]
 
     def forget(self) -> None:
         """Let go of what was read and compiled."""

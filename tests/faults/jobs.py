@@ -121,6 +121,15 @@ PREDICT = Job(
     grows=True,
 )
 
+KEPT_ANSWERS = Job(
+    "predict --checkpoint",
+    draw_unknown,
+    command=(*PREDICT.command, "--checkpoint", "states", "--checkpoint-every", "8"),
+    again=PREDICT.again,
+    results=PREDICT.results,
+    grows=True,
+)
+
 SWEEP = Job(
     "sweep",
     draw_pictures,
@@ -130,7 +139,15 @@ SWEEP = Job(
         *SHALLOW,
     ),
     again=(),
-    results=("sheet.runs/*.png",),
+    results=("sheet.png", "sheet.runs/*.png"),
 )
 
-JOBS = (STYLIZE, FINETUNE, SECOND_STAGE, PREDICT, SWEEP)
+KEPT_RUN = Job(
+    "sweep --checkpoint",
+    draw_pictures,
+    command=(*SWEEP.command, "--checkpoint", "states", "--checkpoint-every", "1"),
+    again=("--resume",),
+    results=SWEEP.results,
+)
+
+JOBS = (STYLIZE, FINETUNE, SECOND_STAGE, PREDICT, KEPT_ANSWERS, SWEEP, KEPT_RUN)

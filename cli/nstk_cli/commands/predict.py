@@ -4,6 +4,8 @@ import logging
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +13,7 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.options import Json, Quiet
+from nstk_cli.options import Json, Quiet, with_settings
 from nstk_cli.output import (
     as_json,
     duration,
@@ -29,6 +31,7 @@ log = logging.getLogger("nstk")
 JSON_BEGINNING = '{"predictions": ['
 
 
+@partial(with_settings, only=("checkpoint", "checkpoint_every"))
 def predict(
     *,
     model: Annotated[
@@ -61,9 +64,14 @@ def predict(
             help="Write each label as soon as it is known, to a .csv or .jsonl file",
         ),
     ] = None,
+    checkpoints: nstk.CheckpointSettings,
     resume: Annotated[
         bool,
-        typer.Option("--resume", help="Go on with the output: leave out the pictures it has"),
+        typer.Option(
+            "--resume",
+            help="Go on with the --checkpoint, whose answers are given again, or with the output:"
+            " leave out the pictures it has",
+        ),
     ] = False,
     watch: Annotated[
         Path | None,
@@ -78,14 +86,24 @@ def predict(
     json: Json = False,
 ) -> None:
     """Say which class of MODEL each picture shows."""
-    check_given(paths, output, resume=resume, watch=watch)
+    check_given(paths, output, checkpoints.checkpoint, resume=resume, watch=watch)
+    if checkpoints.checkpoint:
+        checkpoints, resume = replace(checkpoints, resume=resume), False
     if output:
         nstk.check_results(output)
     with reporting(quiet=quiet) as report, ExitStack() as stack:
         with loading():
-            from nstk import ResultsFile, load_classifier, stream_predictions, watch_folder
+            from nstk import (
+                KeptPredictions,
+                ResultsFile,
+                load_classifier,
+                stream_predictions,
+                watch_folder,
+            )
         arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = load_classifier(model)
+        kept = KeptPredictions(checkpoints, classifier, top=top, unsure_below=unsure_below)
+        stack.enter_context(kept)
         results = None
         if output:
             results = ResultsFile(
@@ -93,7 +111,7 @@ def predict(
             )
             stack.enter_context(results)
         ledger = Ledger(
-            results, several=classifier.multi_label, json=json, watching=watch is not None
+            results, kept, several=classifier.multi_label, json=json, watching=watch is not None
         )
         try:
             for group in chain([paths] if paths else [], arrivals):
@@ -104,6 +122,7 @@ def predict(
                         top=top,
                         unsure_below=unsure_below,
                         done=results.done if results else (),
+                        known=kept.known,
                         on_progress=report,
                     )
                 )
@@ -115,7 +134,12 @@ def predict(
 
 
 def check_given(
-    paths: list[Path] | None, output: Path | None, *, resume: bool, watch: Path | None
+    paths: list[Path] | None,
+    output: Path | None,
+    checkpoint: Path | None,
+    *,
+    resume: bool,
+    watch: Path | None,
 ) -> None:
     """Refuse a run of which too little is said.
 
@@ -124,8 +148,10 @@ def check_given(
     """
     if not paths and watch is None:
         raise nstk.SettingsError("PATH is missing; name pictures, or a folder to --watch.")
-    if resume and output is None:
-        raise nstk.SettingsError("--resume needs the --output to go on with; name it.")
+    if resume and output is None and checkpoint is None:
+        raise nstk.SettingsError(
+            "--resume needs the --output or the --checkpoint folder to go on with; name it."
+        )
 
 
 def without(
@@ -144,15 +170,23 @@ class Ledger:
 
     Args:
         results: The file, if one is written.
+        kept: What the answers are to survive in.
         several: Whether a picture may have several labels, or none.
         json: Whether standard output is one JSON object.
         watching: Whether the end is far, so that people are told at once.
     """
 
     def __init__(
-        self, results: "nstk.ResultsFile | None", *, several: bool, json: bool, watching: bool
+        self,
+        results: "nstk.ResultsFile | None",
+        kept: "nstk.KeptPredictions",
+        *,
+        several: bool,
+        json: bool,
+        watching: bool,
     ) -> None:
         self.results = results
+        self.kept = kept
         self.several = several
         self.json = json
         self.watching = watching
@@ -170,6 +204,7 @@ class Ledger:
                     log.warning(f"{each.path}: {each.reason}")
                 continue
             self.skipped.pop(each.path, None)
+            self.kept.keep(each)
             if self.results:
                 self.results.append(each)
             self._show(each)

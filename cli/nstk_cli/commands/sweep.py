@@ -39,6 +39,7 @@ def sweep(
         ),
     ],
     settings: nstk.StylizeSettings,
+    checkpoints: nstk.CheckpointSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Paint more than a hundred runs")] = False,
@@ -47,8 +48,8 @@ def sweep(
 ) -> None:
     """Repaint CONTENT like STYLE with every combination of the values of one or two settings.
 
-    Finished runs are kept: the same command goes on where it was stopped, and paints again what
-    was made from other pictures or settings.
+    Finished runs are kept: the same command goes on with the others, and paints again what was
+    made from other pictures or settings. --checkpoint keeps the state of the run in between, too.
     """
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
@@ -65,6 +66,7 @@ def sweep(
             weights=weights,
             settings=settings,
             confirmed=yes,
+            checkpoints=checkpoints,
             on_progress=report,
         )
         save_sweep(swept, output)

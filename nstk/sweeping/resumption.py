@@ -1,0 +1,97 @@
+"""The run that a sweep was at when it ended: a checkpoint keeps where it stood.
+
+Finished runs are kept by `nstk.sweeping.records`, with or without checkpoints.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from nstk.media.checkpoints import CheckpointFolder, Recipe, Saver, State, understanding
+from nstk.media.versions import list_versions
+from nstk.settings import StylizeSettings
+from nstk.stylization.resumption import digest_start, list_options
+from nstk.sweeping.grid import SweepAxis
+
+RUN = "run"
+
+
+def describe_sweep(
+    axes: Sequence[SweepAxis],
+    settings: StylizeSettings,
+    pictures: Sequence[str],
+    networks: Mapping[str, str],
+) -> Recipe:
+    """Say what all the runs of a sweep depend on.
+
+    Args:
+        axes: What is varied.
+        settings: What all have in common.
+        pictures: Digests of content and styles, in this order.
+        networks: Digests of the networks, by name.
+    """
+    over = [f"{axis.option}={';'.join(map(axis.spell, axis.values))}" for axis in axes]
+    names = ("content", *(f"style {number}" for number in range(1, len(pictures))))
+    digests = {
+        **dict(zip(names, pictures, strict=True)),
+        **{f"network {name}": digest for name, digest in networks.items()},
+        **digest_start(settings),
+    }
+    return Recipe("sweep", {"--over": over, **list_options(settings), **list_versions()}, digests)
+
+
+class UnfinishedRun:
+    """The state of the run that a sweep is at, one run after the other in one folder.
+
+    Args:
+        folder: Of checkpoints; may keep nothing.
+        recipe: What the sweep depends on.
+
+    Raises:
+        CheckpointError: If the folder has the state of another sweep.
+    """
+
+    def __init__(self, folder: CheckpointFolder, recipe: Recipe) -> None:
+        self._folder = folder
+        self._found = folder.find(recipe) if folder.is_used else None
+        self._before = 0
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether there is a folder to keep it in."""
+        return self._folder.is_used
+
+    def find(self, digest: str) -> State | None:
+        """Where a run stood, None where it was not the one that was ended.
+
+        Args:
+            digest: What the run is known by.
+
+        Raises:
+            CheckpointError: If what is kept is no state of a run.
+        """
+        if self._found is None:
+            return None
+        with understanding():
+            facts = dict(self._found.facts)
+            ended = facts.pop(RUN)
+            return replace(self._found, facts=facts) if ended == digest else None
+
+    def keeper(self, digest: str) -> Saver:
+        """What keeps the state of one run."""
+
+        def keep(step: int, look: Callable[[], State], *, now: bool = False) -> None:
+            def marked() -> State:
+                state = look()
+                return replace(state, facts={**state.facts, RUN: digest})
+
+            self._folder.keep(self._before + step, marked, now=now)
+
+        return keep
+
+    def move_on(self, steps: int) -> None:
+        """Leave a run behind, so that the states of the next ones count as newer.
+
+        Args:
+            steps: How many it took.
+        """
+        self._before += steps

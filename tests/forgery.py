@@ -1,0 +1,13 @@
+"""Checkpoints that nstk never wrote, under digests that fit."""
+
+from nstk.media.array_files import read_arrays, write_arrays
+from nstk.media.checkpoints import TITLE, _digest
+
+
+def forge_newest(folder, change):
+    """Let ``change(facts, arrays)`` alter the state in the newest checkpoint of a folder."""
+    path = sorted(folder.glob("*.checkpoint"))[-1]
+    facts, arrays = read_arrays(path, TITLE)
+    del facts["digest"]
+    change(facts["state"], arrays)
+    write_arrays(path, TITLE, {**facts, "digest": _digest(facts, arrays)}, arrays)
