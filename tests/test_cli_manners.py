@@ -11,11 +11,13 @@ import sys
 import time
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from shell import complaint, environment, invoke, spawn
 
 import nstk
-from nstk_cli.output import duration, print_json, print_table
+from nstk.finetuning.evaluation import evaluate
+from nstk_cli.output import duration, print_confusion, print_json, print_table
 from nstk_cli.reporting import Bars, Lines, reporting
 
 
@@ -138,6 +140,27 @@ def test_a_table_is_aligned(capsys):
 
 
 @pytest.mark.parametrize(
+    ("names", "shown"),
+    [
+        (
+            ("ant", "bee"),
+            ["taken for →  ant  bee", "ant            1    1", "bee            0    2"],
+        ),
+        (
+            ("a" * 40, "b" * 40),
+            [f"taken for →{' ' * 34}1  2", f" 1 {'a' * 40}  1  1", f" 2 {'b' * 40}  0  2"],
+        ),
+    ],
+)
+def test_columns_of_a_confusion_have_names_or_where_those_are_long_numbers(names, shown, capsys):
+    targets, assigned = np.eye(2, dtype=bool)[[[0, 0, 1, 1], [0, 1, 1, 1]]]
+    print_confusion(evaluate(targets, assigned, assigned * 1.0, names))
+    assert capsys.readouterr().out.splitlines() == ["", *shown]
+    print_confusion(evaluate(targets, targets, targets * 1.0, names))
+    assert capsys.readouterr().out == "", "there is nothing to tell"
+
+
+@pytest.mark.parametrize(
     ("seconds", "words"), [(0.311, "0.31 s"), (12.36, "12.4 s"), (200.2, "3 min 20 s")]
 )
 def test_a_duration_is_in_a_reader_s_words(seconds, words):
@@ -190,9 +213,11 @@ def test_quiet_is_silent_but_for_errors(capsys):
 
 
 @pytest.mark.slow
-def test_tensorflow_is_silent_unless_asked():
-    assert spawn("predict", __file__, __file__).stderr.count("\n") == 1
-    assert "oneDNN" in spawn("predict", __file__, __file__, NSTK_LOG="debug").stderr
+def test_tensorflow_is_silent_unless_asked(tmp_path):
+    # What is asked of the library first, such as whether there can be a file, may bring TensorFlow.
+    words = ("predict", __file__, __file__, "-o", tmp_path / "labels.csv")
+    assert spawn(*words).stderr.count("\n") == 1
+    assert "oneDNN" in spawn(*words, NSTK_LOG="debug").stderr
 
 
 @pytest.mark.slow

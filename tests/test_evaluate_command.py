@@ -102,12 +102,13 @@ def test_classes_are_matched_by_name_and_never_shifted(model, data):
 def test_wrong_labels_are_counted_and_listed(model, data):
     shutil.rmtree(data / "blue")
     (data / "red").rename(data / "blue")
-    result = invoke("evaluate", model, data, "--losses", 3)
+    result = invoke("evaluate", model, data, "--losses", 8)
     assert result.exit_code == 0, result.stderr
     assert "accuracy 50.0 %" in result.stdout
     assert "blue taken for red: 6 (100.0 % of blue)" in result.stdout
-    worst = result.stdout.partition("worst pictures:\n")[2].splitlines()[:4]
-    assert [str(data / "blue") in line for line in worst] == [True] * 3 + [False]
+    worst = result.stdout.partition("worst pictures:\n")[2].splitlines()[:9]
+    assert [str(data / "blue") in line for line in worst] == [True] * 6 + [False] * 3
+    assert ["taken for" in line for line in worst] == [True] * 6 + [False] * 3
     assert "pictures a second" in result.stdout
 
 

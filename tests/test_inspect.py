@@ -1,6 +1,7 @@
 """What is shown of a network is what is in it."""
 
 import json
+import tracemalloc
 
 import keras
 import numpy as np
@@ -14,6 +15,7 @@ from nstk.inspecting.excitation import find_patches, merge_patches
 from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
 from nstk.inspecting.gram import correlate, order_channels, pick_pairs
 from nstk.inspecting.layers import choose_layers, find_whole_cells, holds, trace_fields
+from nstk.inspecting.survey import find_responses, survey_pictures
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
 from nstk.settings import InspectSettings
@@ -198,6 +200,28 @@ def test_small_pictures_among_others_are_left_out(tiny_backbone, scene):
     assert "sees" in made.skipped[0].reason
 
 
+def test_layers_of_many_pictures_take_the_memory_of_a_few(tiny_backbone, tmp_path):
+    side, layer = 160, "block1_conv1"
+    for number in range(40):
+        picture = np.full((side, side, 3), 0.5, np.float32)
+        picture[:8, :8] = np.random.default_rng(number).random((8, 8, 3))
+        nstk.save_picture(tmp_path / f"{number}.png", picture)
+    files = sorted(tmp_path.iterdir())
+
+    def peak(count):
+        tracemalloc.start()
+        try:
+            survey = survey_pictures(files[:count], [layer], tiny_backbone, side, nstk.ignore)
+            strongest = {layer: (0, 1)}
+            find_responses(survey.sources, strongest, tiny_backbone, side, nstk.ignore)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(1)  # what is imported and kept for the next time
+    assert peak(40) < peak(10) + 5 * picture.nbytes
+
+
 def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
     wish = InspectSettings(steps=30)
     made = nstk.inspect_content(scene, backbone=tiny_backbone, settings=wish)
@@ -316,6 +340,15 @@ def test_layers_are_written_to_one_sheet_each(place):
     assert invoke("inspect", "layers", *given, "-o", alone, *only).exit_code == 0
     assert alone.exists()
     assert not (place / "alone-block1_conv1.png").exists()
+
+
+def test_a_file_where_the_folder_of_sheets_should_be_is_refused_at_once(place):
+    taken = place / "taken"
+    taken.write_text("mine")
+    result = invoke("inspect", "layers", place / "scene.png", "-o", taken)
+    assert result.exit_code == 2
+    assert "taken is not a folder" in complaint(result)
+    assert taken.read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from nstk.inspecting.frozen import study_frozen
 from nstk.inspecting.frozen_diagram import draw_diagram
 from nstk.inspecting.frozen_figure import draw_frozen_sheet, save_frozen
 from nstk.inspecting.random_weights import randomize_backbone
-from nstk.inspecting.scratch import read_squares
+from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
 from nstk.media.pictures import load_picture, save_picture
 from nstk.settings import FrozenSettings
 
@@ -99,6 +99,24 @@ def test_training_from_random_weights_is_bounded_and_clocked(study, folder, tiny
     assert study.seconds["scratch"] == seconds[-1] > 0
     hurried = FrozenSettings(size=32, scratch_passes=1000, scratch_seconds=0.0)
     assert len(study_frozen(folder, backbone=tiny_backbone, settings=hurried).scratch) == 1
+
+
+def test_the_steps_that_are_told_end_where_the_seconds_do(tiny_backbone):
+    told = []
+    noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
+    lesson = Lesson(noise, np.eye(2, dtype=bool)[np.arange(40) % 2])
+    train_from_scratch(
+        tiny_backbone,
+        lesson,
+        lesson,
+        ("a", "b"),
+        passes=100_000,
+        seconds=0.1,
+        seed=0,
+        on_progress=told.append,
+    )
+    assert told[-1].step == told[-1].total < 100_000
+    assert all(each.step <= each.total for each in told)
 
 
 def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):

@@ -13,6 +13,9 @@ from typing import Any
 import nstk
 from nstk_cli.silence import is_deterministic
 
+LARGEST_CONFUSION = 12
+SCREEN = 80
+
 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print one JSON object on one line; paths become strings, and what is no number null."""
@@ -87,6 +90,11 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
+def interval(bounds: tuple[float, float] | None) -> str:
+    """A 95 % interval of a share: ``85.1–97.3 %``."""
+    return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
+
+
 def list_skipped(skipped: Iterable["nstk.SkippedFile"]) -> list[dict[str, str]]:
     """The files that were left out, for JSON."""
     return [{"path": str(file.path), "reason": file.reason} for file in skipped]
@@ -99,6 +107,26 @@ def describe_reliability(reliability: "nstk.Reliability") -> dict[str, Any]:
         "ece_interval": reliability.ece_interval,
         "bins": [asdict(each) for each in reliability.bins],
     }
+
+
+def print_confusion(evaluation: "nstk.Evaluation") -> None:
+    """Print which classes were taken for which, where any were and where that fits on a screen.
+
+    Columns have the names of the classes, or their numbers where those are too long together.
+    """
+    names = [score.name for score in evaluation.per_class]
+    if evaluation.accuracy == 1 or len(names) > LARGEST_CONFUSION:
+        return
+    rows = columns = names
+    if sum(len(name) + 2 for name in ("taken for →", *names)) > SCREEN:
+        columns = [str(place) for place in range(1, len(names) + 1)]
+        rows = [f"{place:>2} {name}" for place, name in zip(columns, names, strict=True)]
+    print()
+    print_table(
+        ["taken for →", *columns],
+        [(row, *map(str, counts)) for row, counts in zip(rows, evaluation.confusion, strict=True)],
+        right=columns,
+    )
 
 
 def print_skipped(skipped: Sequence["nstk.SkippedFile"]) -> None:

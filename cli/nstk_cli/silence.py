@@ -1,13 +1,17 @@
 """Keeping TensorFlow's own log off the terminal, unless ``NSTK_LOG=debug`` asks for it."""
 
+import importlib.util
 import logging
 import os
 import shutil
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import nstk
 
@@ -43,6 +47,33 @@ def prepare_process() -> None:
     sys.stderr = os.fdopen(
         os.dup(STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
     )
+    sys.meta_path.insert(0, QuietImport())
+
+
+class QuietImport(MetaPathFinder):
+    """Holds back what TensorFlow writes while it is imported, whoever is the first to need it.
+
+    Names of the library are imported when they are first used, so no command can tell which of
+    them brings TensorFlow.
+    """
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find TensorFlow once, as whoever comes next on the path would."""
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_quietly(module: ModuleType) -> None:
+                with loading():
+                    execute(module)
+
+            vars(spec.loader)["exec_module"] = execute_quietly
+        return spec
 
 
 @contextmanager

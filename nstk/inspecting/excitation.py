@@ -109,5 +109,6 @@ def _cut(
 ) -> Patch:
     top = cell[0] * field.rows.stride - field.rows.before
     left = cell[1] * field.columns.stride - field.columns.before
-    pixels = picture[top : top + field.height, left : left + field.width]
+    # A copy, as a view would keep the whole picture in memory.
+    pixels = picture[top : top + field.height, left : left + field.width].copy()
     return Patch(pixels, activation, source, top, left)

@@ -109,7 +109,7 @@ def inspect_layers(
         layer: pick_strongest(energy, settings.channels)
         for layer, energy in survey.energies.items()
     }
-    responses = find_responses(survey.pictures, strongest, backbone, on_progress)
+    responses = find_responses(survey.sources, strongest, backbone, settings.size, on_progress)
     fields, network = trace_fields(backbone), backbone.prepared(edge="replicate")
     found = []
     for layer in layers:
@@ -134,7 +134,7 @@ def inspect_layers(
     return NetworkInspection(
         backbone=backbone.name,
         names=survey.names,
-        picture=survey.pictures[0],
+        picture=survey.first,
         filters=read_filters(backbone),
         layers=tuple(found),
         skipped=(*skipped, *survey.skipped),

@@ -1,5 +1,6 @@
 """Training a whole network from random weights, for as long as one is willing to wait."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -91,7 +92,8 @@ def train_from_scratch(
         passes: How often all training pictures are seen, at most.
         seconds: When to stop at the latest; the batch at hand is finished.
         seed: Of the weights, of the order and of the flips.
-        on_progress: Told after every batch, stage ``"random weights, trained"``.
+        on_progress: Told after every batch, stage ``"random weights, trained"``; of so many as
+            there will be at this pace.
 
     Returns:
         How it fares before the first and after every pass.
@@ -107,8 +109,9 @@ def train_from_scratch(
     spent, taken = 0.0, 0
 
     def report(loss: float | None) -> None:
-        stage = "random weights, trained"
-        on_progress(Progress(stage=stage, step=taken, total=passes * count, loss=loss))
+        in_time = math.ceil(taken * seconds / spent) if spent else passes * count
+        total = max(min(passes * count, in_time), taken)
+        on_progress(Progress(stage="random weights, trained", step=taken, total=total, loss=loss))
 
     report(None)
     while len(moments) <= passes and spent < seconds:

@@ -33,13 +33,15 @@ class Survey:
 
     Attributes:
         names: Of the pictures.
-        pictures: As they were looked at.
+        sources: The pictures, or their files: however many there are, one is open at a time.
+        first: The first of them, as it was looked at.
         energies: Mean squared activation of every channel, by layer.
         skipped: Files that are no pictures, or too small for the layers.
     """
 
     names: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    sources: tuple[Source, ...]
+    first: Picture
     energies: Mapping[str, npt.NDArray[np.float64]]
     skipped: tuple[SkippedFile, ...]
 
@@ -95,7 +97,8 @@ def survey_pictures(
     Raises:
         PictureError: If no picture can be read and is large enough for the layers.
     """
-    names, pictures, skipped, refusals = [], [], [], []
+    names, shown, skipped, refusals = list[str](), list[Source](), [], []
+    first: Picture | None = None
     energies: dict[str, npt.NDArray[np.float64]] = {}
     cells = dict.fromkeys(layers, 0)
     taps = backbone.tap(layers)
@@ -115,45 +118,52 @@ def survey_pictures(
             energies[layer] = energies.get(layer, 0) + measure_energy(maps.numpy()[0])
             cells[layer] += maps.shape[1] * maps.shape[2]
         names.append(str(loaded.path))
-        pictures.append(picture)
-    if not pictures:
+        shown.append(source)
+        first = picture if first is None else first
+    if first is None:
         raise refusals[0]
     on_progress(Progress(stage="look", step=len(sources), total=len(sources)))
     means = {layer: energies[layer] / cells[layer] for layer in layers}
-    return Survey(tuple(names), tuple(pictures), means, tuple(skipped))
+    return Survey(tuple(names), tuple(shown), first, means, tuple(skipped))
 
 
 def find_responses(
-    pictures: Sequence[Picture],
+    sources: Sequence[Source],
     channels: Mapping[str, Sequence[int]],
     backbone: Backbone,
+    size: int,
     on_progress: Reporter,
 ) -> dict[str, list[Response]]:
     """Look at every picture again, for what excites a few channels most.
 
     Args:
-        pictures: As they are to be looked at.
+        sources: Pictures and files that were looked at before.
         channels: Numbers of channels by layer.
         backbone: Their network.
+        size: Longer side in pixels that larger pictures are brought to.
         on_progress: Told of every picture.
 
     Returns:
         For each layer a response of each channel, in the order given.
+
+    Raises:
+        PictureError: If a file can no longer be read.
     """
     fields, taps = trace_fields(backbone), backbone.tap(tuple(channels))
     first: dict[str, Maps] = {}
     patches: dict[str, list[list[Patch]]] = {
         layer: [[] for _ in numbers] for layer, numbers in channels.items()
     }
-    for source, picture in enumerate(pictures):
-        on_progress(Progress(stage="patches", step=source, total=len(pictures)))
+    for step, source in enumerate(sources):
+        on_progress(Progress(stage="patches", step=step, total=len(sources)))
+        picture = bring_to_size(open_picture(source, f"picture {step + 1}").pixels, size)
         for layer, seen in look(taps, picture).items():
             maps = seen.numpy()[0][..., list(channels[layer])]
             first.setdefault(layer, maps)
             for place, best in enumerate(patches[layer]):
-                found = find_patches(maps[..., place], picture, fields[layer], source, PATCHES)
-                patches[layer][place] = merge_patches([*best, *found], len(pictures))
-    on_progress(Progress(stage="patches", step=len(pictures), total=len(pictures)))
+                found = find_patches(maps[..., place], picture, fields[layer], step, PATCHES)
+                patches[layer][place] = merge_patches([*best, *found], len(sources))
+    on_progress(Progress(stage="patches", step=len(sources), total=len(sources)))
     return {
         layer: [
             Response(first[layer][..., place], tuple(best))

@@ -19,7 +19,6 @@ from nstk_cli.options import (
 )
 from nstk_cli.output import duration, percent, print_made, print_skipped, print_table
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
 
@@ -49,9 +48,9 @@ def audit(
 ) -> None:
     """Find damaged files, copies, likely wrong labels and odd pictures in DATA."""
     with reporting(quiet=quiet) as progress:
-        with loading():
-            from nstk import audit as run
-            from nstk import check_audit_report, write_audit_report
+        from nstk import audit as run
+        from nstk import check_audit_report, write_audit_report
+
         if report:
             check_audit_report(report)
         found = run(

@@ -7,18 +7,19 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.finetune import interval, say_calibration, write_report
+from nstk_cli.commands.finetune import say_calibration, write_report
 from nstk_cli.options import Json, Quiet, ReportFolder
 from nstk_cli.output import (
     describe_reliability,
+    interval,
     list_skipped,
     percent,
+    print_confusion,
     print_made,
     print_skipped,
     print_table,
 )
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 def evaluate(
@@ -41,9 +42,9 @@ def evaluate(
 ) -> None:
     """Measure MODEL on DATA, a folder of labelled pictures that it has not learned from."""
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import evaluate as run
-            from nstk import load_classifier
+        from nstk import evaluate as run
+        from nstk import load_classifier
+
         classifier = load_classifier(model)
         if report_folder:
             nstk.check_classifier_report(report_folder)
@@ -121,7 +122,8 @@ def print_result(made: "nstk.Examination") -> None:
         print("\nworst pictures:")
         for each in made.top_losses:
             told = f"  {each.path}: {each.actual} {percent(each.probability)}"
-            print(nstk.printable(f"{told}, taken for {each.predicted}"))
+            wrong = f", taken for {each.predicted}" if each.predicted != each.actual else ""
+            print(nstk.printable(told + wrong))
     if made.missing:
         print(f"\nno folder of: {nstk.printable(', '.join(made.missing))}")
     if made.extra:
@@ -135,23 +137,4 @@ def print_result(made: "nstk.Examination") -> None:
         f" {say_calibration(made)},"
         f"\n{made.strange} of them are like nothing in training;"
         f" {made.images_per_second:.1f} pictures a second"
-    )
-
-
-def print_confusion(evaluation: "nstk.Evaluation") -> None:
-    """Print the confusion matrix where it is narrow enough to be read."""
-    names = [score.name for score in evaluation.per_class]
-    if len(names) > 12:
-        return
-    print("\ntrue class by row, label given by column:")
-    columns = ["", *(f"{place}" for place in range(1, len(names) + 1))]
-    print_table(
-        columns,
-        [
-            (f"  {place} {name}", *map(str, row))
-            for place, (name, row) in enumerate(
-                zip(names, evaluation.confusion, strict=True), start=1
-            )
-        ],
-        right=columns[1:],
     )

@@ -9,7 +9,6 @@ import nstk
 from nstk_cli.options import Json, Quiet
 from nstk_cli.output import list_skipped, percent, print_made, print_skipped, print_table
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 def explain(
@@ -38,9 +37,9 @@ def explain(
     """Show which places of each picture speak for its label (vermilion) and against it (blue)."""
     nstk.check_writable(output / "a.explained.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import Explanation, load_classifier
-            from nstk import explain as run
+        from nstk import Explanation, load_classifier
+        from nstk import explain as run
+
         answers: list[dict[str, Any]] = []
         skipped: list[nstk.SkippedFile] = []
         for each in run(load_classifier(model), paths, label=label, on_progress=report):

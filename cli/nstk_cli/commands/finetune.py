@@ -24,18 +24,18 @@ from nstk_cli.options import (
 from nstk_cli.output import (
     describe_reliability,
     duration,
+    interval,
     list_skipped,
     percent,
+    print_confusion,
     print_made,
     print_skipped,
     print_table,
 )
 from nstk_cli.reporting import Reporter, reporting
-from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
 
-LARGEST_CONFUSION = 10
 RECORD = ".json"
 
 
@@ -82,10 +82,10 @@ def finetune(
 ) -> None:
     """Learn to tell apart the classes of DATA, a folder of labelled pictures."""
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import Classifier, save_manifest
-            from nstk import finetune as run
-            from nstk import replay as repeat
+        from nstk import Classifier, save_manifest
+        from nstk import finetune as run
+        from nstk import replay as repeat
+
         check_given(data, output, replay)
         if output:
             Classifier.check_output(output)
@@ -232,7 +232,7 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     if made.thresholds:
         print_thresholds(made.evaluation, made.thresholds)
     else:
-        print_confusion(made.evaluation, made.classes)
+        print_confusion(made.evaluation)
     measured = (
         f"the {made.evaluation.images} pictures, each left out once in {made.folds} folds"
         if made.measured_on == "folds"
@@ -275,18 +275,6 @@ def print_thresholds(evaluation: "nstk.Evaluation", thresholds: Mapping[str, flo
         right=columns,
     )
     print(f"\nmean average precision {percent(evaluation.mean_average_precision)}")
-
-
-def print_confusion(evaluation: "nstk.Evaluation", classes: tuple[str, ...]) -> None:
-    """Print which classes were taken for which, where that fits on a screen."""
-    if evaluation.accuracy == 1 or len(classes) > LARGEST_CONFUSION:
-        return
-    print()
-    print_table(
-        ["taken for →", *classes],
-        [(name, *map(str, row)) for name, row in zip(classes, evaluation.confusion, strict=True)],
-        right=classes,
-    )
 
 
 def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
@@ -338,8 +326,3 @@ def say_calibration(made: "nstk.Finetuning | nstk.Examination") -> str:
     after, before = made.reliability, made.reliability_before
     unlike = f", {percent(before.ece)} without its temperature" if after != before else ""
     return f"calibration error {percent(after.ece)} ({interval(after.ece_interval)}){unlike}"
-
-
-def interval(bounds: tuple[float, float] | None) -> str:
-    """A 95 % interval of a share: ``85.1–97.3 %``."""
-    return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"

@@ -10,7 +10,6 @@ import nstk
 from nstk_cli.options import BackboneName, Command, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import print_made
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 style = typer.Typer(
     name="style", help="Keep styles in files.", no_args_is_help=True, rich_markup_mode=None
@@ -40,8 +39,8 @@ def save(
 ) -> None:
     """Keep what the network sees in STYLE pictures, to be given wherever a style picture is."""
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import load_backbone, save_style
+        from nstk import load_backbone, save_style
+
         saved = save_style(
             styles,
             output,

@@ -14,7 +14,6 @@ from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settin
 from nstk_cli.output import duration, print_json, print_made
 from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.signals import status_of_interruption
-from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
 
@@ -89,9 +88,9 @@ def stylize(
     if report_folder is not None:
         nstk.check_report(report_folder)
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
-            from nstk import stylize as run
+        from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
+        from nstk import stylize as run
+
         asked: dict[str, Any] = {
             "backbone": load_backbone(backbone, weights=weights, on_progress=report),
             "settings": settings,

@@ -7,9 +7,15 @@ import typer
 
 import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import list_skipped, percent, print_made, print_skipped, print_table
+from nstk_cli.output import (
+    interval,
+    list_skipped,
+    percent,
+    print_made,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 @with_settings
@@ -44,8 +50,8 @@ def frozen(
     """
     nstk.check_figure(output)
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import save_frozen, study_frozen
+        from nstk import save_frozen, study_frozen
+
         study = study_frozen(
             data, backbone=backbone, weights=weights, settings=settings, on_progress=report
         )
@@ -119,7 +125,12 @@ def show(study: "nstk.FrozenStudy", output: Path) -> None:
     print_table(
         ["way", "accuracy", "95 %", "seconds"],
         [
-            (way, percent(each.accuracy), interval(each), "" if took is None else f"{took:.1f}")
+            (
+                way,
+                percent(each.accuracy),
+                interval(each.accuracy_interval),
+                "" if took is None else f"{took:.1f}",
+            )
             for way, (each, took) in ways.items()
         ],
         right=["accuracy", "95 %", "seconds"],
@@ -143,9 +154,3 @@ def show(study: "nstk.FrozenStudy", output: Path) -> None:
         f"\n{output}: {study.frozen_parameters:,} parameters frozen, "
         f"{study.learned_parameters:,} learned from {study.train_images} pictures"
     )
-
-
-def interval(evaluation: "nstk.Evaluation") -> str:
-    """An interval as ``85.1 – 93.2 %``."""
-    low, high = evaluation.accuracy_interval
-    return f"{100 * low:.1f} – {percent(high)}"

@@ -10,7 +10,6 @@ import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import list_skipped, print_made, print_skipped
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 OVERVIEW = "overview"
 
@@ -42,10 +41,10 @@ def layers(
     if not is_folder:
         nstk.check_output(output)
     else:
-        nstk.check_writable(output / "a.png" if output.is_dir() else output)
+        nstk.check_writable(output / f"{OVERVIEW}.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
-        with loading():
-            from nstk import draw_layer_sheet, draw_overview, inspect_layers, load_backbone
+        from nstk import draw_layer_sheet, draw_overview, inspect_layers, load_backbone
+
         found = inspect_layers(
             pictures,
             backbone=load_backbone(backbone, weights=weights, on_progress=report),

@@ -7,7 +7,6 @@ import typer
 
 import nstk
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 SheetFile = Annotated[
     Path,
@@ -43,9 +42,9 @@ def write_sheet(
     """
     nstk.check_output(output)
     with reporting(quiet=quiet) as report:
-        with loading():
-            inspect = getattr(nstk, f"inspect_{what}")
-            draw = getattr(nstk, f"draw_{what}_sheet")
+        inspect = getattr(nstk, f"inspect_{what}")
+        draw = getattr(nstk, f"draw_{what}_sheet")
+
         found = inspect(
             subject,
             backbone=nstk.load_backbone(backbone, weights=weights, on_progress=report),
