@@ -2,7 +2,10 @@
 
 import dataclasses
 import math
+from pathlib import Path
+from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,13 +13,21 @@ from hypothesis import strategies as st
 from nstk.errors import SettingsError
 from nstk.settings import (
     AuditSettings,
+    CheckpointSettings,
     FinetuneSettings,
+    FrozenSettings,
     InspectSettings,
     StylizeSettings,
     check_range,
 )
 
-CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings, InspectSettings]
+CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings, InspectSettings, FrozenSettings]
+
+
+def kinds_of(settings, name):
+    """The types of a field: those of the union, or the one."""
+    kind = get_type_hints(settings)[name]
+    return get_args(kind) or (kind,)
 
 
 @pytest.mark.parametrize("settings", CLASSES)
@@ -73,3 +84,36 @@ def test_what_is_no_number_is_in_no_range(value):
 def test_no_number_of_the_user_is_infinite():
     with pytest.raises(SettingsError):
         check_range("style_weight", math.inf, 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        (kind, field.name)
+        for kind in [*CLASSES, CheckpointSettings]
+        for field in dataclasses.fields(kind)
+        if int in kinds_of(kind, field.name) and float not in kinds_of(kind, field.name)
+    ],
+)
+def test_whole_numbers_are_whole(settings, name):
+    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} is 33.5; it must be .*"):
+        settings(**{name: 33.5})
+
+
+@pytest.mark.parametrize(
+    "blend", [("0.7", "0.3"), (0.7, None), (True, False), (0.7, math.nan), (0.0, 0.0), (), 0.5]
+)
+def test_a_blend_is_of_numbers_of_which_one_counts(blend):
+    with pytest.raises(SettingsError, match="--style-blend is"):
+        StylizeSettings(style_blend=blend)
+
+
+def test_an_array_is_no_blend():
+    with pytest.raises(SettingsError, match="--style-blend is"):
+        StylizeSettings(style_blend=np.array([0.7, 0.3]))
+
+
+def test_a_first_picture_goes_by_text_however_its_path_is_given():
+    assert StylizeSettings(init=Path("start.png")).init == "start.png"
+    with pytest.raises(SettingsError, match="--init is None"):
+        StylizeSettings(init=None)

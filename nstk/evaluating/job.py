@@ -27,7 +27,7 @@ from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
 from nstk.predicting.job import Prediction, predict
 from nstk.progress import Reporter, ignore
-from nstk.settings import check_range
+from nstk.settings import check_whole
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def evaluate(
         FolderError: If it is no such data, or has no usable picture of a class that is known.
         SettingsError: If ``losses`` is negative.
     """
-    check_range("losses", losses, 0)
+    check_whole("losses", losses, 0)
     began = time.perf_counter()
     found = match_data(
         data,

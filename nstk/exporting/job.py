@@ -14,7 +14,7 @@ from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import Classifier
 from nstk.progress import Progress, Reporter, ignore
-from nstk.settings import check_range
+from nstk.settings import check_range, check_whole
 
 _CALIBRATION = 100
 
@@ -87,7 +87,7 @@ def export(
     """
     began, path, chosen = time.perf_counter(), Path(path), find_format(format)
     check_range("min_agreement", min_agreement, 0, 1)
-    check_range("images", images, 1)
+    check_whole("images", images, 1)
     chosen.check_modules()
     chosen.check_target(path)
     recorded = None

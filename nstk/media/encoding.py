@@ -11,7 +11,7 @@ from PIL import Image
 
 from nstk.errors import OutputError
 from nstk.media.colour import SRGB_PROFILE
-from nstk.settings import check_range
+from nstk.settings import check_whole
 
 _log = logging.getLogger("nstk")
 
@@ -59,7 +59,7 @@ def encode(
         OutputError: If the pixels are no picture, or more than the format can hold.
         SettingsError: If ``quality`` is not from 1 to 100.
     """
-    check_range("quality", quality, 1, 100)
+    check_whole("quality", quality, 1, 100)
     name = format_of(path)
     _check_pixels(path, pixels, alpha)
     height, width = pixels.shape[:2]

@@ -18,7 +18,7 @@ from nstk.media.private_folders import PrivateFolder
 from nstk.media.sources import Data, open_catalogue
 from nstk.media.splits import hold_out, rarest_labels
 from nstk.progress import Progress, Reporter, ignore
-from nstk.settings import check_range
+from nstk.settings import check_range, check_whole
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def scan_folder(
         SettingsError: If the share or the seed is out of its range.
     """
     check_range("validation_share", validation_share, 0, 1)
-    check_range("seed", seed, 0, 2**31 - 1)
+    check_whole("seed", seed, 0, 2**31 - 1)
     catalogue = open_catalogue(root, class_names, on_progress=on_progress)
     damaged = _probe([picture.path for picture in catalogue.pictures], whole, on_progress)
     usable = [picture for picture in catalogue.pictures if picture.path not in damaged]

@@ -9,6 +9,7 @@ from nstk.settings.checks import check_blocks as check_blocks
 from nstk.settings.checks import check_layers as check_layers
 from nstk.settings.checks import check_range as check_range
 from nstk.settings.checks import check_switch as check_switch
+from nstk.settings.checks import check_whole as check_whole
 from nstk.settings.checks import check_word as check_word
 from nstk.settings.fields import list_words as list_words
 from nstk.settings.fields import read_setting as read_setting

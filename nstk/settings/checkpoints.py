@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.errors import SettingsError
-from nstk.settings.checks import check_range, check_switch
+from nstk.settings.checks import check_switch, check_whole
 from nstk.settings.fields import setting
 from nstk.settings.parsing import parse_interval
 
@@ -40,7 +40,7 @@ class CheckpointSettings:
                 "60s."
             )
         if not isinstance(every, str):
-            check_range("checkpoint_every", every, 1)
+            check_whole("checkpoint_every", every, 1)
         check_switch("resume", self.resume)
         if self.resume and self.checkpoint is None:
             raise SettingsError(

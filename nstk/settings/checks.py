@@ -1,6 +1,6 @@
 """What a value must be, and the one line that says so where it is not."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from nstk.errors import SettingsError
@@ -12,11 +12,17 @@ def check_range(name: str, value: float, low: float, high: float = float("inf"))
     Raises:
         SettingsError: With the option's name, the value received and the range needed.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high or value == float("inf"):
-        span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-        option = "--" + name.replace("_", "-")
-        raise SettingsError(f"{option} is {value!r}; it must be a number {span}.")
+    _check_number(name, value, low, high, is_kind=_is_number(value), kind="a number")
+
+
+def check_whole(name: str, value: int, low: float, high: float = float("inf")) -> None:
+    """Refuse a number outside ``[low, high]``, and anything that is not a whole number.
+
+    Raises:
+        SettingsError: With the option's name, the value received and the range needed.
+    """
+    is_whole = _is_number(value) and isinstance(value, int)
+    _check_number(name, value, low, high, is_kind=is_whole, kind="a whole number")
 
 
 def check_word(name: str, value: object, kind: Any) -> None:
@@ -62,9 +68,28 @@ def check_layers(name: str, value: object) -> None:
         SettingsError: With the option's name, the value received and what is needed.
     """
     weights = list(value.values()) if isinstance(value, Mapping) else []
-    numbers = [w for w in weights if isinstance(w, int | float) and 0 <= w < float("inf")]
-    if value != "auto" and (len(numbers) != len(weights) or not any(weights)):
+    if value != "auto" and not are_weights(weights):
         raise SettingsError(
             f"--{name.replace('_', '-')} is {value!r}; it must be auto, or layers with weights of "
             "0 or more that are not all 0, as in block1_conv1:4,block2_conv1:1."
         )
+
+
+def are_weights(values: Iterable[Any]) -> bool:
+    """Whether all are numbers of 0 or more, and not all of them 0."""
+    weights = list(values)
+    return all(_is_number(each) and 0 <= each < float("inf") for each in weights) and any(weights)
+
+
+def _check_number(
+    name: str, value: float, low: float, high: float, *, is_kind: bool, kind: str
+) -> None:
+    if not is_kind or not low <= value <= high or value == float("inf"):
+        span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
+        option = "--" + name.replace("_", "-")
+        raise SettingsError(f"{option} is {value!r}; it must be {kind} {span}.")
+
+
+def _is_number(value: object) -> bool:
+    """Whether a value is a number; True and False are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

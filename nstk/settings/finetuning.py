@@ -3,7 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from nstk.settings.checks import check_blocks, check_range, check_switch, check_word
+from nstk.settings.checks import (
+    check_blocks,
+    check_range,
+    check_switch,
+    check_whole,
+    check_word,
+)
 from nstk.settings.fields import setting
 from nstk.settings.parsing import parse_time
 from nstk.settings.words import AugmentationName, FeatureChoice
@@ -62,11 +68,11 @@ class FinetuneSettings:
 
     def __post_init__(self) -> None:
         if self.size != "auto":
-            check_range("size", self.size, 32, 1024)
+            check_whole("size", self.size, 32, 1024)
         check_word("features", self.features, FeatureChoice)
-        check_range("views", self.views, 1, 8)
+        check_whole("views", self.views, 1, 8)
         if self.folds != 0:
-            check_range("folds", self.folds, 2, 100)
+            check_whole("folds", self.folds, 2, 100)
         check_switch("balance", self.balance)
         check_switch("learning_curve", self.learning_curve)
         if self.unfreeze not in ("none", "auto", "all"):
@@ -75,7 +81,7 @@ class FinetuneSettings:
             check_range("budget", self.budget, 1)
         check_word("augment", self.augment, AugmentationName)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
-        check_range("seed", self.seed, 0, 2**31 - 1)
+        check_whole("seed", self.seed, 0, 2**31 - 1)
 
     @property
     def opening(self) -> int | Literal["auto", "all"] | None:
@@ -99,5 +105,5 @@ class AuditSettings:
     seed: int = setting(0, "Seed of everything random")
 
     def __post_init__(self) -> None:
-        check_range("near_distance", self.near_distance, 0, 32)
-        check_range("seed", self.seed, 0, 2**31 - 1)
+        check_whole("near_distance", self.near_distance, 0, 32)
+        check_whole("seed", self.seed, 0, 2**31 - 1)

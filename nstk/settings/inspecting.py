@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nstk.errors import SettingsError
-from nstk.settings.checks import check_range, check_word
+from nstk.settings.checks import check_range, check_whole, check_word
 from nstk.settings.fields import setting
 from nstk.settings.parsing import parse_names
 from nstk.settings.words import MinimizerName, Pooling
@@ -32,11 +32,11 @@ class FrozenSettings:
 
     def __post_init__(self) -> None:
         if self.size != "auto":
-            check_range("size", self.size, 32, 1024)
-        check_range("scratch_passes", self.scratch_passes, 1)
+            check_whole("size", self.size, 32, 1024)
+        check_whole("scratch_passes", self.scratch_passes, 1)
         check_range("scratch_seconds", self.scratch_seconds, 0)
         check_range("validation_share", self.validation_share, 0.05, 0.5)
-        check_range("seed", self.seed, 0, 2**31 - 1)
+        check_whole("seed", self.seed, 0, 2**31 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +68,10 @@ class InspectSettings:
                 f"--layers is {self.layers!r}; it must be auto, or names of layers as in "
                 "block1_conv1,block2_conv1."
             )
-        check_range("size", self.size, 16)
-        check_range("channels", self.channels, 1, 64)
-        check_range("pairs", self.pairs, 1, 16)
-        check_range("steps", self.steps, 1)
+        check_whole("size", self.size, 16)
+        check_whole("channels", self.channels, 1, 64)
+        check_whole("pairs", self.pairs, 1, 16)
+        check_whole("steps", self.steps, 1)
         check_word("minimizer", self.minimizer, MinimizerName)
         check_word("pooling", self.pooling, Pooling)
-        check_range("seed", self.seed, 0, 2**31 - 1)
+        check_whole("seed", self.seed, 0, 2**31 - 1)

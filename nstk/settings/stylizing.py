@@ -1,10 +1,11 @@
 """The settings of `nstk.stylize`."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from nstk.errors import SettingsError
-from nstk.settings.checks import check_layers, check_range, check_word
+from nstk.settings.checks import are_weights, check_layers, check_range, check_whole, check_word
 from nstk.settings.fields import setting
 from nstk.settings.parsing import parse_blend, parse_layers, parse_memory, parse_strength
 from nstk.settings.words import (
@@ -28,7 +29,7 @@ class StylizeSettings:
     """What a picture is to become and how long to work on it.
 
     The objective is L = α·L_content + β·Σ λ_l·L_style^l + γ·L_variation (Gatys, Ecker and
-    Bethge 2016, eq. 7, plus the variation term), every part relative to its own target.
+    Bethge 2016, eq. 7, plus the variation term); content and style are relative to their targets.
 
     Raises:
         SettingsError: If a value is out of its range.
@@ -119,16 +120,17 @@ class StylizeSettings:
     seed: int = setting(0, "Seed of everything random")
 
     def __post_init__(self) -> None:
-        check_range("size", self.size, 16)
-        check_range("steps", self.steps, 1)
+        check_whole("size", self.size, 16)
+        check_whole("steps", self.steps, 1)
         if self.scales != "auto":
-            check_range("scales", self.scales, 1, 20)
+            check_whole("scales", self.scales, 1, 20)
         self._check_strength()
         for weight in ("content_weight", "style_weight", "variation_weight", "tolerance"):
             check_range(weight, getattr(self, weight), 0)
         check_layers("content_layers", self.content_layers)
         check_layers("style_layers", self.style_layers)
         self._check_blend()
+        self._check_init()
         check_range("style_scale", self.style_scale, 0.05, 20)
         for word, kind in (
             ("style_loss", StyleLoss),
@@ -149,8 +151,8 @@ class StylizeSettings:
                 "choose one of the two and leave the other at auto."
             )
         if self.max_memory != "auto":
-            check_range("max_memory", self.max_memory, 2**20)
-        check_range("seed", self.seed, 0, 2**31 - 1)
+            check_whole("max_memory", self.max_memory, 2**20)
+        check_whole("seed", self.seed, 0, 2**31 - 1)
 
     @property
     def target_similarity(self) -> float | None:
@@ -173,11 +175,20 @@ class StylizeSettings:
         if self.target_similarity is None and not isinstance(self.strength, str):
             check_range("strength", self.strength, 0, 1)
 
+    def _check_init(self) -> None:
+        if isinstance(self.init, Path):  # reports and checkpoints hold text
+            object.__setattr__(self, "init", str(self.init))
+        if not isinstance(self.init, str):
+            raise SettingsError(
+                f"--init is {self.init!r}; it must be content, noise, gray, style, or the path of "
+                "a picture."
+            )
+
     def _check_blend(self) -> None:
-        if self.style_blend == "equal":
+        blend = self.style_blend
+        if isinstance(blend, str) and blend == "equal":
             return
-        weights = self.style_blend if isinstance(self.style_blend, tuple | list) else ()
-        if not any(weights) or not all(0 <= weight < float("inf") for weight in weights):
+        if not (isinstance(blend, tuple | list) and are_weights(blend)):
             raise SettingsError(
                 f"--style-blend is {self.style_blend!r}; it must be equal, or one weight of 0 or "
                 "more for every style, not all of them 0, as in 0.7,0.3."
