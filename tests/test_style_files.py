@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 import nstk
 from nstk.errors import StyleFileError
 from nstk.settings import StylizeSettings
+from nstk.stylization.inputs import read_inputs
 from nstk.stylization.saving import save_style
 from nstk.stylization.style_files import load_style
+from nstk.stylization.styles import PaintedStyle
 
 QUICK = {"size": 64, "steps": 6, "scales": 1}
 
@@ -151,3 +153,28 @@ def test_a_damaged_file_is_refused_or_read_but_never_raises_anything_else(
     path.write_bytes(bytes(content[:cut]) if data.draw(st.booleans()) else bytes(content))
     with suppress(StyleFileError):
         load_style(path)
+
+
+def test_the_strokes_of_a_style_at_hand_are_scaled_like_those_of_its_file(tmp_path):
+    noise = np.random.default_rng(5).random((300, 300, 3)).astype(np.float32)
+    kept = save_style(noise, tmp_path / "noise.nstyle")
+    chosen = StylizeSettings(style_scale=0.5)
+    for source in (kept, tmp_path / "noise.nstyle", PaintedStyle("noise", noise)):
+        [style] = read_inputs(noise, source, chosen).styles
+        assert style.scale == 0.5
+    [finer] = read_inputs(noise, load_style(tmp_path / "noise.nstyle", scale=0.5), chosen).styles
+    assert finer.scale == 0.25
+
+
+def test_a_style_given_twice_is_one_style(scene, strokes, saved):
+    for twice in ([saved, saved], [load_style(saved)] * 2, [strokes, strokes.copy()]):
+        one, other = read_inputs(scene, twice, StylizeSettings()).styles
+        assert one is other
+    [one, other] = read_inputs(scene, [saved, strokes], StylizeSettings()).styles
+    assert one is not other
+
+
+def test_a_style_without_pixels_is_no_start(tiny_backbone, scene, strokes, saved):
+    with pytest.raises(StyleFileError, match=r"strokes\.nstyle holds no pixels.*--init style"):
+        paint(tiny_backbone, scene, saved, init="style")
+    assert paint(tiny_backbone, scene, [saved, strokes], init="style").shape == (48, 64, 3)

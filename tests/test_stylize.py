@@ -8,6 +8,7 @@ from nstk.media.pictures import LoadedPicture, load_picture, save_picture
 from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
+from nstk.stylization.inputs import open_picture
 from nstk.stylization.job import Stylization, stylize
 
 QUICK = StylizeSettings(size=64, steps=8, scales=2)
@@ -182,9 +183,32 @@ def test_a_picture_too_small_to_look_at_is_refused(tiny_backbone, strokes, shape
         stylize(strokes, small, backbone=tiny_backbone, settings=QUICK)
 
 
-def test_an_array_that_is_no_picture_is_refused_with_its_shape(tiny_backbone, strokes):
-    with pytest.raises(PictureError, match=r"\(4, 4\)"):
-        stylize(np.zeros((4, 4), np.float32), strokes, backbone=tiny_backbone, settings=QUICK)
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (np.zeros((4, 4), np.float32), r"\(4, 4\) of float32"),
+        (np.zeros((0, 4, 3), np.float32), r"\(0, 4, 3\)"),
+        (np.zeros((8, 8, 3), np.int64), "of int64; give"),
+        (np.full((8, 8, 3), 255.0), "floats from 255 to 255; give floats from 0 to 1"),
+        (np.full((8, 8, 3), np.nan), "floats from nan to nan"),
+        (None, "of object"),
+    ],
+)
+def test_an_array_that_is_no_picture_is_refused_with_what_it_is(given, told):
+    with pytest.raises(PictureError, match=f"content: .*{told}"):
+        open_picture(given, "content")
+
+
+def test_a_picture_in_memory_is_the_same_in_whole_levels_and_in_floats(scene):
+    levels = np.rint(scene * 255).astype(np.uint8)
+    floats = open_picture(np.float64(levels) / 255, "content").pixels
+    assert floats.dtype == np.float32
+    np.testing.assert_array_equal(open_picture(levels, "content").pixels, floats)
+
+
+def test_what_resampling_overshot_is_clipped():
+    pixels = open_picture(np.float32([[[-0.1, 0.5, 1.2]]]), "content").pixels
+    np.testing.assert_array_equal(pixels, np.float32([[[0, 0.5, 1]]]))
 
 
 def test_at_least_one_style_is_needed(tiny_backbone, scene):

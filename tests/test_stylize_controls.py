@@ -5,7 +5,9 @@ import pytest
 
 from nstk.errors import BackboneError, DivergenceError, MaskError, SettingsError
 from nstk.settings import StylizeSettings
+from nstk.stylization.inputs import read_inputs
 from nstk.stylization.job import stylize
+from nstk.stylization.styles import PaintedStyle
 
 
 def paint(backbone, content, styles, *, content_masks=(), style_masks=(), keep=None, **chosen):
@@ -211,3 +213,22 @@ def tf_nan_when_painted(picture, scene):
 
     moved = tf.reduce_max(tf.abs(picture - scene)) > 0.06
     return tf.where(moved, float("nan"), 0.0) * tf.ones(4)
+
+
+def test_a_mask_belongs_to_a_style_already_at_hand_too(scene, strokes):
+    mask = np.zeros(strokes.shape[:2], np.float32)
+    mask[:20] = 1.0
+    style = PaintedStyle("strokes", strokes)
+    [masked] = read_inputs(scene, style, StylizeSettings(), style_masks=[mask]).styles
+    np.testing.assert_array_equal(masked.mask, mask)
+
+
+@pytest.mark.parametrize("color", ["match", "histogram", "match-luminance"])
+def test_the_part_of_a_style_that_counts_gets_the_colours_of_the_content(scene, strokes, color):
+    """A white margin that a mask leaves out has no say in the colours."""
+    framed, mask = np.ones((80, 80, 3), np.float32), np.zeros((80, 80), np.float32)
+    framed[20:60, 12:68], mask[20:60, 12:68] = strokes, 1.0
+    chosen = StylizeSettings(color=color)
+    [alone] = read_inputs(scene, strokes, chosen).styles
+    [part] = read_inputs(scene, framed, chosen, style_masks=[mask]).styles
+    np.testing.assert_allclose(part.pixels[20:60, 12:68], alone.pixels, atol=1e-6)

@@ -42,7 +42,12 @@ _Matrix = npt.NDArray[np.floating[Any]]
 
 
 def prepare_colors(
-    content: Picture, style: Picture, mode: str, method: str = "symmetric"
+    content: Picture,
+    style: Picture,
+    mode: str,
+    method: str = "symmetric",
+    *,
+    part: Picture | None = None,
 ) -> tuple[Picture, Picture]:
     """Do what a mode does before the transfer.
 
@@ -52,6 +57,8 @@ def prepare_colors(
             out the same every time.
         mode: One of `COLOR_MODES`.
         method: One of `MATCH_METHODS`, for the mode ``match``.
+        part: The pixels of the style that count, ``(1, n, 3)``: it is they that get the content's
+            colours, and the others follow; all where None.
 
     Returns:
         The content and the style that the network is to see.
@@ -62,12 +69,14 @@ def prepare_colors(
     check_word("color", mode, ColorMode)
     match mode:
         case "luminance" | "match-luminance":
-            matched = match_luminance(style, content, deviation=mode == "match-luminance")
+            matched = match_luminance(
+                style, content, deviation=mode == "match-luminance", part=part
+            )
             return _grey(to_luma(content)), matched
         case "match":
-            return content, match_colors(style, content, method=method)
+            return content, match_colors(style, content, method=method, part=part)
         case "histogram":
-            return content, match_histogram(style, content)
+            return content, match_histogram(style, content, part=part)
         case _:
             return content, style
 
@@ -101,7 +110,9 @@ def restore_colors(result: Picture, content: Picture, mode: str) -> Picture:
     return _paint_lightness(result, content)
 
 
-def match_colors(picture: Picture, target: Picture, *, method: str = "symmetric") -> Picture:
+def match_colors(
+    picture: Picture, target: Picture, *, method: str = "symmetric", part: Picture | None = None
+) -> Picture:
     """Give a picture the mean colour and the colour covariance of another: x′ = A(x − μ_s) + μ_t.
 
     A·Σ_s·Aᵀ = Σ_t has many solutions A. ``cholesky`` is L_t·L_s⁻¹ and depends on the order of
@@ -117,6 +128,7 @@ def match_colors(picture: Picture, target: Picture, *, method: str = "symmetric"
         picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
         method: One of `MATCH_METHODS`.
+        part: The pixels of the picture that μ_s and Σ_s are of; all where None.
 
     Returns:
         The picture, clipped to ``[0, 1]``.
@@ -125,14 +137,14 @@ def match_colors(picture: Picture, target: Picture, *, method: str = "symmetric"
         SettingsError: If the method is unknown.
     """
     check_word("color_matching", method, ColorMatching)
-    source_mean, source = _summarize(picture)
+    source_mean, source = _summarize(picture if part is None else part)
     target_mean, wanted = _summarize(target)
     matrix = _transport(_power(source, 1.0, FAINTEST_DEVIATION**2), wanted, method)
     # A(x − μ_s) + μ_t = Ax + (μ_t − Aμ_s), in one pass over the pixels.
     return _clip(picture @ matrix.T + (target_mean - matrix @ source_mean))
 
 
-def match_histogram(picture: Picture, target: Picture) -> Picture:
+def match_histogram(picture: Picture, target: Picture, *, part: Picture | None = None) -> Picture:
     """Give each channel of a picture the histogram of another's: v′ = Q_t(F_s(v)).
 
     F_s is the share of the picture's pixels that are darker than v, half of those equal to v
@@ -143,18 +155,23 @@ def match_histogram(picture: Picture, target: Picture) -> Picture:
     Args:
         picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
+        part: The pixels of the picture that F_s is of; all where None. Other values lie between
+            those of their neighbours.
 
     Returns:
         The picture with the target's histograms; a picture matched to itself is itself.
     """
+    seen = picture if part is None else part
     channels = [
-        _match_plane(picture[..., channel], target[..., channel])
+        _match_plane(picture[..., channel], seen[..., channel], target[..., channel])
         for channel in range(picture.shape[-1])
     ]
     return np.stack(channels, axis=-1)
 
 
-def match_luminance(picture: Picture, target: Picture, *, deviation: bool = False) -> Picture:
+def match_luminance(
+    picture: Picture, target: Picture, *, deviation: bool = False, part: Picture | None = None
+) -> Picture:
     """Make a grey picture with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
 
     Args:
@@ -163,13 +180,15 @@ def match_luminance(picture: Picture, target: Picture, *, deviation: bool = Fals
         deviation: Whether to match the deviation too, as the mode ``match-luminance`` does
             (Gatys et al. 2016, eq. 10); the factor is 1 without it, as in ``luminance``. A σ_s
             below `FAINTEST_DEVIATION` counts as that.
+        part: The pixels of the picture that μ_s and σ_s are of; all where None.
 
     Returns:
         Three equal channels, clipped to ``[0, 1]``.
     """
     luma, wanted = to_luma(picture).astype(np.float64), to_luma(target).astype(np.float64)
-    gain = wanted.std() / max(luma.std(), FAINTEST_DEVIATION) if deviation else 1.0
-    return _grey(_clip(gain * (luma - luma.mean()) + wanted.mean()))
+    seen = luma if part is None else to_luma(part).astype(np.float64)
+    gain = wanted.std() / max(seen.std(), FAINTEST_DEVIATION) if deviation else 1.0
+    return _grey(_clip(gain * (luma - seen.mean()) + wanted.mean()))
 
 
 def _clip(values: _Matrix) -> npt.NDArray[np.float32]:
@@ -208,12 +227,11 @@ def _power(covariance: _Matrix, exponent: float, least: float = 0.0) -> _Matrix:
     return raised
 
 
-def _match_plane(plane: Plane, target: Plane) -> Plane:
-    _, place, counts = np.unique(plane, return_inverse=True, return_counts=True)
+def _match_plane(plane: Plane, seen: Plane, target: Plane) -> Plane:
+    values, counts = np.unique(seen, return_counts=True)
     wanted, wanted_counts = np.unique(target, return_counts=True)
     matched = np.interp(_shares(counts), _shares(wanted_counts), wanted)
-    picked: Plane = matched.astype(np.float32)[place].reshape(plane.shape)
-    return picked
+    return np.interp(plane, values, matched).astype(np.float32)
 
 
 def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:

@@ -176,11 +176,12 @@ class StylizeSettings:
             check_range("strength", self.strength, 0, 1)
 
     def _check_init(self) -> None:
-        if isinstance(self.init, Path):  # reports and checkpoints hold text
-            object.__setattr__(self, "init", str(self.init))
-        if not isinstance(self.init, str):
+        init: object = self.init
+        if isinstance(init, Path):  # reports and checkpoints hold text
+            object.__setattr__(self, "init", str(init))
+        elif not isinstance(init, str):
             raise SettingsError(
-                f"--init is {self.init!r}; it must be content, noise, gray, style, or the path of "
+                f"--init is {init!r}; it must be content, noise, gray, style, or the path of "
                 "a picture."
             )
 

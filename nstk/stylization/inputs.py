@@ -1,28 +1,32 @@
 """What a picture is made from: the content, the styles, and where each of them counts."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.errors import MaskError, PictureError, SettingsError, StyleFileError
 from nstk.media.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.media.masks import check_mask, load_mask
-from nstk.media.pictures import LoadedPicture, Picture, Plane, load_picture
+from nstk.media.pictures import Levels, LoadedPicture, Picture, Plane, load_picture
 from nstk.settings import StylizeSettings
 from nstk.stylization.style_files import ENDING, SavedStyle, load_style
 from nstk.stylization.styles import PaintedStyle, Style
 
-Source = Picture | str | Path
+Source = Picture | Levels | str | Path
 """A picture in memory or the path of one."""
 
-StyleSource = Picture | str | Path | PaintedStyle | SavedStyle
+StyleSource = Source | PaintedStyle | SavedStyle
 """A picture, a style file, or a style already at hand."""
 
 MaskSource = Plane | str | Path
 """A mask ``(height, width)`` in ``[0, 1]`` or the path of a picture of one."""
+
+OVERSHOOT = 0.5
+"""How far beyond ``[0, 1]`` floats may lie: resampling goes that far, another scale farther."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +97,20 @@ def read_inputs(
         style, told = _open_style(source, f"style {number + 1}", mask, settings)
         if isinstance(style, PaintedStyle):
             pixels, colored = prepare_colors(
-                subject.pixels, style.pixels, settings.color, settings.color_matching
+                subject.pixels,
+                style.pixels,
+                settings.color,
+                settings.color_matching,
+                part=style.part,
             )
-            style = PaintedStyle(style.name, colored, style.mask, style.scale)
-        opened.append(next((known for known in opened if _same(known, style)), style))
+            style = replace(style, pixels=colored)
+        opened.append(next((known for known in opened if known.digest == style.digest), style))
         notices += told
+    if settings.init == "style" and not any(isinstance(each, PaintedStyle) for each in opened):
+        raise StyleFileError(
+            f"{opened[0].name} holds no pixels, which --init style needs; give the style picture "
+            "instead, or another --init."
+        )
     return Inputs(
         content=subject,
         subject=pixels,
@@ -129,24 +142,38 @@ def read_styles(
 
 
 def open_picture(picture: Source, name: str) -> LoadedPicture:
-    """Take a Picture as it is, and read a path.
+    """Take a picture from memory, and read a path.
 
     Args:
-        picture: A Picture or the path of one.
-        name: What messages call a Picture in memory.
+        picture: The path of a picture; or an array ``(height, width, 3)`` of floats in ``[0, 1]``,
+            which are clipped where resampling overshot, or of uint8.
+        name: What messages call a picture in memory.
 
     Raises:
         PictureError: If it is none.
     """
     if isinstance(picture, str | Path):
         return load_picture(picture)
-    if picture.ndim != 3 or picture.shape[-1] != 3:
-        raise PictureError(
-            f"An array of shape {picture.shape} was given as the {name}; "
-            "it must be (height, width, 3) with values in [0, 1]."
-        )
-    pixels = np.clip(np.asarray(picture, np.float32), 0.0, 1.0)
+    pixels = _take_array(np.asarray(picture), name)
     return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
+
+
+def _take_array(array: npt.NDArray[Any], name: str) -> Picture:
+    fits = array.ndim == 3 and array.shape[2] == 3 and array.size
+    if not fits or not (array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)):
+        raise PictureError(
+            f"{name}: an array {array.shape} of {array.dtype}; give (height, width, 3) of uint8, "
+            "or of floats from 0 to 1."
+        )
+    values = array if array.dtype != np.uint8 else np.divide(array, 255, dtype=np.float32)
+    low, high = values.min(), values.max()
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
+        raise PictureError(
+            f"{name}: floats from {low:g} to {high:g}; give floats from 0 to 1, or uint8 from 0 "
+            "to 255."
+        )
+    pixels: Picture = np.clip(values, 0, 1).astype(np.float32)
+    return pixels
 
 
 def _listed(styles: Any) -> Sequence[Any]:
@@ -160,18 +187,20 @@ def _listed(styles: Any) -> Sequence[Any]:
 def _open_style(
     source: StyleSource, name: str, mask: MaskSource | None, settings: StylizeSettings
 ) -> tuple[Style, tuple[str, ...]]:
-    """A style and what was special about its file."""
+    """A style in its part and at its scale, and what was special about its file."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() == ENDING:
-        source = load_style(source, scale=settings.style_scale)
+        source = load_style(source)
     if isinstance(source, SavedStyle):
         _check_saved(source, mask, settings)
-        return source, ()
-    if isinstance(source, PaintedStyle):
-        return source, ()
-    loaded = open_picture(source, name)
-    plane = None if mask is None else _open_mask(mask, loaded.pixels.shape, f"the mask of {name}")
-    where = str(loaded.path)
-    return PaintedStyle(where, loaded.pixels, plane, settings.style_scale), loaded.notices
+        return replace(source, scale=source.scale * settings.style_scale), ()
+    notices: tuple[str, ...] = ()
+    if not isinstance(source, PaintedStyle):
+        loaded = open_picture(source, name)
+        source, notices = PaintedStyle(str(loaded.path), loaded.pixels), loaded.notices
+    plane = source.mask
+    if mask is not None:
+        plane = _open_mask(mask, source.pixels.shape, f"the mask of {name}")
+    return replace(source, mask=plane, scale=source.scale * settings.style_scale), notices
 
 
 def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSettings) -> None:
@@ -216,13 +245,3 @@ def _weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
             "give one for every style."
         )
     return tuple(settings.style_blend)
-
-
-def _same(one: Style, other: Style) -> bool:
-    if not isinstance(one, PaintedStyle) or not isinstance(other, PaintedStyle):
-        return one is other
-    masks = (one.mask, other.mask)
-    alike = masks[0] is masks[1] or (
-        masks[0] is not None and masks[1] is not None and np.array_equal(masks[0], masks[1])
-    )
-    return alike and one.scale == other.scale and np.array_equal(one.pixels, other.pixels)

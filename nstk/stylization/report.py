@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from nstk.errors import PictureError
-from nstk.media.pictures import Picture, load_picture
 from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
 from nstk.pages.records import check_folder, make_folder, write_record
+from nstk.stylization.inputs import Source, open_picture
 from nstk.stylization.job import Stylization
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
@@ -34,8 +34,8 @@ def check_report(folder: str | Path) -> None:
 def write_report(
     folder: str | Path,
     *,
-    content: Picture | str | Path,
-    styles: Sequence[Picture | str | Path],
+    content: Source,
+    styles: Sequence[Source],
     stylization: Stylization,
     trace: Trace,
     quality: Quality | None = None,
@@ -69,7 +69,7 @@ def write_report(
         PictureError: If the content cannot be read.
     """
     folder = make_folder(folder)
-    subject = CaptionedPicture(_open(content), "Content", _name(content))
+    subject = CaptionedPicture(open_picture(content, "content").pixels, "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
     if quality is None:
@@ -81,8 +81,8 @@ def write_report(
 
 
 def _record(
-    content: Picture | str | Path,
-    styles: Sequence[Picture | str | Path],
+    content: Source,
+    styles: Sequence[Source],
     made: Stylization,
     trace: Trace,
     quality: Quality | None,
@@ -129,18 +129,14 @@ def _measure(
         return None
 
 
-def _show_style(style: Picture | str | Path, number: int, count: int) -> CaptionedPicture | str:
+def _show_style(style: Source, number: int, count: int) -> CaptionedPicture | str:
     """A style as a picture, or its name where it has no pixels."""
     caption = "Style" if count == 1 else f"Style {number}"
     try:
-        return CaptionedPicture(_open(style), caption, _name(style))
+        return CaptionedPicture(open_picture(style, caption).pixels, caption, _name(style))
     except PictureError:
         return _name(style)
 
 
-def _open(picture: Picture | str | Path) -> Picture:
-    return load_picture(picture).pixels if isinstance(picture, str | Path) else picture
-
-
-def _name(picture: Picture | str | Path) -> str:
+def _name(picture: Source) -> str:
     return Path(picture).name if isinstance(picture, str | Path) else ""

@@ -14,7 +14,6 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.variants import Convolution, Precision
-from nstk.errors import CheckpointError
 from nstk.media.array_files import digest_arrays
 from nstk.media.checkpoints import Recipe, State, understanding
 from nstk.media.files import digest_file
@@ -25,8 +24,6 @@ from nstk.stylization.descent import Descent, Point, Step
 from nstk.stylization.initialization import STARTS
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Engine
-from nstk.stylization.style_files import SavedStyle
-from nstk.stylization.styles import PaintedStyle, Style
 
 FREE = ("max_memory",)
 """Settings that may change from one run to the next: they decide nothing that is not remembered."""
@@ -58,12 +55,15 @@ def describe_run(painting: Painting) -> Recipe:
         painting: In float32, as it was read.
     """
     inputs, settings = painting.inputs, painting.settings
+    content = {"pixels": inputs.content.pixels}
+    if inputs.content.alpha is not None:
+        content["alpha"] = inputs.content.alpha
     digests = {
-        "content": digest_arrays(_some(pixels=inputs.content.pixels, alpha=inputs.content.alpha)),
+        "content": digest_arrays(content),
         "network": painting.network.digest,
     }
     for number, style in enumerate(inputs.styles, 1):
-        digests[f"style {number}"] = _digest_style(style)
+        digests[f"style {number}"] = style.digest
     for number, mask in enumerate(inputs.masks, 1):
         digests[f"content mask {number}"] = digest_arrays({"mask": mask})
     if inputs.keep is not None:
@@ -181,26 +181,3 @@ def _tensor(arrays: Mapping[str, Any], name: str, like: Any) -> Any:
     if array.shape != tuple(like.shape) or array.dtype != like.dtype.as_numpy_dtype:
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")
     return tf.constant(array)
-
-
-def _digest_style(style: Style) -> str:
-    if isinstance(style, PaintedStyle):
-        scale = np.float64(style.scale)
-        return digest_arrays(_some(pixels=style.pixels, mask=style.mask, scale=scale))
-    if isinstance(style, SavedStyle):
-        return digest_arrays(
-            {
-                f"{size}/{layer}/{number}": np.asarray(part)
-                for size, layers in style.sums.items()
-                for layer, sums in layers.items()
-                for number, part in enumerate(sums)
-            }
-        )
-    raise CheckpointError(
-        f"{style.name} is a style that cannot be told from another; leave out --checkpoint."
-    )
-
-
-def _some(**arrays: Any) -> dict[str, Any]:
-    """Those that are there."""
-    return {name: array for name, array in arrays.items() if array is not None}

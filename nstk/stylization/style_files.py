@@ -7,6 +7,7 @@ as `nstk.media.array_files` writes it.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import StyleFileError
-from nstk.media.array_files import Array, read_arrays, write_arrays
+from nstk.media.array_files import Array, digest_arrays, read_arrays, write_arrays
 from nstk.media.files import write_whole
 from nstk.stylization.statistics import Statistics
 
@@ -47,6 +48,17 @@ class SavedStyle:
     network: Mapping[str, str]
     sums: Sums
     scale: float = 1.0
+
+    @cached_property
+    def digest(self) -> str:
+        """See `nstk.stylization.styles.Style.digest`."""
+        arrays = {
+            f"{size}/{layer}/{number}": part
+            for size, layers in self.sums.items()
+            for layer, statistics in layers.items()
+            for number, part in enumerate(statistics)
+        }
+        return digest_arrays({**arrays, "scale": np.float64(self.scale)})
 
     def observe(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int

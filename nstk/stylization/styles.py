@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +11,7 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.errors import PictureError
+from nstk.media.array_files import digest_arrays
 from nstk.media.masks import resize_mask
 from nstk.media.pictures import Picture, Plane, fit_size, resize_picture
 from nstk.stylization.guides import guide_for
@@ -27,6 +28,10 @@ class Style(Protocol):
     @property
     def name(self) -> str:
         """What messages call it."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that its statistics depend on, but for the network."""
 
     def observe(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
@@ -54,6 +59,20 @@ class PaintedStyle:
     pixels: Picture
     mask: Plane | None = None
     scale: float = 1.0
+
+    @cached_property
+    def digest(self) -> str:
+        """See `Style.digest`."""
+        scale = {"scale": np.float64(self.scale)}
+        mask = {} if self.mask is None else {"mask": self.mask}
+        return digest_arrays({"pixels": self.pixels, **mask, **scale})
+
+    @property
+    def part(self) -> Picture:
+        """The pixels that count by half at least, ``(1, n, 3)``; all of them without a mask."""
+        if self.mask is None:
+            return self.pixels
+        return self.pixels[np.newaxis, self.mask >= self.mask.max() / 2]
 
     def at(self, longer_side: int) -> Picture:
         """The picture brought to the scale of the result: never enlarged, never stretched."""
