@@ -16,7 +16,7 @@ class Progress:
         stage: What is being done, in the reader's words (``"256×192"``, ``"features"``).
         step: How many of ``total`` are done in this stage; the first report is 0.
         total: How many there are in this stage.
-        loss: The loss after this step, where the stage has one.
+        loss: The loss that this step found, before it moved on, where the stage has one.
         terms: The parts of the loss by name.
         preview: Call it for the current picture, float32 ``(height, width, 3)`` in
             ``[0, 1]``; nothing is copied until it is called.

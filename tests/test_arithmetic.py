@@ -143,10 +143,21 @@ def test_convolutions_are_timed_once(monkeypatch, tmp_path, way):
     assert again == {kernels[1]: before[kernels[1]]}
 
 
-def test_a_broken_cache_is_measured_anew(monkeypatch, tmp_path):
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[1, 2",
+        "[1, 2]",
+        '{"MACHINE": 5}',
+        '{"MACHINE": {"float32 direct 1×1×2×2": null}}',
+        '{"MACHINE": {"float32 direct 1×1×2×2": [1.0, "fast"]}}',
+    ],
+)
+def test_a_broken_cache_is_measured_anew(monkeypatch, tmp_path, content):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "nstk").mkdir()
-    (tmp_path / "nstk" / "speeds.json").write_text("[1, 2")
+    content = content.replace("MACHINE", calibration._describe_machine())
+    (tmp_path / "nstk" / "speeds.json").write_text(content)
     monkeypatch.setattr(calibration, "_time", lambda kernel, way: Speed(1.0, 2.0))
     assert time_convolutions([(1, 1, 2, 2)], FLOAT32) == {(1, 1, 2, 2): Speed(1.0, 2.0)}
 

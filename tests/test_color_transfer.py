@@ -8,10 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from nstk.errors import SettingsError
 from nstk.media.color_spaces import (
-    from_lab,
     from_oklab,
     reduce_chroma,
-    to_lab,
     to_luma,
     to_oklab,
 )
@@ -65,25 +63,21 @@ def test_luma_weighs_the_channels_as_rec_601_does():
     np.testing.assert_allclose(to_luma(np.eye(3, dtype=np.float32)[None]), [[0.299, 0.587, 0.114]])
 
 
-@pytest.mark.parametrize(("there", "back"), [(to_lab, from_lab), (to_oklab, from_oklab)])
 @given(picture=PICTURES)
-def test_a_colour_space_leads_there_and_back(there, back, picture):
-    np.testing.assert_allclose(back(there(picture)), picture, atol=1e-4)
+def test_oklab_leads_there_and_back(picture):
+    np.testing.assert_allclose(from_oklab(to_oklab(picture)), picture, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("there", "colour", "expected", "tolerance"),
+    ("colour", "expected"),
     [
-        (to_lab, (1, 1, 1), (100, 0, 0), 1e-3),
-        (to_lab, (1, 0, 0), (53.24, 80.09, 67.20), 2e-2),
-        (to_lab, (0, 0, 1), (32.30, 79.19, -107.86), 2e-2),
-        (to_oklab, (1, 1, 1), (1, 0, 0), 1e-5),
-        (to_oklab, (1, 0, 0), (0.62796, 0.22486, 0.12585), 1e-4),
-        (to_oklab, (0, 0, 1), (0.45201, -0.03246, -0.31153), 1e-4),
+        ((1, 1, 1), (1, 0, 0)),
+        ((1, 0, 0), (0.62796, 0.22486, 0.12585)),
+        ((0, 0, 1), (0.45201, -0.03246, -0.31153)),
     ],
 )
-def test_published_colours_are_where_they_are_published(there, colour, expected, tolerance):
-    np.testing.assert_allclose(there(np.float32([[colour]])), [[expected]], atol=tolerance)
+def test_published_colours_are_where_they_are_published(colour, expected):
+    np.testing.assert_allclose(to_oklab(np.float32([[colour]])), [[expected]], atol=1e-4)
 
 
 @given(arrays(np.float32, (5, 3), elements=st.floats(-0.375, 0.375, width=32)), SEEDS)

@@ -93,6 +93,28 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
     assert real.read_text() == "new"
 
 
+def test_a_link_to_a_file_that_is_not_there_yet_leads_to_it(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
+    check_writable(tmp_path / "link.png")
+    write_whole(tmp_path / "link.png", lambda temporary: temporary.write_text("new"))
+    assert (tmp_path / "real.png").read_text() == "new"
+
+
+def test_a_link_into_a_missing_folder_is_refused_early(tmp_path):
+    (tmp_path / "link.png").symlink_to(tmp_path / "missing" / "real.png")
+    with pytest.raises(OutputError, match=r"there is no folder .*missing"):
+        check_writable(tmp_path / "link.png")
+
+
+def test_a_link_to_itself_is_replaced(tmp_path):
+    path = tmp_path / "picture.png"
+    path.symlink_to(path)
+    check_writable(path)
+    write_whole(path, lambda temporary: temporary.write_text("new"))
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["picture.png"]
+
+
 def test_permissions_are_those_of_any_new_file_and_kept_afterwards(tmp_path):
     path, plain = tmp_path / "picture.png", tmp_path / "plain.png"
     plain.touch()

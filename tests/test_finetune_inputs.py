@@ -194,10 +194,20 @@ ODD = [
     (lambda images, labels: tf.data.Dataset.from_tensor_slices(np.stack(images)), "without labels"),
     (lambda images, labels: {"valid": (images, labels)}, "train is needed"),
     (lambda images, labels: {"train": (images, labels), "exam": 0}, "train, exam"),
+    (
+        lambda images, labels: dict.fromkeys(["train", "val", "Valid"], (images, labels)),
+        "each once",
+    ),
     (lambda images, labels: 7, "of type int"),
     (endless, "never end"),
     (lambda images, labels: (images, labels * 0), "class red has 0 usable pictures"),
 ]
+
+
+def test_parts_are_known_whatever_their_capitals():
+    given = draw()
+    assert catalogue_arrays({"Train": given, "VAL": given}).parts == {"train", "validation"}
+    assert catalogue_arrays({"train": given, "Test": given}).parts == {"train", "test"}
 
 
 @pytest.mark.parametrize(("make", "said"), ODD, ids=[said for _, said in ODD])

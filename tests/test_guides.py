@@ -122,12 +122,7 @@ def test_a_mask_of_ones_guides_with_ones_everywhere(deep, height, width, make):
 @given(mask=MASKS)
 def test_complementary_masks_share_every_position(tiny_backbone, mask):
     for layer in tiny_backbone.taps:
-        options = {"map_shape": map_shape(tiny_backbone, layer, mask.shape), "erode": False}
-        try:
-            inside = guide_for(mask, tiny_backbone, layer, **options)
-            outside = guide_for(1 - mask, tiny_backbone, layer, **options)
-        except MaskError:
-            continue
+        inside, outside = (plain_guide(m, tiny_backbone, layer) for m in (mask, 1 - mask))
         np.testing.assert_allclose(inside + outside, 1, atol=1e-6)
 
 
@@ -205,9 +200,7 @@ def test_a_region_too_narrow_for_a_field_draws_back_less(deep):
     assert guide(wide, deep, DEEPEST).sum() < plain_guide(wide, deep, DEEPEST).sum()
     line = np.zeros((128, 256), np.float32)
     line[:, 100] = 1
-    np.testing.assert_array_equal(
-        guide(line, deep, DEEPEST), plain_guide(line, deep, DEEPEST)
-    )
+    np.testing.assert_array_equal(guide(line, deep, DEEPEST), plain_guide(line, deep, DEEPEST))
 
 
 def test_layers_that_see_the_whole_picture_are_not_eroded():
@@ -238,9 +231,7 @@ def test_a_quarter_of_every_region_is_left_whatever_its_size(deep, radius):
 def test_a_region_outside_every_position_is_refused_by_mask_and_layer(deep):
     mask = np.zeros((40, 40), np.float32)
     mask[:, 35:] = 1
-    with pytest.raises(
-        MaskError, match=r"sky\.png is too small: .*block5_conv1"
-    ) as refused:
+    with pytest.raises(MaskError, match=r"sky\.png is too small: .*block5_conv1") as refused:
         guide(mask, deep, DEEPEST, name="sky.png")
     assert "\n" not in str(refused.value)
 

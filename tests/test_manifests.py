@@ -115,6 +115,13 @@ def test_a_column_of_labels_announces_several_even_where_nobody_has_them(place):
     assert not scan_folder(write_csv(place, "path,label", *rows)).multi_label
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_every_cell_may_stand_in_quotes(place, delimiter):
+    rows = [[name, name[0]] for name in NAMES]
+    lines = [delimiter.join(f'"{cell}"' for cell in cells) for cells in [["path", "label"], *rows]]
+    assert len(scan_folder(write_csv(place, *lines)).pictures) == len(NAMES)
+
+
 def test_numbers_are_labels_too(place):
     folder = scan_folder(write_jsonl(place, *({"path": n, "label": n == 1} | {
         "label": int(n[0] == "x")} for n in NAMES)))  # fmt: skip

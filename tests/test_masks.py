@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
 from nstk.errors import MaskError, PictureError
-from nstk.media.masks import check_mask, feather, load_mask, resize_mask
+from nstk.media.masks import check_mask, load_mask, resize_mask
 
 LEVEL = 1 / 255
 
@@ -156,33 +156,3 @@ def test_complementary_masks_stay_complementary(mask, height, width):
 def test_a_shrunk_checkerboard_is_grey_without_moire():
     board = (np.indices((90, 120)).sum(axis=0) % 2).astype(np.float32)
     np.testing.assert_allclose(resize_mask(board, 18, 24), 0.5, atol=0.05)
-
-
-def test_a_feather_of_no_radius_softens_nothing():
-    mask = disc(12, 12)
-    assert feather(mask, 0) is mask
-
-
-@given(st.floats(0.5, 30))
-def test_a_mask_of_ones_has_no_edge_to_soften(radius):
-    assert np.all(feather(np.ones((9, 14), np.float32), radius) == 1)
-
-
-@given(MASKS, st.floats(0.5, 8))
-def test_a_bigger_mask_stays_bigger_when_softened(mask, radius):
-    soft, softer = feather(mask * 0.7, radius), feather(mask, radius)
-    assert np.all(soft <= softer + 2 * LEVEL)
-    assert softer.min() >= 0
-    assert softer.max() <= 1
-
-
-def test_a_softened_edge_is_that_of_a_gaussian():
-    step = np.zeros((4, 101), np.float32)
-    step[:, 51:] = 1
-    profile = feather(step, 6)[2]
-    assert np.all(np.diff(profile) >= 0)
-    slopes = np.diff(profile)
-    middle = np.sum(slopes * np.arange(100)) / np.sum(slopes)
-    assert middle == pytest.approx(50, abs=0.3)
-    deviation = np.sqrt(np.sum(slopes * (np.arange(100) - middle) ** 2))
-    assert deviation == pytest.approx(6, rel=0.1)

@@ -47,6 +47,11 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(group):
     assert group("outer/inner", max="10\n", current="50\n") == 0
 
 
+def test_a_group_may_have_any_name(tmp_path):
+    (tmp_path / "cgroup").write_bytes(b"0::/gr\xfc\xdfe\n")
+    assert memory._read_lines(tmp_path / "cgroup") == ["0::/gr\udcfc\udcdfe"]
+
+
 def test_an_address_space_that_is_limited_counts():
     code = (
         "import resource; from nstk.stylization.memory import available_memory\n"

@@ -352,3 +352,13 @@ def test_a_learning_rate_is_passed_on():
 def test_an_unknown_name_is_answered_with_those_there_are():
     with pytest.raises(SettingsError, match=r"'sgd' is no minimizer; there are adam, .*, newton"):
         choose_minimizer("sgd")
+
+
+@pytest.mark.parametrize("name", ["l-bfgs", "newton"])
+@pytest.mark.parametrize("unit", [2.0**-48, 2.0**48])
+def test_the_units_of_the_loss_do_not_change_the_path(name, unit):
+    scaled = replace(VALLEY, function=lambda x: unit * VALLEY.function(x))
+    rule, _ = RULES[name]
+    for steps in (5, 20):
+        expected = descend(rule, VALLEY, steps)
+        np.testing.assert_array_equal(descend(rule, scaled, steps), expected)

@@ -694,3 +694,15 @@ def test_making_smaller_averages_instead_of_dropping():
     checks = np.indices((64, 64)).sum(axis=0) % 2
     small = resize_plane(checks.astype(np.float32), 8, 8)
     np.testing.assert_allclose(small, 0.5, atol=0.05)
+
+
+def test_a_picture_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "large.png"
+    Image.new("RGB", (4, 3)).save(path)
+
+    def refuse(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr(Image, "open", refuse)
+    with pytest.raises(PictureError, match=r"in the memory there is; make it smaller"):
+        load_picture(path)

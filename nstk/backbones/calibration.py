@@ -107,10 +107,12 @@ def _describe_machine() -> str:
 
 
 def _read(file: Path) -> dict[str, dict[str, list[float]]]:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, AttributeError, TypeError, ValueError):
         known = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(known, dict):
-            return known
+        return {
+            machine: {name: [float(there), float(back)] for name, (there, back) in speeds.items()}
+            for machine, speeds in known.items()
+        }
     return {}
 
 

@@ -83,12 +83,12 @@ def catalogue_arrays(
 def _by_part(data: Iterable[Any]) -> dict[Part, Any]:
     if not isinstance(data, Mapping):
         return {"train": data}
-    unknown = [name for name in data if str(name).casefold() not in PARTS]
-    parts = {PARTS[str(name).casefold()]: given for name, given in data.items() if name in PARTS}
-    if unknown or "train" not in parts:
+    named = [(PARTS.get(str(name).casefold()), given) for name, given in data.items()]
+    parts: dict[Part, Any] = {part: given for part, given in named if part is not None}
+    if len(parts) < len(named) or "train" not in parts:
         raise _refuse(
             f"have the parts {', '.join(map(str, data)) or 'of an empty mapping'}",
-            "name them train, validation and test; train is needed",
+            "name them train, validation and test, each once; train is needed",
         )
     return parts
 

@@ -1,4 +1,4 @@
-"""Colour spaces: sRGB to luma, CIE L*a*b* and OkLab, and back."""
+"""Colour spaces: sRGB to luma, and to OkLab and back."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,16 +9,6 @@ _Numbers = npt.NDArray[np.float64]
 
 LUMA = np.array([0.299, 0.587, 0.114])
 """Share of red, green and blue in luma (ITU-R BT.601)."""
-
-_XYZ_FROM_LINEAR = np.array(
-    [
-        [0.4123907992659595, 0.3575843393838780, 0.1804807884018343],
-        [0.2126390058715104, 0.7151686787677559, 0.0721923153607337],
-        [0.0193308187155918, 0.1191947797946259, 0.9505321522496608],
-    ]
-)
-_WHITE = _XYZ_FROM_LINEAR.sum(axis=1)
-_LAB_KNEE = 6 / 29
 
 _CONES_FROM_LINEAR = np.array(
     [
@@ -54,39 +44,6 @@ def to_luma(picture: Picture) -> Plane:
     """
     luma: Plane = (picture @ LUMA).astype(np.float32)
     return luma
-
-
-def to_lab(picture: Picture) -> npt.NDArray[np.float32]:
-    """Convert to CIE L*a*b* with the white point D65 (CIE 15:2004).
-
-    Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-
-    Returns:
-        ``(height, width, 3)``: L* from 0 to 100, a* and b*.
-    """
-    relative = _decode(picture) @ _XYZ_FROM_LINEAR.T / _WHITE
-    straight = relative / (3 * _LAB_KNEE**2) + 4 / 29
-    bent = np.where(relative > _LAB_KNEE**3, np.cbrt(relative), straight)
-    x, y, z = np.moveaxis(bent, -1, 0)
-    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1).astype(np.float32)
-
-
-def from_lab(lab: npt.NDArray[np.float32]) -> Picture:
-    """Convert CIE L*a*b* with the white point D65 to sRGB: the inverse of `to_lab`.
-
-    Args:
-        lab: ``(height, width, 3)``: L* from 0 to 100, a* and b*.
-
-    Returns:
-        ``(height, width, 3)``; beyond ``[0, 1]`` where sRGB does not have the colour.
-    """
-    lightness, a, b = np.moveaxis(lab.astype(np.float64), -1, 0)
-    y = (lightness + 16) / 116
-    bent = np.stack([y + a / 500, y, y - b / 200], axis=-1)
-    straight = 3 * _LAB_KNEE**2 * (bent - 4 / 29)
-    relative = np.where(bent > _LAB_KNEE, bent**3, straight)
-    return _encode(relative * _WHITE @ np.linalg.inv(_XYZ_FROM_LINEAR).T)
 
 
 def to_oklab(picture: Picture) -> npt.NDArray[np.float32]:

@@ -245,6 +245,8 @@ def _check_signature(path: Path, head: bytes) -> None:
 def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"cannot be read ({error.strerror}); change that or give another file"
+    if isinstance(error, MemoryError):
+        return "cannot be decoded in the memory there is; make it smaller, or get it anew"
     unknown = isinstance(error, UnidentifiedImageError)
     detail = "its header makes no sense" if unknown else _one_line(error)
     return f"damaged or cut short ({detail}); get it anew from where it came"

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nstk.media.color_spaces import LUMA
+
 NEAR = 8
 """How many of the 64 bits may differ between two pictures that are nearly the same.
 
@@ -17,7 +19,6 @@ in 97 of 100 cases or more.
 
 _SIDE = 32
 _BLOCK = 1024
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 _FREQUENCIES = sorted(np.ndindex(11, 11), key=lambda place: (sum(place), place))[1:65]
 _ROWS, _COLUMNS = np.array(_FREQUENCIES).T
 _COSINES = np.cos(np.pi * np.outer(np.arange(11), 2 * np.arange(_SIDE) + 1) / (2 * _SIDE))
@@ -38,7 +39,7 @@ def picture_hash(pixels: npt.NDArray[np.generic]) -> int:
     Returns:
         A number from 0 to 2⁶⁴ − 1; 0 for a picture of one colour.
     """
-    brightness = np.asarray(pixels, np.float32) @ _LUMINANCE
+    brightness = np.asarray(pixels, np.float32) @ LUMA.astype(np.float32)
     grid = Image.fromarray(brightness).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     levels = np.asarray(grid, np.float64)
     spectrum = _COSINES @ levels @ _COSINES.T

@@ -74,7 +74,7 @@ def check_folder_writable(path: str | Path, *, member: str) -> None:
 
 
 def _check_parent(path: Path) -> None:
-    folder = path.parent
+    folder = _follow(path).parent
     if not folder.exists():
         raise OutputError(f"Cannot write {path}: there is no folder {folder}; create it first.")
     if not folder.is_dir():
@@ -103,7 +103,7 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
     """
     path = Path(path)
     try:
-        target = path.resolve()
+        target = _follow(path)
         check_writable(target)
         temporary = target.with_name(f".nstk-{secrets.token_hex(8)}{target.suffix}")
         try:
@@ -138,7 +138,7 @@ def write_folder_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
             every case nothing new is left behind.
     """
     path = Path(path)
-    target = path.resolve()
+    target = _follow(path)
     temporary, former = (target.with_name(f".nstk-{secrets.token_hex(8)}") for _ in range(2))
     try:
         write(temporary)
@@ -189,6 +189,11 @@ def digest_file(path: str | Path) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _follow(path: Path) -> Path:
+    """Where a link leads, also one to nothing; a link in a circle is a file like any other."""
+    return Path(os.path.realpath(path))
 
 
 def _synchronize(path: Path) -> None:

@@ -94,9 +94,8 @@ def _read_csv(path: Path, lines: Iterator[str]) -> tuple[bool, list[_Row]]:
     header = next(lines, "")
     delimiter = max(_DELIMITERS, key=header.count)
     try:
-        columns = [name.strip().casefold() for name in next(csv.reader([header]), [])]
-        if delimiter != ",":
-            columns = [name.strip().casefold() for name in header.split(delimiter)]
+        cells = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+        columns = [name.strip().casefold() for name in cells]
         known = [name for name in columns if name in _COLUMNS]
         if len(set(known)) < len(known) or "path" not in known or _label_key(known) is None:
             raise FolderError(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageFilter
+from PIL import Image
 
 from nstk.errors import MaskError
 from nstk.media.color_spaces import to_luma
@@ -93,24 +93,6 @@ def resize_mask(mask: Plane, height: int, width: int) -> Plane:
     resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     clipped: Plane = np.clip(resized, 0, 1)
     return clipped
-
-
-def feather(mask: Plane, radius: float) -> Plane:
-    """Soften the edges of a mask by a Gaussian; beyond its border the mask goes on as it ends.
-
-    Args:
-        mask: ``(height, width)``, ``[0, 1]``.
-        radius: Standard deviation of the Gaussian in pixels; 0 softens nothing.
-
-    Returns:
-        The soft mask, to one part in 255; the mask itself for a radius of 0.
-    """
-    if radius == 0:
-        return mask
-    levels = Image.fromarray(np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8))
-    blurred = np.asarray(levels.filter(ImageFilter.GaussianBlur(radius)))
-    softened: Plane = np.divide(blurred, 255, dtype=np.float32)
-    return softened
 
 
 def _is_of_one_colour(pixels: Picture, alpha: Plane) -> bool:

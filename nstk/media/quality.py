@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nstk.media.color_spaces import LUMA
 from nstk.media.pictures import Picture
 
 MEASURED_SIDE = 256
 """Larger pictures are made smaller to this shorter side first: what no network sees is no flaw."""
 
 _WINDOW = 9
-_LUMINANCE = np.array([0.299, 0.587, 0.114], np.float32)
 
 _Levels = npt.NDArray[np.float64]
 
@@ -48,7 +48,7 @@ def measure_quality(pixels: Picture) -> Quality:
         pixels: ``(height, width, 3)`` in ``[0, 1]``.
     """
     height, width = pixels.shape[:2]
-    image = Image.fromarray(pixels @ _LUMINANCE)
+    image = Image.fromarray(pixels @ LUMA.astype(np.float32))
     factor = MEASURED_SIDE / min(height, width)
     if factor < 1:
         size = round(width * factor), round(height * factor)

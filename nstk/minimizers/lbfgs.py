@@ -122,8 +122,9 @@ class LBFGS:
         gradient = evaluation.gradient
         shift, turn = x - state.x, gradient - state.gradient
         curvature = inner(shift, turn)
-        # A pair without positive curvature would make the next direction point uphill.
-        keep = (state.count > 0) & (curvature > 1e-10 * inner(turn, turn))
+        # A pair without positive curvature would make the next direction point uphill. The
+        # threshold is on their cosine, which is the same in all units of x and of the loss.
+        keep = (state.count > 0) & (curvature > 1e-10 * tf.norm(shift) * tf.norm(turn))
         shifts, turns, curvatures = (
             tf.where(keep, tf.concat([old[1:], new[tf.newaxis]], axis=0), old)
             for old, new in (

@@ -33,16 +33,13 @@ def guide_for(
     layer: str,
     map_shape: Sequence[int],
     *,
-    erode: bool = True,
     name: str = "the mask",
 ) -> Plane:
     """Weigh the positions of a feature map by how far they lie in a region of the picture.
 
-    Position p stands over the pixels p·stride … (p + 1)·stride − 1; its weight is the mean of
-    the mask there. Beyond the picture's border the mask goes on as it ends, so a mask of ones
-    gives ones. With erosion, the mask's edge first draws back so far that the effective
-    receptive field of what is left lies inside: by `EFFECTIVE_SHARE`·reach from the middle of a
-    cell. Soft edges stay soft.
+    The weight of a position is the mean of the mask over its cell, see `average_cells`, once the
+    mask's edge has drawn back so far that the effective receptive field of what is left lies
+    inside: by `EFFECTIVE_SHARE`·reach from the middle of a cell. Soft edges stay soft.
 
     Where that would leave less than `LEAST_SHARE` of the region, the edge draws back half as
     far, and half of that, down to not at all: at the coarse scales of a descent nearly every
@@ -54,8 +51,6 @@ def guide_for(
         backbone: The network.
         layer: One of its taps.
         map_shape: Height and width of the layer's map of this picture.
-        erode: Whether receptive fields are to lie inside; without it, masks that add up to 1
-            have guides that add up to 1.
         name: What the mask is called in messages.
 
     Returns:
@@ -66,10 +61,10 @@ def guide_for(
         BackboneError: If the layer is not a tap.
     """
     stride = backbone.stride(layer)
-    guide = _average(mask, stride, map_shape)
+    guide = average_cells(mask, stride, map_shape)
     if guide.max() == 0:
         raise MaskError(_describe_empty(name, layer, stride))
-    return _draw_back(mask, backbone, layer, guide) if erode else guide
+    return _draw_back(mask, backbone, layer, guide)
 
 
 def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: str) -> None:
@@ -90,7 +85,7 @@ def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: s
     for layer in layers:
         stride = backbone.stride(layer)
         cells = [math.ceil(side / stride) for side in mask.shape]
-        if _average(mask, stride, cells).max() < LEAST_WEIGHT * mask.max():
+        if average_cells(mask, stride, cells).max() < LEAST_WEIGHT * mask.max():
             raise MaskError(_describe_empty(name, layer, stride))
 
 
@@ -140,15 +135,25 @@ def _draw_back(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Pla
     """The guide of what erosion leaves of a mask, or as it is where it would leave too little."""
     radius = _erosion(backbone, layer)
     while radius:
-        eroded = _average(erode(mask, radius), backbone.stride(layer), guide.shape)
+        eroded = average_cells(erode(mask, radius), backbone.stride(layer), guide.shape)
         if eroded.sum() >= LEAST_SHARE * guide.sum():
             return eroded
         radius //= 2
     return guide
 
 
-def _average(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
-    """The mean of the mask over each cell; beyond its border the mask goes on as it ends."""
+def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
+    """The mean of a mask over each cell of a feature map.
+
+    Cell p stands over the pixels p·stride … (p + 1)·stride − 1. Beyond the picture's border the
+    mask goes on as it ends, so a mask of ones gives ones, and masks that add up to 1 have means
+    that add up to 1.
+
+    Args:
+        mask: ``(height, width)``, ``[0, 1]``.
+        stride: Pixels from one cell to the next.
+        map_shape: Rows and columns of the map.
+    """
     rows, columns = map_shape
     height, width = rows * stride, columns * stride
     inside = mask[:height, :width]
@@ -160,7 +165,7 @@ def _average(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
 
 def _describe_empty(name: str, layer: str, stride: int) -> str:
     return (
-        f"{name} is empty after erosion: its region fills no position of layer {layer} "
+        f"{name} is too small: its region fills no position of layer {layer} "
         f"({stride}×{stride} pixels); paint a larger region, choose a larger --size or leave this "
         "layer out of --style-layers."
     )

@@ -1,8 +1,9 @@
 """The losses, each relative to its own target.
 
 Gatys et al. sum squared differences, so their weights mean something else for every size, layer
-and style. Here every loss is measured in units of its target: 0 is perfect agreement, 1 is as far
-away as a black feature map, and α and β mean the same at 128 and at 4096 pixels.
+and style. Here every loss is measured in units of its target: 0 is perfect agreement, a black
+feature map is 1 away (√3 by the three parts of `measure_moments`), and α and β mean the same at 128
+and at 4096 pixels.
 """
 
 from collections.abc import Callable, Mapping

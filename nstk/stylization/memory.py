@@ -76,6 +76,6 @@ def _left_of_addresses() -> int | None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="ascii").splitlines()
+        return path.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except OSError:
         return []

@@ -16,6 +16,7 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import PictureError
+from nstk.media.color_spaces import to_luma
 from nstk.media.pictures import Picture, fit_size, resize_picture
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import gather, summarize
@@ -25,7 +26,6 @@ CONTENT_LAYER = "block4_conv2"
 SMALLEST_SIDE = 16
 """Pixels on the shorter side of a result that the deepest style layer needs."""
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _NOTHING = 1e-12
 
 
@@ -87,7 +87,7 @@ def measure_quality(
                 [s * g[name] for s, g in zip(shares / sum(shares), grams, strict=True)]
             )
             errors[name] = _relative_error(_gram(of_result[name]), target)
-    luma = [tf.constant(picture @ _LUMA)[..., tf.newaxis] for picture in (content, result)]
+    luma = [tf.constant(to_luma(picture))[..., tf.newaxis] for picture in (content, result)]
     return Quality(
         content_similarity=_mean_cosine(of_content, of_result[CONTENT_LAYER]),
         style_error=sum(errors.values()) / len(errors) if errors else math.nan,

@@ -46,7 +46,7 @@ class TracedStep:
     """One step of a descent.
 
     Attributes:
-        loss: L after it.
+        loss: L as it found it, before it moved on.
         terms: Its parts by name.
         seconds: Wall time since the trace heard of the job first.
     """

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.loading import load_backbone
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import Source, read_styles
 from nstk.stylization.layers import choose_style_layers
+from nstk.stylization.preparing import find_network
 from nstk.stylization.scales import COARSEST
 from nstk.stylization.style_files import SavedStyle, check_ending, write_style
 from nstk.stylization.styles import PaintedStyle, mix
@@ -53,15 +53,13 @@ def save_style(
     path, settings = Path(path), settings or StylizeSettings()
     check_ending(path)
     pictures, weights = read_styles(styles, settings)
-    network = (
-        backbone
-        if isinstance(backbone, Backbone)
-        else load_backbone(backbone, on_progress=on_progress)
-    ).prepared(edge="replicate", pooling=settings.pooling)
+    network = find_network(backbone, on_progress)
+    network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
     layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)
     sizes = _sizes(pictures)
     sums = {}
+    on_progress(Progress(stage="style", step=0, total=len(sizes)))
     for step, size in enumerate(sizes, 1):
         seen = [picture.observe(network, layers, size) for picture in pictures]
         sums[size] = mix(seen, weights)
