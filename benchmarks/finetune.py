@@ -119,15 +119,13 @@ def measure_floor() -> Values:
     import nstk
     from nstk.finetuning.features import Observer
     from nstk.finetuning.passes import BATCH, read_ahead
-    from nstk.finetuning.views import VIEWS, take_views
-    from nstk.media.pictures import load_picture
+    from nstk.finetuning.views import VIEWS, cut_views
+    from nstk.media.pictures import load_levels
 
     paths = [picture.path for picture in nstk.scan_folder(find_data("hymenoptera")).pictures]
     began = time.perf_counter()
     squares = list(
-        read_ahead(
-            paths, lambda path: take_views(load_picture(path).pixels, SIZE, VIEWS[:1])[0], ahead=64
-        )
+        read_ahead(paths, lambda path: cut_views(load_levels(path), SIZE, VIEWS[:1])[0], ahead=64)
     )
     decoded = time.perf_counter()
     observer = Observer(nstk.load_backbone(NAME, weights=find_weights()), SIZE)

@@ -21,7 +21,7 @@ from nstk.finetuning.networks import (
 from nstk.finetuning.passes import read_ahead
 from nstk.finetuning.views import VIEWS
 from nstk.media.files import digest_file
-from nstk.media.pictures import load_picture
+from nstk.media.pictures import load_levels
 
 
 @pytest.fixture(scope="module")
@@ -104,11 +104,11 @@ def test_a_file_that_changes_while_it_is_read_is_listed(observer, pictures, tmp_
     path.write_bytes(pictures[0].read_bytes())
 
     def load(path):
-        loaded = load_picture(path)
+        loaded = load_levels(path)
         path.write_bytes(pictures[1].read_bytes() + b" and more")
         return loaded
 
-    monkeypatch.setattr(features, "load_picture", load)
+    monkeypatch.setattr(features, "load_levels", load)
     found = extract_features(observer, [path])
     assert [file.reason for file in found.skipped] == ["changed while it was read"]
 

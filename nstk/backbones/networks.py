@@ -18,8 +18,8 @@ _turn_over = partial(keras.ops.flip, axis=(1, 2))
 def build_network(application: Application) -> Any:
     """Build one network of keras.applications, without its classification top.
 
-    Keras's own network is built for its natural size and rebuilt for any size. Three things
-    change, none of them the result at the natural size:
+    Keras's own network is built for pictures of any size, with three changes, none of them to the
+    result at its natural size:
 
     - Zeros that Keras counts out for one fixed size are counted out for each picture.
     - Layers that Keras names by counting get the names of a fresh process, so that taps and
@@ -33,15 +33,27 @@ def build_network(application: Application) -> Any:
         A ``keras.Model`` with freshly initialised weights, from Pictures ``(N, H, W, 3)`` to the
         last feature map; preprocessing is inside.
     """
-    family, side = application.family, application.input_size
-    fixed = getattr(keras.applications, application.constructor)(
+    family = application.family
+    side = application.input_size if family.pads_by_size else None
+    picture = keras.Input((side, side, 3), name="picture")
+    network = getattr(keras.applications, application.constructor)(
         include_top=False,
         weights=None,
-        input_tensor=preprocess(keras.Input((side, side, 3)), family.convention),
+        input_tensor=preprocess(picture, family.convention),
         **application.options,
     )
-    names = count_afresh(layer.name for layer in fixed.layers if is_named_by_counting(layer))
-    sized = _find_sized_padding(fixed) if family.pads_by_size else _SizedPadding()
+    if family.pads_by_size:
+        network = _rebuild_for_any_size(network, divide_again=family.divides_again)
+    counted = [layer for layer in network.layers if is_named_by_counting(layer)]
+    names = count_afresh(layer.name for layer in counted)
+    for layer in counted:
+        layer.name = names[layer.name]
+    return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+
+
+def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
+    """Build a network anew whose zero padding Keras counted out for one size."""
+    sized = _find_sized_padding(fixed)
 
     def rebuild(layer: Any) -> Any:
         config = layer.get_config()
@@ -49,35 +61,28 @@ def build_network(application: Application) -> Any:
             config["padding"] = "same"
         elif layer.name in sized.pads:
             config["padding"] = [(after, after) for _, after in layer.padding]
-        config["name"] = names.get(layer.name, layer.name)
-        rebuilt = type(layer).from_config(config)
-        originals[id(rebuilt)] = layer.name
-        return rebuilt
-
-    originals: dict[int, str] = {}
+        return type(layer).from_config(config)
 
     def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        name = originals[id(layer)]
-        if name in sized.superfluous:
+        if layer.name in sized.superfluous:
             return inputs
-        if name in sized.pads:
+        if layer.name in sized.pads:
             return layer(_turn_over(inputs))
-        if name in sized.pools:
+        if layer.name in sized.pools:
             return _turn_over(layer(inputs))
         maps = layer(inputs, *args, **kwargs)
-        if family.divides_again and isinstance(layer, keras.layers.Normalization):
+        if divide_again and isinstance(layer, keras.layers.Normalization):
             scale = [1 / sqrt(deviation) for deviation in DEVIATION]
             return keras.layers.Rescaling(scale, name="second_division")(maps)
         return maps
 
     picture = keras.Input((None, None, 3), name="picture")
-    network = keras.models.clone_model(
+    return keras.models.clone_model(
         fixed,
         input_tensors=keras.tree.map_structure(lambda _: picture, fixed.input),
         clone_function=rebuild,
         call_function=call,
     )
-    return keras.Model(picture, network.outputs[0], name=fixed.name)
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,10 @@ class _SizedPadding:
     first: k // 2 zeros before it, and those too many behind it fall outside every window.
     """
 
-    superfluous: frozenset[str] = frozenset()
-    convolutions: frozenset[str] = frozenset()
-    pads: frozenset[str] = frozenset()
-    pools: frozenset[str] = frozenset()
+    superfluous: frozenset[str]
+    convolutions: frozenset[str]
+    pads: frozenset[str]
+    pools: frozenset[str]
 
 
 def _find_sized_padding(network: Any) -> _SizedPadding:

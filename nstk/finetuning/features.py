@@ -15,11 +15,11 @@ from nstk.errors import PictureError
 from nstk.finetuning.cache import FeatureCache, Shelf
 from nstk.finetuning.networks import BLOCKS, build_describer
 from nstk.finetuning.passes import BATCH, read_ahead
-from nstk.finetuning.views import VIEWS, Squares, View, take_views
+from nstk.finetuning.views import VIEWS, Squares, View, cut_views
 from nstk.media.duplicates import picture_hash
 from nstk.media.files import digest_file
 from nstk.media.listing import SkippedFile
-from nstk.media.pictures import load_picture
+from nstk.media.pictures import load_levels
 from nstk.progress import Progress, Reporter, ignore
 
 Vectors = npt.NDArray[np.float32]
@@ -55,6 +55,7 @@ class Observer:
         compiled = tf.function(
             lambda squares: self.network(squares, training=False),
             input_signature=[tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
+            autograph=False,
         ).get_concrete_function()
         return lambda squares: {
             block: rows.numpy() for block, rows in compiled(tf.constant(squares)).items()
@@ -176,7 +177,7 @@ class _Library:
         """Read one file: its rows from the cache, or its squares where there are none."""
         try:
             if not path.is_file():
-                load_picture(path)  # which says what is there instead
+                load_levels(path)  # which says what is there instead
             before = path.stat()
             digest = digest_file(path)
             rows = {place: shelf.find(digest) for place, shelf in self._shelves.items()}
@@ -216,11 +217,11 @@ class _Library:
         }
 
     def _see(self, sight: _Sight, path: Path, missing: Sequence[int]) -> None:
-        pixels = load_picture(path).pixels
-        sight.hash = picture_hash(pixels)
+        levels = load_levels(path)
+        sight.hash = picture_hash(levels)
         views = tuple(self.observer.views[number] for number in missing)
         if views:
-            squares = take_views(pixels, self.observer.size, views)
+            squares = cut_views(levels, self.observer.size, views)
             sight.squares = dict(zip(missing, squares, strict=True))
 
     def _width(self, block: str) -> int:

@@ -245,6 +245,7 @@ class Passage:
         compiled = tf.function(
             lambda pictures: network(pictures, training=False),
             input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)],
+            autograph=False,
         ).get_concrete_function()
 
         def look(levels: npt.NDArray[Any], out: Squares | None = None) -> Squares:
@@ -262,6 +263,7 @@ class Passage:
         compiled = tf.function(
             lambda squares: network(squares, training=False),
             input_signature=[tf.TensorSpec(square.shape, tf.float32)],
+            autograph=False,
         ).get_concrete_function()
         return lambda squares: compiled(tf.constant(squares)).numpy()
 

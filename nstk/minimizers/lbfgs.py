@@ -52,15 +52,16 @@ def apply_inverse_hessian(gradient: Any, shifts: Any, turns: Any, curvatures: An
         turns: y_i, newest last.
         curvatures: ⟨s_i, y_i⟩; a pair with 0 is not there.
     """
-    inverses = tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures)  # ρ_i
+    inverses = tf.unstack(tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures))  # ρ_i
+    pairs = list(zip(tf.unstack(shifts), tf.unstack(turns), inverses, strict=True))
     q, alphas = gradient, []
-    for i in reversed(range(curvatures.shape[0])):
-        alphas.append(inverses[i] * inner(shifts[i], q))
-        q -= alphas[-1] * turns[i]
+    for shift, turn, inverse in reversed(pairs):
+        alphas.append(inverse * inner(shift, q))
+        q -= alphas[-1] * turn
     newest = tf.math.divide_no_nan(curvatures[-1], inner(turns[-1], turns[-1]))
     r = tf.where(newest > 0, newest, tf.ones_like(newest)) * q  # H_k^0 = γ_k·I
-    for i, alpha in enumerate(reversed(alphas)):
-        r += shifts[i] * (alpha - inverses[i] * inner(turns[i], r))
+    for (shift, turn, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
+        r += shift * (alpha - inverse * inner(turn, r))
     return r
 
 
