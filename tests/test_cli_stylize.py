@@ -195,6 +195,7 @@ def test_a_report_and_an_animation_stand_where_they_are_wanted(files):
     assert trace["command"].startswith("nstk")
     assert "<html" in (files / "page" / "report.html").read_text()
     assert (files / "film.gif").read_bytes()[:3] == b"GIF"
+    assert result.stdout.splitlines()[1].startswith(f"{files / 'page' / 'report.html'}: ")
 
 
 def test_a_descent_that_diverges_at_once_is_one_line_and_writes_nothing(files, monkeypatch):

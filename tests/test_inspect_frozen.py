@@ -127,6 +127,7 @@ def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):
     page = save_frozen(study, tmp_path / "why.html").read_text("utf-8")
     for words in ("block2_conv1", "Wilson", "training pictures", "seconds of learning"):
         assert words in page
+    assert "data:image" not in page, "the diagram is text, which dark and narrow windows can read"
 
 
 @pytest.mark.slow

@@ -18,7 +18,9 @@ from nstk.errors import OutputError
 from nstk.pages import (
     Bar,
     BarChart,
+    Box,
     CaptionedPicture,
+    Chain,
     Code,
     Details,
     Facts,
@@ -61,6 +63,7 @@ def every_block(word, pixels):
         Headline([Figure(word, word, word)]),
         Paragraph(f"{word}\n\n{word}", "warning"),
         PictureRow([CaptionedPicture(pixels, word, word)]),
+        Chain([Box(word, [word, word], "accent"), Box("b", [])]),
         Section(word, [chart, Table([word, "n"], [[word, 3], [None, None]], caption=word)]),
         Section(word, [BarChart([Bar(word, 0.5, word, 0.2, 0.8)], word, word)]),
         Section(

@@ -55,6 +55,16 @@ def test_columns_stand_below_each_other():
         assert of_colour.sum(axis=0).max() == 40
 
 
+def test_a_caption_takes_the_room_beside_a_taller_picture():
+    tall, small = plain(200, 90, 0), plain(60, 90, 0)
+    bare, told = (
+        draw_sheet("sheet", [Row([Cell(tall), Cell(small, caption)])])
+        for caption in ("", "one\ntwo\nthree")
+    )
+    assert told.shape == bare.shape
+    assert (told != bare).any()
+
+
 def test_the_number_of_columns_can_be_chosen():
     cells = [Cell(plain(10, 100, 0.5))] * 4
     two, four = (draw_sheet("", [Row(cells)], columns=columns) for columns in (2, 4))

@@ -8,12 +8,14 @@ import pytest
 import nstk
 from nstk.errors import DivergenceError, OutputError, PictureError, SettingsError
 from nstk.media.pictures import load_picture
+from nstk.pages import Section
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.job import Stylization, stylize
-from nstk.sweeping.figure import draw_sweep_sheet, save_sweep
+from nstk.sweeping.figure import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import MANY, sweep
+from nstk.sweeping.records import SweptRun
 from nstk.sweeping.sharing import Family
 
 QUICK = StylizeSettings(size=32, steps=4, scales=1)
@@ -186,6 +188,14 @@ def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
     np.testing.assert_allclose(saved, sheet, atol=1 / 255)
     for run in row.runs:
         assert holds(sheet, run.load()), run.point.label
+
+
+def test_a_page_holds_large_paintings_no_larger_than_it_shows_them(paint, monkeypatch, tmp_path):
+    row = paint(tmp_path / "row", WEIGHTS)
+    monkeypatch.setattr(SweptRun, "load", lambda run: np.zeros((900, 1200, 3), np.float32))
+    page = compose_sweep_page(row)
+    [paintings] = next(each.blocks for each in page.blocks if isinstance(each, Section))
+    assert [each.pixels.shape for each in paintings.pictures] == [(384, 512, 3)] * len(row.runs)
 
 
 def holds(sheet, picture):

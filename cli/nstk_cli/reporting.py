@@ -77,6 +77,8 @@ class Lines:
     def __call__(self, progress: nstk.Progress) -> None:
         """Write a line if it is time for one."""
         now = time.monotonic()
+        if self.stage is None:  # what was imported until here is no part of the work
+            self.written = now
         if progress.stage != self.stage:
             self.stage, self.began, self.first = progress.stage, now, (now, 0)
         if not self.first[1]:  # the first step also compiles, so it tells nothing of the others

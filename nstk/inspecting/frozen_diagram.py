@@ -7,6 +7,7 @@ from PIL import Image, ImageDraw
 
 from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.media.pictures import Picture
+from nstk.pages import Box
 from nstk.pages.numerals import spell_number
 from nstk.sheets.lettering import find_font, wrap_text
 from nstk.sheets.sheet import INK, PAPER, QUIET_INK, from_image
@@ -26,25 +27,11 @@ class _Kind:
     ink: Ink
 
 
-_PLAIN = _Kind((240, 242, 244), INK)
-_FROZEN = _Kind((223, 234, 244), (0, 83, 138))
-_LEARNED = _Kind((252, 226, 214), (168, 58, 0))
-
-
-@dataclass(frozen=True)
-class _Box:
-    """A box with a title and lines of text below it."""
-
-    title: str
-    text: str
-    kind: _Kind
-
-    @property
-    def lines(self) -> list[tuple[str, int, Ink]]:
-        """Every line with the size of its letters and its colour."""
-        room = _WIDTH - 2 * _EDGE
-        titles = [(line, _TITLE, self.kind.ink) for line in wrap_text(self.title, _TITLE, room)]
-        return [*titles, *((line, _TEXT, INK) for line in wrap_text(self.text, _TEXT, room))]
+_KINDS = {
+    "plain": _Kind((240, 242, 244), INK),
+    "accent": _Kind((223, 234, 244), (0, 83, 138)),
+    "warning": _Kind((252, 226, 214), (168, 58, 0)),
+}
 
 
 def draw_diagram(study: FrozenStudy) -> Picture:
@@ -56,20 +43,46 @@ def draw_diagram(study: FrozenStudy) -> Picture:
     Returns:
         float32 ``(height, width, 3)`` in ``[0, 1]``.
     """
-    boxes = _list_boxes(study)
-    height = max(len(box.lines) for box in boxes) * _STEP + 2 * _EDGE
+    boxes = [(_KINDS[box.tone], _letter(box)) for box in list_boxes(study)]
+    height = max(len(lines) for _, lines in boxes) * _STEP + 2 * _EDGE
     width = len(boxes) * (_WIDTH + _GAP) - _GAP
     image = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
-    for place, box in enumerate(boxes):
+    for place, (kind, lines) in enumerate(boxes):
         left = place * (_WIDTH + _GAP)
         corners = [left, 0, left + _WIDTH - 1, height - 1]
-        draw.rounded_rectangle(corners, 8, box.kind.fill, box.kind.ink)
-        for number, (line, size, ink) in enumerate(box.lines):
+        draw.rounded_rectangle(corners, 8, kind.fill, kind.ink)
+        for number, (line, size, ink) in enumerate(lines):
             draw.text((left + _EDGE, _EDGE + _STEP * number), line, ink, find_font(size))
         if place:
             _draw_arrow(draw, left - _GAP + 3, left - 3, height // 2)
     return from_image(image)
+
+
+def list_boxes(study: FrozenStudy) -> Sequence[Box]:
+    """The network as boxes, from the picture to the classes: blue is frozen, vermilion learned."""
+    frozen = [
+        Box(
+            block.layer,
+            (
+                "frozen",
+                f"{count_parameters(block.parameters)} parameters",
+                f"{block.channels} channels",
+                f"stride {block.stride}",
+            ),
+            "accent",
+        )
+        for block in study.blocks
+    ]
+    head = ("learned", f"{count_parameters(study.learned_parameters)} parameters")
+    more = ["…"] if len(study.classes) > _NAMED_CLASSES else []
+    named = ", ".join([*study.classes[:_NAMED_CLASSES], *more])
+    return [
+        Box("picture", (f"{study.size} × {study.size}",)),
+        *frozen,
+        Box("mean, head", head, "warning"),
+        Box(f"{len(study.classes)} classes", (named,)),
+    ]
 
 
 def count_parameters(number: int) -> str:
@@ -77,25 +90,12 @@ def count_parameters(number: int) -> str:
     return f"{number / 1e6:.1f} million" if number >= 1e6 else spell_number(number)
 
 
-def _list_boxes(study: FrozenStudy) -> Sequence[_Box]:
-    frozen = [
-        _Box(
-            block.layer,
-            f"frozen\n{count_parameters(block.parameters)} parameters\n"
-            f"{block.channels} channels\nstride {block.stride}",
-            _FROZEN,
-        )
-        for block in study.blocks
-    ]
-    head = f"learned\n{count_parameters(study.learned_parameters)} parameters"
-    more = ["…"] if len(study.classes) > _NAMED_CLASSES else []
-    named = [*study.classes[:_NAMED_CLASSES], *more]
-    return [
-        _Box("picture", f"{study.size} × {study.size}", _PLAIN),
-        *frozen,
-        _Box("mean, head", head, _LEARNED),
-        _Box(f"{len(study.classes)} classes", ", ".join(named), _PLAIN),
-    ]
+def _letter(box: Box) -> list[tuple[str, int, Ink]]:
+    """Every line of a box with the size of its letters and its colour."""
+    room = _WIDTH - 2 * _EDGE
+    title, text = wrap_text(box.title, _TITLE, room), wrap_text("\n".join(box.lines), _TEXT, room)
+    ink = _KINDS[box.tone].ink
+    return [*((line, _TITLE, ink) for line in title), *((line, _TEXT, INK) for line in text)]
 
 
 def _draw_arrow(draw: ImageDraw.ImageDraw, start: int, end: int, middle: int) -> None:

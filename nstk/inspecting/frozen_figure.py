@@ -4,19 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.finetuning.evaluation import Evaluation
-from nstk.inspecting.frozen_diagram import count_parameters, draw_diagram
+from nstk.inspecting.frozen_diagram import count_parameters, draw_diagram, list_boxes
 from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.media.pictures import Picture, save_picture
 from nstk.pages import (
     Block,
-    CaptionedPicture,
     Cell,
+    Chain,
     Figure,
     Headline,
     LineChart,
     Page,
     Paragraph,
-    PictureRow,
     Section,
     Series,
     Table,
@@ -65,8 +64,10 @@ def draw_frozen_sheet(study: FrozenStudy) -> Picture:
 def compose_frozen_page(study: FrozenStudy) -> Page:
     """Put the diagram, the charts and all figures on a page."""
     notes = _explain(study)
-    caption = "Blue stays as it is; vermilion is learned."
-    diagram = CaptionedPicture(draw_diagram(study), caption, longest_side=2048)
+    diagram: list[Block] = [
+        Chain(list_boxes(study)),
+        Paragraph("Blue stays as it is; vermilion is learned.", "quiet"),
+    ]
     blocks: list[Block] = [
         Headline(
             [
@@ -77,7 +78,7 @@ def compose_frozen_page(study: FrozenStudy) -> Page:
                 Figure("Seconds to learn", _seconds(study.seconds["scratch"]), "random, trained"),
             ]
         ),
-        Section(_HEADINGS["network"], [PictureRow([diagram], width=800)]),
+        Section(_HEADINGS["network"], diagram),
     ]
     for name, chart in _chart(study).items():
         blocks.append(Section(_HEADINGS[name], [chart, Paragraph(notes[name], "quiet")]))
@@ -95,12 +96,12 @@ def _explain(study: FrozenStudy) -> dict[str, str]:
         if needed
         else "On these pictures transfer does not recognise more than both others."
     )
-    passes = study.scratch[-1].passes
+    passes = "1 pass" if study.scratch[-1].passes == 1 else f"{study.scratch[-1].passes} passes"
     return {
         "blocks": f"Blocks: {layers}. Bands are 95 % Wilson intervals.",
         "data": f"{saved} The dot is the network trained from random weights.",
         "time": f"Transfer: one look at each training picture and a head that is solved, "
-        f"{_seconds(study.seconds['transfer'])}. Random weights: {passes} passes of Adam "
+        f"{_seconds(study.seconds['transfer'])}. Random weights: {passes} of Adam "
         f"(rate 0.001, batches of 32, random flips), {_seconds(study.seconds['scratch'])} "
         "without reading pictures. Compilation is not counted.",
     }
@@ -152,9 +153,9 @@ def _summary(study: FrozenStudy) -> str:
         f"{count_parameters(study.frozen_parameters)} parameters stay frozen, "
         f"{count_parameters(study.learned_parameters)} are learned from "
         f"{study.train_images} pictures. Of {study.held_out_images} held out it recognises "
-        f"{_percent(study.transfer)}; with frozen random weights {_percent(study.random)}, with "
-        f"random weights trained for {_seconds(study.seconds['scratch'])} "
-        f"{_percent(study.trained)}. Transfer took {_seconds(study.seconds['transfer'])}."
+        f"{_percent(study.transfer)} after {_seconds(study.seconds['transfer'])} of learning, a "
+        f"head on frozen random weights {_percent(study.random)}, and the network trained from "
+        f"random weights {_percent(study.trained)} after {_seconds(study.seconds['scratch'])}."
     )
 
 

@@ -13,7 +13,9 @@ forbids both, so it looks the same on any machine, today and in ten years.
 from nstk.pages.bars import Bar as Bar
 from nstk.pages.bars import BarChart as BarChart
 from nstk.pages.blocks import Block as Block
+from nstk.pages.blocks import Box as Box
 from nstk.pages.blocks import Cell as Cell
+from nstk.pages.blocks import Chain as Chain
 from nstk.pages.blocks import Code as Code
 from nstk.pages.blocks import Details as Details
 from nstk.pages.blocks import Facts as Facts

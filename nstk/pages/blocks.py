@@ -76,6 +76,29 @@ class PictureRow:
 
 
 @dataclass(frozen=True)
+class Box:
+    """A box of a chain.
+
+    Attributes:
+        title: What it stands for.
+        lines: What is said of it.
+        tone: ``plain``; ``accent`` and ``warning`` are blue and vermilion, to tell kinds apart.
+    """
+
+    title: str
+    lines: Sequence[str]
+    tone: Literal["plain", "accent", "warning"] = "plain"
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Boxes with an arrow from each to the next; they wrap where the window is narrow."""
+
+    template: ClassVar[str] = "chain.html"
+    boxes: Sequence[Box]
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of cells under a head.
 

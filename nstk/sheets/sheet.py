@@ -171,15 +171,16 @@ def _span(widths: Sequence[int]) -> int:
 
 def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> Image.Image:
     """The cells of one line, their captions below them."""
-    tallest = max(cell.picture.shape[0] for cell in cells)
     captions = [
         wrap_text(cell.caption, CAPTION_SIZE, width)
         for cell, width in zip(cells, widths, strict=False)
     ]
     step = line_height(CAPTION_SIZE)
-    below = max(len(lines) for lines in captions) * step
-    size = (_span(widths), tallest + _AIR + below)
-    line = Image.new("RGB", size, PAPER)
+    height = _AIR + max(
+        cell.picture.shape[0] + len(lines) * step
+        for cell, lines in zip(cells, captions, strict=True)
+    )
+    line = Image.new("RGB", (_span(widths), height), PAPER)
     draw, left = ImageDraw.Draw(line), 0
     for cell, lines, width in zip(cells, captions, widths, strict=False):
         line.paste(to_image(cell.picture), (left, 0))

@@ -28,6 +28,9 @@ _ROOM = 1560
 _SMALLEST, _LARGEST = 120, 384
 """Longer side of a picture on the sheet, in pixels."""
 
+_LARGEST_SHOWN = 512
+"""The same on the page, which holds all of them at once."""
+
 
 def save_sweep(sweep: Sweep, path: str | Path) -> Path:
     """Write all paintings of a sweep side by side with their curves.
@@ -116,7 +119,7 @@ def _caption(sweep: Sweep, run: SweptRun) -> str:
 
 def _show(sweep: Sweep, run: SweptRun) -> CaptionedPicture:
     caption, _, note = _caption(sweep, run).partition("\n")
-    return CaptionedPicture(run.load(), caption, note.replace("\n", ", "), longest_side=512)
+    return CaptionedPicture(_shrink(run.load(), _LARGEST_SHOWN), caption, note.replace("\n", ", "))
 
 
 def _title(sweep: Sweep) -> str:
@@ -143,7 +146,8 @@ def _tabulate(sweep: Sweep) -> Table:
         )
         for run in sweep.runs
     ]
-    return Table((*options, *parts, "seconds", "picture"), rows, numeric=(*options, "seconds"))
+    numbers = [axis.option for axis in sweep.axes if axis.numbers is not None]
+    return Table((*options, *parts, "seconds", "picture"), rows, numeric=(*numbers, "seconds"))
 
 
 def _shrink(picture: Picture, side: int) -> Picture:

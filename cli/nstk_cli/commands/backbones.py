@@ -12,7 +12,7 @@ def backbones(*, json: Json = False) -> None:
         print_json({"backbones": described})
         return
     print_table(
-        ["name", "parameters", "file", "trained at", "weights", "taps"],
+        ["name", "parameters", "file", "input", "weights", "taps"],
         [
             (
                 each["name"],
@@ -24,5 +24,5 @@ def backbones(*, json: Json = False) -> None:
             )
             for each in described
         ],
-        right=["parameters", "file", "trained at"],
+        right=["parameters", "file", "input"],
     )

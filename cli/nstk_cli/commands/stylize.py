@@ -118,9 +118,8 @@ def stylize(
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.picture)
-        if report_folder is not None:
-            write_report(report_folder, content, styles, made, trace)
-    show(made, output, json=json)
+        page = report_folder and write_report(report_folder, content, styles, made, trace)
+    show(made, output, page, json=json)
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {where_it_is(output, checkpoints)}.", err=True)
         raise typer.Exit(status_of_interruption())
@@ -149,9 +148,9 @@ def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError
 
 def write_report(
     folder: Path, content: Path, styles: list[Path], made: "nstk.Stylization", trace: "nstk.Trace"
-) -> None:
+) -> Path:
     """Write the page about this run, with the command that repeats it."""
-    nstk.write_report(
+    return nstk.write_report(
         folder,
         content=content,
         styles=styles,
@@ -161,8 +160,8 @@ def write_report(
     )
 
 
-def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
-    """Print what was made, as one line or as one JSON object."""
+def show(made: "nstk.Stylization", output: Path, page: Path | None, *, json: bool) -> None:
+    """Print what was made and where it is, or one JSON object."""
     height, width, _ = made.picture.shape
     if json:
         print_made(
@@ -188,6 +187,8 @@ def show(made: "nstk.Stylization", output: Path, *, json: bool) -> None:
         f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}"
         f" ({duration(made.seconds_per_step)} per step), loss {made.loss:.4g}"
     )
+    if page:
+        print(f"{page}: the same as a page, with what happened on the way")
 
 
 def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
