@@ -25,7 +25,7 @@ from typing import Any
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, among them those that move a terminal's cursor
-    "\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line breaks, and turns of the writing direction
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line breaks, and turns of writing
     "\ud800-\udfff]"  # bytes of file names that are no text
 )
 

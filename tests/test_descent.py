@@ -125,3 +125,44 @@ def test_without_a_cautious_rule_the_same_one_goes_on():
     descent.run(Bowl(2), 3, ignore)
     assert descent.rule == Adam(0.1)
     assert descent.steps == 3
+
+
+class LateSlope(Bowl):
+    """A bowl whose slope is no number at the calls it is told; its loss always is one."""
+
+    def compile(self, minimizer):
+        def poisoned(x, state, balance):
+            self.calls += 1
+            bad = float("nan") if self.calls in self.broken else 1.0
+
+            def evaluate(x):
+                found = self.evaluate(x)
+                return found._replace(gradient=found.gradient * bad)
+
+            return minimizer.step(evaluate, x, state)
+
+        return poisoned
+
+
+def test_a_slope_that_is_no_number_in_the_last_step_spoils_nothing():
+    descent = begin()
+    descent.run(LateSlope(6), 6, ignore)
+    assert "holds what is no number after step 6 of 6×4; went on" in descent.point.setback
+    assert np.isfinite(descent.picture()).all()
+    descent.move_to(8, 12)
+    descent.run(Bowl(), 3, ignore)
+    assert np.isfinite(descent.picture()).all()
+    assert descent.point.taken == (6, 3)
+
+
+def test_a_loss_whose_parts_are_numbers_is_told_without_them():
+    class Overflow(Bowl):
+        def compile(self, minimizer):
+            def poisoned(x, state, balance):
+                x, state, found = minimizer.step(self.evaluate, x, state)
+                return x, state, found._replace(loss=tf.constant(float("inf")))
+
+            return poisoned
+
+    with pytest.raises(DivergenceError, match="The loss is inf at step 1 of 6×4, with smaller"):
+        begin().run(Overflow(), 3, ignore)

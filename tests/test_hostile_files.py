@@ -172,7 +172,14 @@ def test_a_quote_that_is_never_closed_is_no_record_of_gigabytes():
         next(CsvLayout(1).split(lines))
 
 
-NAMES = ("two\nlines", "\x1b[2Jclear", "a\x9bb", "\u202egnp.exe", os.fsdecode(b"\xff\xfe"))
+NAMES = (
+    "two\nlines",
+    "\x1b[2Jclear",
+    "a\x9bb",
+    "\u202egnp.exe",
+    "a\u061cb",
+    os.fsdecode(b"\xff\xfe"),
+)
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)

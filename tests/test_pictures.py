@@ -210,6 +210,19 @@ def test_saved_files_carry_an_srgb_profile_and_equal_pictures_are_equal_files(
     assert "sRGB" in ImageCms.getProfileDescription(embedded)
 
 
+def test_whole_levels_are_saved_as_they_are(tmp_path):
+    levels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    save_picture(tmp_path / "levels.png", levels)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "levels.png")), levels)
+
+
+@pytest.mark.parametrize("kind", ["int64", "bool", "object"])
+def test_what_is_neither_floats_nor_levels_is_not_saved(tmp_path, kind):
+    with pytest.raises(OutputError, match=f"floats from 0 to 1 or uint8, not {kind}"):
+        save_picture(tmp_path / "odd.png", np.zeros((4, 4, 3), kind))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_values_beyond_black_and_white_are_clipped(tmp_path):
     pixels = np.array([[[-0.5, 0.5, 1.5]]], np.float32)
     loaded = load_picture(save_picture(tmp_path / "a.png", pixels))

@@ -85,3 +85,12 @@ def test_a_result_too_small_to_look_at_is_refused(scene):
         measure_quality(scene, [scene], scene[:40, :15])
     with pytest.raises(PictureError, match="at least 16"):
         content_similarity(scene, scene[:15])
+
+
+def test_pictures_may_be_given_in_whole_levels(scene, strokes):
+    levels = [np.rint(each * 255).astype(np.uint8) for each in (scene, strokes, scene[::-1])]
+    content, style, result = (each / 255 for each in levels)
+    expected = measure_quality(content, [style], result)
+    assert measure_quality(levels[0], [levels[1]], levels[2]) == expected
+    with pytest.raises(PictureError, match="the result: floats from"):
+        measure_quality(content, [style], result * 255)

@@ -10,6 +10,7 @@ from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.inputs import open_picture
 from nstk.stylization.job import Stylization, stylize
+from nstk.stylization.preparing import plan_stylization
 
 QUICK = StylizeSettings(size=64, steps=8, scales=2)
 
@@ -214,3 +215,20 @@ def test_what_resampling_overshot_is_clipped():
 def test_at_least_one_style_is_needed(tiny_backbone, scene):
     with pytest.raises(SettingsError, match="No style"):
         stylize(scene, [], backbone=tiny_backbone, settings=QUICK)
+
+
+def test_a_first_picture_that_is_none_is_refused_before_any_work(
+    tiny_backbone, scene, strokes, tmp_path
+):
+    settings = StylizeSettings(size=64, steps=2, init=tmp_path / "none.png")
+    with pytest.raises(PictureError, match=r"none\.png: no such file"):
+        plan_stylization(scene, strokes, backbone=tiny_backbone, settings=settings)
+
+
+def test_a_device_with_too_little_memory_is_told(tiny_backbone, scene, strokes, monkeypatch):
+    def refuse(self, picture, balance):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(objectives.StyleObjective, "evaluate", refuse)
+    with pytest.raises(SettingsError, match=r"pixels need more memory.*--engine windows"):
+        stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)

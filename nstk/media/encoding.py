@@ -46,7 +46,7 @@ def format_of(path: Path) -> str:
 
 def encode(
     path: Path,
-    pixels: npt.NDArray[np.float32],
+    pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
     alpha: npt.NDArray[np.float32] | None,
     quality: int,
 ) -> Callable[[Path], None]:
@@ -79,8 +79,12 @@ def encode(
 
 
 def _check_pixels(
-    path: Path, pixels: npt.NDArray[np.float32], alpha: npt.NDArray[np.float32] | None
+    path: Path, pixels: npt.NDArray[Any], alpha: npt.NDArray[np.float32] | None
 ) -> None:
+    if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
+        raise OutputError(
+            f"Cannot write {path}: a picture holds floats from 0 to 1 or uint8, not {pixels.dtype}."
+        )
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise OutputError(
             f"Cannot write {path}: a picture has the shape (height, width, 3), not {pixels.shape}."
@@ -97,8 +101,11 @@ def _check_pixels(
         )
 
 
-def _eight_bits(values: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    levels: npt.NDArray[np.uint8] = values
+    if values.dtype != np.uint8:
+        levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return levels
 
 
 def _options(name: str, quality: int) -> dict[str, Any]:

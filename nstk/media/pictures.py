@@ -24,6 +24,9 @@ Levels = npt.NDArray[np.uint8]
 Plane = npt.NDArray[np.float32]
 """One channel of a picture, such as its alpha: ``(height, width)``, ``[0, 1]``."""
 
+OVERSHOOT = 0.5
+"""How far beyond ``[0, 1]`` floats may lie: resampling goes that far, another scale farther."""
+
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     1: lambda seen: seen,
     2: lambda seen: seen[:, ::-1],
@@ -159,8 +162,36 @@ def check_output(path: str | Path) -> None:
     check_writable(path)
 
 
+def take_array(array: Any, name: str) -> Picture:
+    """Take a picture from memory for what it is.
+
+    Args:
+        array: ``(height, width, 3)`` of floats in ``[0, 1]``, which are clipped where resampling
+            overshot, or of uint8.
+        name: What messages call it.
+
+    Raises:
+        PictureError: If it is none, or its values are of another scale.
+    """
+    given = np.asarray(array)
+    fits = given.ndim == 3 and given.shape[2] == 3 and given.size
+    if not fits or not (given.dtype == np.uint8 or np.issubdtype(given.dtype, np.floating)):
+        raise PictureError(
+            f"{name}: an array {given.shape} of {given.dtype}; give (height, width, 3) of uint8, "
+            "or of floats from 0 to 1."
+        )
+    values = _unit(given) if given.dtype == np.uint8 else given
+    low, high = values.min(), values.max()
+    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
+        raise PictureError(
+            f"{name}: floats from {low:g} to {high:g}; give floats from 0 to 1, or uint8 from 0 "
+            "to 255."
+        )
+    return np.clip(values, 0, 1).astype(np.float32)
+
+
 def save_picture(
-    path: str | Path, pixels: Picture, *, alpha: Plane | None = None, quality: int = 95
+    path: str | Path, pixels: Picture | Levels, *, alpha: Plane | None = None, quality: int = 95
 ) -> Path:
     """Save a picture with eight bits a channel and an sRGB profile, whole or not at all.
 
@@ -169,7 +200,7 @@ def save_picture(
 
     Args:
         path: Its ending names the format: .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp.
-        pixels: The picture; values beyond ``[0, 1]`` are clipped.
+        pixels: The picture; floats beyond ``[0, 1]`` are clipped.
         alpha: ``(height, width)``, 0 transparent to 1 opaque.
         quality: Of JPEG (with full colour resolution, 4:4:4) and WebP, 1 to 100.
 

@@ -174,12 +174,18 @@ class Descent:
                 {name: float(term) for name, term in evaluation.terms.items()},
             )
             if not math.isfinite(step.loss):
-                self._fall_back(step, stage)
+                broken = [name for name, term in step.terms.items() if not math.isfinite(term)]
+                where = f"at step {self.point.taken[-1] + 1} of {stage}"
+                parts = f", in {', '.join(broken)}" if broken else ""
+                self._fall_back(f"The loss is {step.loss} {where}{parts}")
                 continue
             self._take(x, state, step)
             self.durations.append(time.perf_counter() - before)
             on_progress(report(step=self.point.taken[-1], loss=step.loss, terms=step.terms))
             keep(self)
+        if not np.isfinite(self.picture()).all():  # no loss has looked at what the last step made
+            where = f"after step {self.point.taken[-1]} of {stage}"
+            self._fall_back(f"The picture holds what is no number {where}")
 
     def _take(self, x: Any, state: Any, step: Step) -> None:
         point = self.point
@@ -189,12 +195,9 @@ class Descent:
         taken = (*point.taken[:-1], point.taken[-1] + 1)
         self.point = replace(point, x=x, state=state, good=good, taken=taken)
 
-    def _fall_back(self, step: Step, stage: str) -> None:
+    def _fall_back(self, found: str) -> None:
         """Go back to the last good picture, the first time to go on from there."""
         point = self.point
-        where = f"at step {point.taken[-1] + 1} of {stage}"
-        broken = [name for name, term in step.terms.items() if not math.isfinite(term)]
-        found = f"The loss is {step.loss} {where}, in {', '.join(broken)}"
         setback = f"{found}; went on from the last good picture with smaller steps."
         self.point = replace(
             point,

@@ -6,12 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from nstk.errors import MaskError, PictureError, SettingsError, StyleFileError
+from nstk.errors import MaskError, SettingsError, StyleFileError
 from nstk.media.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.media.masks import check_mask, load_mask
-from nstk.media.pictures import Levels, LoadedPicture, Picture, Plane, load_picture
+from nstk.media.pictures import (
+    Levels,
+    LoadedPicture,
+    Picture,
+    Plane,
+    load_picture,
+    take_array,
+)
 from nstk.settings import StylizeSettings
 from nstk.stylization.style_files import ENDING, SavedStyle, load_style
 from nstk.stylization.styles import PaintedStyle, Style
@@ -24,9 +30,6 @@ StyleSource = Source | PaintedStyle | SavedStyle
 
 MaskSource = Plane | str | Path
 """A mask ``(height, width)`` in ``[0, 1]`` or the path of a picture of one."""
-
-OVERSHOOT = 0.5
-"""How far beyond ``[0, 1]`` floats may lie: resampling goes that far, another scale farther."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,26 +157,8 @@ def open_picture(picture: Source, name: str) -> LoadedPicture:
     """
     if isinstance(picture, str | Path):
         return load_picture(picture)
-    pixels = _take_array(np.asarray(picture), name)
+    pixels = take_array(picture, name)
     return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
-
-
-def _take_array(array: npt.NDArray[Any], name: str) -> Picture:
-    fits = array.ndim == 3 and array.shape[2] == 3 and array.size
-    if not fits or not (array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)):
-        raise PictureError(
-            f"{name}: an array {array.shape} of {array.dtype}; give (height, width, 3) of uint8, "
-            "or of floats from 0 to 1."
-        )
-    values = array if array.dtype != np.uint8 else np.divide(array, 255, dtype=np.float32)
-    low, high = values.min(), values.max()
-    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-        raise PictureError(
-            f"{name}: floats from {low:g} to {high:g}; give floats from 0 to 1, or uint8 from 0 "
-            "to 255."
-        )
-    pixels: Picture = np.clip(values, 0, 1).astype(np.float32)
-    return pixels
 
 
 def _listed(styles: Any) -> Sequence[Any]:

@@ -10,15 +10,15 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import PictureError
+from nstk.errors import PictureError, SettingsError
 from nstk.media.masks import resize_mask
-from nstk.media.pictures import Picture, Plane, resize_picture
+from nstk.media.pictures import Picture, Plane, probe_picture, resize_picture
 from nstk.minimizers import Averaged, Minimizer, choose_minimizer
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.descent import Descent, Keeper, forget
 from nstk.stylization.guides import check_guides
-from nstk.stylization.initialization import start_picture
+from nstk.stylization.initialization import STARTS, start_picture
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
@@ -187,22 +187,29 @@ class Painting:
 
         Raises:
             DivergenceError: If the loss stops being a finite number.
+            SettingsError: If the device has less memory than was planned with.
         """
         descent = descent or self.begin()
         yield descent
         present = len(descent.point.taken) - 1
         for number, scale in enumerate(self.plan[present:], present):
-            objective = (look or self.objective)(scale)
-            if number > present:
-                descent.move_to(scale.height, scale.width, self._pinned(scale))
-            descent.run(
-                objective,
-                scale.steps,
-                on_progress,
-                balance=self.balance(scale, strength),
-                tolerance=self.settings.tolerance,
-                keep=keep,
-            )
+            try:
+                objective = (look or self.objective)(scale)
+                if number > present:
+                    descent.move_to(scale.height, scale.width, self._pinned(scale))
+                descent.run(
+                    objective,
+                    scale.steps,
+                    on_progress,
+                    balance=self.balance(scale, strength),
+                    tolerance=self.settings.tolerance,
+                    keep=keep,
+                )
+            except tf.errors.ResourceExhaustedError as error:
+                raise SettingsError(
+                    f"{scale.name} pixels need more memory than the device has; choose a smaller "
+                    "--size, --engine windows or a smaller --backbone."
+                ) from error
             yield descent
 
     def _pinned(self, scale: Scale) -> Any:
@@ -240,12 +247,14 @@ class Painting:
         """Refuse what cannot be painted, before any work.
 
         Raises:
-            PictureError: If a picture is too small to look at.
+            PictureError: If a picture is too small to look at, or the first one is none.
             MaskError: If too little of a mask is left in some layer of the result.
             SettingsError: If the size asked for is too small to look at.
             BackboneError: If the network has no such layer.
         """
         self._check_sizes()
+        if self.settings.init not in STARTS:
+            probe_picture(self.settings.init, whole=False)
         last = self.plan[-1]
         for number, mask in enumerate(self.inputs.masks, 1):
             area = self._at(mask, last)

@@ -17,7 +17,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import PictureError
 from nstk.media.color_spaces import to_luma
-from nstk.media.pictures import Picture, fit_size, resize_picture
+from nstk.media.pictures import Picture, fit_size, resize_picture, take_array
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import gather, summarize
 
@@ -62,7 +62,7 @@ def measure_quality(
     its longer side is the result's.
 
     Args:
-        content: float32 ``(height, width, 3)`` in ``[0, 1]``, of any size.
+        content: ``(height, width, 3)``, floats in ``[0, 1]`` or uint8, of any size.
         styles: The same; none where the style is a file of statistics of another network.
         result: The same, at least 16 pixels on the shorter side.
         weights: How much each style counts, not all 0; all the same when None.
@@ -71,17 +71,19 @@ def measure_quality(
         The figures; every one is 1 or 0 at best, as its name says.
 
     Raises:
-        PictureError: If the result is too small.
+        PictureError: If the result is too small, or one of them is no picture.
     """
     layers = _style_layers()
+    result = take_array(result, "the result")
     height, width = _check_size(result)
-    content = resize_picture(content, height, width)
+    content = resize_picture(take_array(content, "content"), height, width)
     of_result = _look(result, *layers, CONTENT_LAYER)
     of_content = _look(content, CONTENT_LAYER)[CONTENT_LAYER]
     errors: dict[str, float] = {}
     if styles:
         shares = np.ones(len(styles)) if weights is None else np.asarray(weights, float)
-        grams = [_observe(style, max(height, width)) for style in styles]
+        seen = [take_array(style, f"style {number}") for number, style in enumerate(styles, 1)]
+        grams = [_observe(style, max(height, width)) for style in seen]
         for name in layers:
             target = tf.add_n(
                 [s * g[name] for s, g in zip(shares / sum(shares), grams, strict=True)]

@@ -158,7 +158,7 @@ class Frames:
         if self._steps % self._stride == 0:
             self._frames.append(self._shrink(progress.preview()))
         self._steps += 1
-        if len(self._frames) == self.limit:
+        if len(self._frames) >= self.limit:
             self._frames = self._frames[::2]
             self._stride *= 2
 
