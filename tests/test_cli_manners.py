@@ -204,6 +204,17 @@ def test_a_terminal_sees_a_bar_with_the_loss(monkeypatch):
     assert "nstk: by the way" in terminal.getvalue()
 
 
+def test_of_many_stages_a_terminal_sees_the_last_few(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with reporting() as report:
+        for run in range(100):
+            report(nstk.Progress(stage=f"run {run}", step=0, total=4))
+        shown = [task.description for task in report.progress.tasks]
+    assert shown == [f"run {run}" for run in range(92, 100)]
+
+
 def test_quiet_is_silent_but_for_errors(capsys):
     with reporting(quiet=True) as report:
         report(nstk.Progress(stage="64×48", step=4, total=4))

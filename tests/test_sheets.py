@@ -1,5 +1,7 @@
 """Contact sheets: nothing is cut, nothing overlaps, every picture is shown as it is."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -113,6 +115,29 @@ def test_a_chart_draws_every_curve_in_a_colour_of_its_own_and_falls_where_it_fal
     assert rows[columns.argmin()] < rows[columns.argmax()]
     vermilion = (chart[..., 0] > 0.6) & (chart[..., 2] < 0.3)
     assert vermilion[:, :700].any()
+
+
+def inked(chart, number):
+    """Which columns of a drawn chart have ink where one of its level curves runs."""
+    plot = chart.lay_out()
+    row = round(plot.curves[number].places[0][1])
+    columns = draw_chart(chart)[row, math.ceil(plot.left) : int(plot.right)]
+    return columns.max(axis=-1) - columns.min(axis=-1) > 0.2
+
+
+def test_a_gap_in_a_curve_is_a_gap_on_the_sheet_and_a_lonely_point_is_seen():
+    heights = [0.5, 0.5, math.nan, 0.5, math.nan, 0.5, 0.5]
+    ink = inked(LineChart([Series("a", range(7), heights)], "x", "y", y_range=(0, 1)), 0)
+    places = [round(share * (len(ink) - 1)) for share in (1 / 12, 2 / 6, 3 / 6, 4 / 6, 11 / 12)]
+    assert [bool(ink[place - 1 : place + 2].any()) for place in places] == [1, 0, 1, 0, 1]
+
+
+def test_curves_of_one_colour_differ_by_their_dashes():
+    levels = [Series(str(n), [0, 1], [n / 10 + 0.05] * 2) for n in range(8)]
+    chart = LineChart(levels, "x", "y", y_range=(0, 1))
+    assert chart.lay_out().curves[0].hue == chart.lay_out().curves[7].hue
+    assert inked(chart, 0).mean() > 0.99
+    assert 0.5 < inked(chart, 7).mean() < 0.9
 
 
 def test_a_band_is_painted_between_its_lower_and_its_upper_ends():

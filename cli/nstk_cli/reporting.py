@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 SECONDS_BETWEEN_LINES = 10.0
 SECONDS_WORTH_A_LINE = 1.0
+MOST_BARS = 8
 
 Reporter = Callable[[nstk.Progress], None]
 
@@ -31,7 +32,7 @@ class StderrHandler(logging.Handler):
 
 
 class Bars:
-    """One bar for each stage of a job, with the time left and the loss."""
+    """One bar for each of the last stages of a job, with the time left and the loss."""
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -56,11 +57,16 @@ class Bars:
         self.task: TaskID = self.progress.add_task("starting", total=None, loss="")
 
     def __call__(self, progress: nstk.Progress) -> None:
-        """Move the bar of this stage; a new stage gets a new bar below the others."""
+        """Move the bar of this stage; a new stage gets a new bar below the others.
+
+        The oldest makes room: a terminal shows no more bars than it has lines, and not the last.
+        """
         if self.stage is None:
             self.progress.remove_task(self.task)
         if progress.stage != self.stage:
             self.stage = progress.stage
+            for task in self.progress.tasks[: 1 - MOST_BARS]:
+                self.progress.remove_task(task.id)
             self.task = self.progress.add_task(progress.stage, total=progress.total, loss="")
         loss = "" if progress.loss is None else f"loss {progress.loss:.4g}"
         self.progress.update(self.task, completed=progress.step, total=progress.total, loss=loss)

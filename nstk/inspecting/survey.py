@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import PictureError
+from nstk.errors import PictureError, printable
 from nstk.inspecting.excitation import (
     PATCHES,
     Maps,
@@ -111,7 +111,7 @@ def survey_pictures(
         except PictureError as error:
             refusals.append(error)
             path = source if isinstance(source, str | Path) else f"picture {step + 1}"
-            reason = str(error).removeprefix(str(path)).lstrip(": ").rstrip(".")
+            reason = str(error).removeprefix(printable(path)).lstrip(": ").rstrip(".")
             skipped.append(SkippedFile(Path(path), reason))
             continue
         for layer, maps in look(taps, picture).items():

@@ -15,7 +15,10 @@ WIDTH = 880.0
 MAX_POINTS = 400
 """Longer curves are drawn through the lowest and highest point of every stretch."""
 
-_TOP, _BOTTOM, _LABEL_ROOM = 30.0, 46.0, 190.0
+_TOP, _BOTTOM, _LABEL_ROOM = 30.0, 46.0, 215.0
+
+Place = tuple[float, float]
+"""Across and down, in units of `WIDTH`."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +54,21 @@ class Marker:
 
 @dataclass(frozen=True)
 class Curve:
-    """A series laid out: paths in SVG's spelling and where its name stands."""
+    """A series laid out: where it runs, also in SVG's spelling, and where its name stands.
+
+    Its places are broken where one is not finite.
+    """
 
     label: str
     full_label: str
     hue: Hue | None
     dash: str
+    places: tuple[Place, ...]
     path: str
+    outline: tuple[Place, ...]
     band: str
     points: tuple[tuple[float, float, str], ...]
-    end: tuple[float, float]
+    end: Place
     label_y: float
 
 
@@ -163,7 +171,7 @@ class _Frame:
     top: float
     bottom: float
 
-    def point(self, x: float, y: float) -> tuple[float, float]:
+    def point(self, x: float, y: float) -> Place:
         across, up = self.x_axis.place(x), self.y_axis.place(y)
         return (
             self.left + across * (self.right - self.left),
@@ -181,14 +189,17 @@ def _lay_out_curves(chart: LineChart, frame: _Frame) -> tuple[Curve, ...]:
         values = [f"{x:g}, {y:g}" for x, y in zip(series.x, series.y, strict=True)]
         dots = [(*p, v) for p, v in zip(places, values, strict=True) if _is_point(p)]
         seen = [place for place in places if _is_point(place)]
+        thinned, outline = _thin(places), _outline(series, frame)
         drawn.append(
             Curve(
                 label=shorten_text(series.label, _LABEL_ROOM),
                 full_label=series.label,
                 hue=None if series.reference else next(hues),
                 dash="4 4" if series.reference else "" if chart.ordered else next(dashes),
-                path=_path(_thin(places)),
-                band=_band(series, frame),
+                places=tuple(thinned),
+                path=_path(thinned),
+                outline=outline,
+                band=f"{_path(outline)}Z" if outline else "",
                 points=tuple(dots) if chart.points and not series.reference else (),
                 end=seen[-1] if seen else (frame.right, frame.bottom),
                 label_y=0.0,
@@ -213,11 +224,11 @@ def _lay_out_markers(markers: Sequence[Marker], frame: _Frame) -> tuple[tuple[fl
     return tuple(laid)
 
 
-def _is_point(place: tuple[float, float]) -> bool:
+def _is_point(place: Place) -> bool:
     return math.isfinite(place[0]) and math.isfinite(place[1])
 
 
-def _path(places: Sequence[tuple[float, float]]) -> str:
+def _path(places: Sequence[Place]) -> str:
     commands, pen_down = [], False
     for place in places:
         if _is_point(place):
@@ -228,16 +239,16 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
     return "".join(commands)
 
 
-def _band(series: Series, frame: _Frame) -> str:
+def _outline(series: Series, frame: _Frame) -> tuple[Place, ...]:
+    """All round a band: along its upper ends, and back along its lower ones."""
     if not series.low:
-        return ""
+        return ()
     lower = [frame.point(x, y) for x, y in zip(series.x, series.low, strict=True)]
     upper = [frame.point(x, y) for x, y in zip(series.x, series.high, strict=True)]
-    outline = [place for place in [*upper, *reversed(lower)] if _is_point(place)]
-    return f"{_path(outline)}Z" if outline else ""
+    return tuple(place for place in (*upper, *reversed(lower)) if _is_point(place))
 
 
-def _thin(places: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+def _thin(places: Sequence[Place]) -> Sequence[Place]:
     """Keep of every stretch its lowest and its highest point, and both ends of the curve."""
     if len(places) <= MAX_POINTS:
         return places
