@@ -46,6 +46,16 @@ def test_help_lists_the_commands(arguments):
     assert "Commands:" in result.stdout
 
 
+@pytest.mark.parametrize("group", [(), ("inspect",), ("style",)])
+def test_a_group_alone_tells_to_the_end_what_its_commands_do(group):
+    result = invoke(*group)
+    assert result.exit_code == 0
+    assert result.stdout == invoke(*group, "--help").stdout
+    told = " ".join(result.stdout.split())
+    assert "..." not in told.partition("Commands:")[2]
+    assert told.endswith(".")
+
+
 @pytest.mark.parametrize(
     "command",
     [

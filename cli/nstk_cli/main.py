@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 import nstk
 from nstk_cli.commands.audit import audit
@@ -26,7 +25,7 @@ from nstk_cli.commands.predict import predict
 from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
 from nstk_cli.commands.sweep import sweep
-from nstk_cli.options import Command
+from nstk_cli.options import Command, Group
 from nstk_cli.signals import hear_termination, status_of_interruption
 from nstk_cli.silence import debugging, prepare_process
 
@@ -78,7 +77,7 @@ def sentence(words: str) -> str:
     return words if words.endswith((".", "?", "!")) else f"{words}."
 
 
-class Shell(TyperGroup):
+class Shell(Group):
     """The group of all commands, which lets no traceback through."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
@@ -109,17 +108,14 @@ def show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
+@app.callback()
 def main(
-    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option("--version", callback=show_version, is_eager=True, help="Show the version"),
     ] = False,
 ) -> None:
     """One frozen pretrained network, two jobs: stylize a picture, or finetune a classifier."""
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 for command in (stylize, sweep, finetune, predict, evaluate, explain, export, audit, backbones):

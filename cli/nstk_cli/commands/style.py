@@ -7,12 +7,15 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.options import BackboneName, Command, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.options import BackboneName, Command, Group, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import print_made
 from nstk_cli.reporting import reporting
 
 style = typer.Typer(
-    name="style", help="Keep styles in files.", no_args_is_help=True, rich_markup_mode=None
+    name="style",
+    cls=Group,
+    help="Keep styles in files.",
+    rich_markup_mode=None,
 )
 
 

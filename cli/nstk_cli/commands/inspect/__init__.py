@@ -7,12 +7,12 @@ from nstk_cli.commands.inspect.frozen import frozen
 from nstk_cli.commands.inspect.gram import gram
 from nstk_cli.commands.inspect.layers import layers
 from nstk_cli.commands.inspect.style import style
-from nstk_cli.options import Command
+from nstk_cli.options import Command, Group
 
 inspect = typer.Typer(
     name="inspect",
+    cls=Group,
     help="See what a network has learned, in pictures.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 
