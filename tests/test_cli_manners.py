@@ -144,6 +144,21 @@ def test_json_is_strict_and_stands_on_one_line(capsys, tmp_path):
     }
 
 
+def test_letters_that_standard_output_does_not_know_are_escaped():
+    said = "print_table(['taken for →'], []); print_json({'path': 'é'})"
+    imports = "from nstk_cli.output import print_json, print_table"
+    code = f"{imports}; from nstk_cli.silence import prepare_process; prepare_process(); {said}"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(PYTHONIOENCODING="ascii"),
+        capture_output=True,
+        check=True,
+    )
+    table, line = answer.stdout.splitlines()
+    assert table == b"taken for \\u2192"
+    assert json.loads(line) == {"path": "é"}
+
+
 def test_a_table_is_aligned(capsys):
     print_table(["class", "right"], [["ant", "7"], ["bee", "12"]], right=["right"])
     assert capsys.readouterr().out == "class  right\nant        7\nbee       12\n"

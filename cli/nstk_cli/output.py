@@ -33,8 +33,12 @@ def with_determinism(value: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_json(value: Any) -> str:
-    """JSON on one line; paths become strings, and what is no number null."""
-    return nstk.printable(json.dumps(_plain(value), ensure_ascii=False, allow_nan=False))
+    """JSON on one line; paths become strings, and what is no number null.
+
+    Letters that standard output may not know are escaped.
+    """
+    known = (sys.stdout.encoding or "utf-8").lower() == "utf-8"
+    return nstk.printable(json.dumps(_plain(value), ensure_ascii=not known, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:

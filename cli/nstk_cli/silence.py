@@ -1,6 +1,7 @@
 """Keeping TensorFlow's own log off the terminal, unless ``NSTK_LOG=debug`` asks for it."""
 
 import importlib.util
+import io
 import logging
 import os
 import shutil
@@ -30,13 +31,16 @@ def is_deterministic() -> bool:
 
 
 def prepare_process() -> None:
-    """Set the stage for TensorFlow, before anything imports it.
+    """Set the stage for TensorFlow, before anything imports it, and for letters of any script.
 
     Keras is told which of its engines to use, whatever the user's own Keras settings say, and
     TensorFlow to compute the same bits every time, unless ``TF_DETERMINISTIC_OPS=0`` forbids it.
     Python's standard error becomes a duplicate of the process's, so that `loading` can hold
-    back what C++ writes there without holding back what the shell says.
+    back what C++ writes there without holding back what the shell says. Letters that the terminal
+    or file behind standard output does not know are escaped there.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault(DETERMINISTIC, "1")
     if debugging():
