@@ -161,7 +161,7 @@ def _summary(study: FrozenStudy) -> str:
 
 def _headline(label: str, score: Evaluation) -> Figure:
     low, high = score.accuracy_interval
-    return Figure(label, f"{100 * score.accuracy:.1f} %", f"{100 * low:.1f} – {100 * high:.1f} %")
+    return Figure(label, f"{100 * score.accuracy:.1f} %", f"{100 * low:.1f}–{100 * high:.1f} %")
 
 
 def _tabulate_blocks(study: FrozenStudy) -> Table:
@@ -190,7 +190,7 @@ def _tabulate_data(study: FrozenStudy) -> Table:
 
 def _interval(score: Evaluation) -> str:
     low, high = score.accuracy_interval
-    return f"{100 * score.accuracy:.1f} % ({100 * low:.1f} – {100 * high:.1f})"
+    return f"{100 * score.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _percent(score: Evaluation) -> str:
