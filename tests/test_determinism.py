@@ -2,11 +2,13 @@
 
 import json
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from labelled_pictures import COLOURS, draw_folder
-from shell import invoke
+from shell import environment, invoke
 
 import nstk
 
@@ -27,7 +29,8 @@ def place(tmp_path_factory, tiny_backbone):
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    for room in ("stylization.saving", "finetuning.job", "auditing.job"):
+    rooms = "stylization.saving", "finetuning.job", "auditing.job", "sweeping.sharing"
+    for room in rooms:
         monkeypatch.setattr(f"nstk.{room}.load_backbone", lambda name, **_: tiny_backbone)
 
 
@@ -45,8 +48,13 @@ def run(folder, words):
     folder.mkdir()
     result = invoke(*(word.format(out=folder) for word in words), "--json", "-q")
     assert result.exit_code == 0, result.stderr
-    files = {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = {path.name: read(path) for path in folder.rglob("*") if path.is_file()}
     return strip(json.loads(result.stdout)), files
+
+
+def read(path):
+    """The bytes of a file; what a record says of the result."""
+    return strip(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
 PICTURES = "{place}/data/red/0.png", "{place}/data/blue/0.png"
@@ -62,11 +70,28 @@ COMMANDS = {
     "evaluate": ("evaluate", "{place}/colours.keras", "{place}/data"),
     "explain": ("explain", "{place}/colours.keras", *PICTURES, "-o", "{out}"),
     "audit": ("audit", "{place}/data"),
+    "sweep": (
+        *("sweep", *PICTURES, "-o", "{out}/sheet.png", "--size", "32", "--steps", "2"),
+        *("--scales", "1", "--init", "noise", "--over", "strength=0.2,0.8"),
+    ),
+    **{
+        f"export to {format}": (
+            *("export", "{place}/colours.keras", "--to", format, "-o", "{out}/c" + ending),
+            *("--images", "4", "--pictures", "{place}/data"),
+        )
+        for format, ending in (("tflite", ".tflite"), ("onnx", ".onnx"))
+    },
 }
 
 
+SLOW = [word for word in COMMANDS if word.startswith("export")]
+
+
 @pytest.mark.usefixtures("tiny")
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize(
+    "command",
+    [pytest.param(word, marks=[pytest.mark.slow] if word in SLOW else []) for word in COMMANDS],
+)
 def test_a_command_makes_the_same_bytes_again(command, place, tmp_path):
     words = [word.replace("{place}", str(place)) for word in COMMANDS[command]]
     first = run(tmp_path / "first", words)
@@ -75,4 +100,23 @@ def test_a_command_makes_the_same_bytes_again(command, place, tmp_path):
     random.seed(1)
     np.random.seed(1)
     second = run(tmp_path / "second", words)
+    assert first == second
+
+
+@pytest.mark.slow
+def test_a_saved_model_has_the_same_bytes_in_every_process(place, tmp_path):
+    writing = (
+        "import sys; from pathlib import Path; import nstk;"
+        "from nstk.exporting.saved_model import write_saved_model;"
+        "write_saved_model(nstk.load_classifier(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        words = [sys.executable, "-c", writing, str(place / "colours.keras"), str(folder)]
+        subprocess.run(words, env=environment(), check=True, capture_output=True)
+    first, second = (
+        {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        for folder in folders
+    )
+    assert "saved_model.pb" in first
     assert first == second

@@ -1,15 +1,18 @@
 """The classifier for ONNX Runtime."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
+from nstk.exporting.onnx_names import settle_graph
 from nstk.finetuning.classifier import Classifier
 
 
 def write_onnx(classifier: Classifier, path: Path) -> None:
-    """Write an ``.onnx`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
+    """Write an ``.onnx`` file: uint8 ``pictures`` ``(N, H, W, 3)`` to ``probabilities`` ``(N, C)``.
 
     The class names are in its metadata under ``classes``, a JSON list in the outputs' order; where
     pictures may have several labels, so are their thresholds under ``thresholds``.
@@ -31,4 +34,13 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
     if classifier.multi_label:
         said["thresholds"] = json.dumps(classifier.decision.thresholds)
     onnx.helper.set_model_props(written, said)
+    settle_graph(written.graph, set(_list_layers(classifier.model)), "probabilities")
     onnx.save(written, path)
+
+
+def _list_layers(model: Any) -> Iterator[str]:
+    """The names of all layers, also of those inside of others."""
+    for layer in model.layers:
+        yield layer.name
+        if hasattr(layer, "layers"):
+            yield from _list_layers(layer)

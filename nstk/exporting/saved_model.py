@@ -1,12 +1,14 @@
 """The classifier as a SavedModel, as TensorFlow Serving and ``tf.saved_model.load`` take it."""
 
 import tempfile
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
@@ -14,6 +16,7 @@ from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.networks import SQUARE
 
 LABELS = "labels.txt"
+FINGERPRINT = "fingerprint.pb"
 
 
 def write_saved_model(classifier: Classifier, folder: Path) -> None:
@@ -50,10 +53,20 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
         }
         try:
             tf.saved_model.save(module, str(folder), signatures=signatures)
+            _name_by_content(folder / FINGERPRINT)
         except tf.errors.OpError as error:
             raise OutputError(
                 f"Cannot write {folder}: {error.message}; choose another place or make room."
             ) from error
+
+
+def _name_by_content(path: Path) -> None:
+    """Put a name that follows from the network in the place of TensorFlow's random one."""
+    fingerprint = FingerprintDef.FromString(path.read_bytes())
+    fingerprint.ClearField("uuid")
+    content = fingerprint.SerializeToString(deterministic=True)
+    fingerprint.uuid = str(uuid.uuid5(uuid.NAMESPACE_OID, content.hex()).int)
+    path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
 def _build_module(classifier: Classifier, labels: Path) -> Any:

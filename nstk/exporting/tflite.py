@@ -43,9 +43,16 @@ def write_tflite(
         **options,
     )
     with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(LABELS, _lines(classifier.classes))
+        archive.writestr(_entry(LABELS), _lines(classifier.classes))
         if classifier.decision.thresholds:
-            archive.writestr(THRESHOLDS, _lines(classifier.decision.thresholds))
+            archive.writestr(_entry(THRESHOLDS), _lines(classifier.decision.thresholds))
+
+
+def _entry(name: str) -> zipfile.ZipInfo:
+    """A file that its owner may read, without the time of day: equal content, equal bytes."""
+    entry = zipfile.ZipInfo(name)
+    entry.external_attr = 0o644 << 16
+    return entry
 
 
 def _lines(values: Iterable[object]) -> str:
