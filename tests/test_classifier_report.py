@@ -12,9 +12,10 @@ from shell import complaint, invoke
 
 import nstk
 from nstk.finetuning.job import finetune
+from nstk.finetuning.manifest import save_manifest
 from nstk.reporting.model_card import write_model_card
 from nstk.reporting.report import CARD_NAME, PAGE_NAME, RECORD_NAME
-from nstk.reporting.subject import describe_finetuning
+from nstk.reporting.subject import describe_examination, describe_finetuning
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "green", "red")
@@ -93,6 +94,36 @@ def test_the_record_holds_the_same_numbers(report, made):
     assert record["audit"]["unreadable"] == 1
     assert len(record["top_losses"]) == 8
     assert record["settings"]["folds"] == 3
+
+
+def test_of_folds_nothing_is_claimed_that_was_not_measured(report, made):
+    card = write_model_card(describe_finetuning(made))
+    assert made.train_images == made.evaluation.images
+    assert "it had not learned from" not in card["How good it is"]
+    assert "each left out of what a head learned from" in card["How good it is"]
+    assert "of those here" not in card["What it does not know"]
+    record = json.loads((report / RECORD_NAME).read_text(encoding="utf-8"))
+    assert record["strange"] is None
+    text = read(report).text
+    assert "like nothing in training is not known here" in text
+    assert "learned from, each left out once" in text
+
+
+def test_held_out_pictures_are_said_to_be_new_and_known_ones_known(folder, tiny_backbone, tmp_path):
+    made = finetune(folder, backbone=tiny_backbone)
+    card = write_model_card(describe_finetuning(made))
+    assert "pictures that it had not learned from" in card["How good it is"]
+    assert "of those here" in card["What it does not know"]
+    record = save_manifest(made, tmp_path / "made.json", backbone="tiny")
+    for place, words in (
+        (record, f"it had learned from {made.train_images} of them"),
+        (None, "whether it had learned from some of them is not known"),
+    ):
+        subject = describe_examination(nstk.evaluate(made.classifier, folder, record=place))
+        card = write_model_card(subject)
+        assert words in card["How good it is"]
+        assert "pictures that it had not learned from" not in card["How good it is"]
+    assert subject.notices == ()
 
 
 def test_the_model_card_says_the_same_on_the_page_and_beside_it(report, made):

@@ -40,6 +40,7 @@ KEYS = [
     "temperature",
     "calibration",
     "calibration_left_out",
+    "notices",
     "report",
     "deterministic",
 ]

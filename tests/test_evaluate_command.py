@@ -16,9 +16,12 @@ from nstk.errors import FolderError, SettingsError
 from nstk.evaluating.figures import find_confused_pairs, find_top_losses
 from nstk.evaluating.job import evaluate
 from nstk.evaluating.labelled import match_data
+from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.job import finetune
+from nstk.finetuning.manifest import save_manifest
 from nstk.finetuning.reliability import expected_calibration_error, sort_by_confidence
+from nstk.settings import FinetuneSettings
 
 KEYS = [
     "accuracy",
@@ -36,6 +39,13 @@ KEYS = [
     "strange",
     "coverage",
     "report",
+    "learned_images",
+    "others",
+    "missing",
+    "extra",
+    "confused_pairs",
+    "top_losses",
+    "notices",
     "deterministic",
 ]
 NAMES = tuple(COLOURS)
@@ -79,6 +89,8 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(model, folder):
     assert 0 <= answer["ece"] < 0.5
     assert answer["skipped"] == []
     assert answer["seconds"] > 0
+    assert (answer["missing"], answer["extra"], answer["confused_pairs"]) == ([], [], [])
+    assert len(answer["top_losses"]) == 10
 
 
 def test_classes_are_matched_by_name_and_never_shifted(model, data):
@@ -95,7 +107,7 @@ def test_classes_are_matched_by_name_and_never_shifted(model, data):
     assert reasons.count("the classifier knows no class 'aardvark'") == 6
     assert len(reasons) == 7
     shown = invoke("evaluate", model, data).stdout
-    assert "no folder of: blue, green" in shown
+    assert "no picture of: blue, green" in shown
     assert "unknown to the classifier, not counted: aardvark" in shown
 
 
@@ -110,6 +122,57 @@ def test_wrong_labels_are_counted_and_listed(model, data):
     assert [str(data / "blue") in line for line in worst] == [True] * 6 + [False] * 3
     assert ["taken for" in line for line in worst] == [True] * 6 + [False] * 3
     assert "pictures a second" in result.stdout
+    shown = invoke("evaluate", model, data).stdout.partition("worst pictures:\n")[2].splitlines()
+    assert shown[5].endswith("taken for red")
+    assert shown[6].endswith(" %")
+
+
+@pytest.fixture(scope="module")
+def run(folder, tiny_backbone, tmp_path_factory):
+    """What a run made, and its model with the record beside it."""
+    made = finetune(folder, backbone=tiny_backbone, settings=FinetuneSettings(seed=2))
+    model = made.classifier.save(tmp_path_factory.mktemp("run") / "colours.keras")
+    save_manifest(made, model.with_suffix(".json"), backbone="compact")
+    return made, model
+
+
+def test_pictures_that_it_has_learned_from_are_told_from_others(run, folder):
+    made, model = run
+    classifier, record = load_classifier(model), model.with_suffix(".json")
+    found = evaluate(classifier, folder, record=record)
+    assert found.evaluation.images == 18
+    assert found.learned == made.train_images == 18 - made.validation_images
+    assert found.others == made.evaluation
+    [notice] = found.notices
+    assert f"learned from {made.train_images} of these 18 pictures" in notice
+    assert f"on the {made.validation_images} that it has not learned from" in notice
+
+
+def test_the_shell_looks_for_the_record_beside_the_model(run, folder):
+    made, model = run
+    answer = json.loads(invoke("evaluate", model, folder, "--json", "-q").stdout)
+    assert answer["learned_images"] == made.train_images
+    assert answer["others"]["images"] == made.validation_images
+    [notice] = answer["notices"]
+    assert notice in invoke("evaluate", model, folder, "-q").stdout
+
+
+def test_where_every_picture_is_known_there_are_no_others(run, folder, tmp_path):
+    made, model = run
+    for file in made.files:
+        if file.part == "train":
+            (tmp_path / file.path).parent.mkdir(exist_ok=True)
+            shutil.copy(folder / file.path, tmp_path / file.path)
+    found = evaluate(made.classifier, tmp_path, record=model.with_suffix(".json"))
+    assert (found.learned, found.others) == (made.train_images, None)
+    assert f"learned from all {made.train_images} of these pictures" in found.notices[0]
+
+
+def test_without_the_record_of_this_very_run_nobody_knows(run, classifier, folder, tmp_path):
+    record = run[1].with_suffix(".json")
+    for asked, place in ((classifier, record), (run[0].classifier, None), (classifier, tmp_path)):
+        found = evaluate(asked, folder, record=place)
+        assert (found.learned, found.others, found.notices) == (None, None, ())
 
 
 @pytest.mark.parametrize(

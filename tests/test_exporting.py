@@ -410,9 +410,12 @@ def test_the_record_of_another_classifier_counts_for_nothing(run, tmp_path):
     _, record, made = run
     assert gather_recorded(record, replace(made.classifier, classes=CLASSES[::-1]), 0) is None
     assert gather_recorded(record, replace(made.classifier, backbone={}), 0) is None
-    (tmp_path / "model.json").write_text("{}")
-    for path in (tmp_path / "model.json", tmp_path / "missing.json"):
-        assert gather_recorded(path, made.classifier, 0) is None
+    assert gather_recorded(record, replace(made.classifier, results={}), 0) is None
+    assert gather_recorded(tmp_path / "missing.json", made.classifier, 0) is None
+    card = json.loads(record.read_text())
+    for damage in ({"files": [1]}, {"backbone": []}, {"given": {}}, {"settings": None}):
+        (tmp_path / "model.json").write_text(json.dumps(card | damage))
+        assert gather_recorded(tmp_path / "model.json", made.classifier, 0) is None
 
 
 def test_an_export_is_proved_with_the_pictures_of_the_run(run, tmp_path, monkeypatch):

@@ -1,11 +1,12 @@
 """Evaluating: a classifier meets labelled pictures, and every figure comes with its interval."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.errors import FolderError
 from nstk.evaluating.figures import (
@@ -21,11 +22,12 @@ from nstk.finetuning.answers import Answers
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.evaluation import evaluate as compare
-from nstk.finetuning.links import Matrix, Targets
+from nstk.finetuning.links import Matrix
+from nstk.finetuning.manifest import find_record
 from nstk.finetuning.reliability import Reliability
 from nstk.media.listing import SkippedFile
 from nstk.media.sources import Data
-from nstk.predicting.job import Prediction, predict
+from nstk.predicting.job import Prediction, stream_predictions
 from nstk.progress import Reporter, ignore
 from nstk.settings import check_whole
 
@@ -46,6 +48,10 @@ class Examination:
         place: Where the pictures were found: the folder with the classes, a manifest or a zip.
         missing: Classes of the classifier that no picture is said to show.
         extra: Classes that the classifier does not know; their pictures do not count.
+        learned: How many of the pictures the classifier has learned from; None where no record
+            says.
+        others: The same as `evaluation` for the others, where it has learned from some but not
+            from all; None elsewhere.
         skipped: The files that were left out, and why.
         seconds: Wall time.
         images_per_second: Pictures read and classified in each second.
@@ -61,6 +67,8 @@ class Examination:
     place: Path
     missing: tuple[str, ...]
     extra: tuple[str, ...]
+    learned: int | None
+    others: Evaluation | None
     skipped: tuple[SkippedFile, ...]
     seconds: float
     images_per_second: float
@@ -82,9 +90,28 @@ class Examination:
         return self.reliability.ece
 
     @property
-    def strange(self) -> int:
-        """How many pictures are like nothing in training."""
-        return int(self.answers.strange.sum())
+    def strange(self) -> int | None:
+        """How many pictures are like nothing in training; None where that is not known."""
+        return None if self.answers.strangeness is None else int(self.answers.strange.sum())
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the reader should know, one sentence each."""
+        if not self.learned:
+            return ()
+        if self.others is None:
+            which, rest = f"all {self.learned} of these", "evaluate it on pictures that it has not"
+        else:
+            low, high = self.others.accuracy_interval
+            which = f"{self.learned} of these {self.evaluation.images}"
+            rest = (
+                f"on the {self.others.images} that it has not learned from the accuracy is "
+                f"{100 * self.others.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
+            )
+        return (
+            f"The classifier has learned from {which} pictures, so its figures are better here "
+            f"than elsewhere; {rest}.",
+        )
 
 
 def evaluate(
@@ -93,6 +120,7 @@ def evaluate(
     *,
     class_names: Sequence[str] | None = None,
     losses: int = 10,
+    record: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Examination:
     """Measure a classifier on labelled pictures; classes are matched by name, never by place.
@@ -106,6 +134,9 @@ def evaluate(
         class_names: Of pictures from memory, in the order of their labels; None for the
             classifier's own.
         losses: How many of the worst pictures to list.
+        record: The file that `nstk.save_manifest` wrote when the classifier was made; it says
+            which pictures the classifier has learned from, by their content. None leaves that
+            open, and so does the record of another classifier.
         on_progress: Told about the stages ``"unpack"`` (of a zip), ``"store"`` (from
             memory) and ``"predict"``.
 
@@ -124,21 +155,14 @@ def evaluate(
     )
     truth = dict(found.files)
     started = time.perf_counter()
-    predictions = predict(classifier, truth, top=len(classifier.classes), on_progress=on_progress)
+    heard = _ask(classifier, truth, on_progress)
     ended = time.perf_counter()
-    seen = predictions.predictions
-    if not seen:
+    count = len(heard.digests)
+    if not count:
         raise FolderError(f"{found.place} has no picture that can be read; give another folder.")
-    positions = {name: position for position, name in enumerate(classifier.classes)}
-    probabilities = np.zeros((len(seen), len(positions)))
-    for row, each in zip(probabilities, seen, strict=True):
-        for name, probability in each.top:
-            row[positions[name]] = probability
-    targets = np.zeros(probabilities.shape, bool)
-    for row, each in zip(targets, seen, strict=True):
-        row[list(truth[each.path])] = True
-    answers = _gather(classifier, seen, probabilities, targets)
-    counted = compare(targets, answers.assigned, probabilities, classifier.classes)
+    answers, counted = heard.answers, heard.count(np.ones(count, bool))
+    known = None if record is None else _recall(record, classifier, heard.digests)
+    learned = None if known is None else int(known.sum())
     return Examination(
         classifier=classifier,
         evaluation=counted,
@@ -150,27 +174,87 @@ def evaluate(
         place=found.place,
         missing=found.missing,
         extra=found.extra,
+        learned=learned,
+        others=heard.count(~known) if known is not None and 0 < (learned or 0) < count else None,
         skipped=(
             *found.skipped,
-            *(SkippedFile(found.name(each.path), each.reason) for each in predictions.skipped),
+            *(SkippedFile(found.name(each.path), each.reason) for each in heard.unread),
         ),
         seconds=time.perf_counter() - began,
-        images_per_second=len(seen) / (ended - started),
+        images_per_second=count / (ended - started),
     )
 
 
-def _gather(
-    classifier: Classifier, seen: Sequence[Prediction], probabilities: Matrix, targets: Targets
-) -> Answers:
-    """Predictions as answers."""
+@dataclass(frozen=True, eq=False)
+class _Heard:
+    """What a classifier said about pictures.
+
+    Attributes:
+        classifier: Who said it.
+        probabilities: As they were said, ``(n, C)``.
+        answers: The same with the truth.
+        digests: SHA-256 of each picture.
+        unread: The pictures that cannot be read, and why.
+    """
+
+    classifier: Classifier
+    probabilities: Matrix
+    answers: Answers
+    digests: Sequence[str]
+    unread: Sequence[SkippedFile]
+
+    def count(self, which: npt.NDArray[np.bool_]) -> Evaluation:
+        """Count those of the pictures for which ``which`` ``(n,)`` is true."""
+        targets, assigned = self.answers.targets[which], self.answers.assigned[which]
+        return compare(targets, assigned, self.probabilities[which], self.classifier.classes)
+
+
+def _ask(
+    classifier: Classifier, truth: Mapping[Path, Sequence[int]], on_progress: Reporter
+) -> _Heard:
+    """Ask about every picture; of each answer only its numbers are kept."""
     decision, temperature = classifier.decision, classifier.temperature
-    strangeness = [each.strangeness for each in seen if each.strangeness is not None]
-    return Answers(
-        paths=tuple(each.path for each in seen),
+    positions = {name: position for position, name in enumerate(classifier.classes)}
+    paths: list[Path] = []
+    digests: list[str] = []
+    rows: list[Matrix] = []
+    strangeness: list[float] = []
+    unread: list[SkippedFile] = []
+    stream = stream_predictions(classifier, truth, top=len(positions), on_progress=on_progress)
+    for each in stream:
+        if not isinstance(each, Prediction):
+            unread.append(each)
+            continue
+        row = np.zeros(len(positions))
+        for name, probability in each.top:
+            row[positions[name]] = probability
+        paths.append(each.path)
+        digests.append(each.digest)
+        rows.append(row)
+        if each.strangeness is not None:
+            strangeness.append(each.strangeness)
+    probabilities = np.array(rows).reshape(-1, len(positions))
+    targets = np.zeros(probabilities.shape, bool)
+    for target, path in zip(targets, paths, strict=True):
+        target[list(truth[path])] = True
+    answers = Answers(
+        paths=tuple(paths),
         targets=targets,
         assigned=decision.assign(probabilities),
         logits=temperature * decision.link.logits(probabilities),
-        temperatures=np.full(len(seen), temperature),
+        temperatures=np.full(len(paths), temperature),
         decision=decision,
-        strangeness=np.array(strangeness, np.float32) if len(strangeness) == len(seen) else None,
+        strangeness=np.array(strangeness, np.float32) if len(strangeness) == len(paths) else None,
     )
+    return _Heard(classifier, probabilities, answers, digests, unread)
+
+
+def _recall(
+    record: str | Path, classifier: Classifier, digests: Sequence[str]
+) -> npt.NDArray[np.bool_] | None:
+    """Which pictures it has learned from, ``(n,)``; None where its record is not there."""
+    card = find_record(record, classifier)
+    if card is None:
+        return None
+    learned = {file["sha256"] for file in card["files"] if file["part"] == "train"}
+    return np.array([digest in learned for digest in digests], bool)

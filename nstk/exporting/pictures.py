@@ -11,7 +11,7 @@ import numpy as np
 
 from nstk.errors import NstkError, PictureError
 from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.manifest import read_record
+from nstk.finetuning.manifest import find_record
 from nstk.media.catalogues import Catalogue
 from nstk.media.decoding import read_content
 from nstk.media.folders import find_pictures
@@ -91,13 +91,12 @@ def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> Al
     Returns:
         None where there is no such record, or none of its pictures any more.
     """
+    card = find_record(record, classifier)
+    if card is None or not isinstance(card["given"]["data"], str):
+        return None
     try:
-        card = read_record(record)
         catalogue = open_catalogue(card["given"]["data"])
     except NstkError:
-        return None
-    facts = card.get("classes"), card["backbone"]["digest"]
-    if facts != (list(classifier.classes), classifier.backbone.get("digest")):
         return None
     files = [*card["files"]]
     np.random.default_rng(seed).shuffle(files)

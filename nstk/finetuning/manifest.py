@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
-from nstk.errors import ModelError
+from nstk.errors import ModelError, NstkError
+from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.job import finetune
 from nstk.finetuning.outcome import Finetuning
 from nstk.finetuning.second_stage.planning import NOTHING, Plan
@@ -123,13 +124,38 @@ def read_record(path: str | Path) -> dict[str, Any]:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); {advice}.") from error
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: is not JSON ({error}); {advice}.") from error
-    needed = {"given", "settings", "versions", "backbone", "files", "results", "head"}
-    if not isinstance(card, dict) or card.get("format") != _FORMAT or not needed <= card.keys():
+    if not _is_record(card):
         raise ModelError(f"{path}: is no record of a run that this nstk can read; {advice}.")
-    known = FinetuneSettings.__dataclass_fields__.keys()
-    if not isinstance(card["settings"], dict) or not card["settings"].keys() <= known:
+    if not card["settings"].keys() <= FinetuneSettings.__dataclass_fields__.keys():
         raise ModelError(f"{path}: has settings that this nstk does not know; {advice}.")
     return card
+
+
+def find_record(path: str | Path, classifier: Classifier) -> dict[str, Any] | None:
+    """Read the record of the run that made a classifier.
+
+    Args:
+        path: Where it should be.
+        classifier: Whose it should be, by its classes, its backbone and its results.
+
+    Returns:
+        What `read_record` gives; None where there is no record, or another classifier's.
+    """
+    try:
+        record = read_record(path)
+    except NstkError:
+        return None
+    made = {
+        "classes": list(classifier.classes),
+        "digest": classifier.backbone.get("digest"),
+        "results": json.loads(json.dumps(dict(classifier.results))),
+    }
+    told = {
+        "classes": record.get("classes"),
+        "digest": record["backbone"]["digest"],
+        "results": record["results"],
+    }
+    return record if told == made else None
 
 
 def describe_run(made: Finetuning) -> dict[str, Any]:
@@ -148,6 +174,25 @@ def describe_run(made: Finetuning) -> dict[str, Any]:
         "results": dict(classifier.results),
         "head": made.selection.head.digest,
     }
+
+
+def _is_record(card: Any) -> TypeGuard[dict[str, Any]]:
+    """Whether it has the parts of a record, each of its kind."""
+    if not isinstance(card, dict) or card.get("format") != _FORMAT:
+        return False
+    needed: dict[str, set[str]] = {
+        "given": {"data", "backbone", "weights"},
+        "settings": set(),
+        "versions": set(),
+        "backbone": {"digest"},
+        "results": set(),
+    }
+    parts = [(card.get(name), keys) for name, keys in needed.items()]
+    files = card.get("files")
+    if not isinstance(files, list) or "head" not in card:
+        return False
+    parts += [(file, {"path", "sha256", "part"}) for file in files]
+    return all(isinstance(part, dict) and keys <= part.keys() for part, keys in parts)
 
 
 def _plan(old: Mapping[str, Any]) -> Plan:

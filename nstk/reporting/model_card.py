@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from nstk.pages.numerals import spell_number
 from nstk.reporting.subject import Subject
 from nstk.reporting.wording import count, percent, span
 
@@ -59,11 +60,33 @@ def _quality(subject: Subject) -> str:
         if weakest and len(scores) > 1
         else ""
     )
-    return (
-        f"Of {count(evaluation.images, 'picture')} that it had not learned from, "
-        f"{percent(evaluation.accuracy)} were {what}; of all pictures drawn as these were it is "
-        f"{span(evaluation.accuracy_interval)} (95 % interval).{worst}"
+    pictures, share = count(evaluation.images, "picture"), percent(evaluation.accuracy)
+    drawn = (
+        f"of all pictures drawn as these were it is {span(evaluation.accuracy_interval)} "
+        "(95 % interval)"
     )
+    if subject.folds:
+        left_out = "each left out of what a head learned from"
+        said = f"Of {pictures}, {left_out}, {share} were {what}; {drawn}"
+    elif subject.learned is None:
+        said = (
+            f"Of {pictures}, {share} were {what}; whether it had learned from some of them is not "
+            f"known, and if it had not, {drawn}"
+        )
+    elif subject.learned:
+        said = (
+            f"Of {pictures}, {share} were {what}; but it had learned from "
+            f"{spell_number(subject.learned)} of them, and of others it will be less"
+        )
+        if subject.others:
+            others = subject.others
+            said += (
+                f": of the {spell_number(others.images)} that it had not learned from it is "
+                f"{percent(others.accuracy)} ({span(others.accuracy_interval)}, 95 % interval)"
+            )
+    else:
+        said = f"Of {pictures} that it had not learned from, {share} were {what}; {drawn}"
+    return f"{said}.{worst}"
 
 
 def _sureness(subject: Subject) -> str:
@@ -76,10 +99,10 @@ def _sureness(subject: Subject) -> str:
 
 def _limits(subject: Subject) -> str:
     familiarity = subject.classifier.familiarity
+    here = "" if subject.strange is None else f", and {spell_number(subject.strange)} of those here"
     known = (
         "A picture that is like nothing in training gets a label as well, but is told: such are "
-        f"{percent(1 - familiarity.accepted)} of pictures like those it learned from, and "
-        f"{subject.answers.strange.sum()} of those here."
+        f"{percent(1 - familiarity.accepted)} of pictures like those it learned from{here}."
         if familiarity
         else "It cannot tell a picture that is like nothing in training."
     )

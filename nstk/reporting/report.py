@@ -150,22 +150,32 @@ def _title(classifier: Classifier) -> str:
 
 def _headline(subject: Subject) -> Headline:
     evaluation, reliability = subject.evaluation, subject.answers.reliability
-    learned = subject.learned_from and f"learned from {count(subject.learned_from, 'other')}"
     figures = [
         Figure(
             "exactly right labels" if subject.classifier.multi_label else "accuracy",
             percent(evaluation.accuracy),
             f"{span(evaluation.accuracy_interval)}, 95 % interval",
         ),
-        Figure("pictures", spell_number(evaluation.images), learned or ""),
+        Figure("pictures", spell_number(evaluation.images), _compare_with_learned(subject)),
         Figure("calibration error", percent(reliability.ece), span(reliability.ece_interval)),
-        Figure(
-            "like nothing in training",
-            spell_number(int(subject.answers.strange.sum())),
-            f"of {count(evaluation.images, 'picture')}",
-        ),
     ]
+    if subject.strange is not None:
+        of = f"of {count(evaluation.images, 'picture')}"
+        figures.append(Figure("like nothing in training", spell_number(subject.strange), of))
     return Headline(figures)
+
+
+def _compare_with_learned(subject: Subject) -> str:
+    """How many pictures it learned from, and whether these are others."""
+    if subject.folds:
+        return "learned from, each left out once"
+    if subject.learned:
+        return f"learned from {spell_number(subject.learned)} of them"
+    if subject.learned_from is None:
+        return ""
+    if subject.learned is None:
+        return f"learned from {spell_number(subject.learned_from)}"
+    return f"learned from {count(subject.learned_from, 'other')}"
 
 
 def _explain_making(subject: Subject, command: str) -> list[Block]:
@@ -212,13 +222,15 @@ def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, An
         "measured_on": subject.measured_on,
         "classes": classifier.classes,
         "learned_from": subject.learned_from,
+        "learned_images": subject.learned,
+        "others": subject.others and asdict(subject.others),
         **asdict(evaluation),
         "temperature": classifier.temperature,
         "calibration": {
             "before": asdict(answers.reliability_before),
             "after": asdict(answers.reliability),
         },
-        "strange": int(answers.strange.sum()),
+        "strange": subject.strange,
         "coverage": [asdict(each) for each in subject.coverage],
         "learning_curve": curve and asdict(curve),
         "top_losses": [

@@ -6,6 +6,7 @@ import numpy as np
 
 from nstk.auditing.findings import Audit
 from nstk.errors import PictureError
+from nstk.evaluating.figures import find_confused_pairs
 from nstk.explaining.job import Explanation, explain
 from nstk.finetuning.evaluation import wilson_interval
 from nstk.finetuning.learning_curve import LearningCurve
@@ -46,23 +47,19 @@ def show_confusion(subject: Subject) -> Section:
         [number / max(score.support, 1) for number in row]
         for score, row in zip(scores, confusion, strict=True)
     ]
-    pairs = sorted(
-        (
-            (number, actual, predicted, share)
-            for actual, row, part in zip(names, confusion, shares, strict=True)
-            for predicted, number, share in zip(names, row, part, strict=True)
-            if number and actual != predicted
-        ),
-        reverse=True,
-    )
     rows = [
-        (f"{actual} → {predicted}", number, f"{percent(share)} of {actual}")
-        for number, actual, predicted, share in pairs[:_MOST_PAIRS]
+        (
+            f"{pair.actual} → {pair.predicted}",
+            pair.images,
+            f"{percent(pair.share)} of {pair.actual}",
+        )
+        for pair in find_confused_pairs(subject.evaluation)[:_MOST_PAIRS]
     ]
     words = "Each row is a true class; a cell is as dark as its share of that class."
     if subject.classifier.multi_label:
         words = (
-            "Off the diagonal: pictures that lack the row's label and wrongly have the column's."
+            "On the diagonal: pictures rightly given that label. Off it: pictures that were not "
+            "given the row's label, which they deserve, but the column's, which they do not."
         )
     title = f"What {count(subject.evaluation.images, 'picture')} were taken for"
     blocks: list[Block] = [
@@ -124,10 +121,15 @@ def show_reliability(subject: Subject) -> Section:
     )
     if after != before:
         series.append(_draw_bins("at temperature 1", before))
+        chosen = (
+            f"Each head had a temperature of its own, that of the classifier is {temperature:.2f}; "
+            "without them"
+            if subject.folds
+            else f"A temperature of {temperature:.2f}, chosen by training pictures left out, is "
+            "inside the classifier; without it"
+        )
         words += (
-            f" A temperature of {temperature:.2f}, chosen by training pictures left out, is inside "
-            f"the classifier; without it the distance would be {percent(before.ece)} "
-            f"({span(before.ece_interval)})."
+            f" {chosen} the distance would be {percent(before.ece)} ({span(before.ece_interval)})."
         )
     else:
         words += " Training pictures left out asked for no correction."
@@ -152,12 +154,15 @@ def show_reliability(subject: Subject) -> Section:
         for each in subject.coverage
     ]
     table = Table(columns, rows, numeric=columns, caption="What it brings to say nothing")
-    strange = Paragraph(
-        f"Like nothing in training: {subject.answers.strange.sum()} of "
-        f"{count(subject.evaluation.images, 'picture')}; these count as not answered here.",
-        "quiet",
+    strange = (
+        "Which of them are like nothing in training is not known here."
+        if subject.strange is None
+        else f"Like nothing in training: {spell_number(subject.strange)} of "
+        f"{count(subject.evaluation.images, 'picture')}; these count as not answered here."
     )
-    return Section("How sure it may be", [Paragraph(words), chart, table, strange])
+    return Section(
+        "How sure it may be", [Paragraph(words), chart, table, Paragraph(strange, "quiet")]
+    )
 
 
 def show_learning_curve(curve: LearningCurve | None) -> Section | None:
@@ -210,9 +215,10 @@ def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
                 longest_side=_PAIR,
             )
         )
+    whose = " of the classifier, which has learned from all of them," if subject.folds else ""
     words = (
         "The pictures whose truth was thought least likely: true class → label given. On the "
-        "right of each, vermilion spoke for the likeliest class and blue against it."
+        f"right of each, vermilion spoke for the likeliest class{whose} and blue against it."
     )
     return Section("Where it errs most", [Paragraph(words), PictureRow(pictures)])
 

@@ -27,6 +27,11 @@ class Subject:
         evaluation: How it fared.
         answers: What it said about every picture.
         learned_from: How many pictures it learned from; None where that is not known.
+        learned: How many of the pictures that it was measured on are among these; None where that
+            is not known.
+        others: How it fared on the rest of them, where it has learned from some.
+        folds: In how many folds the pictures were left out in turn, each asked of a head that had
+            not learned from it; 0 where the classifier itself was asked.
         learning_curve: How accuracy grows with pictures, where that was measured.
         notices: What the reader should know, one sentence each.
         skipped: The files that were left out, and why.
@@ -41,6 +46,9 @@ class Subject:
     evaluation: Evaluation
     answers: Answers
     learned_from: int | None
+    learned: int | None
+    others: Evaluation | None
+    folds: int
     learning_curve: LearningCurve | None
     notices: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
@@ -59,6 +67,11 @@ class Subject:
         return self.place if self.data is None else self.data.resolve().name
 
     @property
+    def strange(self) -> int | None:
+        """How many pictures are like nothing in training; None where that is not known."""
+        return None if self.answers.strangeness is None else int(self.answers.strange.sum())
+
+    @property
     def coverage(self) -> tuple[Coverage, ...]:
         """What it brings to say nothing about some pictures."""
         return measure_coverage(self.answers)
@@ -72,15 +85,19 @@ class Subject:
 def describe_finetuning(made: Finetuning) -> Subject:
     """A classifier that was just made, on what it was not fitted on."""
     part = made.measured_on
+    folds = made.folds if part == "folds" else 0
     return Subject(
         classifier=made.classifier,
         data=made.data,
-        measured_on=f"the training pictures, each left out once in {made.folds} folds"
-        if part == "folds"
+        measured_on=f"the training pictures, each left out once in {folds} folds"
+        if folds
         else f"the {part} part",
         evaluation=made.evaluation,
         answers=made.answers[part],
         learned_from=made.train_images,
+        learned=made.evaluation.images if folds else 0,
+        others=None,
+        folds=folds,
         learning_curve=made.learning_curve,
         notices=made.notices,
         skipped=made.skipped,
@@ -104,8 +121,11 @@ def describe_examination(made: Examination) -> Subject:
         evaluation=made.evaluation,
         answers=made.answers,
         learned_from=images.get("train"),
+        learned=made.learned,
+        others=made.others,
+        folds=0,
         learning_curve=None,
-        notices=(),
+        notices=made.notices,
         skipped=made.skipped,
         facts={
             "classes without a picture": ", ".join(made.missing) or None,

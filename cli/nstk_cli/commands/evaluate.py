@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import nstk
-from nstk_cli.commands.finetune import say_calibration, write_report
+from nstk_cli.commands.finetune import RECORD, say_calibration, write_report
 from nstk_cli.options import Json, Quiet, ReportFolder
 from nstk_cli.output import (
     describe_reliability,
@@ -48,7 +48,8 @@ def evaluate(
         classifier = load_classifier(model)
         if report_folder:
             nstk.check_classifier_report(report_folder)
-        made = run(classifier, data, losses=losses, on_progress=report)
+        record = model.with_suffix(RECORD)
+        made = run(classifier, data, losses=losses, record=record, on_progress=report)
         page = report_folder and write_report(report_folder, made, None, report)
     if json:
         print_made(
@@ -84,6 +85,18 @@ def evaluate(
                 "strange": made.strange,
                 "coverage": [asdict(each) for each in made.coverage],
                 "report": page,
+                "learned_images": made.learned,
+                "others": made.others
+                and {
+                    "images": made.others.images,
+                    "accuracy": made.others.accuracy,
+                    "accuracy_interval": made.others.accuracy_interval,
+                },
+                "missing": made.missing,
+                "extra": made.extra,
+                "confused_pairs": [asdict(each) for each in made.confused_pairs],
+                "top_losses": [asdict(each) for each in made.top_losses],
+                "notices": made.notices,
             }
         )
     else:
@@ -112,7 +125,8 @@ def print_result(made: "nstk.Examination") -> None:
         ],
         right=columns,
     )
-    print_confusion(evaluation)
+    if not made.classifier.multi_label:
+        print_confusion(evaluation)
     if made.confused_pairs:
         print("\nmost confused:")
         for pair in made.confused_pairs[:5]:
@@ -121,20 +135,30 @@ def print_result(made: "nstk.Examination") -> None:
     if made.top_losses:
         print("\nworst pictures:")
         for each in made.top_losses:
-            told = f"  {each.path}: {each.actual} {percent(each.probability)}"
-            wrong = f", taken for {each.predicted}" if each.predicted != each.actual else ""
-            print(nstk.printable(told + wrong))
+            told = f"  {each.path}: {each.actual or 'no label'} {percent(each.probability)}"
+            wrong = f", taken for {each.predicted or 'one without'}"
+            print(nstk.printable(told + (wrong if each.predicted != each.actual else "")))
     if made.missing:
-        print(f"\nno folder of: {nstk.printable(', '.join(made.missing))}")
+        print(f"\nno picture of: {nstk.printable(', '.join(made.missing))}")
     if made.extra:
         extra = nstk.printable(", ".join(made.extra))
         print(f"\nunknown to the classifier, not counted: {extra}")
     print_skipped(made.skipped)
+    figure = "exactly right labels" if made.classifier.multi_label else "accuracy"
     print(
-        f"\naccuracy {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
+        f"\n{figure} {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
         f" {evaluation.images} pictures of {made.place},"
         f"\nmean average precision {percent(evaluation.mean_average_precision)},"
         f" {say_calibration(made)},"
-        f"\n{made.strange} of them are like nothing in training;"
+        f"\n{say_strange(made.strange)};"
         f" {made.images_per_second:.1f} pictures a second"
     )
+    for notice in made.notices:
+        print(notice)
+
+
+def say_strange(strange: int | None) -> str:
+    """How many pictures are like nothing in training."""
+    if strange is None:
+        return "it does not know its training pictures, so none of these can be told to be strange"
+    return f"{strange} of them {'is' if strange == 1 else 'are'} like nothing in training"

@@ -198,6 +198,7 @@ def describe(
             "after": describe_reliability(made.reliability),
         },
         "calibration_left_out": describe_calibration(made.calibration),
+        "notices": made.notices,
     }
 
 
