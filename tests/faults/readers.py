@@ -55,6 +55,7 @@ KINDS = (
     Kind("classifier (.keras)", ".keras", models.make_classifiers, spoil_zip, 8),
     Kind("predictions, CSV", ".csv", tables.make_results(".csv"), spoil_lines, 30),
     Kind("predictions, JSONL", ".jsonl", tables.make_results(".jsonl"), spoil_lines, 30),
+    Kind("predictions, kept", ".jsonl", tables.make_kept_predictions, spoil_lines, 30),
     Kind("record of a run", ".json", tables.make_records, spoil_json, 15),
     Kind("record of a sweep", ".json", tables.make_swept, spoil_json, 10),
     Kind("cached features", ".rows", models.make_cached, spoil, 17),

@@ -54,32 +54,61 @@ def make_results(ending: str) -> Callable[[], Made]:
     """Files of predictions that are gone on with."""
 
     def make():
-        from nstk.predicting.job import Prediction
         from nstk.predicting.results import ResultsFile
 
-        classifier = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" * 64)
         place = Path(f"whole{ending}")
-        with ResultsFile(place, classifier) as results:
+        with ResultsFile(place, CLASSIFIER) as results:
             for number in range(3):
-                results.append(
-                    Prediction(
-                        path=Path(f"pictures/{number}\n,.png"),
-                        label="a",
-                        probability=0.75,
-                        digest="1" * 64,
-                        labels=("a",),
-                        top=(("a", 0.75), ("b", 0.25)),
-                        strangeness=0.5,
-                    )
-                )
+                results.append(predict(number))
 
         def read(path):
-            with ResultsFile(path, classifier, resume=True) as results:
+            with ResultsFile(path, CLASSIFIER, resume=True) as results:
                 return results.done
 
         return [place.read_bytes()], read
 
     return make
+
+
+def make_kept_predictions() -> Made:
+    """Answers in a checkpoint folder, of a run that is gone on with."""
+    from nstk.predicting.resumption import NAME, KeptPredictions
+    from nstk.settings import CheckpointSettings
+
+    folder = Path("states")
+    with KeptPredictions(CheckpointSettings(checkpoint=folder), CLASSIFIER) as kept:
+        for number in range(3):
+            kept.keep(predict(number))
+
+    def read(path):
+        path.replace(folder / NAME)
+        try:
+            resumed = CheckpointSettings(checkpoint=folder, resume=True)
+            with KeptPredictions(resumed, CLASSIFIER) as kept:
+                return kept.known
+        finally:
+            (folder / NAME).unlink()
+
+    return [(folder / NAME).read_bytes()], read
+
+
+CLASSIFIER = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" * 64)
+"""As much of one as files of answers ask for."""
+
+
+def predict(number):
+    """An answer about a picture whose name is hard to write."""
+    from nstk.predicting.job import Prediction
+
+    return Prediction(
+        path=Path(f"pictures/{number}\n,.png"),
+        label="a",
+        probability=0.75,
+        digest="1" * 64,
+        labels=("a",),
+        top=(("a", 0.75), ("b", 0.25)),
+        strangeness=0.5,
+    )
 
 
 def make_records() -> Made:
