@@ -5,8 +5,6 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.finetuning.classifier import Classifier
@@ -23,7 +21,7 @@ _log = logging.getLogger("nstk")
 
 
 class KeptPredictions:
-    """The answers of a run, kept as they come; a context manager.
+    """The answers of a run, kept as they come, until it is closed.
 
     Every answer is written at once and survives whatever ends the process; that it has reached
     the disk, and survives a power cut too, is made sure of as often as the settings say. Without
@@ -104,17 +102,6 @@ class KeptPredictions:
             self._stack.close()
         except OutputError as error:
             self._tell(error)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _tell(self, error: OutputError) -> None:
         level = logging.DEBUG if self._failing else logging.WARNING

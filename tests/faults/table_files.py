@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -76,7 +77,8 @@ def make_kept_predictions() -> Made:
     from nstk.settings import CheckpointSettings
 
     folder = Path("states")
-    with KeptPredictions(CheckpointSettings(checkpoint=folder), CLASSIFIER) as kept:
+    kept = KeptPredictions(CheckpointSettings(checkpoint=folder), CLASSIFIER)
+    with closing(kept):
         for number in range(3):
             kept.keep(predict(number))
 
@@ -84,7 +86,7 @@ def make_kept_predictions() -> Made:
         path.replace(folder / NAME)
         try:
             resumed = CheckpointSettings(checkpoint=folder, resume=True)
-            with KeptPredictions(resumed, CLASSIFIER) as kept:
+            with closing(KeptPredictions(resumed, CLASSIFIER)) as kept:
                 return kept.known
         finally:
             (folder / NAME).unlink()

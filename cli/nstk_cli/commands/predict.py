@@ -103,7 +103,7 @@ def predict(
         arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = load_classifier(model)
         kept = KeptPredictions(checkpoints, classifier, top=top, unsure_below=unsure_below)
-        stack.enter_context(kept)
+        stack.callback(kept.close)
         results = None
         if output:
             results = ResultsFile(
