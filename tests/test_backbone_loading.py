@@ -246,6 +246,12 @@ def test_a_classifier_takes_no_other_weights(classifier):
         load_backbone(classifier, weights="other.h5")
 
 
+@pytest.mark.parametrize("name", ["vgg19.weights.h5", "folder/vgg19.h5", "vgg19.npz"])
+def test_a_weights_file_in_the_place_of_a_network_is_told_where_it_goes(name):
+    with pytest.raises(ModelError, match=r"name their network as --backbone .* as --weights"):
+        load_backbone(name)
+
+
 def refuse(path, words):
     with pytest.raises(ModelError, match=words) as caught:
         load_backbone(path)

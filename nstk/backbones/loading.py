@@ -16,12 +16,13 @@ from nstk.backbones.listing import COMPACT, COMPACT_INPUT_SIZE, find_packaged, m
 from nstk.backbones.networks import build_network
 from nstk.backbones.weights import assign_weights, list_weights
 from nstk.backbones.weights_files import open_weights
-from nstk.errors import WeightsError
+from nstk.errors import ModelError, WeightsError
 from nstk.progress import Progress, Reporter, ignore
 
 StrPath = str | os.PathLike[str]
 
-_PATH_ENDINGS = (".keras", ".h5", ".hdf5", ".npz")
+_WEIGHTS_ENDINGS = (".h5", ".hdf5", ".npz")
+_PATH_ENDINGS = (".keras", *_WEIGHTS_ENDINGS)
 
 
 def load_backbone(
@@ -51,6 +52,11 @@ def load_backbone(
             raise WeightsError(
                 f"{name} brings its own weights, and {weights} was given too; "
                 "use --weights with a name that `nstk backbones` lists, or leave it out."
+            )
+        if Path(name).suffix in _WEIGHTS_ENDINGS:
+            raise ModelError(
+                f"{name} is no classifier that nstk finetune made; if it holds weights, name their "
+                "network as --backbone and give the file as --weights."
             )
         return open_classifier(Path(name))
     matched = match_name(str(name))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from nstk.errors import SettingsError
+from nstk.settings.fields import spell_option
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -33,8 +34,7 @@ def check_word(name: str, value: object, kind: Any) -> None:
     """
     words = get_args(kind)
     if value not in words:
-        option = "--" + name.replace("_", "-")
-        raise SettingsError(f"{option} is {value!r}; it must be one of {', '.join(words)}.")
+        raise _refuse(name, value, f"one of {', '.join(words)}")
 
 
 def check_switch(name: str, value: object) -> None:
@@ -44,8 +44,7 @@ def check_switch(name: str, value: object) -> None:
         SettingsError: With the option's name and the value received.
     """
     if not isinstance(value, bool):
-        option = "--" + name.replace("_", "-")
-        raise SettingsError(f"{option} is {value!r}; it must be true or false.")
+        raise _refuse(name, value, "true or false")
 
 
 def check_blocks(name: str, value: object) -> None:
@@ -55,10 +54,7 @@ def check_blocks(name: str, value: object) -> None:
         SettingsError: With the option's name and the value received.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        option = "--" + name.replace("_", "-")
-        raise SettingsError(
-            f"{option} is {value!r}; it must be none, auto, all or a number of blocks from 1 on."
-        )
+        raise _refuse(name, value, "none, auto, all or a number of blocks from 1 on")
 
 
 def check_layers(name: str, value: object) -> None:
@@ -69,10 +65,8 @@ def check_layers(name: str, value: object) -> None:
     """
     weights = list(value.values()) if isinstance(value, Mapping) else []
     if value != "auto" and not are_weights(weights):
-        raise SettingsError(
-            f"--{name.replace('_', '-')} is {value!r}; it must be auto, or layers with weights of "
-            "0 or more that are not all 0, as in block1_conv1:4,block2_conv1:1."
-        )
+        layers = "auto, or layers with weights of 0 or more that are not all 0"
+        raise _refuse(name, value, f"{layers}, as in block1_conv1:4,block2_conv1:1")
 
 
 def are_weights(values: Iterable[Any]) -> bool:
@@ -86,8 +80,11 @@ def _check_number(
 ) -> None:
     if not is_kind or not low <= value <= high or value == float("inf"):
         span = f"at least {low:g}" if high == float("inf") else f"from {low:g} to {high:g}"
-        option = "--" + name.replace("_", "-")
-        raise SettingsError(f"{option} is {value!r}; it must be {kind} {span}.")
+        raise _refuse(name, value, f"{kind} {span}")
+
+
+def _refuse(name: str, value: object, needed: str) -> SettingsError:
+    return SettingsError(f"{spell_option(name)} is {value!r}; it must be {needed}.")
 
 
 def _is_number(value: object) -> bool:

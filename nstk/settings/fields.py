@@ -56,6 +56,11 @@ def read_setting(settings: type, name: str, text: str) -> Any:
         raise ValueError(f"{text!r} {is_none}.") from None
 
 
+def spell_option(name: str) -> str:
+    """How the shell spells a field: ``--learning-rate`` for ``learning_rate``."""
+    return "--" + name.replace("_", "-")
+
+
 def list_words(kind: Any) -> tuple[str, ...]:
     """The words among the values of a type: those of a ``Literal``, alone or in a union.
 

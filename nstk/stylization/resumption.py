@@ -19,7 +19,7 @@ from nstk.media.checkpoints import Recipe, State, understanding
 from nstk.media.files import digest_file
 from nstk.media.versions import list_versions
 from nstk.progress import Progress, Reporter
-from nstk.settings import StylizeSettings, check_range
+from nstk.settings import StylizeSettings, check_range, spell_option
 from nstk.stylization.descent import Descent, Point, Step
 from nstk.stylization.initialization import STARTS
 from nstk.stylization.painting import Painting
@@ -75,9 +75,7 @@ def describe_run(painting: Painting) -> Recipe:
 def list_options(settings: StylizeSettings) -> dict[str, Any]:
     """The options that the bytes of a painting depend on, as the shell spells them."""
     return {
-        "--" + name.replace("_", "-"): value
-        for name, value in asdict(settings).items()
-        if name not in FREE
+        spell_option(name): value for name, value in asdict(settings).items() if name not in FREE
     }
 
 

@@ -21,7 +21,7 @@ from nstk.finetuning.second_stage.training import Course, Standing, Training
 from nstk.media.checkpoints import CheckpointFolder, Recipe, State, understanding
 from nstk.media.versions import list_versions
 from nstk.progress import Reporter
-from nstk.settings import FinetuneSettings
+from nstk.settings import FinetuneSettings, spell_option
 
 
 def describe_run(
@@ -36,7 +36,7 @@ def describe_run(
         parts: The pictures.
         plan: What is to be done, where an earlier run is repeated.
     """
-    options = {"--" + name.replace("_", "-"): value for name, value in asdict(settings).items()}
+    options = {spell_option(name): value for name, value in asdict(settings).items()}
     options |= {"--size": size, "plan": plan and asdict(plan)}
     pictures = {
         f"picture {file.path}": f"{file.sha256} {file.part} {file.label}" for file in parts.files
