@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -140,6 +141,15 @@ def test_the_command_prints_what_it_measured(folder, tmp_path):
     assert {"pretrained", "random", "layer"} <= set(told["blocks"][0])
     assert told["scratch"][-1]["passes"] == 1
     assert (tmp_path / "why.png").is_file()
+
+
+def test_the_command_says_what_the_study_noticed(study, folder, tmp_path, monkeypatch):
+    noticed = replace(study, notices=("Two pictures are one.",))
+    monkeypatch.setattr("nstk.study_frozen", lambda *_, **__: noticed)
+    result = invoke("inspect", "frozen", folder, "-o", tmp_path / "why.png")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr == "nstk: Two pictures are one.\n"
+    assert "block2_conv1" in result.stdout
 
 
 @pytest.mark.parametrize(

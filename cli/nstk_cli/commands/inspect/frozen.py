@@ -1,5 +1,6 @@
 """``nstk inspect frozen``: what frozen pretrained weights are worth on a folder of pictures."""
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from nstk_cli.output import (
     print_table,
 )
 from nstk_cli.reporting import reporting
+
+log = logging.getLogger("nstk")
 
 
 @with_settings
@@ -56,6 +59,8 @@ def frozen(
             data, backbone=backbone, weights=weights, settings=settings, on_progress=report
         )
         save_frozen(study, output)
+        for notice in study.notices:
+            log.warning(notice)
     if json:
         print_made(describe(study, output))
     else:
