@@ -15,6 +15,8 @@ from labelled_pictures import draw_class, draw_folder, draw_picture
 from PIL import Image, ImageFilter
 
 import nstk
+from nstk.auditing.copies import group_near
+from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.media.pictures import load_picture
@@ -162,6 +164,38 @@ def test_no_label_is_suspect_where_heads_agree_with_all(labels, seed):
     assert find_suspects(chances, np.array(labels)) == []
     chances[0] = np.nan
     assert find_suspects(chances, np.array(labels)) == []
+
+
+@given(
+    labels=st.lists(st.integers(0, 2), min_size=6, max_size=30),
+    seed=st.integers(0, 99),
+)
+def test_a_suspect_looks_more_like_another_class_than_like_its_own(labels, seed):
+    chances = np.random.default_rng(seed).dirichlet((1, 1, 0.1), len(labels))
+    for place, likely in find_suspects(chances, np.array(labels)):
+        assert chances[place, likely] > chances[place, labels[place]]
+
+
+def test_a_class_that_is_never_likely_does_not_claim_the_pictures_of_others():
+    chances = np.array([[0.95, 0.05], [0.6, 0.4], [0.9, 0.1], [0.97, 0.03]])
+    labels = np.array([0, 0, 1, 1])  # what has 0.065 of the second class on average
+    assert find_suspects(chances, labels) == [(3, 0), (2, 0)]
+
+
+def test_frames_of_one_scene_are_compared_once_and_other_scenes_kept_apart():
+    sights = [
+        Sight(Path(f"{number}"), "JPEG", f"{number}", number % 8, draw_thumbnail(number), None)
+        for number in range(600)
+    ]
+    groups = group_near(sights, 8)
+    assert groups == [number % 3 for number in range(600)]
+
+
+def draw_thumbnail(number):
+    """A frame of one of three scenes: two that differ in their pattern, and a plain one."""
+    random = np.random.default_rng(number % 3)
+    scene = random.integers(40, 200, (32, 32, 3)) if number % 3 else np.full((32, 32, 3), 90)
+    return np.uint8(scene + np.random.default_rng(number).integers(0, 3, (32, 32, 3)))
 
 
 def test_a_stranger_among_neighbours_is_an_outlier_and_a_copy_is_no_neighbour():

@@ -126,6 +126,20 @@ def test_an_interval_holds_its_error(seed, pictures):
     assert found == measure_reliability(probabilities, labels)
 
 
+@given(SEEDS, st.integers(1, 40), st.integers(1, 5))
+def test_questions_about_one_picture_are_drawn_together(seed, pictures, questions):
+    logits, targets = draw_logits(seed, pictures)
+    probabilities, labels = predict_softmax(logits), targets.argmax(axis=1)
+    one = measure_reliability(probabilities, labels)
+    same = measure_reliability(
+        np.repeat(probabilities, questions, axis=0),
+        np.repeat(labels, questions),
+        pictures=pictures,
+    )
+    assert same.ece == pytest.approx(one.ece, abs=1e-9)
+    assert same.ece_interval == pytest.approx(one.ece_interval, abs=1e-9)
+
+
 def test_more_pictures_make_the_interval_shorter():
     widths = []
     for pictures in (50, 5000):

@@ -2,6 +2,7 @@
 
 import io
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.media.duplicates import NEAR, close_pairs, group_duplicates, group_pairs, picture_hash
+from nstk.media.duplicates import NEAR, group_duplicates, picture_hash
 from nstk.media.pictures import load_picture, resize_picture
 
 hashes = st.lists(st.integers(0, 2**64 - 1), max_size=12)
@@ -45,7 +46,7 @@ def test_the_hash_of_a_copy_is_close(scene, strokes, change):
 def test_the_hashes_of_strangers_are_far(scene, strokes):
     seen = [scene, strokes, scene[::-1], scene[:, ::-1], strokes[:, ::-1], 1 - scene]
     found = [picture_hash(pixels) for pixels in seen]
-    assert close_pairs(found) == []
+    assert group_duplicates(found) == list(range(6))
     assert all(0 <= each < 2**64 for each in found)
 
 
@@ -56,28 +57,19 @@ def test_a_picture_of_one_colour_has_no_pattern(colour, height, width):
     assert picture_hash(np.full((height, width, 3), colour, np.float32)) == 0
 
 
-@given(given_hashes=hashes, distance=st.integers(0, 64))
-def test_close_pairs_are_those_that_differ_in_few_bits(given_hashes, distance):
-    assert close_pairs(given_hashes, distance) == [
-        (i, j)
-        for i in range(len(given_hashes))
-        for j in range(i + 1, len(given_hashes))
-        if differing_bits(given_hashes[i], given_hashes[j]) <= distance
-    ]
+@given(given_hashes=hashes, distance=st.integers(0, 64), odd=st.booleans())
+def test_groups_are_what_is_connected_and_numbered_as_they_come(given_hashes, distance, odd):
+    def alike(place, others):
+        return (others - place) % 2 == 1
 
-
-@given(
-    count=st.integers(1, 12),
-    pairs=st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), max_size=12),
-)
-def test_groups_are_what_is_connected_and_numbered_as_they_come(count, pairs):
-    pairs = [(i % count, j % count) for i, j in pairs]
-    groups = group_pairs(count, pairs)
-    assert list(dict.fromkeys(groups)) == list(range(max(groups) + 1))
+    groups = group_duplicates(given_hashes, distance, alike if odd else None)
+    assert list(dict.fromkeys(groups)) == list(range(len(set(groups))))
+    count = len(given_hashes)
     reached = np.eye(count, dtype=int)
-    for i, j in pairs:
-        reached[i, j] = reached[j, i] = 1
-    connected = np.linalg.matrix_power(reached, count) > 0
+    for i, j in np.ndindex(count, count):
+        close = differing_bits(given_hashes[i], given_hashes[j]) <= distance
+        reached[i, j] |= close and (not odd or (i - j) % 2 == 1)
+    connected = np.linalg.matrix_power(np.minimum(reached, 1), count) > 0
     assert (connected == (np.array(groups)[:, None] == groups)).all()
 
 
@@ -98,6 +90,25 @@ def test_ten_thousand_pictures_are_grouped_at_once():
     assert len(set(groups)) == 9_000
 
 
+def test_thousands_of_frames_of_one_scene_are_one_group_in_little_memory():
+    found = np.uint64(2**63 + 12345) ^ np.uint64(1) << np.arange(4_000, dtype=np.uint64) % 64
+    asked = []
+
+    def alike(place, others):
+        asked.append(len(others))
+        return np.ones(len(others), bool)
+
+    tracemalloc.start()
+    try:
+        groups = group_duplicates(found.tolist(), alike=alike)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert set(groups) == {0}
+    assert sum(asked) == 3_999  # of eight million pairs
+    assert peak < 100 * 2**20
+
+
 def test_photographs_taken_twice_are_found_and_no_others(shared):
     folder = shared / "data" / "trashnet"
     twice = [
@@ -113,7 +124,10 @@ def test_photographs_taken_twice_are_found_and_no_others(shared):
     paths = sorted(
         path for name in ("metal", "paper", "trash") for path in (folder / name).iterdir()
     )
-    pairs = close_pairs([picture_hash(load_picture(path).pixels) for path in paths])
-    assert {frozenset((paths[i].stem, paths[j].stem)) for i, j in pairs} == {
-        frozenset(twice[place : place + 2]) for place in range(0, 8, 2)
-    }
+    groups = group_duplicates([picture_hash(load_picture(path).pixels) for path in paths])
+    alike: dict[int, set[str]] = {}
+    for path, group in zip(paths, groups, strict=True):
+        alike.setdefault(group, set()).add(path.stem)
+    assert [names for names in map(sorted, alike.values()) if len(names) > 1] == sorted(
+        sorted(twice[place : place + 2]) for place in range(0, 8, 2)
+    )

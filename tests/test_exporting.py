@@ -19,10 +19,10 @@ from nstk.errors import ExportError, OutputError, PictureError, SettingsError
 from nstk.exporting import formats, reload
 from nstk.exporting.decoding import decode_upright, read_orientation, turn_upright
 from nstk.exporting.formats import FORMATS
-from nstk.exporting.job import export
+from nstk.exporting.job import _calibrate, export
 from nstk.exporting.onnx_file import write_onnx
+from nstk.exporting.pictures import Album, gather_pictures, gather_recorded
 from nstk.exporting.pictures import draw_picture as draw_waves
-from nstk.exporting.pictures import gather_pictures, gather_recorded
 from nstk.exporting.proof import Agreement, compare, measure
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
@@ -352,6 +352,19 @@ def test_drawn_pictures_are_the_same_every_time_and_of_many_sizes():
 def test_drawn_pictures_are_smooth_like_photographs():
     picture = draw_waves(1).astype(float)
     assert np.abs(np.diff(picture, axis=0)).mean() < picture.std() / 2
+
+
+def test_integers_are_calibrated_with_other_pictures_where_they_can_be_read():
+    kept = [np.full((1, 1, 3), number, np.uint8) for number in range(4)]
+
+    def chosen(asked, *readable):
+        readers = [lambda number=n: kept[number] if number in readable else None for n in range(4)]
+        return [int(each.max()) for each in _calibrate(Album("given", readers), asked)]
+
+    assert chosen(2, 0, 1, 2, 3) == [2, 3]
+    assert chosen(2, 0, 1, 3) == [3]
+    assert chosen(2, 0, 1) == [0, 1]
+    assert chosen(4, 0, 1) == [0, 1]
 
 
 def test_pictures_come_in_a_drawn_order_without_what_is_none(pictures):

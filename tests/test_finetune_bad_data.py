@@ -119,6 +119,35 @@ def test_what_fails_late_in_a_zip_is_told_as_inside_the_zip(tmp_path):
     assert f"{tmp_path / 'cut.zip' / 'red'}" in words
 
 
+def test_twins_alone_cannot_be_left_out(tmp_path):
+    for name in ("blue", "red"):
+        [first] = draw_class(tmp_path / "data" / name, name, 1)
+        first.with_name("twin.png").write_bytes(first.read_bytes())
+    result = run(tmp_path / "data", tmp_path, "--folds", 2)
+    assert result.exit_code == 2
+    assert "No fold can be left out" in complaint(result)
+
+
+def test_as_many_folds_are_told_as_there_were(tmp_path):
+    draw_folder(tmp_path / "data", 4)
+    result = run(tmp_path / "data", tmp_path, "--folds", 50)
+    assert "8 pictures, each left out once in 4 folds" in result.stdout
+
+
+def test_a_learning_curve_that_cannot_be_drawn_is_told(tmp_path):
+    lines = ["path,labels,split"]
+    for path in sorted(draw_folder(tmp_path, 4, ("green",)).glob("*/*")):
+        lines.append(f"{path.relative_to(tmp_path)},,train")
+    for name in ("blue", "red"):
+        for path, part in zip(draw_class(tmp_path / name, name, 2), ("train", "val"), strict=True):
+            lines.append(f"{path.relative_to(tmp_path)},{name},{part}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
+    result = run(tmp_path / "labels.csv", tmp_path, "--learning-curve", "--json")
+    answer = json.loads(result.stdout)
+    assert answer["learning_curve"] is None
+    assert any("There is no learning curve" in notice for notice in answer["notices"])
+
+
 def test_a_picture_that_is_replaced_while_running_is_left_out(tmp_path, tiny_backbone):
     data = draw_folder(tmp_path, 6)
     victim = data / "red" / "0.png"

@@ -12,6 +12,8 @@ from nstk.finetuning.folds import assign_folds
 from nstk.finetuning.head import FOLDS, fit_head
 from nstk.finetuning.logistic import balance_classes, log_losses, solve
 from nstk.finetuning.ridge import choose_strengths, decompose, leave_one_out
+from nstk.finetuning.selection import Samples, select_head
+from nstk.settings import FinetuneSettings
 
 SHAPES = [(40, 6), (25, 60)]
 
@@ -196,3 +198,16 @@ def test_the_log_loss_does_not_care_for_a_common_offset(offset):
     targets = one_hot(np.array([1, 2]))
     expected = log_losses(logits, targets)
     assert log_losses(logits + offset, targets) == pytest.approx(expected, abs=1e-6)
+
+
+def test_where_classes_are_balanced_features_are_chosen_by_what_that_weighs():
+    generator = np.random.default_rng(0)
+    labels = (np.arange(60) >= 50).astype(int)
+    vectors = generator.normal(labels[:, np.newaxis], 1.5, (60, 8)).astype(np.float32)
+    targets = labels[:, np.newaxis] == np.arange(2)
+    samples = Samples({"pooled": vectors}, targets, np.arange(60))
+    chosen = select_head(samples, FinetuneSettings(balance=True))
+    losses = log_losses(chosen.head.held_out, targets)[:, 0]
+    expected = np.mean([losses[labels == label].mean() for label in (0, 1)])
+    assert chosen.trials["pooled"].log_loss == pytest.approx(expected)
+    assert losses.mean() != pytest.approx(expected, rel=0.01)

@@ -14,7 +14,10 @@ from shell import invoke
 from nstk.backbones.backbone import Backbone
 from nstk.errors import OutputError
 from nstk.explaining.job import explain
+from nstk.exporting import reload
+from nstk.exporting.onnx_file import write_onnx
 from nstk.exporting.saved_model import write_saved_model
+from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.job import finetune
 from nstk.finetuning.manifest import replay, save_manifest
@@ -121,6 +124,27 @@ def test_the_opened_blocks_have_learned_and_the_others_have_not(kept, backbone):
 def read_batch(folder):
     pictures = [np.asarray(Image.open(path)) for path in sorted((folder / "red").glob("[0-3].*"))]
     return [pixels[np.newaxis] for pixels in pictures]
+
+
+def test_pictures_that_have_judged_are_said_to_flatter(kept, judged):
+    assert any("may be a little too good" in notice for notice in kept.notices)
+    assert not any("may be a little too good" in notice for notice in judged.notices)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+@pytest.mark.parametrize(("format", "write"), [("tflite", write_tflite), ("onnx", write_onnx)])
+def test_blocks_that_learned_are_exported(kept, probe, folder, tmp_path, format, write):
+    path = tmp_path / f"made.{format}"
+    write(kept.classifier, path)
+    classes, [ask] = reload.OPENERS[format](str(path))
+    assert tuple(classes) == kept.classes
+    learned = 0.0
+    for batch in read_batch(folder):
+        answer = kept.classifier.model(batch).numpy()
+        assert np.asarray(ask(batch)) == pytest.approx(answer, abs=1e-4)
+        learned = max(learned, np.abs(answer - probe.classifier.model(batch).numpy()).max())
+    assert learned > 1e-3  # the network as it was before would be found out
 
 
 @pytest.mark.slow

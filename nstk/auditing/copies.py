@@ -1,17 +1,17 @@
 """Pictures that stand in the data more than once."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nstk.auditing.reading import Sight
-from nstk.media.duplicates import close_pairs, group_pairs
+from nstk.media.duplicates import group_duplicates
 
 _ALIKE = 0.8
 _FLAT = 4.0
 _CLOSE_COLOUR = 24.0
+_BLOCK = 1024
 
 
 def group_exact(sights: Sequence[Sight]) -> list[int]:
@@ -34,11 +34,10 @@ def group_near(sights: Sequence[Sight], distance: int) -> list[int]:
     Returns:
         For each picture the number of its group.
     """
-    first: dict[str, int] = {}
-    same = [(first.setdefault(sight.digest, place), place) for place, sight in enumerate(sights)]
-    pairs = close_pairs([sight.hash for sight in sights], distance)
-    alike = ((i, j) for i, j in pairs if _look_alike(sights[i].thumbnail, sights[j].thumbnail))
-    return group_pairs(len(sights), [*same, *alike])
+    if not sights:
+        return []
+    thumbnails = _Thumbnails(np.stack([sight.thumbnail for sight in sights]))
+    return group_duplicates([sight.hash for sight in sights], distance, thumbnails.find_alike)
 
 
 def members(groups: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -54,11 +53,33 @@ def differ(places: Sequence[int], trait: Callable[[int], Hashable]) -> bool:
     return len({trait(place) for place in places}) > 1
 
 
-def _look_alike(one: npt.NDArray[Any], other: npt.NDArray[Any]) -> bool:
-    left, right = (thumbnail.astype(np.float64) for thumbnail in (one, other))
-    a, b = left - left.mean(axis=(0, 1)), right - right.mean(axis=(0, 1))
-    # Where hardly anything is to be seen, correlation compares noise: the colour decides.
-    if max(a.std(), b.std()) < _FLAT:
-        return bool(np.abs(left.mean(axis=(0, 1)) - right.mean(axis=(0, 1))).max() < _CLOSE_COLOUR)
-    scale = np.sqrt((a**2).sum() * (b**2).sum())
-    return bool((a * b).sum() > _ALIKE * scale)
+class _Thumbnails:
+    """Thumbnails, of which one is compared with many at a time.
+
+    Args:
+        levels: uint8 ``(n, height, width, 3)``.
+    """
+
+    def __init__(self, levels: npt.NDArray[np.uint8]) -> None:
+        self._levels = levels.reshape(len(levels), -1)
+        self._means = np.array([each.mean(axis=(0, 1)) for each in levels])
+        pairs = zip(levels, self._means, strict=True)
+        self._spreads = np.array([(each - mean).std() for each, mean in pairs])
+
+    def find_alike(self, place: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Which of the others ``(m,)`` show the same as one, ``(m,)``."""
+        colours = np.abs(self._means[others] - self._means[place]).max(axis=1)
+        spread, spreads = self._spreads[place], self._spreads[others]
+        least = _ALIKE * self._levels.shape[1] * spread * spreads
+        # Where hardly anything is to be seen, correlation compares noise: the colour decides.
+        flat = np.maximum(spread, spreads) < _FLAT
+        found: npt.NDArray[np.bool_]
+        found = np.where(flat, colours < _CLOSE_COLOUR, self._multiply(place, others) > least)
+        return found
+
+    def _multiply(self, place: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
+        """The products of one less its mean with each of the others, ``(m,)``."""
+        mean = np.tile(self._means[place], self._levels.shape[1] // 3)
+        one = (self._levels[place] - mean).astype(np.float32)
+        blocks = np.array_split(others, -(-len(others) // _BLOCK))
+        return np.concatenate([self._levels[block].astype(np.float32) @ one for block in blocks])

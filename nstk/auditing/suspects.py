@@ -51,8 +51,10 @@ def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[
     """Find labels that are likely wrong (confident learning; Northcutt, Jiang and Chuang 2021).
 
     A picture is counted to the likeliest of those classes whose probability is at least what the
-    pictures of that class have on average; it is suspect if that is not its label. Unlike a fixed
-    bar this holds for classes that are hard to tell apart and for heads that are too sure.
+    pictures of that class have on average; it is suspect if that is not its label, and likelier
+    than that. Unlike a fixed bar this holds for classes that are hard to tell apart and for heads
+    that are too sure; and a class of few pictures, which have little probability themselves, does
+    not claim those of others.
 
     Args:
         probabilities: ``(n, C)`` from heads that have not seen the picture; rows of NaN are left
@@ -69,7 +71,7 @@ def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[
         usual[label] = own[judged & (labels == label)].mean()
     counted = np.where(judged[:, np.newaxis] & (probabilities >= usual), probabilities, -1.0)
     likely = counted.argmax(axis=1)
-    suspect = np.flatnonzero((counted.max(axis=1) >= 0) & (likely != labels))
+    suspect = np.flatnonzero(counted.max(axis=1) > np.maximum(own, 0))
     suspect = suspect[np.argsort(own[suspect], kind="stable")]
     return [(int(place), int(likely[place])) for place in suspect]
 

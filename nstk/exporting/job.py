@@ -1,8 +1,9 @@
 """Exporting: write a classifier in another format, and prove that it answers the same."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from nstk.errors import ExportError
@@ -13,6 +14,7 @@ from nstk.exporting.proof import Agreement, compare
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import Classifier
+from nstk.media.pictures import Levels
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range, check_whole
 
@@ -129,17 +131,21 @@ def export(
 
 
 def _write(classifier: Classifier, format: Format, staged: Path, album: Album, asked: int) -> None:
-    # Other pictures than those of the proof, where there are enough of them.
-    others = album.readers[asked:] or album.readers
-    calibration = replace(album, readers=others[:_CALIBRATION])
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),
         "tflite": lambda: write_tflite(classifier, staged),
-        "tflite-int8": lambda: write_tflite(classifier, staged, calibration.read),
+        "tflite-int8": lambda: write_tflite(classifier, staged, lambda: _calibrate(album, asked)),
         "onnx": lambda: write_onnx(classifier, staged),
     }
     writers[format.name]()
+
+
+def _calibrate(album: Album, asked: int) -> Iterator[Levels]:
+    """Other pictures than those of the proof, where there are any that can be read."""
+    others = islice(replace(album, readers=album.readers[asked:]).read(), _CALIBRATION)
+    first = next(others, None)
+    return islice(album.read(), _CALIBRATION) if first is None else chain([first], others)
 
 
 def _check(format: Format, proof: Agreement, min_agreement: float) -> None:

@@ -57,13 +57,16 @@ class Answers:
     @cached_property
     def reliability(self) -> Reliability:
         """Of the calibrated probabilities; of the answers to every question about a picture."""
-        return measure_reliability(*self.decision.pose(self.probabilities, self.targets))
+        return self._measure(self.probabilities)
 
     @cached_property
     def reliability_before(self) -> Reliability:
         """Of the probabilities at temperature 1."""
-        before = self._predict(np.ones(len(self.targets)))
-        return measure_reliability(*self.decision.pose(before, self.targets))
+        return self._measure(self._predict(np.ones(len(self.targets))))
+
+    def _measure(self, probabilities: Matrix) -> Reliability:
+        posed = self.decision.pose(probabilities, self.targets)
+        return measure_reliability(*posed, pictures=len(self.targets))
 
     def _predict(self, temperatures: npt.NDArray[np.float64]) -> Matrix:
         logits = np.asarray(self.logits, np.float64) / temperatures[:, np.newaxis]

@@ -67,7 +67,8 @@ def calibrate(
     temperature = fit_temperature(logits, targets, weights, link)
 
     def measure(logits: Matrix) -> Reliability:
-        return measure_reliability(*decision.pose(link.probabilities(logits).numpy(), targets))
+        posed = decision.pose(link.probabilities(logits).numpy(), targets)
+        return measure_reliability(*posed, pictures=len(targets))
 
     return Calibration(temperature, len(targets), measure(logits), measure(logits / temperature))
 

@@ -39,6 +39,12 @@ from nstk.media.sources import Data
 from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, FinetuneSettings
 
+_NO_CURVE = "There is no learning curve: no class has enough pictures to leave some out; add some."
+_JUDGED = (
+    "The validation pictures have also decided that the network that learned is kept, so the "
+    "accuracy on them may be a little too good; a test part would tell."
+)
+
 
 def finetune(
     data: Data,
@@ -148,12 +154,13 @@ def _finetune(
     _check_numbers(features, backbone)
     choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
     # What is unfrozen needs a judge: with folds, too, the held-out share is not learned from.
-    folds = 0 if settings.opening else settings.folds
-    parts = sort_by_part(folder, features, choices, folds)
+    parts = sort_by_part(folder, features, choices, 0 if settings.opening else settings.folds)
     seen = time.perf_counter()
     train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
     selection = select_head(train, settings, link=link, on_progress=on_progress)
-    folded = {"folds": ask_folds(parts, settings, link, on_progress)} if settings.folds else {}
+    folded, folds = {}, 0
+    if settings.folds:
+        folded["folds"], folds = ask_folds(parts, settings, link, on_progress)
     curve = (
         trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
@@ -175,10 +182,14 @@ def _finetune(
         if settings.opening
         else None
     )
-    omitted, stage = ((stage.reason,), None) if isinstance(stage, Omission) else ((), stage)
+    remarks, stage = ([stage.reason], None) if isinstance(stage, Omission) else ([], stage)
     network = backbone
+    if settings.learning_curve and curve is None:
+        remarks.append(_NO_CURVE)
     if stage and stage.parts:
         network, selection, parts, folded = stage.backbone, stage.selection, stage.parts, {}
+        if not len(parts.samples["test"]):
+            remarks.append(_JUDGED)
     familiarity = _familiarise(selection, parts, settings)
     answers = ask_head(selection, familiarity, parts) | folded
     evaluations = {
@@ -213,7 +224,7 @@ def _finetune(
         train_images=len(train),
         validation_images=len(parts.samples["validation"]),
         test_images=len(parts.samples["test"]),
-        folds=settings.folds,
+        folds=folds,
         data=Path(data) if isinstance(data, str | Path) else None,
         folder=folder,
         files=parts.files,
@@ -221,7 +232,7 @@ def _finetune(
             *folder.skipped,
             *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
         ),
-        notices=(*folder.notices, *parts.notices, *store.notices, *omitted),
+        notices=(*folder.notices, *parts.notices, *store.notices, *remarks),
         forward_passes=features.forward_passes,
         seconds={
             "scan": scanned - ready,

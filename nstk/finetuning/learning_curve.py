@@ -67,13 +67,13 @@ def trace_learning_curve(
         on_progress: Told after each fold, stage ``"learning curve"``.
 
     Returns:
-        The curve; None where the classes have too few pictures to leave any out.
+        The curve; None where no label has enough pictures to leave any out.
     """
     head, targets, kinds = selection.head, samples.targets, samples.kinds
     folds = assign_folds(kinds, FOLDS, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     left_out = folds >= 0
-    if count < 2:
+    if count < 2 or not targets[left_out].any():
         return None
     decomposition = decompose(samples.vectors[selection.features], targets)
     answers = np.zeros((len(SHARES), *targets.shape))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from nstk.errors import FolderError
 from nstk.finetuning.answers import Answers
 from nstk.finetuning.familiarity import Familiarity
 from nstk.finetuning.links import Link
@@ -41,7 +42,7 @@ def ask_head(
 
 def ask_folds(
     parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
-) -> Answers:
+) -> tuple[Answers, int]:
     """What heads say about training pictures, each left out once.
 
     Args:
@@ -49,11 +50,22 @@ def ask_folds(
         settings: See `cross_validate`.
         link: What makes probabilities of logits.
         on_progress: See `cross_validate`.
+
+    Returns:
+        Their answers, and how many folds there were: no more than the pictures can fill.
+
+    Raises:
+        FolderError: If no picture can be left out.
     """
     samples = parts.samples["train"]
     found = cross_validate(samples, settings, link=link, on_progress=on_progress)
+    if not found.selections:
+        raise FolderError(
+            "No fold can be left out: no class has two pictures to learn from that differ; "
+            "add pictures, or leave out --folds."
+        )
     out = np.flatnonzero(found.folds >= 0)
-    return Answers(
+    answers = Answers(
         paths=tuple(parts.paths["train"][place] for place in out),
         targets=samples.targets[out],
         assigned=found.assigned[out],
@@ -61,3 +73,4 @@ def ask_folds(
         temperatures=found.temperatures[out],
         decision=found.selections[0].head.decision,
     )
+    return answers, len(found.selections)

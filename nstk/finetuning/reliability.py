@@ -51,7 +51,11 @@ class Reliability:
 
 
 def measure_reliability(
-    probabilities: Probabilities, labels: npt.NDArray[np.integer], seed: int = 0
+    probabilities: Probabilities,
+    labels: npt.NDArray[np.integer],
+    seed: int = 0,
+    *,
+    pictures: int | None = None,
 ) -> Reliability:
     """Compare probabilities with what turned out to be true.
 
@@ -59,13 +63,17 @@ def measure_reliability(
         probabilities: ``(n, C)`` with n ≥ 1.
         labels: True classes, ``(n,)``.
         seed: Of the resampling.
+        pictures: How many pictures the rows are about, as many for each, the rows of one next to
+            each other: they are drawn together, as they are not independent. None for a row each.
     """
     bins = sort_by_confidence(probabilities, labels)
     error = expected_calibration_error(bins)
     places = place_in_bins(probabilities)
     gaps = (probabilities.argmax(axis=1) == labels) - probabilities.max(axis=1)
     generator = np.random.default_rng(seed)
-    drawn = (generator.integers(len(gaps), size=len(gaps)) for _ in range(_RESAMPLES))
+    count = len(gaps) if pictures is None else pictures
+    rows = np.arange(len(gaps)).reshape(count, -1)
+    drawn = (rows[generator.integers(count, size=count)].ravel() for _ in range(_RESAMPLES))
     errors = [np.abs(np.bincount(places[row], gaps[row])).sum() / len(gaps) for row in drawn]
     low, high = np.quantile(errors, (0.025, 0.975))
     return Reliability(error, (min(float(low), error), max(float(high), error)), bins)

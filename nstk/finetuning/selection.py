@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nstk.finetuning.calibration import Calibration, calibrate
 from nstk.finetuning.folds import Labels, assign_folds, find_kinds
 from nstk.finetuning.head import Head, fit_head
-from nstk.finetuning.links import SOFTMAX, Link, Targets
+from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
 from nstk.finetuning.logistic import log_losses, weigh
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
@@ -22,7 +22,8 @@ class Trial:
     """How one choice of features fared on training pictures that its heads had not seen.
 
     Attributes:
-        log_loss: Mean of −log p of the right answer, in nats; the choice goes by this.
+        log_loss: Mean of −log p of the right answer, in nats; the choice goes by this. Weighted as
+            the head was, where classes are balanced.
         accuracy: Share of the pictures that were given exactly their labels.
         strength: λ of the head; the geometric mean where every label has its own.
     """
@@ -109,9 +110,9 @@ def select_head(
         )
         for name, vectors in samples.vectors.items()
     }
-    trials = {name: _judge(head, samples.targets) for name, head in heads.items()}
-    best = min(trials, key=lambda name: trials[name].log_loss)
     weights = weigh(samples.targets, link, settings.balance)
+    trials = {name: _judge(head, samples.targets, weights) for name, head in heads.items()}
+    best = min(trials, key=lambda name: trials[name].log_loss)
     calibration = calibrate(heads[best].held_out, samples.targets, weights, heads[best].decision)
     return Selection(best, heads[best], trials, calibration)
 
@@ -170,14 +171,14 @@ def cross_validate(
     return CrossValidation(logits, temperatures, assigned, folds, selections)
 
 
-def _judge(head: Head, targets: Targets) -> Trial:
+def _judge(head: Head, targets: Targets, weights: Matrix) -> Trial:
     seen = np.isfinite(head.held_out).all(axis=1)
     if not seen.any():
         return Trial(float("inf"), float("nan"), head.strength)
     held_out, targets = head.held_out[seen], targets[seen]
     assigned = head.decision.assign(head.link.probabilities(held_out).numpy())
     return Trial(
-        log_loss=float(log_losses(held_out, targets, head.link).mean()),
+        log_loss=float(np.average(log_losses(held_out, targets, head.link), weights=weights[seen])),
         accuracy=float((assigned == targets).all(axis=1).mean()),
         strength=head.strength,
     )

@@ -1,6 +1,6 @@
 """Pictures that are nearly the same: a hash of what is seen, and groups of close hashes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ in at most 5 bits and all others in at least 9. The same pictures differ from co
 size, in JPEG of quality 20, made brighter by a fifth or cropped by a fiftieth in at most 8 bits
 in 97 of 100 cases or more.
 """
+
+Alike = Callable[[int, npt.NDArray[np.intp]], npt.NDArray[np.bool_]]
+"""For one position and several others, ``(m,)``, which of these show the same, ``(m,)``."""
 
 _SIDE = 32
 _BLOCK = 1024
@@ -48,62 +51,43 @@ def picture_hash(pixels: npt.NDArray[np.generic]) -> int:
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
 
-def group_duplicates(hashes: Sequence[int], distance: int = NEAR) -> list[int]:
+def group_duplicates(
+    hashes: Sequence[int], distance: int = NEAR, alike: Alike | None = None
+) -> list[int]:
     """Group pictures whose hashes are close, or close to those of others in the group.
+
+    Memory grows with the pictures, not with their pairs, however many look the same, and pictures
+    that are in one group already are not compared.
 
     Args:
         hashes: What `picture_hash` gave.
         distance: The most bits that may differ between two that are close.
+        alike: Looks more closely at those whose hashes are close; None believes the hashes.
 
     Returns:
         For each hash the number of its group; groups are numbered from 0 in the order of their
         first members, and what resembles nothing is a group of its own.
     """
-    return group_pairs(len(hashes), close_pairs(hashes, distance))
-
-
-def close_pairs(hashes: Sequence[int], distance: int = NEAR) -> list[tuple[int, int]]:
-    """Find all pairs of hashes that differ in at most ``distance`` bits.
-
-    Args:
-        hashes: What `picture_hash` gave.
-        distance: From 0 to 64.
-
-    Returns:
-        Pairs of positions ``(i, j)`` with i < j, in ascending order.
-    """
-    return list(_close_pairs(np.array(hashes, np.uint64), distance))
-
-
-def group_pairs(count: int, pairs: Iterable[tuple[int, int]]) -> list[int]:
-    """Group what is connected by pairs, directly or through others (union-find).
-
-    Args:
-        count: How many there are.
-        pairs: Positions from 0 to ``count`` − 1.
-
-    Returns:
-        For each of them the number of its group, as `group_duplicates` numbers them.
-    """
-    parents = list(range(count))
-
-    def root(place: int) -> int:
-        while parents[place] != place:
-            parents[place] = parents[parents[place]]
-            place = parents[place]
-        return place
-
-    for one, other in pairs:
-        roots = root(one), root(other)
-        parents[max(roots)] = min(roots)
+    groups = np.arange(len(hashes))
+    for place, others in _find_neighbours(np.array(hashes, np.uint64), distance):
+        apart = others[groups[others] != groups[place]]
+        if alike is not None and len(apart):
+            apart = apart[alike(place, apart)]
+        if len(apart):
+            joined = np.unique(groups[[place, *apart]])
+            groups[np.isin(groups, joined)] = joined[0]
     numbers: dict[int, int] = {}
-    return [numbers.setdefault(root(place), len(numbers)) for place in range(count)]
+    return [numbers.setdefault(group, len(numbers)) for group in groups.tolist()]
 
 
-def _close_pairs(hashes: npt.NDArray[np.uint64], distance: int) -> Iterator[tuple[int, int]]:
+def _find_neighbours(
+    hashes: npt.NDArray[np.uint64], distance: int
+) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
+    """Each position that has close hashes behind it, and their positions."""
     # With bits as ±1, a · b = 64 − 2 · (bits that differ): all distances are a matrix product.
     signs = np.where((hashes[:, np.newaxis] >> _BITS) & np.uint64(1), 1, -1).astype(np.float32)
     for start in range(0, len(signs), _BLOCK):
         products = signs[start : start + _BLOCK] @ signs[start:].T
-        rows, columns = np.nonzero(np.triu(products >= 64 - 2 * distance, 1))
-        yield from zip((rows + start).tolist(), (columns + start).tolist(), strict=True)
+        close = np.triu(products >= 64 - 2 * distance, 1)
+        for row in np.flatnonzero(close.any(axis=1)).tolist():
+            yield start + row, start + np.flatnonzero(close[row])
