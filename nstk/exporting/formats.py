@@ -40,7 +40,7 @@ class Format:
         missing = [module for module in self.modules if find_spec(module) is None]
         if missing:
             raise ExportError(
-                f"{self.name} needs {' and '.join(missing)}, not installed here; "
+                f"{self.name} needs {', '.join(missing)}, not installed here; "
                 f"install nstk with its extra '{self.extra}': pip install 'nstk[{self.extra}]'."
             )
 
