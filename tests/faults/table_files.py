@@ -119,8 +119,10 @@ def make_records() -> Made:
 
     record = {
         "format": 1,
-        **{name: {} for name in ("given", "settings", "versions", "backbone", "results")},
-        "files": [],
+        **{name: {} for name in ("settings", "versions", "results")},
+        "given": {"data": "data", "backbone": "tiny", "weights": None},
+        "backbone": {"name": "tiny", "digest": "0"},
+        "files": [{"path": "red/0.png", "sha256": "0", "part": "train", "label": "red"}],
         "head": "0",
     }
     return [json.dumps(record).encode()], read_record
