@@ -3,13 +3,14 @@
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.errors import OutputError
-from nstk.media.files import check_writable, digest_file, write_whole
+from nstk.media.files import check_writable, digest_file, find_cache_folder, write_whole
 
 
 def names(folder):
@@ -143,3 +144,16 @@ def test_a_folder_that_does_not_let_us_write_is_refused_early(tmp_path, monkeypa
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(OutputError, match="does not let you write"):
         check_writable(tmp_path / "a.png")
+
+
+def test_the_cache_needs_a_home_or_a_folder_of_its_own(tmp_path, monkeypatch):
+    def refuse():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(Path, "home", refuse)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert find_cache_folder() == tmp_path / "nstk"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    with pytest.raises(OutputError, match="set HOME or XDG_CACHE_HOME"):
+        find_cache_folder()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.errors import DivergenceError, OutputError
+from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.media.animations import check_animation
 from nstk.media.pictures import load_picture
 from nstk.progress import Progress
@@ -183,3 +183,9 @@ def test_recorders_of_a_job_that_ends_early_can_still_be_saved(tmp_path, ending)
         descend(tell(trace, frames, end))
     assert len(trace.steps) == 3
     assert frames.save(tmp_path / "out.gif", painted(0.5)).is_file()
+
+
+@pytest.mark.parametrize("every", [0, -3, 1.5])
+def test_previews_come_every_whole_number_of_steps(tmp_path, every):
+    with pytest.raises(SettingsError, match=f"--preview-every is {every}"):
+        Previews(tmp_path / "now.png", every)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nstk.errors import BackboneError, DivergenceError, MaskError, SettingsError
+from nstk.media.pictures import save_picture
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.job import stylize
@@ -232,3 +233,11 @@ def test_the_part_of_a_style_that_counts_gets_the_colours_of_the_content(scene, 
     [alone] = read_inputs(scene, strokes, chosen).styles
     [part] = read_inputs(scene, framed, chosen, style_masks=[mask]).styles
     np.testing.assert_allclose(part.pixels[20:60, 12:68], alone.pixels, atol=1e-6)
+
+
+def test_a_mask_alone_is_one_mask(scene, strokes, left, tmp_path):
+    path = tmp_path / "left.png"
+    save_picture(path, np.repeat(left[..., np.newaxis], 3, axis=-1))
+    for given in (left, str(path), path, [left], left[np.newaxis]):
+        [mask] = read_inputs(scene, strokes, StylizeSettings(), content_masks=given).masks
+        np.testing.assert_array_equal(mask, left)

@@ -24,13 +24,23 @@ _KINDS = {
 
 
 def find_cache_folder() -> Path:
-    """The place for nstk's cache in the user's cache folder, as each system has it."""
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    """The place for nstk's cache in the user's cache folder, as each system has it.
+
+    Raises:
+        OutputError: If the user has no home folder, as in some containers.
+    """
+    try:
+        if sys.platform == "win32":
+            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        elif sys.platform == "darwin":
+            base = Path.home() / "Library" / "Caches"
+        else:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError as error:
+        raise OutputError(
+            "There is no home folder to keep a cache in; set HOME or XDG_CACHE_HOME to a folder "
+            "that can be written."
+        ) from error
     return Path(base) / "nstk"
 
 

@@ -62,8 +62,8 @@ def read_inputs(
     styles: StyleSource | Sequence[StyleSource],
     settings: StylizeSettings,
     *,
-    content_masks: Sequence[MaskSource] = (),
-    style_masks: Sequence[MaskSource] = (),
+    content_masks: MaskSource | Sequence[MaskSource] = (),
+    style_masks: MaskSource | Sequence[MaskSource] = (),
     keep_mask: MaskSource | None = None,
 ) -> Inputs:
     """Read and check all there is to read.
@@ -83,6 +83,7 @@ def read_inputs(
         SettingsError: If there is no style, or a blend of another length.
     """
     listed = _listed(styles)
+    content_masks, style_masks = _several(content_masks), _several(style_masks)
     _check_count("--content-mask", content_masks, len(listed))
     _check_count("--style-mask", style_masks, len(listed))
     if content_masks and settings.style_blend != "equal":
@@ -167,6 +168,13 @@ def _listed(styles: Any) -> Sequence[Any]:
     if not styles:
         raise SettingsError("No style was given; at least one picture is needed.")
     return list(styles)
+
+
+def _several(masks: MaskSource | Sequence[MaskSource]) -> Sequence[MaskSource]:
+    """A mask alone is a list of one: a text would else be as many as it has letters."""
+    if isinstance(masks, str | Path):
+        return [masks]
+    return [masks] if isinstance(masks, np.ndarray) and masks.ndim == 2 else list(masks)
 
 
 def _open_style(

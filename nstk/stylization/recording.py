@@ -20,6 +20,7 @@ from nstk.errors import OutputError
 from nstk.media.animations import Frame, save_animation
 from nstk.media.pictures import Picture, fit_size, resize_picture, save_picture
 from nstk.progress import Progress, Reporter
+from nstk.settings import check_whole
 
 MAX_FRAMES = 60
 LONGEST_SIDE = 640
@@ -115,11 +116,17 @@ class Previews:
     Attributes:
         path: The file; replaced whole each time, so a viewer never sees half of one.
         every: How many steps lie between two previews, over all scales, at least 1.
+
+    Raises:
+        SettingsError: If ``every`` is less, or no whole number.
     """
 
     path: Path
     every: int
     _steps: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_whole("preview_every", self.every, 1)
 
     def __call__(self, progress: Progress) -> None:
         """Write the picture if it is time to."""
