@@ -14,7 +14,13 @@ from nstk.errors import BackboneError, PictureError
 from nstk.inspecting.excitation import find_patches, merge_patches
 from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
 from nstk.inspecting.gram import correlate, order_channels, pick_pairs
-from nstk.inspecting.layers import choose_layers, find_whole_cells, holds, trace_fields
+from nstk.inspecting.layers import (
+    choose_layers,
+    find_smallest,
+    find_whole_cells,
+    holds,
+    trace_fields,
+)
 from nstk.inspecting.survey import find_responses, survey_pictures
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
@@ -191,6 +197,19 @@ def test_a_picture_smaller_than_a_cell_sees_is_refused_and_told_what_fits(packag
         nstk.inspect_content(speck, backbone=packaged, settings=wish)
     assert holds(scene, trace_fields(packaged)["block3_conv3"])
     assert not holds(scene, trace_fields(packaged)["block4_conv1"])
+
+
+def test_a_refused_picture_is_told_the_size_at_which_it_fits(packaged, tiny_backbone):
+    for backbone in (packaged, tiny_backbone):
+        for field in trace_fields(backbone).values():
+            height, width = find_smallest(field.rows), find_smallest(field.columns)
+            assert holds(np.zeros((height, width, 3)), field)
+            assert not holds(np.zeros((height - 1, width, 3)), field)
+            assert not holds(np.zeros((height, width - 1, 3)), field)
+    field = trace_fields(packaged)["block5_conv1"]
+    needed = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
+    with pytest.raises(PictureError, match=f"200×134 pixels.*sees 132×132.*from {needed} on"):
+        nstk.inspect_gram([np.zeros((134, 200, 3), np.float32)], backbone=packaged)
 
 
 def test_small_pictures_among_others_are_left_out(tiny_backbone, scene):

@@ -108,6 +108,18 @@ def find_whole_cells(extent: int, field: ReceptiveField) -> range:
     return range(first, max(first, last + 1))
 
 
+def find_smallest(field: ReceptiveField) -> int:
+    """The smallest extent of a picture, in pixels, in which some cell sees nothing but it.
+
+    Cells stand at multiples of their stride, so this may be more than one of them sees.
+
+    Args:
+        field: Of a cell along this axis.
+    """
+    first = -(-field.before // field.stride)
+    return first * field.stride + field.after + 1
+
+
 def check_field(picture: Picture, name: str, layers: Sequence[str], backbone: Backbone) -> None:
     """Refuse a picture in which a layer has no cell that sees nothing but the picture.
 
@@ -125,7 +137,10 @@ def check_field(picture: Picture, name: str, layers: Sequence[str], backbone: Ba
     if not too_deep:
         return
     field, fitting = fields[too_deep[0]], [n for n in backbone.taps if holds(picture, fields[n])]
-    seen = f"{field.width}×{field.height} pixels" if field.is_bounded else "the whole picture"
+    seen = "the whole picture"
+    if field.is_bounded:
+        smallest = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
+        seen = f"{field.width}×{field.height} pixels, whole in pictures from {smallest} on"
     raise PictureError(
         f"{name} is {picture.shape[1]}×{picture.shape[0]} pixels here, but one cell of "
         f"{too_deep[0]} sees {seen}; {_advise(fitting)}."
