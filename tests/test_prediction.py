@@ -234,8 +234,8 @@ def test_a_path_that_is_not_there_is_an_error(classifier, tmp_path):
         predict(classifier, tmp_path / "missing.png")
 
 
-@pytest.mark.parametrize("options", [{"top": 0}, {"batch": 0}])
-def test_counts_below_one_are_refused(classifier, folder, options):
+@pytest.mark.parametrize("options", [{"top": 0}, {"batch": 0}, {"top": 1.5}, {"batch": 2.5}])
+def test_what_is_no_count_is_refused(classifier, folder, options):
     with pytest.raises(SettingsError):
         predict(classifier, folder, **options)
 

@@ -145,7 +145,8 @@ class CheckpointFolder:
             self._lock.release()
             raise CheckpointError(spell_earlier(self._folder))
         for leftover in self._folder.glob(f".nstk-*{ENDING}"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
+            with suppress(OSError):
+                leftover.unlink()
 
     def __enter__(self) -> "CheckpointFolder":
         return self

@@ -16,7 +16,7 @@ from nstk.finetuning.views import Squares
 from nstk.media.listing import SkippedFile
 from nstk.predicting.reading import Entry, Reader, Sight, Source, list_entries
 from nstk.progress import Progress, Reporter, ignore
-from nstk.settings import check_range
+from nstk.settings import check_range, check_whole
 
 UNSURE = "unsure"
 
@@ -163,8 +163,8 @@ def stream_predictions(
         SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
             probability.
     """
-    check_range("top", top, 1)
-    check_range("batch", batch, 1)
+    check_whole("top", top, 1)
+    check_whole("batch", batch, 1)
     if unsure_below is not None:
         check_range("unsure_below", unsure_below, 0, 1)
     entries, unsearched = list_entries(pictures)
