@@ -248,7 +248,48 @@ def test_pictures_with_several_labels_are_audited(tmp_path, tiny_backbone):
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     found = nstk.audit(tmp_path / "labels.csv", backbone=tiny_backbone)
     assert {each.name: each.pictures for each in found.classes} == {"red": 3, "round": 6}
-    assert "one label" in found.notices[-1]
+    assert not any("Wrong labels" in notice for notice in found.notices)
+    same = tmp_path / "same.csv"
+    same.write_text("path,labels\n0.png,red|round\n1.png,red|round\n")
+    found = nstk.audit(same, backbone=tiny_backbone)
+    assert "only where two pictures have one and two lack it" in found.notices[-1]
+
+
+@pytest.fixture(scope="module")
+def lit(tmp_path_factory, tiny_backbone):
+    """Pictures lit in any of three channels, one label in twenty wrong: the audit, the culprits."""
+    root, names = tmp_path_factory.mktemp("lit"), ("blue", "green", "red")
+    random = np.random.default_rng(3)
+    truth = random.random((120, 3)) < 0.5
+    wrong = random.random(truth.shape) < 0.05
+    lines = ["path,labels"]
+    for number, (row, said) in enumerate(zip(truth, truth ^ wrong, strict=True)):
+        pixels = random.normal(60, 12, (40, 40, 3)) + 120 * row
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(root / f"{number}.png")
+        labels = "|".join(name for name, has in zip(names, said, strict=True) if has)
+        lines.append(f"{number}.png,{labels}")
+    (root / "labels.csv").write_text("\n".join(lines))
+    culprits = {(f"{number}.png", names[label]) for number, label in np.argwhere(wrong).tolist()}
+    return nstk.audit(root / "labels.csv", backbone=tiny_backbone), culprits
+
+
+def test_of_several_labels_the_wrong_and_the_missing_are_among_the_suspects(lit):
+    found, culprits = lit
+    suspected = set()
+    for each in found.label_suspects:
+        labels, others = (
+            set(filter(None, said.split("|"))) for said in (each.label, each.suggestion)
+        )
+        [doubtful] = labels ^ others
+        suspected.add((each.path.name, doubtful))
+        assert labels == set(found.labels(each.path))
+        assert each.probability == pytest.approx(1 - each.label_probability)
+        assert each.probability > 0.5
+    assert len(culprits & suspected) >= 0.8 * len(culprits)
+    assert len(culprits & suspected) >= 0.6 * len(suspected)
+    assert not found.notices
+    own = [each.label_probability for each in found.label_suspects]
+    assert own == sorted(own)
 
 
 def test_a_zip_is_audited_under_its_own_name_and_leaves_nothing(

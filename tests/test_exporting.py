@@ -1,10 +1,12 @@
 """Every export answers like the original, in a fresh process, or leaves nothing behind."""
 
 import json
+import re
 import shutil
 import zipfile
 from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from labelled_pictures import COLOURS, draw_folder, draw_picture
 from PIL import Image
-from shell import complaint, invoke
+from shell import ROOT, complaint, invoke
 
 from nstk.errors import ExportError, OutputError, PictureError, SettingsError
 from nstk.exporting import formats, reload
@@ -31,6 +33,7 @@ from nstk.finetuning.decisions import Likeliest
 from nstk.finetuning.job import finetune
 from nstk.finetuning.manifest import save_manifest
 from nstk.media.pictures import load_levels
+from nstk.predicting.job import predict
 from nstk.progress import ignore
 from nstk.settings import FinetuneSettings
 
@@ -272,6 +275,18 @@ def test_a_silly_wish_is_refused(classifier, tmp_path):
         with pytest.raises(SettingsError):
             export(classifier, "keras", tmp_path / "model.keras", **options)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_documented_way_to_strangeness_is_that_of_predict(classifier, tmp_path, monkeypatch):
+    words = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+    [script] = [each for each in re.findall(r"```python\n(.*?)```", words, re.S) if "rest" in each]
+    classifier.save(tmp_path / "insects.keras")
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, Any] = {}
+    exec(script, told)
+    [said] = predict(classifier, np.zeros((480, 640, 3), np.uint8)).predictions
+    assert told["strangeness"] == pytest.approx([said.strangeness], rel=1e-4)
+    assert told["probabilities"].max() == pytest.approx(said.probability, abs=1e-5)
 
 
 def test_every_format_can_be_opened():

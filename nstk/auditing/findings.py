@@ -48,10 +48,13 @@ class LabelSuspect:
 
     Attributes:
         path: The file.
-        label: The class it is given.
-        suggestion: The class it looks like.
-        label_probability: Probability of the class it is given.
-        probability: Probability of the class it looks like.
+        label: The class it is given; several with | between them.
+        suggestion: The class it looks like; of several labels all, with the one in doubt added or
+            taken away.
+        label_probability: Probability of the class it is given; of several labels, that the one in
+            doubt is right.
+        probability: Probability of the class it looks like; of several labels, that the one in
+            doubt is wrong.
     """
 
     path: Path

@@ -1,16 +1,17 @@
 """The audit: everything that is read is read once, then every list is made from it."""
 
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.auditing.copies import differ, group_exact, group_near, members
 from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongEnding
 from nstk.auditing.reading import Sight, Vectors, read_pictures
 from nstk.auditing.suspects import (
+    find_doubts,
     find_outliers,
     find_suspects,
     judge_labels,
@@ -21,6 +22,7 @@ from nstk.backbones.loading import load_backbone
 from nstk.errors import FolderError
 from nstk.finetuning.cache import FeatureCache
 from nstk.finetuning.features import Observer
+from nstk.finetuning.links import SIGMOID, Targets
 from nstk.finetuning.sizes import choose_size
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
 from nstk.media.quality import Quality
@@ -156,16 +158,18 @@ def _suspect(
     on_progress: Reporter,
 ) -> tuple[tuple[LabelSuspect, ...], list[str]]:
     """The suspects, or why there cannot be any."""
+    targets = np.zeros((len(pictures), len(catalogue.classes)), bool)
+    for row, picture in zip(targets, pictures, strict=True):
+        row[list(picture.labels)] = True
     if catalogue.multi_label:
-        return (), ["Wrong labels are looked for only where every picture has one label."]
-    labels = np.array([picture.label for picture in pictures])
-    different = {(picture.label, group) for picture, group in zip(pictures, groups, strict=True)}
-    if sum(count > 1 for count in Counter(label for label, _ in different).values()) < 2:
+        return _doubt(catalogue, pictures, vectors, targets, groups, seed, on_progress)
+    if sum(_differ(groups, column) for column in targets.T) < 2:
         return (), ["Wrong labels are looked for only where two classes have two pictures each."]
     # A head has an output for every class, and every output needs a picture.
-    present, positions = np.unique(labels, return_inverse=True)
+    present = np.flatnonzero(targets.any(axis=0))
+    positions = targets[:, present].argmax(axis=1)
     probabilities = judge_labels(
-        vectors, positions, len(present), groups, seed, on_progress=on_progress
+        vectors, targets[:, present], groups, seed, on_progress=on_progress
     )
     names = [catalogue.classes[label] for label in present]
     return tuple(
@@ -178,6 +182,46 @@ def _suspect(
         )
         for place, likely in find_suspects(probabilities, positions)
     ), []
+
+
+def _doubt(
+    catalogue: Catalogue,
+    pictures: Sequence[LabelledPicture],
+    vectors: Vectors,
+    targets: Targets,
+    groups: Sequence[int],
+    seed: int,
+    on_progress: Reporter,
+) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+    """The same where pictures may have several labels, each of which is judged on its own."""
+    judged = [
+        label
+        for label, column in enumerate(targets.T)
+        if _differ(groups, column) and _differ(groups, ~column)
+    ]
+    if not judged:
+        return (), ["Wrong labels are looked for only where two pictures have one and two lack it."]
+    probabilities = judge_labels(
+        vectors, targets[:, judged], groups, seed, link=SIGMOID, on_progress=on_progress
+    )
+
+    def spell(labels: Iterable[int]) -> str:
+        return "|".join(catalogue.classes[label] for label in sorted(labels))
+
+    suspects = []
+    for place, column in find_doubts(probabilities, targets[:, judged]):
+        labels, share = set(pictures[place].labels), float(probabilities[place, column])
+        given = share if judged[column] in labels else 1 - share
+        other = labels ^ {judged[column]}
+        suspects.append(
+            LabelSuspect(pictures[place].path, spell(labels), spell(other), given, 1 - given)
+        )
+    return tuple(suspects), []
+
+
+def _differ(groups: Sequence[int], which: npt.NDArray[np.bool_]) -> bool:
+    """Whether at least two of these pictures are no copies of each other."""
+    return len(set(np.array(groups)[which].tolist())) > 1
 
 
 def _count(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) -> tuple[ClassBalance, ...]:

@@ -129,7 +129,7 @@ def _suspects(audit: Audit) -> Section | None:
         suspect = audit.label_suspects[place]
         return replace(
             each,
-            caption=f"{suspect.label} → {suspect.suggestion}?",
+            caption=f"{suspect.label or 'no label'} → {suspect.suggestion or 'no label'}?",
             note=f"{100 * suspect.probability:.0f} % · {each.caption}",
         )
 
@@ -138,7 +138,11 @@ def _suspects(audit: Audit) -> Section | None:
         return None
     shown = _show([suspect.path for suspect in suspects[:_MOST_PICTURES]])
     words = (
-        "Heads that have not seen these pictures take them for another class: the label they "
+        "Heads that have not seen these pictures find one of their labels likely wrong, or one "
+        "missing: the labels they have → those they look like, with the probability of the change. "
+        "The likeliest mistakes come first."
+        if audit.catalogue.multi_label
+        else "Heads that have not seen these pictures take them for another class: the label they "
         "have → the class they look like, with its probability. The likeliest mistakes come first."
     )
     row = PictureRow([caption(each, place) for place, each in shown], _WIDTH)

@@ -6,23 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.finetuning.head import fit_head
-from nstk.finetuning.links import SOFTMAX
+from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
 from nstk.progress import Reporter, ignore
 
 _NEIGHBOURS = 5
 _FENCE = 1.5
 _BLOCK = 1024
 
-Matrix = npt.NDArray[np.float64]
-
 
 def judge_labels(
     vectors: npt.NDArray[np.float32],
-    labels: npt.NDArray[np.int64],
-    classes: int,
+    targets: Targets,
     groups: Sequence[int],
     seed: int,
     *,
+    link: Link = SOFTMAX,
     on_progress: Reporter = ignore,
 ) -> Matrix:
     """Give the probabilities of every class from a head that has not seen the picture.
@@ -32,18 +30,19 @@ def judge_labels(
 
     Args:
         vectors: Features, ``(n, D)``.
-        labels: ``(n,)``.
-        classes: C.
+        targets: Which pictures have which labels, ``(n, C)``.
         groups: For each picture the number of its group of copies.
         seed: Of the folds.
+        link: What makes probabilities of logits.
         on_progress: Told about the stage ``"head"``.
 
     Returns:
         ``(n, C)``; NaN where no head can do without the picture.
     """
-    targets = labels[:, np.newaxis] == np.arange(classes)
-    head = fit_head(vectors, targets, seed, groups=np.array(groups), on_progress=on_progress)
-    probabilities: Matrix = SOFTMAX.probabilities(head.held_out).numpy()
+    head = fit_head(
+        vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
+    )
+    probabilities: Matrix = link.probabilities(head.held_out).numpy()
     return probabilities
 
 
@@ -74,6 +73,28 @@ def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[
     suspect = np.flatnonzero(counted.max(axis=1) > np.maximum(own, 0))
     suspect = suspect[np.argsort(own[suspect], kind="stable")]
     return [(int(place), int(likely[place])) for place in suspect]
+
+
+def find_doubts(probabilities: Matrix, targets: Targets) -> list[tuple[int, int]]:
+    """Find labels that are likely wrong or missing, where pictures may have several.
+
+    Every label is judged on its own, as `find_suspects` judges classes: has a picture got it, or
+    not?
+
+    Args:
+        probabilities: ``(n, C)`` from heads that have not seen the picture; rows of NaN are left
+            out.
+        targets: Which pictures have which labels, ``(n, C)``.
+
+    Returns:
+        Position of the picture and of the label, the least likely one first.
+    """
+    found = []
+    for label, (yes, truth) in enumerate(zip(probabilities.T, targets.T, strict=True)):
+        answers = np.stack([1 - yes, yes], axis=1)
+        for place, other in find_suspects(answers, truth.astype(np.int64)):
+            found.append((float(answers[place, 1 - other]), place, label))
+    return [(place, label) for _, place, label in sorted(found)]
 
 
 def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:

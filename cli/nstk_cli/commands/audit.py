@@ -132,7 +132,8 @@ def print_findings(found: "nstk.Audit") -> None:
     print_list(
         "likely wrong labels",
         [
-            f"{place(found, each.path)}: {each.label}, looks like {each.suggestion}"
+            f"{place(found, each.path)}: {each.label or 'no label'}, looks like"
+            f" {each.suggestion or 'one without'}"
             f" ({percent(each.probability)})"
             for each in found.label_suspects
         ],
