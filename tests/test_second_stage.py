@@ -80,6 +80,15 @@ def kept(folder, backbone):
         return unfreeze(folder, backbone)
 
 
+@pytest.fixture(scope="module")
+def moved(folder, backbone):
+    """The same after steps so large that answers are others."""
+    with pytest.MonkeyPatch.context() as patch:
+        keep(patch)
+        patch.setattr("nstk.finetuning.second_stage.descent.RATE", 0.01)
+        return unfreeze(folder, backbone)
+
+
 def test_what_is_not_better_is_not_kept_and_the_head_alone_is_returned(judged, probe):
     stage = judged.second_stage
     assert not stage.kept
@@ -134,14 +143,14 @@ def test_pictures_that_have_judged_are_said_to_flatter(kept, judged):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize(("format", "write"), [("tflite", write_tflite), ("onnx", write_onnx)])
-def test_blocks_that_learned_are_exported(kept, probe, folder, tmp_path, format, write):
+def test_blocks_that_learned_are_exported(moved, probe, folder, tmp_path, format, write):
     path = tmp_path / f"made.{format}"
-    write(kept.classifier, path)
+    write(moved.classifier, path)
     classes, [ask] = reload.OPENERS[format](str(path))
-    assert tuple(classes) == kept.classes
+    assert tuple(classes) == moved.classes
     learned = 0.0
     for batch in read_batch(folder):
-        answer = kept.classifier.model(batch).numpy()
+        answer = moved.classifier.model(batch).numpy()
         assert np.asarray(ask(batch)) == pytest.approx(answer, abs=1e-4)
         learned = max(learned, np.abs(answer - probe.classifier.model(batch).numpy()).max())
     assert learned > 1e-3  # the network as it was before would be found out
