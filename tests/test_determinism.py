@@ -29,7 +29,7 @@ def place(tmp_path_factory, tiny_backbone):
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    rooms = "stylization.saving", "finetuning.job", "auditing.job", "sweeping.sharing"
+    rooms = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.sharing"
     for room in rooms:
         monkeypatch.setattr(f"nstk.{room}.load_backbone", lambda name, **_: tiny_backbone)
 
