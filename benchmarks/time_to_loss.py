@@ -5,7 +5,8 @@
 The plain descent is Adam at one scale, without averaging. Every other recipe is asked for the time
 at which the picture it would keep first has a loss as low, at full size, in float32. Recipes: each
 minimizer at one scale, and the default recipe with all its scales. Time that is spent on asking is
-not counted; a recipe that takes twice as long as the plain descent is given up.
+not counted; a recipe that takes twice as long as the plain descent is given up. `--recipes`
+asks for some of them alone.
 """
 
 import argparse
@@ -87,6 +88,8 @@ def main() -> None:
     parser.add_argument("style")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--backbone", default="compact")
+    names = ("default recipe", *(f"{name}, one scale" for name in MINIMIZERS))
+    parser.add_argument("--recipes", nargs="+", choices=names, default=names, metavar="RECIPE")
     parser.add_argument("--json", type=Path, default=Path("time_to_loss.json"))
     given = parser.parse_args()
     base = nstk.StylizeSettings(size=given.size, scales=1, steps=LONGEST, precision="float32")
@@ -100,8 +103,8 @@ def main() -> None:
 
     goal, plain_seconds = run_plain(build(base), strength)
     rows = [{"recipe": "plain Adam, 500 steps", "seconds": plain_seconds, "loss": goal}]
-    for name, settings in recipes.items():
-        painting = build(settings)
+    for name in given.recipes:
+        painting = build(recipes[name])
         watch = Watch(build(replace(base)), strength, 5, goal, PATIENCE * plain_seconds)
         watch.begun = time.perf_counter()
         with suppress(EnoughError):

@@ -41,7 +41,7 @@ def test_what_is_not_said_otherwise_is_as_documented():
         return [each.default for each in given if each.default is not inspect.Parameter.empty]
 
     assert defaults(Adam) == [0.02, 0.9, 0.99, 1e-12, None]
-    assert defaults(LBFGS) == [10, 0.05, 1e-4, None]
+    assert defaults(LBFGS) == [10, 0.05, 1e-4, None, 1]
     assert defaults(Newton) == [5, 0.01, 0.1, 0.05, 1e-4, None]
     assert defaults(GradientDescent) == [False, 1e-4, None]
     assert defaults(Averaged) == [0.99]

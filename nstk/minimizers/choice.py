@@ -10,13 +10,16 @@ from nstk.minimizers.lbfgs import LBFGS
 from nstk.minimizers.newton import Newton
 from nstk.minimizers.protocol import Minimizer
 
+LEVELS = 5
+"""Of the pyramid in which `LBFGS` sees a picture: up to cells of 16×16 pixels."""
+
 _CHOICES: dict[str, tuple[float, Callable[[float, Bounds | None], Minimizer]]] = {
     "adam": (0.05, lambda rate, bounds: Adam(rate, bounds=bounds)),
     "gradient-descent": (
         30.0,
         lambda rate, bounds: GradientDescent(rate, backtracking=True, bounds=bounds),
     ),
-    "lbfgs": (0.05, lambda rate, bounds: LBFGS(first_step=rate, bounds=bounds)),
+    "lbfgs": (0.05, lambda rate, bounds: LBFGS(first_step=rate, bounds=bounds, levels=LEVELS)),
     "newton": (0.05, lambda rate, bounds: Newton(first_step=rate, bounds=bounds)),
 }
 

@@ -15,6 +15,7 @@ import tensorflow as tf
 from nstk.minimizers.box import Bounds, find_free, project
 from nstk.minimizers.line_search import fit_parabola, inner, is_lower
 from nstk.minimizers.protocol import Evaluate, Evaluation
+from nstk.minimizers.pyramid import spread
 
 
 class Memory(NamedTuple):
@@ -43,14 +44,20 @@ class Memory(NamedTuple):
     curvatures: Any
 
 
-def apply_inverse_hessian(gradient: Any, shifts: Any, turns: Any, curvatures: Any) -> Any:
+def apply_inverse_hessian(
+    gradient: Any, shifts: Any, turns: Any, curvatures: Any, levels: int = 1
+) -> Any:
     """The two-loop recursion: H_k·g from the remembered pairs (Nocedal and Wright, alg. 7.4).
+
+    It begins with H_k^0 = γ_k·P, where γ_k is such that H_k^0 has the size of the newest pair: the
+    usual γ_k·I where P is the identity.
 
     Args:
         gradient: g, of the shape of x.
         shifts: s_i, newest last.
         turns: y_i, newest last.
         curvatures: ⟨s_i, y_i⟩; a pair with 0 is not there.
+        levels: Of the pyramid that P sums over, see `spread`; 1 is the identity.
     """
     inverses = tf.unstack(tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures))  # ρ_i
     pairs = list(zip(tf.unstack(shifts), tf.unstack(turns), inverses, strict=True))
@@ -58,8 +65,8 @@ def apply_inverse_hessian(gradient: Any, shifts: Any, turns: Any, curvatures: An
     for shift, turn, inverse in reversed(pairs):
         alphas.append(inverse * inner(shift, q))
         q -= alphas[-1] * turn
-    newest = tf.math.divide_no_nan(curvatures[-1], inner(turns[-1], turns[-1]))
-    r = tf.where(newest > 0, newest, tf.ones_like(newest)) * q  # H_k^0 = γ_k·I
+    newest = tf.math.divide_no_nan(curvatures[-1], inner(turns[-1], spread(turns[-1], levels)))
+    r = tf.where(newest > 0, newest, tf.ones_like(newest)) * spread(q, levels)
     for (shift, turn, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
         r += shift * (alpha - inverse * inner(turn, r))
     return r
@@ -75,12 +82,15 @@ class LBFGS:
         sufficient_decrease: c₁ of the Armijo condition.
         bounds: The box that x stays in, or None. Trial points are projected into it, and
             coordinates that the descent pushes against a wall are left out of the direction.
+        levels: Of the pyramid by which neighbours of a picture move together before any pair is
+            known and in whatever the pairs do not say, see `spread`; 1 is for x of any shape.
     """
 
     memory: int = 10
     first_step: float = 0.05
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
+    levels: int = 1
 
     def init(self, x: Any) -> Memory:
         """See `Minimizer.init`."""
@@ -135,24 +145,24 @@ class LBFGS:
             )
         )
         free = find_free(x, gradient, self.bounds)
-        newton = -free * apply_inverse_hessian(free * gradient, shifts, turns, curvatures)
-        known = (curvatures[-1] > 0) & (inner(newton, gradient) < 0)
-        steepest = -free * gradient
-        largest = tf.reduce_max(tf.abs(steepest))
+        pairs = (shifts, turns, curvatures)
+        newton = -free * apply_inverse_hessian(free * gradient, *pairs, self.levels)
+        downhill = inner(newton, gradient) < 0
+        direction = tf.where(downhill, newton, -free * gradient)
+        known = (curvatures[-1] > 0) & downhill
+        largest = tf.reduce_max(tf.abs(direction))
         return Memory(
             state.count + 1,
             x,
             evaluation.loss,
             gradient,
-            tf.where(known, newton, steepest),
+            direction,
             tf.where(
                 known,
                 tf.ones_like(largest),
                 tf.math.divide_no_nan(tf.cast(self.first_step, x.dtype), largest),
             ),
-            shifts,
-            turns,
-            curvatures,
+            *pairs,
         )
 
     def _refuse(self, evaluation: Evaluation, promised: Any, state: Memory) -> Memory:
