@@ -102,6 +102,7 @@ if TYPE_CHECKING:
     from nstk.media.animations import check_animation as check_animation
     from nstk.media.catalogues import LabelledPicture as LabelledPicture
     from nstk.media.files import check_writable as check_writable
+    from nstk.media.files import make_folder as make_folder
     from nstk.media.files import write_whole as write_whole
     from nstk.media.folders import LabelledFolder as LabelledFolder
     from nstk.media.folders import scan_folder as scan_folder
@@ -214,7 +215,7 @@ _HOMES = {
     "nstk.inspecting.textures": ("StyleInspection", "Texture", "inspect_style"),
     "nstk.media.catalogues": ("LabelledPicture",),
     "nstk.media.animations": ("check_animation",),
-    "nstk.media.files": ("check_writable", "write_whole"),
+    "nstk.media.files": ("check_writable", "make_folder", "write_whole"),
     "nstk.media.folders": ("LabelledFolder", "scan_folder"),
     "nstk.media.listing": ("SkippedFile",),
     "nstk.media.pictures": (

@@ -191,7 +191,7 @@ def test_what_a_killed_run_left_half_written_is_cleared_away(folder):
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", tmp_path / "none" / "deeper"):
-        with pytest.raises(OutputError, match="Cannot keep checkpoints"):
+        with pytest.raises(OutputError, match="Cannot make the folder"):
             CheckpointFolder(chosen(place))
 
 

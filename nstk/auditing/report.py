@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nstk.auditing.findings import Audit, Flaw, Groups
 from nstk.errors import PictureError
+from nstk.media.files import make_folder
 from nstk.media.pictures import crop_square, fit_size, load_picture, resize_picture
 from nstk.pages import (
     Block,
@@ -19,7 +20,7 @@ from nstk.pages import (
     Table,
     write_page,
 )
-from nstk.pages.records import check_folder, make_folder
+from nstk.pages.records import check_folder
 
 NAME = "audit.html"
 

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.media.array_files import Array, digest_arrays, read_arrays, write_arrays
-from nstk.media.files import write_whole
+from nstk.media.files import make_folder, write_whole
 from nstk.media.locks import FolderLock
 from nstk.settings import CheckpointSettings
 
@@ -272,21 +272,6 @@ def spell_earlier(folder: Path) -> str:
         f"{folder} holds the checkpoints of an earlier run; add --resume to go on from them, or "
         "give another folder."
     )
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder for checkpoints, unless it is there.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(
-            f"Cannot keep checkpoints in {folder}: {reason}; give another folder."
-        ) from error
 
 
 def _digest(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:

@@ -96,6 +96,29 @@ def _check_parent(path: Path) -> None:
         )
 
 
+def make_folder(path: str | Path) -> Path:
+    """Make a folder in one that is there, unless it is there itself.
+
+    Args:
+        path: Where.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"Cannot make the folder {path}: {error.strerror or error}; choose another place or "
+            "make room."
+        ) from error
+    return path
+
+
 def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a file whole or not at all; until then an older file of that name stays as it is.
 

@@ -27,23 +27,6 @@ def check_folder(folder: str | Path, names: Iterable[str]) -> None:
         check_writable(path)
 
 
-def make_folder(folder: str | Path) -> Path:
-    """Make the folder of a report, in one that is there.
-
-    Raises:
-        OutputError: If it cannot be made.
-    """
-    folder = Path(folder)
-    try:
-        folder.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot make the folder {folder}: {error.strerror}; choose another place for the "
-            "report, or make room."
-        ) from error
-    return folder
-
-
 def write_record(record: Mapping[str, Any], path: Path) -> Path:
     """Write figures as one JSON object; what is not a finite number becomes null.
 

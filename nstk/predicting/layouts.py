@@ -97,9 +97,6 @@ class CsvLayout:
         return cells[0], cells[-2], cells[-1]
 
 
-_WORDS = ("label", "probability")
-
-
 @dataclass(frozen=True)
 class JsonLinesLayout:
     """One JSON object for each picture, as ``nstk predict --json`` has them, with digests.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.finetuning.classifier import Classifier
-from nstk.media.checkpoints import Schedule, make_folder, spell_earlier, understanding
+from nstk.media.checkpoints import Schedule, spell_earlier, understanding
+from nstk.media.files import make_folder
 from nstk.media.locks import FolderLock
 from nstk.predicting.job import Prediction
 from nstk.predicting.layouts import LONGEST, JsonLinesLayout

@@ -11,6 +11,7 @@ from nstk.backbones.classifiers import take_backbone
 from nstk.evaluating.job import Examination
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.outcome import Finetuning
+from nstk.media.files import make_folder
 from nstk.media.versions import list_versions
 from nstk.pages import (
     Block,
@@ -27,7 +28,7 @@ from nstk.pages import (
     write_page,
 )
 from nstk.pages.numerals import spell_number
-from nstk.pages.records import check_folder, make_folder, write_record, write_text
+from nstk.pages.records import check_folder, write_record, write_text
 from nstk.progress import Reporter, ignore
 from nstk.reporting.model_card import to_markdown, write_model_card
 from nstk.reporting.sections import (

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from nstk.errors import PictureError
+from nstk.media.files import make_folder
 from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
-from nstk.pages.records import check_folder, make_folder, write_record
+from nstk.pages.records import check_folder, write_record
 from nstk.stylization.inputs import Source, open_picture
 from nstk.stylization.job import Stylization
 from nstk.stylization.quality import Quality, measure_quality

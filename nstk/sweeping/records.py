@@ -17,7 +17,7 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import OutputError, PictureError
-from nstk.media.files import check_writable, digest_file, write_whole
+from nstk.media.files import check_writable, digest_file, make_folder, write_whole
 from nstk.media.pictures import Picture, load_picture, save_picture
 from nstk.settings import StylizeSettings
 from nstk.stylization.initialization import STARTS
@@ -118,7 +118,7 @@ class RunFolder:
             OutputError: If it cannot be written.
         """
         try:
-            self.path.mkdir(exist_ok=True)
+            make_folder(self.path)
             run.output.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(

@@ -44,7 +44,7 @@ def explain(
         skipped: list[nstk.SkippedFile] = []
         for each in run(load_classifier(model), paths, label=label, on_progress=report):
             if isinstance(each, Explanation):
-                output.mkdir(exist_ok=True)
+                nstk.make_folder(output)
                 overlay = name_overlay(output, each.path, {row["overlay"] for row in answers})
                 nstk.save_picture(overlay, each.overlay)
                 answers.append(

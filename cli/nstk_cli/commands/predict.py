@@ -24,7 +24,6 @@ from nstk_cli.output import (
     with_determinism,
 )
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 log = logging.getLogger("nstk")
 
@@ -92,14 +91,14 @@ def predict(
     if output:
         nstk.check_results(output)
     with reporting(quiet=quiet) as report, ExitStack() as stack:
-        with loading():
-            from nstk import (
-                KeptPredictions,
-                ResultsFile,
-                load_classifier,
-                stream_predictions,
-                watch_folder,
-            )
+        from nstk import (
+            KeptPredictions,
+            ResultsFile,
+            load_classifier,
+            stream_predictions,
+            watch_folder,
+        )
+
         arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = load_classifier(model)
         kept = KeptPredictions(checkpoints, classifier, top=top, unsure_below=unsure_below)

@@ -10,7 +10,6 @@ import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import duration, print_made, print_table
 from nstk_cli.reporting import reporting
-from nstk_cli.silence import loading
 
 
 @with_settings
@@ -54,9 +53,9 @@ def sweep(
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
         nstk.check_figure(output)
-        with loading():
-            from nstk import save_sweep
-            from nstk import sweep as run
+        from nstk import save_sweep
+        from nstk import sweep as run
+
         swept = run(
             content,
             styles,
@@ -107,4 +106,8 @@ def show(swept: "nstk.Sweep", output: Path) -> None:
         ],
         right=["content", "style", "seconds"],
     )
-    print(f"\n{output}: {len(swept.runs)} runs, {duration(swept.seconds)}")
+    painted = [run.seconds for run in swept.runs if not run.resumed]
+    kept = len(swept.runs) - len(painted)
+    before = f", {kept} kept from before" if kept else ""
+    spent = f", {duration(sum(painted))}" if painted else ""
+    print(f"\n{output}: {len(swept.runs)} runs{before}{spent}")

@@ -52,7 +52,7 @@ def layers(
             on_progress=report,
         )
         if is_folder:
-            output.mkdir(exist_ok=True)
+            nstk.make_folder(output)
         sheet = output / f"{OVERVIEW}.png" if is_folder else output
         places = [place_sheet(sheet, layer.layer, is_folder) for layer in found.layers]
         if len(places) == 1 and not is_folder:
