@@ -233,6 +233,29 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
         assert [file.path.parent.name for file in found.skipped] == ["wasps"]
 
 
+@pytest.mark.parametrize("part", ["test", "val"])
+@pytest.mark.parametrize("classes", [("ants", "bees"), ("ants",)], ids=len)
+def test_nothing_to_learn_from_is_needed(tmp_path, part, classes):
+    data, packed, rows = tmp_path / "data", tmp_path / "data.zip", "path,label,split\n"
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name in classes:
+            (data / part / name).mkdir(parents=True)
+            (data / part / name / "1.jpg").write_bytes(b"picture")
+            archive.write(data / part / name / "1.jpg", f"{part}/{name}/1.jpg")
+            rows += f"{part}/{name}/1.jpg,{name},{part}\n"
+    (data / "labels.csv").write_text(rows)
+    for place in (data, data / "labels.csv", packed):
+        found = match_data(place, ("ants", "bees"))
+        assert [labels for _, labels in found.files] == [(n,) for n in range(len(classes))]
+
+
+def test_a_zip_of_pictures_without_labels_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        archive.writestr("test/1.jpg", b"picture")
+    with pytest.raises(FolderError, match=r"no class folders in test/"):
+        match_data(tmp_path / "data.zip", ("ants", "bees"))
+
+
 def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
     (tmp_path / "other" / "wasps").mkdir(parents=True)
     (tmp_path / "other" / "wasps" / "1.jpg").touch()

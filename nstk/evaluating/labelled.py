@@ -71,7 +71,7 @@ def match_data(
         return _match_catalogue(catalogue, classes, multi_label)
     data = Path(data)
     if data.is_file():
-        catalogue = open_catalogue(data, class_names, on_progress=on_progress)
+        catalogue = open_catalogue(data, class_names, to_learn=False, on_progress=on_progress)
         return _match_catalogue(catalogue, classes, multi_label)
     if not data.exists():
         raise FolderError(f"{data}: no such folder; check the spelling.")

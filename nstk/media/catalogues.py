@@ -78,14 +78,18 @@ class Catalogue:
         return self.unpacked.rename(words) if self.unpacked else words
 
 
-def catalogue_folder(root: Path) -> Catalogue:
+def catalogue_folder(root: Path, *, to_learn: bool = True) -> Catalogue:
     """List the pictures of a folder with class folders, or with split folders of such.
+
+    Args:
+        root: The folder.
+        to_learn: See `find_layout`.
 
     Raises:
         FolderError: If the folder has no such layout.
     """
-    layout = find_layout(root)
-    classes = tuple(layout.parts["train"])
+    layout = find_layout(root, to_learn=to_learn)
+    classes = layout.classes
     pictures: list[LabelledPicture] = []
     skipped = [*layout.skipped]
     for part in PART_ORDER:

@@ -37,17 +37,28 @@ class Layout:
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of all parts, in natural order."""
+        return tuple(
+            sorted({name for part in self.parts.values() for name in part}, key=natural_key)
+        )
 
-def find_layout(root: Path) -> Layout:
+
+def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
     """Find the class folders of a labelled folder.
 
     There are split folders where beside ``train`` stands ``val`` (``valid``, ``validation``) or
     ``test`` or no other folder at all; otherwise every subfolder is a class. Case does not
     matter in these names.
 
+    Args:
+        root: The folder.
+        to_learn: Whether classes are to be learned from it, and not only checked.
+
     Raises:
-        FolderError: If it is not a folder, is empty, has no class folders or only one class, or
-            has classes to check with that there are no pictures to learn from.
+        FolderError: If it is not a folder, is empty or has no class folders; or, to learn, has
+            only one class, or classes to check with that there are no pictures to learn from.
     """
     if not root.exists():
         raise FolderError(f"{root}: no such folder; check the spelling.")
@@ -62,16 +73,23 @@ def find_layout(root: Path) -> Layout:
         if part := PARTS.get(folder.name.casefold()):
             known.setdefault(part, []).append(folder)
     others = [folder for folder in folders if folder.name.casefold() not in PARTS]
-    if folders and "train" not in known and not others:
+    only_parts = bool(known) and not others
+    if only_parts and "train" not in known and to_learn:
         raise FolderError(
             f"{root} has {_names(folders)} but no train/; put the pictures to learn from there."
         )
-    if "train" not in known or (others and len(known) == 1):
+    if only_parts or ("train" in known and len(known) > 1):
+        layout = _split_layout(root, known, others)
+    else:
         classes, skipped = list_classes(root)
         layout = Layout({"train": classes}, skipped, ())
-    else:
-        layout = _split_layout(root, known, others)
-    _check_classes(root, layout.parts)
+    if not layout.parts:
+        raise FolderError(
+            f"{root} has no class folders in {_names(folders)}; put the pictures of each class "
+            "into a subfolder named after it."
+        )
+    if to_learn:
+        _check_classes(root, layout.parts)
     return layout
 
 

@@ -41,11 +41,13 @@ class _Row:
     split: str
 
 
-def read_manifest(path: Path) -> Catalogue:
+def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
     """Read a manifest.
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8.
+        to_learn: Whether classes are to be learned from it, so that there must be two and pictures
+            to learn from.
 
     Raises:
         FolderError: If it cannot be read, or a line names a file that is not there, lies outside
@@ -71,7 +73,9 @@ def read_manifest(path: Path) -> Catalogue:
             if not names:
                 _refuse(path, row.line, f"{row.path} has no label", "give it one")
     parts = _parts(path, rows)
-    classes = _classes(path, parts, labels, multi_label)
+    classes = tuple(sorted(frozenset().union(*labels), key=natural_key))
+    if to_learn:
+        _check_classes(path, parts, labels, multi_label)
     places = {name: place for place, name in enumerate(classes)}
     pictures = [
         LabelledPicture(file, tuple(sorted(places[name] for name in names)), part)
@@ -199,10 +203,10 @@ def _parts(path: Path, rows: Sequence[_Row]) -> list[Part]:
     return [PARTS[row.split.casefold()] for row in rows]
 
 
-def _classes(
+def _check_classes(
     path: Path, parts: Sequence[Part], labels: Sequence[frozenset[str]], multi_label: bool
-) -> tuple[str, ...]:
-    """All classes that can be learned, in natural order; refuse those that cannot."""
+) -> None:
+    """Refuse classes that cannot be learned."""
     found: dict[Part, set[str]] = {part: set() for part in parts}
     for part, names in zip(parts, labels, strict=True):
         found[part] |= names
@@ -220,7 +224,6 @@ def _classes(
         raise FolderError(
             f"{path} has only the class {''.join(classes) or 'of nothing'}; give at least two."
         )
-    return classes
 
 
 def _refuse(path: Path, line: int, what: str, cure: str) -> NoReturn:

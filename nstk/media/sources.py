@@ -22,7 +22,11 @@ _MANIFEST_NAMES = ("manifest", "labels")
 
 
 def open_catalogue(
-    data: Data, class_names: Sequence[str] | None = None, *, on_progress: Reporter = ignore
+    data: Data,
+    class_names: Sequence[str] | None = None,
+    *,
+    to_learn: bool = True,
+    on_progress: Reporter = ignore,
 ) -> Catalogue:
     """List the labelled pictures of a folder, of a manifest, of a zip, or from memory.
 
@@ -33,6 +37,8 @@ def open_catalogue(
         data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; a ``.zip``; or what
             `catalogue_arrays` takes.
         class_names: Of pictures from memory, in the order of their labels.
+        to_learn: Whether classes are to be learned from it, so that there must be two and pictures
+            to learn from.
         on_progress: Told while a zip is unpacked, stage ``"unpack"``, or pictures from memory are
             stored, stage ``"store"``.
 
@@ -45,15 +51,15 @@ def open_catalogue(
         raise FolderError(f"{data} names its classes itself; leave out class_names.")
     data = Path(data)
     if data.is_file() and data.suffix.casefold() == ".zip":
-        return _open_zip(unpack_zip(data, on_progress=on_progress))
+        return _open_zip(unpack_zip(data, on_progress=on_progress), to_learn=to_learn)
     if data.is_file() and data.suffix.casefold() in ENDINGS:
-        return read_manifest(data)
-    return catalogue_folder(data)
+        return read_manifest(data, to_learn=to_learn)
+    return catalogue_folder(data, to_learn=to_learn)
 
 
-def _open_zip(unpacked: PrivateFolder) -> Catalogue:
+def _open_zip(unpacked: PrivateFolder, *, to_learn: bool) -> Catalogue:
     try:
-        catalogue = open_catalogue(_find_data(unpacked.place))
+        catalogue = open_catalogue(_find_data(unpacked.place), to_learn=to_learn)
     except FolderError as error:
         raise FolderError(unpacked.rename(str(error))) from error
     return replace(
