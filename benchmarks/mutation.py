@@ -34,10 +34,10 @@ TARGETS = {
     "nstk/stylization/losses.py": ("test_losses", "test_objective"),
     "nstk/stylization/statistics.py": ("test_losses", "test_statistics"),
     **{
-        f"nstk/minimizers/{name}.py": ("test_minimizer_steps", "test_minimizers")
+        f"nstk/minimizers/{name}.py": ("test_minimizer_steps", "test_minimizers", "test_pyramid")
         for name in (
             *("adam", "averaging", "box", "choice", "gradient_descent"),
-            *("lbfgs", "line_search", "newton"),
+            *("lbfgs", "line_search", "newton", "pyramid"),
         )
     },
     "nstk/media/splits.py": ("test_splits",),
