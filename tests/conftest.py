@@ -1,6 +1,7 @@
 """Fixtures shared by all tests: a tiny network, small pictures, and the real data where it is."""
 
 import os
+import sys
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -13,6 +14,13 @@ settings.register_profile("nstk", deadline=None)
 settings.load_profile("nstk")
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_sessionfinish():
+    """Save what was covered: a process that runs tests for another is soon killed by it."""
+    coverage = sys.modules.get("coverage")
+    if coverage and (measured := coverage.Coverage.current()):
+        measured.save()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -76,14 +76,17 @@ class CsvLayout:
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
         """The rows; a path may have line breaks, between quotes."""
-        row = b""
+        row: list[bytes] = []
+        size = quotes = 0
         for line in lines:
-            row += line
-            if len(row) > LONGEST:
+            row.append(line)
+            size += len(line)
+            quotes += line.count(b'"')
+            if size > LONGEST:
                 raise ValueError(f"it is longer than {LONGEST} bytes")
-            if row.count(b'"') % 2 == 0 and row.endswith(b"\n"):
-                yield row
-                row = b""
+            if quotes % 2 == 0 and line.endswith(b"\n"):
+                yield b"".join(row)
+                row, size, quotes = [], 0, 0
 
     def read(self, record: bytes) -> Known:
         """What a row is about."""
