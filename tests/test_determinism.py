@@ -75,6 +75,18 @@ COMMANDS = {
         *("--scales", "1", "--init", "noise", "--over", "strength=0.2,0.8"),
     ),
     **{
+        f"inspect {what}": (
+            *("inspect", what, *pictures, "-o", "{out}/sheet.png", "--size", "48"),
+            *("--layers", "block1_conv1,block2_conv1", *options),
+        )
+        for what, pictures, options in (
+            ("layers", PICTURES, ("--steps", "2", "--channels", "2")),
+            ("content", PICTURES[:1], ("--steps", "2")),
+            ("style", PICTURES[:1], ("--steps", "2")),
+            ("gram", PICTURES, ()),
+        )
+    },
+    **{
         f"export to {format}": (
             *("export", "{place}/colours.keras", "--to", format, "-o", "{out}/c" + ending),
             *("--images", "4", "--pictures", "{place}/data"),
