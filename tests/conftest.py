@@ -16,10 +16,11 @@ settings.load_profile("nstk")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def pytest_sessionfinish():
-    """Save what was covered: a process that runs tests for another is soon killed by it."""
+def pytest_sessionfinish(session):
+    """Save what was covered in a process that runs tests for another, which soon kills it."""
     coverage = sys.modules.get("coverage")
-    if coverage and (measured := coverage.Coverage.current()):
+    measured = coverage and coverage.Coverage.current()
+    if measured and hasattr(session.config, "workerinput"):
         measured.save()
 
 
