@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from nstk.media.pictures import check_output as check_output
     from nstk.media.pictures import load_picture as load_picture
     from nstk.media.pictures import save_picture as save_picture
+    from nstk.media.quality import PictureQuality as PictureQuality
     from nstk.predicting.job import Prediction as Prediction
     from nstk.predicting.job import Predictions as Predictions
     from nstk.predicting.job import predict as predict
@@ -225,6 +226,7 @@ _HOMES = {
         "load_picture",
         "save_picture",
     ),
+    "nstk.media.quality": ("PictureQuality",),
     "nstk.predicting.job": ("Prediction", "Predictions", "predict", "stream_predictions"),
     "nstk.predicting.results": ("ResultsFile", "check_results"),
     "nstk.predicting.resumption": ("KeptPredictions",),

@@ -20,7 +20,7 @@ from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.media.pictures import load_picture
-from nstk.media.quality import measure_quality
+from nstk.media.quality import measure_picture
 
 
 def names(found) -> set[str]:
@@ -347,20 +347,20 @@ def test_data_without_a_readable_picture_is_refused(tmp_path, tiny_backbone):
 def test_blur_grows_with_blurring_and_does_not_depend_on_contrast(scene):
     image = Image.fromarray(np.uint8(scene * 255))
     blurs = [
-        measure_quality(
+        measure_picture(
             np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32) / 255
         ).blur
         for sigma in (0, 1, 2, 4)
     ]
     assert blurs == sorted(blurs)
     assert blurs[0] < 0.5 < blurs[-1]
-    faint = measure_quality(0.4 + 0.2 * scene)
+    faint = measure_picture(0.4 + 0.2 * scene)
     assert faint.blur == pytest.approx(blurs[0], abs=0.02)
-    assert faint.contrast == pytest.approx(0.2 * measure_quality(scene).contrast, rel=0.01)
+    assert faint.contrast == pytest.approx(0.2 * measure_picture(scene).contrast, rel=0.01)
 
 
 def test_a_picture_of_one_colour_is_not_blurred_but_empty():
-    quality = measure_quality(np.full((300, 500, 3), 0.5, np.float32))
+    quality = measure_picture(np.full((300, 500, 3), 0.5, np.float32))
     assert (quality.blur, quality.contrast) == (0, 0)
     assert quality.brightness == pytest.approx(0.5, abs=1e-4)
     assert (quality.height, quality.width, quality.side) == (300, 500, 300)
@@ -418,7 +418,7 @@ def test_a_cache_saves_the_work_and_changes_no_finding(spoilt, tiny_backbone, tm
     decoded = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            "nstk.auditing.reading.measure_quality", lambda pixels: decoded.append(1) or 0
+            "nstk.auditing.reading.measure_picture", lambda pixels: decoded.append(1) or 0
         )
         second = nstk.audit(spoilt, backbone=tiny_backbone, cache=tmp_path)
     assert decoded == []

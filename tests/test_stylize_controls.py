@@ -66,6 +66,43 @@ def test_each_half_takes_its_own_style(tiny_backbone, scene, left):
     assert warmer[:, 40:].mean() < -0.2
 
 
+def first_picture(backbone, content, styles, **chosen):
+    """Where a descent starts that goes nowhere."""
+    still = {"steps": 1, "learning_rate": 1e-6, "init": "style", **chosen}
+    return paint(backbone, content, styles, **still).picture
+
+
+def color_halves(shape, left, right):
+    picture = np.empty((*shape, 3), np.float32)
+    picture[:, : shape[1] // 2], picture[:, shape[1] // 2 :] = left, right
+    return picture
+
+
+RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
+
+
+def test_a_start_in_the_colours_of_a_style_sees_the_part_that_counts(tiny_backbone, scene):
+    style = color_halves((48, 64), RED, BLUE)
+    mask = np.zeros((48, 64), np.float32)
+    mask[:, :32] = 1.0
+    start = first_picture(tiny_backbone, scene, style, style_masks=[mask])
+    np.testing.assert_allclose(start.mean(axis=(0, 1)), RED, atol=0.03)
+
+
+def test_a_start_in_the_colours_of_styles_weighs_them_by_their_blend(tiny_backbone, scene):
+    large, small = color_halves((96, 96), RED, RED), color_halves((40, 40), BLUE, BLUE)
+    for blend, color in (((0.0, 1.0), BLUE), ((1.0, 0.0), RED), ((1.0, 1.0), (0.5, 0.1, 0.5))):
+        start = first_picture(tiny_backbone, scene, [large, small], style_blend=blend)
+        np.testing.assert_allclose(start.mean(axis=(0, 1)), color, atol=0.04)
+
+
+def test_a_start_in_the_colours_of_styles_has_each_where_its_mask_is(tiny_backbone, scene, left):
+    styles = [color_halves((64, 64), color, color) for color in (RED, BLUE)]
+    start = first_picture(tiny_backbone, scene, styles, content_masks=[left, 1 - left])
+    np.testing.assert_allclose(start[:, :28].mean(axis=(0, 1)), RED, atol=0.03)
+    np.testing.assert_allclose(start[:, 36:].mean(axis=(0, 1)), BLUE, atol=0.03)
+
+
 def test_a_part_of_a_style_picture_can_be_the_style(tiny_backbone, scene, strokes):
     halves = np.concatenate([strokes, 1 - strokes[::-1]], axis=1)
     mask = np.zeros(halves.shape[:2], np.float32)

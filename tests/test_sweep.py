@@ -7,7 +7,7 @@ import pytest
 
 import nstk
 from nstk.errors import DivergenceError, OutputError, PictureError, SettingsError
-from nstk.media.pictures import load_picture
+from nstk.media.pictures import load_picture, save_picture
 from nstk.pages import Section
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
@@ -56,6 +56,38 @@ def test_a_run_is_what_stylize_makes_of_its_settings(
         assert run.terms["content"] == pytest.approx(alone.terms["content"], rel=1e-4)
         np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
         assert len(run.curves["loss"]) == alone.steps
+
+
+def test_a_run_with_masks_is_what_stylize_makes_with_them(
+    paint, tiny_backbone, scene, strokes, tmp_path
+):
+    left = np.zeros(scene.shape[:2], np.float32)
+    left[:, : scene.shape[1] // 2] = 1.0
+    part = np.ones(strokes.shape[:2], np.float32)
+    part[: strokes.shape[0] // 4] = 0.0
+    masks = {"content_masks": [left], "style_masks": [part], "keep_mask": 1 - left}
+    run = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), **masks).runs[0]
+    alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings, **masks)
+    np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
+
+
+def test_other_masks_are_painted_again(paint, painted, scene, tmp_path):
+    axis = SweepAxis("strength", (0.9,))
+    half = np.tile(np.linspace(0, 1, scene.shape[1], dtype=np.float32), (scene.shape[0], 1))
+    for masks in ({}, {"keep_mask": half}, {"keep_mask": half}, {"content_masks": [half]}):
+        paint(tmp_path / "runs", axis, **masks)
+    assert len(painted) == 3
+
+
+def test_runs_keep_the_transparency_of_the_content(paint, scene, tmp_path):
+    alpha = np.zeros(scene.shape[:2], np.float32)
+    alpha[: scene.shape[0] // 2] = 1.0
+    content = save_picture(tmp_path / "content.png", scene, alpha=alpha)
+    run = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), content=content).runs[0]
+    kept = load_picture(run.output).alpha
+    assert kept is not None
+    assert kept[:4].min() == 1
+    assert kept[-4:].max() == 0
 
 
 def test_where_only_weights_differ_nothing_is_compiled_again(paint, monkeypatch, tmp_path):

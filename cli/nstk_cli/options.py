@@ -41,6 +41,26 @@ ReportFolder = Annotated[
         help="Write report.html there, with results.json and model-card.md",
     ),
 ]
+ContentMasks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--content-mask",
+        metavar="FILE",
+        help="Where a style goes, white on black, of the content's shape; "
+        "once for every STYLE, in the same order",
+    ),
+]
+StyleMasks = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--style-mask",
+        metavar="FILE",
+        help="Which part of a style picture counts; once for every STYLE",
+    ),
+]
+KeepMask = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="What is to stay as it is, white on black")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only, no progress")]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from nstk.media.catalogues import Catalogue, LabelledPicture
 from nstk.media.layout import Part
 from nstk.media.listing import SkippedFile
-from nstk.media.quality import Quality
+from nstk.media.quality import PictureQuality
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,9 @@ class Audit:
             distance to their neighbours is.
         tiny: Pictures far smaller than a network needs or than the others are; shorter side in
             pixels.
-        blurred: Pictures without sharp edges; `Quality.blur`.
+        blurred: Pictures without sharp edges; `PictureQuality.blur`.
         dark: Nearly black pictures; mean luma.
-        low_contrast: Nearly empty pictures; `Quality.contrast`.
+        low_contrast: Nearly empty pictures; `PictureQuality.contrast`.
         qualities: What was measured in each readable picture.
         notices: What the reader should know, one sentence each.
         backbone: Name of the network that looked.
@@ -124,7 +124,7 @@ class Audit:
     blurred: tuple[Flaw, ...]
     dark: tuple[Flaw, ...]
     low_contrast: tuple[Flaw, ...]
-    qualities: Mapping[Path, Quality]
+    qualities: Mapping[Path, PictureQuality]
     notices: tuple[str, ...]
     backbone: str
     seconds: Mapping[str, float] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from nstk.finetuning.features import Observer
 from nstk.finetuning.links import SIGMOID, Targets
 from nstk.finetuning.sizes import choose_size
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
-from nstk.media.quality import Quality
+from nstk.media.quality import PictureQuality
 from nstk.media.sources import Data, open_catalogue
 from nstk.progress import Reporter, ignore
 from nstk.settings import AuditSettings
@@ -257,7 +257,7 @@ def _find_flaws(sights: Sequence[Sight]) -> dict[str, tuple[Flaw, ...]]:
     """Pictures beyond the bounds of what is measured in them, the worst first."""
     bound = max(TINY, TINY_SHARE * float(np.median([sight.quality.side for sight in sights])))
 
-    def beyond(measure: Callable[[Quality], float], low: float) -> tuple[Flaw, ...]:
+    def beyond(measure: Callable[[PictureQuality], float], low: float) -> tuple[Flaw, ...]:
         flaws = [Flaw(sight.path, measure(sight.quality)) for sight in sights]
         return tuple(sorted((each for each in flaws if each.value < low), key=lambda f: f.value))
 

@@ -21,7 +21,7 @@ from nstk.media.duplicates import picture_hash
 from nstk.media.files import digest_file
 from nstk.media.listing import SkippedFile
 from nstk.media.pictures import Picture, load_picture, probe_picture
-from nstk.media.quality import Quality, measure_quality
+from nstk.media.quality import PictureQuality, measure_picture
 from nstk.progress import Progress, Reporter, ignore
 
 _THUMBNAIL = (32, 32)
@@ -47,7 +47,7 @@ class Sight:
     digest: str
     hash: int
     thumbnail: npt.NDArray[np.uint8]
-    quality: Quality
+    quality: PictureQuality
 
 
 def read_pictures(
@@ -171,13 +171,13 @@ def _measure(pixels: Picture) -> dict[str, Row]:
     return {
         "hash": np.array([picture_hash(pixels)], np.uint64),
         "thumbnail": _shrink(pixels),
-        "quality": np.array(astuple(measure_quality(pixels))),
+        "quality": np.array(astuple(measure_picture(pixels))),
     }
 
 
 def _describe(path: Path, format: str, digest: str, facts: Mapping[str, Row]) -> Sight:
     height, width, *measures = facts["quality"].tolist()
-    quality = Quality(int(height), int(width), *measures)
+    quality = PictureQuality(int(height), int(width), *measures)
     return Sight(path, format, digest, int(facts["hash"][0]), facts["thumbnail"], quality)
 
 

@@ -18,7 +18,7 @@ _Levels = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Quality:
+class PictureQuality:
     """What was measured in a picture.
 
     Attributes:
@@ -41,7 +41,7 @@ class Quality:
         return min(self.height, self.width)
 
 
-def measure_quality(pixels: Picture) -> Quality:
+def measure_picture(pixels: Picture) -> PictureQuality:
     """Measure size, blur, brightness and contrast of a picture.
 
     Args:
@@ -55,7 +55,7 @@ def measure_quality(pixels: Picture) -> Quality:
         image = image.resize(size, Image.Resampling.BILINEAR)
     levels = np.asarray(image, np.float64)
     dark, bright = np.quantile(levels, (0.05, 0.95))
-    return Quality(
+    return PictureQuality(
         height=height,
         width=width,
         blur=max(_measure_blur(levels), _measure_blur(levels.T)),

@@ -1,24 +1,45 @@
 """Where a descent starts."""
 
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
 import numpy as np
 
-from nstk.media.pictures import Picture, load_picture, resize_picture
+from nstk.media.pictures import Picture, Plane, load_picture, resize_picture
 
 STARTS = ("content", "noise", "gray", "style")
 """The starts that have a name; any other is the path of a picture."""
 
 
+class Palette(NamedTuple):
+    """The colours of a style.
+
+    Attributes:
+        pixels: ``(h, w, 3)``.
+        weights: How much each of them counts, ``(h, w)``, 0 or more, not all 0.
+        share: How much the style counts among others, 0 or more.
+        area: Where it goes, ``(height, width)`` of the result in ``[0, 1]``; everywhere where
+            None. Either all palettes have one, or none.
+    """
+
+    pixels: Picture
+    weights: Plane
+    share: float
+    area: Plane | None
+
+
 def start_picture(
-    init: str, content: Picture, styles: list[Picture], generator: np.random.Generator
+    init: str, content: Picture, palettes: Sequence[Palette], generator: np.random.Generator
 ) -> Picture:
     """Make the first picture, of the size of the content.
 
     Args:
         init: ``content``; ``noise``, uniform; ``gray``, with noise too faint to see, so that
             no two pixels are bound to stay equal; ``style``, noise with the mean colour and the
-            colour covariance of the style pictures; anything else is the path of a picture.
+            colour covariance of the styles, each in its area; anything else is the path of a
+            picture.
         content: ``(height, width, 3)``.
-        styles: Of any sizes.
+        palettes: Of the styles; at least one that counts where ``init`` is ``style``.
         generator: The source of all randomness.
 
     Raises:
@@ -32,16 +53,33 @@ def start_picture(
     if init == "gray":
         return (0.5 + (generator.random(shape, np.float32) - 0.5) / 255).astype(np.float32)
     if init == "style":
-        return _paint_with_colors(shape, styles, generator)
+        return _paint_with_colors(shape, palettes, generator)
     return resize_picture(load_picture(init).pixels, shape[0], shape[1])
 
 
 def _paint_with_colors(
-    shape: tuple[int, ...], styles: list[Picture], generator: np.random.Generator
+    shape: tuple[int, ...], palettes: Sequence[Palette], generator: np.random.Generator
 ) -> Picture:
-    """Independent pixels from the normal distribution of the styles' colours."""
-    colors = np.concatenate([style.reshape(-1, 3) for style in styles]).astype(np.float64)
-    covariance = np.cov(colors, rowvar=False) + 1e-8 * np.eye(3)
-    noise = generator.standard_normal(shape) @ np.linalg.cholesky(covariance).T
-    picture: Picture = np.clip(colors.mean(axis=0) + noise, 0, 1).astype(np.float32)
-    return picture
+    """Independent pixels from the normal distribution of the colours that belong at their place."""
+    noise = generator.standard_normal(shape)
+    picture = _draw_colors(noise, palettes)
+    areas = [palette.area for palette in palettes if palette.area is not None]
+    if areas:
+        # What no area covers keeps the colours of all styles; where areas overlap, they mix.
+        covered = np.sum(areas, axis=0)[..., np.newaxis]
+        picture = picture * np.maximum(1 - covered, 0)
+        for palette, area in zip(palettes, areas, strict=True):
+            picture += area[..., np.newaxis] * _draw_colors(noise, [palette])
+        picture /= np.maximum(covered, 1)
+    clipped: Picture = np.clip(picture, 0, 1).astype(np.float32)
+    return clipped
+
+
+def _draw_colors(noise: Any, palettes: Sequence[Palette]) -> Any:
+    """Give white noise the mean and the covariance of some palettes together."""
+    colors = np.concatenate([each.pixels.reshape(-1, 3) for each in palettes]).astype(np.float64)
+    shares = [each.weights * (each.share / each.weights.sum()) for each in palettes]
+    weights = np.concatenate([share.ravel() for share in shares])
+    mean = np.average(colors, axis=0, weights=weights)
+    covariance = np.cov(colors, rowvar=False, aweights=weights)
+    return mean + noise @ np.linalg.cholesky(covariance + 1e-8 * np.eye(3)).T

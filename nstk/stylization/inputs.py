@@ -31,6 +31,11 @@ StyleSource = Source | PaintedStyle | SavedStyle
 MaskSource = Plane | str | Path
 """A mask ``(height, width)`` in ``[0, 1]`` or the path of a picture of one."""
 
+MaskSources = tuple[
+    MaskSource | Sequence[MaskSource], MaskSource | Sequence[MaskSource], MaskSource | None
+]
+"""Where each style goes, which part of each style picture counts, and what is to stay."""
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
@@ -83,7 +88,7 @@ def read_inputs(
         SettingsError: If there is no style, or a blend of another length.
     """
     listed = _listed(styles)
-    content_masks, style_masks = _several(content_masks), _several(style_masks)
+    content_masks, style_masks = list_masks(content_masks), list_masks(style_masks)
     _check_count("--content-mask", content_masks, len(listed))
     _check_count("--style-mask", style_masks, len(listed))
     if content_masks and settings.style_blend != "equal":
@@ -110,16 +115,18 @@ def read_inputs(
             style = replace(style, pixels=colored)
         opened.append(next((known for known in opened if known.digest == style.digest), style))
         notices += told
-    if settings.init == "style" and not any(isinstance(each, PaintedStyle) for each in opened):
+    weights = _weights(settings, len(opened))
+    seen = [style for style, weight in zip(opened, weights, strict=True) if weight]
+    if settings.init == "style" and not any(isinstance(each, PaintedStyle) for each in seen):
         raise StyleFileError(
-            f"{opened[0].name} holds no pixels, which --init style needs; give the style picture "
+            f"{seen[0].name} holds no pixels, which --init style needs; give the style picture "
             "instead, or another --init."
         )
     return Inputs(
         content=subject,
         subject=pixels,
         styles=tuple(opened),
-        weights=_weights(settings, len(opened)),
+        weights=weights,
         masks=tuple(
             _open_mask(mask, shape, f"--content-mask {number}")
             for number, mask in enumerate(content_masks, 1)
@@ -162,19 +169,19 @@ def open_picture(picture: Source, name: str) -> LoadedPicture:
     return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
 
 
+def list_masks(masks: MaskSource | Sequence[MaskSource]) -> Sequence[MaskSource]:
+    """A mask alone is a list of one: a text would else be as many as it has letters."""
+    if isinstance(masks, str | Path):
+        return [masks]
+    return [masks] if isinstance(masks, np.ndarray) and masks.ndim == 2 else list(masks)
+
+
 def _listed(styles: Any) -> Sequence[Any]:
     if isinstance(styles, str | Path | np.ndarray | PaintedStyle | SavedStyle):
         return [styles]
     if not styles:
         raise SettingsError("No style was given; at least one picture is needed.")
     return list(styles)
-
-
-def _several(masks: MaskSource | Sequence[MaskSource]) -> Sequence[MaskSource]:
-    """A mask alone is a list of one: a text would else be as many as it has letters."""
-    if isinstance(masks, str | Path):
-        return [masks]
-    return [masks] if isinstance(masks, np.ndarray) and masks.ndim == 2 else list(masks)
 
 
 def _open_style(

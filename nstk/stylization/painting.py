@@ -18,7 +18,7 @@ from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.descent import Descent, Keeper, forget
 from nstk.stylization.guides import check_guides
-from nstk.stylization.initialization import STARTS, start_picture
+from nstk.stylization.initialization import STARTS, Palette, start_picture
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
@@ -147,12 +147,19 @@ class Painting:
     def start(self, scale: Scale) -> Picture:
         """The first picture."""
         generator = np.random.default_rng(self.settings.seed)
-        painted = [
-            style.at(scale.longer_side)
-            for style in self.inputs.styles
-            if isinstance(style, PaintedStyle)
-        ]
-        return start_picture(self.settings.init, self.subject(scale), painted, generator)
+        return start_picture(
+            self.settings.init, self.subject(scale), list(self._palettes(scale)), generator
+        )
+
+    def _palettes(self, scale: Scale) -> Iterator[Palette]:
+        """The colours of the styles that have pixels and count."""
+        inputs = self.inputs
+        masks = inputs.masks or (None,) * len(inputs.styles)
+        for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
+            if isinstance(style, PaintedStyle) and share:
+                picture = style.at(scale.longer_side)
+                area = None if mask is None else self._at(mask, scale)
+                yield Palette(picture, style.mask_at(*picture.shape[:2]), share, area)
 
     def begin(self) -> Descent:
         """Stand at the first picture."""

@@ -11,7 +11,7 @@ from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
-from nstk.stylization.inputs import MaskSource, Source, StyleSource, read_inputs
+from nstk.stylization.inputs import MaskSource, MaskSources, Source, StyleSource, read_inputs
 from nstk.stylization.painting import Painting
 from nstk.stylization.planning import Demand, Plan, make_plan
 
@@ -61,7 +61,7 @@ def plan_stylization(
 def prepare(
     content: Source,
     styles: StyleSource | Sequence[StyleSource],
-    masks: tuple[Sequence[MaskSource], Sequence[MaskSource], MaskSource | None],
+    masks: MaskSources,
     backbone: Backbone | str | Path,
     settings: StylizeSettings,
     on_progress: Reporter,
@@ -95,7 +95,7 @@ def find_network(backbone: Backbone | str | Path, on_progress: Reporter) -> Back
 def read_painting(
     content: Source,
     styles: StyleSource | Sequence[StyleSource],
-    masks: tuple[Sequence[MaskSource], Sequence[MaskSource], MaskSource | None],
+    masks: MaskSources,
     network: Backbone,
     settings: StylizeSettings,
 ) -> Painting:

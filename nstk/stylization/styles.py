@@ -81,6 +81,12 @@ class PaintedStyle:
         size = fit_size(height, width, min(wanted, max(height, width)))
         return resize_picture(self.pixels, *size)
 
+    def mask_at(self, height: int, width: int) -> Plane:
+        """How much every pixel of the picture brought to this size counts."""
+        if self.mask is None:
+            return np.ones((height, width), np.float32)
+        return resize_mask(self.mask, height, width)
+
     def observe(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
@@ -89,7 +95,7 @@ class PaintedStyle:
         self._check_size(picture, backbone, layers)
         guides: dict[str, Any] = {}
         if self.mask is not None:
-            mask = resize_mask(self.mask, *picture.shape[:2])
+            mask = self.mask_at(*picture.shape[:2])
             shapes = backbone.tap(layers).compute_output_shape((1, *picture.shape))
             guides = {
                 layer: guide_for(

@@ -12,7 +12,7 @@ from nstk.media.checkpoints import CheckpointFolder
 from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
-from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.inputs import MaskSource, MaskSources, Source, list_masks, open_picture
 from nstk.stylization.recording import Trace, tell
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
@@ -65,6 +65,9 @@ def sweep(
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: StylizeSettings | None = None,
+    content_masks: Sequence[MaskSource] = (),
+    style_masks: Sequence[MaskSource] = (),
+    keep_mask: MaskSource | None = None,
     confirmed: bool = False,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
@@ -84,6 +87,9 @@ def sweep(
         backbone: The network, or a name for `nstk.load_backbone`.
         weights: A local weights file for a backbone given by name.
         settings: What all runs have in common; the defaults when None.
+        content_masks: See `nstk.stylize`; all runs have the same masks.
+        style_masks: See `nstk.stylize`.
+        keep_mask: See `nstk.stylize`.
         confirmed: Whether more than a hundred runs are wanted.
         checkpoints: Where and how often the state of the run that is being painted is kept, so
             that this run, too, goes on where it was ended, to the same bytes; nowhere when None.
@@ -107,7 +113,13 @@ def sweep(
     axes, store = tuple(over), RunFolder(Path(folder))
     _check_weights(axes, weights)
     store.check()
-    common: dict[str, Any] = {"backbone": backbone, "weights": weights, "on_progress": on_progress}
+    masks = (content_masks, style_masks, keep_mask)
+    common: dict[str, Any] = {
+        "masks": masks,
+        "backbone": backbone,
+        "weights": weights,
+        "on_progress": on_progress,
+    }
     count = count_points(axes)
     if count > MANY and not confirmed:
         seconds = _estimate(axes, settings, content, styles, common)
@@ -119,7 +131,7 @@ def sweep(
         families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
         for family in families:
             family.check()
-        pictures = [digest_source(source) for source in (content, *_list_styles(styles))]
+        pictures = _digest_pictures(content, styles, masks)
         networks = {family.backbone.name: family.backbone.digest for family in families}
         recipe = describe_sweep(axes, settings, pictures, networks)
         series = _Series(store, pictures, count, UnfinishedRun(states, recipe), on_progress)
@@ -138,14 +150,14 @@ class _Series:
 
     Attributes:
         store: Where they are kept.
-        pictures: Digests of content and styles.
+        pictures: Digests of content, styles and masks, by name.
         count: How many there are.
         unfinished: The state of the one that is being painted.
         on_progress: Told of every step.
     """
 
     store: RunFolder
-    pictures: Sequence[str]
+    pictures: Mapping[str, str]
     count: int
     unfinished: UnfinishedRun
     on_progress: Reporter
@@ -215,7 +227,7 @@ class _Series:
             diverged=diverged,
             resumed=False,
         )
-        self.store.keep(run, made.picture, digest)
+        self.store.keep(run, made.picture, made.alpha, digest)
         return run
 
 
@@ -249,6 +261,23 @@ def _check_weights(axes: Sequence[SweepAxis], weights: str | Path | None) -> Non
         raise SettingsError(
             f"--over varies the backbone and {weights} belongs to one of them; leave --weights out."
         )
+
+
+def _digest_pictures(content: Source, styles: Any, masks: MaskSources) -> dict[str, str]:
+    content_masks, style_masks, keep_mask = masks
+    several = {
+        "style": _list_styles(styles),
+        "content mask": list_masks(content_masks),
+        "style mask": list_masks(style_masks),
+    }
+    sources = {"content": content} | {
+        f"{what} {number}": source
+        for what, listed in several.items()
+        for number, source in enumerate(listed, 1)
+    }
+    if keep_mask is not None:
+        sources["keep mask"] = keep_mask
+    return {name: digest_source(source) for name, source in sources.items()}
 
 
 def _list_styles(styles: Any) -> list[Any]:

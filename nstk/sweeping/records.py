@@ -18,12 +18,12 @@ import numpy as np
 from nstk.backbones.backbone import Backbone
 from nstk.errors import OutputError, PictureError
 from nstk.media.files import check_writable, digest_file, make_folder, write_whole
-from nstk.media.pictures import Picture, load_picture, save_picture
+from nstk.media.pictures import Picture, Plane, load_picture, save_picture
 from nstk.settings import StylizeSettings
 from nstk.stylization.initialization import STARTS
 from nstk.sweeping.grid import GridPoint
 
-_FORMAT = 1
+_FORMAT = 2
 _LONGEST_NAME = 80
 
 
@@ -111,7 +111,7 @@ class RunFolder:
         """Whether there is a run of this name, whatever it was made from."""
         return self.output(point).exists()
 
-    def keep(self, run: SweptRun, picture: Picture, digest: str) -> None:
+    def keep(self, run: SweptRun, picture: Picture, alpha: Plane | None, digest: str) -> None:
         """Write a run; its record comes last, so that a record's picture is always whole.
 
         Raises:
@@ -124,7 +124,7 @@ class RunFolder:
             raise OutputError(
                 f"Cannot keep runs in {self.path}: {error.strerror}; choose another place."
             ) from error
-        save_picture(run.output, picture)
+        save_picture(run.output, picture, alpha=alpha)
         record = {
             "digest": digest,
             "picture": digest_file(run.output),
@@ -144,13 +144,13 @@ class RunFolder:
         write_whole(run.output.with_suffix(".json"), write)
 
 
-def digest_run(settings: StylizeSettings, backbone: Backbone, pictures: Sequence[str]) -> str:
+def digest_run(settings: StylizeSettings, backbone: Backbone, pictures: Mapping[str, str]) -> str:
     """SHA-256 of everything that a run depends on.
 
     Args:
         settings: All of them.
         backbone: The network.
-        pictures: Digests of content and styles, in this order.
+        pictures: Digests of content, styles and masks, by name.
     """
     known = asdict(settings)
     if settings.init not in STARTS:
@@ -159,7 +159,7 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, pictures: Sequence
         "format": _FORMAT,
         "settings": known,
         "backbone": [backbone.name, backbone.digest],
-        "pictures": list(pictures),
+        "pictures": dict(pictures),
     }
     text = json.dumps(parts, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -18,7 +18,7 @@ from nstk.media.pictures import load_picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.initialization import STARTS
-from nstk.stylization.inputs import Source
+from nstk.stylization.inputs import MaskSources, Source
 from nstk.stylization.job import Stylization, paint
 from nstk.stylization.objective import Objective
 from nstk.stylization.painting import Painting
@@ -134,6 +134,7 @@ def group_kin(
     content: Source,
     styles: Source | Sequence[Source],
     *,
+    masks: MaskSources = ((), (), None),
     backbone: Backbone | str | Path,
     weights: str | Path | None = None,
     on_progress: Reporter = ignore,
@@ -144,13 +145,14 @@ def group_kin(
         points: The runs.
         content: What is painted.
         styles: How.
+        masks: Where each style goes, which part of each style counts, and what is to stay.
         backbone: The network of those that name none.
         weights: A local weights file for it.
         on_progress: Told when weights are fetched.
     """
 
     def open_first(network: Backbone, settings: StylizeSettings) -> tuple[Painting, Plan]:
-        return prepare(content, styles, ((), (), None), network, settings, on_progress)
+        return prepare(content, styles, masks, network, settings, on_progress)
 
     def load(name: str | None) -> Backbone:
         if name is not None:

@@ -10,7 +10,16 @@ from typing import Annotated, Any
 import typer
 
 import nstk
-from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.options import (
+    BackboneName,
+    ContentMasks,
+    Json,
+    KeepMask,
+    Quiet,
+    StyleMasks,
+    WeightsFile,
+    with_settings,
+)
 from nstk_cli.output import duration, print_json, print_made
 from nstk_cli.reporting import Reporter, reporting
 from nstk_cli.signals import status_of_interruption
@@ -36,23 +45,9 @@ def stylize(
     ],
     settings: nstk.StylizeSettings,
     checkpoints: nstk.CheckpointSettings,
-    content_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE",
-            help="Where a style goes, white on black, of the content's shape; "
-            "once for every STYLE, in the same order",
-        ),
-    ] = None,
-    style_mask: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="FILE", help="Which part of a style picture counts; once for every STYLE"
-        ),
-    ] = None,
-    keep_mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What is to stay as it is, white on black")
-    ] = None,
+    content_mask: ContentMasks = None,
+    style_mask: StyleMasks = None,
+    keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     report_folder: Annotated[

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 import nstk
-from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk_cli.options import (
+    BackboneName,
+    ContentMasks,
+    Json,
+    KeepMask,
+    Quiet,
+    StyleMasks,
+    WeightsFile,
+    with_settings,
+)
 from nstk_cli.output import duration, print_made, print_table
 from nstk_cli.reporting import reporting
 
@@ -39,6 +48,9 @@ def sweep(
     ],
     settings: nstk.StylizeSettings,
     checkpoints: nstk.CheckpointSettings,
+    content_mask: ContentMasks = None,
+    style_mask: StyleMasks = None,
+    keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     yes: Annotated[bool, typer.Option("--yes", help="Paint more than a hundred runs")] = False,
@@ -64,6 +76,9 @@ def sweep(
             backbone=backbone,
             weights=weights,
             settings=settings,
+            content_masks=content_mask or (),
+            style_masks=style_mask or (),
+            keep_mask=keep_mask,
             confirmed=yes,
             checkpoints=checkpoints,
             on_progress=report,
