@@ -116,6 +116,22 @@ def test_ctrl_c_saves_the_picture_so_far_and_says_so(files, monkeypatch):
     assert json.loads(result.stdout)["steps"] == 2
 
 
+def test_what_takes_no_step_is_described_without_its_pace(files, monkeypatch):
+    kept = ("--checkpoint", files / "states", "--resume")
+    assert stylize(files, *kept).exit_code == 0
+    again = stylize(files, *kept, "--animation", files / "film.gif", "--report", files / "page")
+    assert again.exit_code == 0, again.stderr
+    assert again.stdout.splitlines()[0].split(", loss")[0].endswith(" s")
+
+    def interrupt(self, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nstk_cli.reporting.Lines.__call__", interrupt)
+    at_once = stylize(files)
+    assert at_once.exit_code == 130, at_once.stderr
+    assert "nan" not in at_once.stdout
+
+
 def test_the_place_of_the_output_is_checked_before_any_work(files, monkeypatch):
     monkeypatch.setattr(nstk, "stylize", None)
     for output in ("out.docx", "missing/out.png", "."):

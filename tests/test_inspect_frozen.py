@@ -9,6 +9,7 @@ from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
 from nstk.finetuning.features import Observer, extract_features
 from nstk.finetuning.networks import POOLED
+from nstk.finetuning.second_stage.bank import Bank
 from nstk.inspecting.frozen import study_frozen
 from nstk.inspecting.frozen_diagram import draw_diagram
 from nstk.inspecting.frozen_figure import draw_frozen_sheet, save_frozen
@@ -67,7 +68,7 @@ def test_a_tap_among_the_blocks_gives_the_mean_of_its_map(tiny_backbone, folder)
     paths = sorted(folder.rglob("*.png"))[:3]
     observer = Observer(tiny_backbone, 32, (POOLED, "block2_conv1"))
     features = extract_features(observer, paths)
-    squares = read_squares(paths, 32).astype(np.float32) / 255
+    squares = read_squares(paths, 32).take(np.arange(3)).astype(np.float32) / 255
     maps = tiny_backbone.tap(["block2_conv1"])(squares)["block2_conv1"].numpy()
     np.testing.assert_allclose(features.vectors("block2_conv1"), maps.mean(axis=(1, 2)), atol=0.02)
     assert features.vectors(POOLED).shape == (3, 8)
@@ -105,7 +106,9 @@ def test_training_from_random_weights_is_bounded_and_clocked(study, folder, tiny
 def test_the_steps_that_are_told_end_where_the_seconds_do(tiny_backbone):
     told = []
     noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
-    lesson = Lesson(noise, np.eye(2, dtype=bool)[np.arange(40) % 2])
+    squares = Bank(40, (32, 32, 3), np.uint8)
+    squares.write(noise)
+    lesson = Lesson(squares, np.eye(2, dtype=bool)[np.arange(40) % 2])
     train_from_scratch(
         tiny_backbone,
         lesson,
@@ -118,6 +121,30 @@ def test_the_steps_that_are_told_end_where_the_seconds_do(tiny_backbone):
     )
     assert told[-1].step == told[-1].total < 100_000
     assert all(each.step <= each.total for each in told)
+
+
+def test_more_squares_than_memory_may_hold_are_kept_in_a_file(tiny_backbone, folder):
+    paths = sorted(folder.rglob("*.png"))[:6]
+    targets = np.eye(2, dtype=bool)[np.arange(6) % 2]
+    kept = read_squares(paths, 32), read_squares(paths, 32, memory=0)
+    assert [squares.is_file for squares in kept] == [False, True]
+    (one, same), (other, again) = (
+        (
+            squares.take(np.arange(6)),
+            train_from_scratch(
+                tiny_backbone,
+                Lesson(squares, targets),
+                Lesson(squares, targets),
+                ("a", "b"),
+                passes=1,
+                seconds=100.0,
+                seed=0,
+            )[-1].evaluation,
+        )
+        for squares in kept
+    )
+    np.testing.assert_array_equal(one, other)
+    assert same == again
 
 
 def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
 from nstk.pages.lines import LineChart, Series
 from nstk.sheets.charts import draw_chart
 from nstk.sheets.heat_maps import paint_shares, paint_signed
-from nstk.sheets.lettering import measure_text, spell, wrap_text
+from nstk.sheets.lettering import find_font, measure_text, spell, wrap_text, write_text
 from nstk.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
 
 
@@ -82,8 +83,32 @@ def test_wrapped_text_fits_and_loses_no_letter(text, width):
 
 
 def test_what_the_font_lacks_is_spelled():
-    assert spell("α = 10⁻³ × ½ – Müller…") == "alpha = 10^-3 x 1/2 - Muller..."
+    assert spell("α = 10⁻³ × ½ – Müller…") == "alpha = 10⁻³ x 1/2 - Muller..."
     assert spell("그림.png") == "??.png"
+
+
+def test_powers_of_ten_are_raised():
+    def find_ink(text, anchor="ls"):
+        picture = Image.new("L", (200, 100))
+        write_text(ImageDraw.Draw(picture), (100, 50), text, 26, "white", anchor)
+        return picture.getbbox()
+
+    assert measure_text("10⁻⁴", 26) < measure_text("10-4", 26)
+    ten, four = find_ink("10"), find_ink("⁴")
+    assert four[1] < ten[1] < four[3] < ten[3]
+    power = find_ink("10⁴")
+    assert (power[0], power[1], power[3]) == (ten[0], four[1], ten[3])
+    assert power[2] > ten[2]
+    assert abs(find_ink("10⁴", "rs")[2] - 100) <= 2
+    assert abs(sum(find_ink("10⁴", "ms")[::2]) - 200) <= 3
+
+
+@pytest.mark.parametrize("anchor", ["la", "rm", "ma", "lb", "ls"])
+def test_a_plain_line_stands_where_pillow_puts_it(anchor):
+    picture, other = (Image.new("L", (200, 100)) for _ in range(2))
+    write_text(ImageDraw.Draw(picture), (100, 50), "Layers, 25", 13, "white", anchor)
+    ImageDraw.Draw(other).text((100, 50), "Layers, 25", "white", find_font(13), anchor=anchor)
+    np.testing.assert_allclose(picture.getbbox(), other.getbbox(), atol=1)
 
 
 def test_tiles_and_enlarged_pixels_are_exact():

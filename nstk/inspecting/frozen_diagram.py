@@ -9,7 +9,7 @@ from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.media.pictures import Picture
 from nstk.pages import Box
 from nstk.pages.numerals import spell_number
-from nstk.sheets.lettering import find_font, wrap_text
+from nstk.sheets.lettering import wrap_text, write_text
 from nstk.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 
 _WIDTH, _GAP, _EDGE, _STEP = 106, 20, 8, 17
@@ -53,7 +53,7 @@ def draw_diagram(study: FrozenStudy) -> Picture:
         corners = [left, 0, left + _WIDTH - 1, height - 1]
         draw.rounded_rectangle(corners, 8, kind.fill, kind.ink)
         for number, (line, size, ink) in enumerate(lines):
-            draw.text((left + _EDGE, _EDGE + _STEP * number), line, ink, find_font(size))
+            write_text(draw, (left + _EDGE, _EDGE + _STEP * number), line, size, ink)
         if place:
             _draw_arrow(draw, left - _GAP + 3, left - 3, height // 2)
     return from_image(image)

@@ -16,6 +16,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.finetuning.evaluation import Evaluation, evaluate
 from nstk.finetuning.links import Targets
 from nstk.finetuning.passes import BATCH, read_ahead
+from nstk.finetuning.second_stage.bank import MEMORY, Bank
 from nstk.finetuning.views import VIEWS, take_views
 from nstk.inspecting.random_weights import randomize_network
 from nstk.media.pictures import load_picture
@@ -49,23 +50,36 @@ class Lesson:
     """Pictures with their labels.
 
     Attributes:
-        squares: ``(n, size, size, 3)``, 0 to 255.
+        squares: n rows ``(size, size, 3)``, 0 to 255.
         targets: ``(n, C)``.
     """
 
-    squares: Levels
+    squares: Bank
     targets: Targets
 
 
-def read_squares(paths: Sequence[Path], size: int) -> Levels:
-    """Read pictures as the squares that a network of this size sees, in whole grey levels."""
+def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> Bank:
+    """Read pictures as the squares that a network of this size sees, in whole grey levels.
+
+    Args:
+        paths: The pictures.
+        size: Side of the squares in pixels.
+        memory: How many bytes they may take in memory; more are kept in a temporary file.
+
+    Raises:
+        PictureError: If one cannot be read.
+        OutputError: If the disk is full.
+    """
 
     def read(path: Path) -> Levels:
         square = take_views(load_picture(path).pixels, size, VIEWS[:1])[0]
         levels: Levels = np.rint(np.clip(square, 0, 1) * 255).astype(np.uint8)
         return levels
 
-    return np.stack(list(read_ahead(paths, read, ahead=_AHEAD)))
+    bank = Bank(len(paths), (size, size, 3), np.uint8, memory=memory, remedy="give fewer pictures")
+    for square in read_ahead(paths, read, ahead=_AHEAD):
+        bank.write(square[np.newaxis])
+    return bank
 
 
 def train_from_scratch(
@@ -120,7 +134,7 @@ def train_from_scratch(
             chosen = order[start : start + BATCH]
             begun = time.perf_counter()
             flips = generator.random((len(chosen), 1, 1, 1)) < 0.5
-            squares = train.squares[chosen]
+            squares = train.squares.take(chosen)
             squares = np.where(flips, squares[:, :, ::-1], squares)
             targets = train.targets[chosen].astype(np.float32)
             loss = float(advance(tf.constant(squares), tf.constant(targets)))
@@ -164,9 +178,10 @@ def _compile_answer(model: Any) -> Any:
 
 
 def _judge(answer: Any, held_out: Lesson, classes: Sequence[str]) -> Evaluation:
+    places = np.arange(len(held_out.squares))
     parts = [
-        answer(held_out.squares[start : start + BATCH]).numpy()
-        for start in range(0, len(held_out.squares), BATCH)
+        answer(held_out.squares.take(places[start : start + BATCH])).numpy()
+        for start in range(0, len(places), BATCH)
     ]
     probabilities = np.nan_to_num(np.concatenate(parts))
     assigned = np.eye(len(classes), dtype=bool)[probabilities.argmax(axis=1)]

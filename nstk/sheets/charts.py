@@ -8,7 +8,7 @@ from PIL import Image, ImageColor, ImageDraw
 
 from nstk.media.pictures import Picture
 from nstk.pages.lines import WIDTH, Curve, LineChart, LinePlot, Place
-from nstk.sheets.lettering import find_font, measure_text, spell
+from nstk.sheets.lettering import measure_text, write_text
 from nstk.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 
 _RULE = (222, 226, 230)
@@ -104,10 +104,10 @@ def _dash(run: Sequence[Place], pattern: Sequence[float]) -> Iterator[Sequence[P
 
 def _draw_words(draw: ImageDraw.ImageDraw, plot: LinePlot, chart: LineChart, shift: int) -> None:
     def write(x: float, y: float, text: str, anchor: str, ink: _Ink = QUIET_INK) -> None:
-        draw.text((x, y + shift), spell(text), ink, find_font(_LETTERS), anchor=anchor)
+        write_text(draw, (x, y + shift), text, _LETTERS, ink, anchor)
 
     if chart.title:
-        draw.text((0, 0), spell(chart.title), INK, find_font(_LETTERS + 2))
+        write_text(draw, (0, 0), chart.title, _LETTERS + 2, INK)
     for tick in plot.y_axis.ticks:
         y = plot.bottom - tick.place * (plot.bottom - plot.top)
         write(plot.left - 6, y, tick.label, "rm")

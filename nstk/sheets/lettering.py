@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
 _SIGNS = str.maketrans(
     {
@@ -32,6 +33,10 @@ _SIGNS = str.maketrans(
     }
 )
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
+_RAISED = re.compile("([⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+)")
+_SMALLER, _HIGHER = 0.75, 0.36
+"""Size of raised letters, and how far their line lies above that of the others, in units of the
+others' size."""
 
 
 @cache
@@ -48,7 +53,7 @@ def find_font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def spell(text: str) -> str:
-    """Write a text with the signs that the font has, which are those of ASCII.
+    """Write a text with what can be drawn: the signs of ASCII, and raised digits.
 
     Mathematical signs and Greek letters are spelled out, accents are dropped, spaces of any width
     become one; what is left of other scripts becomes a question mark.
@@ -56,9 +61,19 @@ def spell(text: str) -> str:
     Example:
         >>> from nstk.sheets.lettering import spell
         >>> spell("α/β = 3×10⁻⁴, café")
-        'alpha/beta = 3x10^-4, cafe'
+        'alpha/beta = 3x10⁻⁴, cafe'
     """
-    text = re.sub(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+", lambda run: "^" + run[0].translate(_SUPERSCRIPTS), text)
+    return "".join(part if raised else _spell_plainly(part) for raised, part in _split_raised(text))
+
+
+def _split_raised(text: str) -> Iterator[tuple[bool, str]]:
+    """The parts of a text, each with whether it is raised."""
+    for number, part in enumerate(_RAISED.split(text)):
+        if part:
+            yield number % 2 == 1, part
+
+
+def _spell_plainly(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).translate(_SIGNS)
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
     composed = unicodedata.normalize("NFC", bare)
@@ -67,7 +82,46 @@ def spell(text: str) -> str:
 
 def measure_text(text: str, size: int) -> int:
     """Width in pixels of a line of letters, rounded up."""
-    return int(-(-find_font(size).getlength(spell(text)) // 1))
+    return int(-(-sum(width for *_, width in _set_letters(text, size)) // 1))
+
+
+def write_text(
+    draw: ImageDraw.ImageDraw,
+    place: tuple[float, float],
+    text: str,
+    size: int,
+    ink: str | tuple[int, int, int],
+    anchor: str = "la",
+) -> None:
+    """Write a line of letters.
+
+    Args:
+        draw: What draws on the picture.
+        place: Across and down, in pixels.
+        text: Any; it is spelled as `spell` does.
+        size: Of the letters in pixels.
+        ink: Their colour.
+        anchor: What of the line stands at the place: first ``l``, ``m`` or ``r``, left, middle or
+            right; then ``a``, ``m``, ``b`` or ``s``, ascender, middle, bottom or baseline.
+    """
+    runs = list(_set_letters(text, size))
+    across, down = anchor[0], anchor[1]
+    ascent, descent = find_font(size).getmetrics()
+    x = place[0] - {"l": 0.0, "m": 0.5, "r": 1.0}[across] * sum(width for *_, width in runs)
+    lower = {"a": ascent, "m": (ascent - descent) / 2, "b": -descent, "s": 0.0}[down]
+    for words, font, raise_by, width in runs:
+        draw.text((x, place[1] + lower - raise_by), words, ink, font, anchor="ls")
+        x += width
+
+
+def _set_letters(
+    text: str, size: int
+) -> Iterator[tuple[str, ImageFont.FreeTypeFont, float, float]]:
+    """The parts of a line: letters, their font, how far they are raised, and how wide they are."""
+    for raised, part in _split_raised(spell(text)):
+        font = find_font(round(_SMALLER * size) if raised else size)
+        words = part.translate(_SUPERSCRIPTS)
+        yield words, font, _HIGHER * size if raised else 0.0, font.getlength(words)
 
 
 def line_height(size: int) -> int:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from nstk.media.pictures import Picture
-from nstk.sheets.lettering import find_font, line_height, wrap_text
+from nstk.sheets.lettering import line_height, wrap_text, write_text
 
 PAPER = (255, 255, 255)
 INK = (27, 31, 36)
@@ -186,7 +186,7 @@ def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> Image.Image:
         line.paste(to_image(cell.picture), (left, 0))
         for number, words in enumerate(lines):
             place = (left, cell.picture.shape[0] + _AIR + number * step)
-            draw.text(place, words, QUIET_INK, find_font(CAPTION_SIZE))
+            write_text(draw, place, words, CAPTION_SIZE, QUIET_INK)
         left += width + _GAP
     return line
 
@@ -196,7 +196,7 @@ def _letter(text: str, size: int, ink: tuple[int, int, int], room: int) -> list[
     blocks = []
     for words in wrap_text(text, size, room):
         block = Image.new("RGB", (room, line_height(size)), PAPER)
-        ImageDraw.Draw(block).text((0, 0), words, ink, find_font(size))
+        write_text(ImageDraw.Draw(block), (0, 0), words, size, ink)
         blocks.append(block)
     return blocks
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -178,10 +179,12 @@ def show(made: "nstk.Stylization", output: Path, page: Path | None, *, json: boo
             }
         )
         return
-    print(
-        f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}"
-        f" ({duration(made.seconds_per_step)} per step), loss {made.loss:.4g}"
-    )
+    # A run that was over before it was resumed has taken no step, and one that was interrupted
+    # before its first has no loss either.
+    pace, loss = made.seconds_per_step, made.loss
+    each = f" ({duration(pace)} per step)" if math.isfinite(pace) else ""
+    end = f", loss {loss:.4g}" if math.isfinite(loss) else ""
+    print(f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}{each}{end}")
     if page:
         print(f"{page}: the same as a page, with what happened on the way")
 

@@ -15,7 +15,7 @@ from nstk.errors import OutputError
 MEMORY = 256 * 2**20
 """How many bytes a bank may take in memory; a larger one is a file."""
 
-Rows = npt.NDArray[np.floating]
+Rows = npt.NDArray[Any]
 
 
 class Bank:
@@ -26,12 +26,19 @@ class Bank:
         shape: Of one row.
         dtype: Of its numbers.
         memory: How many bytes may be taken in memory.
+        remedy: What to do for fewer or smaller rows, should the disk be full.
     """
 
     def __init__(
-        self, count: int, shape: tuple[int, ...], dtype: npt.DTypeLike, *, memory: int = MEMORY
+        self,
+        count: int,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        *,
+        memory: int = MEMORY,
+        remedy: str = "unfreeze fewer blocks",
     ) -> None:
-        self._shape, self._dtype = shape, np.dtype(dtype)
+        self._shape, self._dtype, self._remedy = shape, np.dtype(dtype), remedy
         self._written = 0
         size = count * prod(shape) * self._dtype.itemsize
         self._folder = Path(tempfile.mkdtemp()) if size > memory else None
@@ -62,8 +69,9 @@ class Bank:
                     file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
             except OSError as error:
                 raise OutputError(
-                    f"Feature maps cannot be kept in {tempfile.gettempdir()} ({error.strerror}); "
-                    "make room, name another folder by TMPDIR, or unfreeze fewer blocks."
+                    f"{self._folder} cannot take what is to be looked at again "
+                    f"({error.strerror}); make room, name another folder by TMPDIR, or "
+                    f"{self._remedy}."
                 ) from error
             self._rows = None
         self._written += len(rows)
