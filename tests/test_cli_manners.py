@@ -14,9 +14,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from shell import complaint, environment, invoke, spawn
+from typer.testing import CliRunner
 
 import nstk
 from nstk.finetuning.evaluation import evaluate
+from nstk_cli.main import app
 from nstk_cli.output import duration, print_confusion, print_json, print_table
 from nstk_cli.reporting import Bars, Lines, reporting
 
@@ -157,6 +159,35 @@ def test_letters_that_standard_output_does_not_know_are_escaped():
     table, line = answer.stdout.splitlines()
     assert table == b"taken for \\u2192"
     assert json.loads(line) == {"path": "é"}
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
+def test_a_standard_stream_that_is_closed_stops_nothing(closed):
+    line = f'exec "$0" -m nstk_cli backbones --json {closed}'
+    run = subprocess.run(
+        ["sh", "-c", line, sys.executable], env=environment(), capture_output=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == b""
+    assert (run.stdout == b"") == (" >&-" in f" {closed}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("fine", "finetune"), ("finetune --unfr", "--unfreeze"), ("stylize --color la", "lab")],
+)
+def test_the_shell_completes_commands_options_and_words(typed, offered):
+    words = f"nstk {typed}"
+    result = CliRunner().invoke(
+        app,
+        env={
+            "_NSTK_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(len(words.split()) - 1),
+        },
+        prog_name="nstk",
+    )
+    assert result.stdout.split() == [offered]
 
 
 def test_a_table_is_aligned(capsys):

@@ -94,7 +94,6 @@ class Shell(Group):
 app = typer.Typer(
     name="nstk",
     cls=Shell,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -39,6 +39,7 @@ def prepare_process() -> None:
     back what C++ writes there without holding back what the shell says. Letters that the terminal
     or file behind standard output does not know are escaped there.
     """
+    open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ["KERAS_BACKEND"] = "tensorflow"
@@ -52,6 +53,16 @@ def prepare_process() -> None:
         os.dup(STDERR), "w", buffering=1, encoding=sys.stderr.encoding, errors="backslashreplace"
     )
     sys.meta_path.insert(0, QuietImport())
+
+
+def open_closed_streams() -> None:
+    """Give a process that was started without a standard stream, as by ``>&-``, an empty one.
+
+    The next file to be opened would otherwise take its number, and all that C++ says there.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, encoding="utf-8"))
 
 
 class QuietImport(MetaPathFinder):
