@@ -258,6 +258,9 @@ _HOMES = {
     "nstk.sweeping.records": ("SweptRun",),
 }
 
+_OTHER_ENGINES = ("jax", "torch", "openvino")
+"""What Keras imports where its settings ask for another engine than TensorFlow."""
+
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = sorted(_HOME)
@@ -266,7 +269,17 @@ __all__ = sorted(_HOME)
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'nstk' has no attribute {name!r}")
-    value = getattr(import_module(_HOME[name]), name)
+    try:
+        value = getattr(import_module(_HOME[name]), name)
+    except ModuleNotFoundError as error:
+        if error.name not in _OTHER_ENGINES:
+            raise
+        from nstk.errors import BackboneError
+
+        raise BackboneError(
+            f"Keras is to compute with {error.name} here, which is not installed, and nstk with "
+            "TensorFlow only; start Python with KERAS_BACKEND=tensorflow."
+        ) from error
     globals()[name] = value
     return value
 

@@ -101,6 +101,23 @@ def test_an_export_answers_like_the_original(classifier, pictures, tmp_path, for
     assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+def test_eight_bits_see_all_of_a_picture_larger_than_those_of_calibration(classifier, tmp_path):
+    path = tmp_path / "model.tflite"
+    small = [draw_picture(colour, 30, 40, seed) for seed, colour in enumerate(COLOURS.values())]
+    write_tflite(classifier, path, lambda: small)
+    # Another colour in the corner, which is all that is seen where sizes are cut off at theirs.
+    large = draw_picture(COLOURS["red"], 700, 700, 3)
+    large[:150, :150] = COLOURS["blue"]
+    interpreter = tf.lite.Interpreter(str(path))
+    [answer] = interpreter.get_signature_runner()(pictures=large[np.newaxis]).values()
+    expected = classifier.model(large[np.newaxis]).numpy()
+    assert np.abs(answer - expected).max() < 0.1
+    kinds = {each["dtype"] for each in interpreter.get_tensor_details()}
+    assert np.int8 in kinds
+    assert path.stat().st_size < 60_000
+
+
 @pytest.mark.slow
 def test_without_pictures_some_are_drawn_and_the_shell_says_so(classifier, tmp_path):
     model = classifier.save(tmp_path / "model.keras")

@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.errors import ModelError, OutputError
 from nstk.media.files import check_regular, write_whole
 from nstk.media.packed import DAMAGE, open_packed
@@ -83,6 +84,7 @@ def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
     return write_whole(path, write)
 
 
+@keep_conventions()
 def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read a model and its card, and run nothing that the file brings along.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.digests import digest_weights
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
 from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
@@ -41,6 +42,7 @@ class Backbone:
         layers = itertools.dropwhile(lambda layer: not _is_convolution(layer), self.model.layers)
         return tuple(layer.name for layer in layers if _is_feature_map(layer))
 
+    @keep_conventions()
     def tap(self, names: Sequence[str]) -> Any:
         """Give a model that shares this network's layers and stops at the deepest one named.
 
@@ -66,6 +68,7 @@ class Backbone:
         return self._tapped[wanted]
 
     @cached_property
+    @keep_conventions()
     def embed(self) -> Any:
         """A model from Pictures ``(N, H, W, 3)`` to vectors ``(N, D)``.
 

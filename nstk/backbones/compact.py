@@ -5,12 +5,14 @@ from typing import Any
 
 import keras
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.errors import SettingsError
 
 WIDTHS = (16, 32, 64, 160, 384)
 DEPTHS = (2, 2, 3, 3, 2)
 
 
+@keep_conventions()
 def build_compact(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     widths: Sequence[int] = WIDTHS,

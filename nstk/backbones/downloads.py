@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from nstk.backbones.applications import Application
+from nstk.backbones.conventions import keep_conventions
 from nstk.errors import DownloadError
 
 PATIENCE = 20.0
@@ -17,6 +18,7 @@ PATIENCE = 20.0
 _log = logging.getLogger("nstk")
 
 
+@keep_conventions()
 def fetch_network(application: Application) -> Any:
     """Build Keras's own network with the ImageNet weights that Keras publishes.
 

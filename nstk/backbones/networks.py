@@ -9,12 +9,14 @@ from typing import Any
 import keras
 
 from nstk.backbones.applications import Application
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.backbones.preprocessing import DEVIATION, preprocess
 
 _turn_over = partial(keras.ops.flip, axis=(1, 2))
 
 
+@keep_conventions()
 def build_network(application: Application) -> Any:
     """Build one network of keras.applications, without its classification top.
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.receptive_fields import WHOLE_PICTURE, ReceptiveField, trace_axes
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
@@ -122,6 +123,7 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
+@keep_conventions()
 def _make_stage(
     model: Any, begin: Any, stride: int, taps: tuple[str, ...], cut: str | None
 ) -> Stage:

@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.weights import set_weights
 from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError
@@ -48,6 +49,7 @@ def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> 
             raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
 
 
+@keep_conventions()
 def prepare_network(
     model: Any,
     *,
@@ -82,7 +84,7 @@ def prepare_network(
         )
     padding = _border_padding(model) if edge == "replicate" else {}
 
-    halved = _behind_first_convolution(model) if precision == "bfloat16" else frozenset()
+    halved = behind_first_convolution(model) if precision == "bfloat16" else frozenset()
 
     def rebuild(layer: Any) -> Any:
         config = layer.get_config()
@@ -132,7 +134,7 @@ def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]
     return maps
 
 
-def _behind_first_convolution(model: Any) -> frozenset[str]:
+def behind_first_convolution(model: Any) -> frozenset[str]:
     """Names of the first convolution and of all layers behind it."""
     layers = itertools.dropwhile(lambda layer: not hasattr(layer, "kernel_size"), model.layers)
     return frozenset(layer.name for layer in layers)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.finetuning.links import Link
 from nstk.finetuning.networks import SQUARE
 
@@ -38,6 +39,7 @@ def choose_method(model: Any) -> Method:
     return "class activation map" if is_linear else "Grad-CAM"
 
 
+@keep_conventions()
 def build_look(model: Any, method: Method, link: Link) -> Look:
     """Give what looks at one square after the other; of several views it explains the first.
 

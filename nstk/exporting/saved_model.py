@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
+from nstk.backbones.conventions import keep_conventions
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
 from nstk.finetuning.classifier import Classifier
@@ -69,6 +70,7 @@ def _name_by_content(path: Path) -> None:
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
+@keep_conventions()
 def _build_module(classifier: Classifier, labels: Path) -> Any:
     model = classifier.model
     # Pictures of different sizes become squares one by one and go on as one batch.

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.archives import check_name, read_archive, write_archive
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.digests import digest_weights
 from nstk.errors import ModelError
 from nstk.finetuning.decisions import LIKELIEST, Decision, restore_decision
@@ -82,6 +83,7 @@ class Classifier:
         return hashlib.sha256(told.encode()).hexdigest()
 
     @cached_property
+    @keep_conventions()
     def judging(self) -> Passage:
         """The same with what `read` needs behind the probabilities, ``(N, C + D)``."""
         if self.familiarity is None:

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.errors import SettingsError
 from nstk.finetuning.head import Head
@@ -46,6 +47,7 @@ def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
     return tuple(names[0] for _, names in sorted(activated_taps(backbone).items()))
 
 
+@keep_conventions()
 def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any:
     """Build the network from squares to blocks of features.
 
@@ -66,6 +68,7 @@ def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any
     return keras.Model(square, _describe(backbone, square, blocks, prefix=""))
 
 
+@keep_conventions()
 def build_extractor(
     backbone: Backbone, size: int, features: str = POOLED, views: Sequence[View] = VIEWS[:1]
 ) -> Any:
@@ -108,6 +111,7 @@ def build_extractor(
     return keras.Model(picture, mean, name="extractor")
 
 
+@keep_conventions()
 def attach_head(extractor: Any, head: Head) -> Any:
     """Build the classifier: the extractor's layers, then the head and its link.
 
@@ -220,6 +224,7 @@ class Passage:
         return tuple(self.model.get_layer(SQUARE).output.shape[1:])
 
     @cached_property
+    @keep_conventions()
     def prepare(self) -> Callable[..., Squares]:
         """One picture ``(H, W, 3)``, whole numbers 0 to 255, to its square; thread-safe.
 
@@ -256,6 +261,7 @@ class Passage:
         return look
 
     @cached_property
+    @keep_conventions()
     def finish(self) -> Callable[[Squares], npt.NDArray[np.float32]]:
         """Compiled: squares ``(N, *shape)`` to the network's output, ``(N, …)``."""
         square = self.model.get_layer(SQUARE).output

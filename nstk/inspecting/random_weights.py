@@ -6,8 +6,10 @@ import keras
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.conventions import keep_conventions
 
 
+@keep_conventions()
 def randomize_network(network: Any, seed: int) -> Any:
     """Clone a network and draw all its weights anew.
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.conventions import keep_conventions
 from nstk.finetuning.evaluation import Evaluation, evaluate
 from nstk.finetuning.links import Targets
 from nstk.finetuning.passes import BATCH, read_ahead
@@ -112,10 +113,7 @@ def train_from_scratch(
     Returns:
         How it fares before the first and after every pass.
     """
-    network = randomize_network(backbone.model, seed)
-    pooled = keras.layers.GlobalAveragePooling2D()(network.outputs[0])
-    logits = keras.layers.Dense(len(classes), kernel_initializer="zeros")(pooled)
-    model = keras.Model(network.inputs[0], logits)
+    model = _build_pupil(backbone, len(classes), seed)
     advance, answer = _compile_step(model), _compile_answer(model)
     generator = np.random.default_rng(seed)
     count = -(-len(train.squares) // BATCH)
@@ -145,6 +143,15 @@ def train_from_scratch(
                 break
         moments.append(Moment(len(moments), spent, _judge(answer, held_out, classes)))
     return tuple(moments)
+
+
+@keep_conventions()
+def _build_pupil(backbone: Backbone, classes: int, seed: int) -> Any:
+    """The network with random weights, and a head that knows nothing."""
+    network = randomize_network(backbone.model, seed)
+    pooled = keras.layers.GlobalAveragePooling2D()(network.outputs[0])
+    logits = keras.layers.Dense(classes, kernel_initializer="zeros")(pooled)
+    return keras.Model(network.inputs[0], logits)
 
 
 def _compile_step(model: Any) -> Any:

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.conventions import keep_conventions
 from nstk.inspecting.layers import Field
 from nstk.media.pictures import Picture
 from nstk.minimizers import Adam, Evaluation
@@ -71,9 +72,10 @@ def visualize_channels(
     Returns:
         One Picture ``(side, side, 3)`` for each channel.
     """
-    network = keras.Model(
-        backbone.model.inputs[0], _before_activation(backbone.model.get_layer(layer))
-    )
+    with keep_conventions():
+        network = keras.Model(
+            backbone.model.inputs[0], _before_activation(backbone.model.get_layer(layer))
+        )
     generator = tf.random.Generator.from_seed(seed)
     wanted = tf.one_hot(list(channels), network.output.shape[-1])
     jitter = max(side // 12, 2)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import Block, find_blocks, parts_of
+from nstk.backbones.conventions import keep_conventions
 from nstk.backbones.variants import Precision, prepare_network
 from nstk.finetuning.head import Head
 from nstk.finetuning.networks import BLOCKS, STATISTICS, choose_statistics_taps, take_moments
@@ -35,6 +36,7 @@ class OpenedNetwork:
             towards the picture.
     """
 
+    @keep_conventions()
     def __init__(
         self, backbone: Backbone, blocks: int, features: str, head: Head, precision: Precision
     ) -> None:
