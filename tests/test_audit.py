@@ -16,11 +16,12 @@ from PIL import Image, ImageFilter
 
 import nstk
 from nstk.auditing.copies import group_near
+from nstk.auditing.flaws import find_flaws
 from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.media.pictures import load_picture
-from nstk.media.quality import measure_picture
+from nstk.media.quality import PictureQuality, measure_picture
 
 
 def names(found) -> set[str]:
@@ -364,6 +365,48 @@ def test_a_picture_of_one_colour_is_not_blurred_but_empty():
     assert (quality.blur, quality.contrast) == (0, 0)
     assert quality.brightness == pytest.approx(0.5, abs=1e-4)
     assert (quality.height, quality.width, quality.side) == (300, 500, 300)
+
+
+def draw_sights(**measured):
+    """What was seen in pictures that are sound but for one measure."""
+    [(measure, values)] = measured.items()
+    sound = PictureQuality(height=200, width=200, blur=0.3, brightness=0.5, contrast=0.6)
+    square = np.zeros((32, 32, 3), np.uint8)
+    return [
+        Sight(Path(f"{number}.png"), "PNG", str(number), number, square,
+              dataclasses.replace(sound, **{measure: value}))
+        for number, value in enumerate(values)
+    ]  # fmt: skip
+
+
+def test_what_all_pictures_are_is_told_once_and_lists_none_of_them():
+    flaws, notices = find_flaws(draw_sights(blur=np.linspace(0.8, 0.87, 400)))
+    assert not any(flaws.values())
+    [notice] = notices
+    assert notice.startswith("All pictures are without sharp edges (blur 0.8")
+
+
+def test_among_pictures_that_are_all_poor_those_far_beyond_the_others_are_listed():
+    flaws, notices = find_flaws(draw_sights(blur=[*np.linspace(0.7, 0.74, 40), 0.95, 0.3]))
+    assert [(flaw.path.name, flaw.value) for flaw in flaws["blurred"]] == [("40.png", 0.95)]
+    assert notices[0].startswith("41 of 42 pictures are without sharp edges")
+
+
+def test_pictures_of_a_few_pixels_are_tiny_only_where_others_are_larger():
+    flaws, notices = find_flaws(draw_sights(height=[8] * 20 + [1]))
+    assert [flaw.path.name for flaw in flaws["tiny"]] == ["20.png"]
+    assert "8 px at the median" in notices[0]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=60))
+def test_whatever_is_flawed_is_listed_unless_three_quarters_are(values):
+    flaws, notices = find_flaws(draw_sights(brightness=values))
+    dark = sorted(value for value in values if value < 0.1)
+    listed = [flaw.value for flaw in flaws["dark"]]
+    assert listed == dark if not notices else set(listed) <= set(dark)
+    if notices:
+        assert 4 * len(dark) >= 3 * len(values)
+        assert np.median(values) not in listed
 
 
 # The page

@@ -1,7 +1,7 @@
 """The audit: everything that is read is read once, then every list is made from it."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from nstk.auditing.copies import differ, group_exact, group_near, members
 from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongEnding
-from nstk.auditing.reading import Sight, Vectors, read_pictures
+from nstk.auditing.flaws import find_flaws
+from nstk.auditing.reading import Vectors, read_pictures
 from nstk.auditing.suspects import (
     find_doubts,
     find_outliers,
@@ -25,17 +26,9 @@ from nstk.finetuning.features import Observer
 from nstk.finetuning.links import SIGMOID, Targets
 from nstk.finetuning.sizes import choose_size
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
-from nstk.media.quality import PictureQuality
 from nstk.media.sources import Data, open_catalogue
 from nstk.progress import Reporter, ignore
 from nstk.settings import AuditSettings
-
-TINY, TINY_SHARE = 32, 0.25
-BLURRED = 0.62
-DARK = 0.1
-LOW_CONTRAST = 0.05
-"""Where flaws begin: of a thousand sound photographs one is beyond one of these bounds, of such
-blurred by σ = 2 pixels at 256 three quarters are."""
 
 UNEVEN = 3.0
 
@@ -104,6 +97,7 @@ def audit(
     copies = list(members(near))
     suspects, notices = _suspect(catalogue, pictures, vectors, near, settings.seed, on_progress)
     strangeness = measure_strangeness(vectors, near)
+    flaws, kinds = find_flaws(sights)
 
     def grouped(groups: Sequence[Sequence[int]]) -> Groups:
         return tuple(tuple(sights[place].path for place in group) for group in groups)
@@ -132,11 +126,12 @@ def audit(
             Flaw(sights[place].path, float(strangeness[place]))
             for place in find_outliers(strangeness)
         ),
-        **_find_flaws(sights),
+        **flaws,
         qualities={sight.path: sight.quality for sight in sights},
         notices=(
             *catalogue.notices,
             *_compare_classes(catalogue, pictures),
+            *kinds,
             *notices,
             *store.notices,
         ),
@@ -251,22 +246,3 @@ def _compare_classes(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) 
             f"{least.name}."
         )
     return notices
-
-
-def _find_flaws(sights: Sequence[Sight]) -> dict[str, tuple[Flaw, ...]]:
-    """Pictures beyond the bounds of what is measured in them, the worst first."""
-    bound = max(TINY, TINY_SHARE * float(np.median([sight.quality.side for sight in sights])))
-
-    def beyond(measure: Callable[[PictureQuality], float], low: float) -> tuple[Flaw, ...]:
-        flaws = [Flaw(sight.path, measure(sight.quality)) for sight in sights]
-        return tuple(sorted((each for each in flaws if each.value < low), key=lambda f: f.value))
-
-    blurred = [Flaw(sight.path, sight.quality.blur) for sight in sights]
-    return {
-        "tiny": beyond(lambda quality: quality.side, bound),
-        "blurred": tuple(
-            sorted((each for each in blurred if each.value > BLURRED), key=lambda f: -f.value)
-        ),
-        "dark": beyond(lambda quality: quality.brightness, DARK),
-        "low_contrast": beyond(lambda quality: quality.contrast, LOW_CONTRAST),
-    }

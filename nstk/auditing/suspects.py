@@ -10,8 +10,10 @@ from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
 from nstk.progress import Reporter, ignore
 
 _NEIGHBOURS = 5
-_FENCE = 1.5
 _BLOCK = 1024
+
+FENCE = 1.5
+"""How many spreads beyond a quartile a value is an outlier (Tukey 1977)."""
 
 
 def judge_labels(
@@ -132,5 +134,5 @@ def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int])
 
 def find_outliers(strangeness: Matrix) -> list[int]:
     """Positions of the pictures unlike all others, the strangest first."""
-    far = np.flatnonzero(strangeness > _FENCE)
+    far = np.flatnonzero(strangeness > FENCE)
     return [int(place) for place in far[np.argsort(-strangeness[far], kind="stable")]]

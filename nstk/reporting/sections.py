@@ -232,7 +232,9 @@ def show_data(subject: Subject, audit: Audit | None) -> Section:
         words = "All were looked at through the same network; `nstk audit --report` shows each."
         if not any(found.values()):
             words = "An audit found nothing that needs a look."
+        remarks = [each for each in audit.notices if each not in subject.notices]
         blocks += [Paragraph(words, "quiet"), Facts(dict(found))]
+        blocks += [Paragraph(remark, "quiet") for remark in remarks]
     if subject.skipped:
         rows = [(str(each.path), each.reason) for each in subject.skipped[:_MOST_SKIPPED]]
         table = Table(("file", "why"), rows)
