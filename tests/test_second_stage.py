@@ -1,5 +1,6 @@
 """The second stage: from a solved head to blocks that learned, kept only where that is better."""
 
+import dataclasses
 import itertools
 import json
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from browsing import check_page
 from labelled_pictures import draw_folder
 from PIL import Image
 from shell import invoke
@@ -20,12 +22,14 @@ from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.job import finetune
+from nstk.finetuning.learning_curve import LearningCurve
 from nstk.finetuning.manifest import replay, save_manifest
 from nstk.finetuning.second_stage import stage as second_stage
 from nstk.finetuning.second_stage.opening import normalisation_weights
 from nstk.finetuning.second_stage.pairing import Pairing
 from nstk.finetuning.second_stage.training import Training
 from nstk.predicting.job import predict
+from nstk.reporting.report import write_classifier_report
 from nstk.settings import FinetuneSettings
 
 
@@ -178,6 +182,23 @@ def test_the_reported_accuracy_is_that_of_the_delivered_model(kept, folder):
     said = predict(kept.classifier, [folder / path for path in parts]).predictions
     right = [each.label == parts[each.path.relative_to(folder).as_posix()].label for each in said]
     assert kept.accuracy == kept.second_stage.finetuned_accuracy == np.mean(right)
+
+
+@pytest.mark.parametrize("which", ["kept", "judged"])
+def test_the_page_says_what_it_brought_and_whose_the_learning_curve_is(
+    which, request, tmp_path, monkeypatch
+):
+    made = request.getfixturevalue(which)
+    monkeypatch.setattr(Pairing, "favours_second", which == "kept")
+    curve = LearningCurve((4, 8), (0.5, 0.75), 0.8, "red", 0.5)
+    made = dataclasses.replace(made, learning_curve=curve)
+    text = check_page(write_classifier_report(tmp_path, made).read_text(encoding="utf-8")).text
+    pairing = made.second_stage.pairing
+    assert f"{pairing.gained} gained and {pairing.lost} lost" in text
+    assert ("the network that learned is kept" in text) == made.second_stage.kept
+    assert ("measured with heads alone" in text) == made.second_stage.kept
+    record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert record["second_stage"]["kept"] == ("finetuned" if which == "kept" else "probe")
 
 
 def test_what_learned_is_explained_and_lends_its_backbone(kept, folder, tmp_path):

@@ -40,6 +40,7 @@ from nstk.reporting.sections import (
     show_learning_curve,
     show_losses,
     show_reliability,
+    show_second_stage,
 )
 from nstk.reporting.subject import Subject, describe_examination, describe_finetuning
 from nstk.reporting.wording import count, percent, span
@@ -73,9 +74,10 @@ def write_classifier_report(
     """Write ``report.html``, one page that needs nothing else, and two files beside it.
 
     The page shows accuracy with its interval, the confusion matrix, every class, reliability, what
-    abstaining brings, the learning curve where there is one, the worst pictures with activation
-    maps, the data (of a classifier that was just made, with an audit, which reads every picture
-    once more, unless they came from memory), settings, command, versions and the model card.
+    abstaining brings, the second stage and the learning curve where there are some, the worst
+    pictures with activation maps, the data (of a classifier that was just made, with an audit,
+    which reads every picture once more, unless they came from memory), settings, command, versions
+    and the model card.
     ``results.json`` holds the same in numbers, ``model-card.md`` the card in the same words.
 
     Args:
@@ -123,7 +125,8 @@ def _compose(
         show_confusion(subject),
         show_classes(subject),
         show_reliability(subject),
-        show_learning_curve(subject.learning_curve),
+        show_second_stage(subject),
+        show_learning_curve(subject),
         show_losses(subject, on_progress),
         show_data(subject, found),
         Section("How it was made", _explain_making(subject, command)),
@@ -216,7 +219,7 @@ def _spell(value: Any) -> Cell:
 def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, Any]:
     """Everything that is not a picture, as plain values."""
     classifier, evaluation, answers = subject.classifier, subject.evaluation, subject.answers
-    curve = subject.learning_curve
+    curve, stage = subject.learning_curve, subject.second_stage
     return {
         "command": command,
         "data": subject.place,
@@ -233,6 +236,7 @@ def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, An
         },
         "strange": subject.strange,
         "coverage": [asdict(each) for each in subject.coverage],
+        "second_stage": stage and stage.describe(),
         "learning_curve": curve and asdict(curve),
         "top_losses": [
             asdict(each) | {"path": str(subject.name(each.path))} for each in subject.losses

@@ -9,7 +9,6 @@ from nstk.errors import PictureError
 from nstk.evaluating.figures import find_confused_pairs
 from nstk.explaining.job import Explanation, explain
 from nstk.finetuning.evaluation import wilson_interval
-from nstk.finetuning.learning_curve import LearningCurve
 from nstk.finetuning.reliability import Reliability
 from nstk.media.pictures import crop_square, load_picture
 from nstk.pages import (
@@ -165,8 +164,31 @@ def show_reliability(subject: Subject) -> Section:
     )
 
 
-def show_learning_curve(curve: LearningCurve | None) -> Section | None:
+def show_second_stage(subject: Subject) -> Section | None:
+    """What it brought to let the last blocks learn, and whether that is kept."""
+    stage = subject.second_stage
+    if stage is None:
+        return None
+    blocks = "last block" if stage.plan.blocks == 1 else f"last {stage.plan.blocks} blocks"
+    pairing = stage.pairing
+    verdict = (
+        "more than luck explains, so the network that learned is kept."
+        if stage.kept
+        else "which luck may explain, so the head alone on the frozen network is kept."
+    )
+    words = (
+        f"The network's {blocks} learned for {count(stage.plan.taken, 'step')}. Of "
+        f"{count(pairing.images, 'validation picture')} {percent(stage.finetuned_accuracy)} were "
+        f"recognised then, and {percent(stage.probe_accuracy)} by the head alone: "
+        f"{spell_number(pairing.gained)} gained and {spell_number(pairing.lost)} lost, "
+        f"p = {spell_number(pairing.p_value, 3)}, {verdict}"
+    )
+    return Section("What it brought to let blocks learn", [Paragraph(words)])
+
+
+def show_learning_curve(subject: Subject) -> Section | None:
     """What more pictures have brought and would bring."""
+    curve = subject.learning_curve
     if curve is None:
         return None
     twice = 2 * curve.images[-1]
@@ -188,6 +210,10 @@ def show_learning_curve(curve: LearningCurve | None) -> Section | None:
         f"Twice as many pictures should bring {100 * curve.gain:+.1f} points. The weakest class is "
         f"{curve.weakest} ({percent(curve.weakest_recall)})."
     )
+    if subject.second_stage and subject.second_stage.kept:
+        words = (
+            "This was measured with heads alone, on the network before its blocks learned. " + words
+        )
     return Section("What more pictures would bring", [Paragraph(words), chart])
 
 

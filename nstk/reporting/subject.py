@@ -11,6 +11,7 @@ from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.evaluation import Evaluation
 from nstk.finetuning.learning_curve import LearningCurve
 from nstk.finetuning.outcome import Finetuning
+from nstk.finetuning.second_stage.stage import SecondStage
 from nstk.media.listing import SkippedFile
 
 LOSSES = 8
@@ -33,6 +34,7 @@ class Subject:
         folds: In how many folds the pictures were left out in turn, each asked of a head that had
             not learned from it; 0 where the classifier itself was asked.
         learning_curve: How accuracy grows with pictures, where that was measured.
+        second_stage: What came out where blocks of the network learned in the run that made it.
         notices: What the reader should know, one sentence each.
         skipped: The files that were left out, and why.
         facts: Other facts about the pictures.
@@ -50,6 +52,7 @@ class Subject:
     others: Evaluation | None
     folds: int
     learning_curve: LearningCurve | None
+    second_stage: SecondStage | None
     notices: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     facts: Mapping[str, str | int | None]
@@ -99,6 +102,7 @@ def describe_finetuning(made: Finetuning) -> Subject:
         others=None,
         folds=folds,
         learning_curve=made.learning_curve,
+        second_stage=made.second_stage,
         notices=made.notices,
         skipped=made.skipped,
         facts={
@@ -125,6 +129,7 @@ def describe_examination(made: Examination) -> Subject:
         others=made.others,
         folds=0,
         learning_curve=None,
+        second_stage=None,
         notices=made.notices,
         skipped=made.skipped,
         facts={

@@ -250,7 +250,8 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     if made.second_stage:
         print_second_stage(made.second_stage)
     if made.learning_curve:
-        print_learning_curve(made.learning_curve)
+        stage = made.second_stage
+        print_learning_curve(made.learning_curve, alone=stage is not None and stage.kept)
     print_skipped(made.skipped)
     size, seconds = made.classifier.size, duration(made.seconds["total"])
     said = f"{len(made.classes)} classes, seen at {size} px, {seconds}"
@@ -301,16 +302,16 @@ def print_second_stage(stage: "nstk.SecondStage") -> None:
     )
 
 
-def print_learning_curve(curve: "nstk.LearningCurve") -> None:
-    """Print what more pictures have brought and would bring."""
+def print_learning_curve(curve: "nstk.LearningCurve", *, alone: bool) -> None:
+    """Print what more pictures have brought and would bring; say if blocks have learned since."""
     grown = ", ".join(
         f"{percent(accuracy)} from {images}"
         for images, accuracy in zip(curve.images, curve.accuracy, strict=True)
     )
     print(
-        f"left-out pictures recognised: {grown}; twice as many should bring"
-        f" {100 * curve.gain:+.1f} points; the weakest class is {nstk.printable(curve.weakest)}"
-        f" ({percent(curve.weakest_recall)})"
+        f"left-out pictures recognised{' by heads alone' if alone else ''}: {grown};"
+        f" twice as many should bring {100 * curve.gain:+.1f} points; the weakest class is"
+        f" {nstk.printable(curve.weakest)} ({percent(curve.weakest_recall)})"
     )
 
 
