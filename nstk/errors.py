@@ -50,8 +50,8 @@ class NstkError(Exception):
         return printable(super().__str__())
 
     def say_of(self, path: object) -> str:
-        """What it says of a file, without the file's name before it."""
-        return str(self).removeprefix(f"{printable(path)}: ")
+        """What it says of a file, without the file's name before it and the full stop behind."""
+        return str(self).removeprefix(f"{printable(path)}: ").removesuffix(".")
 
 
 class SettingsError(NstkError):

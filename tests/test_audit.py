@@ -185,7 +185,9 @@ def test_a_class_that_is_never_likely_does_not_claim_the_pictures_of_others():
 
 def test_frames_of_one_scene_are_compared_once_and_other_scenes_kept_apart():
     sights = [
-        Sight(Path(f"{number}"), "JPEG", f"{number}", number % 8, draw_thumbnail(number), None)
+        Sight(
+            Path(f"{number}"), "JPEG", False, f"{number}", number % 8, draw_thumbnail(number), None
+        )
         for number in range(600)
     ]
     groups = group_near(sights, 8)
@@ -373,7 +375,7 @@ def draw_sights(**measured):
     sound = PictureQuality(height=200, width=200, blur=0.3, brightness=0.5, contrast=0.6)
     square = np.zeros((32, 32, 3), np.uint8)
     return [
-        Sight(Path(f"{number}.png"), "PNG", str(number), number, square,
+        Sight(Path(f"{number}.png"), "PNG", False, str(number), number, square,
               dataclasses.replace(sound, **{measure: value}))
         for number, value in enumerate(values)
     ]  # fmt: skip

@@ -79,7 +79,7 @@ def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(data, tmp_path)
         archive.writestr("../evil.png", b"")
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
-        ([tmp_path / "missing"], "no such folder"),
+        ([tmp_path / "missing"], "no such file or folder"),
         ([tmp_path / "file"], "is a file"),
         ([tmp_path / "bad.csv"], "leaves the manifest's folder"),
         ([tmp_path / "bad.zip"], "lies outside of it"),

@@ -263,7 +263,7 @@ def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
     (tmp_path / "broken" / "red" / "1.jpg").write_text("not a picture")
     (tmp_path / "empty").mkdir()
     for place, said in [
-        (tmp_path / "missing", "no such folder"),
+        (tmp_path / "missing", "no such file or folder"),
         (model, "is a file"),
         (tmp_path / "other", "blue, green, red), only wasps"),
         (tmp_path / "broken", "no picture that can be read"),

@@ -54,6 +54,15 @@ def test_one_folder_per_class(tmp_path):
         assert folder.classes[picture.label] == picture.path.parent.name
 
 
+def test_parts_may_be_called_training_and_testing(tmp_path):
+    pictures = [
+        f"{place}/{each}" for place in ("Training", "Testing") for each in ten_each("a", "b")
+    ]
+    folder = scan_folder(plant(tmp_path, *pictures))
+    assert folder.classes == ("a", "b")
+    assert len(folder.part("test")) == 20
+
+
 @pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
 @pytest.mark.parametrize("with_test", [False, True])
 def test_split_folders(tmp_path, validation, with_test):
@@ -149,6 +158,7 @@ def test_the_order_does_not_depend_on_where_the_names_began(listed, seed):
 def test_pictures_below_a_class_folder_belong_to_it_and_hidden_ones_to_nobody(tmp_path):
     plant(tmp_path, "a/1.png", "a/deep/er/2.png", "b/1.png", "b/2.png")
     plant(tmp_path, "a/.hidden.png", "a/.thumbnails/3.png", ".git/objects/1.png", "b/.DS_Store")
+    plant(tmp_path, "a/Thumbs.db", "b/desktop.ini", "a/@eaDir/1.png/SYNO.png", "__MACOSX/a/1.png")
     folder = scan_folder(tmp_path)
     assert sorted(names(folder.pictures, tmp_path)) == [
         "a/1.png",
@@ -186,6 +196,19 @@ def test_files_that_are_no_pictures_are_listed_with_their_reasons(tmp_path):
     assert not {skipped.path for skipped in folder.skipped} & {
         picture.path for picture in folder.pictures
     }
+
+
+def test_files_that_hold_several_pictures_are_told(tmp_path):
+    plant(tmp_path, *ten_each("a", "b"))
+    frames = [Image.new("L", (4, 3), shade) for shade in (10, 20, 30)]
+    frames[0].save(tmp_path / "a/stack.tiff", save_all=True, append_images=frames[1:])
+    frames[0].save(tmp_path / "a/single.tiff")
+    for whole in (True, False):
+        [notice] = scan_folder(tmp_path, whole=whole).notices
+        assert notice.startswith("1 file holds several pictures")
+        assert str(tmp_path / "a/stack.tiff") in notice
+    frames[0].save(tmp_path / "b/film.gif", save_all=True, append_images=frames[1:])
+    assert scan_folder(tmp_path).notices[0].startswith("2 files hold several pictures")
 
 
 def test_circles_of_links_end_and_real_places_win(tmp_path):
@@ -238,6 +261,7 @@ def test_a_listener_can_stop_the_scan(tmp_path):
         (["train/1.png", "val/2.png"], "train holds 1 files but no class folders"),
         (["train/a/1.png", "train/b/1.png", "val/1.png"], "val holds 1 files but no class"),
         (["a/1.png", "a/2.png", "b/1.png"], "class b has 1 usable picture to"),
+        (["a/", "b/1.png", "c/1.png", "c/2.png"], "class a has 0 usable pictures, b 1 to learn"),
         (["a/1.png", "a/2.png", "b/"], "class b has 0 usable pictures to"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "class b has 1 usable picture to"),
         (["train/a/1.png", "train/b/", "val/a/1.png", "val/b/1.png"], "class b has 0 usable"),
@@ -256,7 +280,7 @@ def test_folders_that_cannot_be_used_are_refused_in_one_line(tmp_path, places, w
 
 
 def test_what_is_no_folder_is_refused(tmp_path):
-    with pytest.raises(FolderError, match="no such folder"):
+    with pytest.raises(FolderError, match="no such file or folder"):
         scan_folder(tmp_path / "missing")
     plant(tmp_path, "a.png")
     with pytest.raises(FolderError, match="is a file"):

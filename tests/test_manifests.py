@@ -1,6 +1,7 @@
 """A manifest becomes labels and parts, or one clear line that says what is wrong."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -207,6 +208,27 @@ def test_what_is_no_text_in_utf_8_is_refused(place):
         read_manifest(table)
     table.write_text("path,label\n" + "\n".join(GOOD), encoding="utf-8-sig")
     assert read_manifest(table).classes == ("x", "y")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_what_a_table_program_calls_unicode_is_read(place, encoding):
+    lines = ("path\tlabel", *(line.replace(",", "\t") for line in GOOD))
+    table = "\ufeff" * (encoding != "utf-16") + "\r\n".join(lines)
+    (place / "pictures.csv").write_bytes(table.encode(encoding))
+    assert read_manifest(place / "pictures.csv").classes == ("x", "y")
+    (place / "pictures.csv").write_bytes(table.encode(encoding)[:-1])
+    with pytest.raises(FolderError, match="not text"):
+        read_manifest(place / "pictures.csv")
+
+
+def test_accents_of_a_path_may_be_encoded_differently_than_on_the_disk(place):
+    for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
+        stored = unicodedata.normalize(form, f"Käfer {form}.png")
+        (place / "x/1.png").rename(place / "x" / stored)
+        told = unicodedata.normalize(other, f"x/{stored}")
+        catalogue = read_manifest(write_csv(place, "path,label", *GOOD[1:], f"{told},x"))
+        assert place / "x" / stored in {picture.path for picture in catalogue.pictures}
+        (place / "x" / stored).rename(place / "x/1.png")
 
 
 def test_a_damaged_picture_in_a_manifest_is_left_out(place):

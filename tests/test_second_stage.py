@@ -196,7 +196,7 @@ def test_the_page_says_what_it_brought_and_whose_the_learning_curve_is(
     pairing = made.second_stage.pairing
     assert f"{pairing.gained} gained and {pairing.lost} lost" in text
     assert ("the network that learned is kept" in text) == made.second_stage.kept
-    assert ("measured with heads alone" in text) == made.second_stage.kept
+    assert ("Measured with heads alone" in text) == made.second_stage.kept
     record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert record["second_stage"]["kept"] == ("finetuned" if which == "kept" else "probe")
 

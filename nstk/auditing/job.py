@@ -26,6 +26,7 @@ from nstk.finetuning.features import Observer
 from nstk.finetuning.links import SIGMOID, Targets
 from nstk.finetuning.sizes import choose_size
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
+from nstk.media.folders import tell_several
 from nstk.media.sources import Data, open_catalogue
 from nstk.progress import Reporter, ignore
 from nstk.settings import AuditSettings
@@ -131,6 +132,7 @@ def audit(
         notices=(
             *catalogue.notices,
             *_compare_classes(catalogue, pictures),
+            *tell_several(catalogue.name(sight.path) for sight in sights if sight.several),
             *kinds,
             *notices,
             *store.notices,

@@ -17,10 +17,11 @@ from nstk.finetuning.features import HASH_RECIPE, Observer
 from nstk.finetuning.networks import POOLED
 from nstk.finetuning.passes import BATCH, read_ahead
 from nstk.finetuning.views import VIEWS, take_views
+from nstk.media.decoding import Header, identify
 from nstk.media.duplicates import picture_hash
 from nstk.media.files import digest_file
 from nstk.media.listing import SkippedFile
-from nstk.media.pictures import Picture, load_picture, probe_picture
+from nstk.media.pictures import Picture, load_picture
 from nstk.media.quality import PictureQuality, measure_picture
 from nstk.progress import Progress, Reporter, ignore
 
@@ -36,6 +37,7 @@ class Sight:
     Attributes:
         path: The file.
         format: By content: ``"JPEG"``, ``"PNG"``, ….
+        several: Whether the file holds more pictures than this one.
         digest: SHA-256 of the file.
         hash: What `picture_hash` gives.
         thumbnail: The whole picture on a small square, uint8 ``(32, 32, 3)``.
@@ -44,6 +46,7 @@ class Sight:
 
     path: Path
     format: str
+    several: bool
     digest: str
     hash: int
     thumbnail: npt.NDArray[np.uint8]
@@ -152,7 +155,7 @@ def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
             facts = _measure(pixels)
             if row is None:
                 [row] = take_views(pixels, shelves.size, VIEWS[:1])
-        sight = _describe(path, probe_picture(path, whole=False), digest, facts)
+        sight = _describe(path, identify(path), digest, facts)
     except PictureError as error:
         if _state(path) == before:
             return SkippedFile(path, error.say_of(path))
@@ -175,10 +178,18 @@ def _measure(pixels: Picture) -> dict[str, Row]:
     }
 
 
-def _describe(path: Path, format: str, digest: str, facts: Mapping[str, Row]) -> Sight:
+def _describe(path: Path, header: Header, digest: str, facts: Mapping[str, Row]) -> Sight:
     height, width, *measures = facts["quality"].tolist()
     quality = PictureQuality(int(height), int(width), *measures)
-    return Sight(path, format, digest, int(facts["hash"][0]), facts["thumbnail"], quality)
+    return Sight(
+        path=path,
+        format=header.format,
+        several=header.several,
+        digest=digest,
+        hash=int(facts["hash"][0]),
+        thumbnail=facts["thumbnail"],
+        quality=quality,
+    )
 
 
 def _state(path: Path) -> tuple[int, ...] | None:

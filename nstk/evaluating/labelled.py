@@ -74,7 +74,7 @@ def match_data(
         catalogue = open_catalogue(data, class_names, to_learn=False, on_progress=on_progress)
         return _match_catalogue(catalogue, classes, multi_label)
     if not data.exists():
-        raise FolderError(f"{data}: no such folder; check the spelling.")
+        raise FolderError(f"{data}: no such file or folder; check the spelling.")
     place = _choose_place(data, {_normalise(name) for name in classes})
     return _match(place, *_list_folder(place), classes, None)
 

@@ -97,11 +97,13 @@ class Header:
         format: Pillow's name of the format, by content.
         width: In pixels, as the file lies.
         height: In pixels.
+        several: Whether the file holds several pictures: a stack, or an animation.
     """
 
     format: str
     width: int
     height: int
+    several: bool
 
 
 def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
@@ -116,7 +118,7 @@ def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """
     with _opened(path) as file, _pillow_to_ourselves():
         image = _open_image(path, file, max_pixels)
-        return Header(_name_format(image), *image.size)
+        return Header(_name_format(image), *image.size, several=_holds_several(image))
 
 
 @contextmanager
@@ -162,6 +164,11 @@ def _name_format(image: Image.Image) -> str:
     return "JPEG" if image.format == "MPO" else str(image.format)
 
 
+def _holds_several(image: Image.Image) -> bool:
+    """Whether there are more pictures than the first, which in a photograph are previews of it."""
+    return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+
+
 def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
     def reopen() -> ImageFile.ImageFile:
         with _pillow_to_ourselves():
@@ -174,7 +181,7 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
         raw = raw_mode(image)
         if image.width * image.height > _HUGE:  # Some formats look at Pillow's own limit again.
             image.load()
-    if image.format != "MPO" and getattr(image, "is_animated", False):
+    if _holds_several(image):
         notices.append("the file holds several pictures; the first is used")
     image.load()
     with _pillow_to_ourselves() as warned_later:

@@ -1,7 +1,7 @@
 """Labelled pictures on the disk: which has which label and belongs to which part."""
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -10,15 +10,17 @@ from typing import Literal
 
 from nstk.errors import FolderError, PictureError
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
+from nstk.media.decoding import Header, decode, identify
 from nstk.media.files import digest_file
 from nstk.media.layout import Part
 from nstk.media.listing import SkippedFile, list_files
-from nstk.media.pictures import probe_picture
 from nstk.media.private_folders import PrivateFolder
 from nstk.media.sources import Data, open_catalogue
 from nstk.media.splits import hold_out, rarest_labels
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range, check_whole
+
+_MOST_NAMES = 9
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def scan_folder(
     check_range("validation_share", validation_share, 0, 1)
     check_whole("seed", seed, 0, 2**31 - 1)
     catalogue = open_catalogue(root, class_names, on_progress=on_progress)
-    damaged = _probe([picture.path for picture in catalogue.pictures], whole, on_progress)
+    damaged, several = _probe([each.path for each in catalogue.pictures], whole, on_progress)
     usable = [picture for picture in catalogue.pictures if picture.path not in damaged]
     notices = _check(catalogue, usable)
     source: Literal["folder", "split"] = "folder" if "validation" in catalogue.parts else "split"
@@ -120,7 +122,7 @@ def scan_folder(
             *catalogue.skipped,
             *(SkippedFile(catalogue.name(file.path), file.reason) for file in damaged.values()),
         ),
-        notices=(*catalogue.notices, *notices),
+        notices=(*catalogue.notices, *notices, *tell_several(map(catalogue.name, several))),
         validation_source=source,
         multi_label=catalogue.multi_label,
         unpacked=catalogue.unpacked,
@@ -156,29 +158,52 @@ def find_pictures(
     return tuple(found), tuple(skipped)
 
 
-def _probe(paths: Sequence[Path], whole: bool, on_progress: Reporter) -> dict[Path, SkippedFile]:
-    """Decode every file, or its header; those that cannot be used, with the reason."""
+def tell_several(paths: Iterable[Path]) -> list[str]:
+    """What to say of files that hold several pictures: which of them is used."""
+    files = list(paths)
+    if not files:
+        return []
+    which = "1 file holds" if len(files) == 1 else f"{len(files)} files hold"
+    return [
+        f"{which} several pictures (slices, or frames), as {files[0]} does; only the first of them "
+        "is used: save the others as files of their own."
+    ]
+
+
+def _probe(
+    paths: Sequence[Path], whole: bool, on_progress: Reporter
+) -> tuple[dict[Path, SkippedFile], list[Path]]:
+    """Decode every file, or its header.
+
+    Returns:
+        Those that cannot be used, with the reason; and those that hold several pictures.
+    """
     damaged: dict[Path, SkippedFile] = {}
+    several: list[Path] = []
     on_progress(Progress(stage="scan", step=0, total=len(paths)))
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     try:
-        for step, (path, reason) in enumerate(
-            zip(paths, executor.map(partial(_reason, whole), paths), strict=True)
+        for step, (path, seen) in enumerate(
+            zip(paths, executor.map(partial(_look, whole), paths), strict=True)
         ):
-            if reason:
-                damaged[path] = SkippedFile(path, reason)
+            if isinstance(seen, SkippedFile):
+                damaged[path] = seen
+            elif seen.several:
+                several.append(path)
             on_progress(Progress(stage="scan", step=step + 1, total=len(paths)))
     finally:
         executor.shutdown(cancel_futures=True)
-    return damaged
+    return damaged, several
 
 
-def _reason(whole: bool, path: Path) -> str | None:
+def _look(whole: bool, path: Path) -> Header | SkippedFile:
     try:
-        probe_picture(path, whole=whole)
+        header = identify(path)
+        if whole:
+            decode(path)
     except PictureError as error:
-        return error.say_of(path)
-    return None
+        return SkippedFile(path, error.say_of(path))
+    return header
 
 
 def _check(catalogue: Catalogue, usable: Sequence[LabelledPicture]) -> list[str]:
@@ -187,14 +212,18 @@ def _check(catalogue: Catalogue, usable: Sequence[LabelledPicture]) -> list[str]
     for picture in usable:
         for label in picture.labels:
             counts[picture.part][label] += 1
-    for label, name in enumerate(catalogue.classes):
-        count = counts["train"][label]
-        if not count or count + counts["validation"][label] < 2:
-            raise FolderError(
-                f"{catalogue.source}: class {name} has {count} usable "
-                f"{'picture' if count == 1 else 'pictures'} to learn from; every class needs one "
-                "to learn from and another to check with: add pictures or remove the class."
-            )
+    small = {
+        name: learned
+        for name, learned, checked in zip(
+            catalogue.classes, counts["train"], counts["validation"], strict=True
+        )
+        if not learned or learned + checked < 2
+    }
+    if small:
+        raise FolderError(
+            f"{catalogue.source}: {_spell_counts(small)} to learn from; every class needs one "
+            "to learn from and another to check with: add pictures or remove the class."
+        )
     notices = []
     for part in PART_ORDER[1:]:
         if part not in catalogue.parts:
@@ -211,6 +240,15 @@ def _check(catalogue: Catalogue, usable: Sequence[LabelledPicture]) -> list[str]
                 f"{catalogue.source}: the {part} part has no picture of {', '.join(missing)}."
             )
     return notices
+
+
+def _spell_counts(counts: Mapping[str, int]) -> str:
+    """How few pictures classes have, the first of them by name."""
+    [(name, count), *others] = counts.items()
+    said = f"class {name} has {count} usable {'picture' if count == 1 else 'pictures'}"
+    named = [f"{other} {number}" for other, number in others[:_MOST_NAMES]]
+    more = [f"and {len(others) - _MOST_NAMES} more too few"] if len(others) > _MOST_NAMES else []
+    return ", ".join([said, *named, *more])
 
 
 def _split_validation(

@@ -14,10 +14,12 @@ Part = Literal["train", "validation", "test"]
 
 PARTS: dict[str, Part] = {
     "train": "train",
+    "training": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
     "test": "test",
+    "testing": "test",
 }
 """What the parts are called, in small letters."""
 
@@ -48,9 +50,9 @@ class Layout:
 def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
     """Find the class folders of a labelled folder.
 
-    There are split folders where beside ``train`` stands ``val`` (``valid``, ``validation``) or
-    ``test`` or no other folder at all; otherwise every subfolder is a class. Case does not
-    matter in these names.
+    There are split folders where beside ``train`` (``training``) stands ``val`` (``valid``,
+    ``validation``) or ``test`` (``testing``) or no other folder at all; otherwise
+    every subfolder is a class. Case does not matter in these names.
 
     Args:
         root: The folder.
@@ -61,7 +63,7 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
             only one class, or classes to check with that there are no pictures to learn from.
     """
     if not root.exists():
-        raise FolderError(f"{root}: no such folder; check the spelling.")
+        raise FolderError(f"{root}: no such file or folder; check the spelling.")
     if not root.is_dir():
         raise FolderError(
             f"{root} is a file; give a folder with one subfolder per class, a .zip of one, "

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from nstk.media.names import natural_key, natural_path_key
 
+_FOREIGN = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+
 
 @dataclass(frozen=True)
 class SkippedFile:
@@ -19,13 +21,25 @@ class SkippedFile:
     reason: str
 
 
+def is_hidden(name: str) -> bool:
+    """Whether nobody sees such a file or folder where it was made.
+
+    Names with a dot in front are hidden everywhere. What Windows, macOS and network storage put
+    beside pictures by themselves (previews, settings of the folder) is hidden only there.
+
+    Args:
+        name: One part of a path.
+    """
+    return name.startswith(".") or name.casefold() in _FOREIGN
+
+
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """Visible subfolders and other visible entries of one folder, each in natural order.
 
     Raises:
         OSError: If the folder cannot be listed.
     """
-    entries = [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+    entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     entries.sort(key=lambda entry: natural_key(entry.name))
     folders = [entry for entry in entries if entry.is_dir()]
     return folders, [entry for entry in entries if not entry.is_dir()]

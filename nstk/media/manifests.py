@@ -6,6 +6,7 @@ Several labels of one picture stand in ``label`` or ``labels``, with ``|`` or ``
 as a JSON array; where one picture has several, every picture may have any number.
 """
 
+import codecs
 import csv
 import json
 import os
@@ -45,7 +46,8 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
     """Read a manifest.
 
     Args:
-        path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8.
+        path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8, or in UTF-16 with a
+            byte-order mark.
         to_learn: Whether classes are to be learned from it, so that there must be two and pictures
             to learn from.
 
@@ -55,14 +57,16 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
     """
     try:
         check_regular(path, MAX_BYTES)
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding=_find_encoding(path), newline="") as file:
             lines = iter(file)
             read = _read_jsonl if path.suffix.casefold() in (".jsonl", ".ndjson") else _read_csv
             plural, rows = read(path, lines)
     except OSError as error:
         raise FolderError(f"{path} cannot be read ({error.strerror}); change that.") from error
-    except UnicodeDecodeError as error:
-        raise FolderError(f"{path} is not text in UTF-8; save it as that.") from error
+    except UnicodeError as error:
+        raise FolderError(
+            f"{path} is not text in UTF-8; save it as that (in Excel as CSV UTF-8)."
+        ) from error
     if not rows:
         raise FolderError(f"{path} names no picture; write one line for each.")
     files = _find_files(path, rows)
@@ -91,6 +95,12 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
         parts=frozenset(parts),
         multi_label=multi_label,
     )
+
+
+def _find_encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
 
 
 def _read_csv(path: Path, lines: Iterator[str]) -> tuple[bool, list[_Row]]:
@@ -169,7 +179,7 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
     lines: dict[PurePosixPath, int] = {}
     missing: list[_Row] = []
     for row in rows:
-        place = PurePosixPath(row.path)
+        place = _spell_as_stored(path.parent, row.path)
         if not row.path or place.is_absolute() or PureWindowsPath(row.path).drive:
             _refuse(
                 path, row.line, f"{row.path!r} as a path", "give one from the manifest's folder"
@@ -192,6 +202,12 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
         )
         _refuse(path, first.line, f"there is no file {path.parent / first.path}{more}", cure)
     return [path.parent / place for place in lines]
+
+
+def _spell_as_stored(folder: Path, name: str) -> PurePosixPath:
+    """The path with its accents encoded as the disk has them: macOS and Excel do not agree."""
+    spelt = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return PurePosixPath(next((each for each in spelt if os.path.exists(folder / each)), name))
 
 
 def _parts(path: Path, rows: Sequence[_Row]) -> list[Part]:

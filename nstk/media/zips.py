@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
 from nstk.errors import FolderError
+from nstk.media.listing import is_hidden
 from nstk.media.packed import DAMAGE, open_packed
 from nstk.media.private_folders import PrivateFolder, open_privately
 from nstk.progress import Progress, Reporter, ignore
@@ -29,7 +30,6 @@ MAX_RATIO = 100
 _SMALL = 10 * 2**20
 _CHUNK = 2**20
 _ENCRYPTED = 0x1
-_FOREIGN = ("__MACOSX",)
 _KINDS = {stat.S_IFREG, stat.S_IFDIR, 0}  # Archives from other systems say nothing, 0.
 
 
@@ -43,7 +43,7 @@ def unpack_zip(
 ) -> PrivateFolder:
     """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
 
-    Hidden files and what macOS adds are left out, and zips inside it stay packed.
+    Hidden files and what systems add by themselves are left out, and zips inside it stay packed.
 
     Args:
         archive: The zip.
@@ -95,7 +95,7 @@ def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Memb
             _refuse(archive, "is encrypted")
         if info.is_dir() or name.endswith("/"):
             continue
-        if any(part.startswith(".") or part in _FOREIGN for part in place.parts):
+        if any(map(is_hidden, place.parts)):
             continue
         if place in members:
             _refuse(archive, f"holds {info.filename!r} twice")

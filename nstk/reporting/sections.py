@@ -211,9 +211,7 @@ def show_learning_curve(subject: Subject) -> Section | None:
         f"{curve.weakest} ({percent(curve.weakest_recall)})."
     )
     if subject.second_stage and subject.second_stage.kept:
-        words = (
-            "This was measured with heads alone, on the network before its blocks learned. " + words
-        )
+        words = f"Measured with heads alone, on the network before its blocks learned. {words}"
     return Section("What more pictures would bring", [Paragraph(words), chart])
 
 
