@@ -148,6 +148,9 @@ def test_transparency_comes_back_with_the_picture(files, scene):
     back = nstk.load_picture(files / "out.png")
     assert back.alpha is not None
     assert back.alpha[0, 0] < 0.1 < 0.9 < back.alpha[0, -1]
+    lost = stylize(files, output="out.jpg")
+    assert lost.exit_code == 0
+    assert "JPEG has no transparency" in lost.stderr
 
 
 def test_masks_say_where_each_style_goes(files, scene):

@@ -82,6 +82,12 @@ def test_wrapped_text_fits_and_loses_no_letter(text, width):
     assert "".join(lines).replace(" ", "") == spell(text.replace("\n", " ")).replace(" ", "")
 
 
+def test_a_list_of_names_is_broken_behind_commas():
+    names = "block1_conv1,block2_conv1,block3_conv1"
+    lines = wrap_text(f"style-layers {names}", 13, 128)
+    assert lines == ["style-layers", "block1_conv1,", "block2_conv1,", "block3_conv1"]
+
+
 def test_what_the_font_lacks_is_spelled():
     assert spell("α = 10⁻³ × ½ – Müller…") == "alpha = 10⁻³ x 1/2 - Muller..."
     assert spell("그림.png") == "??.png"

@@ -118,6 +118,26 @@ def test_a_style_without_pixels_is_named(run, files, tmp_path):
     assert 0 < told["quality"]["content_similarity"] < 1
 
 
+def test_masks_are_shown_and_no_style_error_of_what_they_leave_out_is_told(
+    run, scene, strokes, tmp_path
+):
+    made, trace = run
+    left, part = np.zeros(scene.shape[:2], np.float32), np.ones(strokes.shape[:2], np.float32)
+    left[:, :20] = 1.0
+    keep = save_picture(tmp_path / "keep.png", np.repeat(1 - left[..., None], 3, axis=-1))
+    masks = {"content_masks": [left], "style_masks": [part], "keep_mask": keep}
+    pictures = {"content": scene, "styles": [strokes]}
+    page = write_report(tmp_path, **pictures, stylization=made, trace=trace, **masks)
+    reader = check_page(page.read_text(encoding="utf-8"))
+    assert reader.tags.count("img") == 3 + 3
+    for words in ("Where the style goes", "What counts of the style", "What stays", "keep.png"):
+        assert words in reader.text, words
+    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert told["masks"]["What stays as it is"] == "keep.png"
+    assert told["quality"]["style_error"] is None
+    assert 0 < told["quality"]["content_similarity"] < 1
+
+
 def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, strokes, tmp_path):
     made, _ = run
     ended = replace(

@@ -72,7 +72,12 @@ def encode(
     if alpha is not None and name in _WITH_ALPHA:
         levels = np.concatenate([levels, _eight_bits(alpha[..., None])], axis=-1)
     elif alpha is not None:
-        _log.info("%s: %s has no transparency; only the colours are saved.", path, name)
+        _log.warning(
+            "%s: %s has no transparency; the colours below it are saved as they are. "
+            "PNG, WebP and TIFF keep it.",
+            path,
+            name,
+        )
     image = Image.fromarray(levels)
     options = _options(name, quality)
     return lambda target: image.save(target, format=name, **options)

@@ -133,7 +133,7 @@ def wrap_text(text: str, size: int, width: int) -> list[str]:
     """Break a text into lines that fit a width, so that none of it is lost.
 
     Lines end where the text says so, else between words; a word that is wider than a whole line is
-    broken inside.
+    broken inside, behind a comma where it has one.
 
     Args:
         text: Any; it is spelled as `spell` does.
@@ -164,6 +164,9 @@ def _break_word(word: str, size: int, width: int) -> list[str]:
     pieces = [""]
     for letter in word:
         if pieces[-1] and measure_text(pieces[-1] + letter, size) > width:
-            pieces.append("")
+            head, comma, tail = pieces[-1].rpartition(",")
+            if not comma or measure_text(tail + letter, size) > width:
+                head, comma, tail = pieces[-1], "", ""
+            pieces[-1:] = [head + comma, tail]
         pieces[-1] += letter
     return pieces

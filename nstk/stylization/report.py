@@ -1,16 +1,19 @@
 """A page about one stylisation, and its figures as plain JSON beside it."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from nstk.errors import PictureError
 from nstk.media.files import make_folder
+from nstk.media.masks import load_mask
 from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
 from nstk.pages.records import check_folder, write_record
-from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.inputs import MaskSource, Source, list_masks, open_picture
 from nstk.stylization.job import Stylization
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
@@ -39,18 +42,21 @@ def write_report(
     styles: Sequence[Source],
     stylization: Stylization,
     trace: Trace,
+    content_masks: Sequence[MaskSource] = (),
+    style_masks: Sequence[MaskSource] = (),
+    keep_mask: MaskSource | None = None,
     quality: Quality | None = None,
     command: str = "",
 ) -> Path:
     """Write ``report.html``, one page that needs nothing else, and ``trace.json`` beside it.
 
-    The page shows content, styles and result side by side, the figures of `Quality`, the loss,
-    its parts and every style layer over all steps, all settings, the command and the versions.
-    The JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``backbone``,
-    ``settings``, ``strength``, ``interrupted``, ``seconds``, ``notices``, ``quality``,
-    ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps`` of each) and ``trace``
-    (``loss``, ``seconds`` and ``terms`` by name, one number a step); what is not a finite number
-    is null.
+    The page shows content, styles, result and masks side by side, the figures of `Quality`, the
+    loss, its parts and every style layer over all steps, all settings, the command and the
+    versions. The JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``masks``
+    (by what each is for), ``backbone``, ``settings``, ``strength``, ``interrupted``, ``seconds``,
+    ``notices``, ``quality``, ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps``
+    of each) and ``trace`` (``loss``, ``seconds`` and ``terms`` by name, one number a step); what is
+    not a finite number is null.
 
     Args:
         folder: Where both files go; made if it is absent, in a folder that is there.
@@ -59,7 +65,11 @@ def write_report(
             style file, is named only.
         stylization: The result.
         trace: What it heard of the job.
-        quality: The figures of the result; measured here when None.
+        content_masks: Those that `nstk.stylize` was given.
+        style_masks: Those that `nstk.stylize` was given.
+        keep_mask: That which `nstk.stylize` was given.
+        quality: The figures of the result; measured here when None, without those of style where
+            masks say what counts: they are of whole pictures.
         command: The exact command, for the reader to repeat.
 
     Returns:
@@ -73,17 +83,22 @@ def write_report(
     subject = CaptionedPicture(open_picture(content, "content").pixels, "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
+    content_masks, style_masks = list_masks(content_masks), list_masks(style_masks)
+    masks = _name_masks(content_masks, style_masks, keep_mask, len(styles))
     if quality is None:
-        quality = _measure(subject, shown, stylization, len(shown) == len(styles))
-    record = _record(content, styles, stylization, trace, quality, command)
+        whole = len(shown) == len(styles) and not (content_masks or style_masks)
+        quality = _measure(subject, shown, stylization, whole)
+    record = _record(content, styles, masks, stylization, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
-    page = compose_page(subject, paintings, record, stylization, trace)
+    regions = [_show_mask(mask, purpose) for purpose, mask in masks.items()]
+    page = compose_page(subject, paintings, regions, record, stylization, trace)
     return write_page(page, folder / PAGE_NAME)
 
 
 def _record(
     content: Source,
     styles: Sequence[Source],
+    masks: Mapping[str, MaskSource],
     made: Stylization,
     trace: Trace,
     quality: Quality | None,
@@ -94,6 +109,7 @@ def _record(
         "command": command,
         "content": _name(content),
         "styles": [_name(style) for style in styles],
+        "masks": {purpose: _name(mask) for purpose, mask in masks.items()},
         "backbone": made.backbone,
         "settings": dataclasses.asdict(made.settings),
         "strength": made.strength,
@@ -139,5 +155,23 @@ def _show_style(style: Source, number: int, count: int) -> CaptionedPicture | st
         return _name(style)
 
 
-def _name(picture: Source) -> str:
+def _name_masks(
+    content_masks: Sequence[MaskSource],
+    style_masks: Sequence[MaskSource],
+    keep_mask: MaskSource | None,
+    styles: int,
+) -> dict[str, MaskSource]:
+    """Every mask by what it is for."""
+    names = ["the style"] if styles == 1 else [f"style {number + 1}" for number in range(styles)]
+    where = {f"Where {name} goes": mask for name, mask in zip(names, content_masks, strict=False)}
+    what = {f"What counts of {name}": mask for name, mask in zip(names, style_masks, strict=False)}
+    return where | what | ({} if keep_mask is None else {"What stays as it is": keep_mask})
+
+
+def _show_mask(mask: MaskSource, purpose: str) -> CaptionedPicture:
+    plane = load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
+    return CaptionedPicture(np.repeat(plane[..., np.newaxis], 3, axis=-1), purpose, _name(mask))
+
+
+def _name(picture: Source | MaskSource) -> str:
     return Path(picture).name if isinstance(picture, str | Path) else ""

@@ -38,6 +38,7 @@ _PARTS = ("content", "style", "variation")
 def compose_page(
     subject: CaptionedPicture,
     paintings: Sequence[CaptionedPicture | str],
+    masks: Sequence[CaptionedPicture],
     record: Mapping[str, Any],
     made: Stylization,
     trace: Trace,
@@ -47,6 +48,7 @@ def compose_page(
     Args:
         subject: The content.
         paintings: The styles; one without pixels by its name alone.
+        masks: What said where a style goes, what counts of it, and what stays.
         record: What ``trace.json`` holds.
         made: The result.
         trace: What was heard of the job.
@@ -56,6 +58,7 @@ def compose_page(
     shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
     blocks: list[Block] = [
         PictureRow([subject, *shown, result], width=240),
+        *([PictureRow(masks, width=160)] if masks else []),
         *(Paragraph(f"Style file: {name}", "quiet") for name in paintings if isinstance(name, str)),
         Headline(_figures(record["quality"], made)),
     ]
@@ -147,7 +150,8 @@ def _explain(quality: Mapping[str, Any]) -> list[Block]:
             "through, with content and styles at the result's size; so they compare between runs. "
             "Content similarity is the mean cosine at block4_conv2, style error the mean of "
             "‖G − G*‖ / ‖G*‖ over the layers below, and luma SSIM the structural similarity of "
-            "content and result without their colours.",
+            "content and result without their colours. Style errors are of whole pictures: where "
+            "masks say what counts, there are none.",
             "quiet",
         )
     ]

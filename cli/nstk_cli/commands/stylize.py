@@ -87,12 +87,15 @@ def stylize(
         from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
         from nstk import stylize as run
 
-        asked: dict[str, Any] = {
-            "backbone": load_backbone(backbone, weights=weights, on_progress=report),
-            "settings": settings,
+        masks: dict[str, Any] = {
             "content_masks": content_mask or (),
             "style_masks": style_mask or (),
             "keep_mask": keep_mask,
+        }
+        asked: dict[str, Any] = {
+            "backbone": load_backbone(backbone, weights=weights, on_progress=report),
+            "settings": settings,
+            **masks,
         }
         if plan:
             show_plan(plan_stylization(content, styles, on_progress=report, **asked), json=json)
@@ -114,7 +117,7 @@ def stylize(
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.picture)
-        page = report_folder and write_report(report_folder, content, styles, made, trace)
+        page = report_folder and write_report(report_folder, content, styles, made, trace, **masks)
     show(made, output, page, json=json)
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {where_it_is(output, checkpoints)}.", err=True)
@@ -143,7 +146,12 @@ def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError
 
 
 def write_report(
-    folder: Path, content: Path, styles: list[Path], made: "nstk.Stylization", trace: "nstk.Trace"
+    folder: Path,
+    content: Path,
+    styles: list[Path],
+    made: "nstk.Stylization",
+    trace: "nstk.Trace",
+    **masks: Any,
 ) -> Path:
     """Write the page about this run, with the command that repeats it."""
     return nstk.write_report(
@@ -153,6 +161,7 @@ def write_report(
         stylization=made,
         trace=trace,
         command=shlex.join(["nstk", *sys.argv[1:]]),
+        **masks,
     )
 
 
