@@ -91,6 +91,21 @@ def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
         assert each.overlay.shape == nstk.load_picture(each.path).pixels.shape
 
 
+def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
+    levels = np.asarray(Image.open(halves).convert("RGB"))
+    sources = [halves, halves.read_bytes(), levels, levels / 255, Image.fromarray(levels)]
+    file, *others = explain(classifier, sources)
+    assert isinstance(file, Explanation)
+    for number, each in enumerate(others, start=2):
+        assert isinstance(each, Explanation)
+        assert str(each.path) == f"picture {number}"
+        assert each.probability == file.probability
+        np.testing.assert_array_equal(each.evidence, file.evidence)
+        np.testing.assert_allclose(each.overlay, file.overlay, atol=1e-6)
+    [skipped] = explain(classifier, np.zeros((4, 5), np.uint8))
+    assert "(4, 5) of uint8" in skipped.reason
+
+
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
     square = classifier.passage.prepare(np.rint(nstk.load_picture(halves).pixels * 255))
     model = classifier.model

@@ -216,6 +216,13 @@ def test_whole_levels_are_saved_as_they_are(tmp_path):
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "levels.png")), levels)
 
 
+def test_whatever_gives_itself_as_an_array_is_saved(tmp_path, scene):
+    image = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
+    save_picture(tmp_path / "image.png", image)
+    save_picture(tmp_path / "array.png", np.asarray(image))
+    assert (tmp_path / "image.png").read_bytes() == (tmp_path / "array.png").read_bytes()
+
+
 @pytest.mark.parametrize("kind", ["int64", "bool", "object"])
 def test_what_is_neither_floats_nor_levels_is_not_saved(tmp_path, kind):
     with pytest.raises(OutputError, match=f"floats from 0 to 1 or uint8, not {kind}"):

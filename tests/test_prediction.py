@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from labelled_pictures import COLOURS, draw_folder, draw_picture
 from PIL import Image
 
@@ -108,6 +109,28 @@ def test_a_picture_scores_the_same_as_a_file_its_bytes_and_an_array(classifier, 
     for each, other in zip(alone, found[:: len(paths) // 3], strict=True):
         assert dict(each.top) == pytest.approx(dict(other.top), abs=1e-6)
     assert found[len(paths)].path == Path(f"picture {len(paths) + 1}")
+
+
+def test_tensors_images_and_buffers_are_pictures_alone_and_among_others(classifier, labelled):
+    path = labelled.predictions[0].path
+    levels = load_levels(path)
+    [expected] = predict(classifier, path).predictions
+    sources = [
+        *(tf.constant(levels), tf.constant(levels / np.float32(255)), Image.fromarray(levels)),
+        *(bytearray(path.read_bytes()), memoryview(path.read_bytes())),
+    ]
+    for source in sources:
+        [alone] = predict(classifier, source).predictions
+        assert dict(alone.top) == pytest.approx(dict(expected.top), abs=1e-6)
+    streamed = predict(classifier, (each for each in sources)).predictions
+    assert {each.label for each in streamed} == {expected.label}
+    assert [str(each.path) for each in streamed] == [f"picture {n}" for n in range(1, 6)]
+
+
+@pytest.mark.parametrize("sources", [None, 5, [None], [[0, 1]], [["a.png", 3]]])
+def test_what_is_no_picture_of_any_kind_is_refused_in_one_line(classifier, sources):
+    with pytest.raises(PictureError, match=r"something of type \w+; give a path, the bytes"):
+        predict(classifier, sources)
 
 
 def test_levels_are_the_rounded_picture_whatever_the_file_is_like(tmp_path, scene):

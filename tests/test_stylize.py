@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, PictureError, SettingsError
@@ -112,6 +113,14 @@ def vars_of(backbone: Backbone) -> dict:
 def test_several_styles_are_painted_together(tiny_backbone, scene, strokes):
     both = stylize(scene, [strokes, scene], backbone=tiny_backbone, settings=QUICK)
     assert both.picture.shape == (48, 64, 3)
+
+
+def test_a_tensor_and_an_image_are_one_style_each(tiny_backbone, scene, strokes, painted):
+    levels = np.rint(strokes * 255).astype(np.uint8)
+    expected = stylize(scene, levels, backbone=tiny_backbone, settings=QUICK).picture
+    for style in (tf.constant(levels), Image.fromarray(levels)):
+        made = stylize(scene, style, backbone=tiny_backbone, settings=QUICK)
+        np.testing.assert_array_equal(made.picture, expected)
 
 
 def test_an_interrupt_returns_the_picture_so_far(tiny_backbone, scene, strokes):

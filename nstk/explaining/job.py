@@ -11,10 +11,9 @@ from nstk.errors import PictureError, SettingsError
 from nstk.explaining.activation import Method, build_look, choose_method
 from nstk.explaining.overlays import paint_overlay
 from nstk.finetuning.classifier import Classifier
-from nstk.media.decoding import read_content
-from nstk.media.folders import find_pictures
 from nstk.media.listing import SkippedFile
-from nstk.media.pictures import Picture, load_picture
+from nstk.media.pictures import Picture
+from nstk.predicting.reading import Entry, Source, list_entries
 from nstk.progress import Progress, Reporter, ignore
 
 
@@ -23,7 +22,7 @@ class Explanation:
     """What a classifier says about one picture, and why.
 
     Attributes:
-        path: The file.
+        path: The file; for bytes and arrays their place in what was given, as in ``picture 3``.
         label: The class that is explained.
         probability: Its probability.
         evidence: float32 ``(h, w)`` over the largest centred square, row by row: positive where
@@ -45,7 +44,7 @@ class Explanation:
 
 def explain(
     classifier: Classifier,
-    paths: str | Path | Iterable[str | Path],
+    paths: Source | Iterable[Source],
     *,
     label: str | None = None,
     on_progress: Reporter = ignore,
@@ -54,7 +53,8 @@ def explain(
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        paths: Files and folders; folders are searched to the bottom.
+        paths: Files and folders, which are searched to the bottom; the bytes of files; and arrays,
+            as `nstk.predict` takes them.
         label: The class to explain; None for the likeliest of each picture.
         on_progress: Told how many files are done, stage ``"explain"``.
 
@@ -70,13 +70,13 @@ def explain(
             f"The classifier knows no class '{label}'; "
             f"choose one of {', '.join(classifier.classes)}."
         )
-    files, skipped = find_pictures([paths] if isinstance(paths, str | Path) else paths)
-    return _explain(classifier, files, skipped, label, on_progress)
+    entries, skipped = list_entries(paths)
+    return _explain(classifier, entries, skipped, label, on_progress)
 
 
 def _explain(
     classifier: Classifier,
-    files: tuple[Path, ...],
+    entries: tuple[Entry, ...],
     skipped: tuple[SkippedFile, ...],
     label: str | None,
     on_progress: Reporter,
@@ -84,10 +84,11 @@ def _explain(
     method = choose_method(classifier.model)
     look = build_look(classifier.model, method, classifier.decision.link)
     prepare = classifier.passage.prepare
-    on_progress(Progress(stage="explain", step=0, total=len(files)))
-    for step, path in enumerate(files, start=1):
+    on_progress(Progress(stage="explain", step=0, total=len(entries)))
+    for step, entry in enumerate(entries, start=1):
+        path = entry.path
         try:
-            picture = load_picture(path, content=read_content(path)).pixels
+            picture = entry.open()
         except PictureError as error:
             yield SkippedFile(path, error.say_of(path))
         else:
@@ -104,5 +105,5 @@ def _explain(
                 method=method,
                 overlay=paint_overlay(picture, evidence),
             )
-        on_progress(Progress(stage="explain", step=step, total=len(files)))
+        on_progress(Progress(stage="explain", step=step, total=len(entries)))
     yield from skipped

@@ -20,7 +20,7 @@ from nstk.inspecting.excitation import (
 )
 from nstk.inspecting.layers import bring_to_size, check_field, trace_fields
 from nstk.media.folders import find_pictures
-from nstk.media.listing import SkippedFile
+from nstk.media.listing import SkippedFile, list_sources
 from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter
 from nstk.stylization.inputs import Source, open_picture
@@ -67,10 +67,10 @@ def gather_pictures(
     Raises:
         PictureError: If there is none.
     """
-    given = [pictures] if isinstance(pictures, str | Path | np.ndarray) else list(pictures)
+    given = list_sources(pictures)
     paths = [source for source in given if isinstance(source, str | Path)]
     files, skipped = find_pictures(paths) if paths else ((), ())
-    sources: list[Source] = [source for source in given if isinstance(source, np.ndarray)]
+    sources: list[Source] = [source for source in given if not isinstance(source, str | Path)]
     sources += files
     if not sources:
         where = ", ".join(map(str, paths)) or "nothing"

@@ -1,8 +1,11 @@
-"""What stands in a folder: visible files and folders, in natural order."""
+"""What stands in a folder, in natural order without what is hidden, or is given instead of one."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from nstk.errors import PictureError
 from nstk.media.names import natural_key, natural_path_key
 
 _FOREIGN = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
@@ -75,3 +78,34 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     files.sort(key=natural_path_key)
     skipped.sort(key=lambda each: natural_path_key(each.path))
     return files, skipped
+
+
+def is_single(source: Any) -> bool:
+    """Whether something is one picture or path, not several.
+
+    Whatever gives itself to NumPy as an array is one: tensors and Pillow's images, too.
+    """
+    return isinstance(source, str | Path | bytes | bytearray | memoryview) or (
+        hasattr(source, "__array__") or hasattr(source, "__array_interface__")
+    )
+
+
+def list_sources(given: Any) -> list[Any]:
+    """List what was given; one picture or path alone is a list of one.
+
+    Raises:
+        PictureError: If it is neither one nor several.
+    """
+    if is_single(given):
+        return [given]
+    if not isinstance(given, Iterable):
+        raise PictureError(f"The pictures: {spell_stranger(given)}, or several of these.")
+    return list(given)
+
+
+def spell_stranger(source: Any) -> str:
+    """What messages say of something that is no picture of any kind."""
+    return (
+        f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "
+        "(height, width, 3)"
+    )

@@ -212,7 +212,9 @@ def save_picture(
         SettingsError: If ``quality`` is out of its range.
     """
     check_output(path)
-    return write_whole(path, encode(Path(path), pixels, alpha, quality))
+    colours: npt.NDArray[Any] = np.asarray(pixels)
+    given = None if alpha is None else np.asarray(alpha)
+    return write_whole(path, encode(Path(path), colours, given, quality))
 
 
 def resize_picture(pixels: Picture, height: int, width: int) -> Picture:

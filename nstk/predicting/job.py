@@ -95,8 +95,9 @@ def predict(
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
         pictures: Files and folders, which are searched to the bottom; the bytes of files; and
-            arrays ``(height, width, 3)``, sRGB, uint8 or floats in ``[0, 1]``. However the same
-            picture comes, it gets the same score.
+            arrays ``(height, width, 3)``, sRGB, uint8 or floats in ``[0, 1]``, or what NumPy takes
+            for such: tensors, Pillow's images. However the same picture comes, it gets the same
+            score.
         top: How many of the likeliest classes each prediction names, at most all of them.
         batch: How many pictures go through the network together; the scores depend on it by no
             more than rounding, 1e-6.
@@ -106,7 +107,7 @@ def predict(
         on_progress: Told how many pictures are done, stage ``"predict"``.
 
     Raises:
-        PictureError: If a path does not exist.
+        PictureError: If a path does not exist, or something is no picture of any kind.
         SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
             probability.
     """
@@ -159,7 +160,7 @@ def stream_predictions(
         folders that could not be searched.
 
     Raises:
-        PictureError: If a path does not exist.
+        PictureError: If a path does not exist, or something is no picture of any kind.
         SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
             probability.
     """

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,14 @@ from nstk.finetuning.networks import Passage
 from nstk.finetuning.views import Squares
 from nstk.media.decoding import read_content
 from nstk.media.folders import find_pictures
-from nstk.media.listing import SkippedFile
-from nstk.media.pictures import Levels, load_levels
+from nstk.media.listing import SkippedFile, is_single, list_sources, spell_stranger
+from nstk.media.pictures import (
+    Levels,
+    Picture,
+    load_levels,
+    load_picture,
+    take_array,
+)
 
 Source = str | Path | bytes | npt.NDArray[Any]
 """A file or a folder; the bytes of a file; or an array ``(height, width, 3)``, sRGB, uint8 or
@@ -33,6 +39,17 @@ class Entry:
 
     path: Path
     given: bytes | npt.NDArray[Any] | None = None
+
+    def open(self) -> Picture:
+        """The picture itself.
+
+        Raises:
+            PictureError: If it is none.
+        """
+        if isinstance(self.given, np.ndarray):
+            return take_array(round_levels(self.path, self.given), str(self.path))
+        content = read_content(self.path) if self.given is None else self.given
+        return load_picture(self.path, content=content).pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,18 +138,25 @@ def list_entries(
         The pictures in the order given, and the folders that could not be searched.
 
     Raises:
-        PictureError: If a path does not exist.
+        PictureError: If a path does not exist, or something is no picture of any kind.
     """
-    alone = isinstance(sources, str | Path | bytes | np.ndarray)
-    given = cast(Iterable[Source], [sources] if alone else sources)
     entries: dict[Path, Entry] = {}
     unsearched: list[SkippedFile] = []
-    for number, source in enumerate(given, start=1):
+    for number, source in enumerate(list_sources(sources), start=1):
         if isinstance(source, str | Path):
             files, skipped = find_pictures([source])
             entries |= {path: Entry(path) for path in files if path not in entries}
             unsearched += skipped
         else:
             place = Path(f"picture {number}")
-            entries[place] = Entry(place, source)
+            entries[place] = Entry(place, _take(str(place), source))
     return tuple(entries.values()), tuple(unsearched)
+
+
+def _take(name: str, source: Any) -> bytes | npt.NDArray[Any]:
+    """The bytes of a file, or whatever NumPy takes for an array."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not is_single(source):
+        raise PictureError(f"{name}: {spell_stranger(source)}.")
+    return np.asarray(source)

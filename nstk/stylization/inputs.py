@@ -9,6 +9,7 @@ import numpy as np
 
 from nstk.errors import MaskError, SettingsError, StyleFileError
 from nstk.media.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
+from nstk.media.listing import is_single
 from nstk.media.masks import check_mask, load_mask
 from nstk.media.pictures import (
     Levels,
@@ -87,7 +88,7 @@ def read_inputs(
         MaskError: If a mask does not fit its picture, or there are too many or too few.
         SettingsError: If there is no style, or a blend of another length.
     """
-    listed = _listed(styles)
+    listed = list_styles(styles)
     content_masks, style_masks = list_masks(content_masks), list_masks(style_masks)
     _check_count("--content-mask", content_masks, len(listed))
     _check_count("--style-mask", style_masks, len(listed))
@@ -146,7 +147,8 @@ def read_styles(
         SettingsError: If there is none, or the blend is of another length.
     """
     opened = [
-        open_picture(source, f"style {number}") for number, source in enumerate(_listed(styles), 1)
+        open_picture(source, f"style {number}")
+        for number, source in enumerate(list_styles(styles), 1)
     ]
     painted = [PaintedStyle(str(loaded.path), loaded.pixels) for loaded in opened]
     return painted, _weights(settings, len(painted))
@@ -169,15 +171,20 @@ def open_picture(picture: Source, name: str) -> LoadedPicture:
     return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
 
 
-def list_masks(masks: MaskSource | Sequence[MaskSource]) -> Sequence[MaskSource]:
+def list_masks(masks: Any) -> Sequence[MaskSource]:
     """A mask alone is a list of one: a text would else be as many as it has letters."""
     if isinstance(masks, str | Path):
         return [masks]
-    return [masks] if isinstance(masks, np.ndarray) and masks.ndim == 2 else list(masks)
+    return [masks] if is_single(masks) and np.ndim(np.asarray(masks)) == 2 else list(masks)
 
 
-def _listed(styles: Any) -> Sequence[Any]:
-    if isinstance(styles, str | Path | np.ndarray | PaintedStyle | SavedStyle):
+def list_styles(styles: Any) -> Sequence[Any]:
+    """A style alone is a list of one.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    if is_single(styles) or isinstance(styles, PaintedStyle | SavedStyle):
         return [styles]
     if not styles:
         raise SettingsError("No style was given; at least one picture is needed.")

@@ -12,7 +12,14 @@ from nstk.media.checkpoints import CheckpointFolder
 from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
-from nstk.stylization.inputs import MaskSource, MaskSources, Source, list_masks, open_picture
+from nstk.stylization.inputs import (
+    MaskSource,
+    MaskSources,
+    Source,
+    list_masks,
+    list_styles,
+    open_picture,
+)
 from nstk.stylization.recording import Trace, tell
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
@@ -266,7 +273,7 @@ def _check_weights(axes: Sequence[SweepAxis], weights: str | Path | None) -> Non
 def _digest_pictures(content: Source, styles: Any, masks: MaskSources) -> dict[str, str]:
     content_masks, style_masks, keep_mask = masks
     several = {
-        "style": _list_styles(styles),
+        "style": list_styles(styles),
         "content mask": list_masks(content_masks),
         "style mask": list_masks(style_masks),
     }
@@ -280,14 +287,10 @@ def _digest_pictures(content: Source, styles: Any, masks: MaskSources) -> dict[s
     return {name: digest_source(source) for name, source in sources.items()}
 
 
-def _list_styles(styles: Any) -> list[Any]:
-    return list(styles) if isinstance(styles, list | tuple) else [styles]
-
-
 def _open_styles(styles: Any) -> dict[str, Picture]:
     """The style pictures by name."""
     shown = {}
-    for number, style in enumerate(_list_styles(styles), 1):
+    for number, style in enumerate(list_styles(styles), 1):
         try:
             loaded = open_picture(style, f"style {number}")
         except PictureError:

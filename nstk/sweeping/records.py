@@ -171,7 +171,7 @@ def digest_source(source: Any) -> str:
     Raises:
         PictureError: If the file cannot be read.
     """
-    if isinstance(source, np.ndarray):
+    if not isinstance(source, str | Path):
         array = np.ascontiguousarray(source)
         return hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()
     try:
