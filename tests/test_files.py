@@ -3,6 +3,8 @@
 import hashlib
 import os
 import stat
+import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.errors import OutputError
-from nstk.media.files import check_writable, digest_file, find_cache_folder, write_whole
+from nstk.media.files import (
+    check_writable,
+    digest_file,
+    find_cache_folder,
+    write_folder_whole,
+    write_whole,
+)
 
 
 def names(folder):
@@ -157,3 +165,28 @@ def test_the_cache_needs_a_home_or_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME")
     with pytest.raises(OutputError, match="set HOME or XDG_CACHE_HOME"):
         find_cache_folder()
+
+
+def fill(folder):
+    folder.mkdir()
+    (folder / "model").write_text("whole")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can exchange two folders")
+def test_a_folder_is_there_at_every_moment_while_it_is_replaced(tmp_path):
+    place, missing, done = tmp_path / "served", [], threading.Event()
+    write_folder_whole(place, fill)
+
+    def watch():
+        while not done.is_set():
+            if not place.exists():
+                missing.append(True)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(60):
+        write_folder_whole(place, fill)
+    done.set()
+    watcher.join()
+    assert not missing
+    assert names(tmp_path) == ["served"]

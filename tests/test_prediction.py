@@ -164,6 +164,12 @@ def test_an_array_that_is_no_picture_is_listed(classifier, array, said):
     assert said in skipped.reason
 
 
+def test_arrays_of_equal_numbers_and_other_shapes_are_other_pictures(classifier):
+    wide = np.zeros((32, 64, 3), np.uint8)
+    told = predict(classifier, [wide, wide.reshape(64, 32, 3), wide.copy()]).predictions
+    assert told[0].digest == told[2].digest != told[1].digest
+
+
 def test_a_classifier_that_cuts_in_another_way_is_asked_itself(classifier, folder):
     """As one is that was made by an nstk with another filter."""
     other = keras.models.clone_model(classifier.model)

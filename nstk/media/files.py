@@ -1,5 +1,6 @@
 """Files written whole or not at all, and their digests."""
 
+import ctypes
 import errno
 import hashlib
 import math
@@ -13,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from nstk.errors import OutputError
+
+_RENAME_EXCHANGE = 2
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -178,9 +181,10 @@ def write_folder_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _synchronize(file)
-        if target.exists():
-            target.rename(former)
-        temporary.rename(target)
+        if not (target.exists() and _exchange(temporary, target)):
+            if target.exists():
+                target.rename(former)
+            temporary.rename(target)
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(
@@ -227,6 +231,16 @@ def digest_file(path: str | Path) -> str:
 def _follow(path: Path) -> Path:
     """Where a link leads, also one to nothing; a link in a circle is a file like any other."""
     return Path(os.path.realpath(path))
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders take each other's name at once, if the system can; say whether they did.
+
+    Of two renames one after the other, a process may be killed between the two.
+    """
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
+    names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
+    return rename is not None and rename(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
 
 
 def _synchronize(path: Path) -> None:

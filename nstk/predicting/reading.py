@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nstk.errors import PictureError
 from nstk.finetuning.networks import Passage
 from nstk.finetuning.views import Squares
+from nstk.media.array_files import digest_arrays
 from nstk.media.decoding import read_content
 from nstk.media.folders import find_pictures
 from nstk.media.listing import SkippedFile, is_single, list_sources, spell_stranger
@@ -89,7 +90,8 @@ class Reader:
         try:
             if isinstance(entry.given, np.ndarray):
                 levels = round_levels(entry.path, entry.given)
-                return Sight(entry, digest(levels.tobytes()), self.passage.prepare(levels, out))
+                known = digest_arrays({"levels": levels})
+                return Sight(entry, known, self.passage.prepare(levels, out))
             content = read_content(entry.path) if entry.given is None else entry.given
             known = digest(content)
             if (entry.path, known) in self.done:
