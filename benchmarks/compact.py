@@ -45,7 +45,6 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.finetuning.folds import assign_folds
 from nstk.finetuning.head import fit_head
-from nstk.finetuning.logistic import log_losses
 from nstk.media.pictures import load_picture, resize_picture
 
 PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"
@@ -161,7 +160,7 @@ def measure_folder(
                 guesses = (vectors[out] @ head.kernel + head.bias).argmax(1)
                 right += int((guesses == labels[out]).sum())
                 measured += int(out.sum())
-                loss += float(log_losses(head.held_out, targets).sum())
+                loss += float(head.link.losses(targets, head.held_out).sum())
             table[f"{kind} {size}"], losses[f"{kind} {size}"] = right / measured, loss
     chosen = min(losses, key=losses.__getitem__)
     return {"accuracy": table[fixed], "fixed": fixed, "chosen": chosen, "all": table}

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 
 from nstk.finetuning.folds import assign_folds
 from nstk.finetuning.head import FOLDS, fit_head
-from nstk.finetuning.logistic import balance_classes, log_losses, solve
+from nstk.finetuning.links import SOFTMAX
+from nstk.finetuning.logistic import balance_classes, solve
 from nstk.finetuning.ridge import choose_strengths, decompose, leave_one_out
 from nstk.finetuning.selection import Samples, select_head
 from nstk.settings import FinetuneSettings
@@ -196,8 +197,8 @@ def test_a_weight_of_two_is_a_picture_taken_twice(strength):
 def test_the_log_loss_does_not_care_for_a_common_offset(offset):
     logits = np.array([[0.0, 1.0, -2.0], [3.0, 0.5, 0.0]])
     targets = one_hot(np.array([1, 2]))
-    expected = log_losses(logits, targets)
-    assert log_losses(logits + offset, targets) == pytest.approx(expected, abs=1e-6)
+    expected = SOFTMAX.losses(targets, logits)
+    assert SOFTMAX.losses(targets, logits + offset) == pytest.approx(expected, abs=1e-6)
 
 
 def test_where_classes_are_balanced_features_are_chosen_by_what_that_weighs():
@@ -207,7 +208,7 @@ def test_where_classes_are_balanced_features_are_chosen_by_what_that_weighs():
     targets = labels[:, np.newaxis] == np.arange(2)
     samples = Samples({"pooled": vectors}, targets, np.arange(60))
     chosen = select_head(samples, FinetuneSettings(balance=True))
-    losses = log_losses(chosen.head.held_out, targets)[:, 0]
+    losses = SOFTMAX.losses(targets, chosen.head.held_out)[:, 0]
     expected = np.mean([losses[labels == label].mean() for label in (0, 1)])
     assert chosen.trials["pooled"].log_loss == pytest.approx(expected)
     assert losses.mean() != pytest.approx(expected, rel=0.01)

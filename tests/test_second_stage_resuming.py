@@ -133,7 +133,15 @@ def test_an_interruption_is_kept_whatever_the_interval(inputs, whole, place, tmp
     assert read(made, place) == whole
 
 
-def test_signals_wait_until_a_step_is_whole():
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C interrupts, also where the tests run in the background and would not hear it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_signals_wait_until_a_step_is_whole(ctrl_c):
     steps = []
 
     def step():

@@ -44,7 +44,7 @@ def judge_labels(
     head = fit_head(
         vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
     )
-    probabilities: Matrix = link.probabilities(head.held_out).numpy()
+    probabilities: Matrix = link.probabilities(head.held_out)
     return probabilities
 
 

@@ -70,5 +70,5 @@ class Answers:
 
     def _predict(self, temperatures: npt.NDArray[np.float64]) -> Matrix:
         logits = np.asarray(self.logits, np.float64) / temperatures[:, np.newaxis]
-        probabilities: Matrix = self.decision.link.probabilities(logits).numpy()
+        probabilities: Matrix = self.decision.link.probabilities(logits)
         return probabilities

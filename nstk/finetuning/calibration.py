@@ -22,7 +22,6 @@ import numpy as np
 
 from nstk.finetuning.decisions import LIKELIEST, Decision
 from nstk.finetuning.links import Link, Matrix, Targets
-from nstk.finetuning.logistic import log_losses
 from nstk.finetuning.reliability import Reliability, measure_reliability
 
 _COLDEST, _HOTTEST = 0.05, 20.0
@@ -67,7 +66,7 @@ def calibrate(
     temperature = fit_temperature(logits, targets, weights, link)
 
     def measure(logits: Matrix) -> Reliability:
-        posed = decision.pose(link.probabilities(logits).numpy(), targets)
+        posed = decision.pose(link.probabilities(logits), targets)
         return measure_reliability(*posed, pictures=len(targets))
 
     return Calibration(temperature, len(targets), measure(logits), measure(logits / temperature))
@@ -84,11 +83,11 @@ def fit_temperature(logits: Matrix, targets: Targets, weights: Matrix, link: Lin
     """
 
     def slope(beta: float) -> float:
-        errors = link.probabilities(beta * logits).numpy() - targets
+        errors = link.probabilities(beta * logits) - targets
         return float((weights * errors * logits).sum()) + beta - 1.0
 
     def loss(logits: Matrix) -> float:
-        return float((weights * log_losses(logits, targets, link)).sum())
+        return float((weights * link.losses(targets, logits)).sum())
 
     low, high = 1 / _HOTTEST, 1 / _COLDEST
     for _ in range(_HALVINGS):

@@ -120,7 +120,7 @@ class Thresholds:
         if temperature == 1:
             return self
         logits = self.link.logits(np.array(self.thresholds)) / temperature
-        return Thresholds(tuple(map(float, self.link.probabilities(logits).numpy())))
+        return Thresholds(tuple(map(float, self.link.probabilities(logits))))
 
     def pose(
         self, probabilities: Probabilities, targets: Targets

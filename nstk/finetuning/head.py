@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nstk.finetuning.decisions import LIKELIEST, Decision, choose_decision
 from nstk.finetuning.folds import Labels, assign_folds, find_kinds
 from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
-from nstk.finetuning.logistic import answer_all, log_losses, solve, weigh
+from nstk.finetuning.logistic import answer_all, solve, weigh
 from nstk.finetuning.ridge import Decomposition, choose_strengths, decompose
 from nstk.progress import Progress, Reporter, ignore
 
@@ -77,7 +77,7 @@ class Head:
     def predict(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Probabilities ``(n, C)`` for feature vectors ``(n, D)``."""
         probabilities: npt.NDArray[np.float32]
-        probabilities = self.link.probabilities(self.answer(vectors)).numpy()
+        probabilities = self.link.probabilities(self.answer(vectors))
         return probabilities
 
 
@@ -127,7 +127,7 @@ def fit_head(
     held_out = np.stack([tried[place][1][:, c] for c, place in enumerate(columns)], axis=1)
     kernel, bias = solve(decomposition, targets, chosen, weights, link=link)
     seen = np.isfinite(held_out).all(axis=1)
-    probabilities = link.probabilities(held_out[seen]).numpy()
+    probabilities = link.probabilities(held_out[seen])
     decision = choose_decision(link, probabilities, targets[seen])
     on_progress(Progress(stage="head", step=total, total=total))
     return Head(kernel, bias, chosen, held_out, link, decision)
@@ -157,5 +157,5 @@ class _Trial:
             logits = answer_all(self.decomposition, self.targets, weights, strengths, self.link)
             held_out[out] = logits[out]
         seen = self.folds >= 0
-        losses = log_losses(held_out[seen], self.targets[seen], self.link)
+        losses = self.link.losses(self.targets[seen], held_out[seen])
         return (self.weights[seen] * losses).sum(axis=0), held_out

@@ -87,7 +87,7 @@ def trace_learning_curve(
             weights[used] = weigh(targets[used], head.link, settings.balance)
             logits = answer_all(decomposition, targets, weights, head.strengths, head.link)
             out = folds == fold
-            answers[row, out] = head.link.probabilities(logits[out]).numpy()
+            answers[row, out] = head.link.probabilities(logits[out])
             learned[row, fold] = used.sum()
     on_progress(Progress(stage="learning curve", step=count, total=count))
     measured = [

@@ -25,14 +25,20 @@ _LEAST = float(np.finfo(np.float32).tiny)
 class Link(Hashable, Protocol):
     """One way from logits ``(n, C)`` to probabilities; C labels, q questions."""
 
-    def probabilities(self, logits: Any) -> Any:
-        """Tensor ``(n, C)``."""
+    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Of each label, in the shape and dtype of the logits."""
 
     def logits(self, probabilities: Matrix) -> Matrix:
         """Logits ``(n, C)`` that give these probabilities, which are kept off 0 and 1."""
 
-    def losses(self, targets: Any, logits: Any) -> Any:
-        """−log p of the right answer to every question, in nats: tensor ``(n, q)``."""
+    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """How probabilities change along changes of the logits, J·u; all are ``(n, C)``."""
+
+    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
+        """−log p of the right answer to every question, in nats, ``(n, q)``."""
+
+    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+        """The losses as a tensor, to be trained on."""
 
     def pool(self, errors: Matrix) -> Matrix:
         """From errors of labels ``(C,)`` to those of questions ``(q,)``."""
@@ -51,17 +57,32 @@ class Link(Hashable, Protocol):
 class Softmax:
     """One label a picture: the classes share a probability of 1."""
 
-    def probabilities(self, logits: Any) -> Any:
+    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
-        return tf.nn.softmax(logits)
+        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        probabilities: npt.NDArray[Any] = shares / shares.sum(axis=-1, keepdims=True)
+        return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
         """See `Link.logits`."""
         logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
         return logits
 
-    def losses(self, targets: Any, logits: Any) -> Any:
+    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """See `Link.differentiate`: p·(u − ⟨p, u⟩)."""
+        means = (probabilities * changes).sum(axis=1, keepdims=True)
+        differences: Matrix = probabilities * (changes - means)
+        return differences
+
+    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
         """See `Link.losses`: one question."""
+        below = logits - logits.max(axis=1, keepdims=True)
+        nats = np.log(np.exp(below).sum(axis=1)) - (targets * below).sum(axis=1)
+        losses: Matrix = nats[:, np.newaxis]
+        return losses
+
+    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+        """See `Link.cross_entropy`."""
         return tf.nn.softmax_cross_entropy_with_logits(targets, logits)[:, tf.newaxis]
 
     def pool(self, errors: Matrix) -> Matrix:
@@ -86,9 +107,10 @@ class Softmax:
 class Sigmoid:
     """Any number of labels a picture: each has a probability of its own."""
 
-    def probabilities(self, logits: Any) -> Any:
+    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
-        return tf.sigmoid(logits)
+        probabilities: npt.NDArray[Any] = np.exp(np.minimum(logits, 0)) / (1 + _decay(logits))
+        return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
         """See `Link.logits`."""
@@ -96,8 +118,18 @@ class Sigmoid:
         logits -= np.log(np.maximum(1 - probabilities, _LEAST))
         return logits
 
-    def losses(self, targets: Any, logits: Any) -> Any:
+    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """See `Link.differentiate`: p·(1 − p)·u."""
+        differences: Matrix = probabilities * (1 - probabilities) * changes
+        return differences
+
+    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
         """See `Link.losses`: a question for every label."""
+        losses: Matrix = np.maximum(logits, 0) - targets * logits + np.log1p(_decay(logits))
+        return losses
+
+    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+        """See `Link.cross_entropy`."""
         return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
 
     def pool(self, errors: Matrix) -> Matrix:
@@ -115,6 +147,12 @@ class Sigmoid:
     def layer(self) -> Any:
         """See `Link.layer`."""
         return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
+
+
+def _decay(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """e^−|z|, which never overflows."""
+    decay: npt.NDArray[Any] = np.exp(-np.abs(logits))
+    return decay
 
 
 SOFTMAX, SIGMOID = Softmax(), Sigmoid()

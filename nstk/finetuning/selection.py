@@ -10,7 +10,7 @@ from nstk.finetuning.calibration import Calibration, calibrate
 from nstk.finetuning.folds import Labels, assign_folds, find_kinds
 from nstk.finetuning.head import Head, fit_head
 from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
-from nstk.finetuning.logistic import log_losses, weigh
+from nstk.finetuning.logistic import weigh
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
 
@@ -176,9 +176,9 @@ def _judge(head: Head, targets: Targets, weights: Matrix) -> Trial:
     if not seen.any():
         return Trial(float("inf"), float("nan"), head.strength)
     held_out, targets = head.held_out[seen], targets[seen]
-    assigned = head.decision.assign(head.link.probabilities(held_out).numpy())
+    assigned = head.decision.assign(head.link.probabilities(held_out))
     return Trial(
-        log_loss=float(np.average(log_losses(held_out, targets, head.link), weights=weights[seen])),
+        log_loss=float(np.average(head.link.losses(targets, held_out), weights=weights[seen])),
         accuracy=float((assigned == targets).all(axis=1).mean()),
         strength=head.strength,
     )

@@ -137,6 +137,6 @@ class Descent:
             maps, features = self._network.see(maps)
         with tf.GradientTape() as tape:
             logits = self._network.judge(self._network.describe(maps, features))
-            loss = tf.reduce_sum(weights * self._link.losses(targets, logits))
+            loss = tf.reduce_sum(weights * self._link.cross_entropy(targets, logits))
         size = tf.cast(tf.shape(targets)[0], tf.float32)
         return loss, size, tf.reduce_sum(late), tape.gradient(loss, self._variables)

@@ -254,7 +254,7 @@ class _Ground:
             kernel=kernel,
             bias=bias,
             held_out=np.full_like(self.selection.head.held_out, np.nan),
-            decision=choose_decision(link, link.probabilities(logits).numpy(), known),
+            decision=choose_decision(link, link.probabilities(logits), known),
         )
         calibration = calibrate(logits, known, decision=head.decision)
         return course, backbone, replace(self.selection, head=head, calibration=calibration)

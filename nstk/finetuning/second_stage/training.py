@@ -175,7 +175,7 @@ class Training:
         answers = self.network.judge(tf.constant(vectors.mean(axis=1))).numpy()
         known = self.workers.join(np.hstack([answers, self.checked.targets]).astype(np.float64))
         logits, targets = np.hsplit(known, 2)
-        return float(tf.reduce_mean(self.link.losses(targets, logits))), logits, targets
+        return float(self.link.losses(targets, logits).mean()), logits, targets
 
     @cached_property
     def describe(self) -> Callable[[Any, Any], Any]:
