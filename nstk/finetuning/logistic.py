@@ -10,8 +10,8 @@ that question k is about: all of them for softmax, one each for the sigmoid. It 
 one minimum (b is not penalised). There is no learning rate and there are no epochs: Newton's
 method in float64 runs until the gradient is nothing.
 
-It is `nstk.minimizers.Newton` written in NumPy. Some thousand numbers are solved for in
-milliseconds; to trace and compile a graph for them would take many times as long.
+It is `nstk.minimizers.Newton` in NumPy. The head is some thousand numbers, found in
+milliseconds; to trace and compile a graph for them takes many times as long.
 """
 
 from dataclasses import dataclass
