@@ -222,6 +222,16 @@ def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
         assert holds(sheet, run.load()), run.point.label
 
 
+def test_styles_of_one_name_are_both_shown(tiny_backbone, scene, strokes, tmp_path):
+    for place in ("a", "b"):
+        (tmp_path / place).mkdir()
+        save_picture(tmp_path / place / "style.png", strokes)
+    styles = [tmp_path / place / "style.png" for place in ("a", "b")]
+    axes = [SweepAxis("seed", (1,))]
+    swept = sweep(scene, styles, axes, tmp_path / "runs", backbone=tiny_backbone, settings=QUICK)
+    assert list(swept.styles) == ["style.png", "style.png, style 2"]
+
+
 def test_a_page_holds_large_paintings_no_larger_than_it_shows_them(paint, monkeypatch, tmp_path):
     row = paint(tmp_path / "row", WEIGHTS)
     monkeypatch.setattr(SweptRun, "load", lambda run: np.zeros((900, 1200, 3), np.float32))

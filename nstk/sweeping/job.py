@@ -295,7 +295,8 @@ def _open_styles(styles: Any) -> dict[str, Picture]:
             loaded = open_picture(style, f"style {number}")
         except PictureError:
             continue
-        shown[loaded.path.name] = loaded.pixels
+        name = loaded.path.name
+        shown[f"{name}, style {number}" if name in shown else name] = loaded.pixels
     return shown
 
 
