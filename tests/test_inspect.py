@@ -291,6 +291,22 @@ def test_the_same_picture_has_the_same_gram_matrix(tiny_backbone, strokes, scene
     assert nstk.draw_gram_sheet(made).shape[1] > 700
 
 
+def test_the_network_may_be_left_out_or_named(tiny_backbone, scene, monkeypatch):
+    asked = []
+
+    def load(name, **options):
+        asked.append(name)
+        return tiny_backbone
+
+    monkeypatch.setattr("nstk.stylization.preparing.load_backbone", load)
+    wish = InspectSettings(layers=("block1_conv1",), steps=1, channels=1)
+    nstk.inspect_layers(scene, settings=wish)
+    nstk.inspect_content(scene, settings=wish)
+    nstk.inspect_style(scene, settings=wish, backbone="vgg19")
+    nstk.inspect_gram([scene], settings=wish, backbone="vgg19")
+    assert asked == ["compact", "compact", "vgg19", "vgg19"]
+
+
 def test_pairs_are_the_most_correlated_and_share_no_channel():
     values = np.random.default_rng(2).normal(size=(300, 5)).astype(np.float32)
     values[:, 3] = values[:, 1] + 0.1 * values[:, 3]

@@ -7,6 +7,7 @@ al. 2016, eq. 3); the patches where a pair is strongest show what that means.
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.preparing import find_network
 from nstk.stylization.statistics import Moments, covariance, gather, summarize
 from nstk.stylization.styles import look
 
@@ -93,7 +95,7 @@ class GramInspection:
 def inspect_gram(
     pictures: Sequence[Source],
     *,
-    backbone: Backbone,
+    backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> GramInspection:
@@ -101,7 +103,7 @@ def inspect_gram(
 
     Args:
         pictures: The style first, then any others: a result, the content. Pictures or paths.
-        backbone: The network, from `nstk.load_backbone`.
+        backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size and pairs.
         on_progress: Told how many layers are done, stage ``"gram"``.
 
@@ -116,6 +118,7 @@ def inspect_gram(
     began, settings = time.monotonic(), settings or InspectSettings()
     if not pictures:
         raise SettingsError("No picture was given; give the style, and what was made from it.")
+    backbone = find_network(backbone, on_progress)
     layers = choose_layers(backbone, settings.layers)
     opened = [open_picture(source, f"picture {k}") for k, source in enumerate(pictures, 1)]
     names = tuple(loaded.path.name for loaded in opened)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
 from nstk.inspecting.excitation import Maps, Patch, pick_strongest
@@ -15,6 +16,7 @@ from nstk.media.pictures import Picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
+from nstk.stylization.preparing import find_network
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +83,7 @@ class NetworkInspection:
 def inspect_layers(
     pictures: Source | Sequence[Source],
     *,
-    backbone: Backbone,
+    backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> NetworkInspection:
@@ -89,7 +91,7 @@ def inspect_layers(
 
     Args:
         pictures: What it is shown: Pictures, files, and folders, which are searched to the bottom.
-        backbone: The network, from `nstk.load_backbone`.
+        backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size, channels, steps and seed.
         on_progress: Told of every picture and of every step of gradient ascent.
 
@@ -102,6 +104,7 @@ def inspect_layers(
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
+    backbone = find_network(backbone, on_progress)
     layers = choose_layers(backbone, settings.layers)
     sources, skipped = gather_pictures(pictures)
     survey = survey_pictures(sources, layers, backbone, settings.size, on_progress)

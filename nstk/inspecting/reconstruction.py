@@ -7,6 +7,7 @@ and forgets where exactly, and in which colour.
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import measure_content
+from nstk.stylization.preparing import find_network
 from nstk.stylization.styles import look
 
 
@@ -60,7 +62,7 @@ class ContentInspection:
 def inspect_content(
     picture: Source,
     *,
-    backbone: Backbone,
+    backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> ContentInspection:
@@ -68,7 +70,7 @@ def inspect_content(
 
     Args:
         picture: A Picture or the path of one.
-        backbone: The network, from `nstk.load_backbone`.
+        backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size, steps, minimizer, pooling and seed.
         on_progress: Told of every step.
 
@@ -80,6 +82,7 @@ def inspect_content(
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
+    backbone = find_network(backbone, on_progress)
     original, layers, network = open_subject(picture, backbone, settings)
     made = [_reconstruct(network, layer, original, settings, on_progress) for layer in layers]
     seconds = time.monotonic() - began

@@ -7,6 +7,7 @@ correlations of a few shallow layers hold colours and strokes, those of more lay
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
@@ -17,6 +18,7 @@ from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import measure_gram
+from nstk.stylization.preparing import find_network
 from nstk.stylization.statistics import Moments, gather, summarize
 from nstk.stylization.styles import look
 
@@ -60,7 +62,7 @@ class StyleInspection:
 def inspect_style(
     picture: Source,
     *,
-    backbone: Backbone,
+    backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> StyleInspection:
@@ -68,7 +70,7 @@ def inspect_style(
 
     Args:
         picture: A Picture or the path of one.
-        backbone: The network, from `nstk.load_backbone`.
+        backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size, steps, minimizer, pooling and seed.
         on_progress: Told of every step.
 
@@ -80,6 +82,7 @@ def inspect_style(
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
+    backbone = find_network(backbone, on_progress)
     original, layers, network = open_subject(picture, backbone, settings)
     targets = summarize_layers(look(network.tap(layers), original))
     textures = []
