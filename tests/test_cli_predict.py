@@ -12,12 +12,14 @@ import time
 import pytest
 from labelled_pictures import draw_folder
 from shell import complaint, environment, invoke
+from typer.testing import CliRunner
 
 import nstk
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.job import finetune
 from nstk.media.locks import FolderLock
 from nstk.predicting.results import ResultsFile
+from nstk_cli.main import app
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +150,24 @@ def test_bad_files_are_listed_at_the_end_and_tried_again(model, folder, tmp_path
     assert len(paths_in(output)) == 8
 
 
+@pytest.mark.parametrize("behind", ["\n", "\r\n", "\0"])
+def test_names_may_come_from_standard_input(model, folder, tmp_path, behind):
+    names = [str(path) for path in sorted((folder / "red").iterdir())]
+    others = shutil.copytree(folder / "blue", tmp_path / "blau, ü und\tTab")
+    told = "".join(name + behind for name in [*names, str(others)])
+    output = tmp_path / "labels.jsonl"
+    arguments = ["predict", str(model), names[0], "-", "-o", str(output)]
+    result = CliRunner().invoke(app, arguments, input=told.encode())
+    assert result.exit_code == 0, result.stderr
+    assert paths_in(output) == [*names, *map(str, sorted(others.iterdir()))]
+
+
+def test_standard_input_without_a_name_is_one_line(model):
+    result = CliRunner().invoke(app, ["predict", str(model), "-"], input=b"")
+    assert result.exit_code == 2
+    assert "PATH is missing" in complaint(result)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -158,7 +178,7 @@ def test_bad_files_are_listed_at_the_end_and_tried_again(model, folder, tmp_path
         (("--watch", "missing"), "no such folder"),
         (("--watch", "new", "--interval", "0"), "--interval"),
         (("new", "-o", "notes.csv", "--resume"), "cannot go on"),
-        (("new/notes.txt", "-o", "labels.csv"), "notes.txt"),
+        (("new/notes.txt", "-o", "labels.csv"), "BMP or GIF file; name pictures that can be read"),
     ],
 )
 def test_a_wish_that_makes_no_sense_is_one_line(model, tmp_path, monkeypatch, options, said):

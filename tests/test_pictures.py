@@ -516,6 +516,7 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
         write(folder / "empty.jpg", b""): r"0 bytes",
         write(folder / "text.jpg", b"dear reader,\nthis is no picture"): "looks like text",
         write(folder / "phone.jpg", b"\0\0\0\x18ftypheic" + bytes(50)): "HEIC",
+        write(folder / "zip.jpg", b"PK\x03\x04" + bytes(50)): "a zip; unpack it",
         write(folder / "bytes.jpg", bytes(range(128, 200))): "begins with the bytes 80 81",
         write(folder / "cut.jpg", whole[: len(whole) // 2]): "damaged or cut short",
         write(folder / "head.jpg", whole[:30]): "damaged or cut short",

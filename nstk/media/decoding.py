@@ -238,7 +238,11 @@ def _check_signature(path: Path, head: bytes) -> None:
         raise PictureError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
     if head.startswith(_SIGNATURES):
         return
-    if head[4:8] == b"ftyp":
+    if head.startswith(b"PK\x03\x04"):
+        content = "it looks like a zip; unpack it"
+    elif head.startswith(b"%PDF"):
+        content = "it looks like PDF"
+    elif head[4:8] == b"ftyp":
         content = "it looks like HEIC, AVIF or a film"
     elif (
         head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()

@@ -171,11 +171,11 @@ def show_second_stage(subject: Subject) -> Section | None:
         return None
     blocks = "last block" if stage.plan.blocks == 1 else f"last {stage.plan.blocks} blocks"
     pairing = stage.pairing
-    verdict = (
-        "more than luck explains, so the network that learned is kept."
-        if stage.kept
-        else "which luck may explain, so the head alone on the frozen network is kept."
-    )
+    verdict = "no more than luck may bring, so the head alone on the frozen network is kept."
+    if stage.kept:
+        verdict = "more than luck explains, so the network that learned is kept."
+    elif pairing.gained <= pairing.lost:
+        verdict = "so nothing is gained, and the head alone on the frozen network is kept."
     words = (
         f"The network's {blocks} learned for {count(stage.plan.taken, 'step')}. Of "
         f"{count(pairing.images, 'validation picture')} {percent(stage.finetuned_accuracy)} were "

@@ -1,6 +1,8 @@
 """``nstk predict``: labels for pictures."""
 
 import logging
+import os
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
@@ -39,7 +41,9 @@ def predict(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="PATH", help="Picture files, or folders of them", show_default=False
+            metavar="PATH",
+            help="Picture files, or folders of them; - reads such names from standard input",
+            show_default=False,
         ),
     ] = None,
     top: Annotated[
@@ -85,6 +89,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Say which class of MODEL each picture shows."""
+    paths = read_names(paths)
     check_given(paths, output, checkpoints.checkpoint, resume=resume, watch=watch)
     if checkpoints.checkpoint:
         checkpoints, resume = replace(checkpoints, resume=resume), False
@@ -132,8 +137,24 @@ def predict(
     ledger.close()
 
 
+def read_names(paths: list[Path] | None) -> list[Path]:
+    """The paths that are given, with the names on standard input in the place of ``-``.
+
+    Names stand on lines of their own, or before zero bytes, as ``find -print0`` writes them.
+    """
+    names: list[Path] = []
+    for path in paths or []:
+        if str(path) != "-":
+            names.append(path)
+            continue
+        given = sys.stdin.buffer.read()
+        lines = given.split(b"\0") if b"\0" in given else given.splitlines()
+        names += [Path(os.fsdecode(line)) for line in lines if line]
+    return names
+
+
 def check_given(
-    paths: list[Path] | None,
+    paths: list[Path],
     output: Path | None,
     checkpoint: Path | None,
     *,
