@@ -40,6 +40,8 @@ TARGETS = {
             *("lbfgs", "line_search", "newton", "pyramid"),
         )
     },
+    "nstk/finetuning/links.py": ("test_links",),
+    "nstk/finetuning/logistic.py": ("test_head",),
     "nstk/media/splits.py": ("test_splits",),
     "nstk/finetuning/evaluation.py": ("test_evaluation",),
 }
