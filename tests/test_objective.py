@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
 from nstk.media.pictures import resize_picture
 from nstk.minimizers import Adam
 from nstk.stylization.losses import (
@@ -98,11 +97,13 @@ def test_two_equal_styles_are_one(tiny_backbone, scene, strokes):
 @pytest.fixture(scope="module")
 def precise_backbone(tiny_backbone):
     """The tiny network in float64: finite differences in float32 only measure its rounding."""
-    keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")
-    model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
+
+    def widen(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+
+    model = keras.models.clone_model(
+        tiny_backbone.model, keras.Input((None, None, 3), dtype="float64"), widen
+    )
     model.set_weights(tiny_backbone.model.get_weights())
     return Backbone(name="precise", model=model, input_size=32, source="seeded")
 
