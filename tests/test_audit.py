@@ -233,6 +233,16 @@ def test_a_class_without_readable_pictures_is_a_notice(tmp_path, tiny_backbone):
     assert {suspect.suggestion for suspect in found.label_suspects} <= {"blue", "green"}
 
 
+def test_an_empty_class_does_not_hide_that_the_others_are_uneven(tmp_path, tiny_backbone):
+    for name, count in (("many", 8), ("few", 2), ("none", 0)):
+        (tmp_path / name).mkdir()
+        for number in range(count):
+            paint(tmp_path / name / f"{number}.png", 100 + number + 10 * (name == "few"))
+    notices = nstk.audit(tmp_path, backbone=tiny_backbone).notices
+    assert "There is no readable picture of none." in notices
+    assert "many has 4.0 times as many pictures as few." in notices
+
+
 def test_blank_pictures_of_different_colours_are_no_copies(tmp_path, tiny_backbone):
     for name, colours in (("a", [(0, 0, 0), (255, 255, 255)]), ("b", [(250, 10, 10), (9, 9, 250)])):
         (tmp_path / name).mkdir()

@@ -72,6 +72,16 @@ def test_people_get_a_table_and_short_lists(data, tmp_path):
     assert (tmp_path / "report" / "audit.html").is_file()
 
 
+def test_pictures_of_a_manifest_are_named_as_it_names_them(data):
+    files = [file.relative_to(data.parent) for file in sorted(data.rglob("*.png"))]
+    table = data.parent / "labels.csv"
+    table.write_text("\n".join(["path,label", *(f"{file},{file.parent.name}" for file in files)]))
+    result = invoke("audit", table)
+    assert result.exit_code == 0, result.stderr
+    copies = f"  {data.name}/blue/0.png  {data.name}/red/copy.png"
+    assert copies in result.stdout.splitlines()
+
+
 def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(data, tmp_path):
     (tmp_path / "file").touch()
     (tmp_path / "bad.csv").write_text("path,label\n../secret.png,a\n")

@@ -239,10 +239,12 @@ def _compare_classes(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) 
     for part in PART_ORDER:
         missing = [each.name for each in balances if each.counts.get(part, 1) == 0]
         if missing:
-            notices.append(f"The {part} part has no readable picture of {', '.join(missing)}.")
-    most = max(balances, key=lambda each: each.pictures)
-    least = min(balances, key=lambda each: each.pictures)
-    if most.pictures > UNEVEN * least.pictures > 0:
+            where = f"The {part} part has" if len(catalogue.parts) > 1 else "There is"
+            notices.append(f"{where} no readable picture of {', '.join(missing)}.")
+    filled = [each for each in balances if each.pictures]
+    most = max(filled, key=lambda each: each.pictures, default=balances[0])
+    least = min(filled, key=lambda each: each.pictures, default=balances[0])
+    if most.pictures > UNEVEN * least.pictures:
         notices.append(
             f"{most.name} has {most.pictures / least.pictures:.1f} times as many pictures as "
             f"{least.name}."

@@ -177,7 +177,8 @@ def print_list(title: str, lines: Sequence[str]) -> None:
 
 
 def place(found: "nstk.Audit", path: Path) -> str:
-    """A path as short as it is clear: from DATA on, where it lies in it."""
+    """A path as short as it is clear: from DATA on, or as a manifest has it."""
     named = found.name(path)
-    source = found.catalogue.source
-    return str(named.relative_to(source) if named.is_relative_to(source) else named)
+    roots = (found.catalogue.source, found.catalogue.root)
+    root = next((root for root in roots if named.is_relative_to(root)), None)
+    return str(named.relative_to(root) if root else named)
