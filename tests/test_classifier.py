@@ -317,3 +317,14 @@ def test_a_card_that_does_not_fit_is_refused(saved, tmp_path, changes, word):
 @pytest.mark.parametrize("content", ["not json", "[1, 2]", None])
 def test_a_card_that_is_no_card_is_refused(saved, tmp_path, content):
     refuse(change_member(saved, tmp_path / "changed.keras", "nstk.json", content), "nstk.json")
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_classifier(tiny, tmp_path, monkeypatch):
+    path = tiny.save(tmp_path / "model.keras")
+
+    def fail(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(keras.models, "load_model", fail)
+    with pytest.raises(ModelError, match=r"No space left on device\); make room there"):
+        load_classifier(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import zipfile
 
@@ -15,8 +16,10 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.backbones.loading import load_backbone
 from nstk.errors import BackboneError, FolderError, WeightsError
+from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.evaluation import wilson_interval
 from nstk.finetuning.job import finetune
+from nstk.finetuning.manifest import read_record, save_manifest
 from nstk.media.folders import scan_folder
 from nstk.settings import FinetuneSettings
 
@@ -98,6 +101,19 @@ def test_the_saved_card_says_how_it_was_made(made, tiny_backbone, tmp_path):
     assert card["settings"] == dataclasses.asdict(FinetuneSettings())
     assert card["results"]["images"] == {"train": 16, "validation": 4, "test": 0}
     assert card["results"]["accuracy"] == {"validation": 1.0}
+
+
+def test_names_of_files_that_are_no_text_stand_in_the_card_and_in_the_record(
+    tmp_path, tiny_backbone
+):
+    root = draw_folder(tmp_path / "data", 4)
+    odd = (root / "red" / "0.png").rename(root / "red" / os.fsdecode(b"\xfc.png"))
+    backbone = dataclasses.replace(tiny_backbone, source=os.fsdecode(b"\xfc.h5"))
+    made = finetune(root, backbone=backbone)
+    path = made.classifier.save(tmp_path / "model.keras")
+    assert load_classifier(path).backbone["source"] == backbone.source
+    record = read_record(save_manifest(made, tmp_path / "model.json", backbone="tiny"))
+    assert f"red/{odd.name}" in {file["path"] for file in record["files"]}
 
 
 def test_size_is_the_side_that_the_network_sees(folder, tiny_backbone):

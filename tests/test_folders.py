@@ -16,6 +16,13 @@ from nstk.media.names import natural_key
 from nstk.media.splits import hold_out
 
 
+def test_a_class_whose_name_is_no_text_is_refused_before_any_work(tmp_path):
+    strange = os.fsdecode(b"r\xf6t")
+    plant(tmp_path, "blue/1.png", "blue/2.png", f"{strange}/1.png", f"{strange}/2.png")
+    with pytest.raises(FolderError, match="no text in UTF-8"):
+        scan_folder(tmp_path)
+
+
 def plant(root: Path, *names: str) -> Path:
     """Put a small picture at each place; a name that ends in / is a folder."""
     for shade, name in enumerate(names):

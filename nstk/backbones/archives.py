@@ -5,6 +5,7 @@ It is written so that equal classifiers are equal bytes, and read only after eve
 asks Keras to build has been looked at.
 """
 
+import errno
 import json
 import math
 import tempfile
@@ -105,6 +106,11 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
     except ModelError:
         raise
     except Exception as error:  # What a damaged or forged config makes Keras raise has no end.
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise ModelError(
+                f"{path}: cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}); make "
+                "room there, or name another folder in TMPDIR."
+            ) from error
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path}: Keras cannot build its network ({reason}); {ADVICE}.") from error
 
@@ -121,7 +127,9 @@ def _copy_members(
     for name in sorted({*source.namelist(), CARD}):
         member = zipfile.ZipInfo(name, _BEGINNING_OF_TIME)
         if name in texts:
-            target.writestr(member, json.dumps(texts[name], ensure_ascii=False))
+            text = json.dumps(texts[name], ensure_ascii=False)
+            # A path that is no text has lone surrogates, which become their escapes in JSON.
+            target.writestr(member, text.encode("utf-8", "backslashreplace"))
         else:
             target.writestr(member, source.read(name))
 

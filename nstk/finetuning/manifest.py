@@ -231,4 +231,5 @@ def _compare_files(old: list[dict[str, str]], new: list[dict[str, str]]) -> Iter
 
 
 def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    # Names that are no text have lone surrogates, and become their escapes in JSON.
+    path.write_text(text, encoding="utf-8", errors="backslashreplace")

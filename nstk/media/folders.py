@@ -208,6 +208,14 @@ def _look(whole: bool, path: Path) -> Header | SkippedFile:
 
 def _check(catalogue: Catalogue, usable: Sequence[LabelledPicture]) -> list[str]:
     """Refuse classes with too little to learn from; notices of those that are not tested."""
+    for name in catalogue.classes:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise FolderError(
+                f"{catalogue.source}: the name of class {name} is no text in UTF-8, as the names "
+                "of a classifier have to be; rename it."
+            ) from error
     counts = {part: [0] * len(catalogue.classes) for part in PART_ORDER}
     for picture in usable:
         for label in picture.labels:

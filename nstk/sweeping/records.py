@@ -139,7 +139,7 @@ class RunFolder:
         text = json.dumps(record, ensure_ascii=False, allow_nan=False, default=list) + "\n"
 
         def write(path: Path) -> None:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
         write_whole(run.output.with_suffix(".json"), write)
 
