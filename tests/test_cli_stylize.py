@@ -140,6 +140,28 @@ def test_the_place_of_the_output_is_checked_before_any_work(files, monkeypatch):
         assert "out" in complaint(result) or "folder" in complaint(result)
 
 
+@pytest.mark.parametrize(
+    ("output", "options"),
+    [
+        ("scene.png", ()),
+        ("strokes.png", ()),
+        ("link.png", ()),
+        ("out.png", ("--animation", "film.gif", "--init", "film.gif")),
+        ("out.png", ("--keep-mask", "out.png")),
+    ],
+)
+def test_what_is_read_is_not_written_over(files, monkeypatch, output, options):
+    monkeypatch.chdir(files)
+    (files / "link.png").symlink_to(files / "scene.png")
+    if options:
+        (files / options[-1]).write_bytes((files / "scene.png").read_bytes())
+    before = {path: path.read_bytes() for path in files.iterdir()}
+    result = stylize(files, *options, output=output)
+    assert result.exit_code == 2
+    assert "made from this very file" in complaint(result)
+    assert {path: path.read_bytes() for path in files.iterdir()} == before
+
+
 def test_transparency_comes_back_with_the_picture(files, scene):
     alpha = np.zeros(scene.shape[:2], np.float32)
     alpha[:, 20:] = 1.0

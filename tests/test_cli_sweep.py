@@ -48,6 +48,7 @@ def test_the_table_has_settings_terms_seconds_and_output_of_every_run(place):
         (("--over", "seed=1", "--over", "size=32", "--over", "steps=1", "-o", "s.png"), "one or"),
         (("--over", "backbone=compact,nowhere", "-o", "s.png"), "nowhere"),
         (("--over", "seed=1,2", "-o", "s.xyz"), "s.xyz"),
+        (("--over", "seed=1,2", "-o", "strokes.png"), "made from this very file"),
         (("--over", "seed=1,2", "-o", "no/s.png"), "no folder"),
         (("--over", "backbone=compact", "--weights", "w.h5", "-o", "s.png"), "leave --weights out"),
     ],

@@ -377,6 +377,15 @@ def test_layers_are_written_to_one_sheet_each(place):
     assert not (place / "alone-block1_conv1.png").exists()
 
 
+@pytest.mark.parametrize("what", ["layers", "content", "style", "gram"])
+def test_a_picture_is_not_written_over_by_its_own_sheet(place, what):
+    before = (place / "scene.png").read_bytes()
+    result = invoke("inspect", what, place / "scene.png", "-o", place / "scene.png", *ASKED)
+    assert result.exit_code == 2
+    assert "made from this very file" in complaint(result)
+    assert (place / "scene.png").read_bytes() == before
+
+
 def test_a_file_where_the_folder_of_sheets_should_be_is_refused_at_once(place):
     taken = place / "taken"
     taken.write_text("mine")

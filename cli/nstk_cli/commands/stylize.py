@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 import nstk
+from nstk_cli.inputs import spare_inputs
 from nstk_cli.options import (
     BackboneName,
     ContentMasks,
@@ -81,13 +82,16 @@ def stylize(
     nstk.check_output(output)
     if animation is not None:
         nstk.check_animation(animation)
+    masks = [*(content_mask or ()), *(style_mask or ()), keep_mask]
+    preview = preview_path(output) if preview_every else None
+    spare_inputs([content, *styles, *masks, Path(settings.init)], output, animation, preview)
     if report_folder is not None:
         nstk.check_report(report_folder)
     with reporting(quiet=quiet) as report:
         from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
         from nstk import stylize as run
 
-        masks: dict[str, Any] = {
+        regions: dict[str, Any] = {
             "content_masks": content_mask or (),
             "style_masks": style_mask or (),
             "keep_mask": keep_mask,
@@ -95,7 +99,7 @@ def stylize(
         asked: dict[str, Any] = {
             "backbone": load_backbone(backbone, weights=weights, on_progress=report),
             "settings": settings,
-            **masks,
+            **regions,
         }
         if plan:
             show_plan(plan_stylization(content, styles, on_progress=report, **asked), json=json)
@@ -104,8 +108,8 @@ def stylize(
         listeners: list[Reporter] = [report, trace]
         if animation is not None:
             listeners.append(frames)
-        if preview_every:
-            listeners.append(Previews(preview_path(output), preview_every))
+        if preview is not None:
+            listeners.append(Previews(preview, preview_every))
         try:
             made = run(
                 content, styles, on_progress=tell(*listeners), checkpoints=checkpoints, **asked
@@ -117,7 +121,9 @@ def stylize(
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.picture)
-        page = report_folder and write_report(report_folder, content, styles, made, trace, **masks)
+        page = report_folder and write_report(
+            report_folder, content, styles, made, trace, **regions
+        )
     show(made, output, page, json=json)
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {where_it_is(output, checkpoints)}.", err=True)

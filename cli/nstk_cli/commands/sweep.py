@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 import nstk
+from nstk_cli.inputs import spare_inputs
 from nstk_cli.options import (
     BackboneName,
     ContentMasks,
@@ -65,6 +66,8 @@ def sweep(
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
         nstk.check_figure(output)
+        masks = [*(content_mask or ()), *(style_mask or ()), keep_mask]
+        spare_inputs([content, *styles, *masks, Path(settings.init)], output)
         from nstk import save_sweep
         from nstk import sweep as run
 

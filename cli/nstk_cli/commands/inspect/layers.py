@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import nstk
+from nstk_cli.inputs import spare_inputs
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import list_skipped, print_made, print_skipped
 from nstk_cli.reporting import reporting
@@ -40,6 +41,7 @@ def layers(
     is_folder = output.is_dir() or not output.suffix
     if not is_folder:
         nstk.check_output(output)
+        spare_inputs(pictures, output)
     else:
         nstk.check_writable(output / f"{OVERVIEW}.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:

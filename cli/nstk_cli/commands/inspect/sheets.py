@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 import nstk
+from nstk_cli.inputs import spare_inputs
 from nstk_cli.reporting import reporting
 
 SheetFile = Annotated[
@@ -41,6 +42,7 @@ def write_sheet(
         What was found.
     """
     nstk.check_output(output)
+    spare_inputs(subject if isinstance(subject, list) else [subject], output)
     with reporting(quiet=quiet) as report:
         inspect = getattr(nstk, f"inspect_{what}")
         draw = getattr(nstk, f"draw_{what}_sheet")
