@@ -210,6 +210,17 @@ def test_what_is_no_text_in_utf_8_is_refused(place):
     assert read_manifest(table).classes == ("x", "y")
 
 
+def test_one_class_in_two_spellings_is_a_notice(place):
+    lines = [line.replace(",y", ",Wild_bee" if "1" in line else ",wild bee ") for line in GOOD]
+    [notice] = scan_folder(write_csv(place, "path,label", *lines)).notices
+    assert "'wild bee' and 'Wild_bee'" in notice
+    for name in ("Wild bee", "wild bee"):
+        (place / name).mkdir()
+        for number in (1, 2):
+            Image.new("RGB", (4, 3), (number, 9, 9)).save(place / name / f"{number}.png")
+    assert "'Wild bee' and 'wild bee'" in scan_folder(place).notices[0]
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_what_a_table_program_calls_unicode_is_read(place, encoding):
     lines = ("path\tlabel", *(line.replace(",", "\t") for line in GOOD))

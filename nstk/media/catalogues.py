@@ -6,6 +6,7 @@ from pathlib import Path
 from nstk.errors import FolderError
 from nstk.media.layout import Part, find_layout
 from nstk.media.listing import SkippedFile, list_files
+from nstk.media.names import tell_alike
 from nstk.media.private_folders import PrivateFolder
 
 PART_ORDER: tuple[Part, ...] = ("train", "validation", "test")
@@ -105,5 +106,5 @@ def catalogue_folder(root: Path, *, to_learn: bool = True) -> Catalogue:
         pictures=tuple(pictures),
         parts=frozenset(layout.parts),
         skipped=tuple(skipped),
-        notices=layout.notices,
+        notices=(*layout.notices, *tell_alike(classes)),
     )

@@ -20,7 +20,7 @@ from nstk.errors import FolderError
 from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
 from nstk.media.files import check_regular
 from nstk.media.layout import PARTS, Part
-from nstk.media.names import natural_key, natural_path_key
+from nstk.media.names import natural_key, natural_path_key, tell_alike
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of the files that are read as manifests."""
@@ -94,6 +94,7 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
         pictures=tuple(pictures),
         parts=frozenset(parts),
         multi_label=multi_label,
+        notices=tell_alike(classes),
     )
 
 

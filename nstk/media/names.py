@@ -1,11 +1,13 @@
 """The order in which a reader expects file names: 1, 2, 10."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
 
 _NUMBERS = re.compile(r"([0-9]+)")
+_GAPS = re.compile(r"[\s_]+")
 
 
 def natural_key(name: str) -> NaturalKey:
@@ -24,6 +26,26 @@ def natural_key(name: str) -> NaturalKey:
         if piece
     )
     return folded, name
+
+
+def tell_alike(classes: Sequence[str]) -> tuple[str, ...]:
+    """What to say of classes whose names differ only in case, spaces and underscores.
+
+    Args:
+        classes: Their names.
+
+    Returns:
+        One sentence for each name that is spelt in several ways.
+    """
+    spelt: dict[str, list[str]] = {}
+    for name in classes:
+        spelt.setdefault(_GAPS.sub(" ", name).strip().casefold(), []).append(name)
+    return tuple(
+        f"The classes {' and '.join(map(repr, names))} differ only in case or spaces; where they "
+        "are one, give them one name."
+        for names in spelt.values()
+        if len(names) > 1
+    )
 
 
 def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
