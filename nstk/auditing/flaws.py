@@ -13,11 +13,6 @@ from nstk.media.quality import PictureQuality
 
 _TINY_SHARE = 0.25
 
-_STRETCH = (
-    "networks see little in them, so brighten all alike first; files of 16 bits that use a small "
-    "part of their range look like this"
-)
-
 
 @dataclass(frozen=True)
 class _Kind:
@@ -64,7 +59,8 @@ _KINDS = {
         -1,
         "nearly black",
         "brightness {:.2f} at the median",
-        _STRETCH,
+        "brighten all alike first, for networks see little in them (files of 16 bits that use a "
+        "small part of their range look so)",
     ),
     "low_contrast": _Kind(
         lambda quality: quality.contrast,
@@ -72,7 +68,7 @@ _KINDS = {
         -1,
         "nearly empty",
         "contrast {:.2f} at the median",
-        _STRETCH,
+        "stretch all alike first, for networks see little in them",
     ),
 }
 
@@ -117,6 +113,6 @@ def _tell(kind: _Kind, values: npt.NDArray[np.float64], count: int) -> str:
     usual = kind.usual.format(float(np.median(values)))
     which = "All pictures are" if count == len(values) else f"{count} of {len(values)} pictures are"
     return (
-        f"{which} {kind.words} ({usual}): that is the kind of data this is and no flaw of single "
-        f"pictures, so only those far beyond the others are listed; {kind.advice}."
+        f"{which} {kind.words} ({usual}), which is the kind of data they are, so only those far "
+        f"beyond the others are listed; {kind.advice}."
     )
