@@ -66,9 +66,13 @@ def test_a_run_with_masks_is_what_stylize_makes_with_them(
     part = np.ones(strokes.shape[:2], np.float32)
     part[: strokes.shape[0] // 4] = 0.0
     masks = {"content_masks": [left], "style_masks": [part], "keep_mask": 1 - left}
-    run = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), **masks).runs[0]
+    swept = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), **masks)
+    run = swept.runs[0]
     alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings, **masks)
     np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
+    page = save_sweep(swept, tmp_path / "page.html").read_text("utf-8")
+    for words in ("Where the style goes", "What counts of the style", "What stays as it is"):
+        assert words in page
 
 
 def test_other_masks_are_painted_again(paint, painted, scene, tmp_path):

@@ -5,16 +5,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nstk.errors import PictureError
 from nstk.media.files import make_folder
-from nstk.media.masks import load_mask
 from nstk.media.versions import list_versions
 from nstk.pages import CaptionedPicture, write_page
 from nstk.pages.records import check_folder, write_record
 from nstk.stylization.inputs import MaskSource, Source, list_masks, open_picture
 from nstk.stylization.job import Stylization
+from nstk.stylization.mask_pictures import draw_mask, name_masks
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
 from nstk.stylization.report_page import compose_page
@@ -83,14 +81,14 @@ def write_report(
     subject = CaptionedPicture(open_picture(content, "content").pixels, "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
-    content_masks, style_masks = list_masks(content_masks), list_masks(style_masks)
-    masks = _name_masks(content_masks, style_masks, keep_mask, len(styles))
+    masks = name_masks((content_masks, style_masks, keep_mask), len(styles))
     if quality is None:
-        whole = len(shown) == len(styles) and not (content_masks or style_masks)
+        masked = [*list_masks(content_masks), *list_masks(style_masks)]
+        whole = len(shown) == len(styles) and not masked
         quality = _measure(subject, shown, stylization, whole)
     record = _record(content, styles, masks, stylization, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
-    regions = [_show_mask(mask, purpose) for purpose, mask in masks.items()]
+    regions = [CaptionedPicture(draw_mask(mask), why, _name(mask)) for why, mask in masks.items()]
     page = compose_page(subject, paintings, regions, record, stylization, trace)
     return write_page(page, folder / PAGE_NAME)
 
@@ -153,24 +151,6 @@ def _show_style(style: Source, number: int, count: int) -> CaptionedPicture | st
         return CaptionedPicture(open_picture(style, caption).pixels, caption, _name(style))
     except PictureError:
         return _name(style)
-
-
-def _name_masks(
-    content_masks: Sequence[MaskSource],
-    style_masks: Sequence[MaskSource],
-    keep_mask: MaskSource | None,
-    styles: int,
-) -> dict[str, MaskSource]:
-    """Every mask by what it is for."""
-    names = ["the style"] if styles == 1 else [f"style {number + 1}" for number in range(styles)]
-    where = {f"Where {name} goes": mask for name, mask in zip(names, content_masks, strict=False)}
-    what = {f"What counts of {name}": mask for name, mask in zip(names, style_masks, strict=False)}
-    return where | what | ({} if keep_mask is None else {"What stays as it is": keep_mask})
-
-
-def _show_mask(mask: MaskSource, purpose: str) -> CaptionedPicture:
-    plane = load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
-    return CaptionedPicture(np.repeat(plane[..., np.newaxis], 3, axis=-1), purpose, _name(mask))
 
 
 def _name(picture: Source | MaskSource) -> str:

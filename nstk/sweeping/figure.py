@@ -64,7 +64,7 @@ def draw_sweep_sheet(sweep: Sweep) -> Picture:
     across = len(sweep.axes[-1].values)
     largest = max(run.point.settings.size for run in sweep.runs)
     side = min(max(_ROOM // across - 14, _SMALLEST), _LARGEST, largest)
-    given = [("content", sweep.content), *sweep.styles.items()]
+    given = [("content", sweep.content), *sweep.styles.items(), *sweep.masks.items()]
     rows = [sheets.Row([sheets.Cell(_shrink(picture, side), name) for name, picture in given])]
     rows += [
         sheets.Row(
@@ -80,7 +80,7 @@ def draw_sweep_sheet(sweep: Sweep) -> Picture:
 
 def compose_sweep_page(sweep: Sweep) -> Page:
     """Put the paintings, their curves and a table of all figures on a page."""
-    given = [("content", sweep.content), *sweep.styles.items()]
+    given = [("content", sweep.content), *sweep.styles.items(), *sweep.masks.items()]
     blocks: list[Block] = [
         PictureRow([CaptionedPicture(picture, name) for name, picture in given], width=200),
         Headline(

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from nstk.stylization.inputs import (
     list_styles,
     open_picture,
 )
+from nstk.stylization.mask_pictures import draw_mask, name_masks
 from nstk.stylization.recording import Trace, tell
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
@@ -43,12 +44,14 @@ class Sweep:
         styles: The style pictures, by name; those of style files are left out.
         axes: What was varied, one or two settings.
         runs: All of them; the last axis changes fastest.
+        masks: What said where a style goes, what counts of it and what stays, by these words.
     """
 
     content: Picture
     styles: Mapping[str, Picture]
     axes: tuple[SweepAxis, ...]
     runs: tuple[SweptRun, ...]
+    masks: Mapping[str, Picture] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -148,6 +151,10 @@ def sweep(
         styles=_open_styles(styles),
         axes=axes,
         runs=runs,
+        masks={
+            purpose: draw_mask(mask)
+            for purpose, mask in name_masks(masks, len(list_styles(styles))).items()
+        },
     )
 
 
