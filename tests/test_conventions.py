@@ -12,7 +12,9 @@ from labelled_pictures import draw_folder
 from shell import ROOT, environment
 
 import nstk
+from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.preprocessing import preprocess
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 
@@ -85,6 +87,17 @@ def test_what_learns_and_what_is_exported_is_float32_in_every_project(project, f
     write_saved_model(made.classifier, tmp_path / "served")
     [told] = nstk.explain(made.classifier, next(folder.rglob("*.png")))
     assert told.evidence.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", ["mobilenet-0.25", "resnet50", "efficientnet_b0"])
+def test_every_preprocessing_works_in_every_project(project, name):
+    family = APPLICATIONS[name].family
+    pictures = np.random.default_rng(0).random((1, 4, 5, 3)).astype(np.float32)
+    with keep_conventions():
+        given = keras.Input((None, None, 3))
+        network = keras.Model(given, preprocess(given, family.convention))
+        expected = network(pictures)
+    np.testing.assert_array_equal(network(pictures), expected)
 
 
 def test_threads_that_build_at_once_leave_the_settings_as_they_were(project):

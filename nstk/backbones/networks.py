@@ -75,7 +75,7 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
         maps = layer(inputs, *args, **kwargs)
         if divide_again and isinstance(layer, keras.layers.Normalization):
             scale = [1 / sqrt(deviation) for deviation in DEVIATION]
-            return keras.layers.Rescaling(scale, name="second_division")(maps)
+            return keras.layers.Rescaling([[scale]], name="second_division")(maps)
         return maps
 
     picture = keras.Input((None, None, 3), name="picture")

@@ -37,4 +37,6 @@ def preprocess(pictures: Any, convention: Convention) -> Any:
             scale, offset = [255.0] * 3, [-mean for mean in CAFFE_MEAN]
         case "inside":
             scale, offset = [255.0] * 3, [0.0] * 3
-    return keras.layers.Rescaling(scale, offset=offset, name="preprocessing")(pictures)
+    # One number a colour as (1, 1, 3): a list of three is turned over where, at the moment of the
+    # call, Keras is set to channels first.
+    return keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(pictures)
