@@ -63,7 +63,7 @@ def test_nothing_grows_over_two_hundred_pictures_that_arrive(tmp_path, note_heal
         draw_class(arriving / str(wave), "blue", WAVE)
         wait_for_lines(run, tmp_path / "labels.csv", 1 + WAVE * (wave + 1))
     run.send(signal.SIGINT)
-    run.wait()
+    assert run.wait() == 130, run.said
     judge(read_health(tmp_path), f"{PICTURES} pictures that arrive", note_health)
 
 
