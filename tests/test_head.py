@@ -192,6 +192,22 @@ def test_a_weight_of_two_is_a_picture_taken_twice(strength):
     assert bias == pytest.approx(offset, abs=1e-4)
 
 
+@pytest.mark.parametrize("seed", [6, 26])
+def test_the_optimum_is_found_where_a_whole_newton_step_goes_too_far(seed):
+    generator = np.random.default_rng(seed)
+    features = generator.normal(size=(40, 1))
+    labels = (features[:, 0] + 0.1 * generator.normal(size=40) > 0).astype(int)
+    features[:2] *= 80
+    labels[:2] = 1 - labels[:2]
+    weights = np.exp(generator.normal(0, 2, (40, 1)))
+    kernel, bias = solve(decompose(features), one_hot(labels, 2), 0.01, weights)
+    reference = LogisticRegression(C=100, tol=1e-10, max_iter=10_000)
+    reference.fit(standardise(features), labels, weights[:, 0])
+    logits = features @ kernel.astype(float) + bias
+    expected = reference.decision_function(standardise(features))
+    assert logits[:, 1] - logits[:, 0] == pytest.approx(expected, rel=2e-3)
+
+
 @settings(max_examples=20)
 @given(st.floats(-1e4, 1e4))
 def test_the_log_loss_does_not_care_for_a_common_offset(offset):

@@ -66,6 +66,24 @@ def test_the_content_picture_has_no_content_loss(objective, scene):
     assert float(terms["style"]) > 0.0
 
 
+def test_the_content_loss_is_measured_in_that_of_no_content_at_all(
+    tiny_backbone, objective, strokes, scene
+):
+    picture = resize_picture(strokes, *scene.shape[:2])
+    _, terms = objective.measure(tf.constant(picture))
+    tap = tiny_backbone.tap(["block3_conv1"])
+    seen, wanted = (tap(each[np.newaxis])["block3_conv1"].numpy() for each in (picture, scene))
+    expected = np.sum((seen - wanted) ** 2) / np.sum(wanted**2)
+    assert float(terms["content"]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_styles_count_the_same_where_no_blending_is_given(tiny_backbone, scene, strokes):
+    picture, turned = tf.constant(scene), strokes[::-1].copy()
+    plain = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS)
+    told = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS, [1.0, 1.0])
+    assert float(plain.measure(picture)[0]) == float(told.measure(picture)[0])
+
+
 def test_the_style_picture_has_no_style_loss(tiny_backbone, scene, strokes):
     objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], WEIGHTS)
     _, terms = objective.measure(tf.constant(strokes))
