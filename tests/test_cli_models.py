@@ -10,10 +10,10 @@ from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
 from nstk.errors import PictureError
-from nstk.explaining import job
 from nstk.finetuning.classifier import Classifier
 from nstk.finetuning.head import Head
 from nstk.finetuning.networks import attach_head, build_extractor
+from nstk.predicting import reading
 
 NAMES = ("blue", "red")
 
@@ -130,7 +130,7 @@ def test_a_file_that_changes_while_it_is_explained_is_listed(
     def change(path):
         raise PictureError(f"{path}: changed while it was read; wait until it is whole.")
 
-    monkeypatch.setattr(job, "read_content", change)
+    monkeypatch.setattr(reading, "read_content", change)
     result = invoke("explain", model, pictures / "red", "-o", tmp_path / "why")
     assert result.exit_code == 2
     assert "changed while it was read" in complaint(result)
