@@ -39,8 +39,9 @@ class Job:
         return Run(words, folder, fault=f"{self.fault} {fault}")
 
     def read(self, folder: Path) -> dict[str, bytes]:
-        """The bytes of the results that are there."""
-        paths = [path for pattern in self.results for path in folder.glob(pattern)]
+        """The bytes of the results that are there; what a kill left hidden is none."""
+        found = [path for pattern in self.results for path in folder.glob(pattern)]
+        paths = [path for path in found if not path.name.startswith(".nstk-")]
         return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
