@@ -43,9 +43,9 @@ from benchmarks.style_judge import find_shared, judge
 from examples.train_compact import evaluation, network, sheets, teachers
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
-from nstk.finetuning.folds import assign_folds
-from nstk.finetuning.head import fit_head
-from nstk.media.pictures import load_picture, resize_picture
+from nstk.heads.folds import assign_folds
+from nstk.heads.head import fit_head
+from nstk.images.image import load_picture, resize_picture
 
 PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"
 PAIRS = (

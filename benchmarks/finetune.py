@@ -87,7 +87,7 @@ def measure_cost(features: str) -> Values:
     import tensorflow as tf
 
     import nstk
-    from nstk.finetuning.networks import BLOCKS
+    from nstk.features.networks import BLOCKS
 
     _ = tf.constant(0), BLOCKS  # the clock starts behind all imports
     settings = nstk.FinetuneSettings(features=features)
@@ -117,10 +117,10 @@ def measure_floor() -> Values:
     import numpy as np
 
     import nstk
-    from nstk.finetuning.features import Observer
-    from nstk.finetuning.passes import BATCH, read_ahead
-    from nstk.finetuning.views import VIEWS, cut_views
-    from nstk.media.pictures import load_levels
+    from nstk.features.crops import VIEWS, cut_views
+    from nstk.features.extractor import Observer
+    from nstk.features.prefetching import BATCH, read_ahead
+    from nstk.images.image import load_levels
 
     paths = [picture.path for picture in nstk.scan_folder(find_data("hymenoptera")).pictures]
     began = time.perf_counter()

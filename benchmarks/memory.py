@@ -45,7 +45,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
 
     import nstk
     from benchmarks.networks import load_network
-    from nstk.media.pictures import save_picture
+    from nstk.images.image import save_picture
 
     network, megapixels, engine, precision, *rest = case.split(":")
     height = round((float(megapixels) * 1e6 * 3 / 4) ** 0.5)

@@ -28,12 +28,12 @@ import tensorflow as tf
 
 from benchmarks.style_judge import find_shared
 from nstk.backbones.loading import load_backbone
-from nstk.media.pictures import Picture, fit_size, load_picture, resize_picture
-from nstk.minimizers import MINIMIZERS, Averaged, Minimizer, choose_minimizer
+from nstk.images.image import Picture, fit_size, load_picture, resize_picture
+from nstk.optimizers import MINIMIZERS, Averaged, Minimizer, choose_minimizer
 from nstk.settings import StylizeSettings
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-from nstk.stylization.painting import AVERAGING
+from nstk.stylization.task import AVERAGING
 
 PRODUCT = 3
 """Evaluations that a Hessian–vector product counts as."""

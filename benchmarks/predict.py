@@ -43,7 +43,7 @@ from PIL import Image
 
 import nstk
 from benchmarks.finetune import NAME, SIZE, find_data, find_weights
-from nstk.finetuning.passes import BATCH, read_ahead
+from nstk.features.prefetching import BATCH, read_ahead
 
 COMPARED = 60
 

@@ -29,9 +29,9 @@ import nstk
 from benchmarks.compact import PAIRS
 from benchmarks.style_judge import find_shared, judge
 from nstk.backbones.backbone import Backbone
-from nstk.media.pictures import load_picture
+from nstk.images.image import load_picture
 from nstk.stylization.inputs import read_inputs
-from nstk.stylization.painting import Painting
+from nstk.stylization.task import Painting
 
 WEIGHTS = "mobilenet_0.75_224_notop.weights.h5"
 CONTENT_WEIGHTS = {"moments": 0.3, "gram": 0.01}

@@ -37,11 +37,11 @@ def make_our_step(
 
     from benchmarks.networks import load_network
     from benchmarks.plain_tensorflow import CONTENT, STYLE
-    from nstk.minimizers import Adam, Averaged
+    from nstk.optimizers import Adam, Averaged
     from nstk.stylization.layers import choose_content_layer, choose_style_layers
     from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
-    from nstk.stylization.windowed import WindowedNetwork
-    from nstk.stylization.windowed_objective import WindowedObjective
+    from nstk.stylization.tiled.network import WindowedNetwork
+    from nstk.stylization.tiled.objective import WindowedObjective
 
     backbone = load_network(network).prepared(edge="replicate", **ARITHMETICS[arithmetic])
     style_layers = dict.fromkeys(STYLE, 0.2)

@@ -39,7 +39,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nstk.errors import NstkError, PictureError, WeightsError
-from nstk.media.pictures import Picture, fit_size, load_picture, resize_picture
+from nstk.images.image import Picture, fit_size, load_picture, resize_picture
 
 VGG_MEANS = (103.939, 116.779, 123.68)
 VGG_BLOCKS = (("block1_conv1", "block1_conv2"), ("block2_conv1", "block2_conv2"), ("block3_conv1",))

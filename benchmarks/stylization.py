@@ -32,7 +32,7 @@ import tensorflow as tf
 import nstk
 from benchmarks.compact import PAIRS
 from benchmarks.style_judge import Judgement, find_shared, judge
-from nstk.media.pictures import fit_size, load_picture, resize_picture
+from nstk.images.image import fit_size, load_picture, resize_picture
 
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"

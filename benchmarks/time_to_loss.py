@@ -21,11 +21,11 @@ from typing import Any
 import tensorflow as tf
 
 import nstk
-from nstk.minimizers import MINIMIZERS, Adam
+from nstk.optimizers import MINIMIZERS, Adam
 from nstk.progress import Progress
-from nstk.stylization.descent import Descent
-from nstk.stylization.painting import Painting
+from nstk.stylization.optimization import Descent
 from nstk.stylization.preparing import prepare
+from nstk.stylization.task import Painting
 
 PLAIN_STEPS = 500
 LONGEST = 1000

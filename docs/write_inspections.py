@@ -8,7 +8,7 @@ It needs `demo/picture.png` and `demo/painting.png`, which `make demo` draws, an
 from pathlib import Path
 
 import nstk
-from nstk.sheets.sheet import fit_width
+from nstk.reports.sheets.sheet import fit_width
 
 WIDTH, QUALITY = 700, 60
 

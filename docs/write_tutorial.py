@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import nstk
-from nstk.sheets.sheet import Cell, Row, draw_sheet, fit_width
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width
 
 PICTURES = Path(__file__).parent / "pictures"
 PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "expect/report.html"}

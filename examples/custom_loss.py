@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 import nstk
-from nstk.media.pictures import fit_size, resize_picture
-from nstk.minimizers import LBFGS, Evaluation
+from nstk.images.image import fit_size, resize_picture
+from nstk.optimizers import LBFGS, Evaluation
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 

@@ -27,12 +27,34 @@ if TYPE_CHECKING:
     from nstk.auditing.findings import LabelSuspect as LabelSuspect
     from nstk.auditing.findings import WrongEnding as WrongEnding
     from nstk.auditing.job import audit as audit
-    from nstk.auditing.report import check_audit_report as check_audit_report
-    from nstk.auditing.report import write_audit_report as write_audit_report
     from nstk.backbones.backbone import Backbone as Backbone
     from nstk.backbones.listing import backbone_names as backbone_names
     from nstk.backbones.listing import describe_backbones as describe_backbones
     from nstk.backbones.loading import load_backbone as load_backbone
+    from nstk.classifiers.classifier import Classifier as Classifier
+    from nstk.classifiers.classifier import load_classifier as load_classifier
+    from nstk.classifiers.evaluation.figures import ConfusedPair as ConfusedPair
+    from nstk.classifiers.evaluation.figures import Coverage as Coverage
+    from nstk.classifiers.evaluation.figures import PictureLoss as PictureLoss
+    from nstk.classifiers.evaluation.job import Examination as Examination
+    from nstk.classifiers.evaluation.job import evaluate as evaluate
+    from nstk.classifiers.explanation.job import Explanation as Explanation
+    from nstk.classifiers.explanation.job import explain as explain
+    from nstk.classifiers.prediction.job import Prediction as Prediction
+    from nstk.classifiers.prediction.job import Predictions as Predictions
+    from nstk.classifiers.prediction.job import predict as predict
+    from nstk.classifiers.prediction.job import stream_predictions as stream_predictions
+    from nstk.classifiers.prediction.results import ResultsFile as ResultsFile
+    from nstk.classifiers.prediction.results import check_results as check_results
+    from nstk.classifiers.prediction.resumption import KeptPredictions as KeptPredictions
+    from nstk.classifiers.prediction.watching import watch_folder as watch_folder
+    from nstk.classifiers.run_records import Replay as Replay
+    from nstk.classifiers.run_records import replay as replay
+    from nstk.classifiers.run_records import save_manifest as save_manifest
+    from nstk.datasets.catalogs import LabelledPicture as LabelledPicture
+    from nstk.datasets.folders import LabelledFolder as LabelledFolder
+    from nstk.datasets.folders import scan_folder as scan_folder
+    from nstk.datasets.listing import SkippedFile as SkippedFile
     from nstk.errors import BackboneError as BackboneError
     from nstk.errors import CheckpointError as CheckpointError
     from nstk.errors import DivergenceError as DivergenceError
@@ -48,37 +70,31 @@ if TYPE_CHECKING:
     from nstk.errors import StyleFileError as StyleFileError
     from nstk.errors import WeightsError as WeightsError
     from nstk.errors import printable as printable
-    from nstk.evaluating.figures import ConfusedPair as ConfusedPair
-    from nstk.evaluating.figures import Coverage as Coverage
-    from nstk.evaluating.figures import PictureLoss as PictureLoss
-    from nstk.evaluating.job import Examination as Examination
-    from nstk.evaluating.job import evaluate as evaluate
-    from nstk.explaining.job import Explanation as Explanation
-    from nstk.explaining.job import explain as explain
     from nstk.exporting.job import Export as Export
     from nstk.exporting.job import export as export
-    from nstk.finetuning.answers import Answers as Answers
-    from nstk.finetuning.cache import find_cache_folder as find_cache_folder
-    from nstk.finetuning.calibration import Calibration as Calibration
-    from nstk.finetuning.classifier import Classifier as Classifier
-    from nstk.finetuning.classifier import load_classifier as load_classifier
-    from nstk.finetuning.evaluation import ClassScore as ClassScore
-    from nstk.finetuning.evaluation import Evaluation as Evaluation
-    from nstk.finetuning.familiarity import Familiarity as Familiarity
+    from nstk.features.cache import find_cache_folder as find_cache_folder
     from nstk.finetuning.job import finetune as finetune
-    from nstk.finetuning.learning_curve import LearningCurve as LearningCurve
-    from nstk.finetuning.manifest import Replay as Replay
-    from nstk.finetuning.manifest import replay as replay
-    from nstk.finetuning.manifest import save_manifest as save_manifest
-    from nstk.finetuning.outcome import Finetuning as Finetuning
-    from nstk.finetuning.reliability import Reliability as Reliability
-    from nstk.finetuning.reliability import ReliabilityBin as ReliabilityBin
-    from nstk.finetuning.scalars import ScalarLog as ScalarLog
-    from nstk.finetuning.second_stage.stage import SecondStage as SecondStage
-    from nstk.finetuning.selection import Selection as Selection
-    from nstk.finetuning.selection import Trial as Trial
+    from nstk.finetuning.result import Finetuning as Finetuning
+    from nstk.finetuning.tensorboard import ScalarLog as ScalarLog
+    from nstk.finetuning.unfreezing.stage import SecondStage as SecondStage
+    from nstk.heads.calibration import Calibration as Calibration
+    from nstk.heads.learning_curve import LearningCurve as LearningCurve
+    from nstk.heads.metrics import ClassScore as ClassScore
+    from nstk.heads.metrics import Evaluation as Evaluation
+    from nstk.heads.out_of_distribution import Familiarity as Familiarity
+    from nstk.heads.predictions import Answers as Answers
+    from nstk.heads.reliability import Reliability as Reliability
+    from nstk.heads.reliability import ReliabilityBin as ReliabilityBin
+    from nstk.heads.selection import Selection as Selection
+    from nstk.heads.selection import Trial as Trial
+    from nstk.images.animations import check_animation as check_animation
+    from nstk.images.image import LoadedPicture as LoadedPicture
+    from nstk.images.image import Picture as Picture
+    from nstk.images.image import check_output as check_output
+    from nstk.images.image import load_picture as load_picture
+    from nstk.images.image import save_picture as save_picture
+    from nstk.images.quality import PictureQuality as PictureQuality
     from nstk.inspecting.frozen import study_frozen as study_frozen
-    from nstk.inspecting.frozen_figure import save_frozen as save_frozen
     from nstk.inspecting.frozen_study import FrozenStudy as FrozenStudy
     from nstk.inspecting.gram import ChannelPair as ChannelPair
     from nstk.inspecting.gram import GramInspection as GramInspection
@@ -88,43 +104,28 @@ if TYPE_CHECKING:
     from nstk.inspecting.job import LayerInspection as LayerInspection
     from nstk.inspecting.job import NetworkInspection as NetworkInspection
     from nstk.inspecting.job import inspect_layers as inspect_layers
-    from nstk.inspecting.layer_sheets import draw_layer_sheet as draw_layer_sheet
-    from nstk.inspecting.layer_sheets import draw_overview as draw_overview
     from nstk.inspecting.reconstruction import ContentInspection as ContentInspection
     from nstk.inspecting.reconstruction import Reconstruction as Reconstruction
     from nstk.inspecting.reconstruction import inspect_content as inspect_content
-    from nstk.inspecting.sheets import draw_content_sheet as draw_content_sheet
-    from nstk.inspecting.sheets import draw_gram_sheet as draw_gram_sheet
-    from nstk.inspecting.sheets import draw_style_sheet as draw_style_sheet
     from nstk.inspecting.textures import StyleInspection as StyleInspection
     from nstk.inspecting.textures import Texture as Texture
     from nstk.inspecting.textures import inspect_style as inspect_style
-    from nstk.media.animations import check_animation as check_animation
-    from nstk.media.catalogues import LabelledPicture as LabelledPicture
-    from nstk.media.files import check_writable as check_writable
-    from nstk.media.files import make_folder as make_folder
-    from nstk.media.files import write_whole as write_whole
-    from nstk.media.folders import LabelledFolder as LabelledFolder
-    from nstk.media.folders import scan_folder as scan_folder
-    from nstk.media.listing import SkippedFile as SkippedFile
-    from nstk.media.pictures import LoadedPicture as LoadedPicture
-    from nstk.media.pictures import Picture as Picture
-    from nstk.media.pictures import check_output as check_output
-    from nstk.media.pictures import load_picture as load_picture
-    from nstk.media.pictures import save_picture as save_picture
-    from nstk.media.quality import PictureQuality as PictureQuality
-    from nstk.predicting.job import Prediction as Prediction
-    from nstk.predicting.job import Predictions as Predictions
-    from nstk.predicting.job import predict as predict
-    from nstk.predicting.job import stream_predictions as stream_predictions
-    from nstk.predicting.results import ResultsFile as ResultsFile
-    from nstk.predicting.results import check_results as check_results
-    from nstk.predicting.resumption import KeptPredictions as KeptPredictions
-    from nstk.predicting.watching import watch_folder as watch_folder
     from nstk.progress import Progress as Progress
     from nstk.progress import ignore as ignore
-    from nstk.reporting.report import check_classifier_report as check_classifier_report
-    from nstk.reporting.report import write_classifier_report as write_classifier_report
+    from nstk.reports.audit import check_audit_report as check_audit_report
+    from nstk.reports.audit import write_audit_report as write_audit_report
+    from nstk.reports.classifier import check_classifier_report as check_classifier_report
+    from nstk.reports.classifier import write_classifier_report as write_classifier_report
+    from nstk.reports.inspection_sheets import draw_content_sheet as draw_content_sheet
+    from nstk.reports.inspection_sheets import draw_gram_sheet as draw_gram_sheet
+    from nstk.reports.inspection_sheets import draw_style_sheet as draw_style_sheet
+    from nstk.reports.layer_sheets import draw_layer_sheet as draw_layer_sheet
+    from nstk.reports.layer_sheets import draw_overview as draw_overview
+    from nstk.reports.sheets.outputs import check_figure as check_figure
+    from nstk.reports.stylization import check_report as check_report
+    from nstk.reports.stylization import write_report as write_report
+    from nstk.reports.sweep import save_sweep as save_sweep
+    from nstk.reports.transfer import save_frozen as save_frozen
     from nstk.settings import AuditSettings as AuditSettings
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
@@ -133,10 +134,11 @@ if TYPE_CHECKING:
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.settings import list_words as list_words
     from nstk.settings import read_setting as read_setting
-    from nstk.sheets.outputs import check_figure as check_figure
+    from nstk.storage.files import check_writable as check_writable
+    from nstk.storage.files import make_folder as make_folder
+    from nstk.storage.files import write_whole as write_whole
     from nstk.stylization.job import Stylization as Stylization
     from nstk.stylization.job import stylize as stylize
-    from nstk.stylization.planning import Plan as Plan
     from nstk.stylization.preparing import plan_stylization as plan_stylization
     from nstk.stylization.quality import Quality as Quality
     from nstk.stylization.quality import measure_quality as measure_quality
@@ -144,12 +146,10 @@ if TYPE_CHECKING:
     from nstk.stylization.recording import Previews as Previews
     from nstk.stylization.recording import Trace as Trace
     from nstk.stylization.recording import tell as tell
-    from nstk.stylization.report import check_report as check_report
-    from nstk.stylization.report import write_report as write_report
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
     from nstk.stylization.style_files import load_style as load_style
-    from nstk.sweeping.figure import save_sweep as save_sweep
+    from nstk.stylization.tiled.planning import Plan as Plan
     from nstk.sweeping.grid import SweepAxis as SweepAxis
     from nstk.sweeping.grid import read_axis as read_axis
     from nstk.sweeping.job import Sweep as Sweep
@@ -161,7 +161,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "nstk.auditing.findings": ("Audit", "ClassBalance", "Flaw", "LabelSuspect", "WrongEnding"),
     "nstk.auditing.job": ("audit",),
-    "nstk.auditing.report": ("check_audit_report", "write_audit_report"),
+    "nstk.reports.audit": ("check_audit_report", "write_audit_report"),
     "nstk.backbones.backbone": ("Backbone",),
     "nstk.backbones.listing": ("backbone_names", "describe_backbones"),
     "nstk.backbones.loading": ("load_backbone",),
@@ -182,26 +182,26 @@ _HOMES = {
         "WeightsError",
         "printable",
     ),
-    "nstk.evaluating.figures": ("ConfusedPair", "Coverage", "PictureLoss"),
-    "nstk.evaluating.job": ("Examination", "evaluate"),
-    "nstk.explaining.job": ("Explanation", "explain"),
+    "nstk.classifiers.evaluation.figures": ("ConfusedPair", "Coverage", "PictureLoss"),
+    "nstk.classifiers.evaluation.job": ("Examination", "evaluate"),
+    "nstk.classifiers.explanation.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
-    "nstk.finetuning.answers": ("Answers",),
-    "nstk.finetuning.cache": ("find_cache_folder",),
-    "nstk.finetuning.calibration": ("Calibration",),
-    "nstk.finetuning.classifier": ("Classifier", "load_classifier"),
-    "nstk.finetuning.evaluation": ("ClassScore", "Evaluation"),
-    "nstk.finetuning.familiarity": ("Familiarity",),
+    "nstk.heads.predictions": ("Answers",),
+    "nstk.features.cache": ("find_cache_folder",),
+    "nstk.heads.calibration": ("Calibration",),
+    "nstk.classifiers.classifier": ("Classifier", "load_classifier"),
+    "nstk.heads.metrics": ("ClassScore", "Evaluation"),
+    "nstk.heads.out_of_distribution": ("Familiarity",),
     "nstk.finetuning.job": ("finetune",),
-    "nstk.finetuning.learning_curve": ("LearningCurve",),
-    "nstk.finetuning.manifest": ("Replay", "replay", "save_manifest"),
-    "nstk.finetuning.outcome": ("Finetuning",),
-    "nstk.finetuning.reliability": ("Reliability", "ReliabilityBin"),
-    "nstk.finetuning.scalars": ("ScalarLog",),
-    "nstk.finetuning.second_stage.stage": ("SecondStage",),
-    "nstk.finetuning.selection": ("Selection", "Trial"),
+    "nstk.heads.learning_curve": ("LearningCurve",),
+    "nstk.classifiers.run_records": ("Replay", "replay", "save_manifest"),
+    "nstk.finetuning.result": ("Finetuning",),
+    "nstk.heads.reliability": ("Reliability", "ReliabilityBin"),
+    "nstk.finetuning.tensorboard": ("ScalarLog",),
+    "nstk.finetuning.unfreezing.stage": ("SecondStage",),
+    "nstk.heads.selection": ("Selection", "Trial"),
     "nstk.inspecting.frozen": ("study_frozen",),
-    "nstk.inspecting.frozen_figure": ("save_frozen",),
+    "nstk.reports.transfer": ("save_frozen",),
     "nstk.inspecting.frozen_study": ("FrozenStudy",),
     "nstk.inspecting.gram": ("ChannelPair", "GramInspection", "LayerGram", "inspect_gram"),
     "nstk.inspecting.job": (
@@ -210,29 +210,34 @@ _HOMES = {
         "NetworkInspection",
         "inspect_layers",
     ),
-    "nstk.inspecting.layer_sheets": ("draw_layer_sheet", "draw_overview"),
+    "nstk.reports.layer_sheets": ("draw_layer_sheet", "draw_overview"),
     "nstk.inspecting.reconstruction": ("ContentInspection", "Reconstruction", "inspect_content"),
-    "nstk.inspecting.sheets": ("draw_content_sheet", "draw_gram_sheet", "draw_style_sheet"),
+    "nstk.reports.inspection_sheets": ("draw_content_sheet", "draw_gram_sheet", "draw_style_sheet"),
     "nstk.inspecting.textures": ("StyleInspection", "Texture", "inspect_style"),
-    "nstk.media.catalogues": ("LabelledPicture",),
-    "nstk.media.animations": ("check_animation",),
-    "nstk.media.files": ("check_writable", "make_folder", "write_whole"),
-    "nstk.media.folders": ("LabelledFolder", "scan_folder"),
-    "nstk.media.listing": ("SkippedFile",),
-    "nstk.media.pictures": (
+    "nstk.datasets.catalogs": ("LabelledPicture",),
+    "nstk.images.animations": ("check_animation",),
+    "nstk.storage.files": ("check_writable", "make_folder", "write_whole"),
+    "nstk.datasets.folders": ("LabelledFolder", "scan_folder"),
+    "nstk.datasets.listing": ("SkippedFile",),
+    "nstk.images.image": (
         "LoadedPicture",
         "Picture",
         "check_output",
         "load_picture",
         "save_picture",
     ),
-    "nstk.media.quality": ("PictureQuality",),
-    "nstk.predicting.job": ("Prediction", "Predictions", "predict", "stream_predictions"),
-    "nstk.predicting.results": ("ResultsFile", "check_results"),
-    "nstk.predicting.resumption": ("KeptPredictions",),
-    "nstk.predicting.watching": ("watch_folder",),
+    "nstk.images.quality": ("PictureQuality",),
+    "nstk.classifiers.prediction.job": (
+        "Prediction",
+        "Predictions",
+        "predict",
+        "stream_predictions",
+    ),
+    "nstk.classifiers.prediction.results": ("ResultsFile", "check_results"),
+    "nstk.classifiers.prediction.resumption": ("KeptPredictions",),
+    "nstk.classifiers.prediction.watching": ("watch_folder",),
     "nstk.progress": ("Progress", "ignore"),
-    "nstk.reporting.report": ("check_classifier_report", "write_classifier_report"),
+    "nstk.reports.classifier": ("check_classifier_report", "write_classifier_report"),
     "nstk.settings": (
         "AuditSettings",
         "CheckpointSettings",
@@ -243,16 +248,16 @@ _HOMES = {
         "list_words",
         "read_setting",
     ),
-    "nstk.sheets.outputs": ("check_figure",),
+    "nstk.reports.sheets.outputs": ("check_figure",),
     "nstk.stylization.job": ("Stylization", "stylize"),
-    "nstk.stylization.planning": ("Plan",),
+    "nstk.stylization.tiled.planning": ("Plan",),
     "nstk.stylization.preparing": ("plan_stylization",),
     "nstk.stylization.quality": ("Quality", "measure_quality"),
     "nstk.stylization.recording": ("Frames", "Previews", "Trace", "tell"),
-    "nstk.stylization.report": ("check_report", "write_report"),
+    "nstk.reports.stylization": ("check_report", "write_report"),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),
-    "nstk.sweeping.figure": ("save_sweep",),
+    "nstk.reports.sweep": ("save_sweep",),
     "nstk.sweeping.grid": ("SweepAxis", "read_axis"),
     "nstk.sweeping.job": ("Sweep", "sweep"),
     "nstk.sweeping.records": ("SweptRun",),

@@ -79,7 +79,7 @@ def strokes() -> np.ndarray:
 @pytest.fixture
 def act(monkeypatch):
     """What happens while the watcher sleeps, one act after the other; then Ctrl-C."""
-    from nstk.predicting import watching
+    from nstk.classifiers.prediction import watching
 
     acts = []
 

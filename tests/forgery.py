@@ -1,7 +1,7 @@
 """Checkpoints that nstk never wrote, under digests that fit."""
 
-from nstk.media.array_files import read_arrays, write_arrays
-from nstk.media.checkpoints import TITLE, _digest
+from nstk.storage.array_files import read_arrays, write_arrays
+from nstk.storage.checkpoints import TITLE, _digest
 
 
 def forge_newest(folder, change):

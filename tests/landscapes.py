@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nstk.minimizers import Evaluation
+from nstk.optimizers import Evaluation
 
 BOX = (0.0, 0.5)
 

@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nstk.backbones import arithmetic, calibration
+from nstk.backbones import arithmetic
+from nstk.backbones import conv_benchmark as calibration
 from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.calibration import Speed, time_convolutions
+from nstk.backbones.conv_benchmark import Speed, time_convolutions
 from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
 from nstk.errors import BackboneError, SettingsError

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from nstk.media.array_files import digest_arrays, read_arrays, write_arrays
+from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 
 TITLE = "facts.json"
 NUMBERS = st.sampled_from([np.float32, np.float64, np.int32, np.uint8, np.bool_])

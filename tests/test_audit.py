@@ -20,8 +20,8 @@ from nstk.auditing.flaws import find_flaws
 from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
 from nstk.errors import FolderError, OutputError, SettingsError
-from nstk.media.pictures import load_picture
-from nstk.media.quality import PictureQuality, measure_picture
+from nstk.images.image import load_picture
+from nstk.images.quality import PictureQuality, measure_picture
 
 
 def names(found) -> set[str]:

@@ -15,11 +15,11 @@ from PIL import Image
 from test_hostile_files import open_and_read, soon
 
 import nstk
-from nstk.finetuning.cache import FeatureCache
-from nstk.media.array_files import write_arrays
-from nstk.media.checkpoints import FORMAT, CheckpointFolder, Recipe, _digest
-from nstk.media.pictures import load_levels, load_picture
-from nstk.media.sources import open_catalogue
+from nstk.datasets.sources import open_catalogue
+from nstk.features.cache import FeatureCache
+from nstk.images.image import load_levels, load_picture
+from nstk.storage.array_files import write_arrays
+from nstk.storage.checkpoints import FORMAT, CheckpointFolder, Recipe, _digest
 from nstk.stylization.style_files import load_style
 
 

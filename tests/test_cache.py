@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_pictures import draw_folder
 
-from nstk.finetuning import cache as cache_module
-from nstk.finetuning.cache import FeatureCache, find_cache_folder
-from nstk.finetuning.features import Observer, extract_features
-from nstk.finetuning.networks import BLOCKS
-from nstk.finetuning.views import VIEWS
+from nstk.features import cache as cache_module
+from nstk.features.cache import FeatureCache, find_cache_folder
+from nstk.features.crops import VIEWS
+from nstk.features.extractor import Observer, extract_features
+from nstk.features.networks import BLOCKS
 
 RECIPE = {"network": "a", "size": 32}
 
@@ -172,7 +172,7 @@ def test_a_file_dropped_by_another_process_is_only_missing(tmp_path):
     ],
 )
 def test_the_place_is_in_the_users_cache_folder(monkeypatch, tmp_path, system, variable, place):
-    monkeypatch.setattr("nstk.media.files.sys.platform", system)
+    monkeypatch.setattr("nstk.storage.files.sys.platform", system)
     for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, str(tmp_path))

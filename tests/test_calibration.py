@@ -13,18 +13,18 @@ from labelled_pictures import draw_folder
 from PIL import Image
 from shell import complaint, invoke
 
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.evaluation.figures import measure_coverage
+from nstk.classifiers.evaluation.job import evaluate
+from nstk.classifiers.prediction.job import predict
 from nstk.errors import ModelError, SettingsError
-from nstk.evaluating.figures import measure_coverage
-from nstk.evaluating.job import evaluate
-from nstk.finetuning.answers import Answers
-from nstk.finetuning.calibration import Calibration, calibrate
-from nstk.finetuning.classifier import load_classifier
-from nstk.finetuning.decisions import Thresholds
-from nstk.finetuning.familiarity import Familiarity, learn_familiarity
 from nstk.finetuning.job import finetune
-from nstk.finetuning.links import SIGMOID, SOFTMAX
-from nstk.finetuning.reliability import measure_reliability
-from nstk.predicting.job import predict
+from nstk.heads.calibration import Calibration, calibrate
+from nstk.heads.decisions import Thresholds
+from nstk.heads.links import SIGMOID, SOFTMAX
+from nstk.heads.out_of_distribution import Familiarity, learn_familiarity
+from nstk.heads.predictions import Answers
+from nstk.heads.reliability import measure_reliability
 
 SEEDS = st.integers(0, 999)
 

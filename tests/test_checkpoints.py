@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from nstk.errors import CheckpointError, OutputError, SettingsError
-from nstk.media.checkpoints import CheckpointFolder, Recipe, State
 from nstk.settings import CheckpointSettings
+from nstk.storage.checkpoints import CheckpointFolder, Recipe, State
 
 RECIPE = Recipe("stylize", {"--size": 64, "--color": "style"}, {"content": "a", "style 1": "b"})
 
@@ -93,7 +93,7 @@ def test_one_that_cannot_be_read_is_left_alone(folder, monkeypatch, caplog):
         raise PermissionError(13, "Permission denied")
 
     with monkeypatch.context() as patch:
-        patch.setattr("nstk.media.checkpoints.read_arrays", refuse)
+        patch.setattr("nstk.storage.checkpoints.read_arrays", refuse)
         assert find(folder) is None
     assert caplog.text.count("cannot be read (Permission denied)") == 2
     assert find(folder).facts == {"number": 3}
@@ -170,7 +170,7 @@ def test_a_checkpoint_that_cannot_be_written_is_told_and_stops_nothing(folder, c
     with CheckpointFolder(chosen(folder, resume=True)) as checkpoints:
         checkpoints.find(RECIPE)
         with monkeypatch.context() as patch:
-            patch.setattr("nstk.media.checkpoints.write_arrays", refuse)
+            patch.setattr("nstk.storage.checkpoints.write_arrays", refuse)
             for number in (4, 4, 4):
                 checkpoints.keep(number, lambda: state(4), now=True)
         assert caplog.text.count("No checkpoint at step 4") == 1

@@ -14,10 +14,10 @@ import tensorflow as tf
 from labelled_pictures import draw_picture
 
 from nstk.backbones.backbone import Backbone
+from nstk.classifiers.classifier import Classifier, load_classifier
 from nstk.errors import ModelError, OutputError
-from nstk.finetuning.classifier import Classifier, load_classifier
-from nstk.finetuning.head import Head
-from nstk.finetuning.networks import attach_head, build_extractor
+from nstk.features.networks import attach_head, build_extractor
+from nstk.heads.head import Head
 
 CLASSES = ("Ämeise", "蜂", "class 10")
 
@@ -286,7 +286,7 @@ def forge_layer(saved, path, **changes):
         ({"class_name": "TFSMLayer"}, "TFSMLayer"),
         ({"module": "os", "class_name": "system"}, "os.system"),
         ({"module": "kerasevil.layers"}, "kerasevil"),
-        ({"module": "nstk.finetuning.networks"}, "nstk.finetuning"),
+        ({"module": "nstk.features.networks"}, "nstk.finetuning"),
         ({"class_name": "NoSuchLayer"}, "NoSuchLayer"),
         ({"config": {"activation": {"class_name": "__lambda__", "config": {}}}}, "__lambda__"),
     ],

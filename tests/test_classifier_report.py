@@ -11,11 +11,11 @@ from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
 import nstk
+from nstk.classifiers.run_records import save_manifest
 from nstk.finetuning.job import finetune
-from nstk.finetuning.manifest import save_manifest
-from nstk.reporting.model_card import write_model_card
-from nstk.reporting.report import CARD_NAME, PAGE_NAME, RECORD_NAME
-from nstk.reporting.subject import describe_examination, describe_finetuning
+from nstk.reports.classifier import CARD_NAME, PAGE_NAME, RECORD_NAME
+from nstk.reports.classifier_subject import describe_examination, describe_finetuning
+from nstk.reports.model_card import write_model_card
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "green", "red")

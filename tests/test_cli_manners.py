@@ -17,7 +17,7 @@ from shell import complaint, environment, invoke, spawn
 from typer.testing import CliRunner
 
 import nstk
-from nstk.finetuning.evaluation import evaluate
+from nstk.heads.metrics import evaluate
 from nstk_cli.main import app
 from nstk_cli.output import duration, print_confusion, print_json, print_table
 from nstk_cli.reporting import Bars, Lines, reporting

@@ -9,11 +9,11 @@ import pytest
 from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
+from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.prediction import reading
 from nstk.errors import PictureError
-from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.head import Head
-from nstk.finetuning.networks import attach_head, build_extractor
-from nstk.predicting import reading
+from nstk.features.networks import attach_head, build_extractor
+from nstk.heads.head import Head
 
 NAMES = ("blue", "red")
 

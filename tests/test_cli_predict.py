@@ -15,10 +15,10 @@ from shell import complaint, environment, invoke
 from typer.testing import CliRunner
 
 import nstk
-from nstk.finetuning.classifier import Classifier
+from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.prediction.results import ResultsFile
 from nstk.finetuning.job import finetune
-from nstk.media.locks import FolderLock
-from nstk.predicting.results import ResultsFile
+from nstk.storage.locks import FolderLock
 from nstk_cli.main import app
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from shell import complaint, invoke
 
-from nstk.media.pictures import save_picture
+from nstk.images.image import save_picture
 
 SMALL = ("--size", 64, "--steps", 2, "--scales", 1)
 

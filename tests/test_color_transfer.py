@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nstk.errors import SettingsError
-from nstk.media.color_spaces import (
+from nstk.images.color_spaces import (
     from_oklab,
     reduce_chroma,
     to_luma,
     to_oklab,
 )
-from nstk.media.color_transfer import (
+from nstk.stylization.color_transfer import (
     COLOR_MODES,
     FAINTEST_DEVIATION,
     MATCH_METHODS,

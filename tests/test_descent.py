@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from nstk.errors import DivergenceError
-from nstk.minimizers import MINIMIZERS, Adam, Averaged, Evaluation, choose_minimizer
+from nstk.optimizers import MINIMIZERS, Adam, Averaged, Evaluation, choose_minimizer
 from nstk.progress import ignore
-from nstk.stylization.descent import Descent
 from nstk.stylization.objective import ObjectiveWeights
+from nstk.stylization.optimization import Descent
 
 START = np.full((4, 6, 3), 0.25, np.float32)
 

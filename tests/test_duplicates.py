@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.media.duplicates import NEAR, group_duplicates, picture_hash
-from nstk.media.pictures import load_picture, resize_picture
+from nstk.images.hashes import NEAR, group_duplicates, picture_hash
+from nstk.images.image import load_picture, resize_picture
 
 hashes = st.lists(st.integers(0, 2**64 - 1), max_size=12)
 

@@ -13,15 +13,15 @@ from nstk.backbones.compact import build_compact
 from nstk.backbones.networks import build_network
 from nstk.backbones.stages import cut_network
 from nstk.errors import BackboneError
-from nstk.minimizers import MINIMIZERS, Newton, choose_minimizer
+from nstk.optimizers import MINIMIZERS, Newton, choose_minimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
 from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import Region, cover
 from nstk.stylization.statistics import summarize
 from nstk.stylization.styles import PaintedStyle, mix
-from nstk.stylization.windowed import WindowedNetwork
-from nstk.stylization.windowed_objective import WindowedObjective
+from nstk.stylization.tiled.network import WindowedNetwork
+from nstk.stylization.tiled.objective import WindowedObjective
 
 TINY = {"widths": (4, 6, 8, 10), "depths": (1, 2, 1, 1)}
 

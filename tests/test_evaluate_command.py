@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from labelled_pictures import COLOURS, draw_folder
 from shell import complaint, invoke
 
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.evaluation.figures import find_confused_pairs, find_top_losses
+from nstk.classifiers.evaluation.job import evaluate
+from nstk.classifiers.evaluation.labeled import match_data
+from nstk.classifiers.run_records import save_manifest
 from nstk.errors import FolderError, SettingsError
-from nstk.evaluating.figures import find_confused_pairs, find_top_losses
-from nstk.evaluating.job import evaluate
-from nstk.evaluating.labelled import match_data
-from nstk.finetuning.classifier import load_classifier
-from nstk.finetuning.evaluation import evaluate as compare
 from nstk.finetuning.job import finetune
-from nstk.finetuning.manifest import save_manifest
-from nstk.finetuning.reliability import expected_calibration_error, sort_by_confidence
+from nstk.heads.metrics import evaluate as compare
+from nstk.heads.reliability import expected_calibration_error, sort_by_confidence
 from nstk.settings import FinetuneSettings
 
 KEYS = [

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstk.finetuning.evaluation import average_precision, wilson_interval
-from nstk.finetuning.evaluation import evaluate as compare
+from nstk.heads.metrics import average_precision, wilson_interval
+from nstk.heads.metrics import evaluate as compare
 
 TRIALS = st.integers(1, 5000)
 

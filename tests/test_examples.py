@@ -93,7 +93,7 @@ def test_stylizing_in_python(tmp_path, scene, strokes):
 @pytest.mark.slow
 def test_keeping_colors_shows_every_mode(tmp_path, capsys):
     import nstk
-    from nstk.media.color_transfer import COLOR_MODES
+    from nstk.stylization.color_transfer import COLOR_MODES
 
     strip = runpy.run_path(str(EXAMPLES / "keep_colors.py"))["main"](str(tmp_path), "64", "1")
     assert {path.stem for path in tmp_path.iterdir()} == {*COLOR_MODES, "colors"}

@@ -11,13 +11,13 @@ from PIL import Image
 from shell import complaint, invoke
 
 import nstk
+from nstk.classifiers.explanation.class_activation import build_look, choose_method
+from nstk.classifiers.explanation.job import Explanation, explain
+from nstk.classifiers.explanation.overlays import paint_overlay
 from nstk.errors import PictureError, SettingsError
-from nstk.explaining.activation import build_look, choose_method
-from nstk.explaining.job import Explanation, explain
-from nstk.explaining.overlays import paint_overlay
+from nstk.features.networks import FEATURES
 from nstk.finetuning.job import finetune
-from nstk.finetuning.links import SOFTMAX
-from nstk.finetuning.networks import FEATURES
+from nstk.heads.links import SOFTMAX
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,9 @@ from labelled_pictures import COLOURS, draw_folder, draw_picture
 from PIL import Image
 from shell import ROOT, complaint, invoke
 
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.prediction.job import predict
+from nstk.classifiers.run_records import save_manifest
 from nstk.errors import ExportError, OutputError, PictureError, SettingsError
 from nstk.exporting import formats, reload
 from nstk.exporting.decoding import decode_upright, read_orientation, turn_upright
@@ -28,12 +31,9 @@ from nstk.exporting.pictures import draw_picture as draw_waves
 from nstk.exporting.proof import Agreement, compare, measure
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
-from nstk.finetuning.classifier import load_classifier
-from nstk.finetuning.decisions import Likeliest
 from nstk.finetuning.job import finetune
-from nstk.finetuning.manifest import save_manifest
-from nstk.media.pictures import load_levels
-from nstk.predicting.job import predict
+from nstk.heads.decisions import Likeliest
+from nstk.images.image import load_levels
 from nstk.progress import ignore
 from nstk.settings import FinetuneSettings
 
@@ -511,7 +511,7 @@ def test_damaged_exif_data_asks_for_nothing(orientation_of, tail, cut):
 
 
 def test_turning_agrees_with_the_way_pictures_are_loaded():
-    from nstk.media.pictures import _UPRIGHT
+    from nstk.images.image import _UPRIGHT
 
     pixels = tf.reshape(tf.range(60), (4, 5, 3))
     for orientation, turn in _UPRIGHT.items():

@@ -9,19 +9,19 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
-from nstk.finetuning import features
-from nstk.finetuning.features import Observer, extract_features
-from nstk.finetuning.networks import (
+from nstk.features import extractor as features
+from nstk.features.crops import VIEWS
+from nstk.features.extractor import Observer, extract_features
+from nstk.features.networks import (
     BLOCKS,
     SQUARE,
     build_describer,
     build_extractor,
     choose_statistics_taps,
 )
-from nstk.finetuning.passes import read_ahead
-from nstk.finetuning.views import VIEWS
-from nstk.media.files import digest_file
-from nstk.media.pictures import load_levels
+from nstk.features.prefetching import read_ahead
+from nstk.images.image import load_levels
+from nstk.storage.files import digest_file
 
 
 @pytest.fixture(scope="module")

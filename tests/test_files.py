@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.errors import OutputError
-from nstk.media.files import (
+from nstk.storage.files import (
     check_writable,
     digest_file,
     find_cache_folder,

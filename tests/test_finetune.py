@@ -15,12 +15,12 @@ from PIL import Image
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.backbones.loading import load_backbone
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.run_records import read_record, save_manifest
+from nstk.datasets.folders import scan_folder
 from nstk.errors import BackboneError, FolderError, WeightsError
-from nstk.finetuning.classifier import load_classifier
-from nstk.finetuning.evaluation import wilson_interval
 from nstk.finetuning.job import finetune
-from nstk.finetuning.manifest import read_record, save_manifest
-from nstk.media.folders import scan_folder
+from nstk.heads.metrics import wilson_interval
 from nstk.settings import FinetuneSettings
 
 

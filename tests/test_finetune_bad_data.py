@@ -9,8 +9,8 @@ import pytest
 from labelled_pictures import draw_class, draw_folder
 from shell import complaint, invoke
 
-from nstk.finetuning import cache as cache_module
-from nstk.finetuning.cache import FeatureCache
+from nstk.features import cache as cache_module
+from nstk.features.cache import FeatureCache
 from nstk.finetuning.job import finetune
 
 

@@ -13,13 +13,13 @@ from labelled_pictures import COLOURS, SIZES, draw_picture
 from PIL import Image
 
 from nstk.auditing.job import audit
+from nstk.classifiers.evaluation.job import evaluate
+from nstk.classifiers.run_records import replay, save_manifest
+from nstk.datasets.arrays import catalogue_arrays
+from nstk.datasets.folders import scan_folder
 from nstk.errors import FolderError, ModelError
-from nstk.evaluating.job import evaluate
+from nstk.features.sizes import choose_size
 from nstk.finetuning.job import finetune
-from nstk.finetuning.manifest import replay, save_manifest
-from nstk.finetuning.sizes import choose_size
-from nstk.media.arrays import catalogue_arrays
-from nstk.media.folders import scan_folder
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "red")

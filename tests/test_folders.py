@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from nstk.datasets.folders import find_pictures, scan_folder
+from nstk.datasets.holdout import hold_out
+from nstk.datasets.names import natural_key
 from nstk.errors import FolderError, PictureError, SettingsError
-from nstk.media.files import digest_file
-from nstk.media.folders import find_pictures, scan_folder
-from nstk.media.names import natural_key
-from nstk.media.splits import hold_out
+from nstk.storage.files import digest_file
 
 
 def test_a_class_whose_name_is_no_text_is_refused_before_any_work(tmp_path):

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from nstk.finetuning.folds import assign_folds
-from nstk.finetuning.head import FOLDS, fit_head
-from nstk.finetuning.links import SOFTMAX
-from nstk.finetuning.logistic import balance_classes, solve
-from nstk.finetuning.ridge import choose_strengths, decompose, leave_one_out
-from nstk.finetuning.selection import Samples, select_head
+from nstk.heads.folds import assign_folds
+from nstk.heads.head import FOLDS, fit_head
+from nstk.heads.links import SOFTMAX
+from nstk.heads.logistic import balance_classes, solve
+from nstk.heads.ridge import choose_strengths, decompose, leave_one_out
+from nstk.heads.selection import Samples, select_head
 from nstk.settings import FinetuneSettings
 
 SHAPES = [(40, 6), (25, 60)]

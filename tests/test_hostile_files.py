@@ -16,13 +16,13 @@ from shell import complaint, invoke
 import nstk
 from nstk.backbones.archives import read_archive
 from nstk.backbones.weights_files import open_weights
-from nstk.finetuning.manifest import read_record
-from nstk.media.decoding import read_content
-from nstk.media.folders import find_pictures
-from nstk.media.names import natural_key
-from nstk.media.pictures import load_levels, load_picture, probe_picture
-from nstk.media.sources import open_catalogue
-from nstk.predicting.layouts import LONGEST, CsvLayout
+from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout
+from nstk.classifiers.run_records import read_record
+from nstk.datasets.folders import find_pictures
+from nstk.datasets.names import natural_key
+from nstk.datasets.sources import open_catalogue
+from nstk.images.decoding import read_content
+from nstk.images.image import load_levels, load_picture, probe_picture
 from nstk.stylization.style_files import load_style
 
 PATIENCE = 5.0

@@ -7,15 +7,15 @@ from shell import complaint, invoke
 
 from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
-from nstk.finetuning.features import Observer, extract_features
-from nstk.finetuning.networks import POOLED
-from nstk.finetuning.second_stage.bank import Bank
+from nstk.features.activation_store import Bank
+from nstk.features.extractor import Observer, extract_features
+from nstk.features.networks import POOLED
+from nstk.images.image import load_picture, save_picture
 from nstk.inspecting.frozen import study_frozen
-from nstk.inspecting.frozen_diagram import draw_diagram
-from nstk.inspecting.frozen_figure import draw_frozen_sheet, save_frozen
 from nstk.inspecting.random_weights import randomize_backbone
 from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
-from nstk.media.pictures import load_picture, save_picture
+from nstk.reports.transfer import draw_frozen_sheet, save_frozen
+from nstk.reports.transfer_diagram import draw_diagram
 from nstk.settings import FrozenSettings
 
 QUICK = FrozenSettings(size=32, scratch_passes=2, scratch_seconds=600.0)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstk.finetuning.learning_curve import extrapolate, trace_learning_curve
-from nstk.finetuning.selection import Samples, select_head
+from nstk.heads.learning_curve import extrapolate, trace_learning_curve
+from nstk.heads.selection import Samples, select_head
 from nstk.settings import FinetuneSettings
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nstk.finetuning.links import SIGMOID, SOFTMAX
+from nstk.heads.links import SIGMOID, SOFTMAX
 
 LINKS = pytest.mark.parametrize("link", [SOFTMAX, SIGMOID], ids=["softmax", "sigmoid"])
 LOGITS = arrays(float, (4, 3), elements=st.floats(-800, 800))

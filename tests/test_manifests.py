@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from nstk.datasets.folders import scan_folder
+from nstk.datasets.holdout import rarest_labels
+from nstk.datasets.manifests import read_manifest
 from nstk.errors import FolderError
-from nstk.media.folders import scan_folder
-from nstk.media.manifests import read_manifest
-from nstk.media.splits import rarest_labels
 
 NAMES = [f"{place}/{number}.png" for place in ("x", "y") for number in range(1, 11)]
 

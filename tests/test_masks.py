@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
 from nstk.errors import MaskError, PictureError
-from nstk.media.masks import check_mask, load_mask, resize_mask
+from nstk.images.masks import check_mask, load_mask, resize_mask
 
 LEVEL = 1 / 255
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 from shell import environment
 
-from nstk.stylization import memory
+from nstk.stylization.tiled import memory
 
 MEBIBYTE = 2**20
 
@@ -54,7 +54,7 @@ def test_a_group_may_have_any_name(tmp_path):
 
 def test_an_address_space_that_is_limited_counts():
     code = (
-        "import resource; from nstk.stylization.memory import available_memory\n"
+        "import resource; from nstk.stylization.tiled.memory import available_memory\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"
         f"limit = pages * resource.getpagesize() + {64 * MEBIBYTE}\n"
         "resource.setrlimit(resource.RLIMIT_AS, (limit, limit)); print(available_memory())"

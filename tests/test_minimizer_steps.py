@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from landscapes import RAVINE, RIDGE, VALLEY
 
-from nstk.minimizers import (
+from nstk.optimizers import (
     LBFGS,
     MINIMIZERS,
     Adam,
@@ -17,9 +17,9 @@ from nstk.minimizers import (
     Newton,
     choose_minimizer,
 )
-from nstk.minimizers.box import find_free, project
-from nstk.minimizers.lbfgs import apply_inverse_hessian
-from nstk.minimizers.line_search import fit_parabola, inner, is_lower
+from nstk.optimizers.bounds import find_free, project
+from nstk.optimizers.lbfgs import apply_inverse_hessian
+from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 
 
 def walk(minimizer, evaluate, start, steps):

@@ -10,7 +10,7 @@ import tensorflow as tf
 from landscapes import BOWL, BOX, LANDSCAPES, RAVINE, RIDGE, VALLEY, Landscape
 
 from nstk.errors import SettingsError
-from nstk.minimizers import (
+from nstk.optimizers import (
     LBFGS,
     MINIMIZERS,
     Adam,

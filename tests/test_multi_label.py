@@ -16,21 +16,21 @@ from shell import complaint, invoke
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.evaluation.job import evaluate as examine
+from nstk.classifiers.explanation.job import explain
+from nstk.classifiers.prediction.job import predict
+from nstk.classifiers.run_records import replay, save_manifest
 from nstk.errors import FolderError, ModelError
-from nstk.evaluating.job import evaluate as examine
-from nstk.explaining.job import explain
 from nstk.exporting.saved_model import write_saved_model
-from nstk.finetuning.classifier import load_classifier
-from nstk.finetuning.decisions import Likeliest, Thresholds, choose_threshold
-from nstk.finetuning.evaluation import average_precision, evaluate, wilson_interval
-from nstk.finetuning.folds import find_kinds
-from nstk.finetuning.head import fit_head
 from nstk.finetuning.job import finetune
-from nstk.finetuning.links import SIGMOID
-from nstk.finetuning.logistic import solve
-from nstk.finetuning.manifest import replay, save_manifest
-from nstk.finetuning.ridge import decompose
-from nstk.predicting.job import predict
+from nstk.heads.decisions import Likeliest, Thresholds, choose_threshold
+from nstk.heads.folds import find_kinds
+from nstk.heads.head import fit_head
+from nstk.heads.links import SIGMOID
+from nstk.heads.logistic import solve
+from nstk.heads.metrics import average_precision, evaluate, wilson_interval
+from nstk.heads.ridge import decompose
 from nstk.settings import FinetuneSettings
 
 CHANNELS = {"blue": 2, "green": 1, "red": 0}

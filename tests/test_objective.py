@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.media.pictures import resize_picture
-from nstk.minimizers import Adam
+from nstk.images.image import resize_picture
+from nstk.optimizers import Adam
 from nstk.stylization.losses import (
     STYLE_LOSSES,
     measure_content,

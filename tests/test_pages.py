@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstk.errors import OutputError
-from nstk.pages import (
+from nstk.reports.pages import (
     Bar,
     BarChart,
     Box,
@@ -38,10 +38,10 @@ from nstk.pages import (
     render_page,
     write_page,
 )
-from nstk.pages.axes import linear_axis, log_axis
-from nstk.pages.lettering import LINE_HEIGHT, measure_text, shorten_text, spread_labels
-from nstk.pages.numerals import spell_number
-from nstk.pages.palettes import CATEGORIES, pick_ramp
+from nstk.reports.pages.axes import linear_axis, log_axis
+from nstk.reports.pages.lettering import LINE_HEIGHT, measure_text, shorten_text, spread_labels
+from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.palettes import CATEGORIES, pick_ramp
 
 NASTY = "\"><script>alert('x')</script><img src=http://evil.example/x.png>&amp;\x00\udcff.jpg"
 

@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from nstk.errors import NstkError, OutputError, PictureError, SettingsError
-from nstk.media.colour import SRGB_PROFILE
-from nstk.media.pictures import (
+from nstk.images.icc_profiles import SRGB_PROFILE
+from nstk.images.image import (
     check_output,
     fit_size,
     load_picture,
@@ -572,7 +572,7 @@ def test_the_pixel_limit_is_counted_before_decoding_and_can_be_raised(tmp_path, 
 def test_our_limit_takes_the_place_of_that_of_pillow(tmp_path, ending, monkeypatch):
     Image.new("RGB", (60, 60)).save(tmp_path / f"a.{ending}")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr("nstk.media.decoding._HUGE", 1000)
+    monkeypatch.setattr("nstk.images.decoding._HUGE", 1000)
     assert load_picture(tmp_path / f"a.{ending}").pixels.shape == (60, 60, 3)
 
 

@@ -10,15 +10,15 @@ from shell import invoke
 import nstk
 from nstk.backbones import arithmetic as arithmetics
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.calibration import Speed
+from nstk.backbones.conv_benchmark import Speed
 from nstk.backbones.variants import Arithmetic
 from nstk.errors import BackboneError, SettingsError
-from nstk.media.pictures import save_picture
+from nstk.images.image import save_picture
 from nstk.settings import StylizeSettings, parse_memory
-from nstk.stylization import planning
 from nstk.stylization.objective import ObjectiveWeights
-from nstk.stylization.planning import Demand, make_plan
 from nstk.stylization.scales import Scale
+from nstk.stylization.tiled import planning
+from nstk.stylization.tiled.planning import Demand, make_plan
 
 WEIGHTS = ObjectiveWeights(
     0.4, 1.0, 0.1, {"block3_conv1": 1.0}, {"block1_conv1": 0.7, "block3_conv1": 0.3}

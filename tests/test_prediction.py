@@ -13,13 +13,13 @@ import tensorflow as tf
 from labelled_pictures import COLOURS, draw_folder, draw_picture
 from PIL import Image
 
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.prediction import reading
+from nstk.classifiers.prediction.job import Prediction, predict, stream_predictions
 from nstk.errors import PictureError, SettingsError
-from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.job import finetune
-from nstk.media.decoding import read_content
-from nstk.media.pictures import load_levels, load_picture
-from nstk.predicting import reading
-from nstk.predicting.job import Prediction, predict, stream_predictions
+from nstk.images.decoding import read_content
+from nstk.images.image import load_levels, load_picture
 
 NAMES = ("blue", "green", "red")
 

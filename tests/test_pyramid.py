@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from nstk.minimizers import LBFGS, Evaluation, minimize
-from nstk.minimizers.lbfgs import apply_inverse_hessian
-from nstk.minimizers.pyramid import spread
+from nstk.optimizers import LBFGS, Evaluation, minimize
+from nstk.optimizers.lbfgs import apply_inverse_hessian
+from nstk.optimizers.pyramid import spread
 
 
 def draw(*shape, seed=0):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from nstk.backbones.loading import load_backbone
 from nstk.errors import PictureError
-from nstk.media.pictures import fit_size, resize_picture
+from nstk.images.image import fit_size, resize_picture
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.quality import content_similarity, measure_quality
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstk.errors import DivergenceError, OutputError, SettingsError
-from nstk.media.animations import check_animation
-from nstk.media.pictures import load_picture
+from nstk.images.animations import check_animation
+from nstk.images.image import load_picture
 from nstk.progress import Progress
 from nstk.stylization.recording import Frames, Previews, Trace, tell
 

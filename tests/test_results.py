@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from labelled_pictures import draw_folder
 
+from nstk.classifiers.prediction.job import Prediction, stream_predictions
+from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout
+from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
-from nstk.predicting.job import Prediction, stream_predictions
-from nstk.predicting.layouts import CsvLayout, JsonLinesLayout
-from nstk.predicting.results import ResultsFile
 
 ENDINGS = (".csv", ".jsonl")
 LAYOUTS = (CsvLayout, JsonLinesLayout)

@@ -176,7 +176,7 @@ def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, kil
         "nstk.stylization.preparing.choose_arithmetic",
         lambda precision, convolution, *_: Arithmetic(precision, convolution),
     )
-    monkeypatch.setattr("nstk.stylization.planning.available_memory", lambda: 2**28)
+    monkeypatch.setattr("nstk.stylization.tiled.planning.available_memory", lambda: 2**28)
     resumed = run(inputs, {}, killed, resume=True)
     made = resumed.engine, resumed.precision, resumed.convolution
     assert made == ("whole", "float32", "direct")

@@ -14,22 +14,22 @@ from PIL import Image
 from shell import invoke
 
 from nstk.backbones.backbone import Backbone
+from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.explanation.job import explain
+from nstk.classifiers.prediction.job import predict
+from nstk.classifiers.run_records import replay, save_manifest
 from nstk.errors import OutputError
-from nstk.explaining.job import explain
 from nstk.exporting import reload
 from nstk.exporting.onnx_file import write_onnx
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
-from nstk.finetuning.classifier import load_classifier
 from nstk.finetuning.job import finetune
-from nstk.finetuning.learning_curve import LearningCurve
-from nstk.finetuning.manifest import replay, save_manifest
-from nstk.finetuning.second_stage import stage as second_stage
-from nstk.finetuning.second_stage.opening import normalisation_weights
-from nstk.finetuning.second_stage.pairing import Pairing
-from nstk.finetuning.second_stage.training import Training
-from nstk.predicting.job import predict
-from nstk.reporting.report import write_classifier_report
+from nstk.finetuning.unfreezing import stage as second_stage
+from nstk.finetuning.unfreezing.mcnemar import Pairing
+from nstk.finetuning.unfreezing.model import normalisation_weights
+from nstk.finetuning.unfreezing.training import Training
+from nstk.heads.learning_curve import LearningCurve
+from nstk.reports.classifier import write_classifier_report
 from nstk.settings import FinetuneSettings
 
 
@@ -89,7 +89,7 @@ def moved(folder, backbone):
     """The same after steps so large that answers are others."""
     with pytest.MonkeyPatch.context() as patch:
         keep(patch)
-        patch.setattr("nstk.finetuning.second_stage.descent.RATE", 0.01)
+        patch.setattr("nstk.finetuning.unfreezing.training_step.RATE", 0.01)
         return unfreeze(folder, backbone)
 
 
@@ -313,7 +313,7 @@ def test_a_disk_without_room_is_one_line(folder, backbone, monkeypatch):
     def fill_up(*arguments):
         raise OutputError("no room")
 
-    monkeypatch.setattr("nstk.finetuning.second_stage.bank.Bank.write", fill_up)
+    monkeypatch.setattr("nstk.features.activation_store.Bank.write", fill_up)
     with pytest.raises(OutputError, match="no room"):
         unfreeze(folder, backbone)
 

@@ -13,16 +13,16 @@ from hypothesis import strategies as st
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.errors import OutputError, SettingsError
-from nstk.finetuning.head import Head
-from nstk.finetuning.links import SOFTMAX
-from nstk.finetuning.networks import BLOCKS, build_describer
-from nstk.finetuning.second_stage.augmentation import REACHING_PIXELS, Augmentation
-from nstk.finetuning.second_stage.bank import Bank
-from nstk.finetuning.second_stage.descent import Descent, schedule_rate
-from nstk.finetuning.second_stage.opening import OpenedNetwork, normalisation_weights
-from nstk.finetuning.second_stage.pairing import Pairing, compare_pairs
-from nstk.finetuning.second_stage.planning import EPOCHS, choose_opening, count_steps
-from nstk.finetuning.workers import Workers
+from nstk.features.activation_store import Bank
+from nstk.features.networks import BLOCKS, build_describer
+from nstk.features.workers import Workers
+from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
+from nstk.finetuning.unfreezing.mcnemar import Pairing, compare_pairs
+from nstk.finetuning.unfreezing.model import OpenedNetwork, normalisation_weights
+from nstk.finetuning.unfreezing.planning import EPOCHS, choose_opening, count_steps
+from nstk.finetuning.unfreezing.training_step import Descent, schedule_rate
+from nstk.heads.head import Head
+from nstk.heads.links import SOFTMAX
 from nstk.settings import FinetuneSettings, parse_time
 
 

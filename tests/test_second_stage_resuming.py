@@ -9,7 +9,7 @@ from labelled_pictures import draw_folder
 from shell import complaint, invoke
 
 import nstk
-from nstk.finetuning.second_stage.interruptions import postpone_interruptions
+from nstk.finetuning.unfreezing.interruptions import postpone_interruptions
 
 
 class Killed(BaseException):
@@ -198,7 +198,7 @@ def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
 
 
 def test_processes_that_work_together_keep_no_checkpoints(inputs, tmp_path, monkeypatch):
-    monkeypatch.setattr("nstk.finetuning.workers.Workers.count", 2)
+    monkeypatch.setattr("nstk.features.workers.Workers.count", 2)
     with pytest.raises(nstk.SettingsError, match="2 processes"):
         run(inputs, tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 from labelled_pictures import draw_folder
 from working_together import work
 
-from nstk.finetuning.workers import Workers, _split
+from nstk.features.workers import Workers, _split
 
 ROOT = Path(__file__).resolve().parents[1]
 

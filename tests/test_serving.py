@@ -12,10 +12,10 @@ import tensorflow as tf
 from labelled_pictures import COLOURS, draw_folder, draw_picture
 from PIL import Image
 
+from nstk.classifiers.prediction.job import predict
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
-from nstk.media.pictures import load_picture
-from nstk.predicting.job import predict
+from nstk.images.image import load_picture
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from nstk.pages.lines import LineChart, Series
-from nstk.sheets.charts import draw_chart
-from nstk.sheets.heat_maps import paint_shares, paint_signed
-from nstk.sheets.lettering import find_font, measure_text, spell, wrap_text, write_text
-from nstk.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
+from nstk.reports.pages.lines import LineChart, Series
+from nstk.reports.sheets.charts import draw_chart
+from nstk.reports.sheets.heat_maps import paint_shares, paint_signed
+from nstk.reports.sheets.lettering import find_font, measure_text, spell, wrap_text, write_text
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
 
 
 def plain(height, width, colour):

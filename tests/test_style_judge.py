@@ -13,7 +13,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks import style_judge
 from nstk.errors import PictureError, WeightsError
-from nstk.media.pictures import resize_picture, save_picture
+from nstk.images.image import resize_picture, save_picture
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 

@@ -5,7 +5,7 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, PictureError, SettingsError
-from nstk.media.pictures import LoadedPicture, load_picture, save_picture
+from nstk.images.image import LoadedPicture, load_picture, save_picture
 from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nstk.errors import BackboneError, DivergenceError, MaskError, SettingsError
-from nstk.media.pictures import save_picture
+from nstk.images.image import save_picture
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.job import stylize

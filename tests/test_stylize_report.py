@@ -10,12 +10,12 @@ import pytest
 from browsing import browse, check_page, in_a_browser
 
 from nstk.errors import OutputError
-from nstk.media.pictures import save_picture
+from nstk.images.image import save_picture
+from nstk.reports.stylization import check_report, write_report
 from nstk.settings import StylizeSettings
 from nstk.stylization.job import stylize
 from nstk.stylization.quality import measure_quality
 from nstk.stylization.recording import Trace
-from nstk.stylization.report import check_report, write_report
 
 NASTY = "<b onclick=alert(1)>wave"
 COMMAND = "nstk stylize town.png 'a <b>wave</b>.png' -o out.png --steps 3"

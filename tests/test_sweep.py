@@ -7,12 +7,12 @@ import pytest
 
 import nstk
 from nstk.errors import DivergenceError, OutputError, PictureError, SettingsError
-from nstk.media.pictures import load_picture, save_picture
-from nstk.pages import Section
+from nstk.images.image import load_picture, save_picture
+from nstk.reports.pages import Section
+from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.job import Stylization, stylize
-from nstk.sweeping.figure import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import MANY, sweep
 from nstk.sweeping.records import SweptRun

@@ -6,7 +6,7 @@ from forgery import forge_newest
 import nstk
 from nstk.backbones.variants import Arithmetic
 from nstk.errors import CheckpointError
-from nstk.stylization.descent import Descent
+from nstk.stylization.optimization import Descent
 from nstk.sweeping.grid import SweepAxis
 
 SETTINGS = nstk.StylizeSettings(size=48, steps=5, scales=1, init="noise")

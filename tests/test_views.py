@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstk.finetuning.networks import FEATURES, SQUARE, build_extractor
-from nstk.finetuning.views import VIEWS, cut_views, plan_sampling, take_views
+from nstk.features.crops import VIEWS, cut_views, plan_sampling, take_views
+from nstk.features.networks import FEATURES, SQUARE, build_extractor
 
 SIDES = st.integers(1, 90)
 

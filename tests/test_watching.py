@@ -4,8 +4,8 @@ from contextlib import suppress
 
 import pytest
 
+from nstk.classifiers.prediction.watching import watch_folder
 from nstk.errors import PictureError, SettingsError
-from nstk.predicting.watching import watch_folder
 
 
 def arrivals(folder):

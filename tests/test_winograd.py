@@ -16,8 +16,8 @@ from nstk.backbones.winograd import (
     turn_kernel,
 )
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-from nstk.stylization.windowed import WindowedNetwork
-from nstk.stylization.windowed_objective import WindowedObjective
+from nstk.stylization.tiled.network import WindowedNetwork
+from nstk.stylization.tiled.objective import WindowedObjective
 
 SIDES = st.integers(1, 13)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from nstk.datasets.folders import scan_folder
+from nstk.datasets.sources import open_catalogue
+from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
-from nstk.media.folders import scan_folder
-from nstk.media.sources import open_catalogue
-from nstk.media.zips import unpack_zip
 
 PLACES = [f"{name}/{number}.png" for name in ("ants", "bees") for number in range(1, 11)]
 

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.auditing.reading import Sight
-from nstk.media.duplicates import group_duplicates
+from nstk.images.hashes import group_duplicates
 
 _ALIKE = 0.8
 _FLAT = 4.0

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nstk.media.catalogues import Catalogue, LabelledPicture
-from nstk.media.layout import Part
-from nstk.media.listing import SkippedFile
-from nstk.media.quality import PictureQuality
+from nstk.datasets.catalogs import Catalogue, LabelledPicture
+from nstk.datasets.layout import Part
+from nstk.datasets.listing import SkippedFile
+from nstk.images.quality import PictureQuality
 
 
 @dataclass(frozen=True)

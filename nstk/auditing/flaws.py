@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nstk.auditing.findings import Flaw
 from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import FENCE
-from nstk.media.quality import PictureQuality
+from nstk.images.quality import PictureQuality
 
 _TINY_SHARE = 0.25
 

@@ -20,14 +20,14 @@ from nstk.auditing.suspects import (
 )
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.datasets.catalogs import PART_ORDER, Catalogue, LabelledPicture
+from nstk.datasets.folders import tell_several
+from nstk.datasets.sources import Data, open_catalogue
 from nstk.errors import FolderError
-from nstk.finetuning.cache import FeatureCache
-from nstk.finetuning.features import Observer
-from nstk.finetuning.links import SIGMOID, Targets
-from nstk.finetuning.sizes import choose_size
-from nstk.media.catalogues import PART_ORDER, Catalogue, LabelledPicture
-from nstk.media.folders import tell_several
-from nstk.media.sources import Data, open_catalogue
+from nstk.features.cache import FeatureCache
+from nstk.features.extractor import Observer
+from nstk.features.sizes import choose_size
+from nstk.heads.links import SIGMOID, Targets
 from nstk.progress import Reporter, ignore
 from nstk.settings import AuditSettings
 

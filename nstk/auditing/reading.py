@@ -11,19 +11,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, PictureError, WeightsError
-from nstk.finetuning.cache import FeatureCache, Row, Shelf
-from nstk.finetuning.features import HASH_RECIPE, Observer
-from nstk.finetuning.networks import POOLED
-from nstk.finetuning.passes import BATCH, read_ahead
-from nstk.finetuning.views import VIEWS, take_views
-from nstk.media.decoding import Header, identify
-from nstk.media.duplicates import picture_hash
-from nstk.media.files import digest_file
-from nstk.media.listing import SkippedFile
-from nstk.media.pictures import Picture, load_picture
-from nstk.media.quality import PictureQuality, measure_picture
+from nstk.features.cache import FeatureCache, Row, Shelf
+from nstk.features.crops import VIEWS, take_views
+from nstk.features.extractor import HASH_RECIPE, Observer
+from nstk.features.networks import POOLED
+from nstk.features.prefetching import BATCH, read_ahead
+from nstk.images.decoding import Header, identify
+from nstk.images.hashes import picture_hash
+from nstk.images.image import Picture, load_picture
+from nstk.images.quality import PictureQuality, measure_picture
 from nstk.progress import Progress, Reporter, ignore
+from nstk.storage.files import digest_file
 
 _THUMBNAIL = (32, 32)
 

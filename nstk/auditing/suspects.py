@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nstk.finetuning.head import fit_head
-from nstk.finetuning.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.head import fit_head
+from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
 from nstk.progress import Reporter, ignore
 
 _NEIGHBOURS = 5

@@ -19,8 +19,8 @@ import keras
 
 from nstk.backbones.conventions import keep_conventions
 from nstk.errors import ModelError, OutputError
-from nstk.media.files import check_regular, write_whole
-from nstk.media.packed import DAMAGE, open_packed
+from nstk.storage.files import check_regular, write_whole
+from nstk.storage.zip_archives import DAMAGE, open_packed
 
 CARD = "nstk.json"
 SUFFIX = ".keras"

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.calibration import time_convolutions
+from nstk.backbones.conv_benchmark import time_convolutions
 from nstk.backbones.stages import Convolution, weigh_network
 from nstk.backbones.variants import Arithmetic
 from nstk.settings import ConvolutionName, PrecisionName

@@ -9,7 +9,7 @@ from typing import Any
 
 from nstk.backbones.applications import APPLICATIONS, Application
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.classifiers import open_classifier
+from nstk.backbones.classifier_files import open_classifier
 from nstk.backbones.compact import build_compact
 from nstk.backbones.downloads import fetch_network
 from nstk.backbones.listing import COMPACT, COMPACT_INPUT_SIZE, find_packaged, match_name

@@ -23,9 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import WeightsError
-from nstk.media.array_files import read_array, read_header
-from nstk.media.files import check_regular
-from nstk.media.packed import DAMAGE, open_packed
+from nstk.storage.array_files import read_array, read_header
+from nstk.storage.files import check_regular
+from nstk.storage.zip_archives import DAMAGE, open_packed
 
 FORMATS = "Keras weights (.weights.h5 or .h5) or an .npz with layer/variable keys"
 

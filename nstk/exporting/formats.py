@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from nstk.errors import ExportError, OutputError
-from nstk.media.files import check_folder_writable, check_writable, write_folder_whole, write_whole
+from nstk.storage.files import (
+    check_folder_writable,
+    check_writable,
+    write_folder_whole,
+    write_whole,
+)
 
 FormatName = Literal["keras", "savedmodel", "tflite", "tflite-int8", "onnx"]
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
+from nstk.classifiers.classifier import Classifier
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format, FormatName, find_format
 from nstk.exporting.onnx_file import write_onnx
@@ -13,8 +14,7 @@ from nstk.exporting.pictures import Album, Source, gather_pictures, gather_recor
 from nstk.exporting.proof import Agreement, compare
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
-from nstk.finetuning.classifier import Classifier
-from nstk.media.pictures import Levels
+from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import check_range, check_whole
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from nstk.classifiers.classifier import Classifier
 from nstk.exporting.onnx_names import settle_graph
-from nstk.finetuning.classifier import Classifier
 
 
 def write_onnx(classifier: Classifier, path: Path) -> None:

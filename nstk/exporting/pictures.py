@@ -9,14 +9,14 @@ from typing import Literal
 
 import numpy as np
 
+from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.run_records import find_record
+from nstk.datasets.catalogs import Catalogue
+from nstk.datasets.folders import find_pictures
+from nstk.datasets.sources import open_catalogue
 from nstk.errors import NstkError, PictureError
-from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.manifest import find_record
-from nstk.media.catalogues import Catalogue
-from nstk.media.decoding import read_content
-from nstk.media.folders import find_pictures
-from nstk.media.pictures import Levels, load_levels
-from nstk.media.sources import open_catalogue
+from nstk.images.decoding import read_content
+from nstk.images.image import Levels, load_levels
 
 Source = Literal["given", "recorded", "drawn"]
 """Whether pictures were named, are those of the run that made the classifier, or drawn."""

@@ -20,8 +20,8 @@ import tensorflow as tf
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format
 from nstk.exporting.reload import LENGTH_BYTES
-from nstk.finetuning.decisions import Decision
-from nstk.media.pictures import Levels
+from nstk.heads.decisions import Decision
+from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter
 
 _SCRIPT = Path(__file__).with_name("reload.py")

@@ -11,10 +11,10 @@ import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
 from nstk.backbones.conventions import keep_conventions
+from nstk.classifiers.classifier import Classifier
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
-from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.networks import SQUARE
+from nstk.features.networks import SQUARE
 
 LABELS = "labels.txt"
 FINGERPRINT = "fingerprint.pb"

@@ -12,8 +12,8 @@ from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.schema_py_generated import Model
 
 from nstk.backbones.variants import behind_first_convolution
-from nstk.finetuning.classifier import Classifier
-from nstk.media.pictures import Levels
+from nstk.classifiers.classifier import Classifier
+from nstk.images.image import Levels
 
 BACKBONE = "backbone"
 LABELS, THRESHOLDS = "labels.txt", "thresholds.txt"

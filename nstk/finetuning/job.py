@@ -12,32 +12,32 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.classifiers.classifier import Classifier
+from nstk.datasets.folders import scan_folder
+from nstk.datasets.listing import SkippedFile
+from nstk.datasets.sources import Data
 from nstk.errors import SettingsError, WeightsError
-from nstk.finetuning.answers import Answers
-from nstk.finetuning.cache import FeatureCache
-from nstk.finetuning.classifier import Classifier
-from nstk.finetuning.evaluation import Evaluation, evaluate
-from nstk.finetuning.familiarity import Familiarity, learn_familiarity
-from nstk.finetuning.features import Features, Observer
-from nstk.finetuning.learning_curve import trace_learning_curve
-from nstk.finetuning.links import SIGMOID, SOFTMAX
-from nstk.finetuning.networks import BLOCKS, attach_head, build_extractor
-from nstk.finetuning.outcome import Finetuning
-from nstk.finetuning.parts import Parts, sort_by_part
-from nstk.finetuning.questions import ask_folds, ask_head
-from nstk.finetuning.second_stage.planning import Clock, Plan
-from nstk.finetuning.second_stage.stage import Omission, SecondStage, run_second_stage
-from nstk.finetuning.selection import Selection, select_head
-from nstk.finetuning.sharing import extract_together
-from nstk.finetuning.sizes import choose_size
-from nstk.finetuning.views import VIEWS
-from nstk.finetuning.workers import Workers
-from nstk.media.checkpoints import CheckpointFolder
-from nstk.media.folders import scan_folder
-from nstk.media.listing import SkippedFile
-from nstk.media.sources import Data
+from nstk.features.cache import FeatureCache
+from nstk.features.crops import VIEWS
+from nstk.features.extractor import Features, Observer
+from nstk.features.networks import BLOCKS, attach_head, build_extractor
+from nstk.features.sharding import extract_together
+from nstk.features.sizes import choose_size
+from nstk.features.workers import Workers
+from nstk.finetuning.result import Finetuning
+from nstk.finetuning.unfreezing.planning import Clock, Plan
+from nstk.finetuning.unfreezing.stage import Omission, SecondStage, run_second_stage
+from nstk.heads.binary_problems import ask_folds, ask_head
+from nstk.heads.learning_curve import trace_learning_curve
+from nstk.heads.links import SIGMOID, SOFTMAX
+from nstk.heads.metrics import Evaluation, evaluate
+from nstk.heads.out_of_distribution import Familiarity, learn_familiarity
+from nstk.heads.predictions import Answers
+from nstk.heads.selection import Selection, select_head
+from nstk.heads.splits import Parts, sort_by_part
 from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, FinetuneSettings
+from nstk.storage.checkpoints import CheckpointFolder
 
 _NO_CURVE = "There is no learning curve: no class has enough pictures to leave some out; add some."
 _JUDGED = (

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from nstk.images.image import Picture
 from nstk.inspecting.layers import Field, find_whole_cells
-from nstk.media.pictures import Picture
 
 Maps = npt.NDArray[np.float32]
 """Feature maps of one picture: ``(height, width, channels)``."""

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
-from nstk.media.pictures import Picture
+from nstk.images.image import Picture
 
 Values = npt.NDArray[np.float64]
 """One number for each filter, ``(filters,)``."""

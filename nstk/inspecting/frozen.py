@@ -11,18 +11,18 @@ import numpy as np
 from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.datasets.folders import LabelledFolder, scan_folder
+from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError
-from nstk.finetuning.evaluation import Evaluation, evaluate
-from nstk.finetuning.features import Features, Observer, extract_features
-from nstk.finetuning.learning_curve import SHARES, rank_pictures
-from nstk.finetuning.networks import POOLED
-from nstk.finetuning.parts import Parts, sort_by_part
-from nstk.finetuning.selection import Samples, select_head
+from nstk.features.extractor import Features, Observer, extract_features
+from nstk.features.networks import POOLED
+from nstk.heads.learning_curve import SHARES, rank_pictures
+from nstk.heads.metrics import Evaluation, evaluate
+from nstk.heads.selection import Samples, select_head
+from nstk.heads.splits import Parts, sort_by_part
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
 from nstk.inspecting.random_weights import randomize_backbone
 from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
-from nstk.media.folders import LabelledFolder, scan_folder
-from nstk.media.listing import SkippedFile
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings, FrozenSettings
 

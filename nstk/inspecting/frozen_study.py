@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nstk.finetuning.evaluation import Evaluation
+from nstk.datasets.listing import SkippedFile
+from nstk.heads.metrics import Evaluation
 from nstk.inspecting.scratch import Moment
-from nstk.media.listing import SkippedFile
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
+from nstk.images.image import Picture
 from nstk.inspecting.excitation import Patch, find_patches
 from nstk.inspecting.layers import (
     Field,
@@ -23,7 +24,6 @@ from nstk.inspecting.layers import (
     choose_layers,
     trace_fields,
 )
-from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source, open_picture

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
+from nstk.datasets.listing import SkippedFile
+from nstk.images.image import Picture
 from nstk.inspecting.excitation import Maps, Patch, pick_strongest
 from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
 from nstk.inspecting.survey import find_responses, gather_pictures, survey_pictures
 from nstk.inspecting.visualization import choose_side, visualize_channels
-from nstk.media.listing import SkippedFile
-from nstk.media.pictures import Picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source

@@ -10,7 +10,7 @@ from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_PICTURE, ReceptiveField, trace_axes
 from nstk.errors import BackboneError, PictureError
-from nstk.media.pictures import Picture, fit_size, resize_picture
+from nstk.images.image import Picture, fit_size, resize_picture
 
 DEEPEST_STRIDE = 16
 

@@ -14,13 +14,13 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
-from nstk.finetuning.evaluation import Evaluation, evaluate
-from nstk.finetuning.links import Targets
-from nstk.finetuning.passes import BATCH, read_ahead
-from nstk.finetuning.second_stage.bank import MEMORY, Bank
-from nstk.finetuning.views import VIEWS, take_views
+from nstk.features.activation_store import MEMORY, Bank
+from nstk.features.crops import VIEWS, take_views
+from nstk.features.prefetching import BATCH, read_ahead
+from nstk.heads.links import Targets
+from nstk.heads.metrics import Evaluation, evaluate
+from nstk.images.image import load_picture
 from nstk.inspecting.random_weights import randomize_network
-from nstk.media.pictures import load_picture
 from nstk.progress import Progress, Reporter, ignore
 
 RATE = 1e-3

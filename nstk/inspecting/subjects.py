@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 from nstk.backbones.backbone import Backbone
+from nstk.images.image import Picture
 from nstk.inspecting.layers import bring_to_size, check_stride, choose_layers
-from nstk.media.pictures import Picture
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source, open_picture
 

@@ -9,7 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
+from nstk.datasets.folders import find_pictures
+from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import PictureError, printable
+from nstk.images.image import Picture
 from nstk.inspecting.excitation import (
     PATCHES,
     Maps,
@@ -19,9 +22,6 @@ from nstk.inspecting.excitation import (
     merge_patches,
 )
 from nstk.inspecting.layers import bring_to_size, check_field, trace_fields
-from nstk.media.folders import find_pictures
-from nstk.media.listing import SkippedFile, list_sources
-from nstk.media.pictures import Picture
 from nstk.progress import Progress, Reporter
 from nstk.stylization.inputs import Source, open_picture
 from nstk.stylization.styles import look

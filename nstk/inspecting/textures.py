@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
-from nstk.inspecting.descents import descend
+from nstk.images.image import Picture
+from nstk.inspecting.optimizations import descend
 from nstk.inspecting.subjects import open_subject
-from nstk.media.pictures import Picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source

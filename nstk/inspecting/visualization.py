@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
+from nstk.images.image import Picture
 from nstk.inspecting.layers import Field
-from nstk.media.pictures import Picture
-from nstk.minimizers import Adam, Evaluation
+from nstk.optimizers import Adam, Evaluation
 from nstk.progress import Progress, Reporter, ignore
 
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)

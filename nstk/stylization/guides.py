@@ -8,7 +8,7 @@ import numpy as np
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.errors import MaskError
-from nstk.media.pictures import Plane
+from nstk.images.image import Plane
 
 EFFECTIVE_SHARE = 0.5
 """Share of a layer's reach that its receptive field is taken to be when regions are eroded.

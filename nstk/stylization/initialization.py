@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nstk.media.pictures import Picture, Plane, load_picture, resize_picture
+from nstk.images.image import Picture, Plane, load_picture, resize_picture
 
 STARTS = ("content", "noise", "gray", "style")
 """The starts that have a name; any other is the path of a picture."""

@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
-from nstk.media.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
-from nstk.media.listing import is_single
-from nstk.media.masks import check_mask, load_mask
-from nstk.media.pictures import (
+from nstk.images.image import (
     Levels,
     LoadedPicture,
     Picture,
@@ -19,7 +17,9 @@ from nstk.media.pictures import (
     load_picture,
     take_array,
 )
+from nstk.images.masks import check_mask, load_mask
 from nstk.settings import StylizeSettings
+from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.stylization.style_files import ENDING, SavedStyle, load_style
 from nstk.stylization.styles import PaintedStyle, Style
 

@@ -13,18 +13,15 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
-from nstk.media.checkpoints import CheckpointFolder, Saver, State
-from nstk.media.color_transfer import restore_colors
-from nstk.media.masks import resize_mask
-from nstk.media.pictures import Picture, Plane, resize_picture, resize_plane, save_picture
+from nstk.images.image import Picture, Plane, resize_picture, resize_plane, save_picture
+from nstk.images.masks import resize_mask
 from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
-from nstk.stylization.descent import Descent
+from nstk.storage.checkpoints import CheckpointFolder, Saver, State
+from nstk.stylization.color_transfer import restore_colors
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
-from nstk.stylization.memory import peak_memory
 from nstk.stylization.objective import Objective
-from nstk.stylization.painting import Painting
-from nstk.stylization.planning import Plan
+from nstk.stylization.optimization import Descent
 from nstk.stylization.preparing import find_network, plan_painting, read_painting
 from nstk.stylization.quality import content_similarity
 from nstk.stylization.resumption import (
@@ -37,6 +34,9 @@ from nstk.stylization.resumption import (
 )
 from nstk.stylization.scales import Scale
 from nstk.stylization.strength import search_strength
+from nstk.stylization.task import Painting
+from nstk.stylization.tiled.memory import peak_memory
+from nstk.stylization.tiled.planning import Plan
 
 log = logging.getLogger("nstk")
 

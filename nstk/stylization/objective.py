@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.media.pictures import Picture
-from nstk.minimizers import Evaluation, Minimizer
+from nstk.images.image import Picture
+from nstk.optimizers import Evaluation, Minimizer
 from nstk.stylization.losses import STYLE_LOSSES, sum_content, sum_variation, weigh_variation
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import summarize

@@ -12,8 +12,8 @@ from nstk.backbones.variants import Arithmetic
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import MaskSource, MaskSources, Source, StyleSource, read_inputs
-from nstk.stylization.painting import Painting
-from nstk.stylization.planning import Demand, Plan, make_plan
+from nstk.stylization.task import Painting
+from nstk.stylization.tiled.planning import Demand, Plan, make_plan
 
 
 def plan_stylization(

@@ -16,8 +16,8 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import PictureError
-from nstk.media.color_spaces import to_luma
-from nstk.media.pictures import Picture, fit_size, resize_picture, take_array
+from nstk.images.color_spaces import to_luma
+from nstk.images.image import Picture, fit_size, resize_picture, take_array
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import gather, summarize
 

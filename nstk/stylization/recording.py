@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from nstk.errors import OutputError
-from nstk.media.animations import Frame, save_animation
-from nstk.media.pictures import Picture, fit_size, resize_picture, save_picture
+from nstk.images.animations import Frame, save_animation
+from nstk.images.image import Picture, fit_size, resize_picture, save_picture
 from nstk.progress import Progress, Reporter
 from nstk.settings import check_whole
 

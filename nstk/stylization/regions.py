@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.media.pictures import Plane
+from nstk.images.image import Plane
 from nstk.stylization.guides import guide_for
 from nstk.stylization.statistics import Moments, Statistics, summarize
 

@@ -14,16 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.variants import Convolution, Precision
-from nstk.media.array_files import digest_arrays
-from nstk.media.checkpoints import Recipe, State, understanding
-from nstk.media.files import digest_file
-from nstk.media.versions import list_versions
 from nstk.progress import Progress, Reporter
 from nstk.settings import StylizeSettings, check_range, spell_option
-from nstk.stylization.descent import Descent, Point, Step
+from nstk.storage.array_files import digest_arrays
+from nstk.storage.checkpoints import Recipe, State, understanding
+from nstk.storage.files import digest_file
+from nstk.storage.versions import list_versions
 from nstk.stylization.initialization import STARTS
-from nstk.stylization.painting import Painting
-from nstk.stylization.planning import Engine
+from nstk.stylization.optimization import Descent, Point, Step
+from nstk.stylization.task import Painting
+from nstk.stylization.tiled.planning import Engine
 
 FREE = ("max_memory",)
 """Settings that may change from one run to the next: they decide nothing that is not remembered."""

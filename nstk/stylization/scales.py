@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nstk.errors import SettingsError
-from nstk.media.pictures import fit_size
+from nstk.images.image import fit_size
 
 COARSEST = 128
 """Longer side in pixels of the coarsest scale that ``auto`` chooses."""

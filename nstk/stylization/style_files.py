@@ -1,7 +1,7 @@
 """Styles kept in files: what a network saw in style pictures, for use without the pictures.
 
 A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum,
-as `nstk.media.array_files` writes it.
+as `nstk.storage.array_files` writes it.
 """
 
 import math
@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import StyleFileError
-from nstk.media.array_files import Array, digest_arrays, read_arrays, write_arrays
-from nstk.media.files import write_whole
+from nstk.storage.array_files import Array, digest_arrays, read_arrays, write_arrays
+from nstk.storage.files import write_whole
 from nstk.stylization.statistics import Statistics
 
 ENDING = ".nstyle"

@@ -11,12 +11,12 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_PICTURE
 from nstk.errors import PictureError
-from nstk.media.array_files import digest_arrays
-from nstk.media.masks import resize_mask
-from nstk.media.pictures import Picture, Plane, fit_size, resize_picture
+from nstk.images.image import Picture, Plane, fit_size, resize_picture
+from nstk.images.masks import resize_mask
+from nstk.storage.array_files import digest_arrays
 from nstk.stylization.guides import guide_for
 from nstk.stylization.statistics import Statistics, blend, gather
-from nstk.stylization.windowed import WindowedNetwork
+from nstk.stylization.tiled.network import WindowedNetwork
 
 LARGE = 3 * 2**20
 """Values in a picture from which on it is looked at in windows."""

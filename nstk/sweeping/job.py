@@ -8,10 +8,10 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, PictureError, SettingsError
-from nstk.media.checkpoints import CheckpointFolder
-from nstk.media.pictures import Picture
+from nstk.images.image import Picture
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
+from nstk.storage.checkpoints import CheckpointFolder
 from nstk.stylization.inputs import (
     MaskSource,
     MaskSources,
@@ -20,7 +20,7 @@ from nstk.stylization.inputs import (
     list_styles,
     open_picture,
 )
-from nstk.stylization.mask_pictures import draw_mask, name_masks
+from nstk.stylization.mask_images import draw_mask, name_masks
 from nstk.stylization.recording import Trace, tell
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source

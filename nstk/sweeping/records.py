@@ -17,9 +17,9 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import OutputError, PictureError
-from nstk.media.files import check_writable, digest_file, make_folder, write_whole
-from nstk.media.pictures import Picture, Plane, load_picture, save_picture
+from nstk.images.image import Picture, Plane, load_picture, save_picture
 from nstk.settings import StylizeSettings
+from nstk.storage.files import check_writable, digest_file, make_folder, write_whole
 from nstk.stylization.initialization import STARTS
 from nstk.sweeping.grid import GridPoint
 

@@ -6,9 +6,9 @@ Finished runs are kept by `nstk.sweeping.records`, with or without checkpoints.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from nstk.media.checkpoints import CheckpointFolder, Recipe, Saver, State, understanding
-from nstk.media.versions import list_versions
 from nstk.settings import StylizeSettings
+from nstk.storage.checkpoints import CheckpointFolder, Recipe, Saver, State, understanding
+from nstk.storage.versions import list_versions
 from nstk.stylization.resumption import digest_start, list_options
 from nstk.sweeping.grid import SweepAxis
 

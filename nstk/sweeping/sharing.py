@@ -13,18 +13,18 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.media.checkpoints import Saver, State
-from nstk.media.pictures import load_picture
+from nstk.images.image import load_picture
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
+from nstk.storage.checkpoints import Saver, State
 from nstk.stylization.initialization import STARTS
 from nstk.stylization.inputs import MaskSources, Source
 from nstk.stylization.job import Stylization, paint
 from nstk.stylization.objective import Objective
-from nstk.stylization.painting import Painting
-from nstk.stylization.planning import Plan
 from nstk.stylization.preparing import choose_engine, prepare
 from nstk.stylization.scales import Scale
+from nstk.stylization.task import Painting
+from nstk.stylization.tiled.planning import Plan
 from nstk.sweeping.grid import GridPoint
 
 _OWN = (

@@ -75,7 +75,7 @@ def lower_memory(room: str) -> None:
 
 def write_often(rows: str) -> None:
     """``rows=4``: no fault, but features are written that often, so that a kill finds some."""
-    from nstk.finetuning import cache
+    from nstk.features import cache
 
     cache._ROWS_PER_FILE = int(rows)
 

@@ -29,7 +29,7 @@ def make_styles() -> Made:
 
 
 def make_array_files() -> Made:
-    from nstk.media.array_files import read_arrays, write_arrays
+    from nstk.storage.array_files import read_arrays, write_arrays
 
     arrays = {"a": np.arange(6.0).reshape(2, 3), "b/c": np.zeros((2, 2), np.uint8)}
     write_arrays(Path("whole"), "facts.json", {"one": [1, {"two": None}]}, arrays)
@@ -49,8 +49,8 @@ def make_checkpoints() -> Made:
 
     from nstk.backbones.backbone import Backbone
     from nstk.backbones.compact import build_compact
-    from nstk.media import checkpoints
     from nstk.settings import CheckpointSettings, StylizeSettings
+    from nstk.storage import checkpoints
     from nstk.stylization.job import stylize
 
     keras.utils.set_random_seed(7)
@@ -63,7 +63,7 @@ def make_checkpoints() -> Made:
     [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
     recipe = checkpoints.Recipe(**json.loads(recipe))
     from nstk.stylization import resumption
-    from nstk.stylization.painting import Painting
+    from nstk.stylization.task import Painting
 
     painted = []
     remember = Painting.begin
@@ -97,7 +97,7 @@ def _facts(content: bytes) -> dict:
 
 def _seal(content: bytes, checkpoints) -> bytes:
     """The same with a digest that is right, where enough of it can be read for that."""
-    from nstk.media.array_files import read_arrays, write_arrays
+    from nstk.storage.array_files import read_arrays, write_arrays
 
     try:
         Path("unsealed").write_bytes(content)
@@ -145,9 +145,9 @@ def make_classifiers() -> Made:
     from test_classifier import build_classifier
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.classifiers import open_classifier
+    from nstk.backbones.classifier_files import open_classifier
     from nstk.backbones.compact import build_compact
-    from nstk.finetuning.classifier import load_classifier
+    from nstk.classifiers.classifier import load_classifier
 
     keras.utils.set_random_seed(7)
     network = Backbone("tiny", build_compact(widths=(2, 3), depths=(1, 1)), 8, "seeded")
@@ -171,7 +171,7 @@ def make_classifiers() -> Made:
 
 def make_cached() -> Made:
     """Rows of features under the right digest of wrong bytes."""
-    from nstk.finetuning.cache import FeatureCache, _list_files
+    from nstk.features.cache import FeatureCache, _list_files
 
     cache = FeatureCache("cache")
     shelf = cache.shelf({"what": "test"})

@@ -38,7 +38,7 @@ def exif() -> Image.Exif:
 
 def read_picture(path: Path) -> None:
     """Read it in every way there is; one way's refusal is no reason to leave out the others."""
-    from nstk.media.pictures import load_levels, load_picture, probe_picture
+    from nstk.images.image import load_levels, load_picture, probe_picture
 
     refusal = None
     for read in (load_picture, load_levels, lambda place: probe_picture(place, whole=False)):

@@ -17,7 +17,7 @@ LEFT_OUT = NstkError("left out, and done anew")
 
 
 def make_manifests() -> Made:
-    from nstk.media.sources import open_catalogue
+    from nstk.datasets.sources import open_catalogue
 
     for name in ("a", "b"):
         Path(name).mkdir()
@@ -38,7 +38,7 @@ def make_json_manifests() -> Made:
 
 
 def make_zips() -> Made:
-    from nstk.media.folders import scan_folder
+    from nstk.datasets.folders import scan_folder
 
     packed = []
     for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -55,7 +55,7 @@ def make_results(ending: str) -> Callable[[], Made]:
     """Files of predictions that are gone on with."""
 
     def make():
-        from nstk.predicting.results import ResultsFile
+        from nstk.classifiers.prediction.results import ResultsFile
 
         place = Path(f"whole{ending}")
         with ResultsFile(place, CLASSIFIER) as results:
@@ -73,7 +73,7 @@ def make_results(ending: str) -> Callable[[], Made]:
 
 def make_kept_predictions() -> Made:
     """Answers in a checkpoint folder, of a run that is gone on with."""
-    from nstk.predicting.resumption import NAME, KeptPredictions
+    from nstk.classifiers.prediction.resumption import NAME, KeptPredictions
     from nstk.settings import CheckpointSettings
 
     folder = Path("states")
@@ -100,7 +100,7 @@ CLASSIFIER = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" *
 
 def predict(number):
     """An answer about a picture whose name is hard to write."""
-    from nstk.predicting.job import Prediction
+    from nstk.classifiers.prediction.job import Prediction
 
     return Prediction(
         path=Path(f"pictures/{number}\n,.png"),
@@ -115,7 +115,7 @@ def predict(number):
 
 def make_records() -> Made:
     """Records of runs that can be repeated."""
-    from nstk.finetuning.manifest import read_record
+    from nstk.classifiers.run_records import read_record
 
     record = {
         "format": 1,
@@ -130,7 +130,7 @@ def make_records() -> Made:
 
 def make_swept() -> Made:
     """Records of the runs of a sweep that is gone on with."""
-    from nstk.media.files import digest_file
+    from nstk.storage.files import digest_file
     from nstk.sweeping.records import RunFolder
 
     Path("runs").mkdir()

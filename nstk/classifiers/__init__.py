@@ -1,0 +1,1 @@
+"""The classifier: save, load, predict, evaluate, explain."""

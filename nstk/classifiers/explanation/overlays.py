@@ -1,0 +1,46 @@
+"""An activation map painted over its picture."""
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.images.image import Picture, Plane, resize_plane
+
+FOR = np.array([0.84, 0.37, 0.0], np.float32)
+AGAINST = np.array([0.0, 0.45, 0.7], np.float32)
+"""Vermilion and blue, which colour-blind readers tell apart (Okabe and Ito 2008)."""
+
+_STRONGEST = 0.75
+_OUTSIDE = 0.35
+
+
+def paint_overlay(picture: Picture, evidence: npt.NDArray[np.float32]) -> Picture:
+    """Paint what speaks for a class vermilion and what speaks against it blue.
+
+    The map lies on the largest centred square, which is what the classifier sees; the rest of
+    the picture is darkened.
+
+    Args:
+        picture: ``(height, width, 3)``.
+        evidence: ``(h, w)``, positive for the class; relative to its largest magnitude.
+
+    Returns:
+        A new picture of the same size.
+    """
+    height, width, _ = picture.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    inside = np.s_[top : top + side, left : left + side]
+    share = _enlarge(evidence, side)
+    opacity = _STRONGEST * np.abs(share)[..., np.newaxis]
+    colour = np.where(share[..., np.newaxis] >= 0, FOR, AGAINST)
+    painted = _OUTSIDE * picture
+    painted[inside] = (1 - opacity) * picture[inside] + opacity * colour
+    return painted.astype(np.float32)
+
+
+def _enlarge(evidence: npt.NDArray[np.float32], side: int) -> Plane:
+    largest = float(np.abs(evidence).max()) or 1.0
+    # Planes are resized in [0, 1]: half stands for nothing to say.
+    plane = ((evidence / largest + 1) / 2).astype(np.float32)
+    share: Plane = 2 * resize_plane(plane, side, side) - 1
+    return share

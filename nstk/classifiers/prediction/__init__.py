@@ -1,0 +1,1 @@
+"""Labels for images, one after another."""

@@ -1,0 +1,164 @@
+"""From whatever a picture comes as — a file, its bytes, an array — to what the network sees."""
+
+import hashlib
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.datasets.folders import find_pictures
+from nstk.datasets.listing import SkippedFile, is_single, list_sources, spell_stranger
+from nstk.errors import PictureError
+from nstk.features.crops import Squares
+from nstk.features.networks import Passage
+from nstk.images.decoding import read_content
+from nstk.images.image import (
+    Levels,
+    Picture,
+    load_levels,
+    load_picture,
+    take_array,
+)
+from nstk.storage.array_files import digest_arrays
+
+Source = str | Path | bytes | npt.NDArray[Any]
+"""A file or a folder; the bytes of a file; or an array ``(height, width, 3)``, sRGB, uint8 or
+floats in ``[0, 1]``."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture that is to be classified.
+
+    Attributes:
+        path: Its file; for bytes and arrays its place in what was given, as in ``picture 3``.
+        given: The bytes or the array, None for a file.
+    """
+
+    path: Path
+    given: bytes | npt.NDArray[Any] | None = None
+
+    def open(self) -> Picture:
+        """The picture itself.
+
+        Raises:
+            PictureError: If it is none.
+        """
+        if isinstance(self.given, np.ndarray):
+            return take_array(round_levels(self.path, self.given), str(self.path))
+        content = read_content(self.path) if self.given is None else self.given
+        return load_picture(self.path, content=content).pixels
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """One picture as it was found.
+
+    Attributes:
+        entry: Which one.
+        digest: SHA-256 of its content.
+        square: What the network sees; None where nobody wants to know any more.
+    """
+
+    entry: Entry
+    digest: str
+    square: Squares | None
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """The way of one picture to the network; thread-safe.
+
+    Attributes:
+        passage: The network.
+        done: Paths with the digests that need no answer any more.
+    """
+
+    passage: Passage
+    done: Collection[tuple[Path, str]] = ()
+
+    def read(self, entry: Entry, out: Squares | None = None) -> Sight | SkippedFile:
+        """Read a picture, unless it is known by its path and content.
+
+        Args:
+            entry: Which one.
+            out: Where its square goes; None makes a new array.
+        """
+        try:
+            if isinstance(entry.given, np.ndarray):
+                levels = round_levels(entry.path, entry.given)
+                known = digest_arrays({"levels": levels})
+                return Sight(entry, known, self.passage.prepare(levels, out))
+            content = read_content(entry.path) if entry.given is None else entry.given
+            known = digest(content)
+            if (entry.path, known) in self.done:
+                return Sight(entry, known, None)
+            levels = load_levels(entry.path, content=content)
+            return Sight(entry, known, self.passage.prepare(levels, out))
+        except PictureError as error:
+            return SkippedFile(entry.path, error.say_of(entry.path))
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def round_levels(path: Path, array: npt.NDArray[Any]) -> Levels:
+    """An array in whole grey levels.
+
+    Raises:
+        PictureError: If it is no picture.
+    """
+    fits = array.ndim == 3 and array.shape[2] == 3 and array.size
+    if not fits or not (array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)):
+        raise PictureError(
+            f"{path}: an array {array.shape} of {array.dtype}; "
+            "give (height, width, 3) of uint8, or of floats from 0 to 1."
+        )
+    levels: Levels = array
+    if array.dtype == np.uint8:
+        return levels
+    if not (array.min() >= 0 and array.max() <= 1):
+        raise PictureError(
+            f"{path}: floats from {array.min():g} to {array.max():g}; "
+            "give floats from 0 to 1, or uint8 from 0 to 255."
+        )
+    levels = np.rint(array * 255).astype(np.uint8)
+    return levels
+
+
+def list_entries(
+    sources: Source | Iterable[Source],
+) -> tuple[tuple[Entry, ...], tuple[SkippedFile, ...]]:
+    """List the pictures: folders are searched to the bottom, nothing is opened.
+
+    Returns:
+        The pictures in the order given, and the folders that could not be searched.
+
+    Raises:
+        PictureError: If a path does not exist, or something is no picture of any kind.
+    """
+    entries: dict[Path, Entry] = {}
+    unsearched: list[SkippedFile] = []
+    for number, source in enumerate(list_sources(sources), start=1):
+        if isinstance(source, str | Path):
+            files, skipped = find_pictures([source])
+            entries |= {path: Entry(path) for path in files if path not in entries}
+            unsearched += skipped
+        else:
+            place = Path(f"picture {number}")
+            entries[place] = Entry(place, _take(str(place), source))
+    return tuple(entries.values()), tuple(unsearched)
+
+
+def _take(name: str, source: Any) -> bytes | npt.NDArray[Any]:
+    """The bytes of a file, or whatever NumPy takes for an array."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    if not is_single(source):
+        raise PictureError(f"{name}: {spell_stranger(source)}.")
+    return np.asarray(source)

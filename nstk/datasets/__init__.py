@@ -1,0 +1,1 @@
+"""Labeled images: folders, manifests, zips and arrays as one catalog. No TensorFlow."""

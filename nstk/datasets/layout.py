@@ -1,0 +1,170 @@
+"""Where the classes stand in a labelled folder: at its top, or below train, validation, test."""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from nstk.datasets.listing import SkippedFile, list_folder
+from nstk.datasets.names import natural_key
+from nstk.errors import FolderError
+
+Part = Literal["train", "validation", "test"]
+
+PARTS: dict[str, Part] = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+    "testing": "test",
+}
+"""What the parts are called, in small letters."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The class folders of each part.
+
+    Attributes:
+        parts: For each part that has a folder: class name → the folders of that class. Names
+            that differ only in how accents are encoded are one class.
+        skipped: Files that lie outside all class folders.
+        notices: What the reader of the folder should know.
+    """
+
+    parts: Mapping[Part, Mapping[str, list[Path]]]
+    skipped: tuple[SkippedFile, ...]
+    notices: tuple[str, ...]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of all parts, in natural order."""
+        return tuple(
+            sorted({name for part in self.parts.values() for name in part}, key=natural_key)
+        )
+
+
+def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
+    """Find the class folders of a labelled folder.
+
+    There are split folders where beside ``train`` (``training``) stands ``val`` (``valid``,
+    ``validation``) or ``test`` (``testing``) or no other folder at all; otherwise
+    every subfolder is a class. Case does not matter in these names.
+
+    Args:
+        root: The folder.
+        to_learn: Whether classes are to be learned from it, and not only checked.
+
+    Raises:
+        FolderError: If it is not a folder, is empty or has no class folders; or, to learn, has
+            only one class, or classes to check with that there are no pictures to learn from.
+    """
+    if not root.exists():
+        raise FolderError(f"{root}: no such file or folder; check the spelling.")
+    if not root.is_dir():
+        raise FolderError(
+            f"{root} is a file; give a folder with one subfolder per class, a .zip of one, "
+            "or a manifest (.csv or .jsonl)."
+        )
+    folders, _ = _list(root)
+    known: dict[Part, list[Path]] = {}
+    for folder in folders:
+        if part := PARTS.get(folder.name.casefold()):
+            known.setdefault(part, []).append(folder)
+    others = [folder for folder in folders if folder.name.casefold() not in PARTS]
+    only_parts = bool(known) and not others
+    if only_parts and "train" not in known and to_learn:
+        raise FolderError(
+            f"{root} has {_names(folders)} but no train/; put the pictures to learn from there."
+        )
+    if only_parts or ("train" in known and len(known) > 1):
+        layout = _split_layout(root, known, others)
+    else:
+        classes, skipped = list_classes(root)
+        layout = Layout({"train": classes}, skipped, ())
+    if not layout.parts:
+        raise FolderError(
+            f"{root} has no class folders in {_names(folders)}; put the pictures of each class "
+            "into a subfolder named after it."
+        )
+    if to_learn:
+        _check_classes(root, layout.parts)
+    return layout
+
+
+def _split_layout(root: Path, known: Mapping[Part, list[Path]], others: list[Path]) -> Layout:
+    parts: dict[Part, Mapping[str, list[Path]]] = {}
+    skipped = [SkippedFile(file, "lies outside the class folders") for file in _list(root)[1]]
+    notices = []
+    if others:
+        notices.append(f"{root}: {_names(others)} beside train/ is no part and is left out.")
+    for part, folders in known.items():
+        if len(folders) > 1:
+            raise FolderError(
+                f"{root} has {_names(folders)}, which all mean {part}; keep one of them."
+            )
+        folder = folders[0]
+        if part == "test" and not _list(folder)[0]:
+            notices.append(f"{folder} has no class folders, so it has no labels and is left out.")
+            continue
+        parts[part], loose = list_classes(folder)
+        skipped += loose
+    return Layout(parts, tuple(skipped), tuple(notices))
+
+
+def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
+    """Find the class folders of one part.
+
+    Returns:
+        Class name, in natural order → its folders; and the files beside them.
+
+    Raises:
+        FolderError: If there is no class folder, or the folder cannot be listed.
+    """
+    folders, files = _list(place)
+    if not folders and files:
+        raise FolderError(
+            f"{place} holds {len(files)} files but no class folders; "
+            "put the pictures of each class into a subfolder named after it."
+        )
+    if not folders:
+        raise FolderError(f"{place} is empty; give a folder with one subfolder per class.")
+    classes: dict[str, list[Path]] = {}
+    for folder in folders:
+        classes.setdefault(unicodedata.normalize("NFC", folder.name), []).append(folder)
+    skipped = tuple(SkippedFile(file, "lies outside the class folders") for file in files)
+    return {name: classes[name] for name in sorted(classes, key=natural_key)}, skipped
+
+
+def _check_classes(root: Path, parts: Mapping[Part, Mapping[str, list[Path]]]) -> None:
+    classes = list(parts["train"])
+    if len(classes) == 1:
+        folder = parts["train"][classes[0]][0]
+        below = _list(folder)[0]
+        hint = f" (or did you mean {folder}, which has {_names(below)}?)" if below else ""
+        raise FolderError(
+            f"{root} has only one class, {classes[0]}; give at least two class folders{hint}."
+        )
+    for part, folders in parts.items():
+        unknown = [name for name in folders if name not in classes]
+        if unknown:
+            raise FolderError(
+                f"{root}: the {part} part has classes that train/ lacks: {', '.join(unknown)}; "
+                f"rename or remove them (train/ has {', '.join(classes)})."
+            )
+
+
+def _list(folder: Path) -> tuple[list[Path], list[Path]]:
+    try:
+        return list_folder(folder)
+    except OSError as error:
+        raise FolderError(
+            f"{folder} cannot be listed ({error.strerror}); change its permissions."
+        ) from error
+
+
+def _names(folders: list[Path]) -> str:
+    return ", ".join(f"{folder.name}/" for folder in folders)

@@ -1,0 +1,247 @@
+"""Manifests: a table that names pictures, their labels and, if it likes, their parts.
+
+A CSV file has a header with ``path`` and ``label``, and may have ``split``; a JSONL file has one
+object with these keys in every line. Paths begin at the manifest's own folder and stay below it.
+Several labels of one picture stand in ``label`` or ``labels``, with ``|`` or ``;`` between them or
+as a JSON array; where one picture has several, every picture may have any number.
+"""
+
+import codecs
+import csv
+import json
+import os
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any, NoReturn
+
+from nstk.datasets.catalogs import PART_ORDER, Catalogue, LabelledPicture
+from nstk.datasets.layout import PARTS, Part
+from nstk.datasets.names import natural_key, natural_path_key, tell_alike
+from nstk.errors import FolderError
+from nstk.storage.files import check_regular
+
+ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+"""Endings of the files that are read as manifests."""
+
+MAX_BYTES = 2**28
+"""How large a manifest may be: a line for each of two million pictures."""
+
+_COLUMNS = ("path", "label", "labels", "split")
+_DELIMITERS = ",;\t"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One line of a manifest, its labels not yet taken apart."""
+
+    line: int
+    path: str
+    label: Any
+    split: str
+
+
+def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
+    """Read a manifest.
+
+    Args:
+        path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8, or in UTF-16 with a
+            byte-order mark.
+        to_learn: Whether classes are to be learned from it, so that there must be two and pictures
+            to learn from.
+
+    Raises:
+        FolderError: If it cannot be read, or a line names a file that is not there, lies outside
+            the manifest's folder or is named twice, or lacks a label, or has an unknown split.
+    """
+    try:
+        check_regular(path, MAX_BYTES)
+        with path.open(encoding=_find_encoding(path), newline="") as file:
+            lines = iter(file)
+            read = _read_jsonl if path.suffix.casefold() in (".jsonl", ".ndjson") else _read_csv
+            plural, rows = read(path, lines)
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read ({error.strerror}); change that.") from error
+    except UnicodeError as error:
+        raise FolderError(
+            f"{path} is not text in UTF-8; save it as that (in Excel as CSV UTF-8)."
+        ) from error
+    if not rows:
+        raise FolderError(f"{path} names no picture; write one line for each.")
+    files = _find_files(path, rows)
+    labels = [_labels(row.label) for row in rows]
+    multi_label = plural or any(len(names) > 1 for names in labels)
+    if not multi_label:
+        for row, names in zip(rows, labels, strict=True):
+            if not names:
+                _refuse(path, row.line, f"{row.path} has no label", "give it one")
+    parts = _parts(path, rows)
+    classes = tuple(sorted(frozenset().union(*labels), key=natural_key))
+    if to_learn:
+        _check_classes(path, parts, labels, multi_label)
+    places = {name: place for place, name in enumerate(classes)}
+    pictures = [
+        LabelledPicture(file, tuple(sorted(places[name] for name in names)), part)
+        for file, names, part in zip(files, labels, parts, strict=True)
+    ]
+    pictures.sort(key=lambda each: (each.labels, natural_path_key(each.path)))
+    pictures.sort(key=lambda each: PART_ORDER.index(each.part))
+    return Catalogue(
+        source=path,
+        root=path.parent,
+        classes=classes,
+        pictures=tuple(pictures),
+        parts=frozenset(parts),
+        multi_label=multi_label,
+        notices=tell_alike(classes),
+    )
+
+
+def _find_encoding(path: Path) -> str:
+    with path.open("rb") as file:
+        mark = file.read(2)
+    return "utf-16" if mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+
+
+def _read_csv(path: Path, lines: Iterator[str]) -> tuple[bool, list[_Row]]:
+    """Whether several labels are announced, and the rows."""
+    header = next(lines, "")
+    delimiter = max(_DELIMITERS, key=header.count)
+    try:
+        cells = next(csv.reader([header], delimiter=delimiter, strict=True), [])
+        columns = [name.strip().casefold() for name in cells]
+        known = [name for name in columns if name in _COLUMNS]
+        if len(set(known)) < len(known) or "path" not in known or _label_key(known) is None:
+            raise FolderError(
+                f"{path} has the columns {', '.join(columns) or 'of an empty file'}; it needs path "
+                "and label (or labels), each once, and may have split."
+            )
+        rows = []
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        for cells in reader:
+            line = reader.line_num + 1
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(columns):
+                _refuse(path, line, f"{len(cells)} cells", f"the header has {len(columns)}")
+            rows.append(_row(path, line, dict(zip(columns, cells, strict=True))))
+    except csv.Error as error:
+        raise FolderError(f"{path} is not a table ({error}); save it as CSV.") from error
+    return "labels" in columns, rows
+
+
+def _read_jsonl(path: Path, lines: Iterator[str]) -> tuple[bool, list[_Row]]:
+    rows, plural = [], False
+    for line, text in enumerate(lines, 1):
+        if not text.strip():
+            continue
+        try:
+            value = json.loads(text)
+        except (ValueError, RecursionError):
+            _refuse(path, line, "no JSON", 'write one object, as in {"path": …, "label": …}')
+        if not isinstance(value, dict):
+            _refuse(path, line, "no JSON object", 'write one, as in {"path": …, "label": …}')
+        key = _label_key(value)
+        if not isinstance(value.get("path"), str) or key is None:
+            _refuse(path, line, "no path or no label", "give both")
+        plural = plural or key == "labels" or isinstance(value[key], list)
+        rows.append(_row(path, line, value))
+    return plural, rows
+
+
+def _label_key(columns: Iterable[str]) -> str | None:
+    """The column of the labels, None unless there is exactly one."""
+    found = [name for name in columns if name in ("label", "labels")]
+    return found[0] if len(found) == 1 else None
+
+
+def _row(path: Path, line: int, cells: Mapping[str, Any]) -> _Row:
+    label = cells[str(_label_key(cells))]
+    if isinstance(label, str) and label.lstrip().startswith("["):
+        try:
+            label = json.loads(label)
+        except (ValueError, RecursionError):
+            _refuse(path, line, f"the labels {label} are no JSON array", "correct them")
+    for each in label if isinstance(label, list) else [label]:
+        if not isinstance(each, str | int) or isinstance(each, bool):
+            _refuse(path, line, f"{each!r} as a label", "write a text or a whole number")
+    return _Row(line, cells["path"].strip(), label, str(cells.get("split") or "").strip())
+
+
+def _labels(label: Any) -> frozenset[str]:
+    names = label if isinstance(label, list) else str(label).replace(";", "|").split("|")
+    tidy = (unicodedata.normalize("NFC", str(name).strip()) for name in names)
+    return frozenset(name for name in tidy if name)
+
+
+def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
+    """Where the pictures stand; refuse what is elsewhere, nowhere or named twice."""
+    lines: dict[PurePosixPath, int] = {}
+    missing: list[_Row] = []
+    for row in rows:
+        place = _spell_as_stored(path.parent, row.path)
+        if not row.path or place.is_absolute() or PureWindowsPath(row.path).drive:
+            _refuse(
+                path, row.line, f"{row.path!r} as a path", "give one from the manifest's folder"
+            )
+        if ".." in place.parts or ".." in PureWindowsPath(row.path).parts:
+            _refuse(path, row.line, f"{row.path} leaves the manifest's folder", "move it there")
+        if place in lines:
+            raise FolderError(
+                f"{path} names {place} in lines {lines[place]} and {row.line}; keep one of them "
+                "(several labels of one picture stand in one line, as in red|round)."
+            )
+        lines[place] = row.line
+        if not os.path.exists(path.parent / place):
+            missing.append(row)
+    if missing:
+        first, others = missing[0], len(missing) - 1
+        more = f" and {others} more are missing" if others else ""
+        cure = (
+            "separate folders by /" if "\\" in first.path else "correct the path or remove the line"
+        )
+        _refuse(path, first.line, f"there is no file {path.parent / first.path}{more}", cure)
+    return [path.parent / place for place in lines]
+
+
+def _spell_as_stored(folder: Path, name: str) -> PurePosixPath:
+    """The path with its accents encoded as the disk has them: macOS and Excel do not agree."""
+    spelt = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return PurePosixPath(next((each for each in spelt if os.path.exists(folder / each)), name))
+
+
+def _parts(path: Path, rows: Sequence[_Row]) -> list[Part]:
+    if not any(row.split for row in rows):
+        return ["train"] * len(rows)
+    for row in rows:
+        if row.split.casefold() not in PARTS:
+            _refuse(path, row.line, f"the split is {row.split!r}", "write train, val or test")
+    return [PARTS[row.split.casefold()] for row in rows]
+
+
+def _check_classes(
+    path: Path, parts: Sequence[Part], labels: Sequence[frozenset[str]], multi_label: bool
+) -> None:
+    """Refuse classes that cannot be learned."""
+    found: dict[Part, set[str]] = {part: set() for part in parts}
+    for part, names in zip(parts, labels, strict=True):
+        found[part] |= names
+    if "train" not in found:
+        raise FolderError(f"{path} has no picture to learn from; give some the split train.")
+    classes = tuple(sorted(found["train"], key=natural_key))
+    for part in PART_ORDER[1:]:
+        unknown = sorted(found.get(part, set()) - found["train"], key=natural_key)
+        if unknown:
+            raise FolderError(
+                f"{path}: the {part} part has classes that train lacks: {', '.join(unknown)}; "
+                f"rename or remove them (train has {', '.join(classes)})."
+            )
+    if not classes or (len(classes) == 1 and not multi_label):
+        raise FolderError(
+            f"{path} has only the class {''.join(classes) or 'of nothing'}; give at least two."
+        )
+
+
+def _refuse(path: Path, line: int, what: str, cure: str) -> NoReturn:
+    raise FolderError(f"{path} line {line}: {what}; {cure}.")

@@ -1,0 +1,139 @@
+"""Zips of pictures, unpacked into a private folder that goes when it is no longer needed.
+
+Unpacking is chosen over reading in place because whatever reads a picture then reads a file, and
+threads can: a member of an archive has no name of its own, cannot be sought in, and is read under
+one lock. Everything an archive claims is checked before the first byte is written.
+"""
+
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import NoReturn
+
+from nstk.datasets.listing import is_hidden
+from nstk.errors import FolderError
+from nstk.progress import Progress, Reporter, ignore
+from nstk.storage.private_folders import PrivateFolder, open_privately
+from nstk.storage.zip_archives import DAMAGE, open_packed
+
+MAX_FILES = 1_000_000
+"""How many files an archive may hold."""
+
+MAX_BYTES = 100 * 2**30
+"""How many bytes its files may have together."""
+
+MAX_RATIO = 100
+"""How many times its own size an archive may unpack to; photographs hardly shrink at all."""
+
+_SMALL = 10 * 2**20
+_CHUNK = 2**20
+_ENCRYPTED = 0x1
+_KINDS = {stat.S_IFREG, stat.S_IFDIR, 0}  # Archives from other systems say nothing, 0.
+
+
+def unpack_zip(
+    archive: Path,
+    *,
+    max_files: int = MAX_FILES,
+    max_bytes: int = MAX_BYTES,
+    max_ratio: float = MAX_RATIO,
+    on_progress: Reporter = ignore,
+) -> PrivateFolder:
+    """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
+
+    Hidden files and what systems add by themselves are left out, and zips inside it stay packed.
+
+    Args:
+        archive: The zip.
+        max_files: How many files it may hold.
+        max_bytes: How many bytes they may have together.
+        max_ratio: How many times its own size it may unpack to, above ten megabytes.
+        on_progress: Told after each file, stage ``"unpack"``.
+
+    Raises:
+        FolderError: If it is damaged, encrypted, too big, or holds a link or a name that leaves
+            its folder; or if there is no room for it.
+    """
+    try:
+        with open_packed(archive) as opened:
+            members = _check(archive, opened.infolist(), max_files)
+            _check_size(archive, members, max_bytes, max_ratio)
+            return _unpack(archive, opened, members, on_progress)
+    except (*DAMAGE, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise FolderError(
+            f"{archive} cannot be unpacked ({reason}); get it anew or pack it anew."
+        ) from error
+    except OSError as error:
+        raise FolderError(
+            f"{archive} cannot be unpacked ({error.strerror or error}); "
+            f"make room in {tempfile.gettempdir()}, or unpack it yourself and give the folder."
+        ) from error
+
+
+_Members = dict[PurePosixPath, zipfile.ZipInfo]
+
+
+def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Members:
+    """The files that count, by their places; refuse archives that are up to something."""
+    if len(infos) > max_files:
+        _refuse(archive, f"holds {len(infos)} files, at most {max_files} are allowed")
+    members: _Members = {}
+    for info in infos:
+        name = info.filename.replace("\\", "/")
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or PureWindowsPath(name).drive:
+            _refuse(archive, f"holds {info.filename!r}, which lies outside of it")
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind == stat.S_IFLNK:
+            _refuse(archive, f"holds the link {info.filename!r}")
+        if kind not in _KINDS:
+            _refuse(archive, f"holds {info.filename!r}, which is no file")
+        if info.flag_bits & _ENCRYPTED:
+            _refuse(archive, "is encrypted")
+        if info.is_dir() or name.endswith("/"):
+            continue
+        if any(map(is_hidden, place.parts)):
+            continue
+        if place in members:
+            _refuse(archive, f"holds {info.filename!r} twice")
+        members[place] = info
+    if not members:
+        raise FolderError(f"{archive} holds no files; pack the folder of pictures anew.")
+    return members
+
+
+def _check_size(archive: Path, members: _Members, max_bytes: int, max_ratio: float) -> None:
+    # What a header claims is all that is ever written: reading stops there.
+    claimed = sum(info.file_size for info in members.values())
+    packed = archive.stat().st_size
+    if claimed > max_bytes:
+        _refuse(archive, f"unpacks to {claimed} bytes, at most {max_bytes} are allowed")
+    if claimed > max(_SMALL, max_ratio * packed):
+        _refuse(archive, f"unpacks from {packed} to {claimed} bytes, which no pictures do")
+    room = shutil.disk_usage(tempfile.gettempdir()).free
+    if claimed > room:
+        raise FolderError(
+            f"{archive} unpacks to {claimed} bytes, but {tempfile.gettempdir()} has room for "
+            f"{room}; make room there, or set TMPDIR to another folder."
+        )
+
+
+def _unpack(
+    archive: Path, opened: zipfile.ZipFile, members: _Members, on_progress: Reporter
+) -> PrivateFolder:
+    folder = PrivateFolder(archive)
+    on_progress(Progress(stage="unpack", step=0, total=len(members)))
+    for step, (name, info) in enumerate(members.items(), 1):
+        target = folder.place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with opened.open(info) as source, open(target, "xb", opener=open_privately) as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+        on_progress(Progress(stage="unpack", step=step, total=len(members)))
+    return folder
+
+
+def _refuse(archive: Path, what: str) -> NoReturn:
+    raise FolderError(f"{archive} {what}; unpack it yourself, if it can be trusted.")

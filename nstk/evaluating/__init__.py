@@ -1,1 +1,0 @@
-"""How good a finished classifier is on labelled pictures that it has not seen."""

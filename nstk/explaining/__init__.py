@@ -1,1 +1,0 @@
-"""Where in a picture a classifier finds what speaks for a class."""

@@ -1,0 +1,1 @@
+"""What a frozen backbone says about images: crops, extraction, the cache on disk."""

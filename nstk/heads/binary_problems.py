@@ -1,0 +1,76 @@
+"""Asking heads about pictures that they were not fitted on."""
+
+import numpy as np
+
+from nstk.errors import FolderError
+from nstk.heads.links import Link
+from nstk.heads.out_of_distribution import Familiarity
+from nstk.heads.predictions import Answers
+from nstk.heads.selection import Selection, cross_validate
+from nstk.heads.splits import Parts
+from nstk.progress import Reporter
+from nstk.settings import FinetuneSettings
+
+
+def ask_head(
+    selection: Selection, familiarity: Familiarity | None, parts: Parts
+) -> dict[str, Answers]:
+    """What the head says about every part that it was not fitted on.
+
+    Args:
+        selection: The head, and how sure its answers may be.
+        familiarity: What its training pictures look like.
+        parts: Every picture, by part.
+    """
+    head, answers = selection.head, {}
+    for part, samples in parts.samples.items():
+        if part != "train" and len(samples):
+            vectors = samples.vectors[selection.features]
+            answers[part] = Answers(
+                paths=parts.paths[part],
+                targets=samples.targets,
+                assigned=head.decision.assign(head.predict(vectors)),
+                logits=head.answer(vectors),
+                temperatures=np.full(len(samples), selection.calibration.temperature),
+                decision=selection.calibrated.decision,
+                strangeness=None
+                if familiarity is None
+                else familiarity.measure_strangeness(vectors),
+            )
+    return answers
+
+
+def ask_folds(
+    parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
+) -> tuple[Answers, int]:
+    """What heads say about training pictures, each left out once.
+
+    Args:
+        parts: Its training pictures.
+        settings: See `cross_validate`.
+        link: What makes probabilities of logits.
+        on_progress: See `cross_validate`.
+
+    Returns:
+        Their answers, and how many folds there were: no more than the pictures can fill.
+
+    Raises:
+        FolderError: If no picture can be left out.
+    """
+    samples = parts.samples["train"]
+    found = cross_validate(samples, settings, link=link, on_progress=on_progress)
+    if not found.selections:
+        raise FolderError(
+            "No fold can be left out: no class has two pictures to learn from that differ; "
+            "add pictures, or leave out --folds."
+        )
+    out = np.flatnonzero(found.folds >= 0)
+    answers = Answers(
+        paths=tuple(parts.paths["train"][place] for place in out),
+        targets=samples.targets[out],
+        assigned=found.assigned[out],
+        logits=found.logits[out],
+        temperatures=found.temperatures[out],
+        decision=found.selections[0].head.decision,
+    )
+    return answers, len(found.selections)

@@ -1,0 +1,150 @@
+"""What is learned from and what is checked with, so that nothing seen twice is on both sides."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nstk.datasets.catalogs import LabelledPicture
+from nstk.datasets.folders import LabelledFolder
+from nstk.errors import FolderError
+from nstk.features.extractor import Features
+from nstk.heads.folds import Labels, find_kinds
+from nstk.heads.links import Targets
+from nstk.heads.selection import Samples
+from nstk.images.hashes import group_duplicates
+
+_PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class UsedFile:
+    """One picture that a run used.
+
+    Attributes:
+        path: Relative to the folder, with / on every system.
+        sha256: Digest of its content.
+        label: Its class; several with | between them.
+        part: ``"train"``, ``"validation"`` or ``"test"``.
+    """
+
+    path: str
+    sha256: str
+    label: str
+    part: str
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    """The pictures of each part.
+
+    Attributes:
+        samples: By ``"train"``, ``"validation"`` and ``"test"``.
+        paths: Where the pictures of each part stand, in the same order.
+        files: Every picture that is in one of them.
+        notices: What was moved or could not be, one sentence each.
+    """
+
+    samples: Mapping[str, Samples]
+    paths: Mapping[str, tuple[Path, ...]]
+    files: tuple[UsedFile, ...]
+    notices: tuple[str, ...]
+
+
+def sort_by_part(
+    folder: LabelledFolder, features: Features, choices: Sequence[str], folds: int
+) -> Parts:
+    """Sort the features by part; refuse what no head can be fitted on.
+
+    A held-out picture that is nearly the same as a training picture is learned from instead,
+    where nstk holds out a share itself; with folds, all of that share is. Where the folder says
+    what is to be checked with, nothing is moved, but told.
+
+    Args:
+        folder: What `scan_folder` gave.
+        features: Of its pictures.
+        choices: The choices of features that are wanted.
+        folds: How many folds will be left out in turn; 0 for none.
+
+    Raises:
+        FolderError: If a class has nothing left to learn from, or nothing is left to check with.
+    """
+    pictures = [folder.pictures[index] for index in features.indices]
+    targets = np.zeros((len(pictures), len(folder.classes)), bool)
+    for row, picture in zip(targets, pictures, strict=True):
+        row[list(picture.labels)] = True
+    parts = np.array([picture.part for picture in pictures], "<U10")
+    groups = np.array(group_duplicates(features.hashes), int)
+    notices = []
+    if folder.validation_source == "split":
+        if folds:
+            parts[parts == "validation"] = "train"
+        else:
+            _move_relatives(parts, groups, find_kinds(targets))
+    for part in _PARTS[1:]:
+        known = np.isin(groups[parts == part], groups[parts == "train"]).sum()
+        if known:
+            notices.append(
+                f"{folder.name(folder.root)}: {known} of the {part} pictures are nearly the same "
+                "as training pictures, so their accuracy says too much; `nstk audit` names them."
+            )
+    _check(folder, targets, parts, features, folds)
+    every = Samples({name: features.vectors(name) for name in choices}, targets, groups)
+    files = tuple(
+        UsedFile(_name(folder, picture.path), digest, _spell(folder, picture), str(part))
+        for picture, digest, part in zip(pictures, features.digests, parts, strict=True)
+    )
+    return Parts(
+        samples={part: every.take(parts == part) for part in _PARTS},
+        paths={
+            part: tuple(pictures[place].path for place in np.flatnonzero(parts == part))
+            for part in _PARTS
+        },
+        files=files,
+        notices=tuple(notices),
+    )
+
+
+def _name(folder: LabelledFolder, path: Path) -> str:
+    """How a file is called wherever the folder lies."""
+    return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
+
+
+def _spell(folder: LabelledFolder, picture: LabelledPicture) -> str:
+    """The labels of a picture, as a manifest writes them."""
+    return "|".join(folder.classes[label] for label in picture.labels)
+
+
+def _move_relatives(
+    parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
+) -> None:
+    """Learn from what resembles a training picture, unless its kind had nothing else to check."""
+    relatives = (parts == "validation") & np.isin(groups, groups[parts == "train"])
+    for kind in np.unique(kinds[relatives]):
+        checked = (parts == "validation") & (kinds == kind)
+        if (checked & ~relatives).any():
+            parts[checked & relatives] = "train"
+
+
+def _check(
+    folder: LabelledFolder,
+    targets: Targets,
+    parts: npt.NDArray[np.str_],
+    features: Features,
+    folds: int,
+) -> None:
+    learned = targets[parts == "train"].any(axis=0)
+    lost = [name for name, known in zip(folder.classes, learned, strict=True) if not known]
+    if lost or not (folds or (parts != "train").any()):
+        place = folder.name(folder.root)
+        if not features.skipped:
+            raise FolderError(f"{place} has nothing to check with; add pictures.")
+        first = features.skipped[0]
+        raise FolderError(
+            f"{place}: {', '.join(lost) or 'the part to check with'} has no picture left; "
+            f"{len(features.skipped)} files turned out to be unreadable, as in "
+            f"{folder.name(first.path)}: {first.reason}. Mend or replace them, and leave the "
+            "folder alone while it is used."
+        )

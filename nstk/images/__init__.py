@@ -1,0 +1,1 @@
+"""Images as arrays: decode, encode, color, resize, masks, quality. No TensorFlow."""

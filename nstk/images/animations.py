@@ -1,0 +1,91 @@
+"""Animations: pictures one after another in a GIF file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from nstk.errors import OutputError
+from nstk.storage.files import check_writable, write_whole
+
+Frame = npt.NDArray[np.uint8]
+"""One frame: ``(height, width, 3)``, sRGB, 0 to 255."""
+
+ENDING = ".gif"
+
+_COLORS = 256
+_SAMPLED_FRAMES = 8
+_SAMPLE_SIDE = 160
+
+
+def check_animation(path: str | Path) -> None:
+    """Refuse, before any long work, a place where no animation could be saved.
+
+    Args:
+        path: Where one is to be saved later.
+
+    Raises:
+        OutputError: If its ending is not ``.gif``, or no file can be written there.
+    """
+    if Path(path).suffix.lower() != ENDING:
+        raise OutputError(f"Cannot write {path}: animations are GIF files; end its name in .gif.")
+    check_writable(path)
+
+
+def save_animation(
+    path: str | Path,
+    frames: Sequence[Frame],
+    *,
+    height: int,
+    width: int,
+    milliseconds: int = 80,
+    hold: int = 2000,
+) -> Path:
+    """Save frames as a GIF that runs for ever, whole or not at all.
+
+    All frames share one palette, taken from frames all over the animation, so that still parts
+    do not flicker; the last frame gives most of it.
+
+    Args:
+        path: Where it is to stand; its name ends in ``.gif``.
+        frames: At least one, of any sizes; each is resized.
+        height: Of the animation in pixels.
+        width: Of the animation in pixels.
+        milliseconds: How long each frame is shown.
+        hold: How long the last one is, in milliseconds.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    check_animation(path)
+    images = [
+        Image.fromarray(frame).resize((width, height), Image.Resampling.BICUBIC) for frame in frames
+    ]
+    palette = _shared_palette(images)
+    first, *rest = (image.quantize(palette=palette) for image in images)
+    options: dict[str, Any] = {
+        "save_all": True,
+        "append_images": rest,
+        "loop": 0,
+        "duration": [milliseconds] * len(rest) + [hold],
+        "disposal": 1,
+        "optimize": False,
+    }
+    return write_whole(path, lambda target: first.save(target, format="GIF", **options))
+
+
+def _shared_palette(images: Sequence[Image.Image]) -> Image.Image:
+    """The palette of a strip of small frames, in which the last one stands as often as others."""
+    step = max(len(images) // _SAMPLED_FRAMES, 1)
+    sampled = [*images[::step], *[images[-1]] * min(len(images), _SAMPLED_FRAMES)]
+    strip = Image.new("RGB", (_SAMPLE_SIDE * len(sampled), _SAMPLE_SIDE))
+    for index, image in enumerate(sampled):
+        small = image.resize((_SAMPLE_SIDE, _SAMPLE_SIDE), Image.Resampling.NEAREST)
+        strip.paste(small, (index * _SAMPLE_SIDE, 0))
+    return strip.quantize(_COLORS, method=Image.Quantize.MEDIANCUT, kmeans=1)

@@ -1,0 +1,107 @@
+"""Masks: which part of a picture is meant, 1 inside and 0 outside."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from nstk.errors import MaskError
+from nstk.images.color_spaces import to_luma
+from nstk.images.image import Picture, Plane, load_picture
+
+_ONE_LEVEL = 1.5 / 255
+
+
+def load_mask(path: str | Path) -> Plane:
+    """Load a mask from any file that `load_picture` reads.
+
+    White is inside, black outside, grey between: the mask is the luma of the picture. A shape
+    in one colour on a transparent ground, whatever the colour, is its alpha. In other pictures
+    with transparency what is transparent is outside: the mask is luma times alpha.
+
+    Args:
+        path: A picture file.
+
+    Returns:
+        ``(height, width)``, ``[0, 1]``.
+
+    Raises:
+        PictureError: If the file is not a picture.
+    """
+    loaded = load_picture(path)
+    if loaded.alpha is None:
+        return to_luma(loaded.pixels)
+    if _is_of_one_colour(loaded.pixels, loaded.alpha):
+        return loaded.alpha
+    return to_luma(loaded.pixels) * loaded.alpha
+
+
+def check_mask(mask: Plane, picture_shape: Sequence[int], name: str) -> Plane:
+    """Bring a mask to the size of its picture, or say why it does not belong to it.
+
+    A mask of the same aspect is resized. The aspect is the same where the larger of the two,
+    scaled to the longer side of the smaller, differs from it by at most one pixel.
+
+    Args:
+        mask: ``(height, width)``, ``[0, 1]``.
+        picture_shape: Shape of the picture; height and width come first.
+        name: What the mask is called in messages: its path, as a rule.
+
+    Returns:
+        The mask with the picture's height and width.
+
+    Raises:
+        MaskError: If it is no plane of numbers from 0 to 1, has another aspect, or is 0
+            everywhere.
+    """
+    if mask.ndim != 2 or mask.size == 0:
+        raise MaskError(
+            f"{name} has the shape {mask.shape}; a mask is (height, width) with values in [0, 1]."
+        )
+    low, high = float(mask.min()), float(mask.max())
+    if not 0 <= low <= high <= 1:
+        raise MaskError(
+            f"{name} has values from {low:g} to {high:g}; a mask needs those from 0, outside, "
+            "to 1, inside."
+        )
+    height, width = picture_shape[:2]
+    if _misfit(mask.shape, (height, width)) > 1:
+        raise MaskError(
+            f"{name} is {mask.shape[1]}×{mask.shape[0]} pixels, its picture {width}×{height}; "
+            "a mask needs the aspect of its picture: paint it over the picture itself."
+        )
+    if high == 0:
+        raise MaskError(f"{name} is black everywhere; paint the region that is meant in white.")
+    return resize_mask(mask, height, width)
+
+
+def resize_mask(mask: Plane, height: int, width: int) -> Plane:
+    """Resize a mask, antialiased, without overshoot (triangle filter).
+
+    Masks that add up to 1 everywhere still do so afterwards.
+
+    Args:
+        mask: ``(h, w)``, ``[0, 1]``.
+        height: Rows of the result, at least 1.
+        width: Columns of the result, at least 1.
+
+    Returns:
+        ``(height, width)``, ``[0, 1]``; always a new array.
+    """
+    image = Image.fromarray(np.ascontiguousarray(mask, np.float32))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    clipped: Plane = np.clip(resized, 0, 1)
+    return clipped
+
+
+def _is_of_one_colour(pixels: Picture, alpha: Plane) -> bool:
+    """Whether all that can be seen has the same colour, to one grey level."""
+    seen = pixels[alpha > 0]
+    return seen.size == 0 or bool(np.ptp(seen, axis=0).max() <= _ONE_LEVEL)
+
+
+def _misfit(shape: tuple[int, ...], other: tuple[int, int]) -> float:
+    """By how many pixels the shorter sides differ when the larger is scaled onto the smaller."""
+    (h, w), (height, width) = sorted([(shape[0], shape[1]), other], key=sum)
+    return abs(h - height * w / width) if w > h else abs(w - width * h / height)

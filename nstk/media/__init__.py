@@ -1,1 +1,0 @@
-"""Pictures and labelled folders: Pillow, NumPy and the disk; no TensorFlow."""

@@ -1,1 +1,0 @@
-"""A page about a classifier: how good it is, where it errs, and what to expect of it."""

@@ -1,0 +1,142 @@
+"""What a report is about, whether the classifier was just made or met other pictures."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.evaluation.figures import Coverage, PictureLoss, measure_coverage, rank_losses
+from nstk.classifiers.evaluation.job import Examination
+from nstk.datasets.listing import SkippedFile
+from nstk.finetuning.result import Finetuning
+from nstk.finetuning.unfreezing.stage import SecondStage
+from nstk.heads.learning_curve import LearningCurve
+from nstk.heads.metrics import Evaluation
+from nstk.heads.predictions import Answers
+
+LOSSES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A classifier and how it fared on some pictures.
+
+    Attributes:
+        classifier: The classifier.
+        data: Where the pictures are from; None where they came from memory.
+        measured_on: Which of them it was measured on, in words.
+        evaluation: How it fared.
+        answers: What it said about every picture.
+        learned_from: How many pictures it learned from; None where that is not known.
+        learned: How many of the pictures that it was measured on are among these; None where that
+            is not known.
+        others: How it fared on the rest of them, where it has learned from some.
+        folds: In how many folds the pictures were left out in turn, each asked of a head that had
+            not learned from it; 0 where the classifier itself was asked.
+        learning_curve: How accuracy grows with pictures, where that was measured.
+        second_stage: What came out where blocks of the network learned in the run that made it.
+        notices: What the reader should know, one sentence each.
+        skipped: The files that were left out, and why.
+        facts: Other facts about the pictures.
+        seconds: Wall time.
+        name: Gives the path of a picture as its owner knows it.
+    """
+
+    classifier: Classifier
+    data: Path | None
+    measured_on: str
+    evaluation: Evaluation
+    answers: Answers
+    learned_from: int | None
+    learned: int | None
+    others: Evaluation | None
+    folds: int
+    learning_curve: LearningCurve | None
+    second_stage: SecondStage | None
+    notices: tuple[str, ...]
+    skipped: tuple[SkippedFile, ...]
+    facts: Mapping[str, str | int | None]
+    seconds: float
+    name: Callable[[Path], Path]
+
+    @property
+    def place(self) -> str:
+        """Where the pictures are from, in words."""
+        return "pictures from memory" if self.data is None else str(self.data)
+
+    @property
+    def name_of_data(self) -> str:
+        """The last part of that place."""
+        return self.place if self.data is None else self.data.resolve().name
+
+    @property
+    def strange(self) -> int | None:
+        """How many pictures are like nothing in training; None where that is not known."""
+        return None if self.answers.strangeness is None else int(self.answers.strange.sum())
+
+    @property
+    def coverage(self) -> tuple[Coverage, ...]:
+        """What it brings to say nothing about some pictures."""
+        return measure_coverage(self.answers)
+
+    @property
+    def losses(self) -> tuple[PictureLoss, ...]:
+        """The pictures whose truth was thought least likely, worst first."""
+        return rank_losses(self.answers, self.classifier.classes, LOSSES)
+
+
+def describe_finetuning(made: Finetuning) -> Subject:
+    """A classifier that was just made, on what it was not fitted on."""
+    part = made.measured_on
+    folds = made.folds if part == "folds" else 0
+    return Subject(
+        classifier=made.classifier,
+        data=made.data,
+        measured_on=f"the training pictures, each left out once in {folds} folds"
+        if folds
+        else f"the {part} part",
+        evaluation=made.evaluation,
+        answers=made.answers[part],
+        learned_from=made.train_images,
+        learned=made.evaluation.images if folds else 0,
+        others=None,
+        folds=folds,
+        learning_curve=made.learning_curve,
+        second_stage=made.second_stage,
+        notices=made.notices,
+        skipped=made.skipped,
+        facts={
+            "pictures learned from": made.train_images,
+            "validation pictures": made.validation_images,
+            "test pictures": made.test_images,
+        },
+        seconds=made.seconds["total"],
+        name=made.folder.name,
+    )
+
+
+def describe_examination(made: Examination) -> Subject:
+    """A classifier that met labelled pictures."""
+    images = made.classifier.results.get("images", {})
+    return Subject(
+        classifier=made.classifier,
+        data=made.place,
+        measured_on="all of its pictures",
+        evaluation=made.evaluation,
+        answers=made.answers,
+        learned_from=images.get("train"),
+        learned=made.learned,
+        others=made.others,
+        folds=0,
+        learning_curve=None,
+        second_stage=None,
+        notices=made.notices,
+        skipped=made.skipped,
+        facts={
+            "classes without a picture": ", ".join(made.missing) or None,
+            "classes that it does not know": ", ".join(made.extra) or None,
+            "pictures a second": round(made.images_per_second),
+        },
+        seconds=made.seconds,
+        name=made.data.name,
+    )

@@ -1,0 +1,138 @@
+"""Contact sheets of reconstructions, textures and Gram matrices."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from nstk.images.image import Picture
+from nstk.inspecting.gram import PATCHES, ChannelPair, GramInspection, LayerGram, Matrix
+from nstk.inspecting.reconstruction import ContentInspection
+from nstk.inspecting.textures import StyleInspection
+from nstk.reports.pages.lines import LineChart, Series
+from nstk.reports.sheets.charts import draw_chart
+from nstk.reports.sheets.heat_maps import paint_shares
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
+
+_COLUMNS = 3
+_HEAT_MAP = 200
+
+
+def draw_content_sheet(found: ContentInspection) -> Picture:
+    """Show the reconstructions of a picture side by side, and the curves of their losses.
+
+    Args:
+        found: What `nstk.inspect_content` gave.
+    """
+    cells = [
+        Cell(found.original, "the picture"),
+        *(
+            Cell(each.picture, f"{each.layer}\npixels off by {each.error:.3f}")
+            for each in found.reconstructions
+        ),
+    ]
+    curves = [(each.layer, each.losses) for each in found.reconstructions]
+    note = (
+        "Each picture is made from white noise by descending on the content loss of one layer "
+        f"alone, {found.steps} steps. A layer near the picture keeps its pixels; a deep one keeps "
+        "what is there."
+    )
+    title = f"What the layers of {found.backbone} keep of the content"
+    return _draw_descents(title, note, cells, _draw_losses(curves, "content loss, relative"))
+
+
+def draw_style_sheet(found: StyleInspection) -> Picture:
+    """Show the textures made from the statistics of ever more layers, and their loss curves.
+
+    Args:
+        found: What `nstk.inspect_style` gave.
+    """
+    names = ["layer 1", *(f"layers 1-{len(each.layers)}" for each in found.textures[1:])]
+    named = list(zip(names, found.textures, strict=True))
+    cells = [
+        Cell(found.original, "the picture"),
+        *(Cell(each.picture, f"{name}, up to {each.layers[-1]}") for name, each in named),
+    ]
+    curves = [(name, each.losses) for name, each in named]
+    note = (
+        "Each picture is made from white noise by descending on the Gram matrices of some layers "
+        f"alone, {found.steps} steps. Shallow layers hold colours and strokes; deeper ones add "
+        "motifs. Where things stood is lost."
+    )
+    title = f"What the layers of {found.backbone} keep of the style"
+    losses = _draw_losses(curves, "Gram loss, relative, mean of the layers")
+    return _draw_descents(title, note, cells, losses)
+
+
+def draw_gram_sheet(found: GramInspection) -> Picture:
+    """Show the Gram matrices of pictures as heat maps, and pairs of channels with patches.
+
+    Args:
+        found: What `nstk.inspect_gram` gave.
+    """
+    blank = np.ones((1, _HEAT_MAP, 3), np.float32)
+    pictures = [
+        cell
+        for picture, name in zip(found.pictures, found.names, strict=True)
+        for cell in (Cell(fit_width(picture, _HEAT_MAP), name), Cell(blank))
+    ]
+    note = (
+        "How often two channels are strong at the same place. Channels stand in the same order in "
+        "all pictures, alike ones together; colours are the roots of the entries, on one scale a "
+        "layer. Beside each matrix: the pairs of channels most correlated in the first picture, "
+        "with the patches of this picture where both are strong."
+    )
+    return draw_sheet(
+        f"Gram matrices of {found.backbone}",
+        [Row(pictures), *(_show_layer(layer) for layer in found.layers)],
+        note=note,
+        columns=len(pictures),
+    )
+
+
+def paint_gram(gram: Matrix, order: Sequence[int], largest: float) -> Picture:
+    """Paint the roots of a Gram matrix's entries, as a heat map at least `_HEAT_MAP` wide.
+
+    Args:
+        gram: ``(C, C)``, 0 or more where activations are.
+        order: In which the channels stand.
+        largest: The entry that is brightest.
+    """
+    ordered = np.maximum(gram[np.ix_(order, order)], 0)
+    shares = np.sqrt(ordered / max(largest, 1e-12)).astype(np.float32)
+    return fit_width(paint_shares(shares), _HEAT_MAP)
+
+
+def _show_layer(layer: LayerGram) -> Row:
+    largest = max(float(gram.max()) for gram in layer.grams)
+    cells = []
+    for number, (gram, error) in enumerate(zip(layer.grams, layer.errors, strict=True)):
+        off = f"off by {100 * error:.0f} % of the first" if number else f"{len(gram)} channels"
+        correlations = "\n".join(
+            f"{pair.channels[0]} with {pair.channels[1]}: {pair.correlations[number]:.2f}"
+            for pair in layer.pairs
+        )
+        cells += [
+            Cell(paint_gram(gram, layer.order, largest), off),
+            Cell(_tile_pairs(layer.pairs, number), correlations),
+        ]
+    return Row(cells, heading=layer.layer)
+
+
+def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Picture:
+    """One line of patches for each pair, of one picture; white where there are too few."""
+    side = (_HEAT_MAP - 2 * (PATCHES - 1)) // PATCHES
+    blank = np.ones((side, side, 3), np.float32)
+    lines = [
+        [fit_width(each.pixels, side)[:side] for each in pair.patches[number]] for pair in pairs
+    ]
+    padded = [[*line, *[blank] * (PATCHES - len(line))] for line in lines]
+    return tile_pictures([each for line in padded for each in line] or [blank], PATCHES)
+
+
+def _draw_descents(title: str, note: str, cells: Sequence[Cell], losses: Picture) -> Picture:
+    return draw_sheet(title, [Row(cells), Row([Cell(losses)])], note=note, columns=_COLUMNS)
+
+
+def _draw_losses(curves: Sequence[tuple[str, Sequence[float]]], label: str) -> Picture:
+    series = [Series(name, list(range(1, len(losses) + 1)), losses) for name, losses in curves]
+    return draw_chart(LineChart(series, "steps", label, log_y=True, ordered=True, height=300))

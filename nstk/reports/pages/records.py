@@ -1,0 +1,64 @@
+"""The folder of a report: a page, and beside it the same in numbers."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from nstk.errors import OutputError
+from nstk.storage.files import check_writable, write_whole
+
+
+def check_folder(folder: str | Path, names: Iterable[str]) -> None:
+    """Refuse, before any long work, a place where no report could be written.
+
+    Args:
+        folder: Where one is to be written later; it may be there or not.
+        names: The files that it will have.
+
+    Raises:
+        OutputError: If no file can be written there, or the folder cannot be made.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; give the name of a folder for the report.")
+    for path in [folder / name for name in names] if folder.exists() else [folder]:
+        check_writable(path)
+
+
+def write_record(record: Mapping[str, Any], path: Path) -> Path:
+    """Write figures as one JSON object; what is not a finite number becomes null.
+
+    Args:
+        record: Plain values; floats are written with six digits.
+        path: Where to.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    text = json.dumps(_plain(record), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return write_text(text, path)
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a text in UTF-8, whole or not at all.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+
+    def write(target: Path) -> None:
+        target.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+    return write_whole(path, write)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    if isinstance(value, float):
+        return float(f"{value:.6g}") if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

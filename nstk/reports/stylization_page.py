@@ -1,0 +1,208 @@
+"""What the page about one stylisation shows, from the top down."""
+
+import dataclasses
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+
+from nstk.reports.pages import (
+    Bar,
+    BarChart,
+    Block,
+    CaptionedPicture,
+    Cell,
+    Code,
+    Details,
+    Facts,
+    Figure,
+    Headline,
+    LineChart,
+    Marker,
+    Page,
+    Paragraph,
+    PictureRow,
+    Section,
+    Series,
+    Table,
+)
+from nstk.reports.pages.numerals import spell_decimals, spell_number
+from nstk.stylization.job import Stylization
+from nstk.stylization.recording import Trace
+
+_PARTS = ("content", "style", "variation")
+
+
+def compose_page(
+    subject: CaptionedPicture,
+    paintings: Sequence[CaptionedPicture | str],
+    masks: Sequence[CaptionedPicture],
+    record: Mapping[str, Any],
+    made: Stylization,
+    trace: Trace,
+) -> Page:
+    """Put the page together.
+
+    Args:
+        subject: The content.
+        paintings: The styles; one without pixels by its name alone.
+        masks: What said where a style goes, what counts of it, and what stays.
+        record: What ``trace.json`` holds.
+        made: The result.
+        trace: What was heard of the job.
+    """
+    height, width = made.picture.shape[:2]
+    result = CaptionedPicture(made.picture, "Result", f"{width}×{height} pixels")
+    shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
+    blocks: list[Block] = [
+        PictureRow([subject, *shown, result], width=240),
+        *([PictureRow(masks, width=160)] if masks else []),
+        *(Paragraph(f"Style file: {name}", "quiet") for name in paintings if isinstance(name, str)),
+        Headline(_figures(record["quality"], made)),
+    ]
+    if made.interrupted:
+        blocks.append(Paragraph("It ended early; the picture is as far as it had come.", "warning"))
+    blocks += [Paragraph(notice, "quiet") for notice in made.notices]
+    if trace.steps:
+        blocks.append(Section("The descent", _curves(trace)))
+    if record["quality"]:
+        blocks.append(Section("Quality", _explain(record["quality"])))
+    blocks.append(Section("How it was made", _how(record, made)))
+    return Page(
+        title=_title(subject, paintings),
+        subtitle=f"{made.steps} steps through {made.backbone} at strength "
+        f"{spell_number(made.strength, 3)}.",
+        blocks=blocks,
+        footer=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
+    )
+
+
+def _title(subject: CaptionedPicture, paintings: Sequence[CaptionedPicture | str]) -> str:
+    """``town in the style of waves``, of the files' names without their endings."""
+    names = [painting if isinstance(painting, str) else painting.note for painting in paintings]
+    styles = " and ".join(Path(name).stem for name in names if name) or "another"
+    return f"{Path(subject.note or 'A picture').stem} in the style of {styles}"
+
+
+def _figures(quality: Mapping[str, Any], made: Stylization) -> list[Figure]:
+    figures = []
+    if quality:
+        figures = [
+            Figure("Content similarity", _decimals(quality["content_similarity"]), "1 is the same"),
+            Figure("Style error", _decimals(quality["style_error"]), "0 is the same"),
+            Figure("Luma SSIM", _decimals(quality["luma_ssim"]), "1 is the same"),
+        ]
+    pace = made.seconds_per_step
+    per_step = f"{spell_number(pace, 2)} s each at full size" if math.isfinite(pace) else ""
+    return [
+        *figures,
+        Figure("Steps", spell_number(made.steps), per_step),
+        Figure("Seconds", spell_number(made.seconds, 3)),
+    ]
+
+
+def _curves(trace: Trace) -> list[Block]:
+    """The loss with its parts, and one curve for each style layer."""
+    ends = accumulate(len(scale.steps) for scale in trace.scales)
+    starts = [1, *(end + 1 for end in ends)]
+    markers = [
+        Marker(start, scale.stage) for start, scale in zip(starts, trace.scales, strict=False)
+    ]
+    x = range(1, len(trace.steps) + 1)
+
+    def curve(name: str) -> Series:
+        return Series(name, x, [step.terms.get(name, math.nan) for step in trace.steps])
+
+    parts = [curve(name) for name in trace.terms if name in _PARTS]
+    loss = Series("loss", x, [step.loss for step in trace.steps], reference=True)
+    layers = [curve(name) for name in trace.terms if name not in _PARTS]
+    blocks: list[Block] = [
+        LineChart(
+            [loss, *parts],
+            "step, over all scales",
+            "relative loss",
+            "The loss, and its parts before their weights",
+            log_y=True,
+            markers=markers,
+        )
+    ]
+    if layers:
+        blocks.append(
+            LineChart(
+                layers,
+                "step, over all scales",
+                "relative loss",
+                "Each style layer, from shallow to deep",
+                log_y=True,
+                ordered=True,
+                markers=markers,
+            )
+        )
+    return blocks
+
+
+def _explain(quality: Mapping[str, Any]) -> list[Block]:
+    blocks: list[Block] = [
+        Paragraph(
+            "All figures are of the packaged network, whatever network the picture was painted "
+            "through, with content and styles at the result's size; so they compare between runs. "
+            "Content similarity is the mean cosine at block4_conv2, style error the mean of "
+            "‖G − G*‖ / ‖G*‖ over the layers below, and luma SSIM the structural similarity of "
+            "content and result without their colours. Style errors are of whole pictures: where "
+            "masks say what counts, there are none.",
+            "quiet",
+        )
+    ]
+    if quality["style_errors"]:
+        bars = [
+            Bar(name, error, _decimals(error)) for name, error in quality["style_errors"].items()
+        ]
+        blocks.append(BarChart(bars, "relative error of the Gram matrix", "Style error by layer"))
+    return blocks
+
+
+def _how(record: Mapping[str, Any], made: Stylization) -> list[Block]:
+    rows = []
+    for option in dataclasses.fields(made.settings):
+        value, default = getattr(made.settings, option.name), option.default
+        rows.append(
+            (
+                option.name.replace("_", "-"),
+                _spell(value),
+                None if value == default else _spell(default),
+                option.metadata.get("help", ""),
+            )
+        )
+    memory = made.peak_memory_bytes
+    facts: dict[str, Cell] = {
+        "backbone": made.backbone,
+        "strength": made.strength,
+        "loss at the end": made.loss,
+        "peak memory": None if memory is None else f"{memory / 1e9:.2f} GB",
+    }
+    versions = {**record["versions"], "python": platform.python_version()}
+    return [
+        *([Code(record["command"])] if record["command"] else []),
+        Facts(facts),
+        Table(("setting", "value", "default", "meaning"), rows),
+        Details("Versions", [Facts({**versions, "machine": platform.platform()})]),
+    ]
+
+
+def _decimals(figure: float) -> str:
+    return spell_decimals(figure, 3) if math.isfinite(figure) else spell_number(figure)
+
+
+def _spell(value: Any) -> str:
+    """A setting or a figure as a person would write it."""
+    if value is None or isinstance(value, str):
+        return value or "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}:{_spell(weight)}" for name, weight in value.items())
+    if isinstance(value, tuple | list):
+        return ", ".join(_spell(part) for part in value)
+    return spell_number(value) if isinstance(value, int | float) else str(value)

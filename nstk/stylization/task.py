@@ -1,0 +1,290 @@
+"""One picture being painted: its objective and its descent at every scale."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from nstk.backbones.backbone import Backbone
+from nstk.errors import PictureError, SettingsError
+from nstk.images.image import Picture, Plane, probe_picture, resize_picture
+from nstk.images.masks import resize_mask
+from nstk.optimizers import Averaged, Minimizer, choose_minimizer
+from nstk.progress import Reporter, ignore
+from nstk.settings import StylizeSettings
+from nstk.stylization.guides import check_guides
+from nstk.stylization.initialization import STARTS, Palette, start_picture
+from nstk.stylization.inputs import Inputs
+from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
+from nstk.stylization.optimization import Descent, Keeper, forget
+from nstk.stylization.regions import Region, cover
+from nstk.stylization.scales import Scale, plan_scales
+from nstk.stylization.strength import content_weight_at
+from nstk.stylization.styles import PaintedStyle, mix
+from nstk.stylization.tiled.network import WindowedNetwork
+from nstk.stylization.tiled.objective import WindowedObjective
+
+CAUTION = 0.25
+"""How much of the learning rate is left after a loss that was no number."""
+
+AVERAGING = 0.9
+"""Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
+
+
+@dataclass(frozen=True, eq=False)
+class Painting:
+    """What is to be painted, and by which rules.
+
+    Attributes:
+        network: The backbone, prepared.
+        inputs: Content, styles and masks.
+        settings: What is asked for.
+        largest_whole: Pictures of more pixels are looked at in windows.
+    """
+
+    network: Backbone
+    inputs: Inputs
+    settings: StylizeSettings
+    largest_whole: float = math.inf
+
+    @cached_property
+    def weights(self) -> ObjectiveWeights:
+        """What counts how much; α is that of strength 0.5.
+
+        Raises:
+            BackboneError: If the network has no such layer.
+        """
+        settings, network = self.settings, self.network
+        content_layers = settings.content_layers
+        if isinstance(content_layers, str):
+            content_layers = {choose_content_layer(network): 1.0}
+        style_layers = settings.style_layers
+        if isinstance(style_layers, str):
+            style_layers = choose_style_layers(network)
+        network.tap([*content_layers, *style_layers])
+        return ObjectiveWeights(
+            content=settings.content_weight,
+            style=settings.style_weight,
+            variation=settings.variation_weight,
+            content_layers=_share(content_layers),
+            style_layers=_share(style_layers),
+            style_loss=settings.style_loss,
+        )
+
+    @cached_property
+    def smallest(self) -> int:
+        """The shortest side in pixels that the deepest layer can make something of."""
+        return 2 * max(self.network.stride(name) for name in self.weights.layers)
+
+    @cached_property
+    def plan(self) -> Sequence[Scale]:
+        """The scales, coarsest first.
+
+        Raises:
+            SettingsError: If the size asked for is too small to look at.
+        """
+        height, width = self.inputs.subject.shape[:2]
+        return plan_scales(
+            height,
+            width,
+            size=self.settings.size,
+            steps=self.settings.steps,
+            scales=self.settings.scales,
+            smallest=self.smallest,
+        )
+
+    @property
+    def minimizer(self) -> Minimizer:
+        """The rule of descent.
+
+        Adam is averaged, as it goes round its goal; the others keep the best point they saw.
+        """
+        return self._choose_minimizer(1.0)
+
+    def _choose_minimizer(self, share: float) -> Minimizer:
+        rate = self.settings.learning_rate
+        rule = choose_minimizer(
+            self.settings.minimizer, None if rate == "auto" else rate, (0.0, 1.0), share
+        )
+        return Averaged(rule, decay=AVERAGING) if self.settings.minimizer == "adam" else rule
+
+    def balance(self, scale: Scale, strength: float) -> Balance:
+        """α, β and γ at one scale."""
+        settings = self.settings
+        alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
+        return Balance(alpha, settings.style_weight, settings.variation_weight)
+
+    def objective(self, scale: Scale) -> Objective:
+        """Look at all targets at one scale."""
+        free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
+        targets = (
+            self.subject(scale),
+            self._regions(scale, free),
+            self.weights,
+            None if free is None else tf.constant(free[..., np.newaxis]),
+        )
+        if scale.height * scale.width > self.largest_whole:
+            return WindowedObjective.within(self.windowed, *targets)
+        return StyleObjective.within(self.network, *targets)
+
+    @cached_property
+    def windowed(self) -> WindowedNetwork:
+        """The network cut into stages, compiled once for all scales."""
+        weights = self.weights
+        return WindowedNetwork(
+            self.network, tuple(weights.style_layers), tuple(weights.content_layers)
+        )
+
+    def subject(self, scale: Scale) -> Picture:
+        """The content as the network sees it at one scale."""
+        return resize_picture(self.inputs.subject, scale.height, scale.width)
+
+    def start(self, scale: Scale) -> Picture:
+        """The first picture."""
+        generator = np.random.default_rng(self.settings.seed)
+        return start_picture(
+            self.settings.init, self.subject(scale), list(self._palettes(scale)), generator
+        )
+
+    def _palettes(self, scale: Scale) -> Iterator[Palette]:
+        """The colours of the styles that have pixels and count."""
+        inputs = self.inputs
+        masks = inputs.masks or (None,) * len(inputs.styles)
+        for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
+            if isinstance(style, PaintedStyle) and share:
+                picture = style.at(scale.longer_side)
+                area = None if mask is None else self._at(mask, scale)
+                yield Palette(picture, style.mask_at(*picture.shape[:2]), share, area)
+
+    def begin(self) -> Descent:
+        """Stand at the first picture."""
+        scale = self.plan[0]
+        start, pin = self.start(scale), self._pinned(scale)
+        if pin is not None:
+            start = pin(start)
+        return Descent.start(self.minimizer, start, self._choose_minimizer(CAUTION))
+
+    def descend(
+        self,
+        strength: float,
+        on_progress: Reporter = ignore,
+        *,
+        look: Callable[[Scale], Objective] | None = None,
+        descent: Descent | None = None,
+        keep: Keeper = forget,
+    ) -> Iterator[Descent]:
+        """Go from scale to scale.
+
+        Args:
+            strength: How far to go.
+            on_progress: Told of every step.
+            look: Gives the objective of a scale, for those who descend on the same targets again;
+                `objective` where None, which keeps nothing.
+            descent: One that stands somewhere, to go on with; a new one where None.
+            keep: Called with the descent after every step.
+
+        Yields:
+            The one descent, before its first step and then after every scale; whoever holds it
+            can look at it at any moment.
+
+        Raises:
+            DivergenceError: If the loss stops being a finite number.
+            SettingsError: If the device has less memory than was planned with.
+        """
+        descent = descent or self.begin()
+        yield descent
+        present = len(descent.point.taken) - 1
+        for number, scale in enumerate(self.plan[present:], present):
+            try:
+                objective = (look or self.objective)(scale)
+                if number > present:
+                    descent.move_to(scale.height, scale.width, self._pinned(scale))
+                descent.run(
+                    objective,
+                    scale.steps,
+                    on_progress,
+                    balance=self.balance(scale, strength),
+                    tolerance=self.settings.tolerance,
+                    keep=keep,
+                )
+            except tf.errors.ResourceExhaustedError as error:
+                raise SettingsError(
+                    f"{scale.name} pixels need more memory than the device has; choose a smaller "
+                    "--size, --engine windows or a smaller --backbone."
+                ) from error
+            yield descent
+
+    def _pinned(self, scale: Scale) -> Any:
+        """How to put back what is to stay as it is, which resizing has moved."""
+        if self.inputs.keep is None:
+            return None
+        keep = tf.constant(self._at(self.inputs.keep, scale)[..., np.newaxis])
+        subject = tf.constant(self.subject(scale))
+        return lambda picture: picture + keep * (subject - picture)
+
+    def _regions(self, scale: Scale, free: Plane | None) -> list[Region]:
+        inputs, layers = self.inputs, tuple(self.weights.style_layers)
+        seen = {
+            style: style.observe(self.network, layers, scale.longer_side)
+            for style in dict.fromkeys(inputs.styles)
+        }
+        if not inputs.masks:
+            mixed = mix([seen[style] for style in inputs.styles], inputs.weights)
+            return [cover(mixed, free, backbone=self.network, name="what --keep-mask leaves")]
+        areas: dict[Any, Plane] = {}
+        for style, mask in zip(inputs.styles, inputs.masks, strict=True):
+            area = self._at(mask, scale) if free is None else self._at(mask, scale) * free
+            # Two masks of one style are one mask: no edge is eroded between them.
+            areas[style] = np.minimum(areas[style] + area, 1) if style in areas else area
+        return [
+            cover(seen[style], area, backbone=self.network, name=f"the mask of {style.name}")
+            for style, area in areas.items()
+        ]
+
+    def _at(self, mask: Plane, scale: Scale) -> Plane:
+        resized: Plane = resize_mask(mask, scale.height, scale.width)
+        return resized
+
+    def check(self) -> None:
+        """Refuse what cannot be painted, before any work.
+
+        Raises:
+            PictureError: If a picture is too small to look at, or the first one is none.
+            MaskError: If too little of a mask is left in some layer of the result.
+            SettingsError: If the size asked for is too small to look at.
+            BackboneError: If the network has no such layer.
+        """
+        self._check_sizes()
+        if self.settings.init not in STARTS:
+            probe_picture(self.settings.init, whole=False)
+        last = self.plan[-1]
+        for number, mask in enumerate(self.inputs.masks, 1):
+            area = self._at(mask, last)
+            layers = tuple(self.weights.style_layers)
+            check_guides(area, self.network, layers, f"--content-mask {number}")
+
+    def _check_sizes(self) -> None:
+        pictures = [(str(self.inputs.content.path), self.inputs.subject)]
+        pictures += [
+            (style.name, style.pixels)
+            for style in self.inputs.styles
+            if isinstance(style, PaintedStyle)
+        ]
+        for name, pixels in pictures:
+            height, width = pixels.shape[:2]
+            if min(height, width) < self.smallest:
+                raise PictureError(
+                    f"{name} is {width}×{height} pixels; the network needs at least "
+                    f"{self.smallest} on the shorter side: give a larger picture."
+                )
+
+
+def _share(layers: Any) -> dict[str, float]:
+    """The same weights with a sum of 1."""
+    total = sum(layers.values())
+    return {name: weight / total for name, weight in layers.items() if weight > 0}

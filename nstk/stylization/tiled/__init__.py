@@ -1,0 +1,1 @@
+"""The same objective, computed tile by tile in bounded memory."""

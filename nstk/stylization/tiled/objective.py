@@ -1,0 +1,189 @@
+"""The objective of a picture too large to be looked at at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+import tensorflow as tf
+
+from nstk.images.image import Picture
+from nstk.optimizers import Evaluation, Minimizer
+from nstk.stylization.losses import sum_content, sum_variation
+from nstk.stylization.objective import Balance, ObjectiveWeights, list_guides, score
+from nstk.stylization.regions import Region
+from nstk.stylization.sums import Sums
+from nstk.stylization.tiled.network import (
+    WindowedNetwork,
+    place,
+    sum_windows,
+    surroundings,
+)
+from nstk.stylization.tiled.stage_functions import StageFunctions
+from nstk.stylization.tiled.tiled_map import TiledMap
+from nstk.stylization.tiled.tiles import Window
+
+
+@dataclass(frozen=True, eq=False)
+class WindowedObjective:
+    """The same L as `StyleObjective`, with the same gradient, in bounded memory.
+
+    Once through all windows for the sums, which alone the loss depends on; their slopes are known
+    then, and once more through all windows for the slopes of the pixels.
+
+    Attributes:
+        network: The network, cut into stages.
+        content: The feature maps of the content picture.
+        sizes: ½‖a*‖² of every content layer.
+        regions: Where it is to look like what.
+        weights: α, β, γ, κ_l and λ_l.
+        layout: The windows of every stage.
+        free: How free every pixel is to move, ``(height, width, 1)`` in ``[0, 1]``; all are
+            where None.
+    """
+
+    network: WindowedNetwork
+    content: Mapping[str, TiledMap]
+    sizes: Mapping[str, Any]
+    regions: Sequence[Region]
+    weights: ObjectiveWeights
+    layout: Sequence[Sequence[Window]]
+    free: Any | None = None
+
+    @classmethod
+    def within(
+        cls,
+        network: WindowedNetwork,
+        content: Picture,
+        regions: Sequence[Region],
+        weights: ObjectiveWeights,
+        free: Any | None = None,
+    ) -> "WindowedObjective":
+        """Look at the content once; see `StyleObjective.within`."""
+        seen = network.look(content)
+        sizes = {
+            name: tf.add_n([sum_content(tile) for tile in tiles.tiles()])
+            for name, tiles in seen.items()
+        }
+        layout = network.lay_out(content.shape)
+        return cls(network, seen, sizes, tuple(regions), weights, layout, free)
+
+    def measure(self, picture: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
+        """See `StyleObjective.measure`."""
+        sums, _ = self._sum_up(picture)
+        return score(sums, self.weights, self.regions, self.sizes, picture.shape, balance)
+
+    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
+        """See `StyleObjective.evaluate`."""
+        sums, sources = self._sum_up(picture)
+        loss, terms, slopes = self._differentiate_score(sums, balance or self.weights.balance)
+        slope: TiledMap | None = None
+        for number in reversed(range(len(sources))):
+            slope = self._pull_back(number, sources.pop(), slopes, slope)
+        assert slope is not None
+        for window in self.layout[0]:
+            part, rows, columns = _with_next(picture, window)
+            pulled = _pull_back_variation(part, rows, columns, slopes.variation)
+            slope.add(*_shift(window, part.shape), pulled[tf.newaxis])
+        gradient = slope.whole()[0]
+        return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
+
+    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
+        """See `Objective.compile`; the step's parts are compiled, and run one after another."""
+
+        def step(x: Any, state: Any, balance: Balance) -> Any:
+            return minimizer.step(partial(self.evaluate, balance=balance), x, state)
+
+        return step
+
+    def _sum_up(self, picture: Any) -> tuple[Sums, list[TiledMap]]:
+        """The sums of the whole picture and what every stage takes."""
+        style, content, sources = sum_windows(
+            self._functions, self.layout, picture, self.content, self._guides
+        )
+        variation = tf.add_n(
+            [_sum_variation(*_with_next(picture, window)) for window in self.layout[0]]
+        )
+        merged: dict[str, Any] = {}
+        errors: dict[str, Any] = {}
+        for sums, squares in zip(style, content, strict=True):
+            merged |= sums
+            errors |= squares
+        return Sums(merged, errors, variation), sources
+
+    def _pull_back(
+        self, number: int, source: TiledMap, slopes: Sums, following: TiledMap | None
+    ) -> TiledMap:
+        """The slope of what a stage takes, from those of the sums and of what it gives."""
+        functions, windows = self._functions[number], self.layout[number]
+        stage = functions.stage
+        style = {name: slopes.style[name] for name in stage.taps if name in slopes.style}
+        content = {name: slopes.content[name] for name in stage.taps if name in slopes.content}
+        flat = tf.nest.flatten((style, content))
+        result = TiledMap(*zip(*(window.own for window in windows), strict=True))
+        for window in windows:
+            around = surroundings(functions, window, self.content, self._guides)
+            last = []
+            if following is not None:
+                last = [following.read(*window.outputs(str(stage.following)))]
+            pulled = functions.pull_back(
+                source.read(*window.seen), place(window), *around, flat, last
+            )
+            result.add(*window.seen, pulled)
+        return result
+
+    @cached_property
+    def _functions(self) -> tuple[StageFunctions, ...]:
+        guided = [region.guides is not None for region in self.regions]
+        return self.network.functions(tuple(self.content), guided)
+
+    @cached_property
+    def _guides(self) -> dict[str, list[Any]]:
+        listed = list_guides(self.regions, self.weights)
+        return {
+            name: [plane for plane in planes if plane is not None]
+            for name, planes in listed.items()
+        }
+
+    @cached_property
+    def _differentiate_score(self) -> Any:
+        rows, columns = (self.layout[0][-1].own[axis][1] for axis in (0, 1))
+
+        def differentiate(sums: Sums, balance: Balance) -> tuple[Any, dict[str, Any], Sums]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(sums)
+                shape = rows, columns
+                loss, terms = score(sums, self.weights, self.regions, self.sizes, shape, balance)
+            slopes = tape.gradient(loss, sums, unconnected_gradients="zero")
+            return loss, terms, slopes
+
+        return tf.function(differentiate, autograph=False)
+
+
+def _with_next(picture: Any, window: Window) -> tuple[Any, Any, Any]:
+    """What a window owns of a picture with the next row and column, and how much it owns."""
+    (top, bottom), (left, right) = window.own
+    own = tf.constant(bottom - top), tf.constant(right - left)
+    return picture[top : bottom + 1, left : right + 1], *own
+
+
+def _shift(window: Window, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Where a part of this shape lies that begins where the window's own begins."""
+    (top, _), (left, _) = window.own
+    return (top, top + shape[0]), (left, left + shape[1])
+
+
+def _differentiate_variation(part: Any, rows: Any, columns: Any, slopes: Any) -> Any:
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(part)
+        sums = sum_variation(part, rows, columns)
+    return tape.gradient(sums, part, output_gradients=slopes)
+
+
+_PART = [tf.TensorSpec([None, None, 3]), *[tf.TensorSpec([], tf.int32)] * 2]
+_sum_variation = tf.function(sum_variation, input_signature=_PART, autograph=False)
+_pull_back_variation = tf.function(
+    _differentiate_variation,
+    input_signature=[*_PART, tf.TensorSpec([4])],
+    autograph=False,
+)
