@@ -1,4 +1,4 @@
-# make demo   see both jobs done on pictures drawn here        (a few minutes)
+# make demo   see both jobs done on images drawn here        (a few minutes)
 # make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
 # make fast   the same without the slow tests
 # make soak   kill, fill and corrupt, and print what was survived  (half an hour)

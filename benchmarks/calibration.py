@@ -3,12 +3,12 @@
     python benchmarks/calibration.py --json calibration.json --markdown calibration.md
 
 The network is MobileNet-0.75 with ImageNet weights at 224 px, its head solved on the 244 training
-pictures of hymenoptera and measured on the 153 validation pictures, and on trashnet in five folds.
+images of hymenoptera and measured on the 153 validation images, and on trashnet in five folds.
 
 - Calibration error: expected calibration error in 15 bins with a 95 % bootstrap interval, at
-  temperature 1 and at the one that training pictures left out have chosen.
-- Strange: the share of pictures that are like nothing in training: held-out own pictures, 600
-  pictures of waste, 200 of Tiny ImageNet, and 60 of noise and plain colour.
+  temperature 1 and at the one that training images left out have chosen.
+- Strange: the share of images that are like nothing in training: held-out own images, 600
+  images of waste, 200 of Tiny ImageNet, and 60 of noise and plain color.
 - AUROC: the chance that one of the others is stranger than one of the own.
 """
 
@@ -31,7 +31,7 @@ Values = dict[str, Any]
 
 
 def measure_reliability(made: Any) -> Values:
-    """The calibration error before and after, on held-out pictures and on those left out."""
+    """The calibration error before and after, on held-out images and on those left out."""
     left_out = made.calibration
     pairs = {
         "measured": (made.reliability_before, made.reliability),
@@ -48,7 +48,7 @@ def measure_reliability(made: Any) -> Values:
 
 
 def draw_others(folder: Path) -> None:
-    """Noise and plain colours."""
+    """Noise and plain colors."""
     from PIL import Image
 
     generator = np.random.default_rng(0)
@@ -60,7 +60,7 @@ def draw_others(folder: Path) -> None:
 
 
 def measure_strangeness(made: Any) -> Values:
-    """How many pictures of each kind are strange, and how well strangeness tells them apart."""
+    """How many images of each kind are strange, and how well strangeness tells them apart."""
     import nstk
 
     own = made.answers["validation"].strangeness
@@ -71,7 +71,7 @@ def measure_strangeness(made: Any) -> Values:
         others = {
             "waste": [find_data("trashnet")],
             "Tiny ImageNet": tiny[:: max(1, len(tiny) // 200)][:200],
-            "noise and plain colours": [Path(drawn)],
+            "noise and plain colors": [Path(drawn)],
         }
         found = {
             name: np.array(
@@ -120,7 +120,7 @@ def write_table(results: Values) -> str:
         low, high = each["interval"]
         return f"{each['ece']:.3f} ({low:.3f}–{high:.3f})"
 
-    lines = ["| pictures | temperature | error at 1 | error with it |", "|---|---|---|---|"]
+    lines = ["| images | temperature | error at 1 | error with it |", "|---|---|---|---|"]
     for name in ("hymenoptera", "trashnet"):
         found = results[name]
         for what, said in (("measured", f"{found['images']} held out"), ("left out", "left out")):
@@ -130,7 +130,7 @@ def write_table(results: Values) -> str:
                 f"{spell(after)} |"
             )
     strange = results["strangeness"]
-    lines += ["", "| pictures | strange | AUROC |", "|---|---|---|"]
+    lines += ["", "| images | strange | AUROC |", "|---|---|---|"]
     lines.append(f"| own, held out | {100 * strange['own']:.1f} % | |")
     lines += [
         f"| {name} | {100 * found['strange']:.1f} % of {found['images']} | {found['auroc']:.3f} |"

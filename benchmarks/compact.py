@@ -5,13 +5,13 @@
 Rows already in the JSON file are kept unless they are named by --rows, so a long measurement can
 be made in pieces. `random` is the same architecture with He-normal kernels and zero biases.
 
-- `top_1`: Tiny-ImageNet validation pictures at 64 px, one crop, with a softmax head solved on the
-  frozen embeddings of the training pictures.
+- `top_1`: Tiny-ImageNet validation images at 64 px, one crop, with a softmax head solved on the
+  frozen embeddings of the training images.
 - `hymenoptera`, `trashnet`: a head solved by nstk on frozen features, its strength chosen on the
-  training pictures alone; 153 validation pictures, and five folds of 600. `pooled` is the mean of
+  training images alone; 153 validation images, and five folds of 600. `pooled` is the mean of
   the last map; `statistics` adds means and standard deviations of every block's first
   convolution. `accuracy` is that of one fixed setting: statistics at 160 px and at 224 px;
-  `chosen` names the setting with the smallest held-out log-loss on the training pictures, and
+  `chosen` names the setting with the smallest held-out log-loss on the training images, and
   `all` has every one.
 - `style`: `nstk.stylize` with its defaults at 512 px on six pairs, by benchmarks/style_judge.py.
 - `style_256`: the same on every second pair at 256 px, for quick comparisons.
@@ -45,7 +45,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.heads.folds import assign_folds
 from nstk.heads.head import fit_head
-from nstk.images.image import load_picture, resize_picture
+from nstk.images.image import load_image, resize_image
 
 PACKAGED = Path(__file__).resolve().parents[1] / "nstk" / "backbones" / "data" / "compact.npz"
 PAIRS = (
@@ -89,7 +89,7 @@ def load_network(weights: Path | None) -> Backbone:
 
 
 def measure_top_1(backbone: Backbone) -> Values:
-    """Solve a 200-class head on the training pictures' embeddings; measure it on val."""
+    """Solve a 200-class head on the training images' embeddings; measure it on val."""
     folder = find_shared() / "data" / "tiny-imagenet"
     classes = sheets.read_classes(folder)
     train, val = (sheets.read_split(folder, split, classes) for split in ("train", "val"))
@@ -102,21 +102,21 @@ def measure_top_1(backbone: Backbone) -> Values:
 
 
 def read_folder(root: Path, size: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Read a folder per class: the centred square of each picture, and its label."""
+    """Read a folder per class: the centered square of each image, and its label."""
     squares, labels = [], []
     for label, folder in enumerate(sorted(path for path in root.iterdir() if path.is_dir())):
         for path in sorted(folder.iterdir()):
-            pixels = load_picture(path).pixels
+            pixels = load_image(path).pixels
             height, width = pixels.shape[:2]
             side = min(height, width)
             top, left = (height - side) // 2, (width - side) // 2
             square = pixels[top : top + side, left : left + side]
-            squares.append(resize_picture(square, size, size))
+            squares.append(resize_image(square, size, size))
             labels.append(label)
     return np.stack(squares), np.array(labels)
 
 
-def compute_features(backbone: Backbone, pictures: NDArray[np.float32]) -> dict[str, Any]:
+def compute_features(backbone: Backbone, images: NDArray[np.float32]) -> dict[str, Any]:
     """Compute the pooled last map, and with it means and deviations of five maps."""
     taps = [*network.STYLE_TAPS, backbone.taps[-1]]
     tapped = backbone.tap(taps)
@@ -129,7 +129,7 @@ def compute_features(backbone: Backbone, pictures: NDArray[np.float32]) -> dict[
         parts = [part for mean, variance in moments for part in (mean, tf.sqrt(variance))]
         return pooled, tf.concat(parts, 1)
 
-    batches = [describe(pictures[i : i + 20]) for i in range(0, len(pictures), 20)]
+    batches = [describe(images[i : i + 20]) for i in range(0, len(images), 20)]
     pooled, statistics = (np.concatenate([b[k].numpy() for b in batches]) for k in (0, 1))
     return {"pooled": pooled, "statistics": statistics}
 
@@ -143,15 +143,15 @@ def measure_folder(
 
     Args:
         backbone: The network.
-        read: From a size to squares, labels and the fold of each picture; a head is fitted for
-            every fold on the pictures of all others, and measured on the fold. Fold −1 is never
+        read: From a size to squares, labels and the fold of each image; a head is fitted for
+            every fold on the images of all others, and measured on the fold. Fold −1 is never
             measured.
         fixed: The setting whose accuracy is the headline.
     """
     table, losses = {}, {}
     for size in SIZES:
-        pictures, labels, folds = read(size)
-        for kind, vectors in compute_features(backbone, pictures).items():
+        images, labels, folds = read(size)
+        for kind, vectors in compute_features(backbone, images).items():
             right, loss, measured = 0, 0.0, 0
             for fold in range(folds.max() + 1):
                 out = folds == fold
@@ -167,7 +167,7 @@ def measure_folder(
 
 
 def measure_hymenoptera(backbone: Backbone) -> Values:
-    """Fit on the training pictures, measure on the validation pictures."""
+    """Fit on the training images, measure on the validation images."""
     root = find_shared() / "data" / "hymenoptera"
 
     def read(size: int) -> tuple[Any, Any, NDArray[np.int64]]:
@@ -182,8 +182,8 @@ def measure_trashnet(backbone: Backbone) -> Values:
     """Measure by five stratified folds."""
 
     def read(size: int) -> tuple[Any, Any, NDArray[np.int64]]:
-        pictures, labels = read_folder(find_shared() / "data" / "trashnet", size)
-        return pictures, labels, assign_folds(labels, 5, seed=0)
+        images, labels = read_folder(find_shared() / "data" / "trashnet", size)
+        return images, labels, assign_folds(labels, 5, seed=0)
 
     return measure_folder(backbone, read, fixed="statistics 224")
 
@@ -194,19 +194,19 @@ def measure_style(
     size: int = 512,
     chosen: Sequence[tuple[str, str]] = PAIRS,
 ) -> Values:
-    """Stylise pairs with the defaults and judge them."""
-    pictures = find_shared() / "data" / "pictures"
+    """Stylize pairs with the defaults and judge them."""
+    images = find_shared() / "data" / "images"
     settings = nstk.StylizeSettings(size=size)
     pairs = {}
     for content, style in chosen:
-        paths = pictures / "content" / f"{content}.jpg", pictures / "style" / f"{style}.jpg"
+        paths = images / "content" / f"{content}.jpg", images / "style" / f"{style}.jpg"
         result = nstk.stylize(*paths, backbone=backbone, settings=settings)
         if keep:
             keep.mkdir(parents=True, exist_ok=True)
             result.save(keep / f"{content}-{style}.png")
-        judgement = judge(*(nstk.load_picture(path).pixels for path in paths), result.picture)
-        pairs[f"{content} × {style}"] = {**judgement, "seconds": result.seconds}
-        print(f"{content} × {style}: {judgement['style_error']:.4f}", file=sys.stderr)
+        judgment = judge(*(nstk.load_image(path).pixels for path in paths), result.image)
+        pairs[f"{content} × {style}"] = {**judgment, "seconds": result.seconds}
+        print(f"{content} × {style}: {judgment['style_error']:.4f}", file=sys.stderr)
     means = {
         name: float(np.mean([pair[name] for pair in pairs.values()]))
         for name in ("style_error", "content_cosine", "content_error", "luma_ssim")
@@ -219,8 +219,8 @@ def measure_step(backbone: Backbone) -> Values:
 
     `share` compares both in float32, `share_auto` each in the precision that nstk chooses for it.
     """
-    pictures = find_shared() / "data" / "pictures"
-    paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
+    images = find_shared() / "data" / "images"
+    paths = images / "content" / "tubingen.jpg", images / "style" / "starry_night.jpg"
     vgg19 = Backbone("vgg19", build_compact(**VGG19), 224, "random")
 
     def time_step(network: Backbone, precision: str) -> float:
@@ -241,8 +241,8 @@ def measure_step(backbone: Backbone) -> Values:
 
 def measure_wall() -> Values:
     """Time the command from the start of the process to the file."""
-    pictures = find_shared() / "data" / "pictures"
-    paths = pictures / "content" / "tubingen.jpg", pictures / "style" / "starry_night.jpg"
+    images = find_shared() / "data" / "images"
+    paths = images / "content" / "tubingen.jpg", images / "style" / "starry_night.jpg"
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "nstk_cli", "stylize", *map(str, paths)]
         command += ["--output", str(Path(folder) / "result.png")]
@@ -293,7 +293,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("packaged", "random"), help="one of the two networks")
     parser.add_argument("--json", type=Path, default=Path("compact.json"), help="results")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--keep", type=Path, help="folder for the stylised pictures")
+    parser.add_argument("--keep", type=Path, help="folder for the stylized images")
     arguments = parser.parse_args()
     results = json.loads(arguments.json.read_text()) if arguments.json.is_file() else {}
     for row, measure in rows.items():

@@ -4,9 +4,9 @@
 
 Four classifiers are made from the real data (``NSTK_SHARED``): `mobilenet-0.75` and the packaged
 network on hymenoptera and on trashnet; with --keep they are kept and used again.
-Each is exported to every format and asked, in a fresh process, about 200 of its own pictures, made
-as mixed as those people have: five orientations in EXIF data, grey, with alpha, with a palette,
-with 16 bits, in CMYK. For `tflite-int8` its ranges come from pictures that it is not asked about.
+Each is exported to every format and asked, in a fresh process, about 200 of its own images, made
+as mixed as those people have: five orientations in EXIF data, gray, with alpha, with a palette,
+with 16 bits, in CMYK. For `tflite-int8` its ranges come from images that it is not asked about.
 
 - `agreement`: share of them with the original's label.
 - `difference`: the largest difference of one probability. Bars: 1e-5 for keras and savedmodel,
@@ -56,8 +56,8 @@ def make_classifier(backbone: str, data: Path, path: Path) -> nstk.Classifier:
     return classifier
 
 
-def mix_pictures(data: Path, folder: Path) -> None:
-    """Copy pictures, every one in another orientation or mode than the one before."""
+def mix_images(data: Path, folder: Path) -> None:
+    """Copy images, every one in another orientation or mode than the one before."""
     for index, path in enumerate(sorted(data.rglob("*.jpg"))):
         image = Image.open(path).convert("RGB")
         mode, exif = MODES[index % len(MODES)], Image.Exif()
@@ -92,10 +92,10 @@ def measure(backbone: str, name: str, keep: Path) -> Iterator[str]:
     data, title = find_shared() / "data" / name, f"{backbone} on {name}"
     classifier = make_classifier(backbone, data, keep / f"{backbone}-{name}.keras")
     with tempfile.TemporaryDirectory() as place:
-        mix_pictures(data, Path(place))
+        mix_images(data, Path(place))
         for format, suffix in SUFFIXES.items():
             path = keep / f"{backbone}-{name}-export{suffix}"
-            made = nstk.export(classifier, format, path, pictures=place, min_agreement=0)
+            made = nstk.export(classifier, format, path, images=place, min_agreement=0)
             worst = made.max_probability_difference
             yield (
                 f"| {title} | {format} | {made.agreement:.1%} | {worst:.1e}"

@@ -6,22 +6,22 @@ The network is MobileNet-0.75 with ImageNet weights at 224 px. Every row is meas
 of its own, and clocks start after the imports; times are medians of --repeats processes, measured
 in turn.
 
-- `accuracy`: hymenoptera, 244 training and 153 validation pictures; trashnet, 600 pictures in five
-  folds. Strength and, for `auto`, the features are chosen on training pictures alone, inside every
+- `accuracy`: hymenoptera, 244 training and 153 validation images; trashnet, 600 images in five
+  folds. Strength and, for `auto`, the features are chosen on training images alone, inside every
   fold anew. trashnet is measured with --seeds different deals of the folds; the first is reported,
   and the mean of all.
 - `cost`: `nstk.finetune` on hymenoptera with an empty cache, then with a warm one, from the name of
-  the backbone to the classifier. `floor` is decoding every picture to its square in as many
+  the backbone to the classifier. `floor` is decoding every image to its square in as many
   threads, then one pass of all squares through the compiled network, building and compiling it
   included, in the same process.
 - `second stage`: `nstk.finetune` with `--budget`: the head alone and the network that learned on
-  the validation pictures, McNemar's p-value, and the time against the budget.
-- `memory`: the largest resident set of a process that fine-tunes on the pictures of hymenoptera,
+  the validation images, McNemar's p-value, and the time against the budget.
+- `memory`: the largest resident set of a process that fine-tunes on the images of hymenoptera,
   and of one that does so on five times as many: each linked five times. The difference, divided by
-  the pictures more, is what a picture costs.
-- `size`: 20 classes of Tiny-ImageNet, 40 training and 40 validation pictures each, as they are (64
+  the images more, is what an image costs.
+- `size`: 20 classes of Tiny-ImageNet, 40 training and 40 validation images each, as they are (64
   px) and at half their size, seen at 160 px, which `--size auto` chooses for them, and at 224.
-- `loop`: what the Keras tutorial does with the same data and network: pictures from the folder,
+- `loop`: what the Keras tutorial does with the same data and network: images from the folder,
   flips and rotations, a frozen base, dropout and a dense layer, ten epochs of Adam, validated after
   each.
 """
@@ -57,7 +57,7 @@ def find_weights() -> Path:
 
 
 def find_data(name: str) -> Path:
-    """The folder of one set of labelled pictures."""
+    """The folder of one set of labeled images."""
     return find_shared() / "data" / name
 
 
@@ -98,7 +98,7 @@ def measure_cost(features: str) -> Values:
             for _ in range(2)
         )
         stored = sum(path.stat().st_size for path in Path(cache).rglob("*.rows"))
-    pictures = cold.train_images + cold.validation_images
+    images = cold.train_images + cold.validation_images
     floor = measure_floor()
     return {
         "cold": cold.seconds,
@@ -106,14 +106,14 @@ def measure_cost(features: str) -> Values:
         "floor": floor,
         "ratio": cold.seconds["total"] / floor["total"],
         "forward_passes": cold.forward_passes,
-        "pictures": pictures,
-        "bytes_per_picture": stored / pictures,
+        "images": images,
+        "bytes_per_image": stored / images,
         "accuracy": cold.accuracy,
     }
 
 
 def measure_floor() -> Values:
-    """Time decoding every picture in threads, then one pass of all squares."""
+    """Time decoding every image in threads, then one pass of all squares."""
     import numpy as np
 
     import nstk
@@ -122,7 +122,7 @@ def measure_floor() -> Values:
     from nstk.features.prefetching import BATCH, read_ahead
     from nstk.images.image import load_levels
 
-    paths = [picture.path for picture in nstk.scan_folder(find_data("hymenoptera")).pictures]
+    paths = [image.path for image in nstk.scan_folder(find_data("hymenoptera")).images]
     began = time.perf_counter()
     squares = list(
         read_ahead(paths, lambda path: cut_views(load_levels(path), SIZE, VIEWS[:1])[0], ahead=64)
@@ -153,7 +153,7 @@ def measure_second_stage(data: str, budget: float) -> Values:
 
 
 def measure_memory(copies: int) -> Values:
-    """Fine-tune on every picture of hymenoptera, taken a number of times."""
+    """Fine-tune on every image of hymenoptera, taken a number of times."""
     import resource
 
     import nstk
@@ -166,13 +166,13 @@ def measure_memory(copies: int) -> Values:
                 Path(place, f"{number}-{path.name}").symlink_to(path)
         made = nstk.finetune(folder, backbone=NAME, weights=find_weights())
     return {
-        "pictures": made.train_images + made.validation_images,
+        "images": made.train_images + made.validation_images,
         "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
 
 
 def measure_size(side: int, size: int) -> Values:
-    """Fine-tune on small pictures, seen at one size."""
+    """Fine-tune on small images, seen at one size."""
     import numpy as np
     from PIL import Image
 
@@ -186,8 +186,8 @@ def measure_size(side: int, size: int) -> Values:
         sheet = Image.open(root / part / f"{name}.jpg").convert("RGB")
         columns = sheet.width // 64
         cells = [(64 * (cell % columns), 64 * (cell // columns)) for cell in range(40)]
-        pictures = [sheet.crop((x, y, x + 64, y + 64)).resize((side, side)) for x, y in cells]
-        return [np.asarray(picture) for picture in pictures]
+        images = [sheet.crop((x, y, x + 64, y + 64)).resize((side, side)) for x, y in cells]
+        return [np.asarray(image) for image in images]
 
     data = {
         part: ([each for name in chosen for each in cut(name, part)], np.repeat(range(20), 40))
@@ -218,13 +218,13 @@ def measure_loop() -> Values:
         for part in ("train", "val")
     )
     base = nstk.load_backbone(NAME, weights=find_weights()).model
-    picture = keras.Input((SIZE, SIZE, 3))
-    x = keras.layers.RandomFlip("horizontal")(picture)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = keras.layers.RandomFlip("horizontal")(image)
     x = keras.layers.RandomRotation(0.2)(x)
     x = keras.layers.Rescaling(1 / 255)(x)
     x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
     x = keras.layers.Dropout(0.2)(x)
-    model = keras.Model(picture, keras.layers.Dense(1, activation="sigmoid")(x))
+    model = keras.Model(image, keras.layers.Dense(1, activation="sigmoid")(x))
     model.compile(keras.optimizers.Adam(1e-4), "binary_crossentropy", metrics=["accuracy"])
     history = model.fit(train, validation_data=validation, epochs=EPOCHS, verbose=0).history
     return {
@@ -315,21 +315,21 @@ def write_table(results: Values) -> str:
     for choice, runs in results["cost"].items():
         total = median(runs, "cold", "total")
         lines += [
-            f"| forward passes, {choice} | {runs[0]['pictures']} | {runs[0]['forward_passes']} |",
+            f"| forward passes, {choice} | {runs[0]['images']} | {runs[0]['forward_passes']} |",
             f"| wall, {choice}: decode + one pass | ≤ 1.25 × | {median(runs, 'ratio'):.2f} × "
             f"({total:.1f} s of {median(runs, 'floor', 'total'):.1f} s) |",
             f"| second run, cache warm, {choice} | ≤ 3 s | {median(runs, 'warm', 'total'):.1f} s |",
             f"| share of the tutorial's loop, {choice} | ≤ 0.167 | "
             f"{total / median(loop, 'seconds'):.3f} ({100 * runs[0]['accuracy']:.1f} % against "
             f"{100 * median(loop, 'accuracy'):.1f} %) |",
-            f"| bytes kept for a picture, {choice} | – | {median(runs, 'bytes_per_picture'):.0f} |",
+            f"| bytes kept for an image, {choice} | – | {median(runs, 'bytes_per_image'):.0f} |",
         ]
     lines += [describe_second_stage(*each) for each in results["second stage"].items()]
     few, many = results["memory"]
-    more = (many["peak"] - few["peak"]) / (many["pictures"] - few["pictures"])
+    more = (many["peak"] - few["peak"]) / (many["images"] - few["images"])
     lines.append(
-        f"| peak memory, {few['pictures']} pictures | – | {few['peak'] / 2**20:.0f} MiB, and "
-        f"{more / 1024:.0f} KiB for each picture more |"
+        f"| peak memory, {few['images']} images | – | {few['peak'] / 2**20:.0f} MiB, and "
+        f"{more / 1024:.0f} KiB for each image more |"
     )
     for name, run in results["size"].items():
         accuracy, seconds = 100 * run["accuracy"], run["seconds"]
@@ -344,7 +344,7 @@ def describe_second_stage(data: str, run: Values) -> str:
         "| never below the head | "
         f"{100 * run['finetuned_accuracy']:.1f} % against {100 * run['probe_accuracy']:.1f} %, "
         f"p = {run['p_value']:.3g}, kept: {run['kept']}; {run['pinned']} arrays of batch "
-        f"normalisation bit-identical; {run['seconds']:.0f} s of {run['budget']:.0f} s |"
+        f"normalization bit-identical; {run['seconds']:.0f} s of {run['budget']:.0f} s |"
     )
 
 

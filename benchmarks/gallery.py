@@ -2,7 +2,7 @@
 
     python benchmarks/gallery.py gallery.jpg --size 256
 
-Contents are three photographs from the shared pictures and one landscape drawn by the examples;
+Contents are three photographs from the shared images and one landscape drawn by the examples;
 styles are six paintings. The first row and the first column show what was given.
 """
 
@@ -39,18 +39,18 @@ def paint_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
 
     Args:
         size: Longer side of each result in pixels.
-        folder: Gets the drawn landscape and one picture for every pair; those already there
+        folder: Gets the drawn landscape and one image for every pair; those already there
             are kept.
 
     Returns:
-        The pictures by content and style; ``("", style)`` and ``(content, "")`` are the inputs.
+        The images by content and style; ``("", style)`` and ``(content, "")`` are the inputs.
     """
-    pictures = find_shared() / "data" / "pictures"
+    images = find_shared() / "data" / "images"
     landscape = folder / "landscape.png"
     draw_landscape().save(landscape)
-    given = {name: pictures / "content" / f"{name}.jpg" for name in CONTENTS}
+    given = {name: images / "content" / f"{name}.jpg" for name in CONTENTS}
     given["landscape"] = landscape
-    styles = {name: pictures / "style" / f"{name}.jpg" for name in STYLES}
+    styles = {name: images / "style" / f"{name}.jpg" for name in STYLES}
     cells = {(name, ""): path for name, path in given.items()}
     cells |= {("", name): path for name, path in styles.items()}
     settings = nstk.StylizeSettings(size=size)
@@ -65,7 +65,7 @@ def paint_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
 
 
 def lay_out(cells: dict[tuple[str, str], Path]) -> Image.Image:
-    """Lay the pictures out: contents downwards, styles to the right."""
+    """Lay the images out: contents downwards, styles to the right."""
     rows, columns = ("", *CONTENTS, "landscape"), ("", *STYLES)
     width = len(columns) * (CELL + GAP) + GAP
     height = len(rows) * (CELL + CAPTION + GAP) + GAP
@@ -76,10 +76,10 @@ def lay_out(cells: dict[tuple[str, str], Path]) -> Image.Image:
             if (content, style) not in cells:
                 continue
             left, top = GAP + c * (CELL + GAP), GAP + r * (CELL + CAPTION + GAP)
-            picture = Image.open(cells[content, style]).convert("RGB")
-            picture.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-            place = (left + (CELL - picture.width) // 2, top + (CELL - picture.height) // 2)
-            sheet.paste(picture, place)
+            image = Image.open(cells[content, style]).convert("RGB")
+            image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
+            place = (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2)
+            sheet.paste(image, place)
             if not content or not style:
                 name = (content or style).replace("_", " ")
                 middle = (left + CELL / 2, top + CELL + 4)
@@ -92,7 +92,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="the sheet to write")
     parser.add_argument("--size", type=int, default=256, help="longer side in px [%(default)s]")
-    parser.add_argument("--keep", type=Path, help="folder for the single pictures")
+    parser.add_argument("--keep", type=Path, help="folder for the single images")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)

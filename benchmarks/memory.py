@@ -4,7 +4,7 @@
     python benchmarks/memory.py --cases vgg19:12:windows:bfloat16 --json memory.json
 
 Every case is `nstk.stylize` at one scale in a process of its own, from a JPEG file, and is written
-NETWORK:MEGAPIXELS:ENGINE:PRECISION[:MINIMIZER]. Cases already in the JSON file are kept unless they
+NETWORK:MEGAPIXELS:ENGINE:PRECISION[:OPTIMIZER]. Cases already in the JSON file are kept unless they
 are named. Weights are random: memory does not depend on them.
 """
 
@@ -45,7 +45,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
 
     import nstk
     from benchmarks.networks import load_network
-    from nstk.images.image import save_picture
+    from nstk.images.image import save_image
 
     network, megapixels, engine, precision, *rest = case.split(":")
     height = round((float(megapixels) * 1e6 * 3 / 4) ** 0.5)
@@ -54,7 +54,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
     content = grain.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder) / "content.jpg"
-        save_picture(place, content)
+        save_image(place, content)
         del content
         settings = nstk.StylizeSettings(
             size=max(height, width),
@@ -62,7 +62,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
             scales=1,
             engine=engine,
             precision=precision,
-            minimizer=rest[0] if rest else "adam",
+            optimizer=rest[0] if rest else "adam",
         )
         backbone = load_network(network)
         styles = grain[:64, :64].repeat(8, axis=0).repeat(8, axis=1)

@@ -34,7 +34,7 @@ TARGETS = {
     "nstk/stylization/losses.py": ("test_losses", "test_objective"),
     "nstk/stylization/statistics.py": ("test_losses", "test_statistics"),
     **{
-        f"nstk/minimizers/{name}.py": ("test_minimizer_steps", "test_minimizers", "test_pyramid")
+        f"nstk/optimizers/{name}.py": ("test_optimizer_steps", "test_optimizers", "test_pyramid")
         for name in (
             *("adam", "averaging", "box", "choice", "gradient_descent"),
             *("lbfgs", "line_search", "newton", "pyramid"),

@@ -57,9 +57,9 @@ def main() -> None:
     extract = Extractor().eval().requires_grad_(False)
     content = torch.rand(1, 3, size, size)
 
-    def look(picture: torch.Tensor) -> dict[str, torch.Tensor]:
+    def look(image: torch.Tensor) -> dict[str, torch.Tensor]:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
-            return extract(picture)
+            return extract(image)
 
     with torch.no_grad():
         target = look(content)[CONTENT].float()
@@ -68,20 +68,20 @@ def main() -> None:
             for name, maps in look(torch.rand(1, 3, size, size)).items()
             if name != CONTENT
         }
-    picture = content.clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([picture], lr=0.02)
+    image = content.clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([image], lr=0.02)
     print("ready", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
         optimizer.zero_grad()
-        maps = look(picture)
+        maps = look(image)
         loss = nn.functional.mse_loss(maps[CONTENT].float(), target)
         for name, style in styles.items():
             loss = loss + 0.01 * nn.functional.mse_loss(measure_gram(maps[name]), style)
         loss.backward()
         optimizer.step()
         with torch.no_grad():
-            picture.clamp_(0, 1)
+            image.clamp_(0, 1)
         loss.item()
         print(time.perf_counter() - begun, flush=True)
 

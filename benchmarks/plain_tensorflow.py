@@ -24,19 +24,19 @@ def make_step(size: int, network: str) -> Callable[[], float]:
     seen = extract(tf.random.stateless_uniform([1, size, size, 3], [0, 2]))
     styles = {name: measure_gram(seen[name]) for name in STYLE}
     target = extract(content)[CONTENT]
-    picture = tf.Variable(content)
+    image = tf.Variable(content)
     optimizer = keras.optimizers.Adam(0.02, beta_1=0.99, epsilon=0.1)
 
     @tf.function
     def step() -> tf.Tensor:
         with tf.GradientTape() as tape:
-            maps = extract(picture)
+            maps = extract(image)
             loss = tf.reduce_mean((maps[CONTENT] - target) ** 2) + 0.01 * tf.add_n(
                 [tf.reduce_mean((measure_gram(maps[name]) - styles[name]) ** 2) for name in STYLE]
             )
-            loss += 1e-6 * tf.reduce_sum(tf.image.total_variation(picture))
-        optimizer.apply_gradients([(tape.gradient(loss, picture), picture)])
-        picture.assign(tf.clip_by_value(picture, 0.0, 1.0))
+            loss += 1e-6 * tf.reduce_sum(tf.image.total_variation(image))
+        optimizer.apply_gradients([(tape.gradient(loss, image), image)])
+        image.assign(tf.clip_by_value(image, 0.0, 1.0))
         return loss
 
     return lambda: float(step())

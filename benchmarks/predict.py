@@ -1,22 +1,22 @@
 """Measure how fast `nstk predict` is against the least that has to be done.
 
-    python benchmarks/predict.py --pictures 1000 --markdown predict.md
+    python benchmarks/predict.py --images 1000 --markdown predict.md
 
-The classifier is `mobilenet-0.75` on hymenoptera, the pictures are those of trashnet and
+The classifier is `mobilenet-0.75` on hymenoptera, the images are those of trashnet and
 hymenoptera in turn, copied into one folder. Every loop reads files in as many threads as
 `nstk.predict` does, while the network works, in batches of 32.
 
 - `predict`: `nstk.stream_predictions`, every answer written to a JSONL file as the command does.
 - `bare`: every file decoded by Pillow, and the bare backbone, compiled, on a batch of squares that
   are there already, once for every 32 files. Nothing is cut or resized, hashed, named or written.
-- `resized`: the same, each picture cropped and resized to its square by Pillow, which is the least
+- `resized`: the same, each image cropped and resized to its square by Pillow, which is the least
   that a program needs to give the network what it has decoded.
 
 Rates are medians over --repeats rounds, in each of which all loops are measured in turn, after one
 round that is not counted; ratios are medians of the rounds' own. The bar is 0.9 of `bare`. Where
 other programs are using the machine, the time of the processor says more than the clock.
 
-Before that, a part of the pictures is classified in several ways, and the largest difference of one
+Before that, a part of the images is classified in several ways, and the largest difference of one
 probability is printed for each: from files in batches of 32, against their bytes, arrays of uint8,
 floats in [0, 1], batches of one, and the plain Keras model called on one array at a time.
 """
@@ -48,8 +48,8 @@ from nstk.features.prefetching import BATCH, read_ahead
 COMPARED = 60
 
 
-def gather_pictures(folder: Path, count: int) -> list[Path]:
-    """Copy so many pictures into a folder, of both sets in turn."""
+def gather_images(folder: Path, count: int) -> list[Path]:
+    """Copy so many images into a folder, of both sets in turn."""
     sets = [sorted(find_data(name).rglob("*.jpg")) for name in ("trashnet", "hymenoptera")]
     mixed = [path for path in chain.from_iterable(zip_longest(*sets)) if path]
     return [
@@ -65,7 +65,7 @@ def decode(path: Path) -> Any:
 
 
 def resize(path: Path) -> Any:
-    """Decode one file, and resize its largest centred square: float32 in ``[0, 1]``."""
+    """Decode one file, and resize its largest centered square: float32 in ``[0, 1]``."""
     with Image.open(path) as image:
         side = min(image.size)
         left, top = ((length - side) // 2 for length in image.size)
@@ -76,13 +76,13 @@ def resize(path: Path) -> Any:
 
 
 def compare_ways(classifier: nstk.Classifier, paths: Sequence[Path]) -> dict[str, float]:
-    """The largest difference of one probability, by how the pictures are given."""
+    """The largest difference of one probability, by how the images are given."""
 
-    def ask(pictures: Sequence[Any], batch: int = BATCH) -> list[Any]:
-        found = nstk.predict(classifier, pictures, top=len(classifier.classes), batch=batch)
+    def ask(images: Sequence[Any], batch: int = BATCH) -> list[Any]:
+        found = nstk.predict(classifier, images, top=len(classifier.classes), batch=batch)
         return [[dict(each.top)[name] for name in classifier.classes] for each in found.predictions]
 
-    arrays = [np.rint(nstk.load_picture(path).pixels * 255).astype(np.uint8) for path in paths]
+    arrays = [np.rint(nstk.load_image(path).pixels * 255).astype(np.uint8) for path in paths]
     answers = {
         "bytes": ask([path.read_bytes() for path in paths]),
         "arrays": ask(arrays),
@@ -143,15 +143,15 @@ def measure(
     return seconds
 
 
-def compare(seconds: dict[str, list[tuple[float, float]]], pictures: int) -> list[str]:
+def compare(seconds: dict[str, list[tuple[float, float]]], images: int) -> list[str]:
     """The table of rates and of ratios."""
     rows = [
-        "| loop | pictures a second | predict against it | by processor time | ms of it |",
+        "| loop | images a second | predict against it | by processor time | ms of it |",
         "|---|---|---|---|---|",
     ]
     for name, values in seconds.items():
-        rate = pictures / statistics.median(clock for clock, _ in values)
-        spent = statistics.median(processor for _, processor in values) / pictures * 1000
+        rate = images / statistics.median(clock for clock, _ in values)
+        spent = statistics.median(processor for _, processor in values) / images * 1000
         ratios = [
             statistics.median(
                 other[kind] / own[kind]
@@ -166,7 +166,7 @@ def compare(seconds: dict[str, list[tuple[float, float]]], pictures: int) -> lis
 def main() -> None:
     """Measure all loops and print their rates and ratios."""
     parser = argparse.ArgumentParser(description="Measure the throughput of nstk predict.")
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--images", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--model", type=Path, help="classifier, made and kept there if it is none")
     parser.add_argument("--json", type=Path, help="write all seconds here")
@@ -180,15 +180,15 @@ def main() -> None:
         if arguments.model:
             classifier.save(arguments.model)
     with tempfile.TemporaryDirectory() as place:
-        paths = gather_pictures(Path(place), arguments.pictures)
+        paths = gather_images(Path(place), arguments.images)
         differences = compare_ways(classifier, paths[:COMPARED])
         seconds = measure(build_loops(classifier, paths), arguments.repeats)
-    rows = compare(seconds, arguments.pictures)
+    rows = compare(seconds, arguments.images)
     rows += ["", "| files against | largest difference |", "|---|---|"]
     rows += [f"| {name} | {value:.1e} |" for name, value in differences.items()]
     print("\n".join(rows))
     if arguments.json:
-        arguments.json.write_text(json.dumps({"pictures": arguments.pictures, "seconds": seconds}))
+        arguments.json.write_text(json.dumps({"images": arguments.images, "seconds": seconds}))
     if arguments.markdown:
         arguments.markdown.write_text("\n".join(rows) + "\n")
 

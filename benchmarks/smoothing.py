@@ -29,7 +29,7 @@ import nstk
 from benchmarks.compact import PAIRS
 from benchmarks.style_judge import find_shared, judge
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.task import Painting
 
@@ -64,19 +64,19 @@ class SmoothedBackbone(Backbone):
         return keras.Model(taps.inputs[0], outputs)
 
 
-def paint(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Picture:
+def paint(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Image:
     """Paint one pair at 256 px."""
     settings = nstk.StylizeSettings(size=256, style_loss=loss, content_weight=CONTENT_WEIGHTS[loss])
     painting = Painting(network, read_inputs(content, style, settings), settings)
     *_, descent = painting.descend(strength=0.5)
-    return descent.picture()
+    return descent.image()
 
 
 def main() -> None:
     """Paint, judge and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--keep", type=Path, help="folder for the pictures")
+    parser.add_argument("--keep", type=Path, help="folder for the images")
     arguments = parser.parse_args()
     shared = find_shared()
     plain = nstk.load_backbone("mobilenet-0.75", weights=shared / "weights" / WEIGHTS)
@@ -91,17 +91,17 @@ def main() -> None:
             network = plain if smooth is None else SmoothedBackbone(*fields, smooth)
             judged = []
             for names in PAIRS[::2]:
-                folder = shared / "data" / "pictures"
+                folder = shared / "data" / "images"
                 paths = (
                     folder / "content" / f"{names[0]}.jpg",
                     folder / "style" / f"{names[1]}.jpg",
                 )
                 painted = paint(network, *paths, loss)
-                judged.append(judge(*(load_picture(path).pixels for path in paths), painted))
+                judged.append(judge(*(load_image(path).pixels for path in paths), painted))
                 if arguments.keep:
                     arguments.keep.mkdir(parents=True, exist_ok=True)
                     file = f"{loss}-{name.split()[0]}-{'-'.join(names)}.png"
-                    nstk.save_picture(arguments.keep / file, painted)
+                    nstk.save_image(arguments.keep / file, painted)
             figures = (
                 np.mean([j[key] for j in judged]) for key in ("style_error", "content_cosine")
             )

@@ -4,7 +4,7 @@
 
 Every figure is the median of --repeats processes that take turns, from their start on: Python
 alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
-packaged network is done, pictures read from files.
+packaged network is done, images read from files.
 """
 
 import argparse
@@ -33,14 +33,14 @@ def list_commands(folder: Path) -> dict[str, list[str]]:
 
     for name, seed in (("content.png", 0), ("style.png", 1)):
         grain = np.random.default_rng(seed).random((48, 64, 3), np.float32)
-        nstk.save_picture(folder / name, grain.repeat(8, axis=0).repeat(8, axis=1))
-    pictures = [str(folder / "content.png"), str(folder / "style.png")]
+        nstk.save_image(folder / name, grain.repeat(8, axis=0).repeat(8, axis=1))
+    images = [str(folder / "content.png"), str(folder / "style.png")]
     python = sys.executable
     return {
         "Python alone": [python, "-c", "pass"],
         "import nstk": [python, "-c", "import nstk"],
         "nstk --help": [python, "-m", "nstk_cli", "--help"],
-        "first step, 256 px, compact": [python, "-c", FIRST_STEP, *pictures],
+        "first step, 256 px, compact": [python, "-c", FIRST_STEP, *images],
     }
 
 

@@ -1,4 +1,4 @@
-"""Judge a stylised picture on a network that no stylisation is optimised against.
+"""Judge a stylized image on a network that no stylization is optimized against.
 
     python benchmarks/style_judge.py CONTENT STYLE RESULT --json
 
@@ -38,8 +38,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nstk.errors import NstkError, PictureError, WeightsError
-from nstk.images.image import Picture, fit_size, load_picture, resize_picture
+from nstk.errors import ImageError, NstkError, WeightsError
+from nstk.images.image import Image, fit_size, load_image, resize_image
 
 VGG_MEANS = (103.939, 116.779, 123.68)
 VGG_BLOCKS = (("block1_conv1", "block1_conv2"), ("block2_conv1", "block2_conv2"), ("block3_conv1",))
@@ -54,7 +54,7 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_1"
 
 
-class Judgement(TypedDict):
+class Judgment(TypedDict):
     """What the judge says of one result."""
 
     content_error: float
@@ -84,18 +84,18 @@ def load_weights(name: str) -> Mapping[str, NDArray[np.float32]]:
 
 
 @tf.function(reduce_retracing=True)
-def compute_maps(picture: tf.Tensor) -> dict[str, tf.Tensor]:
+def compute_maps(image: tf.Tensor) -> dict[str, tf.Tensor]:
     """Compute the judge's five maps.
 
     Args:
-        picture: `(height, width, 3)`, sRGB in `[0, 1]`, at least 32 px a side.
+        image: `(height, width, 3)`, sRGB in `[0, 1]`, at least 32 px a side.
 
     Returns:
         `(positions, channels)` for every layer.
     """
     large, small = load_weights("vgg19_block1-3.npz"), load_weights("vgg19_16x.npz")
     maps = []
-    x = picture[tf.newaxis, :, :, ::-1] * 255 - VGG_MEANS
+    x = image[tf.newaxis, :, :, ::-1] * 255 - VGG_MEANS
     for block, names in enumerate(VGG_BLOCKS):
         x = x if block == 0 else tf.nn.max_pool2d(x, 2, 2, "VALID")
         for name in names:
@@ -110,7 +110,7 @@ def compute_maps(picture: tf.Tensor) -> dict[str, tf.Tensor]:
         x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]], "REFLECT")
         return tf.nn.conv2d(x, kernel, 1, "VALID") + small[f"{name}.bias"]
 
-    x = convolve(picture[tf.newaxis], "conv0")
+    x = convolve(image[tf.newaxis], "conv0")
     for block, names in enumerate(SMALL_BLOCKS):
         x = x if block == 0 else tf.nn.max_pool2d(x, 2, 2, "VALID")
         for name in names:
@@ -138,7 +138,7 @@ def compare_statistics(
     }
 
 
-def judge(content: Picture, style: Picture, result: Picture) -> Judgement:
+def judge(content: Image, style: Image, result: Image) -> Judgment:
     """Judge one result.
 
     Args:
@@ -150,17 +150,17 @@ def judge(content: Picture, style: Picture, result: Picture) -> Judgement:
         Errors (0 is best) and similarities (1 is best), as the head of this module defines them.
 
     Raises:
-        PictureError: The result is too small.
+        ImageError: The result is too small.
         WeightsError: The judge's weights are missing.
     """
     height, width = result.shape[:2]
     if min(height, width) < 32:
-        raise PictureError(f"the result is {width}×{height} px; the judge needs 32 px a side")
-    style = resize_picture(style, *fit_size(*style.shape[:2], max(height, width)))
-    content = resize_picture(content, height, width)
+        raise ImageError(f"the result is {width}×{height} px; the judge needs 32 px a side")
+    style = resize_image(style, *fit_size(*style.shape[:2], max(height, width)))
+    content = resize_image(content, height, width)
     of_content, of_style, of_result = (
-        {layer: x.numpy() for layer, x in compute_maps(tf.constant(picture)).items()}
-        for picture in (content, style, result)
+        {layer: x.numpy() for layer, x in compute_maps(tf.constant(image)).items()}
+        for image in (content, style, result)
     )
     layers = {layer: compare_statistics(of_result[layer], of_style[layer]) for layer in LAYERS}
     wanted, found = of_content[CONTENT_LAYER], of_result[CONTENT_LAYER]
@@ -178,17 +178,17 @@ def judge(content: Picture, style: Picture, result: Picture) -> Judgement:
 
 
 def main() -> int:
-    """Judge the pictures named on the command line."""
-    parser = argparse.ArgumentParser(description="Judge a stylised picture.")
+    """Judge the images named on the command line."""
+    parser = argparse.ArgumentParser(description="Judge a stylized image.")
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("result", type=Path)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:
-        judgement = judge(
+        judgment = judge(
             *(
-                load_picture(path).pixels
+                load_image(path).pixels
                 for path in (arguments.content, arguments.style, arguments.result)
             )
         )
@@ -196,11 +196,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if arguments.json:
-        print(json.dumps(judgement))
+        print(json.dumps(judgment))
         return 0
     for name in ("style_error", "content_error", "content_cosine", "luma_ssim"):
-        print(f"{name:15} {judgement[name]:.4f}")
-    for layer, errors in judgement["layers"].items():
+        print(f"{name:15} {judgment[name]:.4f}")
+    for layer, errors in judgment["layers"].items():
         print(f"{layer:15} " + "  ".join(f"{name} {value:.4f}" for name, value in errors.items()))
     return 0
 

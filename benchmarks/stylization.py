@@ -31,8 +31,8 @@ import tensorflow as tf
 
 import nstk
 from benchmarks.compact import PAIRS
-from benchmarks.style_judge import Judgement, find_shared, judge
-from nstk.images.image import fit_size, load_picture, resize_picture
+from benchmarks.style_judge import Judgment, find_shared, judge
+from nstk.images.image import fit_size, load_image, resize_image
 
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"
@@ -52,13 +52,13 @@ class Row(TypedDict):
 
 def paint_plainly(
     backbone: nstk.Backbone,
-    content: nstk.Picture,
-    style: nstk.Picture,
+    content: nstk.Image,
+    style: nstk.Image,
     *,
     size: int,
     ratio: float,
     seconds: float,
-) -> nstk.Picture:
+) -> nstk.Image:
     """Run the plain method for a given time.
 
     Args:
@@ -69,16 +69,16 @@ def paint_plainly(
         ratio: α/β.
         seconds: Of the descent, compilation left out.
     """
-    content = resize_picture(content, *fit_size(*content.shape[:2], size))
-    style = resize_picture(style, *fit_size(*style.shape[:2], size))
+    content = resize_image(content, *fit_size(*content.shape[:2], size))
+    style = resize_image(style, *fit_size(*style.shape[:2], size))
     taps = backbone.tap([*STYLE_LAYERS, CONTENT_LAYER])
     target = taps(tf.constant(content[np.newaxis]), training=False)[CONTENT_LAYER]
     seen = taps(tf.constant(style[np.newaxis]), training=False)
     grams = {name: _gram(seen[name]) for name in STYLE_LAYERS}
     places = {name: _places(seen[name]) for name in STYLE_LAYERS}
 
-    def measure(picture: Any) -> Any:
-        maps = taps(picture[tf.newaxis], training=False)
+    def measure(image: Any) -> Any:
+        maps = taps(image[tf.newaxis], training=False)
         loss = ratio * 0.5 * tf.reduce_sum(tf.square(maps[CONTENT_LAYER] - target))
         for name in STYLE_LAYERS:
             # A style of another size has another number of places M: both Grams are per place.
@@ -87,21 +87,21 @@ def paint_plainly(
             loss += tf.reduce_sum(tf.square(difference)) / (5 * 4 * channels**2)
         return loss
 
-    picture = tf.Variable(content)
+    image = tf.Variable(content)
     adam = tf.keras.optimizers.Adam(LEARNING_RATE)
 
     @tf.function
     def step() -> None:
         with tf.GradientTape() as tape:
-            loss = measure(picture)
-        adam.apply_gradients([(tape.gradient(loss, picture), picture)])
-        picture.assign(tf.clip_by_value(picture, 0.0, 1.0))
+            loss = measure(image)
+        adam.apply_gradients([(tape.gradient(loss, image), image)])
+        image.assign(tf.clip_by_value(image, 0.0, 1.0))
 
     step()
     begun = time.perf_counter()
     while time.perf_counter() - begun < seconds:
         step()
-    result: nstk.Picture = picture.numpy()
+    result: nstk.Image = image.numpy()
     return result
 
 
@@ -114,12 +114,12 @@ def _places(maps: Any) -> float:
     return float(maps.shape[1] * maps.shape[2])
 
 
-def describe(judgement: Judgement, seconds: float, ratio: float | None = None) -> Row:
+def describe(judgment: Judgment, seconds: float, ratio: float | None = None) -> Row:
     """Keep the figures of the table."""
     return Row(
-        style_error=judgement["style_error"],
-        content_cosine=judgement["content_cosine"],
-        luma_ssim=judgement["luma_ssim"],
+        style_error=judgment["style_error"],
+        content_cosine=judgment["content_cosine"],
+        luma_ssim=judgment["luma_ssim"],
         seconds=seconds,
         ratio=ratio,
     )
@@ -127,14 +127,14 @@ def describe(judgement: Judgement, seconds: float, ratio: float | None = None) -
 
 def compare(names: tuple[str, str], size: int, keep: Path | None) -> dict[str, list[Row]]:
     """Paint one pair both ways and judge every result."""
-    folder = find_shared() / "data" / "pictures"
-    content = load_picture(folder / "content" / f"{names[0]}.jpg").pixels
-    style = load_picture(folder / "style" / f"{names[1]}.jpg").pixels
+    folder = find_shared() / "data" / "images"
+    content = load_image(folder / "content" / f"{names[0]}.jpg").pixels
+    style = load_image(folder / "style" / f"{names[1]}.jpg").pixels
     backbone = nstk.load_backbone("compact")
     begun = time.perf_counter()
     ours = nstk.stylize(
         content, style, backbone=backbone, settings=nstk.StylizeSettings(size=size)
-    ).picture
+    ).image
     seconds = time.perf_counter() - begun
     plain = [
         paint_plainly(backbone, content, style, size=size, ratio=ratio, seconds=seconds)
@@ -142,13 +142,13 @@ def compare(names: tuple[str, str], size: int, keep: Path | None) -> dict[str, l
     ]
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
-        for way, picture in (("nstk", ours), *zip(map(str, RATIOS), plain, strict=True)):
-            nstk.save_picture(keep / f"{'-'.join(names)}-{way}.png", picture)
+        for way, image in (("nstk", ours), *zip(map(str, RATIOS), plain, strict=True)):
+            nstk.save_image(keep / f"{'-'.join(names)}-{way}.png", image)
     return {
         "nstk": [describe(judge(content, style, ours), seconds)],
         "plain": [
-            describe(judge(content, style, picture), seconds, ratio)
-            for ratio, picture in zip(RATIOS, plain, strict=True)
+            describe(judge(content, style, image), seconds, ratio)
+            for ratio, image in zip(RATIOS, plain, strict=True)
         ],
     }
 
@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="longer side in px [%(default)s]")
     parser.add_argument("--json", type=Path, default=Path("stylization.json"), help="results")
     parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--keep", type=Path, help="folder for the pictures")
+    parser.add_argument("--keep", type=Path, help="folder for the images")
     arguments = parser.parse_args()
     results: dict[str, dict[str, list[Row]]] = {}
     if arguments.json.is_file():

@@ -3,8 +3,8 @@
     python benchmarks/time_to_loss.py CONTENT STYLE --size 512 --json time.json
 
 The plain descent is Adam at one scale, without averaging. Every other recipe is asked for the time
-at which the picture it would keep first has a loss as low, at full size, in float32. Recipes: each
-minimizer at one scale, and the default recipe with all its scales. Time that is spent on asking is
+at which the image it would keep first has a loss as low, at full size, in float32. Recipes: each
+optimizer at one scale, and the default recipe with all its scales. Time that is spent on asking is
 not counted; a recipe that takes twice as long as the plain descent is given up. `--recipes`
 asks for some of them alone.
 """
@@ -21,7 +21,7 @@ from typing import Any
 import tensorflow as tf
 
 import nstk
-from nstk.optimizers import MINIMIZERS, Adam
+from nstk.optimizers import OPTIMIZERS, Adam
 from nstk.progress import Progress
 from nstk.stylization.optimization import Descent
 from nstk.stylization.preparing import prepare
@@ -78,7 +78,7 @@ def run_plain(painting: Painting, strength: float) -> tuple[float, float]:
     descent = Descent.start(Adam(0.02, bounds=(0.0, 1.0)), painting.start(scale))
     descent.run(objective, PLAIN_STEPS, lambda progress: None, balance=balance)
     seconds = time.perf_counter() - begun
-    return float(objective.measure(tf.constant(descent.picture()), balance)[0]), seconds
+    return float(objective.measure(tf.constant(descent.image()), balance)[0]), seconds
 
 
 def main() -> None:
@@ -88,13 +88,13 @@ def main() -> None:
     parser.add_argument("style")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--backbone", default="compact")
-    names = ("default recipe", *(f"{name}, one scale" for name in MINIMIZERS))
+    names = ("default recipe", *(f"{name}, one scale" for name in OPTIMIZERS))
     parser.add_argument("--recipes", nargs="+", choices=names, default=names, metavar="RECIPE")
     parser.add_argument("--json", type=Path, default=Path("time_to_loss.json"))
     given = parser.parse_args()
     base = nstk.StylizeSettings(size=given.size, scales=1, steps=LONGEST, precision="float32")
     recipes = {"default recipe": nstk.StylizeSettings(size=given.size)}
-    recipes |= {f"{name}, one scale": replace(base, minimizer=name) for name in MINIMIZERS}
+    recipes |= {f"{name}, one scale": replace(base, optimizer=name) for name in OPTIMIZERS}
     strength = 0.5
 
     def build(settings: nstk.StylizeSettings) -> Painting:

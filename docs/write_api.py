@@ -20,7 +20,7 @@ All public names, as their docstrings explain them: `import nstk`, then `nstk.NA
 """
 
 ROOMS = {
-    "stylization": "Stylising",
+    "stylization": "Stylizing",
     "sweeping": "Sweeping",
     "finetuning": "Fine-tuning",
     "predicting": "Predicting",
@@ -31,7 +31,7 @@ ROOMS = {
     "auditing": "Auditing",
     "inspecting": "Seeing inside",
     "backbones": "Networks",
-    "media": "Pictures and folders",
+    "media": "Images and folders",
     "sheets": "Figures",
     "settings": "Settings",
     "progress": "Progress",

@@ -1,8 +1,8 @@
-"""Draw the pictures of inspecting.md: what its commands write, small enough for a page.
+"""Draw the images of inspecting.md: what its commands write, small enough for a page.
 
 python docs/write_inspections.py
 
-It needs `demo/picture.png` and `demo/painting.png`, which `make demo` draws, and some minutes.
+It needs `demo/image.png` and `demo/painting.png`, which `make demo` draws, and some minutes.
 """
 
 from pathlib import Path
@@ -14,12 +14,12 @@ WIDTH, QUALITY = 700, 60
 
 
 def main() -> None:
-    """Inspect the demo's pictures through the packaged network."""
+    """Inspect the demo's images through the packaged network."""
     root = Path(__file__).parents[1]
-    content, style = root / "demo" / "picture.png", root / "demo" / "painting.png"
+    content, style = root / "demo" / "image.png", root / "demo" / "painting.png"
     backbone = nstk.load_backbone()
-    painted = nstk.stylize(content, style, settings=nstk.StylizeSettings(size=256)).picture
-    painted_file = nstk.save_picture(root / "demo" / "painted.png", painted)
+    painted = nstk.stylize(content, style, settings=nstk.StylizeSettings(size=256)).image
+    painted_file = nstk.save_image(root / "demo" / "painted.png", painted)
     layers = nstk.inspect_layers([content, style], backbone=backbone)
     grams = nstk.inspect_gram([style, painted_file, content], backbone=backbone)
     sheets = {
@@ -30,9 +30,9 @@ def main() -> None:
         "gram": nstk.draw_gram_sheet(grams),
     }
     for name, sheet in sheets.items():
-        place = Path(__file__).parent / "pictures" / f"inspect-{name}.jpg"
+        place = Path(__file__).parent / "images" / f"inspect-{name}.jpg"
         shown = fit_width(sheet, WIDTH) if sheet.shape[1] > WIDTH else sheet
-        nstk.save_picture(place, shown, quality=QUALITY)
+        nstk.save_image(place, shown, quality=QUALITY)
 
 
 if __name__ == "__main__":

@@ -13,13 +13,13 @@ from pathlib import Path
 import nstk
 from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width
 
-PICTURES = Path(__file__).parent / "pictures"
+IMAGES = Path(__file__).parent / "images"
 PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "expect/report.html"}
 WINDOW = (960, 1250)
 WIDTH, QUALITY = 700, 70
 
 
-def photograph(page: Path) -> nstk.Picture:
+def photograph(page: Path) -> nstk.Image:
     """The top of a page, as a browser shows it."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
@@ -27,27 +27,25 @@ def photograph(page: Path) -> nstk.Picture:
         size = f"--window-size={WINDOW[0]},{WINDOW[1]}"
         command = ["chromium", *options, size, f"--screenshot={shot}", page.resolve().as_uri()]
         subprocess.run(command, check=True, capture_output=True)
-        return nstk.load_picture(shot).pixels
+        return nstk.load_image(shot).pixels
 
 
-def show_explanations(folder: Path) -> nstk.Picture:
+def show_explanations(folder: Path) -> nstk.Image:
     """The first four explanations side by side."""
     files = sorted(folder.rglob("*.png"))[:4]
     cells = [
-        Cell(
-            fit_width(nstk.load_picture(file).pixels, 150), file.name.removesuffix(".explained.png")
-        )
+        Cell(fit_width(nstk.load_image(file).pixels, 150), file.name.removesuffix(".explained.png"))
         for file in files
     ]
     return draw_sheet("What spoke for the label", [Row(cells)])
 
 
 def main(folder: Path) -> None:
-    """Write all pictures."""
+    """Write all images."""
     made = {name: fit_width(photograph(folder / page), WIDTH) for name, page in PAGES.items()}
     made["explain"] = show_explanations(folder / "why")
-    for name, picture in made.items():
-        nstk.save_picture(PICTURES / f"tutorial-{name}.jpg", picture, quality=QUALITY)
+    for name, image in made.items():
+        nstk.save_image(IMAGES / f"tutorial-{name}.jpg", image, quality=QUALITY)
 
 
 if __name__ == "__main__":

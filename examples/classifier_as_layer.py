@@ -2,7 +2,7 @@
 
     python examples/classifier_as_layer.py CLASSIFIER.keras DATA EPOCHS
 
-DATA is a folder with one folder of pictures per class of your own; they need not be those of
+DATA is a folder with one folder of images per class of your own; they need not be those of
 the classifier.
 """
 
@@ -25,11 +25,11 @@ def build_model(classifier: keras.Model, classes: int) -> keras.Model:
     classifier.trainable = False
     seen = classifier.get_layer("head").input
     layer = keras.Model(classifier.inputs[0], [seen, classifier.outputs[0]], name="classifier")
-    pictures = keras.Input((None, None, 3), dtype="uint8")
-    features, opinion = layer(pictures, training=False)
+    images = keras.Input((None, None, 3), dtype="uint8")
+    features, opinion = layer(images, training=False)
     hidden = keras.layers.Dense(16, activation="relu")(features)
     together = keras.layers.Concatenate()([hidden, opinion])
-    model = keras.Model(pictures, keras.layers.Dense(classes, activation="softmax")(together))
+    model = keras.Model(images, keras.layers.Dense(classes, activation="softmax")(together))
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -39,17 +39,17 @@ def main(path: str, data: str, epochs: str = "3") -> keras.Model:
 
     Args:
         path: What `nstk finetune` saved.
-        data: A folder with one folder of pictures per class.
+        data: A folder with one folder of images per class.
         epochs: How often to go through it.
     """
     classifier = keras.models.load_model(path)
-    pictures = keras.utils.image_dataset_from_directory(data, image_size=(96, 96), batch_size=16)
-    batch = tf.cast(next(iter(pictures))[0], tf.uint8)
+    images = keras.utils.image_dataset_from_directory(data, image_size=(96, 96), batch_size=16)
+    batch = tf.cast(next(iter(images))[0], tf.uint8)
     before = classifier(batch)
-    model = build_model(classifier, len(pictures.class_names))
-    model.fit(pictures.map(lambda x, y: (tf.cast(x, tf.uint8), y)), epochs=int(epochs), verbose=2)
+    model = build_model(classifier, len(images.class_names))
+    model.fit(images.map(lambda x, y: (tf.cast(x, tf.uint8), y)), epochs=int(epochs), verbose=2)
     moved = float(tf.reduce_max(tf.abs(classifier(batch) - before)))
-    print(f"{load_classes(path)} and {pictures.class_names}: the layer moved by {moved}")
+    print(f"{load_classes(path)} and {images.class_names}: the layer moved by {moved}")
     return model
 
 

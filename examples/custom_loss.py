@@ -9,16 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 import nstk
-from nstk.images.image import fit_size, resize_picture
+from nstk.images.image import fit_size, resize_image
 from nstk.optimizers import LBFGS, Evaluation
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 
 
-def read(path: str, size: int) -> nstk.Picture:
-    """A picture whose longer side is ``size``."""
-    pixels = nstk.load_picture(path).pixels
-    return resize_picture(pixels, *fit_size(*pixels.shape[:2], size))
+def read(path: str, size: int) -> nstk.Image:
+    """An image whose longer side is ``size``."""
+    pixels = nstk.load_image(path).pixels
+    return resize_image(pixels, *fit_size(*pixels.shape[:2], size))
 
 
 def main(content: str, style: str, output: str, size: str = "256", steps: str = "100") -> None:
@@ -29,21 +29,21 @@ def main(content: str, style: str, output: str, size: str = "256", steps: str = 
     weights = ObjectiveWeights(0.3, 1.0, 0.1, *layers)
     objective = StyleObjective.toward(backbone, start, [painting], weights)
 
-    def evaluate(picture: tf.Tensor) -> Evaluation:
+    def evaluate(image: tf.Tensor) -> Evaluation:
         with tf.GradientTape() as tape:
-            tape.watch(picture)
-            red = 0.2 * tf.reduce_mean(tf.square(1 - picture[..., 0]))
-        loss, gradient, terms = objective.evaluate(picture)
-        return Evaluation(loss + red, gradient + tape.gradient(red, picture), {**terms, "red": red})
+            tape.watch(image)
+            red = 0.2 * tf.reduce_mean(tf.square(1 - image[..., 0]))
+        loss, gradient, terms = objective.evaluate(image)
+        return Evaluation(loss + red, gradient + tape.gradient(red, image), {**terms, "red": red})
 
-    minimizer = LBFGS(bounds=(0.0, 1.0))
-    step = tf.function(lambda x, state: minimizer.step(evaluate, x, state))
+    optimizer = LBFGS(bounds=(0.0, 1.0))
+    step = tf.function(lambda x, state: optimizer.step(evaluate, x, state))
     x = tf.constant(start)
-    state = minimizer.init(x)
+    state = optimizer.init(x)
     for _ in range(int(steps)):
         x, state, evaluation = step(x, state)
     print({name: round(float(term), 4) for name, term in evaluation.terms.items()})
-    nstk.save_picture(output, np.asarray(minimizer.result(x, state)))
+    nstk.save_image(output, np.asarray(optimizer.result(x, state)))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Both jobs on pictures drawn here, with the packaged network and no network connection.
+"""Both jobs on images drawn here, with the packaged network and no network connection.
 
 python examples/demo.py FOLDER
 """
@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from overview import join_pictures
+from overview import join_images
 
 EXAMPLES = Path(__file__).parent
 NSTK = Path(sys.executable).parent / "nstk"
@@ -18,8 +18,8 @@ NSTK = Path(sys.executable).parent / "nstk"
 
 def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path], Path]]:
     """What the demo does: what it is, its command, and where its result is."""
-    content, style = folder / "picture.png", folder / "painting.png"
-    picture, model = folder / "stylised.png", folder / "digits.keras"
+    content, style = folder / "image.png", folder / "painting.png"
+    image, model = folder / "stylized.png", folder / "digits.keras"
     labels = folder / "labels.csv"
     return [
         (
@@ -28,12 +28,12 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
             folder,
         ),
         (
-            "paint the picture like the painting",
+            "paint the image like the painting",
             [
-                *(NSTK, "stylize", content, style, "-o", picture),
+                *(NSTK, "stylize", content, style, "-o", image),
                 *("--size", size, "--steps", steps),
             ],
-            picture,
+            image,
         ),
         (
             "learn handwritten digits",
@@ -52,7 +52,7 @@ def main() -> int:
     """Run every step; stop at the first that fails."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", default="384", help="longer side of the stylised picture")
+    parser.add_argument("--size", default="384", help="longer side of the stylized image")
     parser.add_argument("--steps", default="80", help="steps at its full size")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
@@ -67,14 +67,14 @@ def main() -> int:
             print(f"demo: '{title}' ended with status {status}.", file=sys.stderr)
             return status
         summary.append((title, time.monotonic() - began, result))
-    overview = join_pictures(
-        [folder / name for name in ("picture.png", "painting.png", "stylised.png")],
+    overview = join_images(
+        [folder / name for name in ("image.png", "painting.png", "stylized.png")],
         folder / "overview.jpg",
     )
     print("\nDone:")
     for title, seconds, result in summary:
         print(f"  {seconds:6.1f} s  {title:<36} {result}")
-    print(f"Look at {overview}: the picture, the painting, and the one painted like the other.")
+    print(f"Look at {overview}: the image, the painting, and the one painted like the other.")
     return 0
 
 

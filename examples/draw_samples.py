@@ -1,8 +1,8 @@
-"""Draw what the demo needs: a picture, a painting to learn from, and labelled handwriting.
+"""Draw what the demo needs: an image, a painting to learn from, and labeled handwriting.
 
     python examples/draw_samples.py FOLDER
 
-writes FOLDER/picture.png and FOLDER/painting.png, drawn here stroke by stroke, and
+writes FOLDER/image.png and FOLDER/painting.png, drawn here stroke by stroke, and
 FOLDER/digits/<digit>/*.png and FOLDER/new-digits/*.png, real handwriting from the set bundled
 with scikit-learn. Everything is seeded and nothing is fetched.
 """
@@ -20,13 +20,13 @@ from painting import draw_painting
 def write_digits(
     folder: Path, per_class: int = 40, new: int = 1, side: int = 64, seed: int = 0
 ) -> None:
-    """Real handwritten digits: a labelled folder, and a few others to be recognised.
+    """Real handwritten digits: a labeled folder, and a few others to be recognized.
 
     Args:
         folder: Gets ``digits/<digit>/`` and ``new-digits/``.
-        per_class: How many of each digit are labelled.
+        per_class: How many of each digit are labeled.
         new: How many others of each are left for prediction, their digit in their name.
-        side: Side of a picture in pixels; the scans have 8×8.
+        side: Side of an image in pixels; the scans have 8×8.
         seed: Of the choice of scans.
     """
     from sklearn.datasets import load_digits
@@ -36,7 +36,7 @@ def write_digits(
     for place in np.random.default_rng(seed).permutation(len(digits.target)):
         digit = digits.target[place]
         ink = Image.fromarray((255 - digits.images[place] * 255 / 16).astype(np.uint8))
-        picture = ink.resize((side, side), Image.Resampling.BICUBIC)
+        image = ink.resize((side, side), Image.Resampling.BICUBIC)
         number = counts[digit] = counts[digit] + 1
         if number <= per_class:
             path = folder / "digits" / str(digit) / f"{number:02d}.png"
@@ -45,7 +45,7 @@ def write_digits(
         else:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(path)
+        image.save(path)
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)
-    draw_landscape().save(folder / "picture.png")
+    draw_landscape().save(folder / "image.png")
     draw_painting().save(folder / "painting.png")
     write_digits(folder)
 

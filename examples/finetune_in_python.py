@@ -1,6 +1,6 @@
-"""Make a classifier from a folder of pictures, and use it without nstk.
+"""Make a classifier from a folder of images, and use it without nstk.
 
-python examples/finetune_in_python.py DATA PICTURE OUTPUT.keras
+python examples/finetune_in_python.py DATA IMAGE OUTPUT.keras
 """
 
 import json
@@ -14,12 +14,12 @@ from PIL import Image
 import nstk
 
 
-def main(data: str, picture: str, output: str) -> str:
-    """Finetune, save, and label one picture twice: with nstk and with plain Keras.
+def main(data: str, image: str, output: str) -> str:
+    """Finetune, save, and label one image twice: with nstk and with plain Keras.
 
     Args:
-        data: A folder with one folder of pictures per class.
-        picture: A picture to label.
+        data: A folder with one folder of images per class.
+        image: An image to label.
         output: Where to write the classifier.
 
     Returns:
@@ -27,21 +27,21 @@ def main(data: str, picture: str, output: str) -> str:
     """
     made = nstk.finetune(data)
     low, high = made.accuracy_interval
-    print(f"{made.accuracy:.1%} ({low:.1%} to {high:.1%}) on {made.evaluation.images} pictures")
+    print(f"{made.accuracy:.1%} ({low:.1%} to {high:.1%}) on {made.evaluation.images} images")
     for score in made.evaluation.per_class:
-        print(f"  {score.name}: {score.support} pictures, recall {score.recall or 0:.1%}")
+        print(f"  {score.name}: {score.support} images, recall {score.recall or 0:.1%}")
     made.classifier.save(output)
 
-    with_nstk = nstk.predict(nstk.load_classifier(output), picture).predictions[0]
-    print(f"{picture} shows {with_nstk.label}, says nstk ({with_nstk.probability:.1%})")
+    with_nstk = nstk.predict(nstk.load_classifier(output), image).predictions[0]
+    print(f"{image} shows {with_nstk.label}, says nstk ({with_nstk.probability:.1%})")
 
-    # From here on nothing is needed but Keras: the file is a plain model of uint8 pictures.
+    # From here on nothing is needed but Keras: the file is a plain model of uint8 images.
     model = keras.models.load_model(output)
     classes = json.loads(zipfile.ZipFile(output).read("nstk.json"))["classes"]
-    pixels = np.asarray(Image.open(picture).convert("RGB"))
+    pixels = np.asarray(Image.open(image).convert("RGB"))
     probabilities = model(pixels[np.newaxis]).numpy()[0]
     label: str = classes[probabilities.argmax()]
-    print(f"{picture} shows {label}, says Keras ({probabilities.max():.1%})")
+    print(f"{image} shows {label}, says Keras ({probabilities.max():.1%})")
     return label
 
 

@@ -5,21 +5,21 @@ from PIL import Image, ImageDraw
 
 OVERSAMPLING = 3  # drawn larger, then reduced, so that every edge is smooth
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Point = tuple[float, float]
 
 
-def gradient(width: int, height: int, stops: list[tuple[float, Colour]]) -> Image.Image:
-    """A vertical gradient through colours, each at its share of the height."""
-    places, colours = zip(*stops, strict=True)
+def gradient(width: int, height: int, stops: list[tuple[float, Color]]) -> Image.Image:
+    """A vertical gradient through colors, each at its share of the height."""
+    places, colors = zip(*stops, strict=True)
     rows = np.linspace(0, 1, height)
-    column = np.stack([np.interp(rows, places, part) for part in zip(*colours, strict=True)], -1)
+    column = np.stack([np.interp(rows, places, part) for part in zip(*colors, strict=True)], -1)
     return Image.fromarray(np.repeat(column[:, None], width, axis=1).astype(np.uint8))
 
 
-def shade(colour: Colour, factor: float) -> Colour:
-    """A colour made darker (below 1) or lighter."""
-    red, green, blue = (round(min(255, max(0, part * factor))) for part in colour)
+def shade(color: Color, factor: float) -> Color:
+    """A color made darker (below 1) or lighter."""
+    red, green, blue = (round(min(255, max(0, part * factor))) for part in color)
     return red, green, blue
 
 
@@ -42,11 +42,11 @@ def draw_glow(image: Image.Image, x: float, y: float, radius: float) -> None:
     ImageDraw.Draw(image).ellipse(box, fill=(255, 240, 190))
 
 
-def draw_cloud(draw: ImageDraw.ImageDraw, x: float, y: float, span: float, colour: Colour) -> None:
+def draw_cloud(draw: ImageDraw.ImageDraw, x: float, y: float, span: float, color: Color) -> None:
     """A flat-bottomed cloud of five puffs."""
     for place, size in [(-0.36, 0.10), (-0.18, 0.17), (0.03, 0.22), (0.22, 0.15), (0.38, 0.09)]:
         middle, radius = x + place * span, size * span
-        draw.pieslice((middle - radius, y - radius, middle + radius, y + radius), 180, 360, colour)
+        draw.pieslice((middle - radius, y - radius, middle + radius, y + radius), 180, 360, color)
 
 
 def draw_fir(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float) -> None:
@@ -182,17 +182,17 @@ def draw_landscape(width: int = 640, height: int = 448) -> Image.Image:
         (0.51, 0.04, (92, 116, 142)),
         (0.59, 0.026, (74, 114, 92)),
     ]
-    for seed, (level, relief, colour) in enumerate(ranges, start=21):
+    for seed, (level, relief, color) in enumerate(ranges, start=21):
         outline = ridge(wide, level * tall, relief * tall, seed)
-        draw.polygon([(0, shore), *outline, (wide, shore)], colour)
+        draw.polygon([(0, shore), *outline, (wide, shore)], color)
     meadow = ridge(wide, 0.645 * tall, 0.008 * tall, seed=5)
     draw.polygon([(0, shore), *meadow, (wide, shore)], (112, 140, 66))
     for place, size in [(0.05, 0.19), (0.125, 0.27), (0.20, 0.17), (0.90, 0.22), (0.96, 0.16)]:
         draw_fir(draw, place * wide, 0.66 * tall, size * tall)
     draw_house(draw, 0.36 * wide, 0.662 * tall, 0.19 * tall)
     draw_tree(draw, 0.535 * wide, 0.668 * tall, 0.32 * tall, seed=8)
-    picture = Image.new("RGB", (wide, tall))
-    picture.paste(land)
-    picture.paste(reflect(land, tall - shore), (0, shore))
-    draw_boat(ImageDraw.Draw(picture), 0.77 * wide, 0.84 * tall, 0.11 * wide)
-    return picture.resize((width, height), Image.Resampling.LANCZOS)
+    image = Image.new("RGB", (wide, tall))
+    image.paste(land)
+    image.paste(reflect(land, tall - shore), (0, shore))
+    draw_boat(ImageDraw.Draw(image), 0.77 * wide, 0.84 * tall, 0.11 * wide)
+    return image.resize((width, height), Image.Resampling.LANCZOS)

@@ -1,4 +1,4 @@
-"""Pictures side by side, at one height, on white."""
+"""Images side by side, at one height, on white."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 from PIL import Image
 
 
-def join_pictures(paths: Sequence[Path], output: Path, height: int = 320, gap: int = 12) -> Path:
-    """Write several pictures as one row.
+def join_images(paths: Sequence[Path], output: Path, height: int = 320, gap: int = 12) -> Path:
+    """Write several images as one row.
 
     Args:
-        paths: The pictures, left to right.
+        paths: The images, left to right.
         output: Where to write the row.
         height: Height of the row in pixels; widths follow.
         gap: Pixels of white between two.
     """
-    pictures = [Image.open(path).convert("RGB") for path in paths]
-    widths = [round(each.width * height / each.height) for each in pictures]
+    images = [Image.open(path).convert("RGB") for path in paths]
+    widths = [round(each.width * height / each.height) for each in images]
     row = Image.new("RGB", (sum(widths) + gap * (len(widths) - 1), height), "white")
     left = 0
-    for picture, width in zip(pictures, widths, strict=True):
-        row.paste(picture.resize((width, height), Image.Resampling.LANCZOS), (left, 0))
+    for image, width in zip(images, widths, strict=True):
+        row.paste(image.resize((width, height), Image.Resampling.LANCZOS), (left, 0))
         left += width + gap
     row.save(output, quality=90)
     return output

@@ -3,9 +3,9 @@
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from landscape import Colour, shade
+from landscape import Color, shade
 
-PAINTS: list[tuple[Colour, float]] = [  # night blues, teal, moonlight, ochre, a little vermilion
+PAINTS: list[tuple[Color, float]] = [  # night blues, teal, moonlight, ochre, a little vermilion
     ((18, 30, 84), 0.20),
     ((30, 66, 138), 0.24),
     ((60, 118, 178), 0.18),
@@ -40,9 +40,9 @@ def draw_painting(width: int = 560, height: int = 560, seed: int = 4) -> Image.I
     side = width * 2
     whirls = np.array([(0.30, 0.30, 0.17, 1.0), (0.72, 0.24, 0.10, -0.9), (0.62, 0.66, 0.22, 1.1)])
     whirls = np.vstack([whirls, [(0.16, 0.78, 0.12, -1.0), (0.92, 0.88, 0.10, 0.8)]])
-    colours = np.array([colour for colour, _ in PAINTS])
+    colors = np.array([color for color, _ in PAINTS])
     shares = np.array([share for _, share in PAINTS])
-    brightness = np.argsort(colours.sum(axis=-1))
+    brightness = np.argsort(colors.sum(axis=-1))
     canvas = Image.new("RGB", (side, side), (24, 44, 96))
     draw = ImageDraw.Draw(canvas)
     for count, length, thick in [(2600, 0.11, 17), (5200, 0.07, 11), (5200, 0.045, 7)]:
@@ -58,12 +58,12 @@ def draw_painting(width: int = 560, height: int = 560, seed: int = 4) -> Image.I
         for _ in range(9):
             paths.append(paths[-1] + flow(paths[-1], whirls) * length / 9)
         for path, paint in zip(np.stack(paths, axis=1) * side, picked, strict=True):
-            colour = shade(tuple(colours[paint]), random.normal(1, 0.09))
+            color = shade(tuple(colors[paint]), random.normal(1, 0.09))
             across = np.array([-(path[-1] - path[0])[1], (path[-1] - path[0])[0]])
             across = across / (np.linalg.norm(across) + 1e-6)
             for bristle in np.linspace(-0.5, 0.5, 4):
                 line = path + across * bristle * thick
-                tint = shade(colour, 1 + 0.22 * bristle + random.normal(0, 0.05))
+                tint = shade(color, 1 + 0.22 * bristle + random.normal(0, 0.05))
                 draw.line([tuple(point) for point in line], tint, round(thick / 2.4), "curve")
     relief = canvas.convert("L").filter(ImageFilter.GaussianBlur(1.5)).filter(ImageFilter.EMBOSS)
     lit = ImageChops.overlay(canvas, Image.merge("RGB", [relief] * 3))

@@ -1,4 +1,4 @@
-"""Paint one picture like another, from Python, watching the loss and keeping every scale.
+"""Paint one image like another, from Python, watching the loss and keeping every scale.
 
 python examples/stylize_in_python.py CONTENT STYLE OUTPUT [SIZE] [STEPS]
 """
@@ -12,11 +12,11 @@ import nstk
 def main(
     content: str, style: str, output: str, size: str = "256", steps: str = "60"
 ) -> nstk.Stylization:
-    """Stylise, reporting each scale as it ends.
+    """Stylize, reporting each scale as it ends.
 
     Args:
-        content: The picture to repaint.
-        style: The picture to paint it like.
+        content: The image to repaint.
+        style: The image to paint it like.
         output: Where to write the result; the scales on the way stand beside it.
         size: Longer side of the result in pixels.
         steps: Steps at the full scale.
@@ -27,7 +27,7 @@ def main(
         if progress.step == progress.total and progress.preview:
             print(f"{progress.stage}: loss {progress.loss:.4f}")
             on_the_way = Path(output).with_stem(f"{Path(output).stem}-{progress.stage}")
-            nstk.save_picture(on_the_way, progress.preview())
+            nstk.save_image(on_the_way, progress.preview())
 
     made = nstk.stylize(content, style, settings=settings, on_progress=watch)
     made.save(output)

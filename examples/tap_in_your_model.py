@@ -2,8 +2,8 @@
 
     python examples/tap_in_your_model.py DATA EPOCHS
 
-`embed` (one vector per picture) and `tap` (feature maps by name) are plain Keras models of
-pictures in [0, 1], with the network's own preprocessing inside.
+`embed` (one vector per image) and `tap` (feature maps by name) are plain Keras models of
+images in [0, 1], with the network's own preprocessing inside.
 """
 
 import sys
@@ -16,11 +16,11 @@ import nstk
 
 def build_classifier(backbone: nstk.Backbone, classes: int) -> keras.Model:
     """A functional model of your own, with the frozen embedding as one of its layers."""
-    pictures = keras.Input((None, None, 3), dtype="uint8")
-    scaled = keras.layers.Rescaling(1 / 255)(pictures)
+    images = keras.Input((None, None, 3), dtype="uint8")
+    scaled = keras.layers.Rescaling(1 / 255)(images)
     vectors = backbone.embed(scaled, training=False)
     hidden = keras.layers.Dense(32, activation="relu")(vectors)
-    model = keras.Model(pictures, keras.layers.Dense(classes, activation="softmax")(hidden))
+    model = keras.Model(images, keras.layers.Dense(classes, activation="softmax")(hidden))
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
 
@@ -30,8 +30,8 @@ def perceptual_distance(backbone: nstk.Backbone, ours: tf.Tensor, theirs: tf.Ten
 
     Args:
         backbone: The frozen network.
-        ours: Pictures ``(N, H, W, 3)`` in [0, 1]; gradients flow back to them.
-        theirs: Pictures of the same shape.
+        ours: Images ``(N, H, W, 3)`` in [0, 1]; gradients flow back to them.
+        theirs: Images of the same shape.
     """
     tap = backbone.tap(["block1_conv2", "block2_conv2", "block3_conv3"])
     maps, targets = tap(ours), tap(theirs)
@@ -40,12 +40,12 @@ def perceptual_distance(backbone: nstk.Backbone, ours: tf.Tensor, theirs: tf.Ten
 
 def main(data: str, epochs: str = "3") -> None:
     """Train the model above on a folder, then take a gradient through the distance."""
-    pictures = keras.utils.image_dataset_from_directory(data, image_size=(64, 64), batch_size=16)
+    images = keras.utils.image_dataset_from_directory(data, image_size=(64, 64), batch_size=16)
     backbone = nstk.load_backbone("compact")
-    model = build_classifier(backbone, len(pictures.class_names))
-    model.fit(pictures.map(lambda x, y: (tf.cast(x, tf.uint8), y)), epochs=int(epochs), verbose=2)
+    model = build_classifier(backbone, len(images.class_names))
+    model.fit(images.map(lambda x, y: (tf.cast(x, tf.uint8), y)), epochs=int(epochs), verbose=2)
 
-    batch = next(iter(pictures))[0] / 255
+    batch = next(iter(images))[0] / 255
     noisy = tf.Variable(tf.clip_by_value(batch + tf.random.normal(batch.shape, 0, 0.1), 0, 1))
     with tf.GradientTape() as tape:
         distance = perceptual_distance(backbone, noisy, batch)

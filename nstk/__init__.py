@@ -1,8 +1,8 @@
 """nstk: one frozen pretrained network, two jobs.
 
-`stylize` moves the pixels of a picture until the network sees one picture's content and
-another's style in it. `finetune` fits a head on what the network sees in a folder of labelled
-pictures. Both take plain paths and settings, report `Progress` to one callable, and raise
+`stylize` moves the pixels of an image until the network sees one image's content and
+another's style in it. `finetune` fits a head on what the network sees in a folder of labeled
+images. Both take plain paths and settings, report `Progress` to one callable, and raise
 nothing but `NstkError`s on purpose.
 
     import nstk
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nstk.classifiers.classifier import load_classifier as load_classifier
     from nstk.classifiers.evaluation.figures import ConfusedPair as ConfusedPair
     from nstk.classifiers.evaluation.figures import Coverage as Coverage
-    from nstk.classifiers.evaluation.figures import PictureLoss as PictureLoss
+    from nstk.classifiers.evaluation.figures import ImageLoss as ImageLoss
     from nstk.classifiers.evaluation.job import Examination as Examination
     from nstk.classifiers.evaluation.job import evaluate as evaluate
     from nstk.classifiers.explanation.job import Explanation as Explanation
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from nstk.classifiers.run_records import Replay as Replay
     from nstk.classifiers.run_records import replay as replay
     from nstk.classifiers.run_records import save_manifest as save_manifest
-    from nstk.datasets.catalogs import LabelledPicture as LabelledPicture
-    from nstk.datasets.folders import LabelledFolder as LabelledFolder
+    from nstk.datasets.catalogs import LabeledImage as LabeledImage
+    from nstk.datasets.folders import LabeledFolder as LabeledFolder
     from nstk.datasets.folders import scan_folder as scan_folder
     from nstk.datasets.listing import SkippedFile as SkippedFile
     from nstk.errors import BackboneError as BackboneError
@@ -61,11 +61,11 @@ if TYPE_CHECKING:
     from nstk.errors import DownloadError as DownloadError
     from nstk.errors import ExportError as ExportError
     from nstk.errors import FolderError as FolderError
+    from nstk.errors import ImageError as ImageError
     from nstk.errors import MaskError as MaskError
     from nstk.errors import ModelError as ModelError
     from nstk.errors import NstkError as NstkError
     from nstk.errors import OutputError as OutputError
-    from nstk.errors import PictureError as PictureError
     from nstk.errors import SettingsError as SettingsError
     from nstk.errors import StyleFileError as StyleFileError
     from nstk.errors import WeightsError as WeightsError
@@ -88,12 +88,12 @@ if TYPE_CHECKING:
     from nstk.heads.selection import Selection as Selection
     from nstk.heads.selection import Trial as Trial
     from nstk.images.animations import check_animation as check_animation
-    from nstk.images.image import LoadedPicture as LoadedPicture
-    from nstk.images.image import Picture as Picture
+    from nstk.images.image import Image as Image
+    from nstk.images.image import LoadedImage as LoadedImage
     from nstk.images.image import check_output as check_output
-    from nstk.images.image import load_picture as load_picture
-    from nstk.images.image import save_picture as save_picture
-    from nstk.images.quality import PictureQuality as PictureQuality
+    from nstk.images.image import load_image as load_image
+    from nstk.images.image import save_image as save_image
+    from nstk.images.quality import ImageQuality as ImageQuality
     from nstk.inspecting.frozen import study_frozen as study_frozen
     from nstk.inspecting.frozen_study import FrozenStudy as FrozenStudy
     from nstk.inspecting.gram import ChannelPair as ChannelPair
@@ -176,13 +176,13 @@ _HOMES = {
         "ModelError",
         "NstkError",
         "OutputError",
-        "PictureError",
+        "ImageError",
         "SettingsError",
         "StyleFileError",
         "WeightsError",
         "printable",
     ),
-    "nstk.classifiers.evaluation.figures": ("ConfusedPair", "Coverage", "PictureLoss"),
+    "nstk.classifiers.evaluation.figures": ("ConfusedPair", "Coverage", "ImageLoss"),
     "nstk.classifiers.evaluation.job": ("Examination", "evaluate"),
     "nstk.classifiers.explanation.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
@@ -214,19 +214,19 @@ _HOMES = {
     "nstk.inspecting.reconstruction": ("ContentInspection", "Reconstruction", "inspect_content"),
     "nstk.reports.inspection_sheets": ("draw_content_sheet", "draw_gram_sheet", "draw_style_sheet"),
     "nstk.inspecting.textures": ("StyleInspection", "Texture", "inspect_style"),
-    "nstk.datasets.catalogs": ("LabelledPicture",),
+    "nstk.datasets.catalogs": ("LabeledImage",),
     "nstk.images.animations": ("check_animation",),
     "nstk.storage.files": ("check_writable", "make_folder", "write_whole"),
-    "nstk.datasets.folders": ("LabelledFolder", "scan_folder"),
+    "nstk.datasets.folders": ("LabeledFolder", "scan_folder"),
     "nstk.datasets.listing": ("SkippedFile",),
     "nstk.images.image": (
-        "LoadedPicture",
-        "Picture",
+        "LoadedImage",
+        "Image",
         "check_output",
-        "load_picture",
-        "save_picture",
+        "load_image",
+        "save_image",
     ),
-    "nstk.images.quality": ("PictureQuality",),
+    "nstk.images.quality": ("ImageQuality",),
     "nstk.classifiers.prediction.job": (
         "Prediction",
         "Predictions",

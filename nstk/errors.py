@@ -2,9 +2,9 @@
 
     NstkError
     ├── SettingsError       a number or a word given by the user is out of its range
-    ├── PictureError        a file cannot be used as a picture
-    ├── MaskError           a mask does not belong to its picture, or nothing of it is left
-    ├── FolderError         a folder cannot be used as labelled pictures
+    ├── ImageError        a file cannot be used as an image
+    ├── MaskError           a mask does not belong to its image, or nothing of it is left
+    ├── FolderError         a folder cannot be used as labeled images
     ├── BackboneError       no network goes by this name, or it has no such layer
     ├── WeightsError        a weights file does not belong to the network
     ├── DownloadError       pretrained weights could not be fetched
@@ -58,16 +58,16 @@ class SettingsError(NstkError):
     """A setting is out of its range."""
 
 
-class PictureError(NstkError):
-    """A file cannot be used as a picture."""
+class ImageError(NstkError):
+    """A file cannot be used as an image."""
 
 
 class MaskError(NstkError):
-    """A mask does not belong to its picture, or nothing of it is left."""
+    """A mask does not belong to its image, or nothing of it is left."""
 
 
 class FolderError(NstkError):
-    """A folder cannot be used as labelled pictures."""
+    """A folder cannot be used as labeled images."""
 
 
 class BackboneError(NstkError):

@@ -18,7 +18,7 @@ class Progress:
         total: How many there are in this stage.
         loss: The loss that this step found, before it moved on, where the stage has one.
         terms: The parts of the loss by name.
-        preview: Call it for the current picture, float32 ``(height, width, 3)`` in
+        preview: Call it for the current image, float32 ``(height, width, 3)`` in
             ``[0, 1]``; nothing is copied until it is called.
     """
 

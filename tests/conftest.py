@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: a tiny network, small pictures, and the real data where it is."""
+"""Fixtures shared by all tests: a tiny network, small images, and the real data where it is."""
 
 import os
 import sys
@@ -56,20 +56,20 @@ def tiny_backbone():
 
 @pytest.fixture(scope="session")
 def scene() -> np.ndarray:
-    """A small picture with edges, colours and texture: float32 (48, 64, 3) in [0, 1]."""
+    """A small image with edges, colors and texture: float32 (48, 64, 3) in [0, 1]."""
     rows, columns = np.mgrid[0:48, 0:64].astype(np.float32)
     sky = np.stack([0.4 + 0.2 * rows / 48, 0.6 + 0 * rows, 0.9 - 0.3 * rows / 48], axis=-1)
     ground = (rows > 30 + 4 * np.sin(columns / 9))[..., None]
     sun = ((rows - 12) ** 2 + (columns - 46) ** 2 < 49)[..., None]
-    picture = np.where(ground, np.float32([0.25, 0.45, 0.2]), sky)
-    picture = np.where(sun, np.float32([0.98, 0.85, 0.35]), picture)
-    grain = np.random.default_rng(3).normal(0, 0.02, picture.shape)
-    return np.clip(picture + grain, 0, 1).astype(np.float32)
+    image = np.where(ground, np.float32([0.25, 0.45, 0.2]), sky)
+    image = np.where(sun, np.float32([0.98, 0.85, 0.35]), image)
+    grain = np.random.default_rng(3).normal(0, 0.02, image.shape)
+    return np.clip(image + grain, 0, 1).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
 def strokes() -> np.ndarray:
-    """A small painterly picture: float32 (40, 56, 3) in [0, 1], diagonal coloured bands."""
+    """A small painterly image: float32 (40, 56, 3) in [0, 1], diagonal colored bands."""
     rows, columns = np.mgrid[0:40, 0:56].astype(np.float32)
     phase = (rows + 0.7 * columns) / 3.0 + np.sin(columns / 6.0)
     bands = [0.5 + 0.45 * np.sin(phase + shift) for shift in (0.0, 1.1, 2.7)]

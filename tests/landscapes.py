@@ -1,4 +1,4 @@
-"""Functions with a known minimum, for every minimizer to descend."""
+"""Functions with a known minimum, for every optimizer to descend."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ def slant(x: Any) -> Any:
 
 
 def logistic(x: Any) -> Any:
-    """Softplus sums: convex, not quadratic, its minimum at log 3 by setting the slope to 0."""
+    """Softplus sums: convex, not quadratic, its minimum at log 3 by setting the gradient to 0."""
     return tf.reduce_sum(tf.math.softplus(x) - 0.75 * x)
 
 

@@ -12,7 +12,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.backbones.networks import build_network
 from nstk.backbones.preprocessing import DEVIATION, preprocess
-from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.weights import assign_weights, list_weights, set_weights
 
 FAMILIES = {application.family.module: application.family for application in APPLICATIONS.values()}
@@ -40,13 +40,13 @@ SMALLEST = [
 ]
 
 
-def random_picture(side, seed=0):
+def random_image(side, seed=0):
     return np.random.default_rng(seed).random((1, side, side, 3), dtype=np.float32)
 
 
-def family_input(module, pictures):
-    """What the family's own function makes of Pictures, which it wants in 0 … 255."""
-    return getattr(keras.applications, module).preprocess_input(pictures * 255)
+def family_input(module, images):
+    """What the family's own function makes of Images, which it wants in 0 … 255."""
+    return getattr(keras.applications, module).preprocess_input(images * 255)
 
 
 @pytest.fixture(scope="module", params=SMALLEST)
@@ -67,7 +67,7 @@ def backbone(application):
 
 
 def move(normalization):
-    """Give a batch normalisation the moments of a trained one, so that no layer is idle."""
+    """Give a batch normalization the moments of a trained one, so that no layer is idle."""
     random = np.random.default_rng(normalization.moving_mean.shape[0])
     shape = normalization.moving_mean.shape
     normalization.moving_mean.assign(random.normal(0, 0.1, shape))
@@ -81,9 +81,9 @@ def move(normalization):
 def test_the_layers_inside_equal_the_familys_own_preprocessing(module):
     inputs = keras.Input((None, None, 3))
     inside = keras.Model(inputs, preprocess(inputs, FAMILIES[module].convention))
-    pictures = random_picture(24)
-    expected = family_input(module, pictures.copy())
-    np.testing.assert_allclose(inside(pictures), expected, rtol=1e-5, atol=1e-4)
+    images = random_image(24)
+    expected = family_input(module, images.copy())
+    np.testing.assert_allclose(inside(images), expected, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("module", FAMILIES)
@@ -93,8 +93,8 @@ def test_preprocessing_holds_no_weights_and_loads_in_safe_mode(module, tmp_path)
     assert not inside.weights
     inside.save(tmp_path / "inside.keras")
     loaded = keras.saving.load_model(tmp_path / "inside.keras", compile=False, safe_mode=True)
-    pictures = random_picture(24)
-    np.testing.assert_array_equal(loaded(pictures), inside(pictures))
+    images = random_image(24)
+    np.testing.assert_array_equal(loaded(images), inside(images))
 
 
 # The networks
@@ -110,10 +110,10 @@ def test_a_network_at_an_odd_size_equals_keras_own_network_built_for_that_size(
     assign_weights(plain, list_weights(backbone.model), name="plain", origin="nstk")
     if application.family.divides_again:
         divide_again(plain)
-    pictures = random_picture(side)
-    expected = np.asarray(plain(family_input(application.family.module, pictures.copy())))
+    images = random_image(side)
+    expected = np.asarray(plain(family_input(application.family.module, images.copy())))
     np.testing.assert_allclose(
-        backbone.model(pictures), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        backbone.model(images), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
     )
 
 
@@ -155,7 +155,7 @@ def find_carriers(network):
     return carriers
 
 
-def test_it_is_frozen_and_takes_pictures_of_any_size(backbone):
+def test_it_is_frozen_and_takes_images_of_any_size(backbone):
     assert not backbone.model.trainable_weights
     assert backbone.model.inputs[0].shape == (None, None, None, 3)
 
@@ -167,7 +167,7 @@ def test_nothing_beyond_its_reach_changes_a_cell(backbone):
     side = 2 * stride * cell + 2 * reach
     distance = np.abs(np.arange(side) - ((cell + 0.5) * stride - 0.5))
     outside = np.maximum(distance[:, None], distance[None, :]) > reach
-    before, other = random_picture(side, seed=1), random_picture(side, seed=2)
+    before, other = random_image(side, seed=1), random_image(side, seed=2)
     after = np.where(outside[None, :, :, None], other, before)
     maps = np.asarray(backbone.tap([name])(np.concatenate([before, after]))[name])
     scale = np.abs(maps).max()
@@ -176,11 +176,11 @@ def test_nothing_beyond_its_reach_changes_a_cell(backbone):
     assert change.max() > 1e-2
 
 
-def test_squeeze_and_excitation_sees_the_whole_picture(backbone):
+def test_squeeze_and_excitation_sees_the_whole_image(backbone):
     squeezes = any(
         isinstance(layer, keras.layers.GlobalAveragePooling2D) for layer in backbone.model.layers
     )
-    assert (backbone.reach(backbone.taps[-1]) == WHOLE_PICTURE) == squeezes
+    assert (backbone.reach(backbone.taps[-1]) == WHOLE_IMAGE) == squeezes
     assert backbone.reach(backbone.taps[0]) < 10
 
 
@@ -198,7 +198,7 @@ def test_replicated_edges_change_the_border_alone(name):
     assert replicated.digest == backbone.digest
     first = backbone.taps[0]
     before, after = (
-        np.asarray(each.tap([first])(random_picture(64))[first]) for each in (backbone, replicated)
+        np.asarray(each.tap([first])(random_image(64))[first]) for each in (backbone, replicated)
     )
     border = -(-backbone.reach(first) // backbone.stride(first))
     inner = slice(border, before.shape[1] - border)

@@ -1,4 +1,4 @@
-"""What convolutions run in: bfloat16 only where it pays, the picture in float32 always."""
+"""What convolutions run in: bfloat16 only where it pays, the image in float32 always."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""An audit finds what was spoilt on purpose, and leaves sound pictures alone."""
+"""An audit finds what was spoilt on purpose, and leaves sound images alone."""
 
 import dataclasses
 import gc
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_pictures import draw_class, draw_folder, draw_picture
+from labeled_images import draw_class, draw_folder, draw_image
 from PIL import Image, ImageFilter
 
 import nstk
@@ -20,8 +20,8 @@ from nstk.auditing.flaws import find_flaws
 from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
 from nstk.errors import FolderError, OutputError, SettingsError
-from nstk.images.image import load_picture
-from nstk.images.quality import PictureQuality, measure_picture
+from nstk.images.image import load_image
+from nstk.images.quality import ImageQuality, measure_image
 
 
 def names(found) -> set[str]:
@@ -33,7 +33,7 @@ def grouped(groups) -> set[frozenset[str]]:
 
 
 def paint(path: Path, seed: int, *, size=(96, 128)) -> np.ndarray:
-    """A picture of its own: soft blobs with grain."""
+    """An image of its own: soft blobs with grain."""
     random = np.random.default_rng(seed)
     coarse = Image.fromarray(random.integers(0, 256, (5, 6, 3), np.uint8))
     pixels = np.asarray(coarse.resize(size[::-1], Image.Resampling.BICUBIC), np.float32)
@@ -53,15 +53,15 @@ def spoilt(tmp_path_factory):
                 paint(root / part / name / f"{name}-{part}-{number}.png", len(name + part) * 1000
                       + number + 500 * (name == "ants"))  # fmt: skip
     ants = root / "train" / "ants"
-    picture = Image.open(ants / "ants-train-0.png")
+    image = Image.open(ants / "ants-train-0.png")
     (root / "train/bees/same.png").write_bytes((ants / "ants-train-1.png").read_bytes())
     (root / "val/ants/again.png").write_bytes((ants / "ants-train-2.png").read_bytes())
-    picture.resize((64, 48), Image.Resampling.LANCZOS).save(ants / "smaller.jpg", quality=60)
+    image.resize((64, 48), Image.Resampling.LANCZOS).save(ants / "smaller.jpg", quality=60)
     paint(ants / "liar.jpg", 1)
     Image.open(ants / "liar.jpg").save(ants / "liar.jpg", "PNG")
     (ants / "broken.png").write_bytes((ants / "ants-train-3.png").read_bytes()[:-60])
-    (ants / "notes.txt").write_text("not a picture")
-    (root / "README.md").write_text("about these pictures")
+    (ants / "notes.txt").write_text("not an image")
+    (root / "README.md").write_text("about these images")
     paint(ants / "tiny.png", 2, size=(14, 20))
     Image.open(ants / "ants-train-4.png").filter(ImageFilter.GaussianBlur(5)).save(
         ants / "blurred.png"
@@ -96,7 +96,7 @@ def test_copies_are_found_and_told_apart(found):
     assert grouped(found.cross_split_duplicates) == {frozenset({"ants-train-2.png", "again.png"})}
 
 
-def test_pictures_of_poor_quality_are_found(found):
+def test_images_of_poor_quality_are_found(found):
     assert names(found.tiny) == {"tiny.png"}
     assert names(found.blurred) == {"blurred.png"}
     assert names(found.dark) == {"dark.png"}
@@ -104,11 +104,11 @@ def test_pictures_of_poor_quality_are_found(found):
 
 
 def test_classes_are_counted_by_part(found):
-    assert [(each.name, each.counts, each.pictures) for each in found.classes] == [
+    assert [(each.name, each.counts, each.images) for each in found.classes] == [
         ("ants", {"train": 14, "validation": 5}, 19),
         ("bees", {"train": 9, "validation": 4}, 13),
     ]
-    assert found.pictures == 32
+    assert found.images == 32
     assert found.notices == ()
 
 
@@ -125,7 +125,7 @@ def test_an_audit_changes_nothing_and_gives_the_same_again(spoilt, found, tiny_b
 
 @pytest.fixture(scope="module")
 def flipped(tmp_path_factory, tiny_backbone):
-    """Three classes of sixty, one picture in twenty in a wrong folder: the audit, the culprits."""
+    """Three classes of sixty, one image in twenty in a wrong folder: the audit, the culprits."""
     root = draw_folder(tmp_path_factory.mktemp("flipped"), 60, ("blue", "green", "red"))
     random = np.random.default_rng(5)
     paths = sorted(path for path in root.rglob("*.*"))
@@ -145,7 +145,7 @@ def test_flipped_labels_are_among_the_suspects(flipped):
     assert len(culprits & suspected) >= 0.6 * len(suspected)
 
 
-def test_the_suggestion_is_the_class_the_picture_came_from(flipped):
+def test_the_suggestion_is_the_class_the_image_came_from(flipped):
     found, culprits = flipped
     for suspect in found.label_suspects:
         assert suspect.label == suspect.path.parent.name
@@ -177,7 +177,7 @@ def test_a_suspect_looks_more_like_another_class_than_like_its_own(labels, seed)
         assert chances[place, likely] > chances[place, labels[place]]
 
 
-def test_a_class_that_is_never_likely_does_not_claim_the_pictures_of_others():
+def test_a_class_that_is_never_likely_does_not_claim_the_images_of_others():
     chances = np.array([[0.95, 0.05], [0.6, 0.4], [0.9, 0.1], [0.97, 0.03]])
     labels = np.array([0, 0, 1, 1])  # what has 0.065 of the second class on average
     assert find_suspects(chances, labels) == [(3, 0), (2, 0)]
@@ -201,7 +201,7 @@ def draw_thumbnail(number):
     return np.uint8(scene + np.random.default_rng(number).integers(0, 3, (32, 32, 3)))
 
 
-def test_a_stranger_among_neighbours_is_an_outlier_and_a_copy_is_no_neighbour():
+def test_a_stranger_among_neighbors_is_an_outlier_and_a_copy_is_no_neighbor():
     vectors = np.random.default_rng(0).normal(0, 1, (200, 8)).astype(np.float32)
     vectors[17] += 12
     strangeness = measure_strangeness(vectors, range(200))
@@ -219,17 +219,17 @@ def test_classes_too_small_to_learn_from_are_audited_all_the_same(tmp_path, tiny
     draw_class(tmp_path / "one", "red", 1)
     draw_class(tmp_path / "many", "blue", 5)
     found = nstk.audit(tmp_path, backbone=tiny_backbone)
-    assert found.pictures == 6
+    assert found.images == 6
     assert found.label_suspects == ()
-    assert "two classes have two pictures" in found.notices[-1]
-    assert "many has 5.0 times as many pictures as one" in found.notices[0]
+    assert "two classes have two images" in found.notices[-1]
+    assert "many has 5.0 times as many images as one" in found.notices[0]
 
 
-def test_a_class_without_readable_pictures_is_a_notice(tmp_path, tiny_backbone):
+def test_a_class_without_readable_images_is_a_notice(tmp_path, tiny_backbone):
     draw_folder(tmp_path, 6, ("blue", "green"))
-    draw_class(tmp_path / "red", "red", 1)[0].write_text("not a picture")
+    draw_class(tmp_path / "red", "red", 1)[0].write_text("not an image")
     found = nstk.audit(tmp_path, backbone=tiny_backbone)
-    assert "no readable picture of red" in found.notices[0]
+    assert "no readable image of red" in found.notices[0]
     assert {suspect.suggestion for suspect in found.label_suspects} <= {"blue", "green"}
 
 
@@ -239,38 +239,38 @@ def test_an_empty_class_does_not_hide_that_the_others_are_uneven(tmp_path, tiny_
         for number in range(count):
             paint(tmp_path / name / f"{number}.png", 100 + number + 10 * (name == "few"))
     notices = nstk.audit(tmp_path, backbone=tiny_backbone).notices
-    assert "There is no readable picture of none." in notices
-    assert "many has 4.0 times as many pictures as few." in notices
+    assert "There is no readable image of none." in notices
+    assert "many has 4.0 times as many images as few." in notices
 
 
-def test_blank_pictures_of_different_colours_are_no_copies(tmp_path, tiny_backbone):
-    for name, colours in (("a", [(0, 0, 0), (255, 255, 255)]), ("b", [(250, 10, 10), (9, 9, 250)])):
+def test_blank_images_of_different_colors_are_no_copies(tmp_path, tiny_backbone):
+    for name, colors in (("a", [(0, 0, 0), (255, 255, 255)]), ("b", [(250, 10, 10), (9, 9, 250)])):
         (tmp_path / name).mkdir()
-        for number, colour in enumerate(colours):
-            Image.new("RGB", (40, 40), colour).save(tmp_path / name / f"{number}.png")
+        for number, color in enumerate(colors):
+            Image.new("RGB", (40, 40), color).save(tmp_path / name / f"{number}.png")
     assert nstk.audit(tmp_path, backbone=tiny_backbone).near_duplicates == ()
 
 
-def test_pictures_with_several_labels_are_audited(tmp_path, tiny_backbone):
+def test_images_with_several_labels_are_audited(tmp_path, tiny_backbone):
     lines = ["path,label"]
     for number in range(6):
-        Image.fromarray(draw_picture((40, 90, 40 * number), 40, 40, number)).save(
+        Image.fromarray(draw_image((40, 90, 40 * number), 40, 40, number)).save(
             tmp_path / f"{number}.png"
         )
         lines.append(f"{number}.png,{'red|round' if number % 2 else 'round'}")
     (tmp_path / "labels.csv").write_text("\n".join(lines))
     found = nstk.audit(tmp_path / "labels.csv", backbone=tiny_backbone)
-    assert {each.name: each.pictures for each in found.classes} == {"red": 3, "round": 6}
+    assert {each.name: each.images for each in found.classes} == {"red": 3, "round": 6}
     assert not any("Wrong labels" in notice for notice in found.notices)
     same = tmp_path / "same.csv"
     same.write_text("path,labels\n0.png,red|round\n1.png,red|round\n")
     found = nstk.audit(same, backbone=tiny_backbone)
-    assert "only where two pictures have one and two lack it" in found.notices[-1]
+    assert "only where two images have one and two lack it" in found.notices[-1]
 
 
 @pytest.fixture(scope="module")
 def lit(tmp_path_factory, tiny_backbone):
-    """Pictures lit in any of three channels, one label in twenty wrong: the audit, the culprits."""
+    """Images lit in any of three channels, one label in twenty wrong: the audit, the culprits."""
     root, names = tmp_path_factory.mktemp("lit"), ("blue", "green", "red")
     random = np.random.default_rng(3)
     truth = random.random((120, 3)) < 0.5
@@ -312,7 +312,7 @@ def test_a_zip_is_audited_under_its_own_name_and_leaves_nothing(
     private.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(private))
     data = draw_folder(tmp_path / "data", 4)
-    (data / "red/notes.txt").write_text("not a picture")
+    (data / "red/notes.txt").write_text("not an image")
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         for path in sorted(data.rglob("*.*")):
             archive.write(path, path.relative_to(tmp_path))
@@ -334,21 +334,21 @@ def test_data_that_changes_while_it_is_read_is_refused(
     victim = tmp_path / "red" / "0.png"
 
     def load(path):
-        loaded = load_picture(path)
+        loaded = load_image(path)
         if path == victim:
             change(path)
         return loaded
 
-    monkeypatch.setattr("nstk.auditing.reading.load_picture", load)
+    monkeypatch.setattr("nstk.auditing.reading.load_image", load)
     with pytest.raises(FolderError, match=r"0.png changed while it was read; leave"):
         nstk.audit(tmp_path, backbone=tiny_backbone)
 
 
-def test_data_without_a_readable_picture_is_refused(tmp_path, tiny_backbone):
+def test_data_without_a_readable_image_is_refused(tmp_path, tiny_backbone):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "1.png").write_text("not a picture")
-    with pytest.raises(FolderError, match="no picture that can be read"):
+        (tmp_path / name / "1.png").write_text("not an image")
+    with pytest.raises(FolderError, match="no image that can be read"):
         nstk.audit(tmp_path, backbone=tiny_backbone)
     with pytest.raises(SettingsError, match="near-distance"):
         nstk.AuditSettings(near_distance=33)
@@ -360,29 +360,29 @@ def test_data_without_a_readable_picture_is_refused(tmp_path, tiny_backbone):
 def test_blur_grows_with_blurring_and_does_not_depend_on_contrast(scene):
     image = Image.fromarray(np.uint8(scene * 255))
     blurs = [
-        measure_picture(
+        measure_image(
             np.asarray(image.filter(ImageFilter.GaussianBlur(sigma)), np.float32) / 255
         ).blur
         for sigma in (0, 1, 2, 4)
     ]
     assert blurs == sorted(blurs)
     assert blurs[0] < 0.5 < blurs[-1]
-    faint = measure_picture(0.4 + 0.2 * scene)
+    faint = measure_image(0.4 + 0.2 * scene)
     assert faint.blur == pytest.approx(blurs[0], abs=0.02)
-    assert faint.contrast == pytest.approx(0.2 * measure_picture(scene).contrast, rel=0.01)
+    assert faint.contrast == pytest.approx(0.2 * measure_image(scene).contrast, rel=0.01)
 
 
-def test_a_picture_of_one_colour_is_not_blurred_but_empty():
-    quality = measure_picture(np.full((300, 500, 3), 0.5, np.float32))
+def test_a_image_of_one_color_is_not_blurred_but_empty():
+    quality = measure_image(np.full((300, 500, 3), 0.5, np.float32))
     assert (quality.blur, quality.contrast) == (0, 0)
     assert quality.brightness == pytest.approx(0.5, abs=1e-4)
     assert (quality.height, quality.width, quality.side) == (300, 500, 300)
 
 
 def draw_sights(**measured):
-    """What was seen in pictures that are sound but for one measure."""
+    """What was seen in images that are sound but for one measure."""
     [(measure, values)] = measured.items()
-    sound = PictureQuality(height=200, width=200, blur=0.3, brightness=0.5, contrast=0.6)
+    sound = ImageQuality(height=200, width=200, blur=0.3, brightness=0.5, contrast=0.6)
     square = np.zeros((32, 32, 3), np.uint8)
     return [
         Sight(Path(f"{number}.png"), "PNG", False, str(number), number, square,
@@ -391,20 +391,20 @@ def draw_sights(**measured):
     ]  # fmt: skip
 
 
-def test_what_all_pictures_are_is_told_once_and_lists_none_of_them():
+def test_what_all_images_are_is_told_once_and_lists_none_of_them():
     flaws, notices = find_flaws(draw_sights(blur=np.linspace(0.8, 0.87, 400)))
     assert not any(flaws.values())
     [notice] = notices
-    assert notice.startswith("All pictures are without sharp edges (blur 0.8")
+    assert notice.startswith("All images are without sharp edges (blur 0.8")
 
 
-def test_among_pictures_that_are_all_poor_those_far_beyond_the_others_are_listed():
+def test_among_images_that_are_all_poor_those_far_beyond_the_others_are_listed():
     flaws, notices = find_flaws(draw_sights(blur=[*np.linspace(0.7, 0.74, 40), 0.95, 0.3]))
     assert [(flaw.path.name, flaw.value) for flaw in flaws["blurred"]] == [("40.png", 0.95)]
-    assert notices[0].startswith("41 of 42 pictures are without sharp edges")
+    assert notices[0].startswith("41 of 42 images are without sharp edges")
 
 
-def test_pictures_of_a_few_pixels_are_tiny_only_where_others_are_larger():
+def test_images_of_a_few_pixels_are_tiny_only_where_others_are_larger():
     flaws, notices = find_flaws(draw_sights(height=[8] * 20 + [1]))
     assert [flaw.path.name for flaw in flaws["tiny"]] == ["20.png"]
     assert "8 px at the median" in notices[0]
@@ -436,7 +436,7 @@ class Addresses(HTMLParser):
         self.found += [value for name, value in attrs if name in ("src", "href", "srcset")]
 
 
-def test_the_page_shows_the_pictures_and_needs_nothing_else(found, tmp_path):
+def test_the_page_shows_the_images_and_needs_nothing_else(found, tmp_path):
     page = nstk.write_audit_report(found, tmp_path / "report")
     assert page == tmp_path / "report" / "audit.html"
     text = page.read_text(encoding="utf-8")
@@ -449,7 +449,7 @@ def test_the_page_shows_the_pictures_and_needs_nothing_else(found, tmp_path):
     assert nstk.write_audit_report(found, tmp_path / "report") == page
 
 
-def test_a_page_about_sound_pictures_says_so(tmp_path, tiny_backbone):
+def test_a_page_about_sound_images_says_so(tmp_path, tiny_backbone):
     for name in ("a", "b"):
         for number in range(4):
             paint(tmp_path / "data" / name / f"{number}.png", 40 + number + 10 * (name == "a"))
@@ -472,14 +472,12 @@ def test_a_cache_saves_the_work_and_changes_no_finding(spoilt, tiny_backbone, tm
     first = nstk.audit(spoilt, backbone=tiny_backbone, cache=tmp_path)
     decoded = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "nstk.auditing.reading.measure_picture", lambda pixels: decoded.append(1) or 0
-        )
+        patch.setattr("nstk.auditing.reading.measure_image", lambda pixels: decoded.append(1) or 0)
         second = nstk.audit(spoilt, backbone=tiny_backbone, cache=tmp_path)
     assert decoded == []
     for found in (first, second):
         for field in dataclasses.fields(found):
-            if field.name not in ("catalogue", "seconds"):
+            if field.name not in ("catalog", "seconds"):
                 assert getattr(found, field.name) == getattr(without, field.name), field.name
 
 
@@ -501,9 +499,9 @@ def test_what_changes_in_a_zip_is_told_as_inside_the_zip(tmp_path, tiny_backbone
 
     def touch(path):
         path.write_bytes(path.read_bytes() + b" ")
-        return load_picture(path)
+        return load_image(path)
 
-    monkeypatch.setattr("nstk.auditing.reading.load_picture", touch)
+    monkeypatch.setattr("nstk.auditing.reading.load_image", touch)
     with pytest.raises(FolderError, match=r"data\.zip/\w+/0\.png changed") as caught:
         nstk.audit(tmp_path / "data.zip", backbone=tiny_backbone)
     assert "/nstk-" not in str(caught.value)

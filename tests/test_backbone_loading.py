@@ -19,7 +19,7 @@ from nstk.backbones.weights import set_weights
 from nstk.errors import BackboneError, DownloadError, ModelError, WeightsError
 
 
-def random_picture(side, seed=0):
+def random_image(side, seed=0):
     return np.random.default_rng(seed).random((1, side, side, 3), dtype=np.float32)
 
 
@@ -30,7 +30,7 @@ def test_the_packaged_network_is_the_default_and_comes_first():
     backbone = load_backbone()
     assert backbone.name == backbone_names()[0] == "compact"
     assert backbone.source == "packaged with nstk"
-    assert np.isfinite(backbone.embed(random_picture(64))).all()
+    assert np.isfinite(backbone.embed(random_image(64))).all()
 
 
 def test_every_name_matches_itself():
@@ -182,11 +182,11 @@ def test_a_fetched_network_equals_keras_own(published, capsys, name):
     )
     if application.family.divides_again:
         theirs = constructor(include_top=False, weights="imagenet", input_shape=(side, side, 3))
-    pictures = random_picture(side if application.family.divides_again else 224)
+    images = random_image(side if application.family.divides_again else 224)
     module = getattr(keras.applications, application.family.module)
-    expected = np.asarray(theirs(module.preprocess_input(pictures * 255)))
+    expected = np.asarray(theirs(module.preprocess_input(images * 255)))
     np.testing.assert_allclose(
-        backbone.model(pictures), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
+        backbone.model(images), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max()
     )
 
 
@@ -196,14 +196,14 @@ def test_a_fetched_network_equals_keras_own(published, capsys, name):
 @pytest.fixture
 def classifier(tmp_path, tiny_backbone):
     """A classifier as `nstk.finetune` saves it, round the tiny network."""
-    picture = keras.Input((None, None, 3), name="picture")
-    scaled = keras.layers.Rescaling(1 / 255)(picture)
+    image = keras.Input((None, None, 3), name="image")
+    scaled = keras.layers.Rescaling(1 / 255)(image)
     square = keras.layers.Resizing(32, 32)(scaled)
     network = keras.Model(
         tiny_backbone.model.inputs[0], tiny_backbone.model.outputs[0], name="backbone"
     )
     vectors = keras.layers.GlobalAveragePooling2D()(network(square, training=False))
-    model = keras.Model(picture, keras.layers.Dense(2, activation="softmax")(vectors))
+    model = keras.Model(image, keras.layers.Dense(2, activation="softmax")(vectors))
     return save_classifier(
         tmp_path / "insects.keras", model, {"backbone": {"name": "tiny", "input_size": 32}}
     )
@@ -224,8 +224,8 @@ def test_the_backbone_of_a_classifier_goes_by_the_classifiers_path(classifier, t
         assert (backbone.name, backbone.input_size) == ("tiny", 32)
         assert backbone.source == str(classifier)
         assert not backbone.model.trainable_weights
-    pictures = random_picture(24)
-    np.testing.assert_allclose(backbone.model(pictures), tiny_backbone.model(pictures), rtol=1e-6)
+    images = random_image(24)
+    np.testing.assert_allclose(backbone.model(images), tiny_backbone.model(images), rtol=1e-6)
     prepared = backbone.prepared(edge="replicate", pooling="average")
     assert prepared.digest == tiny_backbone.digest
     for name in backbone.taps:
@@ -235,7 +235,7 @@ def test_the_backbone_of_a_classifier_goes_by_the_classifiers_path(classifier, t
 def test_a_classifier_paints_as_its_backbone_does(classifier, tiny_backbone, scene, strokes):
     settings = nstk.StylizeSettings(size=48, steps=3, scales=1)
     one, other = (
-        nstk.stylize(scene, strokes, backbone=network, settings=settings).picture
+        nstk.stylize(scene, strokes, backbone=network, settings=settings).image
         for network in (classifier, tiny_backbone)
     )
     np.testing.assert_allclose(one, other, atol=1e-4)
@@ -277,8 +277,8 @@ def test_a_classifier_without_a_usable_backbone_is_refused(tmp_path, tiny_backbo
     refuse(path, "no backbone that nstk can use")
     vectors = keras.Model(tiny_backbone.model.inputs[0], tiny_backbone.embed.outputs[0])
     vectors.name = "backbone"
-    picture = keras.Input((None, None, 3))
-    path = save_classifier(tmp_path / "vectors.keras", keras.Model(picture, vectors(picture)), card)
+    image = keras.Input((None, None, 3))
+    path = save_classifier(tmp_path / "vectors.keras", keras.Model(image, vectors(image)), card)
     refuse(path, "gives no feature maps")
 
 
@@ -289,10 +289,10 @@ def test_a_truncated_classifier_is_refused(classifier):
 
 
 def test_code_in_a_classifier_is_not_run(tmp_path):
-    picture = keras.Input((None, None, 3))
-    maps = keras.layers.Lambda(lambda pixels: pixels * 2)(picture)
-    network = keras.Model(picture, maps, name="backbone")
-    model = keras.Model(picture, network(picture))
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.Lambda(lambda pixels: pixels * 2)(image)
+    network = keras.Model(image, maps, name="backbone")
+    model = keras.Model(image, network(image))
     card = {"backbone": {"name": "harm", "input_size": 32}}
     refuse(save_classifier(tmp_path / "harm.keras", model, card), "Lambda")
 

@@ -98,9 +98,9 @@ def test_compressed_arrays_load(tmp_path):
 
 def test_names_that_keras_counted_on_from_other_networks_still_match(tmp_path):
     def build():
-        picture = keras.Input((None, None, 3))
-        maps = keras.layers.Conv2D(4, 3)(picture)
-        return keras.Model(picture, keras.layers.Conv2D(4, 3)(maps))
+        image = keras.Input((None, None, 3))
+        maps = keras.layers.Conv2D(4, 3)(image)
+        return keras.Model(image, keras.layers.Conv2D(4, 3)(maps))
 
     first, second = build(), build()
     assert first.layers[1].name != second.layers[1].name
@@ -112,9 +112,9 @@ def test_names_that_keras_counted_on_from_other_networks_still_match(tmp_path):
 
 def test_a_normalization_computes_with_the_weights_it_was_given(tmp_path):
     def build(data):
-        picture = keras.Input((None, None, 3))
+        image = keras.Input((None, None, 3))
         normalization = keras.layers.Normalization()
-        model = keras.Model(picture, normalization(picture))
+        model = keras.Model(image, normalization(image))
         normalization.adapt(data)
         return model
 
@@ -130,9 +130,9 @@ def test_the_published_mobilenet_loads(shared):
     plain = keras.applications.MobileNet(
         alpha=0.75, include_top=False, weights=str(path), input_shape=(96, 96, 3)
     )
-    picture = np.random.default_rng(0).random((1, 96, 96, 3), dtype=np.float32)
-    expected = plain(keras.applications.mobilenet.preprocess_input(picture * 255))
-    np.testing.assert_allclose(backbone.model(picture), expected, atol=1e-4)
+    image = np.random.default_rng(0).random((1, 96, 96, 3), dtype=np.float32)
+    expected = plain(keras.applications.mobilenet.preprocess_input(image * 255))
+    np.testing.assert_allclose(backbone.model(image), expected, atol=1e-4)
 
 
 # The wrong files

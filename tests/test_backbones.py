@@ -19,12 +19,12 @@ def make_backbone(*, widths=(4, 6, 8), depths=(1, 1, 1), seed=7) -> Backbone:
     return Backbone(name="tiny", model=model, input_size=32, source="seeded")
 
 
-def random_picture(height, width, seed=0):
+def random_image(height, width, seed=0):
     return np.random.default_rng(seed).random((1, height, width, 3), dtype=np.float32)
 
 
-def look(backbone, name, picture):
-    return backbone.tap([name])(picture)[name].numpy()
+def look(backbone, name, image):
+    return backbone.tap([name])(image)[name].numpy()
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_no_pool_stands_behind_the_last_block(tiny_backbone):
         "block2_pool",
         "block3_conv1",
     )
-    assert tiny_backbone.model(random_picture(48, 64)).shape == (1, 12, 16, 8)
+    assert tiny_backbone.model(random_image(48, 64)).shape == (1, 12, 16, 8)
 
 
 def test_widths_and_depths_must_describe_the_same_blocks():
@@ -116,7 +116,7 @@ def test_the_network_is_frozen_however_it_is_looked_through(tiny_backbone):
 
 
 def outside(backbone, name, cell, side):
-    """Which pixels of a square picture lie farther from the middle of a cell than the reach."""
+    """Which pixels of a square image lie farther from the middle of a cell than the reach."""
     middle = (cell + 0.5) * backbone.stride(name) - 0.5
     distance = np.abs(np.arange(side) - middle)
     return np.maximum(distance[:, None], distance[None, :]) > backbone.reach(name)
@@ -124,8 +124,8 @@ def outside(backbone, name, cell, side):
 
 def change_at_cell(backbone, name, changed, cell, side):
     """How much a cell moves, relative to its map, when the pixels of a mask change."""
-    before = random_picture(side, side, seed=1)
-    after = np.where(changed[None, :, :, None], random_picture(side, side, seed=2), before)
+    before = random_image(side, side, seed=1)
+    after = np.where(changed[None, :, :, None], random_image(side, side, seed=2), before)
     maps = look(backbone, name, np.concatenate([before, after]))
     return np.abs(maps[1] - maps[0])[cell, cell].max() / np.abs(maps).max()
 
@@ -141,11 +141,11 @@ def test_the_reach_of_a_vgg_shaped_network_is_no_larger_than_it_must_be(vgg_shap
     averaged = vgg_shaped.prepared(pooling="average")
     for name in averaged.taps:
         side = 16 * averaged.stride(name)
-        tape_picture = tf.constant(random_picture(side, side))
+        tape_image = tf.constant(random_image(side, side))
         with tf.GradientTape() as tape:
-            tape.watch(tape_picture)
-            cell = tf.reduce_sum(averaged.tap([name])(tape_picture)[name][0, 8, 8])
-        seen = np.abs(tape.gradient(cell, tape_picture)).sum(axis=(0, 2, 3)) > 0
+            tape.watch(tape_image)
+            cell = tf.reduce_sum(averaged.tap([name])(tape_image)[name][0, 8, 8])
+        seen = np.abs(tape.gradient(cell, tape_image)).sum(axis=(0, 2, 3)) > 0
         middle = 8.5 * averaged.stride(name) - 0.5
         farthest = np.abs(np.flatnonzero(seen) - middle).max()
         assert averaged.reach(name) == np.ceil(farthest)
@@ -157,12 +157,12 @@ def test_vgg19_sees_78_pixels_to_each_side_at_its_deepest_style_layer():
 
 
 def test_dilation_padding_and_cropping_count():
-    picture = keras.Input((None, None, 3))
-    maps = keras.layers.ZeroPadding2D(((3, 1), (2, 2)))(picture)
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.ZeroPadding2D(((3, 1), (2, 2)))(image)
     maps = keras.layers.Conv2D(2, 3, dilation_rate=2, name="dilated")(maps)
     maps = keras.layers.Cropping2D(((1, 0), (0, 1)))(maps)
     maps = keras.layers.SeparableConv2D(2, (5, 1), padding="same", name="separable")(maps)
-    backbone = Backbone("odd", keras.Model(picture, maps), 32, "random")
+    backbone = Backbone("odd", keras.Model(image, maps), 32, "random")
     assert backbone.reach("dilated") == 3
     assert backbone.reach("separable") == 4
 
@@ -172,16 +172,16 @@ def test_dilation_padding_and_cropping_count():
 
 def test_replicated_edges_change_nothing_but_the_border(vgg_shaped):
     replicated = vgg_shaped.prepared(edge="replicate")
-    picture = random_picture(64, 64)
+    image = random_image(64, 64)
     for name in vgg_shaped.taps:
-        before, after = look(vgg_shaped, name, picture), look(replicated, name, picture)
+        before, after = look(vgg_shaped, name, image), look(replicated, name, image)
         border = -(-vgg_shaped.reach(name) // vgg_shaped.stride(name))
         inner = slice(border, before.shape[1] - border)
         np.testing.assert_allclose(after[:, inner, inner], before[:, inner, inner], rtol=1e-5)
         assert not np.allclose(after, before)
 
 
-def test_with_replicated_edges_a_plain_picture_has_a_plain_first_map(tiny_backbone):
+def test_with_replicated_edges_a_plain_image_has_a_plain_first_map(tiny_backbone):
     plain = np.full((1, 20, 24, 3), [0.2, 0.5, 0.9], np.float32)
     first = tiny_backbone.taps[0]
     assert np.ptp(look(tiny_backbone, first, plain), axis=(1, 2)).max() > 1e-3
@@ -194,14 +194,14 @@ def test_with_replicated_edges_a_plain_picture_has_a_plain_first_map(tiny_backbo
 @pytest.mark.parametrize("kernel", [3, 5, 7])
 @pytest.mark.parametrize("padded_by", ["convolution", "layer"])
 def test_replicated_edges_are_the_nearest_pixels_for_every_kernel(kernel, padded_by):
-    picture = keras.Input((None, None, 3))
-    maps, around = picture, kernel // 2
+    image = keras.Input((None, None, 3))
+    maps, around = image, kernel // 2
     if padded_by == "layer":
         maps = keras.layers.ZeroPadding2D(around)(maps)
     padding = "valid" if padded_by == "layer" else "same"
     maps = keras.layers.Conv2D(2, kernel, padding=padding, name="first")(maps)
-    backbone = Backbone("one", keras.Model(picture, maps), 32, "random")
-    pixels = random_picture(9, 11)
+    backbone = Backbone("one", keras.Model(image, maps), 32, "random")
+    pixels = random_image(9, 11)
     surrounded = np.pad(pixels, ((0, 0), (around,) * 2, (around,) * 2, (0, 0)), mode="edge")
     expected = look(backbone, "first", surrounded)[:, around:-around, around:-around]
     replicated = look(backbone.prepared(edge="replicate"), "first", pixels)
@@ -210,10 +210,10 @@ def test_replicated_edges_are_the_nearest_pixels_for_every_kernel(kernel, padded
 
 @pytest.mark.parametrize("side", [16, 17])
 def test_replicated_edges_keep_the_size_of_maps_behind_a_strided_convolution(side):
-    picture = keras.Input((None, None, 3))
-    maps = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="strided")(picture)
-    backbone = Backbone("strided", keras.Model(picture, maps), 32, "random")
-    pixels = random_picture(side, side)
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 3, strides=2, padding="same", name="strided")(image)
+    backbone = Backbone("strided", keras.Model(image, maps), 32, "random")
+    pixels = random_image(side, side)
     before = look(backbone, "strided", pixels)
     after = look(backbone.prepared(edge="replicate"), "strided", pixels)
     assert after.shape == before.shape
@@ -223,18 +223,18 @@ def test_replicated_edges_keep_the_size_of_maps_behind_a_strided_convolution(sid
 
 def test_average_pools_average_and_double(tiny_backbone):
     averaged = tiny_backbone.prepared(pooling="average")
-    picture = random_picture(16, 16)
-    before = look(averaged, "block1_conv1", picture)
+    image = random_image(16, 16)
+    before = look(averaged, "block1_conv1", image)
     means = before.reshape(1, 8, 2, 8, 2, 4).mean(axis=(2, 4))
-    np.testing.assert_allclose(look(averaged, "block1_pool", picture), 2 * means, rtol=1e-5)
+    np.testing.assert_allclose(look(averaged, "block1_pool", image), 2 * means, rtol=1e-5)
 
 
 def test_l2_pools_take_the_root_of_the_sum_of_squares(tiny_backbone):
     pooled = tiny_backbone.prepared(pooling="l2")
-    picture = random_picture(16, 16)
-    before = look(pooled, "block1_conv1", picture)
+    image = random_image(16, 16)
+    before = look(pooled, "block1_conv1", image)
     roots = np.sqrt((before.reshape(1, 8, 2, 8, 2, 4) ** 2).sum(axis=(2, 4)))
-    np.testing.assert_allclose(look(pooled, "block1_pool", picture), 0.78 * roots, atol=1e-3)
+    np.testing.assert_allclose(look(pooled, "block1_pool", image), 0.78 * roots, atol=1e-3)
 
 
 def test_every_pooling_has_a_finite_gradient_where_all_is_zero(tiny_backbone):
@@ -264,18 +264,18 @@ def test_a_variant_is_the_same_network_in_fresh_layers(tiny_backbone, edge, pool
 
 
 def test_a_variant_of_a_variant_is_both(tiny_backbone):
-    picture = random_picture(16, 16)
+    image = random_image(16, 16)
     both = tiny_backbone.prepared(edge="replicate", pooling="l2")
     one_by_one = tiny_backbone.prepared(pooling="l2").prepared(edge="replicate")
-    np.testing.assert_allclose(one_by_one.model(picture), both.model(picture), rtol=1e-5)
+    np.testing.assert_allclose(one_by_one.model(image), both.model(image), rtol=1e-5)
 
 
 def test_a_variant_survives_saving_and_loading_in_safe_mode(tiny_backbone, tmp_path):
     variant = tiny_backbone.prepared(edge="replicate", pooling="l2")
     variant.model.save(tmp_path / "variant.keras")
     loaded = keras.saving.load_model(tmp_path / "variant.keras", compile=False, safe_mode=True)
-    picture = random_picture(16, 16)
-    np.testing.assert_allclose(loaded(picture), variant.model(picture), rtol=1e-6)
+    image = random_image(16, 16)
+    np.testing.assert_allclose(loaded(image), variant.model(image), rtol=1e-6)
 
 
 def test_unknown_variants_are_refused_by_name(tiny_backbone):
@@ -286,9 +286,9 @@ def test_unknown_variants_are_refused_by_name(tiny_backbone):
 
 
 def test_a_network_without_vgg_pools_refuses_another_pooling():
-    picture = keras.Input((None, None, 3))
-    maps = keras.layers.Conv2D(2, 3, strides=2, name="strided")(picture)
-    backbone = Backbone("strided", keras.Model(picture, maps), 32, "random")
+    image = keras.Input((None, None, 3))
+    maps = keras.layers.Conv2D(2, 3, strides=2, name="strided")(image)
+    backbone = Backbone("strided", keras.Model(image, maps), 32, "random")
     with pytest.raises(BackboneError, match="no 2×2 max-pool"):
         backbone.prepared(pooling="average")
 
@@ -315,9 +315,9 @@ def test_the_digest_moves_with_every_single_weight():
 
 def test_the_digest_does_not_know_what_keras_counted_before():
     def digest():
-        picture = keras.Input((None, None, 3))
-        maps = keras.layers.Conv2D(2, 3, kernel_initializer="ones")(picture)
-        return Backbone("counted", keras.Model(picture, maps), 32, "ones").digest
+        image = keras.Input((None, None, 3))
+        maps = keras.layers.Conv2D(2, 3, kernel_initializer="ones")(image)
+        return Backbone("counted", keras.Model(image, maps), 32, "ones").digest
 
     assert digest() == digest()
 

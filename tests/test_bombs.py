@@ -15,9 +15,9 @@ from PIL import Image
 from test_hostile_files import open_and_read, soon
 
 import nstk
-from nstk.datasets.sources import open_catalogue
+from nstk.datasets.sources import open_catalog
 from nstk.features.cache import FeatureCache
-from nstk.images.image import load_levels, load_picture
+from nstk.images.image import load_image, load_levels
 from nstk.storage.array_files import write_arrays
 from nstk.storage.checkpoints import FORMAT, CheckpointFolder, Recipe, _digest
 from nstk.stylization.style_files import load_style
@@ -29,7 +29,7 @@ def chunk(name, content):
 
 
 def png_of_zeros(width, height):
-    """An empty grey picture in a thousandth of its size."""
+    """An empty gray image in a thousandth of its size."""
     packer = zlib.compressobj(9)
     rows = b"".join(packer.compress(bytes(width + 1)) for _ in range(height)) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
@@ -43,8 +43,8 @@ def test_a_png_of_few_bytes_and_many_pixels_is_refused_by_its_header(tmp_path):
     header = struct.pack(">IIBBBBB", 14_000, 14_000, 8, 6, 0, 0, 0)
     content = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b""))
     path.write_bytes(content + chunk(b"IEND", b""))
-    with soon(), pytest.raises(nstk.PictureError, match="which no photograph does"):
-        load_picture(path)
+    with soon(), pytest.raises(nstk.ImageError, match="which no photograph does"):
+        load_image(path)
 
 
 def test_an_empty_mask_of_many_pixels_is_no_bomb(tmp_path):
@@ -59,8 +59,8 @@ def test_a_gif_whose_screen_is_far_larger_than_its_frame_is_refused(tmp_path):
     content = bytearray(path.read_bytes())
     content[6:10] = struct.pack("<HH", 13_000, 13_000)
     path.write_bytes(content)
-    with soon(), pytest.raises(nstk.PictureError, match="which no photograph does"):
-        load_picture(path)
+    with soon(), pytest.raises(nstk.ImageError, match="which no photograph does"):
+        load_image(path)
 
 
 def test_of_a_gif_with_very_many_frames_only_the_first_is_decoded(tmp_path):
@@ -70,7 +70,7 @@ def test_of_a_gif_with_very_many_frames_only_the_first_is_decoded(tmp_path):
     frame = content[content.index(b",") : -1]  # from the image separator to the trailer
     path.write_bytes(content[:-1] + frame * 20_000 + b";")
     with soon():
-        assert load_picture(path).pixels.shape == (64, 64, 3)
+        assert load_image(path).pixels.shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize("tag", [256, 257, 277])
@@ -81,8 +81,8 @@ def test_a_tiff_that_claims_far_more_than_it_has_is_refused(tmp_path, tag):
     place = content.index(struct.pack("<H", tag), 8)
     content[place + 2 : place + 12] = struct.pack("<HII", 4, 1, 0x0FFFFFFF)
     path.write_bytes(content)
-    with soon(), pytest.raises(nstk.PictureError):
-        load_picture(path)
+    with soon(), pytest.raises(nstk.ImageError):
+        load_image(path)
 
 
 def test_a_zip_of_a_rare_method_is_refused_as_it_may_ask_for_any_memory(tmp_path):
@@ -90,7 +90,7 @@ def test_a_zip_of_a_rare_method_is_refused_as_it_may_ask_for_any_memory(tmp_path
     with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
         archive.writestr("a/1.png", b"\0" * 100)
     with pytest.raises(nstk.FolderError, match="packed in a rare way"):
-        open_catalogue(path)
+        open_catalog(path)
 
 
 def test_a_style_that_unpacks_to_far_more_than_itself_is_refused(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 
 from nstk.features import cache as cache_module
 from nstk.features.cache import FeatureCache, find_cache_folder
@@ -183,47 +183,47 @@ def test_the_place_is_in_the_users_cache_folder(monkeypatch, tmp_path, system, v
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    root = draw_folder(tmp_path_factory.mktemp("pictures"), 5)
+def images(tmp_path_factory):
+    root = draw_folder(tmp_path_factory.mktemp("images"), 5)
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
-def look(backbone, pictures, folder, choice="pooled", views=1):
+def look(backbone, images, folder, choice="pooled", views=1):
     observer = Observer(backbone, 32, BLOCKS[choice], VIEWS[:views])
-    return extract_features(observer, pictures, cache=FeatureCache(folder))
+    return extract_features(observer, images, cache=FeatureCache(folder))
 
 
-def test_what_was_seen_is_not_looked_at_again(tiny_backbone, pictures, tmp_path):
-    first = look(tiny_backbone, pictures, tmp_path)
-    again = look(tiny_backbone, pictures, tmp_path)
+def test_what_was_seen_is_not_looked_at_again(tiny_backbone, images, tmp_path):
+    first = look(tiny_backbone, images, tmp_path)
+    again = look(tiny_backbone, images, tmp_path)
     assert (first.forward_passes, again.forward_passes) == (10, 0)
     assert again.vectors("pooled").tobytes() == first.vectors("pooled").tobytes()
     assert again.hashes == first.hashes
 
 
-def test_only_what_is_new_is_looked_at(tiny_backbone, pictures, tmp_path):
-    look(tiny_backbone, pictures[:6], tmp_path)
-    assert look(tiny_backbone, pictures, tmp_path).forward_passes == 4
-    assert look(tiny_backbone, pictures, tmp_path, views=3).forward_passes == 20
-    assert look(tiny_backbone, pictures, tmp_path, "pooled+statistics").forward_passes == 10
-    assert look(tiny_backbone, pictures[2:], tmp_path, "pooled+statistics").forward_passes == 0
+def test_only_what_is_new_is_looked_at(tiny_backbone, images, tmp_path):
+    look(tiny_backbone, images[:6], tmp_path)
+    assert look(tiny_backbone, images, tmp_path).forward_passes == 4
+    assert look(tiny_backbone, images, tmp_path, views=3).forward_passes == 20
+    assert look(tiny_backbone, images, tmp_path, "pooled+statistics").forward_passes == 10
+    assert look(tiny_backbone, images[2:], tmp_path, "pooled+statistics").forward_passes == 0
 
 
-def test_a_picture_is_known_by_its_content_wherever_it_lies(tiny_backbone, pictures, tmp_path):
-    look(tiny_backbone, pictures, tmp_path / "cache")
+def test_a_image_is_known_by_its_content_wherever_it_lies(tiny_backbone, images, tmp_path):
+    look(tiny_backbone, images, tmp_path / "cache")
     moved = tmp_path / "another name"
-    moved.write_bytes(pictures[3].read_bytes())
+    moved.write_bytes(images[3].read_bytes())
     assert look(tiny_backbone, [moved], tmp_path / "cache").forward_passes == 0
 
 
-def test_damaged_features_are_computed_anew(tiny_backbone, pictures, tmp_path):
-    first = look(tiny_backbone, pictures, tmp_path)
+def test_damaged_features_are_computed_anew(tiny_backbone, images, tmp_path):
+    first = look(tiny_backbone, images, tmp_path)
     for path in files(tmp_path):
         path.write_bytes(path.read_bytes()[:-5])
-    again = look(tiny_backbone, pictures, tmp_path)
+    again = look(tiny_backbone, images, tmp_path)
     assert again.forward_passes == 10
     assert again.vectors("pooled") == pytest.approx(first.vectors("pooled"), abs=1e-6)
-    assert look(tiny_backbone, pictures, tmp_path).forward_passes == 0
+    assert look(tiny_backbone, images, tmp_path).forward_passes == 0
 
 
 def test_after_half_a_minute_rows_are_written_so_that_little_is_lost(tmp_path, monkeypatch):

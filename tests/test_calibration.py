@@ -1,4 +1,4 @@
-"""Probabilities mean what they say, and a picture from another world is told."""
+"""Probabilities mean what they say, and an image from another world is told."""
 
 import dataclasses
 import json
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from PIL import Image
 from shell import complaint, invoke
 
@@ -33,29 +33,29 @@ def predict_softmax(logits):
     return SOFTMAX.probabilities(logits)
 
 
-def draw_logits(seed, pictures, classes=3, temperature=1.0):
+def draw_logits(seed, images, classes=3, temperature=1.0):
     """Logits that are ``temperature`` times as large as calibrated ones, and the truth."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 2, (pictures, classes))
+    logits = generator.normal(0, 2, (images, classes))
     labels = [generator.choice(classes, p=row) for row in predict_softmax(logits)]
     return temperature * logits, np.eye(classes, dtype=bool)[labels]
 
 
-def draw_several(seed, pictures, temperature):
-    """The same where a picture may have several labels."""
+def draw_several(seed, images, temperature):
+    """The same where an image may have several labels."""
     generator = np.random.default_rng(seed)
-    logits = generator.normal(0, 2, (pictures, 3))
+    logits = generator.normal(0, 2, (images, 3))
     targets = generator.random(logits.shape) < SIGMOID.probabilities(logits)
     return temperature * logits, targets
 
 
 @settings(max_examples=25)
 @given(SEEDS, st.integers(1, 60), st.floats(0.1, 10), st.booleans())
-def test_a_temperature_never_makes_left_out_pictures_worse(seed, pictures, scale, weighted):
-    logits, targets = draw_logits(seed, pictures, temperature=scale)
-    weights = np.ones((pictures, 1))
+def test_a_temperature_never_makes_left_out_images_worse(seed, images, scale, weighted):
+    logits, targets = draw_logits(seed, images, temperature=scale)
+    weights = np.ones((images, 1))
     if weighted:
-        weights = np.random.default_rng(seed).uniform(0.2, 3, (pictures, 1))
+        weights = np.random.default_rng(seed).uniform(0.2, 3, (images, 1))
     found = calibrate(logits, targets, weights)
     assert 0.05 <= found.temperature <= 20
     before, after = (
@@ -101,12 +101,12 @@ def test_what_is_calibrated_is_left_alone(seed):
     assert calibrate(*draw_logits(seed, 200)).temperature == 1
 
 
-def test_few_pictures_that_were_all_told_apart_do_not_ask_for_certainty():
+def test_few_images_that_were_all_told_apart_do_not_ask_for_certainty():
     targets = np.eye(2, dtype=bool)[np.arange(12) % 2]
     assert calibrate(3.0 * targets, targets).temperature > 0.5
 
 
-def test_pictures_that_no_head_can_do_without_do_not_count():
+def test_images_that_no_head_can_do_without_do_not_count():
     logits, targets = draw_logits(1, 50, temperature=4)
     nothing, others = np.full((2, 3), np.nan), np.eye(3, dtype=bool)[:2]
     gaps = np.vstack([logits, nothing])
@@ -116,8 +116,8 @@ def test_pictures_that_no_head_can_do_without_do_not_count():
 
 @settings(max_examples=25)
 @given(SEEDS, st.integers(1, 80))
-def test_an_interval_holds_its_error(seed, pictures):
-    logits, targets = draw_logits(seed, pictures)
+def test_an_interval_holds_its_error(seed, images):
+    logits, targets = draw_logits(seed, images)
     probabilities, labels = predict_softmax(logits), targets.argmax(axis=1)
     found = measure_reliability(probabilities, labels)
     low, high = found.ece_interval
@@ -126,35 +126,35 @@ def test_an_interval_holds_its_error(seed, pictures):
 
 
 @given(SEEDS, st.integers(1, 40), st.integers(1, 5))
-def test_questions_about_one_picture_are_drawn_together(seed, pictures, questions):
-    logits, targets = draw_logits(seed, pictures)
+def test_questions_about_one_image_are_drawn_together(seed, images, questions):
+    logits, targets = draw_logits(seed, images)
     probabilities, labels = predict_softmax(logits), targets.argmax(axis=1)
     one = measure_reliability(probabilities, labels)
     same = measure_reliability(
         np.repeat(probabilities, questions, axis=0),
         np.repeat(labels, questions),
-        pictures=pictures,
+        images=images,
     )
     assert same.ece == pytest.approx(one.ece, abs=1e-9)
     assert same.ece_interval == pytest.approx(one.ece_interval, abs=1e-9)
 
 
-def test_more_pictures_make_the_interval_shorter():
+def test_more_images_make_the_interval_shorter():
     widths = []
-    for pictures in (50, 5000):
-        logits, targets = draw_logits(2, pictures)
+    for images in (50, 5000):
+        logits, targets = draw_logits(2, images)
         found = measure_reliability(predict_softmax(logits), targets.argmax(axis=1))
         low, high = found.ece_interval
         widths.append(high - low)
     assert widths[1] < widths[0] / 3
 
 
-def draw_vectors(seed, pictures, width=24):
+def draw_vectors(seed, images, width=24):
     """Feature vectors of one world: a common direction, few directions of change, some noise."""
     generator = np.random.default_rng(seed)
     world = np.random.default_rng(99).normal(size=(5, width))
-    wandering = generator.normal(size=(pictures, 4)) @ world[:4]
-    noise = generator.normal(0, 0.3, (pictures, width))
+    wandering = generator.normal(size=(images, 4)) @ world[:4]
+    noise = generator.normal(0, 0.3, (images, width))
     return (10 + 5 * world[4] + wandering + noise).astype(np.float32)
 
 
@@ -163,7 +163,7 @@ def learn(vectors, seed=0):
     return learn_familiarity(vectors, np.arange(count) % 2, np.arange(count), seed)
 
 
-def test_own_pictures_are_within_at_the_stated_rate_and_others_beyond():
+def test_own_images_are_within_at_the_stated_rate_and_others_beyond():
     familiarity = learn(draw_vectors(0, 400))
     own = familiarity.measure_strangeness(draw_vectors(1, 4000))
     assert familiarity.accepted == pytest.approx(0.99, abs=0.003)
@@ -173,12 +173,12 @@ def test_own_pictures_are_within_at_the_stated_rate_and_others_beyond():
 
 
 @given(SEEDS, st.integers(2, 40), st.integers(1, 70))
-def test_any_vectors_can_be_learned_and_kept(seed, pictures, width):
-    vectors = np.random.default_rng(seed).normal(size=(pictures, width)).astype(np.float32)
+def test_any_vectors_can_be_learned_and_kept(seed, images, width):
+    vectors = np.random.default_rng(seed).normal(size=(images, width)).astype(np.float32)
     vectors[:, 0] = 0
     familiarity = learn(vectors)
-    if familiarity is None:  # a class of one picture cannot do without it
-        assert pictures < 4
+    if familiarity is None:  # a class of one image cannot do without it
+        assert images < 4
         return
     card = json.loads(json.dumps(familiarity.to_card()))
     kept = Familiarity.from_card(card, width)
@@ -196,7 +196,7 @@ def test_the_length_of_a_vector_does_not_count():
     )
 
 
-def test_saying_nothing_about_doubtful_and_strange_pictures_is_counted():
+def test_saying_nothing_about_doubtful_and_strange_images_is_counted():
     logits = np.log(np.array([[0.97, 0.03], [0.7, 0.3], [0.55, 0.45], [0.99, 0.01]]))
     targets = np.eye(2, dtype=bool)[[0, 0, 1, 1]]
     answers = Answers(
@@ -230,12 +230,12 @@ def made(folder, tiny_backbone):
 
 @pytest.fixture(scope="module")
 def model(made, tmp_path_factory):
-    return made.classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
 
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory):
-    """Pictures of another world: a chequerboard, noise and plain white."""
+    """Images of another world: a chequerboard, noise and plain white."""
     root = tmp_path_factory.mktemp("elsewhere")
     rows, columns = np.mgrid[0:48, 0:48]
     noise = np.random.default_rng(0).integers(0, 256, (48, 48, 3))
@@ -264,7 +264,7 @@ def test_a_head_that_is_too_sure_is_calmed(made):
     )
 
 
-def test_pictures_of_another_world_are_strange_and_own_ones_are_not(made, model, folder, elsewhere):
+def test_images_of_another_world_are_strange_and_own_ones_are_not(made, model, folder, elsewhere):
     own = predict(made.classifier, folder).predictions
     assert np.mean([each.strange for each in own]) <= 0.1
     others = predict(load_classifier(model), elsewhere).predictions
@@ -272,7 +272,7 @@ def test_pictures_of_another_world_are_strange_and_own_ones_are_not(made, model,
     assert all(each.strangeness > 1 for each in others)
 
 
-def test_unsure_is_said_of_strange_and_of_doubtful_pictures(made, folder, elsewhere):
+def test_unsure_is_said_of_strange_and_of_doubtful_images(made, folder, elsewhere):
     plain = predict(made.classifier, [folder / "red", elsewhere]).predictions
     assert {each.label for each in plain} <= {"blue", "red"}
     asked = predict(made.classifier, [folder / "red", elsewhere], unsure_below=0).predictions
@@ -334,7 +334,7 @@ def change(model, path, **changes):
     return path
 
 
-def test_a_file_that_does_not_know_its_pictures_still_predicts(model, folder, tmp_path):
+def test_a_file_that_does_not_know_its_images_still_predicts(model, folder, tmp_path):
     older = load_classifier(change(model, tmp_path / "older.keras", familiarity=None))
     found = predict(older, folder / "red", unsure_below=0.0).predictions
     assert {(each.strangeness, each.strange) for each in found} == {(None, False)}
@@ -343,8 +343,8 @@ def test_a_file_that_does_not_know_its_pictures_still_predicts(model, folder, tm
 
 
 @pytest.mark.parametrize("damage", [{}, [1], "no", {"mean": "?"}])
-def test_a_damaged_memory_of_training_pictures_is_refused(model, tmp_path, damage):
-    with pytest.raises(ModelError, match="training pictures look like"):
+def test_a_damaged_memory_of_training_images_is_refused(model, tmp_path, damage):
+    with pytest.raises(ModelError, match="training images look like"):
         load_classifier(change(model, tmp_path / "damaged.keras", familiarity=damage))
 
 

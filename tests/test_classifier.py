@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from labelled_pictures import draw_picture
+from labeled_images import draw_image
 
 from nstk.backbones.backbone import Backbone
 from nstk.classifiers.classifier import Classifier, load_classifier
@@ -34,38 +34,38 @@ def build_classifier(backbone: Backbone, size: int, spread: float) -> Classifier
     return Classifier(attach_head(extractor, head), CLASSES, size, facts, {"seed": 0}, {"a": [1]})
 
 
-def pictures(height: int, width: int, count: int = 3) -> np.ndarray:
-    colours = [(200, 40, 60), (30, 90, 220), (120, 120, 40)]
+def images(height: int, width: int, count: int = 3) -> np.ndarray:
+    colors = [(200, 40, 60), (30, 90, 220), (120, 120, 40)]
     return np.stack(
-        [draw_picture(colours[index % 3], height, width, seed=index) for index in range(count)]
+        [draw_image(colors[index % 3], height, width, seed=index) for index in range(count)]
     )
 
 
 @pytest.fixture(scope="module")
-def normalised_backbone():
+def normalized_backbone():
     """A MobileNet with random weights whose moving statistics are not those of any batch."""
     keras.utils.set_random_seed(3)
-    picture = keras.Input((None, None, 3))
+    image = keras.Input((None, None, 3))
     network = keras.applications.MobileNet(
         alpha=0.25, include_top=False, weights=None, input_shape=(None, None, 3)
     )
     norms = [each for each in network.layers if hasattr(each, "moving_variance")]
     for norm in norms:
         norm.momentum = 0.0  # One batch in training mode sets the statistics, and would again.
-    network(pictures(64, 64) / 127.5 - 1, training=True)
+    network(images(64, 64) / 127.5 - 1, training=True)
     generator = np.random.default_rng(3)
     for norm in norms:
         norm.moving_mean.assign(norm.moving_mean + generator.normal(0, 0.1, norm.moving_mean.shape))
         norm.moving_variance.assign(norm.moving_variance * generator.uniform(0.5, 2))
-    maps = network(keras.layers.Rescaling(2.0, offset=-1.0)(picture), training=False)
+    maps = network(keras.layers.Rescaling(2.0, offset=-1.0)(image), training=False)
     return Backbone(
-        name="mobilenet-0.25", model=keras.Model(picture, maps), input_size=64, source="seeded"
+        name="mobilenet-0.25", model=keras.Model(image, maps), input_size=64, source="seeded"
     )
 
 
 @pytest.fixture(scope="module")
-def normalised(normalised_backbone):
-    return build_classifier(normalised_backbone, 64, spread=0.1)
+def normalized(normalized_backbone):
+    return build_classifier(normalized_backbone, 64, spread=0.1)
 
 
 @pytest.fixture(scope="module")
@@ -90,44 +90,44 @@ def change_member(source, target, name, content):
 
 
 @pytest.mark.slow
-def test_every_way_to_ask_gives_the_same_answer(normalised, tmp_path):
-    batch = pictures(80, 100)
-    called = normalised.model(batch).numpy()
-    reloaded = keras.models.load_model(normalised.save(tmp_path / "model.keras"))
-    normalised.model.export(tmp_path / "exported", verbose=False)
+def test_every_way_to_ask_gives_the_same_answer(normalized, tmp_path):
+    batch = images(80, 100)
+    called = normalized.model(batch).numpy()
+    reloaded = keras.models.load_model(normalized.save(tmp_path / "model.keras"))
+    normalized.model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    squares = np.stack([normalised.passage.prepare(each.astype(np.float32)) for each in batch])
+    squares = np.stack([normalized.passage.prepare(each.astype(np.float32)) for each in batch])
     assert np.ptp(called, axis=0).max() > 0.01
     for answer in (
-        normalised.model.predict(batch, verbose=0),
+        normalized.model.predict(batch, verbose=0),
         reloaded(batch).numpy(),
         reloaded.predict(batch, verbose=0),
         load_classifier(tmp_path / "model.keras").model(batch).numpy(),
         exported.serve(batch.astype(np.float32)).numpy(),
-        normalised.passage.finish(squares),
+        normalized.passage.finish(squares),
     ):
         assert answer == pytest.approx(called, abs=1e-5)
 
 
-def test_answering_changes_nothing_in_the_network(normalised_backbone, normalised):
-    before = normalised_backbone.digest
-    normalised.model(pictures(80, 100))
-    normalised.model.predict(pictures(60, 60), verbose=0)
-    assert Backbone("again", normalised_backbone.model, 64, "").digest == before
-    assert not normalised.model.get_layer("backbone").trainable
+def test_answering_changes_nothing_in_the_network(normalized_backbone, normalized):
+    before = normalized_backbone.digest
+    normalized.model(images(80, 100))
+    normalized.model.predict(images(60, 60), verbose=0)
+    assert Backbone("again", normalized_backbone.model, 64, "").digest == before
+    assert not normalized.model.get_layer("backbone").trainable
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 500), (333, 47)])
-def test_pictures_of_any_size_come_in_batches_and_give_probabilities(tiny, size):
-    answer = tiny.model(pictures(*size, count=4)).numpy()
+def test_images_of_any_size_come_in_batches_and_give_probabilities(tiny, size):
+    answer = tiny.model(images(*size, count=4)).numpy()
     assert answer.shape == (4, len(CLASSES))
     assert answer.dtype == np.float32
     assert answer.sum(axis=1) == pytest.approx(np.ones(4))
 
 
-def test_alone_or_in_a_batch_a_picture_gets_the_same_score(tiny):
-    batch = pictures(60, 70)
-    alone = np.concatenate([tiny.model(picture[np.newaxis]) for picture in batch])
+def test_alone_or_in_a_batch_a_image_gets_the_same_score(tiny):
+    batch = images(60, 70)
+    alone = np.concatenate([tiny.model(image[np.newaxis]) for image in batch])
     assert alone == pytest.approx(tiny.model(batch).numpy(), abs=1e-6)
 
 
@@ -154,12 +154,12 @@ sys.meta_path.insert(0, Hidden())
 import keras, numpy as np
 model = keras.models.load_model(sys.argv[1])
 classes = json.loads(zipfile.ZipFile(sys.argv[1]).read("nstk.json"))["classes"]
-pictures = np.load(sys.argv[2])
-print(json.dumps([classes, model(pictures).numpy().tolist(), "nstk" in sys.modules]))
+images = np.load(sys.argv[2])
+print(json.dumps([classes, model(images).numpy().tolist(), "nstk" in sys.modules]))
 """
-    np.save(tmp_path / "pictures.npy", pictures(50, 60))
+    np.save(tmp_path / "images.npy", images(50, 60))
     answer = subprocess.run(
-        [sys.executable, "-I", "-c", code, saved, tmp_path / "pictures.npy"],
+        [sys.executable, "-I", "-c", code, saved, tmp_path / "images.npy"],
         cwd=tmp_path,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
@@ -169,7 +169,7 @@ print(json.dumps([classes, model(pictures).numpy().tolist(), "nstk" in sys.modul
     classes, probabilities, imported = json.loads(answer.stdout)
     assert not imported
     assert tuple(classes) == CLASSES
-    assert np.array(probabilities) == pytest.approx(tiny.model(pictures(50, 60)).numpy(), abs=1e-6)
+    assert np.array(probabilities) == pytest.approx(tiny.model(images(50, 60)).numpy(), abs=1e-6)
 
 
 def test_what_is_saved_comes_back(saved, tiny):

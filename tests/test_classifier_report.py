@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 from browsing import browse, check_page, in_a_browser
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import complaint, invoke
 
 import nstk
@@ -23,18 +23,18 @@ NAMES = ("blue", "green", "red")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three classes, one of them with wrong labels, and a file that is no picture."""
-    root = draw_folder(tmp_path_factory.mktemp("data") / "colours", 8, NAMES)
+    """Three classes, one of them with wrong labels, and a file that is no image."""
+    root = draw_folder(tmp_path_factory.mktemp("data") / "colors", 8, NAMES)
     for number in (0, 3, 6):
         shutil.copy(root / "red" / f"{number}.png", root / "blue" / f"wrong{number}.png")
-    (root / "red" / "notes.jpg").write_text("not a picture")
+    (root / "red" / "notes.jpg").write_text("not an image")
     return root
 
 
 @pytest.fixture(scope="module")
 def model(folder, tiny_backbone, tmp_path_factory):
     made = finetune(folder, backbone=tiny_backbone)
-    return made.classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def made(folder, tiny_backbone):
 def report(made, tmp_path_factory):
     """A folder with the report of a run with folds and a learning curve."""
     root = tmp_path_factory.mktemp("reports") / "report"
-    page = nstk.write_classifier_report(root, made, command="nstk finetune colours <&>")
+    page = nstk.write_classifier_report(root, made, command="nstk finetune colors <&>")
     assert page == root / PAGE_NAME
     return root
 
@@ -62,12 +62,12 @@ def test_the_page_has_every_part_and_the_command_as_it_was_typed(report, made):
         "What is taken for what",
         "Class by class",
         "How sure it may be",
-        "What more pictures would bring",
+        "What more images would bring",
         "Where it errs most",
-        "The pictures",
+        "The images",
         "How it was made",
         "Model card",
-        "nstk finetune colours <&>",
+        "nstk finetune colors <&>",
         "likely wrong labels",
         "notes.jpg",
     ):
@@ -76,19 +76,19 @@ def test_the_page_has_every_part_and_the_command_as_it_was_typed(report, made):
     assert "blue, green or red" in text
 
 
-def test_worst_pictures_stand_beside_their_maps(report, made):
+def test_worst_images_stand_beside_their_maps(report, made):
     reader = read(report)
     wrong = min(8, made.evaluation.images - round(made.accuracy * made.evaluation.images))
     assert wrong
-    pictures = [value for value in reader.values("src") if value.startswith("data:image")]
-    assert len(pictures) == wrong
+    images = [value for value in reader.values("src") if value.startswith("data:image")]
+    assert len(images) == wrong
 
 
 def test_the_record_holds_the_same_numbers(report, made):
     record = json.loads((report / RECORD_NAME).read_text(encoding="utf-8"))
     assert record["accuracy"] == pytest.approx(made.accuracy, rel=1e-5)
     assert record["classes"] == list(NAMES)
-    assert record["command"] == "nstk finetune colours <&>"
+    assert record["command"] == "nstk finetune colors <&>"
     assert record["calibration"]["after"]["ece"] == pytest.approx(made.reliability.ece, rel=1e-5)
     assert record["learning_curve"]["images"] == list(made.learning_curve.images)
     assert record["audit"]["unreadable"] == 1
@@ -109,10 +109,10 @@ def test_of_folds_nothing_is_claimed_that_was_not_measured(report, made):
     assert "learned from, each left out once" in text
 
 
-def test_held_out_pictures_are_said_to_be_new_and_known_ones_known(folder, tiny_backbone, tmp_path):
+def test_held_out_images_are_said_to_be_new_and_known_ones_known(folder, tiny_backbone, tmp_path):
     made = finetune(folder, backbone=tiny_backbone)
     card = write_model_card(describe_finetuning(made))
-    assert "pictures that it had not learned from" in card["How good it is"]
+    assert "images that it had not learned from" in card["How good it is"]
     assert "of those here" in card["What it does not know"]
     record = save_manifest(made, tmp_path / "made.json", backbone="tiny")
     for place, words in (
@@ -122,7 +122,7 @@ def test_held_out_pictures_are_said_to_be_new_and_known_ones_known(folder, tiny_
         subject = describe_examination(nstk.evaluate(made.classifier, folder, record=place))
         card = write_model_card(subject)
         assert words in card["How good it is"]
-        assert "pictures that it had not learned from" not in card["How good it is"]
+        assert "images that it had not learned from" not in card["How good it is"]
     assert subject.notices == ()
 
 
@@ -160,16 +160,16 @@ def test_the_shell_writes_a_report_of_an_evaluation(model, folder, tmp_path, mon
 
 def test_the_shell_writes_a_report_of_a_run_on_a_zip(folder, tiny_backbone, tmp_path, monkeypatch):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
-    with zipfile.ZipFile(tmp_path / "colours.zip", "w") as archive:
+    with zipfile.ZipFile(tmp_path / "colors.zip", "w") as archive:
         for path in folder.rglob("*.*"):
             archive.write(path, path.relative_to(folder))
-    words = ["finetune", tmp_path / "colours.zip", "-o", tmp_path / "c.keras", "--folds", 3]
+    words = ["finetune", tmp_path / "colors.zip", "-o", tmp_path / "c.keras", "--folds", 3]
     result = invoke(*words, "--report", tmp_path / "report", "--json", "-q")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["report"] == str(tmp_path / "report" / PAGE_NAME)
     record = json.loads((tmp_path / "report" / RECORD_NAME).read_text(encoding="utf-8"))
-    assert record["data"].endswith("colours.zip")
-    assert all("colours.zip" in loss["path"] for loss in record["top_losses"])
+    assert record["data"].endswith("colors.zip")
+    assert all("colors.zip" in loss["path"] for loss in record["top_losses"])
     assert read(tmp_path / "report").values("src")
 
 

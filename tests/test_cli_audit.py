@@ -4,11 +4,11 @@ import json
 import zipfile
 
 import pytest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import complaint, invoke
 
 KEYS = [
-    "pictures",
+    "images",
     "classes",
     "unreadable",
     "wrong_ending",
@@ -37,10 +37,10 @@ def tiny(monkeypatch, tiny_backbone):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two classes of eight; a copy in the wrong class, and a file that is no picture."""
-    root = draw_folder(tmp_path_factory.mktemp("pictures") / "data", 8)
+    """Two classes of eight; a copy in the wrong class, and a file that is no image."""
+    root = draw_folder(tmp_path_factory.mktemp("images") / "data", 8)
     (root / "red" / "copy.png").write_bytes((root / "blue" / "0.png").read_bytes())
-    (root / "red" / "notes.jpg").write_text("not a picture")
+    (root / "red" / "notes.jpg").write_text("not an image")
     return root
 
 
@@ -53,7 +53,7 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(data):
     assert answer["exact_duplicates"] == answer["cross_class_duplicates"] == [copies]
     assert answer["cross_split_duplicates"] == []
     assert [file["path"] for file in answer["unreadable"]] == [str(data / "red/notes.jpg")]
-    assert answer["classes"][0] == {"name": "blue", "pictures": 8, "train": 8}
+    assert answer["classes"][0] == {"name": "blue", "images": 8, "train": 8}
     assert str(data / "red/copy.png") in {each["path"] for each in answer["label_suspects"]}
     assert answer["report"] is None
     assert result.stderr == ""
@@ -63,16 +63,16 @@ def test_people_get_a_table_and_short_lists(data, tmp_path):
     result = invoke("audit", data, "--report", tmp_path / "report")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["class", "pictures"]
+    assert lines[0].split() == ["class", "images"]
     assert lines[1].split() == ["blue", "8"]
     assert "the same bytes (1):" in lines
     assert "  blue/0.png  red/copy.png" in lines
-    assert f"{tmp_path / 'report' / 'audit.html'}: the same with the pictures" in lines
-    assert lines[-1].startswith("17 pictures, ")
+    assert f"{tmp_path / 'report' / 'audit.html'}: the same with the images" in lines
+    assert lines[-1].startswith("17 images, ")
     assert (tmp_path / "report" / "audit.html").is_file()
 
 
-def test_pictures_of_a_manifest_are_named_as_it_names_them(data):
+def test_images_of_a_manifest_are_named_as_it_names_them(data):
     files = [file.relative_to(data.parent) for file in sorted(data.rglob("*.png"))]
     table = data.parent / "labels.csv"
     table.write_text("\n".join(["path,label", *(f"{file},{file.parent.name}" for file in files)]))

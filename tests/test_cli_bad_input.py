@@ -24,8 +24,8 @@ def png_chunk(name, content):
 
 @pytest.fixture
 def place(tmp_path, scene):
-    """A folder with one good picture, good.png."""
-    nstk.save_picture(tmp_path / "good.png", scene)
+    """A folder with one good image, good.png."""
+    nstk.save_image(tmp_path / "good.png", scene)
     return tmp_path
 
 
@@ -47,11 +47,11 @@ def refuse(place, *arguments):
     return line.replace(str(place), "PLACE")
 
 
-def write_bad_picture(path, kind, good):
+def write_bad_image(path, kind, good):
     if kind == "directory":
         path.mkdir()
     elif kind == "text":
-        path.write_text("this is no picture\n" * 20)
+        path.write_text("this is no image\n" * 20)
     elif kind == "truncated":
         Image.open(good).resize((200, 150)).convert("RGB").save(path, "JPEG")
         path.write_bytes(path.read_bytes()[:1500])
@@ -72,7 +72,7 @@ def write_bad_picture(path, kind, good):
 SAID = {
     "missing": r"bad\.jpg",
     "directory": r"bad\.jpg.*folder",
-    "text": r"bad\.jpg.*not a picture|bad\.jpg.*no picture",
+    "text": r"bad\.jpg.*not an image|bad\.jpg.*no image",
     "truncated": r"bad\.jpg.*(truncated|cut short|ends|damaged)",
     "empty": r"bad\.jpg.*empty",
     "1x1": r"bad\.jpg.*1 ?× ?1",
@@ -83,14 +83,14 @@ SAID = {
 
 @pytest.mark.parametrize("role", ["content", "style", "init"])
 @pytest.mark.parametrize("kind", SAID)
-def test_a_bad_picture_is_refused(place, kind, role):
+def test_a_bad_image_is_refused(place, kind, role):
     bad, good, out = place / "bad.jpg", place / "good.png", place / "out.png"
-    write_bad_picture(bad, kind, good)
+    write_bad_image(bad, kind, good)
     if role == "init" and kind in ("1x1", "3x2000"):
-        return  # any picture can be resized to start from
-    pictures = {"content": [bad, good], "style": [good, bad], "init": [good, good]}[role]
+        return  # any image can be resized to start from
+    images = {"content": [bad, good], "style": [good, bad], "init": [good, good]}[role]
     init = ["--init", bad] if role == "init" else []
-    line = refuse(place, "stylize", *pictures, "-o", out, "--size", 64, "--steps", 1, *init)
+    line = refuse(place, "stylize", *images, "-o", out, "--size", 64, "--steps", 1, *init)
     assert re.search(SAID[kind], line), line
 
 
@@ -146,7 +146,7 @@ def write_class(folder, name, count):
         ({"ants": 4, "bees": 0}, "bees"),
     ],
 )
-def test_a_folder_without_two_classes_of_two_pictures_is_refused(place, classes, said):
+def test_a_folder_without_two_classes_of_two_images_is_refused(place, classes, said):
     data = place / "data"
     data.mkdir()
     for name, count in classes.items():
@@ -232,7 +232,7 @@ def test_without_a_connection_an_imagenet_download_says_what_works_instead(place
 @pytest.mark.parametrize("kind", ["missing", "text", "directory"])
 def test_what_is_no_classifier_is_refused(place, kind):
     model = place / "model.keras"
-    write_bad_picture(model, kind, place / "good.png")
+    write_bad_image(model, kind, place / "good.png")
     assert "model.keras" in refuse(place, "predict", model, place / "good.png")
 
 

@@ -46,20 +46,20 @@ KEYS = [
 ]
 
 
-def paint(path, colour, seed):
+def paint(path, color, seed):
     grain = np.random.default_rng(seed).normal(0, 0.05, (40, 48, 3))
     path.parent.mkdir(parents=True, exist_ok=True)
-    nstk.save_picture(path, np.clip(np.array(colour) + grain, 0, 1).astype(np.float32))
+    nstk.save_image(path, np.clip(np.array(color) + grain, 0, 1).astype(np.float32))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """data/ with two classes that colour tells apart and one broken file; new/ with two others."""
-    folder = tmp_path_factory.mktemp("pictures")
+    """data/ with two classes that color tells apart and one broken file; new/ with two others."""
+    folder = tmp_path_factory.mktemp("images")
     for seed in range(8):
         paint(folder / "data" / "red" / f"{seed}.png", (0.8, 0.2, 0.2), seed)
         paint(folder / "data" / "blue" / f"{seed}.png", (0.2, 0.2, 0.8), 50 + seed)
-    (folder / "data" / "blue" / "notes.jpg").write_text("not a picture")
+    (folder / "data" / "blue" / "notes.jpg").write_text("not an image")
     paint(folder / "new" / "red.png", (0.8, 0.2, 0.2), 100)
     paint(folder / "new" / "blue.png", (0.2, 0.2, 0.8), 101)
     return folder
@@ -73,7 +73,7 @@ def tiny(monkeypatch, tiny_backbone):
 @pytest.fixture(scope="module")
 def model(folder, tiny_backbone):
     made = nstk.finetune(folder / "data", backbone=tiny_backbone)
-    return made.classifier.save(folder / "colours.keras")
+    return made.classifier.save(folder / "colors.keras")
 
 
 @pytest.mark.usefixtures("tiny")
@@ -103,10 +103,10 @@ def test_people_get_a_table_the_accuracy_with_its_interval_and_what_was_left_out
     result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert lines[0].split() == ["class", "pictures", "recognised", "95", "%", "precision"]
+    assert lines[0].split() == ["class", "images", "recognized", "95", "%", "precision"]
     assert [line.split()[0] for line in lines[1:3]] == ["blue", "red"]
     assert "accuracy 100.0 % (" in result.stdout
-    assert "on the 4 validation pictures, learned from 12" in result.stdout
+    assert "on the 4 validation images, learned from 12" in result.stdout
     assert "left out (1):" in result.stdout
     assert "notes.jpg" in result.stdout
     assert lines[-1].startswith(f"{tmp_path / 'm.keras'}: 2 classes")
@@ -128,7 +128,7 @@ def test_folds_and_a_choice_of_features_are_told(folder, tmp_path):
     words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", *options]
     result = invoke(*words)
     assert result.exit_code == 0, result.stderr
-    assert "on the 16 pictures, each left out once in 4 folds" in result.stdout
+    assert "on the 16 images, each left out once in 4 folds" in result.stdout
     assert "(chosen)" in result.stdout
     assert "twice as many should bring" in result.stdout
     answer = json.loads(invoke(*words, "--json", "-q").stdout)
@@ -189,13 +189,13 @@ def test_people_get_the_likeliest_classes_and_what_was_left_out(folder, model):
     result = invoke("predict", model, folder / "new" / "red.png", broken, "--top", 1)
     assert result.exit_code == 0, result.stderr
     heading, row, *rest = result.stdout.splitlines()
-    assert heading.split() == ["picture", "label", "probability", "otherwise"]
+    assert heading.split() == ["image", "label", "probability", "otherwise"]
     assert row.split()[:2] == [str(folder / "new" / "red.png"), "red"]
     assert "left out (1):" in rest
     assert str(broken) in rest[-1]
 
 
-def test_csv_has_one_row_for_each_picture(folder, model, tmp_path):
+def test_csv_has_one_row_for_each_image(folder, model, tmp_path):
     result = invoke("predict", model, folder / "new", "--csv", tmp_path / "labels.csv")
     assert result.exit_code == 0, result.stderr
     with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
@@ -213,7 +213,7 @@ def test_predicting_nothing_is_bad_input(folder, model, tmp_path):
     (tmp_path / "empty").mkdir()
     for path, said in [
         (broken, "notes.jpg"),
-        (tmp_path / "empty", "No picture was found"),
+        (tmp_path / "empty", "No image was found"),
         (tmp_path / "missing.png", "missing.png"),
     ]:
         result = invoke("predict", model, path, "--csv", tmp_path / "labels.csv")

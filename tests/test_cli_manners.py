@@ -84,8 +84,8 @@ def test_the_version_is_the_library_s():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("stylise",), "No such command 'stylise'. Did you mean 'stylize', 'style'? See"),
-        (("--colour",), "No such option: --colour. See"),
+        (("stylize",), "No such command 'stylize'. Did you mean 'stylize', 'style'? See"),
+        (("--color",), "No such option: --color. See"),
         (("stylize",), "Missing argument 'CONTENT'"),
         (("stylize", "a.png"), "Missing argument 'STYLE'"),
         (("stylize", "a.png", "b.png"), "Missing option '--output'"),
@@ -289,8 +289,8 @@ def test_tensorflow_is_silent_unless_asked(tmp_path):
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_real_process_keeps_the_picture(tmp_path, scene):
-    nstk.save_picture(tmp_path / "scene.png", scene)
+def test_ctrl_c_in_a_real_process_keeps_the_image(tmp_path, scene):
+    nstk.save_image(tmp_path / "scene.png", scene)
     # A background job of a script, such as CI, starts with Ctrl-C ignored, and so do its children.
     listening = "signal.signal(signal.SIGINT, signal.default_int_handler)"
     shell = f"import signal; {listening}; from nstk_cli.main import run; run()"
@@ -307,5 +307,5 @@ def test_ctrl_c_in_a_real_process_keeps_the_picture(tmp_path, scene):
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; the picture so far is in out.png." in said
-    assert nstk.load_picture(tmp_path / "out.png").pixels.shape == (48, 64, 3)
+    assert "interrupted; the image so far is in out.png." in said
+    assert nstk.load_image(tmp_path / "out.png").pixels.shape == (48, 64, 3)

@@ -6,12 +6,12 @@ import zipfile
 
 import numpy as np
 import pytest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import complaint, invoke
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction import reading
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.features.networks import attach_head, build_extractor
 from nstk.heads.head import Head
 
@@ -28,8 +28,8 @@ def model(tiny_backbone, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("pictures"), 1, NAMES)
+def images(tmp_path_factory):
+    return draw_folder(tmp_path_factory.mktemp("images"), 1, NAMES)
 
 
 def copy_members(source, target, **changes):
@@ -73,21 +73,21 @@ KINDS = {
 }
 
 COMMANDS = {
-    "predict": lambda pictures, place: (pictures, "-o", place / "labels.csv"),
-    "evaluate": lambda pictures, place: (pictures,),
-    "explain": lambda pictures, place: (pictures, "-o", place / "why"),
-    "export": lambda pictures, place: ("--to", "keras", "-o", place / "copy.keras"),
+    "predict": lambda images, place: (images, "-o", place / "labels.csv"),
+    "evaluate": lambda images, place: (images,),
+    "explain": lambda images, place: (images, "-o", place / "why"),
+    "export": lambda images, place: ("--to", "keras", "-o", place / "copy.keras"),
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_whole_classifier_of_ours_is_refused(model, pictures, tmp_path, kind, command):
+def test_what_is_no_whole_classifier_of_ours_is_refused(model, images, tmp_path, kind, command):
     spoil, said = KINDS[kind]
     place, given = tmp_path / "place", tmp_path / "given.keras"
     place.mkdir()
     spoil(model, given)
-    result = invoke(command, given, *COMMANDS[command](pictures, place))
+    result = invoke(command, given, *COMMANDS[command](images, place))
     assert result.exit_code == 2
     line = complaint(result)
     assert said in line
@@ -96,18 +96,18 @@ def test_what_is_no_whole_classifier_of_ours_is_refused(model, pictures, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl"])
-def test_a_name_of_another_format_is_refused_whatever_is_in_it(model, pictures, tmp_path, name):
+def test_a_name_of_another_format_is_refused_whatever_is_in_it(model, images, tmp_path, name):
     other = tmp_path / name
     other.write_bytes(model.read_bytes())
-    result = invoke("predict", other, pictures)
+    result = invoke("predict", other, images)
     assert result.exit_code == 2
     assert "does not end in .keras" in complaint(result)
 
 
-def test_data_without_a_class_that_is_known_is_refused(model, pictures, tmp_path):
+def test_data_without_a_class_that_is_known_is_refused(model, images, tmp_path):
     for name in NAMES:
         (tmp_path / "data" / f"other {name}").mkdir(parents=True)
-        for path in (pictures / name).iterdir():
+        for path in (images / name).iterdir():
             (tmp_path / "data" / f"other {name}" / path.name).write_bytes(path.read_bytes())
     result = invoke("evaluate", model, tmp_path / "data")
     assert result.exit_code == 2
@@ -115,23 +115,21 @@ def test_data_without_a_class_that_is_known_is_refused(model, pictures, tmp_path
 
 
 @pytest.mark.parametrize("command", ["predict", "explain", "export"])
-def test_a_target_that_cannot_be_is_refused_before_any_work(model, pictures, tmp_path, command):
+def test_a_target_that_cannot_be_is_refused_before_any_work(model, images, tmp_path, command):
     place = tmp_path / "file"
     place.write_text("in the way")
-    result = invoke(command, model, *COMMANDS[command](pictures, place))
+    result = invoke(command, model, *COMMANDS[command](images, place))
     assert result.exit_code == 2
     assert "file" in complaint(result)
     assert [each.read_text() for each in tmp_path.iterdir()] == ["in the way"]
 
 
-def test_a_file_that_changes_while_it_is_explained_is_listed(
-    model, pictures, tmp_path, monkeypatch
-):
+def test_a_file_that_changes_while_it_is_explained_is_listed(model, images, tmp_path, monkeypatch):
     def change(path):
-        raise PictureError(f"{path}: changed while it was read; wait until it is whole.")
+        raise ImageError(f"{path}: changed while it was read; wait until it is whole.")
 
     monkeypatch.setattr(reading, "read_content", change)
-    result = invoke("explain", model, pictures / "red", "-o", tmp_path / "why")
+    result = invoke("explain", model, images / "red", "-o", tmp_path / "why")
     assert result.exit_code == 2
     assert "changed while it was read" in complaint(result)
     assert not (tmp_path / "why").exists()

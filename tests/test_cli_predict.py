@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import complaint, environment, invoke
 from typer.testing import CliRunner
 
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def model(folder, tiny_backbone, tmp_path_factory):
     made = finetune(folder, backbone=tiny_backbone)
-    return made.classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+    return made.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
 
 
 def paths_in(output):
@@ -43,7 +43,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_bytes(model, folder, tmp_path,
     command = ("predict", model, folder, "-o", output, "--top", 1)
     result = invoke(*command)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.startswith(f"{output}: 8 pictures, ")
+    assert result.stdout.startswith(f"{output}: 8 images, ")
     whole = output.read_bytes()
     output.write_bytes(whole[: len(whole) // 2])
     result = invoke(*command, "--resume", "--json")
@@ -52,7 +52,7 @@ def test_a_run_that_broke_off_goes_on_to_the_same_bytes(model, folder, tmp_path,
     answered = json.loads(result.stdout)["predictions"]
     assert 0 < len(answered) < 8
     again = invoke(*command, "--resume")
-    assert again.stdout.startswith(f"{output}: 0 pictures, 8 were there already, ")
+    assert again.stdout.startswith(f"{output}: 0 images, 8 were there already, ")
     assert output.read_bytes() == whole
 
 
@@ -86,7 +86,7 @@ def without_times(text):
 
 
 def count_passes(monkeypatch):
-    """How many pictures go through the network, each time."""
+    """How many images go through the network, each time."""
     seen, read = [], Classifier.read
 
     def counting(self, outputs):
@@ -139,10 +139,10 @@ def test_answers_that_cannot_be_kept_are_given_all_the_same(model, folder, tmp_p
 def test_bad_files_are_listed_at_the_end_and_tried_again(model, folder, tmp_path):
     place, output = tmp_path / "new", tmp_path / "labels.jsonl"
     shutil.copytree(folder, place)
-    (place / "blue" / "0.png").write_text("not a picture")
+    (place / "blue" / "0.png").write_text("not an image")
     result = invoke("predict", model, place, "-o", output)
     assert result.exit_code == 0, result.stderr
-    assert result.stdout.splitlines()[-2].startswith(f"  {place}/blue/0.png: not a picture")
+    assert result.stdout.splitlines()[-2].startswith(f"  {place}/blue/0.png: not an image")
     assert len(paths_in(output)) == 7
     shutil.copy(folder / "blue" / "0.png", place / "blue")
     result = invoke("predict", model, place, "-o", output, "--resume")
@@ -178,7 +178,7 @@ def test_standard_input_without_a_name_is_one_line(model):
         (("--watch", "missing"), "no such folder"),
         (("--watch", "new", "--interval", "0"), "--interval"),
         (("new", "-o", "notes.csv", "--resume"), "cannot go on"),
-        (("new/notes.txt", "-o", "labels.csv"), "BMP or GIF file; name pictures that can be read"),
+        (("new/notes.txt", "-o", "labels.csv"), "BMP or GIF file; name images that can be read"),
     ],
 )
 def test_a_wish_that_makes_no_sense_is_one_line(model, tmp_path, monkeypatch, options, said):
@@ -270,5 +270,5 @@ def test_a_watcher_in_a_real_process_ends_as_it_is_asked_to_with_its_output_whol
             told, complaints = process.communicate(timeout=60)
         assert process.returncode == status
         assert complaints.splitlines()[-1] == "nstk: interrupted."
-        assert f"{output}: 1 pictures" in told
+        assert f"{output}: 1 images" in told
     assert paths_in(output) == [f"{place}/0.png", f"{place}/1.jpg"]

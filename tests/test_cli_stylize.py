@@ -31,8 +31,8 @@ KEYS = [
 def files(tmp_path, monkeypatch, tiny_backbone, scene, strokes):
     """A folder with scene.png and strokes.png, and the tiny network in the place of all others."""
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    nstk.save_picture(tmp_path / "scene.png", scene)
-    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    nstk.save_image(tmp_path / "scene.png", scene)
+    nstk.save_image(tmp_path / "strokes.png", strokes)
     return tmp_path
 
 
@@ -43,10 +43,10 @@ def stylize(files, *options, output="out.png"):
     )
 
 
-def test_a_stylised_picture_is_written_and_described_on_one_line(files):
+def test_a_stylized_image_is_written_and_described_on_one_line(files):
     result = stylize(files)
     assert result.exit_code == 0, result.stderr
-    assert nstk.load_picture(files / "out.png").pixels.shape == (24, 32, 3)
+    assert nstk.load_image(files / "out.png").pixels.shape == (24, 32, 3)
     (line,) = result.stdout.splitlines()
     assert line.startswith(f"{files / 'out.png'}: 32×24, 2 steps")
 
@@ -78,21 +78,21 @@ def test_options_reach_the_settings(files):
     same = stylize(files, "--seed", 1, "--init", "noise", output="same.png")
     other = stylize(files, "--seed", 2, "--init", "noise", output="other.png")
     assert one.exit_code == same.exit_code == other.exit_code == 0
-    pictures = {name: nstk.load_picture(files / f"{name}.png") for name in ("one", "same", "other")}
-    np.testing.assert_array_equal(pictures["one"].pixels, pictures["same"].pixels)
-    assert np.abs(pictures["one"].pixels - pictures["other"].pixels).max() > 0.01
+    images = {name: nstk.load_image(files / f"{name}.png") for name in ("one", "same", "other")}
+    np.testing.assert_array_equal(images["one"].pixels, images["same"].pixels)
+    assert np.abs(images["one"].pixels - images["other"].pixels).max() > 0.01
 
 
 def test_previews_stand_beside_the_output_while_it_is_made(files, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        "nstk.stylization.recording.save_picture",
-        lambda path, *rest: saved.append(nstk.save_picture(path, *rest)),
+        "nstk.stylization.recording.save_image",
+        lambda path, *rest: saved.append(nstk.save_image(path, *rest)),
     )
     result = stylize(files, "--steps", 4, "--preview-every", 2)
     assert result.exit_code == 0, result.stderr
     assert saved == [files / "out.preview.png"] * 2
-    assert nstk.load_picture(files / "out.preview.png").pixels.shape == (24, 32, 3)
+    assert nstk.load_image(files / "out.preview.png").pixels.shape == (24, 32, 3)
 
 
 def test_a_preview_that_cannot_be_written_stops_nothing(files):
@@ -103,7 +103,7 @@ def test_a_preview_that_cannot_be_written_stops_nothing(files):
     assert (files / "out.png").is_file()
 
 
-def test_ctrl_c_saves_the_picture_so_far_and_says_so(files, monkeypatch):
+def test_ctrl_c_saves_the_image_so_far_and_says_so(files, monkeypatch):
     def interrupt(self, progress):
         if progress.step == 2:
             raise KeyboardInterrupt
@@ -112,7 +112,7 @@ def test_ctrl_c_saves_the_picture_so_far_and_says_so(files, monkeypatch):
     result = stylize(files, "--steps", 50, "--json")
     assert result.exit_code == 130
     assert (files / "out.png").is_file()
-    assert result.stderr == f"nstk: interrupted; the picture so far is in {files / 'out.png'}.\n"
+    assert result.stderr == f"nstk: interrupted; the image so far is in {files / 'out.png'}.\n"
     assert json.loads(result.stdout)["steps"] == 2
 
 
@@ -162,12 +162,12 @@ def test_what_is_read_is_not_written_over(files, monkeypatch, output, options):
     assert {path: path.read_bytes() for path in files.iterdir()} == before
 
 
-def test_transparency_comes_back_with_the_picture(files, scene):
+def test_transparency_comes_back_with_the_image(files, scene):
     alpha = np.zeros(scene.shape[:2], np.float32)
     alpha[:, 20:] = 1.0
-    nstk.save_picture(files / "scene.png", scene, alpha=alpha)
+    nstk.save_image(files / "scene.png", scene, alpha=alpha)
     assert stylize(files).exit_code == 0
-    back = nstk.load_picture(files / "out.png")
+    back = nstk.load_image(files / "out.png")
     assert back.alpha is not None
     assert back.alpha[0, 0] < 0.1 < 0.9 < back.alpha[0, -1]
     lost = stylize(files, output="out.jpg")
@@ -178,8 +178,8 @@ def test_transparency_comes_back_with_the_picture(files, scene):
 def test_masks_say_where_each_style_goes(files, scene):
     left = np.zeros_like(scene)
     left[:, :32] = 1.0
-    nstk.save_picture(files / "left.png", left)
-    nstk.save_picture(files / "right.png", 1 - left)
+    nstk.save_image(files / "left.png", left)
+    nstk.save_image(files / "right.png", 1 - left)
     result = invoke(
         *("stylize", files / "scene.png", files / "strokes.png", files / "scene.png"),
         *("-o", files / "out.png", "--size", 64, "--steps", 3, "--scales", 1),
@@ -199,10 +199,10 @@ def test_masks_say_where_each_style_goes(files, scene):
 def test_what_is_kept_is_kept(files, scene):
     left = np.zeros_like(scene)
     left[:, :32] = 1.0
-    nstk.save_picture(files / "left.png", left)
+    nstk.save_image(files / "left.png", left)
     result = stylize(files, "--keep-mask", files / "left.png", "--size", 64)
     assert result.exit_code == 0, result.stderr
-    made, given = (nstk.load_picture(files / name).pixels for name in ("out.png", "scene.png"))
+    made, given = (nstk.load_image(files / name).pixels for name in ("out.png", "scene.png"))
     np.testing.assert_array_equal(made[:, :31], given[:, :31])
 
 
@@ -214,7 +214,7 @@ def test_what_is_kept_is_kept(files, scene):
         (["--style-layers", "block9_conv1"], "block9_conv1"),
         (["--style-layers", "block1_conv1:x"], "--style-layers"),
         (["--strength", "auto=7"], "--strength"),
-        (["--minimizer", "sgd"], "--minimizer"),
+        (["--optimizer", "sgd"], "--optimizer"),
         (["--color", "blue"], "--color"),
         (["--animation", "film.mp4"], "film.mp4"),
     ],
@@ -243,7 +243,7 @@ def test_a_descent_that_diverges_at_once_is_one_line_and_writes_nothing(files, m
     import tensorflow as tf
 
     monkeypatch.setattr(
-        "nstk.stylization.objective.sum_variation", lambda picture: float("nan") * tf.ones(4)
+        "nstk.stylization.objective.sum_variation", lambda image: float("nan") * tf.ones(4)
     )
     result = stylize(files)
     assert result.exit_code == 2
@@ -251,7 +251,7 @@ def test_a_descent_that_diverges_at_once_is_one_line_and_writes_nothing(files, m
     assert not (files / "out.png").exists()
 
 
-def test_a_descent_that_diverges_later_leaves_its_last_good_picture(files, monkeypatch):
+def test_a_descent_that_diverges_later_leaves_its_last_good_image(files, monkeypatch):
     run = nstk.stylize
 
     def diverge(*inputs, **chosen):
@@ -262,11 +262,11 @@ def test_a_descent_that_diverges_later_leaves_its_last_good_picture(files, monke
     monkeypatch.setattr(nstk, "stylize", diverge)
     result = stylize(files, "--quiet")
     assert result.exit_code == 2
-    assert complaint(result).endswith(f"The last good picture is in {files / 'out.png'}.")
+    assert complaint(result).endswith(f"The last good image is in {files / 'out.png'}.")
     assert (files / "out.png").is_file()
 
 
-def test_a_style_is_kept_in_a_file_and_used_like_a_picture(files):
+def test_a_style_is_kept_in_a_file_and_used_like_a_image(files):
     kept = invoke(
         "style", "save", files / "strokes.png", "-o", files / "strokes.nstyle", "--json", "-q"
     )

@@ -3,16 +3,16 @@ import json
 import pytest
 from shell import complaint, invoke
 
-from nstk.images.image import save_picture
+from nstk.images.image import save_image
 
 SMALL = ("--size", 64, "--steps", 2, "--scales", 1)
 
 
 @pytest.fixture
 def place(tmp_path, scene, strokes, monkeypatch):
-    """A folder with a content and a style picture, and the shell in it."""
-    save_picture(tmp_path / "scene.png", scene)
-    save_picture(tmp_path / "strokes.png", strokes)
+    """A folder with a content and a style image, and the shell in it."""
+    save_image(tmp_path / "scene.png", scene)
+    save_image(tmp_path / "strokes.png", strokes)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -42,7 +42,7 @@ def test_the_table_has_settings_terms_seconds_and_output_of_every_run(place):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--over", "colour=red", "-o", "s.png"), "no setting"),
+        (("--over", "color=red", "-o", "s.png"), "no setting"),
         (("--over", "content-layers=auto,block9_conv9", "-o", "s.png"), "block1_conv1"),
         (("--over", "seed=" + ",".join(map(str, range(101))), "-o", "s.png"), "--yes"),
         (("--over", "seed=1", "--over", "size=32", "--over", "steps=1", "-o", "s.png"), "one or"),

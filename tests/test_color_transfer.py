@@ -1,4 +1,4 @@
-"""Colour spaces there and back, and what each colour mode does before and after."""
+"""Color spaces there and back, and what each color mode does before and after."""
 
 import numpy as np
 import pytest
@@ -28,34 +28,32 @@ from nstk.stylization.color_transfer import (
 LEVEL = 1 / 255
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 5), st.just(3))
-PICTURES = SHAPES.flatmap(
-    lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32))
-)
+IMAGES = SHAPES.flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
 SEEDS = st.integers(0, 2**16)
 
 
 def cloud(seed: int, spread: float = 0.04, side: int = 12) -> np.ndarray:
-    """A picture of correlated normal colours, far enough from black and white not to be clipped."""
+    """An image of correlated normal colors, far enough from black and white not to be clipped."""
     random = np.random.default_rng(seed)
     mixture = random.normal(size=(3, 3)) + 2 * np.eye(3)
     mixture *= spread / np.abs(mixture).sum(axis=0).max()
-    colours = random.uniform(-1.7, 1.7, (side, side, 3)) @ mixture
-    return (colours + random.uniform(0.42, 0.58, 3)).astype(np.float32)
+    colors = random.uniform(-1.7, 1.7, (side, side, 3)) @ mixture
+    return (colors + random.uniform(0.42, 0.58, 3)).astype(np.float32)
 
 
-def covariance(picture: np.ndarray) -> np.ndarray:
-    return np.cov(picture.reshape(-1, 3).astype(np.float64), rowvar=False, bias=True)
+def covariance(image: np.ndarray) -> np.ndarray:
+    return np.cov(image.reshape(-1, 3).astype(np.float64), rowvar=False, bias=True)
 
 
-def grey(picture: np.ndarray) -> np.ndarray:
-    return np.repeat(to_luma(picture)[..., None], 3, axis=-1)
+def gray(image: np.ndarray) -> np.ndarray:
+    return np.repeat(to_luma(image)[..., None], 3, axis=-1)
 
 
-# Colour spaces
+# Color spaces
 
 
 @given(arrays(np.float32, (4, 4), elements=st.floats(0, 1, width=32)))
-def test_a_grey_picture_is_its_own_luma(plane):
+def test_a_gray_image_is_its_own_luma(plane):
     np.testing.assert_array_equal(to_luma(np.repeat(plane[..., None], 3, axis=-1)), plane)
 
 
@@ -63,25 +61,25 @@ def test_luma_weighs_the_channels_as_rec_601_does():
     np.testing.assert_allclose(to_luma(np.eye(3, dtype=np.float32)[None]), [[0.299, 0.587, 0.114]])
 
 
-@given(picture=PICTURES)
-def test_oklab_leads_there_and_back(picture):
-    np.testing.assert_allclose(from_oklab(to_oklab(picture)), picture, atol=1e-4)
+@given(image=IMAGES)
+def test_oklab_leads_there_and_back(image):
+    np.testing.assert_allclose(from_oklab(to_oklab(image)), image, atol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("colour", "expected"),
+    ("color", "expected"),
     [
         ((1, 1, 1), (1, 0, 0)),
         ((1, 0, 0), (0.62796, 0.22486, 0.12585)),
         ((0, 0, 1), (0.45201, -0.03246, -0.31153)),
     ],
 )
-def test_published_colours_are_where_they_are_published(colour, expected):
-    np.testing.assert_allclose(to_oklab(np.float32([[colour]])), [[expected]], atol=1e-4)
+def test_published_colors_are_where_they_are_published(color, expected):
+    np.testing.assert_allclose(to_oklab(np.float32([[color]])), [[expected]], atol=1e-4)
 
 
 @given(arrays(np.float32, (5, 3), elements=st.floats(-0.375, 0.375, width=32)), SEEDS)
-def test_chroma_shrinks_until_the_colour_exists_and_no_further(chroma, seed):
+def test_chroma_shrinks_until_the_color_exists_and_no_further(chroma, seed):
     lightness = np.random.default_rng(seed).uniform(0.05, 0.95, (5, 1))
     wanted = np.concatenate([lightness, chroma[:, :2]], axis=-1).astype(np.float32)[None]
     found = reduce_chroma(wanted)
@@ -99,9 +97,9 @@ def test_chroma_shrinks_until_the_colour_exists_and_no_further(chroma, seed):
     assert np.all(beyond | (sizes >= wishes - 1e-6) | (sizes < 1e-3))
 
 
-@given(PICTURES)
-def test_colours_that_exist_keep_their_chroma(picture):
-    np.testing.assert_array_equal(reduce_chroma(to_oklab(picture)), to_oklab(picture))
+@given(IMAGES)
+def test_colors_that_exist_keep_their_chroma(image):
+    np.testing.assert_array_equal(reduce_chroma(to_oklab(image)), to_oklab(image))
 
 
 # Linear matching
@@ -111,26 +109,26 @@ def test_colours_that_exist_keep_their_chroma(picture):
 @settings(max_examples=25)
 @given(seeds=st.tuples(SEEDS, SEEDS))
 def test_a_match_has_the_mean_and_the_covariance_of_its_target(method, seeds):
-    picture, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
-    assume(np.linalg.eigvalsh(covariance(picture))[0] >= FAINTEST_DEVIATION**2)
-    matched = match_colors(picture, target, method=method)
+    image, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
+    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_DEVIATION**2)
+    matched = match_colors(image, target, method=method)
     assume(matched.min() > 0 and matched.max() < 1)
     np.testing.assert_allclose(matched.mean((0, 1)), target.mean((0, 1)), atol=1e-5)
     np.testing.assert_allclose(covariance(matched), covariance(target), atol=1e-6)
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_picture_matched_to_itself_is_itself(method, scene):
+def test_a_image_matched_to_itself_is_itself(method, scene):
     np.testing.assert_allclose(match_colors(scene, scene, method=method), scene, atol=1e-4)
 
 
 @given(SEEDS)
-def test_the_symmetric_match_moves_colours_least(seed):
-    picture, target = cloud(seed, spread=0.2), cloud(seed + 1, spread=0.1)
-    assume(np.linalg.eigvalsh(covariance(picture))[0] >= FAINTEST_DEVIATION**2)
-    matched = {method: match_colors(picture, target, method=method) for method in MATCH_METHODS}
+def test_the_symmetric_match_moves_colors_least(seed):
+    image, target = cloud(seed, spread=0.2), cloud(seed + 1, spread=0.1)
+    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_DEVIATION**2)
+    matched = {method: match_colors(image, target, method=method) for method in MATCH_METHODS}
     assume(all(made.min() > 0 and made.max() < 1 for made in matched.values()))
-    moved = {method: np.mean((made - picture) ** 2) for method, made in matched.items()}
+    moved = {method: np.mean((made - image) ** 2) for method, made in matched.items()}
     assert moved["symmetric"] <= min(moved.values()) + 1e-7
 
 
@@ -146,36 +144,36 @@ def test_only_cholesky_depends_on_the_order_of_the_channels(scene, strokes):
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
-def test_a_picture_of_one_colour_becomes_the_mean_colour(method, value, scene):
+def test_a_image_of_one_color_becomes_the_mean_color(method, value, scene):
     flat = np.full((4, 5, 3), value, np.float32)
     matched = match_colors(flat, scene, method=method)
     np.testing.assert_allclose(matched, np.broadcast_to(scene.mean((0, 1)), (4, 5, 3)), atol=1e-5)
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_match_to_one_colour_is_that_colour(method, scene):
+def test_a_match_to_one_color_is_that_color(method, scene):
     flat = np.broadcast_to(np.float32([0.2, 0.5, 0.7]), (3, 3, 3))
     matched = match_colors(scene, flat, method=method)
     np.testing.assert_allclose(matched, np.broadcast_to(flat[0, 0], scene.shape), atol=1e-4)
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_match_to_a_grey_picture_is_grey(method, scene, strokes):
-    matched = match_colors(scene, grey(strokes), method=method)
+def test_a_match_to_a_gray_image_is_gray(method, scene, strokes):
+    matched = match_colors(scene, gray(strokes), method=method)
     assert np.ptp(matched, axis=-1).max() < 1e-3
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_grey_picture_stays_in_a_line_of_colours(method, scene, strokes):
-    matched = match_colors(grey(scene), strokes * 0.4 + 0.3, method=method)
+def test_a_gray_image_stays_in_a_line_of_colors(method, scene, strokes):
+    matched = match_colors(gray(scene), strokes * 0.4 + 0.3, method=method)
     assert np.linalg.eigvalsh(covariance(matched))[1] < 1e-8
     assert np.linalg.eigvalsh(covariance(matched))[2] > 1e-4
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_faint_noise_does_not_become_bright_colours(method, scene):
+def test_faint_noise_does_not_become_bright_colors(method, scene):
     target = cloud(3, spread=0.2)
-    clean = grey(scene) * 0.2 + 0.4
+    clean = gray(scene) * 0.2 + 0.4
     noisy = clean + np.random.default_rng(0).normal(0, 0.3 * LEVEL, clean.shape)
     added = match_colors(noisy.astype(np.float32), target, method=method)
     added -= match_colors(clean, target, method=method)
@@ -188,23 +186,23 @@ def test_faint_noise_does_not_become_bright_colours(method, scene):
 @given(SEEDS)
 def test_a_histogram_match_has_the_values_of_its_target(seed):
     random = np.random.default_rng(seed)
-    picture, target = random.random((6, 7, 3), np.float32), random.random((7, 6, 3), np.float32)
-    matched = match_histogram(picture, target)
+    image, target = random.random((6, 7, 3), np.float32), random.random((7, 6, 3), np.float32)
+    matched = match_histogram(image, target)
     for channel in range(3):
         expected = np.sort(target[..., channel], axis=None)
         np.testing.assert_allclose(np.sort(matched[..., channel], axis=None), expected, atol=1e-6)
 
 
-@given(PICTURES)
-def test_a_picture_has_its_own_histogram_already(picture):
-    np.testing.assert_allclose(match_histogram(picture, picture), picture, atol=1e-6)
+@given(IMAGES)
+def test_a_image_has_its_own_histogram_already(image):
+    np.testing.assert_allclose(match_histogram(image, image), image, atol=1e-6)
 
 
-@given(PICTURES, PICTURES)
-def test_a_histogram_match_keeps_the_order_and_the_range(picture, target):
-    matched = match_histogram(picture, target)
+@given(IMAGES, IMAGES)
+def test_a_histogram_match_keeps_the_order_and_the_range(image, target):
+    matched = match_histogram(image, target)
     for channel in range(3):
-        before, after = picture[..., channel].ravel(), matched[..., channel].ravel()
+        before, after = image[..., channel].ravel(), matched[..., channel].ravel()
         order = np.argsort(before)
         assert np.all(np.diff(after[order]) >= 0)
         assert np.all(np.diff(after[order])[np.diff(before[order]) == 0] == 0)
@@ -212,12 +210,12 @@ def test_a_histogram_match_keeps_the_order_and_the_range(picture, target):
         assert after.max() <= target[..., channel].max()
 
 
-@given(PICTURES)
+@given(IMAGES)
 def test_a_target_counts_by_its_shares_not_by_its_size(target):
-    picture = cloud(5)
+    image = cloud(5)
     tiled = np.tile(target, (2, 3, 1))
     np.testing.assert_allclose(
-        match_histogram(picture, target), match_histogram(picture, tiled), atol=1e-6
+        match_histogram(image, target), match_histogram(image, tiled), atol=1e-6
     )
 
 
@@ -226,10 +224,10 @@ def test_a_target_counts_by_its_shares_not_by_its_size(target):
 
 @given(st.tuples(SEEDS, SEEDS))
 def test_luminance_takes_the_mean_and_the_deviation_only_where_asked(seeds):
-    picture, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
-    shifted = match_luminance(picture, target)
-    stretched = match_luminance(picture, target, deviation=True)
-    wanted, own = to_luma(target), to_luma(picture)
+    image, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
+    shifted = match_luminance(image, target)
+    stretched = match_luminance(image, target, deviation=True)
+    wanted, own = to_luma(target), to_luma(image)
     for made in (shifted, stretched):
         assert np.ptp(made, axis=-1).max() == 0
         assert made.mean() == pytest.approx(wanted.mean(), abs=1e-5)
@@ -238,7 +236,7 @@ def test_luminance_takes_the_mean_and_the_deviation_only_where_asked(seeds):
     assert to_luma(stretched).std() == pytest.approx(gain * wanted.std(), abs=1e-5)
 
 
-def test_a_flat_picture_stays_flat_in_luminance(scene):
+def test_a_flat_image_stays_flat_in_luminance(scene):
     flat = np.full((3, 3, 3), 0.3, np.float32)
     np.testing.assert_allclose(match_luminance(flat, scene, deviation=True), to_luma(scene).mean())
 
@@ -260,7 +258,7 @@ def test_the_style_needs_pixels_exactly_where_a_mode_changes_them(mode, scene, s
 
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
-def test_nothing_given_is_changed_and_everything_made_is_a_picture(mode, scene, strokes):
+def test_nothing_given_is_changed_and_everything_made_is_a_image(mode, scene, strokes):
     before = scene.copy(), strokes.copy()
     content, style = prepare_colors(scene, strokes, mode, "pca")
     restored = restore_colors(content, scene, mode)
@@ -281,13 +279,13 @@ def test_the_content_is_prepared_the_same_beside_every_style(mode, scene, stroke
 
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
-@given(picture=PICTURES)
-def test_a_result_equal_to_the_content_comes_back_as_it_is(mode, picture):
-    prepared, _ = prepare_colors(picture, picture, mode)
+@given(image=IMAGES)
+def test_a_result_equal_to_the_content_comes_back_as_it_is(mode, image):
+    prepared, _ = prepare_colors(image, image, mode)
     if mode in ("luminance", "match-luminance", "lab"):
-        np.testing.assert_allclose(restore_colors(prepared, picture, mode), picture, atol=5e-4)
+        np.testing.assert_allclose(restore_colors(prepared, image, mode), image, atol=5e-4)
     else:
-        assert restore_colors(prepared, picture, mode) is prepared
+        assert restore_colors(prepared, image, mode) is prepared
 
 
 @pytest.mark.parametrize("mode", ["luminance", "match-luminance"])
@@ -296,7 +294,7 @@ def test_luminance_modes_keep_the_luma_of_the_result_and_the_hue_of_the_content(
     result, content = (np.random.default_rng(s).random((4, 5, 3), np.float32) for s in seeds)
     restored = restore_colors(result, content, mode)
     np.testing.assert_allclose(to_luma(restored), to_luma(result), atol=1e-5)
-    chroma, wanted = restored - grey(restored), content - grey(content)
+    chroma, wanted = restored - gray(restored), content - gray(content)
     np.testing.assert_allclose(np.cross(chroma, wanted), 0, atol=1e-5)
     assert np.all(np.sum(chroma * wanted, axis=-1) >= -1e-6)
     reached = np.abs(restored - 0.5).max(axis=-1) > 0.5 - 1e-5

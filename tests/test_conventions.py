@@ -8,7 +8,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import ROOT, environment
 
 import nstk
@@ -70,11 +70,11 @@ def test_a_classifier_has_the_same_bytes_in_every_project(project, folder, usual
 
 def test_a_backbone_is_float32_with_channels_last_in_every_project(project):
     backbone = nstk.load_backbone("compact")
-    pictures = np.random.default_rng(0).random((1, 32, 48, 3)).astype(np.float32)
+    images = np.random.default_rng(0).random((1, 32, 48, 3)).astype(np.float32)
     for network in (backbone, backbone.prepared(edge="replicate", pooling="l2")):
-        maps = network.tap(["block2_conv1"])(pictures)["block2_conv1"]
+        maps = network.tap(["block2_conv1"])(images)["block2_conv1"]
         assert (maps.dtype, maps.shape) == ("float32", (1, 16, 24, 32))
-        assert network.embed(pictures).dtype == "float32"
+        assert network.embed(images).dtype == "float32"
 
 
 @pytest.mark.slow
@@ -92,12 +92,12 @@ def test_what_learns_and_what_is_exported_is_float32_in_every_project(project, f
 @pytest.mark.parametrize("name", ["mobilenet-0.25", "resnet50", "efficientnet_b0"])
 def test_every_preprocessing_works_in_every_project(project, name):
     family = APPLICATIONS[name].family
-    pictures = np.random.default_rng(0).random((1, 4, 5, 3)).astype(np.float32)
+    images = np.random.default_rng(0).random((1, 4, 5, 3)).astype(np.float32)
     with keep_conventions():
         given = keras.Input((None, None, 3))
         network = keras.Model(given, preprocess(given, family.convention))
-        expected = network(pictures)
-    np.testing.assert_array_equal(network(pictures), expected)
+        expected = network(images)
+    np.testing.assert_array_equal(network(images), expected)
 
 
 def test_threads_that_build_at_once_leave_the_settings_as_they_were(project):

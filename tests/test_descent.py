@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from nstk.errors import DivergenceError
-from nstk.optimizers import MINIMIZERS, Adam, Averaged, Evaluation, choose_minimizer
+from nstk.optimizers import OPTIMIZERS, Adam, Averaged, Evaluation, choose_optimizer
 from nstk.progress import ignore
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.optimization import Descent
@@ -25,10 +25,10 @@ class Bowl:
         loss = tf.reduce_sum((x - 0.5) ** 2)
         return Evaluation(loss, 2 * (x - 0.5), {"style": loss})
 
-    def compile(self, minimizer):
+    def compile(self, optimizer):
         def poisoned(x, state, balance):
             self.calls += 1
-            x, state, found = minimizer.step(self.evaluate, x, state)
+            x, state, found = optimizer.step(self.evaluate, x, state)
             if self.calls in self.broken:
                 bad = tf.constant(self.value)
                 x, state = x * bad, tf.nest.map_structure(tf.identity, state)
@@ -39,12 +39,12 @@ class Bowl:
 
 
 def begin(name="adam"):
-    pair = [choose_minimizer(name, None, (0.0, 1.0), share) for share in (1.0, 0.25)]
-    minimizer, cautious = map(Averaged, pair) if name == "adam" else pair
-    return Descent.start(minimizer, START, cautious)
+    pair = [choose_optimizer(name, None, (0.0, 1.0), share) for share in (1.0, 0.25)]
+    optimizer, cautious = map(Averaged, pair) if name == "adam" else pair
+    return Descent.start(optimizer, START, cautious)
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_one_loss_that_is_no_number_is_survived_with_smaller_steps(name, value):
     descent = begin(name)
@@ -52,14 +52,14 @@ def test_one_loss_that_is_no_number_is_survived_with_smaller_steps(name, value):
     assert descent.point.taken == (12,)
     assert descent.rule is descent.cautious
     assert descent.point.setback.startswith("The loss is")
-    assert "at step 4 of 6×4, in style; went on from the last good picture" in descent.point.setback
+    assert "at step 4 of 6×4, in style; went on from the last good image" in descent.point.setback
     assert np.isfinite([step.loss for step in descent.history]).all()
-    assert abs(descent.picture() - 0.5).max() < abs(START - 0.5).max()
+    assert abs(descent.image() - 0.5).max() < abs(START - 0.5).max()
 
 
-def test_it_goes_back_to_the_last_good_picture():
+def test_it_goes_back_to_the_last_good_image():
     descent, seen = begin(), []
-    descent.run(Bowl(4), 4, ignore, keep=lambda one: seen.append((one.point, one.picture())))
+    descent.run(Bowl(4), 4, ignore, keep=lambda one: seen.append((one.point, one.image())))
     points = [point for point, _ in seen]
     # What was kept before step 3 was evaluated is good; what step 3 made nobody has looked at.
     np.testing.assert_array_equal(points[2].good, seen[1][1])
@@ -68,38 +68,38 @@ def test_it_goes_back_to_the_last_good_picture():
     )
 
 
-def test_a_second_one_ends_it_at_the_last_good_picture():
+def test_a_second_one_ends_it_at_the_last_good_image():
     descent = begin()
     with pytest.raises(DivergenceError, match=r"nan at step 7 of 6×4, in style, with smaller"):
         descent.run(Bowl(4, 8), 12, ignore)
     assert descent.steps == 6
-    assert np.isfinite(descent.picture()).all()
-    assert abs(descent.picture() - 0.5).max() < abs(START - 0.5).max()
+    assert np.isfinite(descent.image()).all()
+    assert abs(descent.image() - 0.5).max() < abs(START - 0.5).max()
 
 
-def test_a_picture_that_is_never_good_ends_it_where_it_began():
+def test_a_image_that_is_never_good_ends_it_where_it_began():
     descent = begin()
     with pytest.raises(DivergenceError):
         descent.run(Bowl(1, 2), 5, ignore)
     assert descent.steps == 0
-    np.testing.assert_array_equal(descent.picture(), START)
+    np.testing.assert_array_equal(descent.image(), START)
 
 
-def test_a_number_poisoned_in_the_slope_alone_is_noticed_a_step_later():
-    class Slope(Bowl):
-        def compile(self, minimizer):
+def test_a_number_poisoned_in_the_gradient_alone_is_noticed_a_step_later():
+    class Gradient(Bowl):
+        def compile(self, optimizer):
             def poisoned(x, state, balance):
                 self.calls += 1
-                x, state, found = minimizer.step(self.evaluate, x, state)
+                x, state, found = optimizer.step(self.evaluate, x, state)
                 return (x * float("nan") if self.calls == 4 else x), state, found
 
             return poisoned
 
     descent = begin()
-    descent.run(Slope(), 9, ignore)
+    descent.run(Gradient(), 9, ignore)
     assert descent.point.taken == (9,)
     assert "at step 5 of" in descent.point.setback
-    assert np.isfinite(descent.picture()).all()
+    assert np.isfinite(descent.image()).all()
 
 
 def test_wherever_it_is_interrupted_it_stands_at_a_point_that_was_reached():
@@ -116,7 +116,7 @@ def test_wherever_it_is_interrupted_it_stands_at_a_point_that_was_reached():
     assert descent.steps == 3
     np.testing.assert_array_equal(descent.point.x, points[3].x)
     descent.run(Bowl(), 6, ignore)
-    np.testing.assert_array_equal(descent.picture(), whole.picture())
+    np.testing.assert_array_equal(descent.image(), whole.image())
     assert descent.history == whole.history
 
 
@@ -127,10 +127,10 @@ def test_without_a_cautious_rule_the_same_one_goes_on():
     assert descent.steps == 3
 
 
-class LateSlope(Bowl):
-    """A bowl whose slope is no number at the calls it is told; its loss always is one."""
+class LateGradient(Bowl):
+    """A bowl whose gradient is no number at the calls it is told; its loss always is one."""
 
-    def compile(self, minimizer):
+    def compile(self, optimizer):
         def poisoned(x, state, balance):
             self.calls += 1
             bad = float("nan") if self.calls in self.broken else 1.0
@@ -139,27 +139,27 @@ class LateSlope(Bowl):
                 found = self.evaluate(x)
                 return found._replace(gradient=found.gradient * bad)
 
-            return minimizer.step(evaluate, x, state)
+            return optimizer.step(evaluate, x, state)
 
         return poisoned
 
 
-def test_a_slope_that_is_no_number_in_the_last_step_spoils_nothing():
+def test_a_gradient_that_is_no_number_in_the_last_step_spoils_nothing():
     descent = begin()
-    descent.run(LateSlope(6), 6, ignore)
+    descent.run(LateGradient(6), 6, ignore)
     assert "holds what is no number after step 6 of 6×4; went on" in descent.point.setback
-    assert np.isfinite(descent.picture()).all()
+    assert np.isfinite(descent.image()).all()
     descent.move_to(8, 12)
     descent.run(Bowl(), 3, ignore)
-    assert np.isfinite(descent.picture()).all()
+    assert np.isfinite(descent.image()).all()
     assert descent.point.taken == (6, 3)
 
 
 def test_a_loss_whose_parts_are_numbers_is_told_without_them():
     class Overflow(Bowl):
-        def compile(self, minimizer):
+        def compile(self, optimizer):
             def poisoned(x, state, balance):
-                x, state, found = minimizer.step(self.evaluate, x, state)
+                x, state, found = optimizer.step(self.evaluate, x, state)
                 return x, state, found._replace(loss=tf.constant(float("inf")))
 
             return poisoned

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import pytest
-from labelled_pictures import COLOURS, draw_folder
+from labeled_images import COLORS, draw_folder
 from shell import environment, invoke
 
 import nstk
@@ -18,11 +18,11 @@ VOLATILE = {"seconds", "seconds_per_step", "peak_memory_bytes", "forward_passes"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, tiny_backbone):
-    """A folder with labelled pictures, two pictures to paint from, and a classifier."""
+    """A folder with labeled images, two images to paint from, and a classifier."""
     folder = tmp_path_factory.mktemp("place")
-    draw_folder(folder / "data", 10, tuple(COLOURS))
+    draw_folder(folder / "data", 10, tuple(COLORS))
     trained = nstk.finetune(folder / "data", backbone=tiny_backbone)
-    trained.classifier.save(folder / "colours.keras")
+    trained.classifier.save(folder / "colors.keras")
     return folder
 
 
@@ -57,39 +57,39 @@ def read(path):
     return strip(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
-PICTURES = "{place}/data/red/0.png", "{place}/data/blue/0.png"
+IMAGES = "{place}/data/red/0.png", "{place}/data/blue/0.png"
 
 COMMANDS = {
     "stylize": (
-        *("stylize", *PICTURES, "-o", "{out}/out.png", "--size", "32", "--steps", "2"),
+        *("stylize", *IMAGES, "-o", "{out}/out.png", "--size", "32", "--steps", "2"),
         *("--scales", "1", "--init", "noise", "--animation", "{out}/film.gif"),
     ),
-    "style save": ("style", "save", *PICTURES, "-o", "{out}/both.nstyle"),
+    "style save": ("style", "save", *IMAGES, "-o", "{out}/both.nstyle"),
     "finetune": ("finetune", "{place}/data", "-o", "{out}/c.keras", "--folds", "3", "--cache=off"),
-    "predict": ("predict", "{place}/colours.keras", "{place}/data", "--csv", "{out}/labels.csv"),
-    "evaluate": ("evaluate", "{place}/colours.keras", "{place}/data"),
-    "explain": ("explain", "{place}/colours.keras", *PICTURES, "-o", "{out}"),
+    "predict": ("predict", "{place}/colors.keras", "{place}/data", "--csv", "{out}/labels.csv"),
+    "evaluate": ("evaluate", "{place}/colors.keras", "{place}/data"),
+    "explain": ("explain", "{place}/colors.keras", *IMAGES, "-o", "{out}"),
     "audit": ("audit", "{place}/data"),
     "sweep": (
-        *("sweep", *PICTURES, "-o", "{out}/sheet.png", "--size", "32", "--steps", "2"),
+        *("sweep", *IMAGES, "-o", "{out}/sheet.png", "--size", "32", "--steps", "2"),
         *("--scales", "1", "--init", "noise", "--over", "strength=0.2,0.8"),
     ),
     **{
         f"inspect {what}": (
-            *("inspect", what, *pictures, "-o", "{out}/sheet.png", "--size", "48"),
+            *("inspect", what, *images, "-o", "{out}/sheet.png", "--size", "48"),
             *("--layers", "block1_conv1,block2_conv1", *options),
         )
-        for what, pictures, options in (
-            ("layers", PICTURES, ("--steps", "2", "--channels", "2")),
-            ("content", PICTURES[:1], ("--steps", "2")),
-            ("style", PICTURES[:1], ("--steps", "2")),
-            ("gram", PICTURES, ()),
+        for what, images, options in (
+            ("layers", IMAGES, ("--steps", "2", "--channels", "2")),
+            ("content", IMAGES[:1], ("--steps", "2")),
+            ("style", IMAGES[:1], ("--steps", "2")),
+            ("gram", IMAGES, ()),
         )
     },
     **{
         f"export to {format}": (
-            *("export", "{place}/colours.keras", "--to", format, "-o", "{out}/c" + ending),
-            *("--images", "4", "--pictures", "{place}/data"),
+            *("export", "{place}/colors.keras", "--to", format, "-o", "{out}/c" + ending),
+            *("--images", "4", "--images", "{place}/data"),
         )
         for format, ending in (("tflite", ".tflite"), ("onnx", ".onnx"))
     },
@@ -124,7 +124,7 @@ def test_a_saved_model_has_the_same_bytes_in_every_process(place, tmp_path):
     )
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
-        words = [sys.executable, "-c", writing, str(place / "colours.keras"), str(folder)]
+        words = [sys.executable, "-c", writing, str(place / "colors.keras"), str(folder)]
         subprocess.run(words, env=environment(), check=True, capture_output=True)
     first, second = (
         {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

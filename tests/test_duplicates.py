@@ -1,4 +1,4 @@
-"""Pictures that are nearly the same are found, and strangers are left alone."""
+"""Images that are nearly the same are found, and strangers are left alone."""
 
 import io
 import time
@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.images.hashes import NEAR, group_duplicates, picture_hash
-from nstk.images.image import load_picture, resize_picture
+from nstk.images.hashes import NEAR, group_duplicates, image_hash
+from nstk.images.image import load_image, resize_image
 
 hashes = st.lists(st.integers(0, 2**64 - 1), max_size=12)
 
@@ -27,11 +27,11 @@ def compressed(pixels: np.ndarray, quality: int) -> np.ndarray:
 
 
 CHANGES = {
-    "twice the size": lambda pixels: resize_picture(pixels, *(2 * np.array(pixels.shape[:2]))),
-    "half the size": lambda pixels: resize_picture(pixels, *(np.array(pixels.shape[:2]) // 2)),
+    "twice the size": lambda pixels: resize_image(pixels, *(2 * np.array(pixels.shape[:2]))),
+    "half the size": lambda pixels: resize_image(pixels, *(np.array(pixels.shape[:2]) // 2)),
     "coarse JPEG": lambda pixels: compressed(pixels, 30),
     "darker": lambda pixels: 0.7 * pixels,
-    "grey": lambda pixels: np.repeat(pixels @ np.float32([[0.299], [0.587], [0.114]]), 3, axis=-1),
+    "gray": lambda pixels: np.repeat(pixels @ np.float32([[0.299], [0.587], [0.114]]), 3, axis=-1),
     "bytes": lambda pixels: np.uint8(np.rint(pixels * 255)),
 }
 
@@ -40,21 +40,21 @@ CHANGES = {
 def test_the_hash_of_a_copy_is_close(scene, strokes, change):
     for pixels in (scene, strokes):
         copy = CHANGES[change](pixels)
-        assert differing_bits(picture_hash(pixels), picture_hash(copy)) <= NEAR
+        assert differing_bits(image_hash(pixels), image_hash(copy)) <= NEAR
 
 
 def test_the_hashes_of_strangers_are_far(scene, strokes):
     seen = [scene, strokes, scene[::-1], scene[:, ::-1], strokes[:, ::-1], 1 - scene]
-    found = [picture_hash(pixels) for pixels in seen]
+    found = [image_hash(pixels) for pixels in seen]
     assert group_duplicates(found) == list(range(6))
     assert all(0 <= each < 2**64 for each in found)
 
 
 @given(
-    colour=st.tuples(*[st.floats(0, 255)] * 3), height=st.integers(1, 70), width=st.integers(1, 70)
+    color=st.tuples(*[st.floats(0, 255)] * 3), height=st.integers(1, 70), width=st.integers(1, 70)
 )
-def test_a_picture_of_one_colour_has_no_pattern(colour, height, width):
-    assert picture_hash(np.full((height, width, 3), colour, np.float32)) == 0
+def test_a_image_of_one_color_has_no_pattern(color, height, width):
+    assert image_hash(np.full((height, width, 3), color, np.float32)) == 0
 
 
 @given(given_hashes=hashes, distance=st.integers(0, 64), odd=st.booleans())
@@ -79,7 +79,7 @@ def test_relatives_of_relatives_are_one_group():
     assert group_duplicates([]) == []
 
 
-def test_ten_thousand_pictures_are_grouped_at_once():
+def test_ten_thousand_images_are_grouped_at_once():
     generator = np.random.default_rng(0)
     found = generator.integers(0, 2**64, 9_000, np.uint64)
     found = [*found.tolist(), *(found[:1_000] ^ np.uint64(5)).tolist()]
@@ -124,7 +124,7 @@ def test_photographs_taken_twice_are_found_and_no_others(shared):
     paths = sorted(
         path for name in ("metal", "paper", "trash") for path in (folder / name).iterdir()
     )
-    groups = group_duplicates([picture_hash(load_picture(path).pixels) for path in paths])
+    groups = group_duplicates([image_hash(load_image(path).pixels) for path in paths])
     alike: dict[int, set[str]] = {}
     for path, group in zip(paths, groups, strict=True):
         alike.setdefault(group, set()).add(path.stem)

@@ -1,4 +1,4 @@
-"""Parts == whole: a picture in windows has the loss and the gradient of the whole picture."""
+"""Parts == whole: an image in windows has the loss and the gradient of the whole image."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from nstk.backbones.compact import build_compact
 from nstk.backbones.networks import build_network
 from nstk.backbones.stages import cut_network
 from nstk.errors import BackboneError
-from nstk.optimizers import MINIMIZERS, Newton, choose_minimizer
+from nstk.optimizers import OPTIMIZERS, Newton, choose_optimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
 from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
@@ -80,8 +80,8 @@ def both(backbone, shape, weights, regions, window_bytes, free=None):
 
 def assert_equal(whole, parts, shape, tolerance=1e-4, balance=None):
     assert sum(len(windows) for windows in parts.layout) > len(parts.layout)
-    picture = tf.constant(draw(*shape, seed=2))
-    expected, got = whole.evaluate(picture, balance), parts.evaluate(picture, balance)
+    image = tf.constant(draw(*shape, seed=2))
+    expected, got = whole.evaluate(image, balance), parts.evaluate(image, balance)
     assert float(got.loss) == pytest.approx(float(expected.loss), rel=1e-5)
     assert set(got.terms) == set(expected.terms)
     for name, term in expected.terms.items():
@@ -115,24 +115,24 @@ def test_windows_have_the_gradient_of_the_whole_for_every_style_loss_and_with_ma
     assert_equal(*both(deep, shape, weights, regions, 20_000, free), shape)
 
 
-QUICK = [name for name in MINIMIZERS if name != "newton"]
+QUICK = [name for name in OPTIMIZERS if name != "newton"]
 
 
 @pytest.mark.parametrize("name", [*QUICK, pytest.param("newton", marks=pytest.mark.slow)])
-def test_every_minimizer_takes_the_same_steps_in_windows(deep, name):
+def test_every_optimizer_takes_the_same_steps_in_windows(deep, name):
     shape, weights = (32, 40), weigh(deep)
     whole, parts = both(deep, shape, weights, cover_all(deep, weights, draw(40, 50, seed=3)), 8_000)
-    minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
-    if isinstance(minimizer, Newton):
-        minimizer = replace(minimizer, products=1)
-    pictures = []
+    optimizer = choose_optimizer(name, bounds=(0.0, 1.0))
+    if isinstance(optimizer, Newton):
+        optimizer = replace(optimizer, products=1)
+    images = []
     for objective in (whole, parts):
         x = tf.constant(draw(*shape, seed=2))
-        state = minimizer.init(x)
+        state = optimizer.init(x)
         for _ in range(2):
-            x, state, _ = minimizer.step(objective.evaluate, x, state)
-        pictures.append(x.numpy())
-    np.testing.assert_allclose(*pictures, atol=2e-3)
+            x, state, _ = optimizer.step(objective.evaluate, x, state)
+        images.append(x.numpy())
+    np.testing.assert_allclose(*images, atol=2e-3)
 
 
 def test_a_large_style_has_the_statistics_of_the_whole(deep):
@@ -157,7 +157,7 @@ def test_windows_of_all_sizes_are_compiled_once(deep):
         assert stage.pull_back.experimental_get_tracing_count() == 1
 
 
-def test_a_mean_over_the_whole_picture_cannot_be_cut():
+def test_a_mean_over_the_whole_image_cannot_be_cut():
     def build():
         inputs = keras.Input((None, None, 3))
         maps = keras.layers.Conv2D(4, 3, padding="same", activation="relu", name="first")(inputs)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_pictures import COLOURS, draw_folder
+from labeled_images import COLORS, draw_folder
 from shell import complaint, invoke
 
 from nstk.classifiers.classifier import load_classifier
@@ -48,7 +48,7 @@ KEYS = [
     "notices",
     "deterministic",
 ]
-NAMES = tuple(COLOURS)
+NAMES = tuple(COLORS)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def classifier(folder, tiny_backbone):
 
 @pytest.fixture(scope="module")
 def model(classifier, tmp_path_factory):
-    return classifier.save(tmp_path_factory.mktemp("model") / "colours.keras")
+    return classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
 
 
 @pytest.fixture
@@ -96,7 +96,7 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(model, folder):
 def test_classes_are_matched_by_name_and_never_shifted(model, data):
     shutil.rmtree(data / "blue")
     (data / "green").rename(data / "aardvark")
-    (data / "red" / "notes.jpg").write_text("not a picture")
+    (data / "red" / "notes.jpg").write_text("not an image")
     result = invoke("evaluate", model, data, "--json", "-q")
     answer = json.loads(result.stdout)
     assert answer["accuracy"] == 1
@@ -107,7 +107,7 @@ def test_classes_are_matched_by_name_and_never_shifted(model, data):
     assert reasons.count("the classifier knows no class 'aardvark'") == 6
     assert len(reasons) == 7
     shown = invoke("evaluate", model, data).stdout
-    assert "no picture of: blue, green" in shown
+    assert "no image of: blue, green" in shown
     assert "unknown to the classifier, not counted: aardvark" in shown
 
 
@@ -118,11 +118,11 @@ def test_wrong_labels_are_counted_and_listed(model, data):
     assert result.exit_code == 0, result.stderr
     assert "accuracy 50.0 %" in result.stdout
     assert "blue taken for red: 6 (100.0 % of blue)" in result.stdout
-    worst = result.stdout.partition("worst pictures:\n")[2].splitlines()[:9]
+    worst = result.stdout.partition("worst images:\n")[2].splitlines()[:9]
     assert [str(data / "blue") in line for line in worst] == [True] * 6 + [False] * 3
     assert ["taken for" in line for line in worst] == [True] * 6 + [False] * 3
-    assert "pictures a second" in result.stdout
-    shown = invoke("evaluate", model, data).stdout.partition("worst pictures:\n")[2].splitlines()
+    assert "images a second" in result.stdout
+    shown = invoke("evaluate", model, data).stdout.partition("worst images:\n")[2].splitlines()
     assert shown[5].endswith("taken for red")
     assert shown[6].endswith(" %")
 
@@ -131,12 +131,12 @@ def test_wrong_labels_are_counted_and_listed(model, data):
 def run(folder, tiny_backbone, tmp_path_factory):
     """What a run made, and its model with the record beside it."""
     made = finetune(folder, backbone=tiny_backbone, settings=FinetuneSettings(seed=2))
-    model = made.classifier.save(tmp_path_factory.mktemp("run") / "colours.keras")
+    model = made.classifier.save(tmp_path_factory.mktemp("run") / "colors.keras")
     save_manifest(made, model.with_suffix(".json"), backbone="compact")
     return made, model
 
 
-def test_pictures_that_it_has_learned_from_are_told_from_others(run, folder):
+def test_images_that_it_has_learned_from_are_told_from_others(run, folder):
     made, model = run
     classifier, record = load_classifier(model), model.with_suffix(".json")
     found = evaluate(classifier, folder, record=record)
@@ -144,7 +144,7 @@ def test_pictures_that_it_has_learned_from_are_told_from_others(run, folder):
     assert found.learned == made.train_images == 18 - made.validation_images
     assert found.others == made.evaluation
     [notice] = found.notices
-    assert f"learned from {made.train_images} of these 18 pictures" in notice
+    assert f"learned from {made.train_images} of these 18 images" in notice
     assert f"on the {made.validation_images} that it has not learned from" in notice
 
 
@@ -157,7 +157,7 @@ def test_the_shell_looks_for_the_record_beside_the_model(run, folder):
     assert notice in invoke("evaluate", model, folder, "-q").stdout
 
 
-def test_where_every_picture_is_known_there_are_no_others(run, folder, tmp_path):
+def test_where_every_image_is_known_there_are_no_others(run, folder, tmp_path):
     made, model = run
     for file in made.files:
         if file.part == "train":
@@ -165,7 +165,7 @@ def test_where_every_picture_is_known_there_are_no_others(run, folder, tmp_path)
             shutil.copy(folder / file.path, tmp_path / file.path)
     found = evaluate(made.classifier, tmp_path, record=model.with_suffix(".json"))
     assert (found.learned, found.others) == (made.train_images, None)
-    assert f"learned from all {made.train_images} of these pictures" in found.notices[0]
+    assert f"learned from all {made.train_images} of these images" in found.notices[0]
 
 
 def test_without_the_record_of_this_very_run_nobody_knows(run, classifier, folder, tmp_path):
@@ -216,10 +216,10 @@ def test_accents_may_be_encoded_either_way(tmp_path):
 def test_a_manifest_and_a_zip_will_do(tmp_path):
     for name in ("ants", "wasps"):
         (tmp_path / "data" / name).mkdir(parents=True)
-        (tmp_path / "data" / name / "1.jpg").write_bytes(b"picture")
+        (tmp_path / "data" / name / "1.jpg").write_bytes(b"image")
     rows = "path,label,split\nants/1.jpg,ants,val\nwasps/1.jpg,wasps,val\n"
     for name in ("ants", "wasps"):
-        (tmp_path / "data" / f"{name}.jpg").write_bytes(b"picture")
+        (tmp_path / "data" / f"{name}.jpg").write_bytes(b"image")
         rows += f"{name}.jpg,{name},train\n"
     (tmp_path / "data" / "labels.csv").write_text(rows)
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
@@ -228,7 +228,7 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
     for place in (tmp_path / "data" / "labels.csv", tmp_path / "data.zip"):
         found = match_data(place, ("aardvark", "ants"))
         assert [(path.parent.name, labels) for path, labels in found.files] == [("ants", (1,))]
-        assert found.files[0][0].read_bytes() == b"picture"
+        assert found.files[0][0].read_bytes() == b"image"
         assert (found.missing, found.extra) == (("aardvark",), ("wasps",))
         assert [file.path.parent.name for file in found.skipped] == ["wasps"]
 
@@ -240,7 +240,7 @@ def test_nothing_to_learn_from_is_needed(tmp_path, part, classes):
     with zipfile.ZipFile(packed, "w") as archive:
         for name in classes:
             (data / part / name).mkdir(parents=True)
-            (data / part / name / "1.jpg").write_bytes(b"picture")
+            (data / part / name / "1.jpg").write_bytes(b"image")
             archive.write(data / part / name / "1.jpg", f"{part}/{name}/1.jpg")
             rows += f"{part}/{name}/1.jpg,{name},{part}\n"
     (data / "labels.csv").write_text(rows)
@@ -249,9 +249,9 @@ def test_nothing_to_learn_from_is_needed(tmp_path, part, classes):
         assert [labels for _, labels in found.files] == [(n,) for n in range(len(classes))]
 
 
-def test_a_zip_of_pictures_without_labels_is_refused(tmp_path):
+def test_a_zip_of_images_without_labels_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
-        archive.writestr("test/1.jpg", b"picture")
+        archive.writestr("test/1.jpg", b"image")
     with pytest.raises(FolderError, match=r"no class folders in test/"):
         match_data(tmp_path / "data.zip", ("ants", "bees"))
 
@@ -260,13 +260,13 @@ def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
     (tmp_path / "other" / "wasps").mkdir(parents=True)
     (tmp_path / "other" / "wasps" / "1.jpg").touch()
     (tmp_path / "broken" / "red").mkdir(parents=True)
-    (tmp_path / "broken" / "red" / "1.jpg").write_text("not a picture")
+    (tmp_path / "broken" / "red" / "1.jpg").write_text("not an image")
     (tmp_path / "empty").mkdir()
     for place, said in [
         (tmp_path / "missing", "no such file or folder"),
         (model, "is a file"),
         (tmp_path / "other", "blue, green, red), only wasps"),
-        (tmp_path / "broken", "no picture that can be read"),
+        (tmp_path / "broken", "no image that can be read"),
         (tmp_path / "empty", "empty"),
         (folder / "red", "no class folders"),
     ]:
@@ -284,14 +284,14 @@ def test_a_negative_number_of_losses_is_refused(classifier, folder):
 
 @st.composite
 def answers(draw):
-    pictures, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
+    images, classes = draw(st.integers(1, 40)), draw(st.integers(2, 5))
     generator = np.random.default_rng(draw(st.integers(0, 999)))
-    probabilities = generator.dirichlet(np.ones(classes), pictures)
-    return probabilities, generator.integers(classes, size=pictures)
+    probabilities = generator.dirichlet(np.ones(classes), images)
+    return probabilities, generator.integers(classes, size=images)
 
 
 @given(answers())
-def test_bins_hold_every_picture_once(answer):
+def test_bins_hold_every_image_once(answer):
     probabilities, labels = answer
     bins = sort_by_confidence(probabilities, labels)
     assert sum(each.images for each in bins) == len(labels)

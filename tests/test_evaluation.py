@@ -63,7 +63,7 @@ def test_published_intervals_are_met(successes, trials, interval):
 
 
 def evaluate(labels, predicted, classes):
-    """Compare one label a picture with the truth."""
+    """Compare one label an image with the truth."""
     truth, given = (np.eye(len(classes), dtype=bool)[each] for each in (labels, predicted))
     return compare(truth, given, given.astype(float), classes)
 

@@ -33,7 +33,7 @@ def _siblings():
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory):
-    """A small copy of the demo's labelled folder."""
+    """A small copy of the demo's labeled folder."""
     from draw_samples import write_digits
 
     folder = tmp_path_factory.mktemp("samples")
@@ -55,12 +55,12 @@ def test_samples_are_the_same_every_time_and_look_like_something():
 
 
 def test_digits_are_balanced_and_the_new_ones_are_others(digits):
-    labelled = sorted((digits / "digits").rglob("*.png"))
+    labeled = sorted((digits / "digits").rglob("*.png"))
     new = sorted((digits / "new-digits").glob("*.png"))
-    assert len(labelled) == 50
+    assert len(labeled) == 50
     assert len(new) == 10
-    assert {path.parent.name for path in labelled} == set("0123456789")
-    seen = {Image.open(path).tobytes() for path in labelled}
+    assert {path.parent.name for path in labeled} == set("0123456789")
+    seen = {Image.open(path).tobytes() for path in labeled}
     assert len(seen) == 50
     assert not seen & {Image.open(path).tobytes() for path in new}
 
@@ -80,8 +80,8 @@ def test_an_example_fits_on_a_page_and_uses_public_names(name):
 def test_stylizing_in_python(tmp_path, scene, strokes):
     import nstk
 
-    nstk.save_picture(tmp_path / "scene.png", scene)
-    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    nstk.save_image(tmp_path / "scene.png", scene)
+    nstk.save_image(tmp_path / "strokes.png", strokes)
     main = runpy.run_path(str(EXAMPLES / "stylize_in_python.py"))["main"]
     files = [str(tmp_path / name) for name in ("scene.png", "strokes.png", "out.png")]
     made = main(*files, size="64", steps="2")
@@ -97,29 +97,29 @@ def test_keeping_colors_shows_every_mode(tmp_path, capsys):
 
     strip = runpy.run_path(str(EXAMPLES / "keep_colors.py"))["main"](str(tmp_path), "64", "1")
     assert {path.stem for path in tmp_path.iterdir()} == {*COLOR_MODES, "colors"}
-    assert nstk.load_picture(strip).pixels.shape[1] == 64 * len(COLOR_MODES)
-    assert capsys.readouterr().out.count("mean colour") == len(COLOR_MODES)
+    assert nstk.load_image(strip).pixels.shape[1] == 64 * len(COLOR_MODES)
+    assert capsys.readouterr().out.count("mean color") == len(COLOR_MODES)
 
 
 @pytest.mark.slow
 def test_a_loss_term_of_ones_own_reddens_the_result(tmp_path, scene, strokes, capsys):
     import nstk
 
-    nstk.save_picture(tmp_path / "scene.png", scene)
-    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    nstk.save_image(tmp_path / "scene.png", scene)
+    nstk.save_image(tmp_path / "strokes.png", strokes)
     main = runpy.run_path(str(EXAMPLES / "custom_loss.py"))["main"]
     files = [str(tmp_path / name) for name in ("scene.png", "strokes.png", "out.png")]
     main(*files, size="64", steps="8")
     assert "'red': " in capsys.readouterr().out
-    reddened = nstk.load_picture(files[2]).pixels
+    reddened = nstk.load_image(files[2]).pixels
     assert reddened[..., 0].mean() > scene[..., 0].mean()
 
 
 @pytest.mark.slow
 def test_finetuning_in_python_needs_nstk_only_for_the_making(digits, tmp_path, capsys):
     main = runpy.run_path(str(EXAMPLES / "finetune_in_python.py"))["main"]
-    picture = next((digits / "new-digits").glob("*.png"))
-    label = main(str(digits / "digits"), str(picture), str(tmp_path / "digits.keras"))
+    image = next((digits / "new-digits").glob("*.png"))
+    label = main(str(digits / "digits"), str(image), str(tmp_path / "digits.keras"))
     said = capsys.readouterr().out
     assert said.count(f"shows {label}, says") == 2
 
@@ -141,7 +141,7 @@ def test_the_demo_ends_with_where_everything_is(tmp_path):
         command, env=environment(), capture_output=True, text=True, check=True, timeout=500
     )
     said = answer.stdout.partition("Done:")[2]
-    assert str(tmp_path / "stylised.png") in said
+    assert str(tmp_path / "stylized.png") in said
     assert str(tmp_path / "digits.keras") in said
-    assert (tmp_path / "stylised.png").is_file()
+    assert (tmp_path / "stylized.png").is_file()
     assert (tmp_path / "digits.keras").is_file()

@@ -6,7 +6,7 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from labelled_pictures import COLOURS, draw_folder, draw_picture
+from labeled_images import COLORS, draw_folder, draw_image
 from PIL import Image
 from shell import complaint, invoke
 
@@ -14,7 +14,7 @@ import nstk
 from nstk.classifiers.explanation.class_activation import build_look, choose_method
 from nstk.classifiers.explanation.job import Explanation, explain
 from nstk.classifiers.explanation.overlays import paint_overlay
-from nstk.errors import PictureError, SettingsError
+from nstk.errors import ImageError, SettingsError
 from nstk.features.networks import FEATURES
 from nstk.finetuning.job import finetune
 from nstk.heads.links import SOFTMAX
@@ -22,7 +22,7 @@ from nstk.heads.links import SOFTMAX
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 10, tuple(COLOURS))
+    return draw_folder(tmp_path_factory.mktemp("data"), 10, tuple(COLORS))
 
 
 @pytest.fixture(scope="module")
@@ -43,8 +43,8 @@ def deeper(classifier):
 
 @pytest.fixture(scope="module")
 def halves(tmp_path_factory):
-    """A picture whose left half is red and whose right half is blue, wider than high."""
-    red, blue = (draw_picture(COLOURS[name], 64, 50, seed=1) for name in ("red", "blue"))
+    """An image whose left half is red and whose right half is blue, wider than high."""
+    red, blue = (draw_image(COLORS[name], 64, 50, seed=1) for name in ("red", "blue"))
     path = tmp_path_factory.mktemp("halves") / "halves.png"
     Image.fromarray(np.concatenate([red, blue], axis=1)).save(path)
     return path
@@ -54,7 +54,7 @@ def test_the_mean_of_the_evidence_is_the_logit_without_its_bias(classifier, fold
     _, bias = classifier.model.get_layer("head").get_weights()
     logits = keras.Model(classifier.model.inputs[0], classifier.model.get_layer("head").output)
     for path in sorted(folder.glob("*/0.png")):
-        pixels = np.rint(nstk.load_picture(path).pixels * 255)[np.newaxis]
+        pixels = np.rint(nstk.load_image(path).pixels * 255)[np.newaxis]
         found = logits(pixels).numpy()[0] - bias
         for label, name in enumerate(classifier.classes):
             [each] = explain(classifier, path, label=name)
@@ -88,7 +88,7 @@ def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
     for each in explain(classifier, folder):
         assert each.label == answers[each.path].label
         assert each.probability == pytest.approx(answers[each.path].probability, abs=1e-5)
-        assert each.overlay.shape == nstk.load_picture(each.path).pixels.shape
+        assert each.overlay.shape == nstk.load_image(each.path).pixels.shape
 
 
 def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
@@ -98,7 +98,7 @@ def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
     assert isinstance(file, Explanation)
     for number, each in enumerate(others, start=2):
         assert isinstance(each, Explanation)
-        assert str(each.path) == f"picture {number}"
+        assert str(each.path) == f"image {number}"
         assert each.probability == file.probability
         np.testing.assert_array_equal(each.evidence, file.evidence)
         np.testing.assert_allclose(each.overlay, file.overlay, atol=1e-6)
@@ -107,7 +107,7 @@ def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
 
 
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
-    square = classifier.passage.prepare(np.rint(nstk.load_picture(halves).pixels * 255))
+    square = classifier.passage.prepare(np.rint(nstk.load_image(halves).pixels * 255))
     model = classifier.model
     probabilities, exact = build_look(model, "class activation map", SOFTMAX)(square)
     other, by_gradients = build_look(model, "Grad-CAM", SOFTMAX)(square)
@@ -138,7 +138,7 @@ def test_a_head_that_sees_more_than_one_mean_is_explained_by_gradients(
 
 
 def pixels_of(path):
-    return np.rint(nstk.load_picture(path).pixels * 255)[np.newaxis]
+    return np.rint(nstk.load_image(path).pixels * 255)[np.newaxis]
 
 
 def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):
@@ -169,13 +169,13 @@ def test_only_the_strongest_evidence_sets_the_scale(scene):
 def test_a_class_nobody_knows_and_a_missing_file_are_refused_at_once(classifier, halves):
     with pytest.raises(SettingsError, match="blue, green, red"):
         explain(classifier, halves, label="wasps")
-    with pytest.raises(PictureError):
+    with pytest.raises(ImageError):
         explain(classifier, halves.with_name("missing.png"))
 
 
-def test_the_shell_writes_an_overlay_for_each_picture(classifier, folder, tmp_path):
+def test_the_shell_writes_an_overlay_for_each_image(classifier, folder, tmp_path):
     model = classifier.save(tmp_path / "model.keras")
-    (tmp_path / "notes.jpg").write_text("not a picture")
+    (tmp_path / "notes.jpg").write_text("not an image")
     paths = [folder / "red" / "0.png", folder / "blue" / "0.png", tmp_path / "notes.jpg"]
     out = tmp_path / "why"
     result = invoke("explain", model, *paths, "-o", out, "--json", "-q")
@@ -192,16 +192,16 @@ def test_the_shell_writes_an_overlay_for_each_picture(classifier, folder, tmp_pa
 
 def test_bad_input_leaves_no_folder(classifier, folder, tmp_path):
     model = classifier.save(tmp_path / "model.keras")
-    (tmp_path / "notes.jpg").write_text("not a picture")
-    picture = folder / "red" / "0.png"
+    (tmp_path / "notes.jpg").write_text("not an image")
+    image = folder / "red" / "0.png"
     before = sorted(tmp_path.iterdir())
     for arguments, said in [
         ((model, tmp_path / "notes.jpg", "-o", tmp_path / "why"), "notes.jpg"),
         ((model, tmp_path / "missing.png", "-o", tmp_path / "why"), "missing.png"),
-        ((model, picture, "-o", tmp_path / "missing" / "why"), "missing"),
-        ((model, picture, "-o", tmp_path / "notes.jpg"), "notes.jpg"),
-        ((model, picture, "-o", tmp_path / "why", "--class", "wasps"), "wasps"),
-        ((picture, picture, "-o", tmp_path / "why"), ".keras"),
+        ((model, image, "-o", tmp_path / "missing" / "why"), "missing"),
+        ((model, image, "-o", tmp_path / "notes.jpg"), "notes.jpg"),
+        ((model, image, "-o", tmp_path / "why", "--class", "wasps"), "wasps"),
+        ((image, image, "-o", tmp_path / "why"), ".keras"),
     ]:
         result = invoke("explain", *arguments)
         assert result.exit_code == 2
@@ -209,7 +209,7 @@ def test_bad_input_leaves_no_folder(classifier, folder, tmp_path):
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_one_picture_at_a_time_is_held(classifier, folder):
+def test_one_image_at_a_time_is_held(classifier, folder):
     answers = explain(classifier, folder)
     assert isinstance(next(answers), Explanation)
     answers.close()

@@ -13,21 +13,21 @@ import pytest
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labelled_pictures import COLOURS, draw_folder, draw_picture
+from labeled_images import COLORS, draw_folder, draw_image
 from PIL import Image
 from shell import ROOT, complaint, invoke
 
 from nstk.classifiers.classifier import load_classifier
 from nstk.classifiers.prediction.job import predict
 from nstk.classifiers.run_records import save_manifest
-from nstk.errors import ExportError, OutputError, PictureError, SettingsError
+from nstk.errors import ExportError, ImageError, OutputError, SettingsError
 from nstk.exporting import formats, reload
 from nstk.exporting.decoding import decode_upright, read_orientation, turn_upright
 from nstk.exporting.formats import FORMATS
+from nstk.exporting.images import Album, gather_images, gather_recorded
+from nstk.exporting.images import draw_image as draw_waves
 from nstk.exporting.job import _calibrate, export
 from nstk.exporting.onnx_file import write_onnx
-from nstk.exporting.pictures import Album, gather_pictures, gather_recorded
-from nstk.exporting.pictures import draw_picture as draw_waves
 from nstk.exporting.proof import Agreement, compare, measure
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
@@ -43,9 +43,9 @@ EXTENSIONS = {name: format.suffix for name, format in FORMATS.items()}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    folder = draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
-    for colour, name in zip(COLOURS, CLASSES, strict=True):
-        (folder / colour).rename(folder / name)
+    folder = draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLORS))
+    for color, name in zip(COLORS, CLASSES, strict=True):
+        (folder / color).rename(folder / name)
     return folder
 
 
@@ -55,14 +55,14 @@ def classifier(folder, tiny_backbone):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    """Pictures of many sizes, orientations and modes, between colours so that labels are close."""
-    folder = tmp_path_factory.mktemp("pictures")
+def images(tmp_path_factory):
+    """Images of many sizes, orientations and modes, between colors so that labels are close."""
+    folder = tmp_path_factory.mktemp("images")
     modes = ["RGB", "L", "RGBA", "P", "LA", "1", "I;16"]
     for seed in range(21):
         height, width = np.random.default_rng(seed).integers(1, 150, 2)
-        colour = tuple(np.random.default_rng(seed).integers(30, 220, 3))
-        pixels = draw_picture(colour, height, width, seed)
+        color = tuple(np.random.default_rng(seed).integers(30, 220, 3))
+        pixels = draw_image(color, height, width, seed)
         if modes[seed % 7] == "I;16":
             image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
         else:
@@ -70,7 +70,7 @@ def pictures(tmp_path_factory):
         image.save(folder / f"{seed}.png")
     for orientation in range(1, 9):
         save_turned(folder / f"turned-{orientation}.jpg", orientation)
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     return folder
 
 
@@ -87,11 +87,11 @@ def save_turned(path, orientation, endian="<"):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
-def test_an_export_answers_like_the_original(classifier, pictures, tmp_path, format):
+def test_an_export_answers_like_the_original(classifier, images, tmp_path, format):
     path = tmp_path / f"model{EXTENSIONS[format]}"
-    made = export(classifier, format, path, pictures=pictures, min_agreement=0.8)
+    made = export(classifier, format, path, images=images, min_agreement=0.8)
     assert made.images == 29
-    assert made.pictures == "given"
+    assert made.images == "given"
     assert made.bytes > 1000
     if format == "tflite-int8":
         assert made.agreement >= 0.8
@@ -102,15 +102,15 @@ def test_an_export_answers_like_the_original(classifier, pictures, tmp_path, for
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-def test_eight_bits_see_all_of_a_picture_larger_than_those_of_calibration(classifier, tmp_path):
+def test_eight_bits_see_all_of_a_image_larger_than_those_of_calibration(classifier, tmp_path):
     path = tmp_path / "model.tflite"
-    small = [draw_picture(colour, 30, 40, seed) for seed, colour in enumerate(COLOURS.values())]
+    small = [draw_image(color, 30, 40, seed) for seed, color in enumerate(COLORS.values())]
     write_tflite(classifier, path, lambda: small)
-    # Another colour in the corner, which is all that is seen where sizes are cut off at theirs.
-    large = draw_picture(COLOURS["red"], 700, 700, 3)
-    large[:150, :150] = COLOURS["blue"]
+    # Another color in the corner, which is all that is seen where sizes are cut off at theirs.
+    large = draw_image(COLORS["red"], 700, 700, 3)
+    large[:150, :150] = COLORS["blue"]
     interpreter = tf.lite.Interpreter(str(path))
-    [answer] = interpreter.get_signature_runner()(pictures=large[np.newaxis]).values()
+    [answer] = interpreter.get_signature_runner()(images=large[np.newaxis]).values()
     expected = classifier.model(large[np.newaxis]).numpy()
     assert np.abs(answer - expected).max() < 0.1
     kinds = {each["dtype"] for each in interpreter.get_tensor_details()}
@@ -119,26 +119,24 @@ def test_eight_bits_see_all_of_a_picture_larger_than_those_of_calibration(classi
 
 
 @pytest.mark.slow
-def test_without_pictures_some_are_drawn_and_the_shell_says_so(classifier, tmp_path):
+def test_without_images_some_are_drawn_and_the_shell_says_so(classifier, tmp_path):
     model = classifier.save(tmp_path / "model.keras")
     result = invoke("export", model, "--to", "keras", "-o", tmp_path / "copy.keras", "-q")
     assert result.exit_code == 0, result.stderr
-    assert "pictures drawn for it" in result.stdout
+    assert "images drawn for it" in result.stdout
     assert load_classifier(tmp_path / "copy.keras").classes == CLASSES
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(
-    classifier, pictures, tmp_path
-):
+def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(classifier, images, tmp_path):
     write_tflite(classifier, tmp_path / "model.tflite")
     assert zipfile.ZipFile(tmp_path / "model.tflite").namelist() == ["labels.txt"]
     interpreter = tf.lite.Interpreter(str(tmp_path / "model.tflite"))
     runner = interpreter.get_signature_runner()
     surest = []
-    for path in sorted(pictures.glob("*.png"))[:7]:
+    for path in sorted(images.glob("*.png"))[:7]:
         batch = load_levels(path)[np.newaxis]
-        [answer] = runner(pictures=batch).values()
+        [answer] = runner(images=batch).values()
         assert answer == pytest.approx(classifier.model(batch).numpy(), abs=1e-4)
         surest.append(answer.max())
     assert min(surest) < 0.95  # a classifier that is always sure would hide differences
@@ -147,7 +145,7 @@ def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize("format", ["savedmodel", "tflite", "onnx"])
-def test_whatever_the_head_sees_is_exported(folder, tiny_backbone, pictures, tmp_path, format):
+def test_whatever_the_head_sees_is_exported(folder, tiny_backbone, images, tmp_path, format):
     wish = FinetuneSettings(features="pooled+statistics", views=2)
     richer = finetune(folder, backbone=tiny_backbone, settings=wish).classifier
     path = tmp_path / f"model{EXTENSIONS[format]}"
@@ -156,8 +154,8 @@ def test_whatever_the_head_sees_is_exported(folder, tiny_backbone, pictures, tmp
     )
     classes, ways = reload.OPENERS[format](str(path))
     assert tuple(classes) == CLASSES
-    for picture in sorted(pictures.glob("*.png"))[:6]:
-        batch = load_levels(picture)[np.newaxis]
+    for image in sorted(images.glob("*.png"))[:6]:
+        batch = load_levels(image)[np.newaxis]
         for ask in ways:
             assert np.asarray(ask(batch)) == pytest.approx(richer.model(batch).numpy(), abs=1e-4)
 
@@ -173,12 +171,12 @@ def test_another_order_of_classes_is_noticed(classifier, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_artefact_that_does_not_open_is_not_kept(classifier, pictures, tmp_path, monkeypatch):
+def test_an_artifact_that_does_not_open_is_not_kept(classifier, images, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "nstk.exporting.job.write_tflite", lambda _, path, *rest: path.write_bytes(b"nothing")
     )
     with pytest.raises(ExportError, match="cannot be used"):
-        export(classifier, "tflite", tmp_path / "model.tflite", pictures=pictures, images=2)
+        export(classifier, "tflite", tmp_path / "model.tflite", images=images, max_images=2)
     assert not list(tmp_path.iterdir())
 
 
@@ -203,7 +201,7 @@ def test_what_answers_differently_is_not_kept(classifier, tmp_path, monkeypatch,
     path.write_bytes(b"old")
     with pytest.raises(ExportError, match=r"nothing was written") as caught:
         export(classifier, format, path)
-    assert f"{agreement.agreement:.2%} of 200 pictures" in str(caught.value)
+    assert f"{agreement.agreement:.2%} of 200 images" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert [entry.read_bytes() for entry in tmp_path.iterdir()] == [b"old"]
 
@@ -212,7 +210,7 @@ def test_what_share_of_labels_rounding_may_change_is_a_choice(classifier, tmp_pa
     pretend(monkeypatch, Agreement(200, 0.965, 0.1))
     path = tmp_path / "model.tflite"
     made = export(classifier, "tflite-int8", path, min_agreement=0.96)
-    assert (made.agreement, made.images, made.pictures) == (0.965, 200, "drawn")
+    assert (made.agreement, made.images, made.images) == (0.965, 200, "drawn")
     assert path.read_bytes() == b"model"
 
 
@@ -235,7 +233,7 @@ def test_an_unwritable_place_is_refused_before_any_work(
     (tmp_path / "folder.tflite").mkdir()
     (tmp_path / "folder.tflite" / "thesis.txt").write_text("text")
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr("nstk.exporting.job.gather_pictures", None)
+    monkeypatch.setattr("nstk.exporting.job.gather_images", None)
     with pytest.raises(OutputError, match=said):
         export(classifier, format, tmp_path / name)
     assert sorted(tmp_path.rglob("*")) == before
@@ -323,8 +321,8 @@ def test_bad_input_is_one_line_and_nothing_written(classifier, folder, tmp_path)
         ((model, "--to", "tflite", "-o", tmp_path / "out"), r"out.tflite"),
         ((model, "--to", "coreml", "-o", out), "coreml"),
         ((model, "--to", "tflite", "-o", out, "--min-agreement", "2"), "--min-agreement"),
-        ((model, "--to", "tflite", "-o", out, "--pictures", tmp_path / "empty"), "empty"),
-        ((model, "--to", "tflite", "-o", out, "--pictures", tmp_path / "none"), "none"),
+        ((model, "--to", "tflite", "-o", out, "--images", tmp_path / "empty"), "empty"),
+        ((model, "--to", "tflite", "-o", out, "--images", tmp_path / "none"), "none"),
     ]:
         result = invoke("export", *arguments)
         assert result.exit_code == 2
@@ -351,13 +349,13 @@ def test_json_has_exactly_the_fixed_keys(classifier, tmp_path, monkeypatch):
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(2, 5), st.integers(0, 99))
-def test_equal_answers_agree_and_the_worst_way_to_ask_counts(pictures, ways, classes, seed):
-    originals = np.random.default_rng(seed).dirichlet(np.ones(classes), pictures).astype("f4")
+def test_equal_answers_agree_and_the_worst_way_to_ask_counts(images, ways, classes, seed):
+    originals = np.random.default_rng(seed).dirichlet(np.ones(classes), images).astype("f4")
     answers = np.repeat(originals[:, np.newaxis], ways, axis=1)
-    assert measure(originals, answers, Likeliest(), None) == Agreement(pictures, 1.0, 0.0)
+    assert measure(originals, answers, Likeliest(), None) == Agreement(images, 1.0, 0.0)
     answers[0, -1] = np.eye(classes)[originals[0].argmin()]
     found = measure(originals, answers, Likeliest(), None)
-    assert found.agreement == pytest.approx((pictures - 1) / pictures)
+    assert found.agreement == pytest.approx((images - 1) / images)
     assert found.max_probability_difference == pytest.approx(1 - originals[0].min())
     answers[0, -1] = np.nan
     assert measure(originals, answers, Likeliest(), 1e-5).max_probability_difference >= 0.5
@@ -371,9 +369,9 @@ def test_equally_likely_classes_agree_within_the_tolerance():
     assert measure(apart, answers, Likeliest(), 1e-5).agreement == 0
 
 
-def test_drawn_pictures_are_the_same_every_time_and_of_many_sizes():
-    drawn = [each() for each in gather_pictures(None, 3).readers[:10]]
-    again = [each() for each in gather_pictures(None, 3).readers[:10]]
+def test_drawn_images_are_the_same_every_time_and_of_many_sizes():
+    drawn = [each() for each in gather_images(None, 3).readers[:10]]
+    again = [each() for each in gather_images(None, 3).readers[:10]]
     assert len({each.shape for each in drawn}) == 10
     for one, other in zip(drawn, again, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -381,12 +379,12 @@ def test_drawn_pictures_are_the_same_every_time_and_of_many_sizes():
         assert one.std() > 20
 
 
-def test_drawn_pictures_are_smooth_like_photographs():
-    picture = draw_waves(1).astype(float)
-    assert np.abs(np.diff(picture, axis=0)).mean() < picture.std() / 2
+def test_drawn_images_are_smooth_like_photographs():
+    image = draw_waves(1).astype(float)
+    assert np.abs(np.diff(image, axis=0)).mean() < image.std() / 2
 
 
-def test_integers_are_calibrated_with_other_pictures_where_they_can_be_read():
+def test_integers_are_calibrated_with_other_images_where_they_can_be_read():
     kept = [np.full((1, 1, 3), number, np.uint8) for number in range(4)]
 
     def chosen(asked, *readable):
@@ -399,41 +397,41 @@ def test_integers_are_calibrated_with_other_pictures_where_they_can_be_read():
     assert chosen(4, 0, 1) == [0, 1]
 
 
-def test_pictures_come_in_a_drawn_order_without_what_is_none(pictures):
-    album = gather_pictures([pictures, pictures / "0.png"], 0)
+def test_images_come_in_a_drawn_order_without_what_is_none(images):
+    album = gather_images([images, images / "0.png"], 0)
     assert len(album.readers) == 30
     assert len(list(album.read())) == 29
-    orders = {tuple(each.args[0] for each in gather_pictures(pictures, s).readers) for s in (0, 1)}
+    orders = {tuple(each.args[0] for each in gather_images(images, s).readers) for s in (0, 1)}
     assert len(orders) == 2
 
 
-def test_pictures_that_are_not_there_are_an_error(pictures, tmp_path):
-    for place in (tmp_path, tmp_path / "missing", pictures / "notes.txt", []):
-        with pytest.raises(PictureError):
-            gather_pictures(place, 0)
+def test_images_that_are_not_there_are_an_error(images, tmp_path):
+    for place in (tmp_path, tmp_path / "missing", images / "notes.txt", []):
+        with pytest.raises(ImageError):
+            gather_images(place, 0)
 
 
 @pytest.fixture(scope="module")
 def run(folder, tiny_backbone, tmp_path_factory):
-    """A run's pictures, its record and what it made."""
+    """A run's images, its record and what it made."""
     place = tmp_path_factory.mktemp("run")
     data = shutil.copytree(folder, place / "data")
     made = finetune(data, backbone=tiny_backbone)
     return data, save_manifest(made, place / "model.json", backbone="compact"), made
 
 
-def test_the_pictures_of_a_run_are_found_by_its_record_and_the_held_out_come_first(run):
+def test_the_images_of_a_run_are_found_by_its_record_and_the_held_out_come_first(run):
     data, record, made = run
     album = gather_recorded(record, made.classifier, 0)
     assert album.source == "recorded"
     held_out = [file.path for file in made.files if file.part != "train"]
     expected = {load_levels(data / path).tobytes() for path in held_out}
-    pictures = [each.tobytes() for each in album.read()]
-    assert len(pictures) == len(made.files) == 18
-    assert set(pictures[: len(held_out)]) == expected
+    images = [each.tobytes() for each in album.read()]
+    assert len(images) == len(made.files) == 18
+    assert set(images[: len(held_out)]) == expected
 
 
-def test_pictures_that_are_not_what_they_were_are_left_out(run, tmp_path):
+def test_images_that_are_not_what_they_were_are_left_out(run, tmp_path):
     data, record, made = run
     copy = shutil.copytree(data, tmp_path / "data")
     card = json.loads(record.read_text())
@@ -463,17 +461,17 @@ def test_the_record_of_another_classifier_counts_for_nothing(run, tmp_path):
         assert gather_recorded(tmp_path / "model.json", made.classifier, 0) is None
 
 
-def test_an_export_is_proved_with_the_pictures_of_the_run(run, tmp_path, monkeypatch):
+def test_an_export_is_proved_with_the_images_of_the_run(run, tmp_path, monkeypatch):
     _, record, made = run
     pretend(monkeypatch, Agreement(18, 1.0, 0.0))
     path = tmp_path / "model.tflite"
-    assert export(made.classifier, "tflite", path, record=record).pictures == "recorded"
-    given = export(made.classifier, "tflite", path, record=record, pictures=run[0])
-    assert given.pictures == "given"
+    assert export(made.classifier, "tflite", path, record=record).images == "recorded"
+    given = export(made.classifier, "tflite", path, record=record, images=run[0])
+    assert given.images == "given"
     model = made.classifier.save(tmp_path / "model.keras")
     shutil.copy(record, tmp_path)
     told = invoke("export", model, "--to", "tflite", "-o", path, "-q").stdout
-    assert "asked about 18 pictures that it was made with" in told
+    assert "asked about 18 images that it was made with" in told
 
 
 @pytest.fixture(scope="module")
@@ -488,10 +486,10 @@ def test_encoded_photographs_are_turned_upright(decode, tmp_path, orientation, e
     np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), load_levels(path))
 
 
-def test_encoded_pictures_of_other_modes_are_decoded_alike(decode, pictures):
+def test_encoded_images_of_other_modes_are_decoded_alike(decode, images):
     for seed in range(14):
         if seed % 7 != 6:  # sixteen bits are cut off here and rounded there
-            path = pictures / f"{seed}.png"
+            path = images / f"{seed}.png"
             np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), load_levels(path))
 
 
@@ -510,7 +508,7 @@ def test_damaged_exif_data_asks_for_nothing(orientation_of, tail, cut):
     assert int(orientation_of(valid)) == 6
 
 
-def test_turning_agrees_with_the_way_pictures_are_loaded():
+def test_turning_agrees_with_the_way_images_are_loaded():
     from nstk.images.image import _UPRIGHT
 
     pixels = tf.reshape(tf.range(60), (4, 5, 3))

@@ -1,10 +1,10 @@
-"""Every picture passes through the network once, and is seen as the delivered model sees it."""
+"""Every image passes through the network once, and is seen as the delivered model sees it."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from labelled_pictures import draw_folder, draw_picture
+from labeled_images import draw_folder, draw_image
 from PIL import Image
 
 from nstk.backbones.backbone import Backbone
@@ -35,8 +35,8 @@ def extractor(tiny_backbone):
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory):
-    root = draw_folder(tmp_path_factory.mktemp("pictures"), 9)
+def images(tmp_path_factory):
+    root = draw_folder(tmp_path_factory.mktemp("images"), 9)
     return sorted(path for path in root.rglob("*") if path.is_file())
 
 
@@ -47,13 +47,13 @@ def square_of(extractor, pixels):
 
 @pytest.mark.parametrize("choice", list(BLOCKS))
 @pytest.mark.parametrize("views", [1, 3])
-def test_features_are_what_the_delivered_network_answers(tiny_backbone, pictures, choice, views):
+def test_features_are_what_the_delivered_network_answers(tiny_backbone, images, choice, views):
     observer = Observer(tiny_backbone, 32, BLOCKS[choice], VIEWS[:views])
-    found = extract_features(observer, pictures)
-    assert found.forward_passes == views * len(pictures)
-    assert found.indices.tolist() == list(range(len(pictures)))
+    found = extract_features(observer, images)
+    assert found.forward_passes == views * len(images)
+    assert found.indices.tolist() == list(range(len(images)))
     delivered = build_extractor(tiny_backbone, 32, choice, VIEWS[:views])
-    for path, vector in zip(pictures, found.vectors(choice), strict=True):
+    for path, vector in zip(images, found.vectors(choice), strict=True):
         pixels = np.asarray(Image.open(path).convert("RGB"))
         assert delivered(pixels[np.newaxis]).numpy()[0] == pytest.approx(vector, abs=2e-5)
 
@@ -74,38 +74,38 @@ def test_statistics_are_means_and_deviations_of_the_first_activations(tiny_backb
     assert described["pooled"] == pytest.approx(tiny_backbone.embed(squares).numpy(), abs=1e-5)
 
 
-def test_features_do_not_depend_on_the_company(observer, pictures):
-    together = extract_features(observer, pictures[:3]).vectors("pooled")
-    alone = [extract_features(observer, [path]).vectors("pooled")[0] for path in pictures[:3]]
+def test_features_do_not_depend_on_the_company(observer, images):
+    together = extract_features(observer, images[:3]).vectors("pooled")
+    alone = [extract_features(observer, [path]).vectors("pooled")[0] for path in images[:3]]
     assert np.stack(alone) == pytest.approx(together, abs=1e-5)
 
 
-def test_the_same_pictures_give_the_same_bytes(observer, pictures):
-    first, second = (extract_features(observer, pictures).vectors("pooled") for _ in range(2))
+def test_the_same_images_give_the_same_bytes(observer, images):
+    first, second = (extract_features(observer, images).vectors("pooled") for _ in range(2))
     assert first.tobytes() == second.tobytes()
 
 
-def test_a_file_that_cannot_be_read_is_listed_and_replaced_by_none(observer, pictures, tmp_path):
+def test_a_file_that_cannot_be_read_is_listed_and_replaced_by_none(observer, images, tmp_path):
     damaged, gone = tmp_path / "damaged.jpg", tmp_path / "gone.jpg"
     damaged.write_bytes(b"\xff\xd8\xff and no more")
-    paths = [damaged, *pictures[:3], gone, tmp_path, *pictures[3:]]
+    paths = [damaged, *images[:3], gone, tmp_path, *images[3:]]
     found = extract_features(observer, paths)
     assert [file.path for file in found.skipped] == [damaged, gone, tmp_path]
     assert not any(str(file.path) in file.reason for file in found.skipped)
-    assert found.forward_passes == len(pictures)
-    assert [paths[index] for index in found.indices] == pictures
-    assert found.digests == tuple(digest_file(path) for path in pictures)
-    without = extract_features(observer, pictures).vectors("pooled")
+    assert found.forward_passes == len(images)
+    assert [paths[index] for index in found.indices] == images
+    assert found.digests == tuple(digest_file(path) for path in images)
+    without = extract_features(observer, images).vectors("pooled")
     assert found.vectors("pooled") == pytest.approx(without, abs=1e-6)
 
 
-def test_a_file_that_changes_while_it_is_read_is_listed(observer, pictures, tmp_path, monkeypatch):
+def test_a_file_that_changes_while_it_is_read_is_listed(observer, images, tmp_path, monkeypatch):
     path = tmp_path / "changing.png"
-    path.write_bytes(pictures[0].read_bytes())
+    path.write_bytes(images[0].read_bytes())
 
     def load(path):
         loaded = load_levels(path)
-        path.write_bytes(pictures[1].read_bytes() + b" and more")
+        path.write_bytes(images[1].read_bytes() + b" and more")
         return loaded
 
     monkeypatch.setattr(features, "load_levels", load)
@@ -119,11 +119,11 @@ def test_nothing_readable_is_nothing_seen(observer, tmp_path):
     assert found.forward_passes == 0
 
 
-def test_progress_counts_files_up_to_the_end(observer, pictures):
+def test_progress_counts_files_up_to_the_end(observer, images):
     seen = []
-    extract_features(observer, pictures, on_progress=seen.append)
-    assert {(event.stage, event.total) for event in seen} == {("features", len(pictures))}
-    assert [event.step for event in seen][:: len(seen) - 1] == [0, len(pictures)]
+    extract_features(observer, images, on_progress=seen.append)
+    assert {(event.stage, event.total) for event in seen} == {("features", len(images))}
+    assert [event.step for event in seen][:: len(seen) - 1] == [0, len(images)]
 
 
 def test_reading_stays_a_few_files_ahead():
@@ -134,13 +134,13 @@ def test_reading_stays_a_few_files_ahead():
     assert len(read) <= 2 + 6
 
 
-def test_whole_numbers_and_floats_are_the_same_picture(extractor):
-    pixels = draw_picture((120, 80, 60), 50, 70, seed=1)[np.newaxis]
+def test_whole_numbers_and_floats_are_the_same_image(extractor):
+    pixels = draw_image((120, 80, 60), 50, 70, seed=1)[np.newaxis]
     assert extractor(pixels).numpy() == pytest.approx(extractor(pixels.astype("float64")).numpy())
 
 
 def test_the_network_sees_the_largest_square_in_the_middle(extractor):
-    pixels = draw_picture((120, 80, 60), 40, 64, seed=2)
+    pixels = draw_image((120, 80, 60), 40, 64, seed=2)
     painted = pixels.copy()
     painted[:, :12] = painted[:, -12:] = 255
     assert np.array_equal(square_of(extractor, pixels), square_of(extractor, painted))
@@ -155,7 +155,7 @@ def test_aspect_is_kept(extractor):
     assert square == pytest.approx(square.swapaxes(0, 1), abs=0.02)
 
 
-def test_detail_too_fine_for_the_square_becomes_grey(extractor):
+def test_detail_too_fine_for_the_square_becomes_gray(extractor):
     pixels = np.indices((500, 500)).sum(axis=0) % 2 * 255
     square = square_of(extractor, pixels[..., np.newaxis].repeat(3, axis=-1).astype(np.uint8))
     assert square == pytest.approx(0.5, abs=0.06)

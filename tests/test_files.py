@@ -35,14 +35,14 @@ def test_what_was_written_is_what_stands_there(tmp_path_factory, content):
     assert digest_file(path) == hashlib.sha256(content).hexdigest()
 
 
-def test_the_temporary_file_is_a_hidden_neighbour_with_the_same_ending(tmp_path):
+def test_the_temporary_file_is_a_hidden_neighbor_with_the_same_ending(tmp_path):
     seen = []
 
     def write(temporary):
         seen.append(temporary)
         temporary.touch()
 
-    write_whole(tmp_path / "picture.png", write)
+    write_whole(tmp_path / "image.png", write)
     assert seen[0].parent == tmp_path
     assert seen[0].suffix == ".png"
     assert seen[0].name.startswith(".")
@@ -50,7 +50,7 @@ def test_the_temporary_file_is_a_hidden_neighbour_with_the_same_ending(tmp_path)
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
 def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path, failure):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_text("old")
 
     def write(temporary):
@@ -60,7 +60,7 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path, failure
     with pytest.raises(failure):
         write_whole(path, write)
     assert path.read_text() == "old"
-    assert names(tmp_path) == ["picture.png"]
+    assert names(tmp_path) == ["image.png"]
 
 
 def test_a_full_disk_is_one_clear_line(tmp_path):
@@ -68,19 +68,19 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
         temporary.write_text("half of the n")
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(OutputError, match=r"picture.png: No space left on device") as caught:
-        write_whole(tmp_path / "picture.png", write)
+    with pytest.raises(OutputError, match=r"image.png: No space left on device") as caught:
+        write_whole(tmp_path / "image.png", write)
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == []
 
 
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(OutputError):
-        write_whole(tmp_path / "picture.png", lambda temporary: None)
+        write_whole(tmp_path / "image.png", lambda temporary: None)
 
 
 def test_a_failing_replacement_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_text("old")
 
     def refuse(source, target):
@@ -90,7 +90,7 @@ def test_a_failing_replacement_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OutputError, match="Permission denied"):
         write_whole(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "old"
-    assert names(tmp_path) == ["picture.png"]
+    assert names(tmp_path) == ["image.png"]
 
 
 def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
@@ -116,16 +116,16 @@ def test_a_link_into_a_missing_folder_is_refused_early(tmp_path):
 
 
 def test_a_link_to_itself_is_replaced(tmp_path):
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.symlink_to(path)
     check_writable(path)
     write_whole(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "new"
-    assert names(tmp_path) == ["picture.png"]
+    assert names(tmp_path) == ["image.png"]
 
 
 def test_permissions_are_those_of_any_new_file_and_kept_afterwards(tmp_path):
-    path, plain = tmp_path / "picture.png", tmp_path / "plain.png"
+    path, plain = tmp_path / "image.png", tmp_path / "plain.png"
     plain.touch()
     write_whole(path, lambda temporary: temporary.write_text("new"))
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)

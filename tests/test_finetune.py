@@ -9,7 +9,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
-from labelled_pictures import draw_class, draw_folder
+from labeled_images import draw_class, draw_folder
 from PIL import Image
 
 from nstk.backbones.backbone import Backbone
@@ -26,9 +26,9 @@ from nstk.settings import FinetuneSettings
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes of ten pictures each, and two files that are no pictures."""
+    """Two classes of ten images each, and two files that are no images."""
     root = draw_folder(tmp_path_factory.mktemp("data"), 10)
-    (root / "red" / "notes.txt").write_text("not a picture")
+    (root / "red" / "notes.txt").write_text("not an image")
     (root / "blue" / "cut.png").write_bytes((root / "blue" / "0.png").read_bytes()[:200])
     return root
 
@@ -38,17 +38,17 @@ def made(folder, tiny_backbone):
     return finetune(folder, backbone=tiny_backbone)
 
 
-def test_every_picture_passes_through_the_network_once(made):
+def test_every_image_passes_through_the_network_once(made):
     assert made.forward_passes == 20
     assert (made.train_images, made.validation_images, made.test_images) == (16, 4, 0)
 
 
-def test_what_is_no_picture_is_listed_and_left_out(made):
+def test_what_is_no_image_is_listed_and_left_out(made):
     assert sorted(file.path.name for file in made.skipped) == ["cut.png", "notes.txt"]
     assert all(file.reason for file in made.skipped)
 
 
-def test_colours_are_told_apart(made):
+def test_colors_are_told_apart(made):
     assert made.classes == ("blue", "red")
     assert made.accuracy == 1.0
     assert made.accuracy_interval == wilson_interval(4, 4)
@@ -151,7 +151,7 @@ def vanish(*paths):
     return listen
 
 
-def test_a_picture_that_goes_while_running_is_listed(tmp_path, tiny_backbone):
+def test_a_image_that_goes_while_running_is_listed(tmp_path, tiny_backbone):
     folder = draw_folder(tmp_path, 6)
     gone = folder / "red" / "0.png"
     made = finetune(folder, backbone=tiny_backbone, on_progress=vanish(gone))
@@ -163,7 +163,7 @@ def test_a_picture_that_goes_while_running_is_listed(tmp_path, tiny_backbone):
 def test_a_class_that_goes_while_running_is_an_error_that_names_it(tmp_path, tiny_backbone):
     folder = draw_folder(tmp_path, 3)
     red = list((folder / "red").iterdir())
-    with pytest.raises(FolderError, match="red has no picture left"):
+    with pytest.raises(FolderError, match="red has no image left"):
         finetune(folder, backbone=tiny_backbone, on_progress=vanish(*red))
 
 
@@ -172,7 +172,7 @@ def test_a_part_to_check_with_that_goes_while_running_is_an_error(tmp_path, tiny
     held_out = [
         path for name in ("blue", "red") for path in draw_class(tmp_path / "val" / name, name, 1)
     ]
-    with pytest.raises(FolderError, match="the part to check with has no picture left"):
+    with pytest.raises(FolderError, match="the part to check with has no image left"):
         finetune(tmp_path, backbone=tiny_backbone, on_progress=vanish(*held_out))
 
 
@@ -219,7 +219,7 @@ def test_ants_and_bees_are_told_apart_in_one_pass_each(shared):
     assert delivered.digest == before
 
 
-def test_folds_leave_every_picture_out_once_and_learn_from_all(folder, tiny_backbone):
+def test_folds_leave_every_image_out_once_and_learn_from_all(folder, tiny_backbone):
     events = []
     settings = FinetuneSettings(folds=4)
     made = finetune(folder, backbone=tiny_backbone, settings=settings, on_progress=events.append)
@@ -240,20 +240,20 @@ def test_a_test_part_outweighs_folds(tmp_path, tiny_backbone):
 
 @pytest.fixture(scope="module")
 def textures(tmp_path_factory):
-    """Two classes of one mean colour: fine stripes this way and that."""
+    """Two classes of one mean color: fine stripes this way and that."""
     root = tmp_path_factory.mktemp("textures")
     generator = np.random.default_rng(4)
     for name, axis in (("across", 0), ("along", 1)):
         (root / name).mkdir()
         for number in range(16):
             stripes = np.sin(np.arange(64) * generator.uniform(1.2, 1.8) + generator.uniform(0, 6))
-            picture = 0.5 + 0.3 * np.expand_dims(stripes, axis) + generator.normal(0, 0.1, (64, 64))
-            levels = np.clip(255 * picture, 0, 255).astype(np.uint8)
+            image = 0.5 + 0.3 * np.expand_dims(stripes, axis) + generator.normal(0, 0.1, (64, 64))
+            levels = np.clip(255 * image, 0, 255).astype(np.uint8)
             Image.fromarray(levels).save(root / name / f"{number}.png")
     return root
 
 
-def test_what_the_head_sees_is_chosen_by_training_pictures_left_out(textures, tiny_backbone):
+def test_what_the_head_sees_is_chosen_by_training_images_left_out(textures, tiny_backbone):
     settings = FinetuneSettings(features="auto")
     made = finetune(textures, backbone=tiny_backbone, settings=settings)
     trials = made.selection.trials
@@ -304,26 +304,26 @@ def test_a_cache_that_cannot_be_written_is_told_and_no_error(folder, tiny_backbo
     assert any("memory only" in notice for notice in made.notices)
 
 
-def test_pictures_that_are_nearly_the_same_stay_on_one_side(textures, tiny_backbone, tmp_path):
+def test_images_that_are_nearly_the_same_stay_on_one_side(textures, tiny_backbone, tmp_path):
     root = tmp_path / "data"
     shutil.copytree(textures, root)
     for path in list(root.rglob("*.png")):
         Image.open(path).save(path.with_name(f"again-{path.stem}.jpg"), quality=90)
     made = finetune(root, backbone=tiny_backbone)
     scanned = scan_folder(root)
-    held_out = {picture.path for picture in scanned.part("validation")}
+    held_out = {image.path for image in scanned.part("validation")}
     assert made.validation_images < len(held_out)
     assert made.train_images + made.validation_images == 64
     assert made.notices == ()
 
 
-def test_test_pictures_that_were_learned_from_are_told(textures, tiny_backbone, tmp_path):
+def test_test_images_that_were_learned_from_are_told(textures, tiny_backbone, tmp_path):
     shutil.copytree(textures, tmp_path / "train")
     for name in ("across", "along"):
         (tmp_path / "test" / name).mkdir(parents=True)
         shutil.copy(textures / name / "3.png", tmp_path / "test" / name / "copy.png")
     made = finetune(tmp_path, backbone=tiny_backbone)
-    assert any("2 of the test pictures are nearly the same" in note for note in made.notices)
+    assert any("2 of the test images are nearly the same" in note for note in made.notices)
 
 
 def test_balance_is_fair_to_a_rare_class(tmp_path, tiny_backbone):
@@ -335,7 +335,7 @@ def test_balance_is_fair_to_a_rare_class(tmp_path, tiny_backbone):
         made = finetune(tmp_path, backbone=tiny_backbone, settings=settings)
         head = made.classifier.model.get_layer("head")
         features = keras.Model(made.classifier.model.inputs[0], head.output)
-        grey = np.full((1, 40, 40, 3), 128, np.uint8)
-        blue, red = features(grey).numpy()[0]
+        gray = np.full((1, 40, 40, 3), 128, np.uint8)
+        blue, red = features(gray).numpy()[0]
         biases.append(red - blue)
     assert biases[1] > biases[0]

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from labelled_pictures import draw_class, draw_folder
+from labeled_images import draw_class, draw_folder
 from shell import complaint, invoke
 
 from nstk.features import cache as cache_module
@@ -24,7 +24,7 @@ def run(data, place, *options):
 
 
 def write_manifest(root: Path, *more: str, split: str = "") -> Path:
-    """A manifest of six pictures, and lines that are wrong with it."""
+    """A manifest of six images, and lines that are wrong with it."""
     draw_folder(root, 3)
     paths = sorted(path.relative_to(root) for path in root.glob("*/*"))
     lines = ["path,label,split", *(f"{path},{path.parent.name},{split}" for path in paths), *more]
@@ -64,7 +64,7 @@ def pack_a_bomb(root):
 
 def pack_a_traversal(root):
     with zipfile.ZipFile(root / "sly.zip", "w") as archive:
-        archive.writestr("../red/0.png", b"picture")
+        archive.writestr("../red/0.png", b"image")
     return root / "sly.zip"
 
 
@@ -76,7 +76,7 @@ def pack_a_traversal(root):
         (point_outside, "leaves the manifest's folder"),
         (name_twice, "names red/0.png in lines"),
         (name_an_unknown_split, "the split is 'exam'"),
-        (pack_a_bomb, "which no pictures do"),
+        (pack_a_bomb, "which no images do"),
         (pack_a_traversal, "lies outside of it"),
     ],
 )
@@ -96,7 +96,7 @@ def test_a_class_that_is_not_checked_has_no_recall_and_is_told(tmp_path):
     assert (blue["support"], blue["recall"]) == (0, None)
     assert red["recall"] is not None
     made = finetune(tmp_path)
-    assert any("validation part has no picture of blue" in notice for notice in made.notices)
+    assert any("validation part has no image of blue" in notice for notice in made.notices)
 
 
 def test_what_fails_late_in_a_zip_is_told_as_inside_the_zip(tmp_path):
@@ -115,7 +115,7 @@ def test_what_fails_late_in_a_zip_is_told_as_inside_the_zip(tmp_path):
         for path in data.glob("*/*"):
             archive.write(path, path.relative_to(data))
     words = complaint(run(tmp_path / "cut.zip", tmp_path))
-    assert f"{tmp_path / 'cut.zip'}: red has no picture left" in words
+    assert f"{tmp_path / 'cut.zip'}: red has no image left" in words
     assert f"{tmp_path / 'cut.zip' / 'red'}" in words
 
 
@@ -131,7 +131,7 @@ def test_twins_alone_cannot_be_left_out(tmp_path):
 def test_as_many_folds_are_told_as_there_were(tmp_path):
     draw_folder(tmp_path / "data", 4)
     result = run(tmp_path / "data", tmp_path, "--folds", 50)
-    assert "8 pictures, each left out once in 4 folds" in result.stdout
+    assert "8 images, each left out once in 4 folds" in result.stdout
 
 
 def test_a_learning_curve_that_cannot_be_drawn_is_told(tmp_path):
@@ -148,7 +148,7 @@ def test_a_learning_curve_that_cannot_be_drawn_is_told(tmp_path):
     assert any("There is no learning curve" in notice for notice in answer["notices"])
 
 
-def test_a_picture_that_is_replaced_while_running_is_left_out(tmp_path, tiny_backbone):
+def test_a_image_that_is_replaced_while_running_is_left_out(tmp_path, tiny_backbone):
     data = draw_folder(tmp_path, 6)
     victim = data / "red" / "0.png"
 

@@ -1,4 +1,4 @@
-"""Pictures from memory are learned like pictures in folders, and what is odd about them is told."""
+"""Images from memory are learned like images in folders, and what is odd about them is told."""
 
 import dataclasses
 import gc
@@ -9,13 +9,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from labelled_pictures import COLOURS, SIZES, draw_picture
-from PIL import Image
+from labeled_images import COLORS, SIZES, draw_image
+from PIL import Image as PILImage
 
 from nstk.auditing.job import audit
 from nstk.classifiers.evaluation.job import evaluate
 from nstk.classifiers.run_records import replay, save_manifest
-from nstk.datasets.arrays import catalogue_arrays
+from nstk.datasets.arrays import catalog_arrays
 from nstk.datasets.folders import scan_folder
 from nstk.errors import FolderError, ModelError
 from nstk.features.sizes import choose_size
@@ -26,10 +26,10 @@ NAMES = ("blue", "red")
 
 
 def draw(count: int = 10, sizes=((40, 40),)):
-    """Pictures of two colours in the order of class folders, and their labels."""
+    """Images of two colors in the order of class folders, and their labels."""
     labels = np.repeat([0, 1], count // 2)
     images = [
-        draw_picture(COLOURS[NAMES[label]], *sizes[index % len(sizes)], seed=index + 100 * count)
+        draw_image(COLORS[NAMES[label]], *sizes[index % len(sizes)], seed=index + 100 * count)
         for index, label in enumerate(labels)
     ]
     return images, labels
@@ -37,24 +37,24 @@ def draw(count: int = 10, sizes=((40, 40),)):
 
 @pytest.fixture(scope="module")
 def parts():
-    """Pictures of several sizes for training and validation."""
+    """Images of several sizes for training and validation."""
     return {"train": draw(12, SIZES), "validation": draw(8, SIZES)}
 
 
 @pytest.fixture(scope="module")
 def from_folder(parts, tiny_backbone, tmp_path_factory):
-    """What the same pictures give from a folder."""
+    """What the same images give from a folder."""
     root = tmp_path_factory.mktemp("folder")
     for part, (images, labels) in parts.items():
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
             place = root / part / NAMES[label] / f"{index}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(image).save(place)
+            PILImage.fromarray(image).save(place)
     return finetune(root, backbone=tiny_backbone)
 
 
 def stream(images, labels, kind=tf.uint8):
-    """A dataset that yields one picture of its own size after the other."""
+    """A dataset that yields one image of its own size after the other."""
     return tf.data.Dataset.from_generator(
         lambda: zip(images, labels, strict=True),
         output_signature=(tf.TensorSpec((None, None, 3), kind), tf.TensorSpec((), tf.int64)),
@@ -74,10 +74,10 @@ def to_pairs(images, labels):
 
 
 @pytest.mark.parametrize("give", [stream, to_floats, to_rows, to_pairs])
-def test_pictures_from_memory_give_the_head_that_a_folder_of_them_gives(
+def test_images_from_memory_give_the_head_that_a_folder_of_them_gives(
     parts, from_folder, tiny_backbone, give
 ):
-    data = {part: give(*pictures) for part, pictures in parts.items()}
+    data = {part: give(*images) for part, images in parts.items()}
     made = finetune(data, class_names=NAMES, backbone=tiny_backbone)
     assert made.selection.head.digest == from_folder.selection.head.digest
     assert made.evaluation == from_folder.evaluation
@@ -102,7 +102,7 @@ def test_a_dataset_of_keras_brings_its_names_and_its_ways_to_label(tmp_path, tin
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         place = tmp_path / NAMES[label] / f"{index}.png"
         place.parent.mkdir(exist_ok=True)
-        Image.fromarray(image).save(place)
+        PILImage.fromarray(image).save(place)
     data = keras.utils.image_dataset_from_directory(
         tmp_path, label_mode=mode, image_size=(40, 40), batch_size=4, shuffle=False, verbose=False
     )
@@ -124,42 +124,42 @@ def test_only_one_batch_is_in_memory_at_a_time():
     alive = 0
     most = 0
 
-    class Picture(np.ndarray):
+    class Image(np.ndarray):
         def __del__(self):
             nonlocal alive
             alive -= 1
 
-    def pictures():
+    def images():
         nonlocal alive, most
         for index in range(60):
-            picture = np.full((32, 32, 3), index, np.uint8).view(Picture)
+            image = np.full((32, 32, 3), index, np.uint8).view(Image)
             alive += 1
             most = max(most, alive)
-            yield picture, index % 2
+            yield image, index % 2
 
-    catalogue = catalogue_arrays(pictures())
+    catalog = catalog_arrays(images())
     gc.collect()
-    assert len(catalogue.pictures) == 60
+    assert len(catalog.images) == 60
     assert most <= 3
 
 
-def test_the_private_folder_goes_with_its_pictures():
-    catalogue = catalogue_arrays(draw())
-    place = catalogue.unpacked.place
+def test_the_private_folder_goes_with_its_images():
+    catalog = catalog_arrays(draw())
+    place = catalog.unpacked.place
     assert place.stat().st_mode & 0o077 == 0
-    stored = np.asarray(Image.open(catalogue.pictures[0].path))
+    stored = np.asarray(PILImage.open(catalog.images[0].path))
     assert np.array_equal(stored, draw()[0][0])
-    del catalogue
+    del catalog
     gc.collect()
     assert not place.exists()
 
 
 def test_audit_and_evaluate_take_them_too(parts, from_folder, tiny_backbone):
     found = audit(parts["train"], class_names=NAMES, backbone=tiny_backbone)
-    assert found.pictures == 12
+    assert found.images == 12
     measured = evaluate(from_folder.classifier, parts["validation"])
     assert measured.evaluation == from_folder.evaluation
-    assert str(measured.top_losses[0].path).startswith("the given pictures")
+    assert str(measured.top_losses[0].path).startswith("the given images")
 
 
 def test_a_record_of_them_is_repeated_when_they_are_given_again(
@@ -190,7 +190,7 @@ ODD = [
     (lambda images, labels: (images, np.eye(3)[labels]), "labels from 0 to 2"),
     (lambda images, labels: (images, np.eye(2)[labels] * 2), "0 and 1 only"),
     (lambda images, labels: (images, ["blue"] * 10), "whole numbers"),
-    (lambda images, labels: [], "no picture among them"),
+    (lambda images, labels: [], "no image among them"),
     (lambda images, labels: tf.data.Dataset.from_tensor_slices(np.stack(images)), "without labels"),
     (lambda images, labels: {"valid": (images, labels)}, "train is needed"),
     (lambda images, labels: {"train": (images, labels), "exam": 0}, "train, exam"),
@@ -200,14 +200,14 @@ ODD = [
     ),
     (lambda images, labels: 7, "of type int"),
     (endless, "never end"),
-    (lambda images, labels: (images, labels * 0), "class red has 0 usable pictures"),
+    (lambda images, labels: (images, labels * 0), "class red has 0 usable images"),
 ]
 
 
 def test_parts_are_known_whatever_their_capitals():
     given = draw()
-    assert catalogue_arrays({"Train": given, "VAL": given}).parts == {"train", "validation"}
-    assert catalogue_arrays({"train": given, "Test": given}).parts == {"train", "test"}
+    assert catalog_arrays({"Train": given, "VAL": given}).parts == {"train", "validation"}
+    assert catalog_arrays({"train": given, "Test": given}).parts == {"train", "test"}
 
 
 @pytest.mark.parametrize(("make", "said"), ODD, ids=[said for _, said in ODD])
@@ -227,19 +227,19 @@ def test_a_full_disk_is_told(monkeypatch):
     def refuse(*_, **__):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", refuse)
+    monkeypatch.setattr(PILImage.Image, "save", refuse)
     with pytest.raises(FolderError, match=r"No space left.*TMPDIR"):
-        catalogue_arrays(draw())
+        catalog_arrays(draw())
 
 
 @pytest.mark.parametrize(
     ("side", "trained", "chosen"),
     [(64, 224, 160), (32, 224, 160), (90, 224, 224), (500, 224, 224), (20, 96, 64), (9, 32, 32)],
 )
-def test_small_pictures_are_magnified_less(tmp_path, tiny_backbone, side, trained, chosen):
+def test_small_images_are_magnified_less(tmp_path, tiny_backbone, side, trained, chosen):
     for index in range(5):
         image = np.zeros((side, side + index, 3), np.uint8)
-        Image.fromarray(image).save(tmp_path / f"{index}.png")
+        PILImage.fromarray(image).save(tmp_path / f"{index}.png")
     paths = [*sorted(tmp_path.iterdir()), tmp_path / "missing.png"]
     backbone = dataclasses.replace(tiny_backbone, input_size=trained)
     assert choose_size(backbone, paths) == chosen

@@ -20,7 +20,7 @@ FLOORS = {
     "media": 1,
     "pages": 2,
     "backbones": 2,
-    "minimizers": 2,
+    "optimizers": 2,
     "stylization": 3,
     "finetuning": 3,
     "sheets": 3,

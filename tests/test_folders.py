@@ -1,4 +1,4 @@
-"""A folder of pictures becomes labels and parts, or one clear line that says what is wrong."""
+"""A folder of images becomes labels and parts, or one clear line that says what is wrong."""
 
 import os
 from pathlib import Path
@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.datasets.folders import find_pictures, scan_folder
+from nstk.datasets.folders import find_images, scan_folder
 from nstk.datasets.holdout import hold_out
 from nstk.datasets.names import natural_key
-from nstk.errors import FolderError, PictureError, SettingsError
+from nstk.errors import FolderError, ImageError, SettingsError
 from nstk.storage.files import digest_file
 
 
@@ -24,7 +24,7 @@ def test_a_class_whose_name_is_no_text_is_refused_before_any_work(tmp_path):
 
 
 def plant(root: Path, *names: str) -> Path:
-    """Put a small picture at each place; a name that ends in / is a folder."""
+    """Put a small image at each place; a name that ends in / is a folder."""
     for shade, name in enumerate(names):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,8 +36,8 @@ def plant(root: Path, *names: str) -> Path:
     return root
 
 
-def names(pictures, root: Path) -> list[str]:
-    return [picture.path.relative_to(root).as_posix() for picture in pictures]
+def names(images, root: Path) -> list[str]:
+    return [image.path.relative_to(root).as_posix() for image in images]
 
 
 def ten_each(*classes: str) -> list[str]:
@@ -57,15 +57,13 @@ def test_one_folder_per_class(tmp_path):
     assert len(folder.part("train")) == 16
     assert len(folder.part("validation")) == 4
     assert folder.part("test") == ()
-    for picture in folder.pictures:
-        assert folder.classes[picture.label] == picture.path.parent.name
+    for image in folder.images:
+        assert folder.classes[image.label] == image.path.parent.name
 
 
 def test_parts_may_be_called_training_and_testing(tmp_path):
-    pictures = [
-        f"{place}/{each}" for place in ("Training", "Testing") for each in ten_each("a", "b")
-    ]
-    folder = scan_folder(plant(tmp_path, *pictures))
+    images = [f"{place}/{each}" for place in ("Training", "Testing") for each in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *images))
     assert folder.classes == ("a", "b")
     assert len(folder.part("test")) == 20
 
@@ -74,8 +72,8 @@ def test_parts_may_be_called_training_and_testing(tmp_path):
 @pytest.mark.parametrize("with_test", [False, True])
 def test_split_folders(tmp_path, validation, with_test):
     places = ["train", validation, *(["test"] if with_test else [])]
-    pictures = [f"{place}/{name}" for place in places for name in ten_each("a", "b")]
-    folder = scan_folder(plant(tmp_path, *pictures))
+    images = [f"{place}/{name}" for place in places for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *images))
     assert folder.classes == ("a", "b")
     assert folder.validation_source == "folder"
     assert len(folder.part("train")) == len(folder.part("validation")) == 20
@@ -86,8 +84,8 @@ def test_split_folders(tmp_path, validation, with_test):
 
 
 def test_beside_a_test_folder_alone_the_validation_part_comes_from_train(tmp_path):
-    pictures = [f"{place}/{name}" for place in ("train", "test") for name in ten_each("a", "b")]
-    folder = scan_folder(plant(tmp_path, *pictures))
+    images = [f"{place}/{name}" for place in ("train", "test") for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *images))
     assert folder.validation_source == "split"
     assert len(folder.part("train")) == 16
     assert all(name.startswith("train/") for name in names(folder.part("validation"), tmp_path))
@@ -108,33 +106,33 @@ def test_train_among_other_classes_is_a_class(tmp_path):
 
 
 def test_a_folder_that_is_no_part_is_left_out_with_a_notice(tmp_path):
-    pictures = [
+    images = [
         f"{place}/{name}" for place in ("train", "val", "extra") for name in ten_each("a", "b")
     ]
-    folder = scan_folder(plant(tmp_path, *pictures))
-    assert len(folder.pictures) == 40
+    folder = scan_folder(plant(tmp_path, *images))
+    assert len(folder.images) == 40
     assert "extra/" in folder.notices[0]
 
 
 def test_a_test_folder_without_classes_is_left_out_with_a_notice(tmp_path):
-    pictures = [f"train/{name}" for name in ten_each("a", "b")]
-    folder = scan_folder(plant(tmp_path, *pictures, "test/1.png", "test/2.png"))
+    images = [f"train/{name}" for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *images, "test/1.png", "test/2.png"))
     assert folder.part("test") == ()
     assert "no labels" in folder.notices[0]
 
 
 def test_a_class_that_a_part_lacks_is_a_notice(tmp_path):
-    pictures = [f"train/{name}" for name in ten_each("a", "b")]
-    folder = scan_folder(plant(tmp_path, *pictures, "val/a/1.png", "test/a/1.png", "test/b/"))
-    assert [picture.label for picture in folder.part("validation")] == [0]
-    assert "validation part has no picture of b" in folder.notices[0]
-    assert "test part has no picture of b" in folder.notices[1]
+    images = [f"train/{name}" for name in ten_each("a", "b")]
+    folder = scan_folder(plant(tmp_path, *images, "val/a/1.png", "test/a/1.png", "test/b/"))
+    assert [image.label for image in folder.part("validation")] == [0]
+    assert "validation part has no image of b" in folder.notices[0]
+    assert "test part has no image of b" in folder.notices[1]
 
 
 def test_accents_may_be_encoded_differently_in_each_part(tmp_path):
     composed, decomposed = "caf\u00e9", "cafe\u0301"
-    pictures = [*(f"train/{name}" for name in ten_each(composed, "tea"))]
-    folder = scan_folder(plant(tmp_path, *pictures, f"val/{decomposed}/1.png", "val/tea/1.png"))
+    images = [*(f"train/{name}" for name in ten_each(composed, "tea"))]
+    folder = scan_folder(plant(tmp_path, *images, f"val/{decomposed}/1.png", "val/tea/1.png"))
     assert folder.classes == (composed, "tea")
     assert len(folder.part("validation")) == 2
 
@@ -142,7 +140,7 @@ def test_accents_may_be_encoded_differently_in_each_part(tmp_path):
 # Order and names
 
 
-def test_classes_and_pictures_are_sorted_as_numbers(tmp_path):
+def test_classes_and_images_are_sorted_as_numbers(tmp_path):
     folder = scan_folder(plant(tmp_path, *ten_each("10", "2", "1")))
     assert folder.classes == ("1", "2", "10")
     train = names(folder.part("train"), tmp_path)
@@ -162,12 +160,12 @@ def test_the_order_does_not_depend_on_where_the_names_began(listed, seed):
     assert sorted(listed, key=natural_key) == sorted(shuffled, key=natural_key)
 
 
-def test_pictures_below_a_class_folder_belong_to_it_and_hidden_ones_to_nobody(tmp_path):
+def test_images_below_a_class_folder_belong_to_it_and_hidden_ones_to_nobody(tmp_path):
     plant(tmp_path, "a/1.png", "a/deep/er/2.png", "b/1.png", "b/2.png")
     plant(tmp_path, "a/.hidden.png", "a/.thumbnails/3.png", ".git/objects/1.png", "b/.DS_Store")
     plant(tmp_path, "a/Thumbs.db", "b/desktop.ini", "a/@eaDir/1.png/SYNO.png", "__MACOSX/a/1.png")
     folder = scan_folder(tmp_path)
-    assert sorted(names(folder.pictures, tmp_path)) == [
+    assert sorted(names(folder.images, tmp_path)) == [
         "a/1.png",
         "a/deep/er/2.png",
         "b/1.png",
@@ -179,43 +177,43 @@ def test_pictures_below_a_class_folder_belong_to_it_and_hidden_ones_to_nobody(tm
 # What is left out
 
 
-def test_files_that_are_no_pictures_are_listed_with_their_reasons(tmp_path):
+def test_files_that_are_no_images_are_listed_with_their_reasons(tmp_path):
     plant(tmp_path, *ten_each("a", "b"))
     whole = (tmp_path / "a/1.png").read_bytes()
-    (tmp_path / "a/notes.txt").write_text("not a picture")
-    (tmp_path / "a/liar.jpg").write_text("not a picture either")
+    (tmp_path / "a/notes.txt").write_text("not an image")
+    (tmp_path / "a/liar.jpg").write_text("not an image either")
     (tmp_path / "b/empty.png").touch()
     (tmp_path / "b/cut.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "b/link.png").symlink_to(tmp_path / "nowhere.png")
-    (tmp_path / "b/picture.txt").write_bytes(whole)
+    (tmp_path / "b/image.txt").write_bytes(whole)
     (tmp_path / "README.md").write_text("about this folder")
     folder = scan_folder(tmp_path)
     assert {skipped.path.name: skipped.reason.split(";")[0] for skipped in folder.skipped} == {
         "README.md": "lies outside the class folders",
-        "notes.txt": "not a picture (it looks like text)",
-        "liar.jpg": "not a picture (it looks like text)",
+        "notes.txt": "not an image (it looks like text)",
+        "liar.jpg": "not an image (it looks like text)",
         "empty.png": "an empty file (0 bytes)",
         "cut.png": "damaged or cut short (its header makes no sense)",
         "link.png": "a link to nothing",
     }
-    assert len(folder.pictures) == 21
-    assert "b/picture.txt" in names(folder.pictures, tmp_path)
+    assert len(folder.images) == 21
+    assert "b/image.txt" in names(folder.images, tmp_path)
     assert not {skipped.path for skipped in folder.skipped} & {
-        picture.path for picture in folder.pictures
+        image.path for image in folder.images
     }
 
 
-def test_files_that_hold_several_pictures_are_told(tmp_path):
+def test_files_that_hold_several_images_are_told(tmp_path):
     plant(tmp_path, *ten_each("a", "b"))
     frames = [Image.new("L", (4, 3), shade) for shade in (10, 20, 30)]
     frames[0].save(tmp_path / "a/stack.tiff", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / "a/single.tiff")
     for whole in (True, False):
         [notice] = scan_folder(tmp_path, whole=whole).notices
-        assert notice.startswith("1 file holds several pictures")
+        assert notice.startswith("1 file holds several images")
         assert str(tmp_path / "a/stack.tiff") in notice
     frames[0].save(tmp_path / "b/film.gif", save_all=True, append_images=frames[1:])
-    assert scan_folder(tmp_path).notices[0].startswith("2 files hold several pictures")
+    assert scan_folder(tmp_path).notices[0].startswith("2 files hold several images")
 
 
 def test_circles_of_links_end_and_real_places_win(tmp_path):
@@ -224,7 +222,7 @@ def test_circles_of_links_end_and_real_places_win(tmp_path):
     (tmp_path / "a/up").symlink_to(tmp_path)
     (tmp_path / "a/also z").symlink_to(tmp_path / "a/z")
     folder = scan_folder(tmp_path)
-    found = names(folder.pictures, tmp_path)
+    found = names(folder.images, tmp_path)
     assert "a/z/2.png" in found
     assert "a/also z/2.png" not in found
     assert "link" in folder.skipped[0].reason
@@ -243,7 +241,7 @@ def test_every_file_is_reported(tmp_path):
     assert [(event.stage, event.step, event.total) for event in events] == [
         ("scan", step, 20) for step in range(21)
     ]
-    assert len(folder.pictures) == 20
+    assert len(folder.images) == 20
 
 
 def test_a_listener_can_stop_the_scan(tmp_path):
@@ -267,16 +265,16 @@ def test_a_listener_can_stop_the_scan(tmp_path):
         (["1.png", "2.png"], "holds 2 files but no class folders"),
         (["train/1.png", "val/2.png"], "train holds 1 files but no class folders"),
         (["train/a/1.png", "train/b/1.png", "val/1.png"], "val holds 1 files but no class"),
-        (["a/1.png", "a/2.png", "b/1.png"], "class b has 1 usable picture to"),
-        (["a/", "b/1.png", "c/1.png", "c/2.png"], "class a has 0 usable pictures, b 1 to learn"),
-        (["a/1.png", "a/2.png", "b/"], "class b has 0 usable pictures to"),
-        (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "class b has 1 usable picture to"),
+        (["a/1.png", "a/2.png", "b/1.png"], "class b has 1 usable image to"),
+        (["a/", "b/1.png", "c/1.png", "c/2.png"], "class a has 0 usable images, b 1 to learn"),
+        (["a/1.png", "a/2.png", "b/"], "class b has 0 usable images to"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "class b has 1 usable image to"),
         (["train/a/1.png", "train/b/", "val/a/1.png", "val/b/1.png"], "class b has 0 usable"),
         (["val/a/1.png", "test/a/1.png"], "no train/"),
         (["train/a/1.png", "train/b/1.png", "val/c/1.png"], "train/ lacks: c"),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "keep one"),
         (["train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "test/a/"],
-         "test part has no usable picture"),
+         "test part has no usable image"),
     ],
 )  # fmt: skip
 def test_folders_that_cannot_be_used_are_refused_in_one_line(tmp_path, places, words):
@@ -317,11 +315,11 @@ def test_a_split_is_stratified_seeded_and_does_not_depend_on_the_order(listed, s
 
 
 @given(listed=paths, share=st.floats(0, 1), seed=st.integers(0, 2**31 - 1))
-def test_a_new_picture_moves_at_most_one_other(listed, share, seed):
+def test_a_new_image_moves_at_most_one_other(listed, share, seed):
     before = hold_out(listed, share, seed)
-    after = hold_out([*listed, Path("class/new picture")], share, seed)
+    after = hold_out([*listed, Path("class/new image")], share, seed)
     assert len(before - after) <= 1
-    assert len((after - before) - {Path("class/new picture")}) <= 1
+    assert len((after - before) - {Path("class/new image")}) <= 1
 
 
 @settings(max_examples=8)
@@ -334,10 +332,10 @@ def test_the_parts_of_a_scan_are_disjoint_complete_and_the_same_again(
         plant(root, *ten_each("a", "b"), "c/1.png", "c/2.png")
     folder = scan_folder(root, validation_share=share, seed=seed)
     train, validation = set(folder.part("train")), set(folder.part("validation"))
-    assert len(train) + len(validation) == len(folder.pictures) == 22
-    assert {picture.path for picture in train}.isdisjoint(picture.path for picture in validation)
+    assert len(train) + len(validation) == len(folder.images) == 22
+    assert {image.path for image in train}.isdisjoint(image.path for image in validation)
     for part in (train, validation):
-        assert {picture.label for picture in part} == {0, 1, 2}
+        assert {image.label for image in part} == {0, 1, 2}
     assert scan_folder(root, validation_share=share, seed=seed) == folder
 
 
@@ -351,13 +349,13 @@ def test_another_seed_is_another_split_and_a_moved_folder_the_same(tmp_path):
     assert splits[0] == splits[1] != splits[2]
 
 
-# Digests and loose pictures
+# Digests and loose images
 
 
 def test_digests_are_those_of_the_files(tmp_path):
     folder = scan_folder(plant(tmp_path, *ten_each("a", "b")))
     digests = folder.digests()
-    assert set(digests) == {picture.path for picture in folder.pictures}
+    assert set(digests) == {image.path for image in folder.images}
     assert digests[tmp_path / "a/1.png"] == digest_file(tmp_path / "a/1.png")
     assert len(set(digests.values())) == 20
     (tmp_path / "a/1.png").unlink()
@@ -365,12 +363,12 @@ def test_digests_are_those_of_the_files(tmp_path):
         folder.digests()
 
 
-def test_pictures_are_found_in_files_and_folders(tmp_path):
+def test_images_are_found_in_files_and_folders(tmp_path):
     plant(tmp_path, "z.png", "folder/10.png", "folder/9.png", "folder/below/1.png")
-    (tmp_path / "folder/notes.txt").write_text("not a picture")
+    (tmp_path / "folder/notes.txt").write_text("not an image")
     given_paths = [tmp_path / "z.png", tmp_path / "folder", tmp_path / "folder/9.png"]
     (tmp_path / "folder/below/round").symlink_to(tmp_path / "folder")
-    found, skipped = find_pictures(given_paths)
+    found, skipped = find_images(given_paths)
     assert [path.relative_to(tmp_path).as_posix() for path in found] == [
         "z.png",
         "folder/9.png",
@@ -379,12 +377,12 @@ def test_pictures_are_found_in_files_and_folders(tmp_path):
         "folder/notes.txt",
     ]
     assert [each.path.name for each in skipped] == ["round"]
-    assert find_pictures([]) == ((), ())
+    assert find_images([]) == ((), ())
 
 
 def test_a_path_that_does_not_exist_is_refused(tmp_path):
-    with pytest.raises(PictureError, match=r"missing.png: no such file or folder"):
-        find_pictures([tmp_path / "missing.png"])
+    with pytest.raises(ImageError, match=r"missing.png: no such file or folder"):
+        find_images([tmp_path / "missing.png"])
 
 
 def test_a_pipe_is_skipped_and_does_not_block(tmp_path):
@@ -397,17 +395,17 @@ def test_a_pipe_is_skipped_and_does_not_block(tmp_path):
 def test_real_photographs_are_all_found(shared):
     folder = scan_folder(shared / "data" / "hymenoptera")
     assert folder.classes == ("ants", "bees")
-    assert np.bincount([picture.label for picture in folder.part("train")]).tolist() == [123, 121]
+    assert np.bincount([image.label for image in folder.part("train")]).tolist() == [123, 121]
     assert len(folder.part("validation")) == 153
     assert folder.skipped == ()
 
 
-def test_a_look_at_headers_lets_a_cut_file_pass_and_nothing_that_is_no_picture(tmp_path):
+def test_a_look_at_headers_lets_a_cut_file_pass_and_nothing_that_is_no_image(tmp_path):
     plant(tmp_path, *ten_each("ants", "bees"))
     cut, text = tmp_path / "ants" / "cut.png", tmp_path / "ants" / "notes.jpg"
     cut.write_bytes((tmp_path / "ants" / "1.png").read_bytes()[:-30])
-    text.write_text("not a picture")
+    text.write_text("not an image")
     quick, thorough = (scan_folder(tmp_path, whole=whole) for whole in (False, True))
     assert [file.path for file in quick.skipped] == [text]
     assert {file.path for file in thorough.skipped} == {cut, text}
-    assert cut in {picture.path for picture in quick.pictures}
+    assert cut in {image.path for image in quick.images}

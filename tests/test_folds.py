@@ -12,7 +12,7 @@ SEEDS = st.integers(0, 99)
 
 @st.composite
 def grouped(draw):
-    """Labels and groups of some pictures; a group may span classes."""
+    """Labels and groups of some images; a group may span classes."""
     count = draw(st.integers(1, 50))
     labels = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
     groups = draw(st.lists(st.integers(0, 20), min_size=count, max_size=count))
@@ -35,16 +35,16 @@ def test_folds_share_every_class_evenly(labels, seed):
 
 
 @given(grouped(), SEEDS)
-def test_a_group_is_never_torn_apart(pictures, seed):
-    labels, groups = pictures
+def test_a_group_is_never_torn_apart(images, seed):
+    labels, groups = images
     folds = assign_folds(labels, FOLDS, seed, groups)
     for group in np.unique(groups):
         assert len(np.unique(folds[groups == group])) == 1
 
 
 @given(grouped(), SEEDS)
-def test_no_class_is_ever_left_out_whole(pictures, seed):
-    labels, groups = pictures
+def test_no_class_is_ever_left_out_whole(images, seed):
+    labels, groups = images
     folds = assign_folds(labels, FOLDS, seed, groups)
     for fold in range(FOLDS):
         assert set(labels[folds != fold]) == set(labels)

@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
-from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import BackboneError, MaskError
 from nstk.stylization.guides import (
     EFFECTIVE_SHARE,
@@ -74,7 +74,7 @@ def test_two_erosions_are_one_by_both_radii(mask, first, second):
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 500))
-def test_the_border_of_the_picture_is_no_edge(height, width, radius):
+def test_the_border_of_the_image_is_no_edge(height, width, radius):
     assert np.all(erode(np.ones((height, width), np.float32), radius) == 1)
 
 
@@ -175,7 +175,7 @@ def test_what_keeps_its_weight_lies_inside_by_the_effective_field(deep, layer):
 def test_what_keeps_its_weight_sees_little_beyond_the_region(tiny_backbone, seed):
     import tensorflow as tf
 
-    picture = tf.constant(np.random.default_rng(seed).random((1, 48, 48, 3)), tf.float32)
+    image = tf.constant(np.random.default_rng(seed).random((1, 48, 48, 3)), tf.float32)
     mask = np.zeros((48, 48), np.float32)
     mask[:, 20:] = 1
     for layer in tiny_backbone.taps:
@@ -183,10 +183,10 @@ def test_what_keeps_its_weight_sees_little_beyond_the_region(tiny_backbone, seed
         row = weights.shape[0] // 2
         column = int(np.argmax(weights[row] == 1))
         with tf.GradientTape() as tape:
-            tape.watch(picture)
-            seen = tiny_backbone.tap([layer])(picture, training=False)[layer][0, row, column]
+            tape.watch(image)
+            seen = tiny_backbone.tap([layer])(image, training=False)[layer][0, row, column]
             energy = tf.reduce_sum(seen**2)
-        squares = tape.gradient(energy, picture).numpy()[0] ** 2
+        squares = tape.gradient(energy, image).numpy()[0] ** 2
         assert np.sum(squares * mask[..., None]) >= 0.8 * np.sum(squares)
 
 
@@ -203,8 +203,8 @@ def test_a_region_too_narrow_for_a_field_draws_back_less(deep):
     np.testing.assert_array_equal(guide(line, deep, DEEPEST), plain_guide(line, deep, DEEPEST))
 
 
-def test_layers_that_see_the_whole_picture_are_not_eroded():
-    everything = SimpleNamespace(reach=lambda layer: WHOLE_PICTURE, stride=lambda layer: 4)
+def test_layers_that_see_the_whole_image_are_not_eroded():
+    everything = SimpleNamespace(reach=lambda layer: WHOLE_IMAGE, stride=lambda layer: 4)
     mask = disc(64, 20)
     eroded, plain = (make(mask, everything, "squeezed") for make in (guide, plain_guide))
     np.testing.assert_array_equal(eroded, plain)
@@ -247,7 +247,7 @@ def test_a_few_pixels_guide_a_coarse_scale_but_are_refused_at_the_full_one(deep)
 
 @settings(max_examples=20)
 @given(side=st.integers(32, 130), value=st.floats(0.1, 1))
-def test_a_region_of_half_the_picture_is_large_enough(deep, side, value):
+def test_a_region_of_half_the_image_is_large_enough(deep, side, value):
     mask = np.zeros((side, side), np.float32)
     mask[: math.ceil(side / 2)] = value
     check_guides(mask, deep, deep.taps, "half.png")

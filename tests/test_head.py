@@ -19,12 +19,12 @@ from nstk.settings import FinetuneSettings
 SHAPES = [(40, 6), (25, 60)]
 
 
-def clusters(pictures: int, width: int, classes: int = 3, seed: int = 0):
+def clusters(images: int, width: int, classes: int = 3, seed: int = 0):
     """Overlapping clouds, one a class, with features of very different size and offset."""
     generator = np.random.default_rng(seed)
-    labels = np.arange(pictures) % classes
-    centres = generator.normal(0, 0.7, (classes, width))
-    features = centres[labels] + generator.normal(0, 1, (pictures, width))
+    labels = np.arange(images) % classes
+    centers = generator.normal(0, 0.7, (classes, width))
+    features = centers[labels] + generator.normal(0, 1, (images, width))
     return features * np.geomspace(0.1, 10, width) + np.linspace(-5, 5, width), labels
 
 
@@ -32,15 +32,15 @@ def one_hot(labels, classes=3):
     return np.arange(classes) == labels[:, np.newaxis]
 
 
-def standardise(features):
+def standardize(features):
     return (features - features.mean(axis=0)) / features.std(axis=0)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_decomposition_is_the_standardised_features_in_another_basis(shape):
+def test_a_decomposition_is_the_standardized_features_in_another_basis(shape):
     features, _ = clusters(*shape)
     parts = decompose(features)
-    assert parts.coordinates @ parts.basis.T == pytest.approx(standardise(features), abs=1e-6)
+    assert parts.coordinates @ parts.basis.T == pytest.approx(standardize(features), abs=1e-6)
     assert parts.coordinates.T @ parts.coordinates == pytest.approx(
         np.diag(parts.scatter), abs=1e-6 * parts.scatter.max()
     )
@@ -58,7 +58,7 @@ def test_with_labels_a_feature_is_in_units_of_what_they_do_not_explain():
     )
 
 
-def test_classes_of_one_picture_leave_the_usual_units():
+def test_classes_of_one_image_leave_the_usual_units():
     features, _ = clusters(8, 5)
     parts = decompose(features, np.eye(8, dtype=bool))
     usual = np.sqrt(features.std(axis=0))
@@ -77,11 +77,11 @@ def test_a_constant_feature_says_nothing():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("strength", [0.3, 30.0])
-def test_leave_one_out_is_what_refitting_without_each_picture_gives(shape, strength):
+def test_leave_one_out_is_what_refitting_without_each_image_gives(shape, strength):
     features, labels = clusters(*shape)
     targets = np.eye(3)[labels]
     [predictions] = leave_one_out(decompose(features), targets, np.array([strength]))
-    values = standardise(features)
+    values = standardize(features)
     for index in range(0, len(values), 7):
         others = np.arange(len(values)) != index
         ridge = Ridge(alpha=strength).fit(values[others], targets[others])
@@ -104,15 +104,15 @@ def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
 def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, strength):
     features, labels = clusters(*shape)
     kernel, bias = solve(decompose(features), one_hot(labels), strength)
-    values = standardise(features)
+    values = standardize(features)
     reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000).fit(values, labels)
     logits = features @ kernel.astype(float) + bias
     expected = reference.decision_function(values)
-    centred = logits - logits.mean(axis=1, keepdims=True)
-    assert centred == pytest.approx(expected - expected.mean(axis=1, keepdims=True), abs=1e-4)
+    centered = logits - logits.mean(axis=1, keepdims=True)
+    assert centered == pytest.approx(expected - expected.mean(axis=1, keepdims=True), abs=1e-4)
 
 
-def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
+def test_held_out_logits_come_from_heads_that_have_not_seen_the_image():
     features, labels = clusters(60, 8)
     head = fit_head(features, one_hot(labels), seed=4)
     folds = assign_folds(labels, FOLDS, 4)
@@ -127,7 +127,7 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_picture():
         assert found == pytest.approx(expected, rel=0.02, abs=0.05)
 
 
-def test_the_same_pictures_give_the_same_bytes():
+def test_the_same_images_give_the_same_bytes():
     features, labels = clusters(50, 12)
     first, second = (fit_head(features, one_hot(labels), seed=5) for _ in range(2))
     assert first.kernel.tobytes() == second.kernel.tobytes()
@@ -145,13 +145,13 @@ def test_the_units_of_the_features_do_not_matter():
     )
 
 
-def test_two_pictures_are_enough():
+def test_two_images_are_enough():
     head = fit_head(np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(2, dtype=bool))
     assert np.isfinite(head.kernel).all()
     assert np.isnan(head.held_out).all()
 
 
-def test_pictures_that_all_look_alike_get_the_shares_of_their_classes():
+def test_images_that_all_look_alike_get_the_shares_of_their_classes():
     head = fit_head(np.ones((6, 4), np.float32), one_hot(np.array([0, 0, 0, 0, 1, 1]), 2))
     odds = np.exp(head.bias[0] - head.bias[1])
     assert not head.kernel.any()
@@ -168,7 +168,7 @@ def test_progress_counts_up_to_the_end():
     assert (steps[0], steps[-1]) == (0, seen[-1].total)
 
 
-def test_balanced_classes_pull_equally_however_many_pictures_they_have():
+def test_balanced_classes_pull_equally_however_many_images_they_have():
     labels = np.array([0] * 30 + [1] * 6)
     weights = balance_classes(labels)
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
@@ -178,7 +178,7 @@ def test_balanced_classes_pull_equally_however_many_pictures_they_have():
 
 
 @pytest.mark.parametrize("strength", [0.3, 10.0])
-def test_a_weight_of_two_is_a_picture_taken_twice(strength):
+def test_a_weight_of_two_is_a_image_taken_twice(strength):
     features, labels = clusters(30, 5)
     twice = np.concatenate([np.arange(30), np.arange(10)])
     weights = np.where(np.arange(30) < 10, 2.0, 1.0)[:, np.newaxis]
@@ -202,9 +202,9 @@ def test_the_optimum_is_found_where_a_whole_newton_step_goes_too_far(seed):
     weights = np.exp(generator.normal(0, 2, (40, 1)))
     kernel, bias = solve(decompose(features), one_hot(labels, 2), 0.01, weights)
     reference = LogisticRegression(C=100, tol=1e-10, max_iter=10_000)
-    reference.fit(standardise(features), labels, weights[:, 0])
+    reference.fit(standardize(features), labels, weights[:, 0])
     logits = features @ kernel.astype(float) + bias
-    expected = reference.decision_function(standardise(features))
+    expected = reference.decision_function(standardize(features))
     assert logits[:, 1] - logits[:, 0] == pytest.approx(expected, rel=2e-3)
 
 

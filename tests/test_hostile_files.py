@@ -18,11 +18,11 @@ from nstk.backbones.archives import read_archive
 from nstk.backbones.weights_files import open_weights
 from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout
 from nstk.classifiers.run_records import read_record
-from nstk.datasets.folders import find_pictures
+from nstk.datasets.folders import find_images
 from nstk.datasets.names import natural_key
-from nstk.datasets.sources import open_catalogue
+from nstk.datasets.sources import open_catalog
 from nstk.images.decoding import read_content
-from nstk.images.image import load_levels, load_picture, probe_picture
+from nstk.images.image import load_image, load_levels, probe_image
 from nstk.stylization.style_files import load_style
 
 PATIENCE = 5.0
@@ -34,13 +34,13 @@ def open_and_read(path):
 
 
 def list_and_read(path):
-    return open_catalogue(path)
+    return open_catalog(path)
 
 
 READERS = {
-    "picture.png": load_picture,
+    "image.png": load_image,
     "levels.png": load_levels,
-    "header.png": lambda path: probe_picture(path, whole=False),
+    "header.png": lambda path: probe_image(path, whole=False),
     "content.png": read_content,
     "style.nstyle": load_style,
     "weights.npz": open_and_read,
@@ -49,7 +49,7 @@ READERS = {
     "record.json": read_record,
     "table.csv": list_and_read,
     "table.jsonl": list_and_read,
-    "pictures.zip": list_and_read,
+    "images.zip": list_and_read,
 }
 
 
@@ -112,7 +112,7 @@ BEGINNINGS = {
     "model.keras": b"PK\x03\x04",
     "table.csv": b"path,label\n",
     "table.jsonl": b'{"path": "',
-    "pictures.zip": b"PK\x03\x04",
+    "images.zip": b"PK\x03\x04",
     "record.json": b"{",
 }
 
@@ -133,11 +133,11 @@ def test_links_that_go_round_in_circles_end(tmp_path):
     (tmp_path / "itself.png").symlink_to(tmp_path / "itself.png")
     Image.new("RGB", (4, 4)).save(inner / "one.png")
     with soon():
-        files, skipped = find_pictures([tmp_path])
+        files, skipped = find_images([tmp_path])
     assert inner / "one.png" in files
     assert [file.path for file in skipped] == [inner / "back"]
-    with pytest.raises(nstk.PictureError):
-        load_picture(tmp_path / "itself.png")
+    with pytest.raises(nstk.ImageError):
+        load_image(tmp_path / "itself.png")
 
 
 @pytest.mark.parametrize("name", ["../stray.png", "/etc/passwd", "a/../../stray.png", "C:\\x.png"])
@@ -147,7 +147,7 @@ def test_a_manifest_that_leaves_its_folder_is_refused(tmp_path, name, ending):
     line = f"path,label\n{name},a\n" if ending == ".csv" else json.dumps({"path": name, "label": 1})
     path.write_text(line, encoding="utf-8")
     with pytest.raises(nstk.FolderError, match=r"line \d"):
-        open_catalogue(path)
+        open_catalog(path)
 
 
 @pytest.mark.parametrize("label", ["[" * 100_000, "[" + "9" * 5000, "\x1b[2J"], ids=len)
@@ -156,7 +156,7 @@ def test_labels_are_words_whatever_they_look_like(tmp_path, label):
     path.write_text(f'path,label\na.png,"{label}"\n', encoding="utf-8")
     (tmp_path / "a.png").touch()
     with soon(), pytest.raises(nstk.FolderError) as caught:
-        open_catalogue(path)
+        open_catalog(path)
     assert nstk.printable(caught.value) == str(caught.value)
 
 
@@ -185,16 +185,16 @@ NAMES = (
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_names_with_control_characters_are_told_escaped(tmp_path, scene, name):
     path = tmp_path / f"{name}.png"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     good = tmp_path / "good.png"
-    nstk.save_picture(good, scene)
+    nstk.save_image(good, scene)
     line = complaint(invoke("stylize", path, good, "-o", tmp_path / "out.png"))
     assert nstk.printable(line) == line
     assert json.dumps(name).strip('"') in line or "xff" in line or "udcff" in line
-    with pytest.raises(nstk.PictureError) as caught:
-        load_picture(path)
+    with pytest.raises(nstk.ImageError) as caught:
+        load_image(path)
     assert nstk.printable(caught.value) == str(caught.value)
-    assert caught.value.say_of(path).startswith("not a picture")
+    assert caught.value.say_of(path).startswith("not an image")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
@@ -229,7 +229,7 @@ def test_whatever_json_a_manifest_has_it_is_read_or_refused(tmp_path_factory, ro
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     with suppress(nstk.FolderError):
-        open_catalogue(path)
+        open_catalog(path)
 
 
 @given(st.text(st.sampled_from('ab/.,;|"\t\n[]\\0'), max_size=60))
@@ -237,13 +237,13 @@ def test_whatever_table_a_manifest_is_it_is_read_or_refused(tmp_path_factory, te
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(b"path,label\n" + text.encode())
     with suppress(nstk.FolderError):
-        open_catalogue(path)
+        open_catalog(path)
 
 
 @pytest.mark.parametrize("signature", [b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*"])
 @given(content=st.binary(max_size=400))
 def test_whatever_follows_a_signature_is_read_or_refused(tmp_path_factory, signature, content):
-    path = tmp_path_factory.getbasetemp() / "any.picture"
+    path = tmp_path_factory.getbasetemp() / "any.image"
     path.write_bytes(signature + content)
-    with suppress(nstk.PictureError):
-        load_picture(path)
+    with suppress(nstk.ImageError):
+        load_image(path)

@@ -10,7 +10,7 @@ from shell import complaint, invoke
 
 import nstk
 from nstk.backbones.backbone import Backbone
-from nstk.errors import BackboneError, PictureError
+from nstk.errors import BackboneError, ImageError
 from nstk.inspecting.excitation import find_patches, merge_patches
 from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
 from nstk.inspecting.gram import correlate, order_channels, pick_pairs
@@ -21,7 +21,7 @@ from nstk.inspecting.layers import (
     holds,
     trace_fields,
 )
-from nstk.inspecting.survey import find_responses, survey_pictures
+from nstk.inspecting.survey import find_responses, survey_images
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
 from nstk.settings import InspectSettings
@@ -50,7 +50,7 @@ def test_a_bar_is_oriented_and_a_spot_is_not():
     assert measure_orientation(bar.swapaxes(1, 2)) == pytest.approx(measure_orientation(bar))
 
 
-def test_red_against_green_is_opponent_and_grey_is_not():
+def test_red_against_green_is_opponent_and_gray_is_not():
     pattern = np.random.default_rng(0).normal(size=(1, 3, 3, 1))
     assert measure_opponency(pattern * [1, -1, 0])[0] == pytest.approx(1)
     assert measure_opponency(pattern * [1, 1, 1])[0] == pytest.approx(0)
@@ -71,10 +71,10 @@ def test_the_packaged_network_begins_with_oriented_and_opponent_filters(packaged
     assert len(filters.kernels) == 16
     assert len(filters.oriented) >= 3
     assert len(filters.opponent) >= 3
-    assert all(picture.min() >= 0 and picture.max() <= 1 for picture in filters.pictures)
+    assert all(image.min() >= 0 and image.max() <= 1 for image in filters.images)
 
 
-def test_filters_weigh_the_colours_of_the_picture_not_those_behind_the_preprocessing():
+def test_filters_weigh_the_colors_of_the_image_not_those_behind_the_preprocessing():
     keras.utils.set_random_seed(1)
     inputs = keras.Input((None, None, 3))
     swapped = keras.layers.Lambda(lambda maps: maps[..., ::-1] * 255.0 - 100.0)(inputs)
@@ -99,11 +99,11 @@ def test_a_layer_that_does_not_exist_lists_those_that_do(tiny_backbone, scene):
 
 
 def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
-    picture = np.random.default_rng(0).random((48, 64, 3), np.float32)
+    image = np.random.default_rng(0).random((48, 64, 3), np.float32)
     for layer, field in trace_fields(tiny_backbone).items():
-        maps = look(tiny_backbone.tap([layer]), picture)[layer].numpy()[0]
-        best = find_patches(maps[..., 0] + 1e-3, picture, field, 0, 1)[0]
-        blank = np.zeros_like(picture)
+        maps = look(tiny_backbone.tap([layer]), image)[layer].numpy()[0]
+        best = find_patches(maps[..., 0] + 1e-3, image, field, 0, 1)[0]
+        blank = np.zeros_like(image)
         inside = np.s_[best.top : best.top + field.height, best.left : best.left + field.width]
         blank[inside] = best.pixels
         cell = (
@@ -112,7 +112,7 @@ def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
         )
         again = look(tiny_backbone.tap([layer]), blank)[layer].numpy()[0]
         assert again[cell] == pytest.approx(maps[cell], abs=1e-5)
-        np.testing.assert_array_equal(best.pixels, picture[inside])
+        np.testing.assert_array_equal(best.pixels, image[inside])
 
 
 def test_patches_come_from_whole_cells_in_order_and_apart(tiny_backbone, scene):
@@ -132,7 +132,7 @@ def test_patches_come_from_whole_cells_in_order_and_apart(tiny_backbone, scene):
     assert {patch.source for patch in best} == {3}
 
 
-def test_nine_pictures_give_one_patch_each(tiny_backbone, scene):
+def test_nine_images_give_one_patch_each(tiny_backbone, scene):
     field = trace_fields(tiny_backbone)["block1_conv1"]
     strength = np.random.default_rng(1).random((48, 64)).astype(np.float32)
     patches = [
@@ -142,17 +142,17 @@ def test_nine_pictures_give_one_patch_each(tiny_backbone, scene):
     assert len(merge_patches(patches[:9], 1)) == 9
 
 
-def test_what_a_channel_likes_excites_it_more_than_any_picture_shown(tiny_backbone, scene, strokes):
+def test_what_a_channel_likes_excites_it_more_than_any_image_shown(tiny_backbone, scene, strokes):
     layer, channels = "block2_conv1", (1, 4)
     liked = visualize_channels(tiny_backbone, layer, channels, side=32, steps=40, seed=0)
     taps = tiny_backbone.tap([layer])
 
-    def mean(picture, channel):
-        return float(look(taps, picture)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
+    def mean(image, channel):
+        return float(look(taps, image)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
 
-    for channel, picture in zip(channels, liked, strict=True):
-        assert picture.shape == (32, 32, 3)
-        assert mean(picture, channel) > max(mean(scene, channel), mean(strokes, channel))
+    for channel, image in zip(channels, liked, strict=True):
+        assert image.shape == (32, 32, 3)
+        assert mean(image, channel) > max(mean(scene, channel), mean(strokes, channel))
 
 
 def test_what_a_channel_likes_is_the_same_every_time(tiny_backbone):
@@ -186,20 +186,20 @@ def test_sheets_hold_what_was_found(found):
     assert first.shape[0] > second.shape[0], "the first convolution shows its filters too"
 
 
-def test_a_picture_smaller_than_a_cell_sees_is_refused_and_told_what_fits(packaged, scene):
+def test_a_image_smaller_than_a_cell_sees_is_refused_and_told_what_fits(packaged, scene):
     wish = InspectSettings(layers=("block3_conv1", "block5_conv1"))
-    with pytest.raises(PictureError, match=r"64×48 .*block5_conv1 sees 132×132.*block3_conv3,"):
+    with pytest.raises(ImageError, match=r"64×48 .*block5_conv1 sees 132×132.*block3_conv3,"):
         nstk.inspect_layers(scene, backbone=packaged, settings=wish)
-    with pytest.raises(PictureError, match="up to block3_conv3, which fits"):
+    with pytest.raises(ImageError, match="up to block3_conv3, which fits"):
         nstk.inspect_gram([scene], backbone=packaged, settings=wish)
     speck = scene[:8, :8]
-    with pytest.raises(PictureError, match=r"needs 16 on the shorter side.*block4_conv3, which"):
+    with pytest.raises(ImageError, match=r"needs 16 on the shorter side.*block4_conv3, which"):
         nstk.inspect_content(speck, backbone=packaged, settings=wish)
     assert holds(scene, trace_fields(packaged)["block3_conv3"])
     assert not holds(scene, trace_fields(packaged)["block4_conv1"])
 
 
-def test_a_refused_picture_is_told_the_size_at_which_it_fits(packaged, tiny_backbone):
+def test_a_refused_image_is_told_the_size_at_which_it_fits(packaged, tiny_backbone):
     for backbone in (packaged, tiny_backbone):
         for field in trace_fields(backbone).values():
             height, width = find_smallest(field.rows), find_smallest(field.columns)
@@ -208,29 +208,29 @@ def test_a_refused_picture_is_told_the_size_at_which_it_fits(packaged, tiny_back
             assert not holds(np.zeros((height, width - 1, 3)), field)
     field = trace_fields(packaged)["block5_conv1"]
     needed = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
-    with pytest.raises(PictureError, match=f"200×134 pixels.*sees 132×132.*from {needed} on"):
+    with pytest.raises(ImageError, match=f"200×134 pixels.*sees 132×132.*from {needed} on"):
         nstk.inspect_gram([np.zeros((134, 200, 3), np.float32)], backbone=packaged)
 
 
-def test_small_pictures_among_others_are_left_out(tiny_backbone, scene):
+def test_small_images_among_others_are_left_out(tiny_backbone, scene):
     made = nstk.inspect_layers([scene[:4, :4], scene], backbone=tiny_backbone, settings=QUICK)
-    assert made.names == ("picture 2",)
-    assert [str(each.path) for each in made.skipped] == ["picture 1"]
+    assert made.names == ("image 2",)
+    assert [str(each.path) for each in made.skipped] == ["image 1"]
     assert "sees" in made.skipped[0].reason
 
 
-def test_layers_of_many_pictures_take_the_memory_of_a_few(tiny_backbone, tmp_path):
+def test_layers_of_many_images_take_the_memory_of_a_few(tiny_backbone, tmp_path):
     side, layer = 160, "block1_conv1"
     for number in range(40):
-        picture = np.full((side, side, 3), 0.5, np.float32)
-        picture[:8, :8] = np.random.default_rng(number).random((8, 8, 3))
-        nstk.save_picture(tmp_path / f"{number}.png", picture)
+        image = np.full((side, side, 3), 0.5, np.float32)
+        image[:8, :8] = np.random.default_rng(number).random((8, 8, 3))
+        nstk.save_image(tmp_path / f"{number}.png", image)
     files = sorted(tmp_path.iterdir())
 
     def peak(count):
         tracemalloc.start()
         try:
-            survey = survey_pictures(files[:count], [layer], tiny_backbone, side, nstk.ignore)
+            survey = survey_images(files[:count], [layer], tiny_backbone, side, nstk.ignore)
             strongest = {layer: (0, 1)}
             find_responses(survey.sources, strongest, tiny_backbone, side, nstk.ignore)
             return tracemalloc.get_traced_memory()[1]
@@ -238,7 +238,7 @@ def test_layers_of_many_pictures_take_the_memory_of_a_few(tiny_backbone, tmp_pat
             tracemalloc.stop()
 
     peak(1)  # what is imported and kept for the next time
-    assert peak(40) < peak(10) + 5 * picture.nbytes
+    assert peak(40) < peak(10) + 5 * image.nbytes
 
 
 def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
@@ -247,7 +247,7 @@ def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
     for each in made.reconstructions:
         assert len(each.losses) == 30
         assert min(each.losses) < 0.3 * each.losses[0]
-        assert each.picture.shape == scene.shape
+        assert each.image.shape == scene.shape
     first = made.reconstructions[0]
     noise = np.random.default_rng(0).random(scene.shape)
     assert first.error < 0.8 * float(np.sqrt(np.mean((noise - scene) ** 2)))
@@ -266,15 +266,15 @@ def test_textures_fit_the_layers_they_know(tiny_backbone, strokes):
     assert nstk.draw_style_sheet(made).shape[1] > 700
 
 
-@pytest.mark.parametrize("minimizer", ["adam", "gradient-descent"])
-def test_any_minimizer_descends(tiny_backbone, strokes, minimizer):
-    wish = InspectSettings(steps=5, size=24, layers=("block2_conv1",), minimizer=minimizer)
+@pytest.mark.parametrize("optimizer", ["adam", "gradient-descent"])
+def test_any_optimizer_descends(tiny_backbone, strokes, optimizer):
+    wish = InspectSettings(steps=5, size=24, layers=("block2_conv1",), optimizer=optimizer)
     made = nstk.inspect_content(strokes, backbone=tiny_backbone, settings=wish)
     assert made.reconstructions[0].losses[-1] < made.reconstructions[0].losses[0]
     assert made.original.shape == (17, 24, 3)
 
 
-def test_the_same_picture_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
+def test_the_same_image_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
     made = nstk.inspect_gram([strokes, strokes, scene], backbone=tiny_backbone, settings=QUICK)
     for layer in made.layers:
         assert layer.errors[:2] == pytest.approx([0, 0], abs=1e-6)
@@ -328,8 +328,8 @@ def test_channels_that_go_together_stand_together():
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, scene, strokes):
     place = tmp_path_factory.mktemp("inspect")
-    nstk.save_picture(place / "scene.png", scene)
-    nstk.save_picture(place / "strokes.png", strokes)
+    nstk.save_image(place / "scene.png", scene)
+    nstk.save_image(place / "strokes.png", strokes)
     (place / "empty").mkdir()
     return place
 
@@ -344,7 +344,7 @@ def test_the_commands_write_sheets_and_say_what_is_on_them(place):
     content = json.loads(said.stdout)
     assert content["output"] == str(sheet)
     assert [each["layer"] for each in content["layers"]] == ["block1_conv1", "block2_conv1"]
-    assert nstk.load_picture(sheet).pixels.shape[1] > 600
+    assert nstk.load_image(sheet).pixels.shape[1] > 600
     sheet = place / "style.png"
     said = invoke("inspect", "style", place / "strokes.png", "-o", sheet, *quick)
     style = json.loads(said.stdout)
@@ -352,7 +352,7 @@ def test_the_commands_write_sheets_and_say_what_is_on_them(place):
     sheet = place / "gram.jpg"
     both = (place / "strokes.png", place / "scene.png")
     gram = json.loads(invoke("inspect", "gram", *both, "-o", sheet, *ASKED).stdout)
-    assert gram["pictures"] == ["strokes.png", "scene.png"]
+    assert gram["images"] == ["strokes.png", "scene.png"]
     assert sheet.exists()
 
 
@@ -378,7 +378,7 @@ def test_layers_are_written_to_one_sheet_each(place):
 
 
 @pytest.mark.parametrize("what", ["layers", "content", "style", "gram"])
-def test_a_picture_is_not_written_over_by_its_own_sheet(place, what):
+def test_a_image_is_not_written_over_by_its_own_sheet(place, what):
     before = (place / "scene.png").read_bytes()
     result = invoke("inspect", what, place / "scene.png", "-o", place / "scene.png", *ASKED)
     assert result.exit_code == 2
@@ -398,14 +398,14 @@ def test_a_file_where_the_folder_of_sheets_should_be_is_refused_at_once(place):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("layers", "empty"), "holds no picture; name pictures"),
+        (("layers", "empty"), "holds no image; name images"),
         (("layers", "missing.png"), "no such file or folder"),
         (("layers", "scene.png"), "block4_conv1 sees 60×60 pixels"),
         (("content", "scene.png", "--layers", "conv9"), "has no layer 'conv9'"),
         (("style", "scene.png", "--layers", "conv9"), "block1_conv1, "),
         (("gram", "scene.png", "--layers", ","), "--layers is"),
         (("content", "scene.png", "--steps", "0"), "--steps is 0"),
-        (("content", "scene.png", "--minimizer", "best"), "--minimizer"),
+        (("content", "scene.png", "--optimizer", "best"), "--optimizer"),
     ],
 )
 def test_bad_input_is_one_line_and_nothing_is_written(place, monkeypatch, arguments, said):
@@ -418,9 +418,9 @@ def test_bad_input_is_one_line_and_nothing_is_written(place, monkeypatch, argume
 
 @pytest.mark.slow
 def test_the_error_of_reconstructions_grows_with_the_layer(packaged, shared):
-    pictures = sorted((shared / "data" / "pictures").glob("*/*.jpg"))[:5]
-    assert len(pictures) == 5
+    images = sorted((shared / "data" / "images").glob("*/*.jpg"))[:5]
+    assert len(images) == 5
     wish = InspectSettings(size=64, steps=40)
-    found = [nstk.inspect_content(path, backbone=packaged, settings=wish) for path in pictures]
+    found = [nstk.inspect_content(path, backbone=packaged, settings=wish) for path in images]
     errors = [[each.error for each in made.reconstructions] for made in found]
     assert (np.diff(np.mean(errors, axis=0)) > 0).all()

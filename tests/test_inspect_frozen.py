@@ -10,7 +10,7 @@ from nstk.errors import SettingsError
 from nstk.features.activation_store import Bank
 from nstk.features.extractor import Observer, extract_features
 from nstk.features.networks import POOLED
-from nstk.images.image import load_picture, save_picture
+from nstk.images.image import load_image, save_image
 from nstk.inspecting.frozen import study_frozen
 from nstk.inspecting.random_weights import randomize_backbone
 from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
@@ -23,7 +23,7 @@ QUICK = FrozenSettings(size=32, scratch_passes=2, scratch_seconds=600.0)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Two classes that differ in the direction of their stripes: 16 pictures each."""
+    """Two classes that differ in the direction of their stripes: 16 images each."""
     root = tmp_path_factory.mktemp("stripes")
     generator = np.random.default_rng(0)
     for label in ("across", "along"):
@@ -33,8 +33,8 @@ def folder(tmp_path_factory):
             plane = np.tile(0.5 + 0.4 * stripes, (40, 1))
             plane = plane if label == "along" else plane.T
             noisy = plane[..., np.newaxis] + generator.normal(0, 0.1, (40, 40, 3))
-            picture = np.clip(noisy, 0, 1).astype(np.float32)
-            save_picture(root / label / f"{number}.png", picture)
+            image = np.clip(noisy, 0, 1).astype(np.float32)
+            save_image(root / label / f"{number}.png", image)
     return root
 
 
@@ -82,7 +82,7 @@ def test_the_study_counts_what_is_frozen_and_what_is_learned(study, tiny_backbon
     assert [block.channels for block in study.blocks] == [4, 6, 8]
 
 
-def test_every_accuracy_is_of_the_same_pictures_held_out(study):
+def test_every_accuracy_is_of_the_same_images_held_out(study):
     scores = [study.transfer, study.random, study.trained]
     scores += [block.pretrained for block in study.blocks]
     scores += [each.random for each in study.curve]
@@ -148,12 +148,12 @@ def test_more_squares_than_memory_may_hold_are_kept_in_a_file(tiny_backbone, fol
 
 
 def test_sheet_and_page_hold_diagram_and_charts(study, tmp_path):
-    sheet = load_picture(save_frozen(study, tmp_path / "why.png")).pixels
+    sheet = load_image(save_frozen(study, tmp_path / "why.png")).pixels
     diagram = draw_diagram(study)
     np.testing.assert_allclose(sheet, draw_frozen_sheet(study), atol=1 / 255)
     assert sheet.shape[1] > diagram.shape[1]
     page = save_frozen(study, tmp_path / "why.html").read_text("utf-8")
-    for words in ("block2_conv1", "Wilson", "training pictures", "seconds of learning"):
+    for words in ("block2_conv1", "Wilson", "training images", "seconds of learning"):
         assert words in page
     assert "data:image" not in page, "the diagram is text, which dark and narrow windows can read"
 
@@ -171,11 +171,11 @@ def test_the_command_prints_what_it_measured(folder, tmp_path):
 
 
 def test_the_command_says_what_the_study_noticed(study, folder, tmp_path, monkeypatch):
-    noticed = replace(study, notices=("Two pictures are one.",))
+    noticed = replace(study, notices=("Two images are one.",))
     monkeypatch.setattr("nstk.study_frozen", lambda *_, **__: noticed)
     result = invoke("inspect", "frozen", folder, "-o", tmp_path / "why.png")
     assert result.exit_code == 0, result.stderr
-    assert result.stderr == "nstk: Two pictures are one.\n"
+    assert result.stderr == "nstk: Two images are one.\n"
     assert "block2_conv1" in result.stdout
 
 

@@ -9,24 +9,22 @@ SIZES = (256, 512)
 
 
 @pytest.fixture(scope="module")
-def pictures(shared):
-    folder = shared / "data" / "pictures"
+def images(shared):
+    folder = shared / "data" / "images"
     return tuple(
-        nstk.load_picture(folder / kind / f"{name}.jpg").pixels
+        nstk.load_image(folder / kind / f"{name}.jpg").pixels
         for kind, name in (("content", "tubingen"), ("style", "starry_night"))
     )
 
 
-def paint(pictures, **chosen):
-    return nstk.stylize(*pictures, settings=nstk.StylizeSettings(**chosen)).picture
+def paint(images, **chosen):
+    return nstk.stylize(*images, settings=nstk.StylizeSettings(**chosen)).image
 
 
 @pytest.mark.slow
-def test_more_content_weight_is_less_content_error_for_the_judge(pictures):
+def test_more_content_weight_is_less_content_error_for_the_judge(images):
     errors = [
-        judge(*pictures, paint(pictures, size=192, steps=40, content_weight=weight))[
-            "content_error"
-        ]
+        judge(*images, paint(images, size=192, steps=40, content_weight=weight))["content_error"]
         for weight in (1e-4, 1e-3, 1e-2, 1e-1)
     ]
     assert errors == sorted(errors, reverse=True)
@@ -35,7 +33,7 @@ def test_more_content_weight_is_less_content_error_for_the_judge(pictures):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_one_strength_means_the_same_at_256_and_at_512(pictures):
-    small, large = (judge(*pictures, paint(pictures, size=size, steps=40)) for size in SIZES)
+def test_one_strength_means_the_same_at_256_and_at_512(images):
+    small, large = (judge(*images, paint(images, size=size, steps=40)) for size in SIZES)
     assert large["content_cosine"] == pytest.approx(small["content_cosine"], rel=0.1)
     assert large["style_error"] == pytest.approx(small["style_error"], rel=0.1)

@@ -39,11 +39,11 @@ def test_content_is_the_first_activation_at_stride_eight(vgg19_shaped):
 
 @pytest.mark.parametrize("nonlinearity", [keras.layers.ReLU, keras.layers.LeakyReLU])
 def test_a_nonlinearity_that_is_a_layer_of_its_own_is_looked_at(nonlinearity):
-    picture = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(picture)
+    image = keras.Input((None, None, 3))
+    x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(image)
     x = nonlinearity(name="first")(keras.layers.BatchNormalization()(x))
     x = keras.layers.Conv2D(4, 3, strides=4, padding="same", use_bias=False)(x)
-    model = keras.Model(picture, keras.layers.Activation("swish", name="second")(x))
+    model = keras.Model(image, keras.layers.Activation("swish", name="second")(x))
     backbone = Backbone(name="separate", model=model, input_size=32, source="random")
     assert list(choose_style_layers(backbone)) == ["first", "second"]
     assert choose_content_layer(backbone) == "second"

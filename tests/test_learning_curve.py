@@ -1,4 +1,4 @@
-"""A learning curve rises where pictures help, and promises no more than its shape allows."""
+"""A learning curve rises where images help, and promises no more than its shape allows."""
 
 import numpy as np
 import pytest
@@ -10,14 +10,14 @@ from nstk.heads.selection import Samples, select_head
 from nstk.settings import FinetuneSettings
 
 
-def clouds(pictures: int, distance: float, classes: int = 2) -> Samples:
+def clouds(images: int, distance: float, classes: int = 2) -> Samples:
     """Overlapping clouds, one a class."""
     generator = np.random.default_rng(0)
-    labels = np.arange(pictures) % classes
-    centres = np.eye(classes, 20) * distance
-    vectors = (centres[labels] + generator.normal(0, 1, (pictures, 20))).astype(np.float32)
+    labels = np.arange(images) % classes
+    centers = np.eye(classes, 20) * distance
+    vectors = (centers[labels] + generator.normal(0, 1, (images, 20))).astype(np.float32)
     targets = np.arange(classes) == labels[:, np.newaxis]
-    return Samples({"pooled": vectors}, targets, np.arange(pictures))
+    return Samples({"pooled": vectors}, targets, np.arange(images))
 
 
 def trace(samples, settings=None, classes=("a", "b")):
@@ -27,7 +27,7 @@ def trace(samples, settings=None, classes=("a", "b")):
 
 
 @pytest.mark.parametrize("balance", [True, False])
-def test_more_pictures_help_where_classes_overlap(balance):
+def test_more_images_help_where_classes_overlap(balance):
     curve = trace(clouds(200, 3), FinetuneSettings(balance=balance))
     assert curve.images == pytest.approx((20, 40, 80, 160), abs=2)
     assert curve.accuracy[-1] > curve.accuracy[0]
@@ -36,21 +36,21 @@ def test_more_pictures_help_where_classes_overlap(balance):
     assert curve.weakest in ("a", "b")
 
 
-def test_where_all_is_recognised_nothing_is_promised():
+def test_where_all_is_recognized_nothing_is_promised():
     curve = trace(clouds(80, 30))
     assert curve.accuracy[-1] == 1
     assert curve.gain == 0
 
 
-def test_too_few_pictures_have_no_curve():
+def test_too_few_images_have_no_curve():
     assert trace(clouds(2, 5)) is None
 
 
 @given(st.floats(0, 0.5), st.floats(0.01, 2), st.integers(10, 100))
-def test_the_law_itself_is_found_again(floor, slope, first):
+def test_the_law_itself_is_found_again(floor, gradient, first):
     images = first * np.array([1, 2, 4, 8])
-    errors = floor + slope / np.sqrt(images)
-    expected = floor + slope / np.sqrt(16 * first)
+    errors = floor + gradient / np.sqrt(images)
+    expected = floor + gradient / np.sqrt(16 * first)
     assert extrapolate(images, errors, 16 * first) == pytest.approx(expected, abs=1e-9)
 
 

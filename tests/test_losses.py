@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.stylization.losses import (
-    SLOPE_FLOOR,
+    GRADIENT_FLOOR,
     measure_content,
     measure_gram,
     measure_moments,
@@ -45,7 +45,7 @@ def relative(value, target):
 
 
 def root(squared):
-    return np.sqrt(squared + SLOPE_FLOOR) - np.sqrt(SLOPE_FLOOR)
+    return np.sqrt(squared + GRADIENT_FLOOR) - np.sqrt(GRADIENT_FLOOR)
 
 
 def test_content_is_half_the_squared_distance_relative_to_half_the_square():
@@ -89,32 +89,32 @@ def test_targets_of_nothing_have_finite_losses():
     assert float(measure_content(tf.constant(nothing), tf.constant(nothing))) == 0
 
 
-def test_variation_is_the_mean_square_over_eight_neighbours():
-    picture = DRAW.random((5, 7, 3))
+def test_variation_is_the_mean_square_over_eight_neighbors():
+    image = DRAW.random((5, 7, 3))
     differences = (
-        (2 / 3, picture[:, 1:] - picture[:, :-1]),
-        (2 / 3, picture[1:] - picture[:-1]),
-        (1 / 6, picture[1:, 1:] - picture[:-1, :-1]),
-        (1 / 6, picture[1:, :-1] - picture[:-1, 1:]),
+        (2 / 3, image[:, 1:] - image[:, :-1]),
+        (2 / 3, image[1:] - image[:-1]),
+        (1 / 6, image[1:, 1:] - image[:-1, :-1]),
+        (1 / 6, image[1:, :-1] - image[:-1, 1:]),
     )
     sums = [np.sum(difference**2) for _, difference in differences]
-    np.testing.assert_allclose(sum_variation(tf.constant(picture)), sums)
+    np.testing.assert_allclose(sum_variation(tf.constant(image)), sums)
     expected = sum(weight * np.mean(difference**2) for weight, difference in differences)
-    assert float(measure_variation(tf.constant(picture))) == pytest.approx(expected)
+    assert float(measure_variation(tf.constant(image))) == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(1, 4), st.integers(1, 5))
 def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
-    picture = tf.constant(DRAW.random((5, 6, 3)))
+    image = tf.constant(DRAW.random((5, 6, 3)))
     parts = [
-        sum_variation(picture[: row + 1, : column + 1], row, column),
-        sum_variation(picture[: row + 1, column:], row, 6 - column),
-        sum_variation(picture[row:, : column + 1], 5 - row, column),
-        sum_variation(picture[row:, column:], 5 - row, 6 - column),
+        sum_variation(image[: row + 1, : column + 1], row, column),
+        sum_variation(image[: row + 1, column:], row, 6 - column),
+        sum_variation(image[row:, : column + 1], 5 - row, column),
+        sum_variation(image[row:, column:], 5 - row, 6 - column),
     ]
-    np.testing.assert_allclose(tf.add_n(parts), sum_variation(picture))
-    whole = measure_variation(picture)
+    np.testing.assert_allclose(tf.add_n(parts), sum_variation(image))
+    whole = measure_variation(image)
     np.testing.assert_allclose(weigh_variation(tf.add_n(parts), (5, 6, 3)), whole)
 
 
@@ -128,16 +128,16 @@ def test_sums_are_weighted_by_the_guide():
     assert float(gather(tf.constant(SEEN)).count) == 30
 
 
-def test_the_slope_of_the_square_is_that_of_the_product():
+def test_the_gradient_of_the_square_is_that_of_the_product():
     flat = tf.constant(DRAW.normal(size=(7, 3)))
-    slope, level = DRAW.normal(size=(3, 3)), DRAW.normal(size=3)
+    gradient, level = DRAW.normal(size=(3, 3)), DRAW.normal(size=3)
     with tf.GradientTape() as tape:
         tape.watch(flat)
         gram, total = square(flat)
-        value = tf.reduce_sum(slope * gram) + tf.reduce_sum(level * total)
+        value = tf.reduce_sum(gradient * gram) + tf.reduce_sum(level * total)
     np.testing.assert_allclose(gram, flat.numpy().T @ flat.numpy())
     np.testing.assert_allclose(total, flat.numpy().sum(0))
-    np.testing.assert_allclose(tape.gradient(value, flat), flat @ (slope + slope.T) + level)
+    np.testing.assert_allclose(tape.gradient(value, flat), flat @ (gradient + gradient.T) + level)
 
 
 def test_covariance_is_that_of_numpy():

@@ -19,21 +19,21 @@ NAMES = [f"{place}/{number}.png" for place in ("x", "y") for number in range(1, 
 
 @pytest.fixture
 def place(tmp_path):
-    """A folder with twenty pictures below x/ and y/."""
+    """A folder with twenty images below x/ and y/."""
     for shade, name in enumerate(NAMES):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (4, 3), (shade, 0, 7)).save(tmp_path / name)
     return tmp_path
 
 
-def write_csv(place: Path, *lines: str, name: str = "pictures.csv") -> Path:
+def write_csv(place: Path, *lines: str, name: str = "images.csv") -> Path:
     path = place / name
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path
 
 
 def write_jsonl(place: Path, *objects: object) -> Path:
-    return write_csv(place, *map(json.dumps, objects), name="pictures.jsonl")
+    return write_csv(place, *map(json.dumps, objects), name="images.jsonl")
 
 
 def cat_or_dog(name: str) -> str:
@@ -57,15 +57,15 @@ def test_a_table_of_paths_and_labels_is_as_good_as_class_folders(place):
         assert folder.validation_source == "split"
         assert not folder.multi_label
         assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [16, 4, 0]
-        for picture in folder.pictures:
-            assert folder.classes[picture.label] == cat_or_dog(picture.path.parent.name)
+        for image in folder.images:
+            assert folder.classes[image.label] == cat_or_dog(image.path.parent.name)
 
 
-def test_the_same_pictures_are_held_out_as_of_class_folders(place):
+def test_the_same_images_are_held_out_as_of_class_folders(place):
     table = write_csv(place, "path,label", *(f"{name},{name[0]}" for name in NAMES))
-    from_table = scan_folder(table, seed=5).pictures
+    from_table = scan_folder(table, seed=5).images
     table.unlink()
-    assert from_table == scan_folder(place, seed=5).pictures
+    assert from_table == scan_folder(place, seed=5).images
 
 
 @pytest.mark.parametrize("word", ["val", "valid", "Validation"])
@@ -75,7 +75,7 @@ def test_a_split_column_tells_the_parts(place, word):
     folder = scan_folder(write_csv(place, "path,label,split", *rows))
     assert folder.validation_source == "folder"
     assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [12, 4, 4]
-    assert [picture.path.name for picture in folder.part("test")] == ["4.png", "9.png"] * 2
+    assert [image.path.name for image in folder.part("test")] == ["4.png", "9.png"] * 2
 
 
 def test_an_empty_split_column_is_none(place):
@@ -86,7 +86,7 @@ def test_an_empty_split_column_is_none(place):
 def test_a_class_that_a_part_lacks_is_a_notice(place):
     rows = [f"{name},{name[0]},{'val' if name == 'x/1.png' else 'train'}" for name in NAMES]
     folder = scan_folder(write_csv(place, "path,label,split", *rows))
-    assert "pictures.csv: the validation part has no picture of y" in folder.notices[0]
+    assert "images.csv: the validation part has no image of y" in folder.notices[0]
 
 
 @pytest.mark.parametrize("spell", [
@@ -95,13 +95,13 @@ def test_a_class_that_a_part_lacks_is_a_notice(place):
     lambda labels: {"labels": labels},
     lambda labels: {"labels": json.dumps(labels)},
 ])  # fmt: skip
-def test_a_picture_may_have_several_labels_or_none(place, spell):
+def test_a_image_may_have_several_labels_or_none(place, spell):
     labels = [["red"], ["round", "red"], [], ["10", "2"]]
     rows = [{"path": name, **spell(labels[k % 4])} for k, name in enumerate(NAMES)]
     folder = scan_folder(write_jsonl(place, *rows))
     assert folder.multi_label
     assert folder.classes == ("2", "10", "red", "round")
-    found = {picture.path.relative_to(place).as_posix(): picture for picture in folder.pictures}
+    found = {image.path.relative_to(place).as_posix(): image for image in folder.images}
     assert [found[name].labels for name in NAMES[:4]] == [(2,), (2, 3), (), (0, 1)]
     assert found[NAMES[0]].label == 2
     with pytest.raises(FolderError, match="2 labels where exactly one"):
@@ -120,7 +120,7 @@ def test_a_column_of_labels_announces_several_even_where_nobody_has_them(place):
 def test_every_cell_may_stand_in_quotes(place, delimiter):
     rows = [[name, name[0]] for name in NAMES]
     lines = [delimiter.join(f'"{cell}"' for cell in cells) for cells in [["path", "label"], *rows]]
-    assert len(scan_folder(write_csv(place, *lines)).pictures) == len(NAMES)
+    assert len(scan_folder(write_csv(place, *lines)).images) == len(NAMES)
 
 
 def test_numbers_are_labels_too(place):
@@ -130,7 +130,7 @@ def test_numbers_are_labels_too(place):
 
 
 @given(st.lists(st.frozensets(st.integers(0, 4), max_size=3), max_size=20))
-def test_a_picture_is_of_the_kind_of_its_rarest_label(labels):
+def test_a_image_is_of_the_kind_of_its_rarest_label(labels):
     for each, kind in zip(labels, rarest_labels([sorted(each) for each in labels]), strict=True):
         counts = {label: sum(label in other for other in labels) for label in each}
         assert kind == -1 if not each else counts[kind] == min(counts.values())
@@ -146,7 +146,7 @@ GOOD = [f"{name},{name[0]}" for name in NAMES]
         (["file,class", *GOOD], "has the columns file, class; it needs path and label"),
         (["path,label,labels", "x/1.png,a,b"], "needs path and label"),
         (["path,label,path", "x/1.png,a,b"], "needs path and label"),
-        (["path,label"], "names no picture"),
+        (["path,label"], "names no image"),
         (["path,label", *GOOD, "x/1.png,x"], "names x/1.png in lines 2 and 22; keep one"),
         (["path,label", *GOOD, "./x//1.png,y"], "names x/1.png in lines 2 and 22"),
         (["path,label", *GOOD, "x/77.png,x"], r"line 22: there is no file .*x/77.png; correct"),
@@ -164,19 +164,19 @@ GOOD = [f"{name},{name[0]}" for name in NAMES]
         (["path,label", *[row.replace(",y", ",x") for row in GOOD]], "has only the class x"),
         (["path,label,split", "x/1.png,x,dev"], "line 2: the split is 'dev'; write train, val"),
         (["path,label,split", "x/1.png,x,train", "x/2.png,x,"], "line 3: the split is ''"),
-        (["path,label,split", "x/1.png,x,val"], "no picture to learn from"),
+        (["path,label,split", "x/1.png,x,val"], "no image to learn from"),
         (["path,label,split", *[f"{row},train" for row in GOOD[:-1]], "y/10.png,z,test"],
          "the test part has classes that train lacks: z"),
-        (["path,label", *GOOD[:10], "y/1.png,y"], "class y has 1 usable picture to learn from"),
+        (["path,label", *GOOD[:10], "y/1.png,y"], "class y has 1 usable image to learn from"),
     ],
 )  # fmt: skip
 def test_tables_that_cannot_be_used_are_refused_in_one_line(place, lines, words):
-    table = write_csv(place, *lines) if lines else place / "pictures.csv"
+    table = write_csv(place, *lines) if lines else place / "images.csv"
     table.touch()
     with pytest.raises(FolderError, match=words) as caught:
         scan_folder(table)
     assert "\n" not in str(caught.value)
-    assert "pictures.csv" in str(caught.value)
+    assert "images.csv" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -196,13 +196,13 @@ def test_tables_that_cannot_be_used_are_refused_in_one_line(place, lines, words)
     ],
 )
 def test_lines_that_are_no_objects_with_a_path_and_a_label_are_refused(place, line, words):
-    path = write_csv(place, line, name="pictures.jsonl")
+    path = write_csv(place, line, name="images.jsonl")
     with pytest.raises(FolderError, match=words):
         read_manifest(path)
 
 
 def test_what_is_no_text_in_utf_8_is_refused(place):
-    table = place / "pictures.csv"
+    table = place / "images.csv"
     table.write_bytes("path,label\nx/1.png,café\n".encode("latin-1"))
     with pytest.raises(FolderError, match="not text in UTF-8"):
         read_manifest(table)
@@ -225,11 +225,11 @@ def test_one_class_in_two_spellings_is_a_notice(place):
 def test_what_a_table_program_calls_unicode_is_read(place, encoding):
     lines = ("path\tlabel", *(line.replace(",", "\t") for line in GOOD))
     table = "\ufeff" * (encoding != "utf-16") + "\r\n".join(lines)
-    (place / "pictures.csv").write_bytes(table.encode(encoding))
-    assert read_manifest(place / "pictures.csv").classes == ("x", "y")
-    (place / "pictures.csv").write_bytes(table.encode(encoding)[:-1])
+    (place / "images.csv").write_bytes(table.encode(encoding))
+    assert read_manifest(place / "images.csv").classes == ("x", "y")
+    (place / "images.csv").write_bytes(table.encode(encoding)[:-1])
     with pytest.raises(FolderError, match="not text"):
-        read_manifest(place / "pictures.csv")
+        read_manifest(place / "images.csv")
 
 
 def test_accents_of_a_path_may_be_encoded_differently_than_on_the_disk(place):
@@ -237,13 +237,13 @@ def test_accents_of_a_path_may_be_encoded_differently_than_on_the_disk(place):
         stored = unicodedata.normalize(form, f"Käfer {form}.png")
         (place / "x/1.png").rename(place / "x" / stored)
         told = unicodedata.normalize(other, f"x/{stored}")
-        catalogue = read_manifest(write_csv(place, "path,label", *GOOD[1:], f"{told},x"))
-        assert place / "x" / stored in {picture.path for picture in catalogue.pictures}
+        catalog = read_manifest(write_csv(place, "path,label", *GOOD[1:], f"{told},x"))
+        assert place / "x" / stored in {image.path for image in catalog.images}
         (place / "x" / stored).rename(place / "x/1.png")
 
 
-def test_a_damaged_picture_in_a_manifest_is_left_out(place):
-    (place / "x/1.png").write_text("not a picture")
+def test_a_damaged_image_in_a_manifest_is_left_out(place):
+    (place / "x/1.png").write_text("not an image")
     folder = scan_folder(write_csv(place, "path,label", *GOOD))
     assert [file.path.name for file in folder.skipped] == ["1.png"]
-    assert len(folder.pictures) == 19
+    assert len(folder.images) == 19

@@ -1,4 +1,4 @@
-"""Masks from files, and of the size of their pictures."""
+"""Masks from files, and of the size of their images."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw
 
-from nstk.errors import MaskError, PictureError
+from nstk.errors import ImageError, MaskError
 from nstk.images.masks import check_mask, load_mask, resize_mask
 
 LEVEL = 1 / 255
@@ -46,23 +46,23 @@ def test_one_bit_and_sixteen_bits_are_masks_too(tmp_path):
     np.testing.assert_allclose(load_mask(tmp_path / "deep.png"), ramp / 65535, atol=1e-6)
 
 
-def test_coloured_masks_count_by_their_luma(tmp_path):
+def test_colored_masks_count_by_their_luma(tmp_path):
     Image.new("RGB", (3, 2), (0, 255, 0)).save(tmp_path / "green.png")
     np.testing.assert_allclose(load_mask(tmp_path / "green.png"), np.full((2, 3), 0.587))
 
 
-@pytest.mark.parametrize("colour", [(255, 255, 255), (0, 0, 0), (200, 30, 60)])
-def test_a_shape_in_one_colour_on_a_transparent_ground_is_its_alpha(tmp_path, colour):
+@pytest.mark.parametrize("color", [(255, 255, 255), (0, 0, 0), (200, 30, 60)])
+def test_a_shape_in_one_color_on_a_transparent_ground_is_its_alpha(tmp_path, color):
     image = Image.new("RGBA", (40, 30), (0, 0, 0, 0))
-    ImageDraw.Draw(image).ellipse((8, 5, 30, 24), (*colour, 255))
+    ImageDraw.Draw(image).ellipse((8, 5, 30, 24), (*color, 255))
     alpha = np.asarray(image)[..., 3].copy()
     alpha[0, 0] = 128
-    image.putpixel((0, 0), (*colour, 128))
+    image.putpixel((0, 0), (*color, 128))
     image.save(tmp_path / "shape.png")
     np.testing.assert_allclose(load_mask(tmp_path / "shape.png"), alpha / 255, atol=1e-6)
 
 
-def test_what_is_transparent_in_a_picture_of_many_colours_is_outside(tmp_path):
+def test_what_is_transparent_in_a_image_of_many_colors_is_outside(tmp_path):
     levels = np.zeros((2, 3, 4), np.uint8)
     levels[0, :, :3], levels[1, :, :3] = 255, 51
     levels[..., 3] = [0, 51, 255]
@@ -76,22 +76,22 @@ def test_a_wholly_transparent_file_is_an_empty_mask(tmp_path):
     assert load_mask(tmp_path / "nothing.png").max() == 0
 
 
-def test_what_is_no_picture_is_no_mask(tmp_path):
+def test_what_is_no_image_is_no_mask(tmp_path):
     (tmp_path / "mask.png").write_text("white")
-    with pytest.raises(PictureError, match=r"mask\.png: not a picture"):
+    with pytest.raises(ImageError, match=r"mask\.png: not an image"):
         load_mask(tmp_path / "mask.png")
 
 
 # Fit
 
 
-def test_a_mask_of_the_size_of_its_picture_stays_as_it_is():
+def test_a_mask_of_the_size_of_its_image_stays_as_it_is():
     mask = disc(30, 40)
     np.testing.assert_array_equal(check_mask(mask, (30, 40, 3), "sky.png"), mask)
 
 
 @pytest.mark.parametrize("size", [(60, 80), (15, 20), (300, 400), (341, 455), (8, 11)])
-def test_a_mask_of_the_same_aspect_is_brought_to_the_picture(size):
+def test_a_mask_of_the_same_aspect_is_brought_to_the_image(size):
     fitted = check_mask(disc(*size), (30, 40, 3), "sky.png")
     assert fitted.shape == (30, 40)
     assert fitted.max() <= 1
@@ -109,7 +109,7 @@ def test_a_mask_of_another_aspect_is_refused_with_both_sizes(size):
     with pytest.raises(MaskError) as refused:
         check_mask(np.ones(size, np.float32), (30, 40, 3), "sky.png")
     said = str(refused.value)
-    assert f"sky.png is {size[1]}×{size[0]} pixels, its picture 40×30" in said
+    assert f"sky.png is {size[1]}×{size[0]} pixels, its image 40×30" in said
     assert "\n" not in said
 
 
@@ -153,6 +153,6 @@ def test_complementary_masks_stay_complementary(mask, height, width):
     np.testing.assert_allclose(both, 1, atol=1e-5)
 
 
-def test_a_shrunk_checkerboard_is_grey_without_moire():
+def test_a_shrunk_checkerboard_is_gray_without_moire():
     board = (np.indices((90, 120)).sum(axis=0) % 2).astype(np.float32)
     np.testing.assert_allclose(resize_mask(board, 18, 24), 0.5, atol=0.05)

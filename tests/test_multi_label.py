@@ -1,4 +1,4 @@
-"""Pictures with several labels: a sigmoid head solved like any other, thresholds, true figures."""
+"""Images with several labels: a sigmoid head solved like any other, thresholds, true figures."""
 
 import csv
 import dataclasses
@@ -37,7 +37,7 @@ CHANNELS = {"blue": 2, "green": 1, "red": 0}
 
 
 def draw_manifest(root, count: int = 48):
-    """Pictures lit in any of three channels, and a manifest that says in which."""
+    """Images lit in any of three channels, and a manifest that says in which."""
     (root / "photos").mkdir(parents=True)
     lines = ["path,labels"]
     for index in range(count):
@@ -66,12 +66,12 @@ def model(made, tmp_path_factory):
     return made.classifier.save(tmp_path_factory.mktemp("model") / "lit.keras")
 
 
-def overlapping(pictures: int = 60, width: int = 8):
+def overlapping(images: int = 60, width: int = 8):
     """Features and three labels that come in all combinations."""
     generator = np.random.default_rng(5)
-    targets = generator.random((pictures, 3)) < (0.5, 0.3, 0.15)
+    targets = generator.random((images, 3)) < (0.5, 0.3, 0.15)
     return targets @ generator.normal(0, 1.5, (3, width)) + generator.normal(
-        0, 1, (pictures, width)
+        0, 1, (images, width)
     ), targets
 
 
@@ -107,7 +107,7 @@ def test_balance_lets_a_rare_label_be_given_as_easily_as_it_is_withheld():
     assert balanced.bias[0] == pytest.approx(0, abs=1e-3)
 
 
-def test_the_kind_of_a_picture_is_its_rarest_label():
+def test_the_kind_of_a_image_is_its_rarest_label():
     targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 0]], bool)
     assert find_kinds(targets).tolist() == [1, 0, 2, -1, 1]
     one_each = np.eye(3, dtype=bool)[[2, 0, 1, 0]]
@@ -165,12 +165,12 @@ def test_the_interval_of_f1_is_that_of_the_overlap(example, threshold):
     assert score.f1_interval[0] <= score.f1 <= score.f1_interval[1]
 
 
-def test_a_picture_counts_as_right_with_exactly_its_labels():
+def test_a_image_counts_as_right_with_exactly_its_labels():
     targets = np.array([[1, 0], [1, 1], [0, 0], [0, 1]], bool)
     assigned = np.array([[1, 0], [1, 0], [0, 0], [1, 0]], bool)
     found = evaluate(targets, assigned, assigned.astype(float), ["a", "b"])
     assert found.accuracy == 0.5
-    # One picture was taken for a instead of b; the other b was merely missed.
+    # One image was taken for a instead of b; the other b was merely missed.
     assert found.confusion == ((2, 0), (1, 0))
 
 
@@ -187,7 +187,7 @@ def test_channels_are_told_apart_and_every_label_has_its_figures(made):
     assert {file.label for file in made.files} >= {"", "blue", "blue|green|red"}
 
 
-def test_folds_choose_thresholds_anew_and_leave_every_picture_out_once(data, tiny_backbone):
+def test_folds_choose_thresholds_anew_and_leave_every_image_out_once(data, tiny_backbone):
     settings = FinetuneSettings(folds=3, balance=True, features="auto")
     made = finetune(data, backbone=tiny_backbone, settings=settings)
     assert made.measured_on == "folds"
@@ -229,7 +229,7 @@ def test_predictions_name_all_labels_and_the_shell_writes_them_like_a_manifest(
     assert [sorted(each["labels"]) for each in answer["predictions"]] == [[], ["blue", "green"]]
     assert invoke(*words, "--csv", tmp_path / "labels.csv").exit_code == 0
     heading, first, second = invoke(*words).stdout.splitlines()
-    assert heading.split() == ["picture", "labels", "otherwise"]
+    assert heading.split() == ["image", "labels", "otherwise"]
     assert first.split()[1] == "–"
     assert "blue" in second
     with (tmp_path / "labels.csv").open(encoding="utf-8", newline="") as file:
@@ -257,7 +257,7 @@ def test_evaluating_counts_labels_that_the_classifier_knows(model, data, tmp_pat
     assert {"f1", "f1_interval", "average_precision"} <= answer["per_class"][0].keys()
 
 
-def test_a_classifier_of_one_label_refuses_pictures_with_several(data, tmp_path, tiny_backbone):
+def test_a_classifier_of_one_label_refuses_images_with_several(data, tmp_path, tiny_backbone):
     single = tmp_path / "single.csv"
     lines = [f"photos/{index}.png,{('dark', 'lit')[index % 2]}" for index in range(12)]
     single = data.parent / "single.csv"
@@ -282,14 +282,14 @@ def test_a_saved_model_spells_the_labels_out(made, data, tmp_path):
     write_saved_model(made.classifier, tmp_path / "served")
     served = tf.saved_model.load(str(tmp_path / "served"))
     photos = [np.asarray(Image.open(data.parent / "photos" / f"{i}.png")) for i in (0, 3, 4)]
-    answer = served.signatures["serve_uint8"](pictures=tf.constant(np.stack(photos)))
+    answer = served.signatures["serve_uint8"](images=tf.constant(np.stack(photos)))
     assert [label.decode() for label in answer["labels"].numpy()] == ["", "blue|green", "red"]
 
 
 @given(st.integers(1, 20), st.integers(0, 99))
-def test_exports_agree_where_the_same_labels_are_given(pictures, seed):
+def test_exports_agree_where_the_same_labels_are_given(images, seed):
     generator = np.random.default_rng(seed)
-    one = generator.random((pictures, 3))
+    one = generator.random((images, 3))
     decision = Thresholds((0.2, 0.5, 0.8))
     other = np.stack([one, 1 - one], axis=1)
     same = decision.agree(one, other, 0.0)
@@ -316,9 +316,9 @@ def test_people_see_thresholds_f1_and_exact_matches(data, tmp_path, tiny_backbon
     assert list(answer["thresholds"]) == ["blue", "green", "red"]
 
 
-def test_a_label_without_a_picture_to_learn_from_is_bad_input(data, tmp_path, tiny_backbone):
+def test_a_label_without_a_image_to_learn_from_is_bad_input(data, tmp_path, tiny_backbone):
     lonely = data.parent / "lonely.csv"
     lonely.write_text("path,labels\nphotos/3.png,blue|green\nphotos/1.png,blue\nphotos/0.png,\n")
     result = invoke("finetune", lonely, "-o", tmp_path / "m.keras", "--cache", "off", "-q")
     assert result.exit_code == 2
-    assert "class green has 1 usable picture" in complaint(result)
+    assert "class green has 1 usable image" in complaint(result)

@@ -121,7 +121,7 @@ def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_tra
 
 
 @pytest.mark.slow
-def test_leaving_a_picture_out_by_hand_and_by_formula_is_the_same(transfer_learning):
+def test_leaving_a_image_out_by_hand_and_by_formula_is_the_same(transfer_learning):
     names, _ = transfer_learning
     assert names["exact"]
     assert names["share"] > 0.3, "a tenth would be chance"
@@ -129,7 +129,7 @@ def test_leaving_a_picture_out_by_hand_and_by_formula_is_the_same(transfer_learn
 
 
 @pytest.mark.slow
-def test_transfer_beats_random_weights_where_pictures_are_few(transfer_learning):
+def test_transfer_beats_random_weights_where_images_are_few(transfer_learning):
     names, _ = transfer_learning
     pretrained, random = (
         np.array([each.accuracy for each in names[which]]) for which in ("pretrained", "random")
@@ -147,7 +147,7 @@ def test_what_the_lesson_saves_reads_new_digits_without_nstk(transfer_learning):
 
 
 @pytest.mark.slow
-def test_every_figure_of_the_lessons_is_a_picture_with_something_in_it(
+def test_every_figure_of_the_lessons_is_a_image_with_something_in_it(
     style_transfer, transfer_learning
 ):
     figures = [

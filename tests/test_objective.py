@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import resize_picture
+from nstk.images.image import resize_image
 from nstk.optimizers import Adam
 from nstk.stylization.losses import (
     STYLE_LOSSES,
@@ -39,8 +39,8 @@ def weigh(**changes):
 
 
 def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
-    picture = tf.constant(resize_picture(strokes, *scene.shape[:2]))
-    loss, terms = objective.measure(picture)
+    image = tf.constant(resize_image(strokes, *scene.shape[:2]))
+    loss, terms = objective.measure(image)
     layers = sum(weight * terms[name] for name, weight in WEIGHTS.style_layers.items())
     np.testing.assert_allclose(terms["style"], layers, rtol=1e-5)
     total = 0.7 * terms["content"] + 1.3 * terms["style"] + 2.0 * terms["variation"]
@@ -48,7 +48,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
 
 
 def test_other_weights_need_neither_other_targets_nor_another_step(objective, strokes, scene):
-    start = tf.constant(resize_picture(strokes, *scene.shape[:2]))
+    start = tf.constant(resize_image(strokes, *scene.shape[:2]))
     rule = Adam()
     for balance in (Balance(0.1, 2.0, 0.5), Balance(4.0, 0.25, 0.0)):
         advance = objective.compile(rule)
@@ -60,7 +60,7 @@ def test_other_weights_need_neither_other_targets_nor_another_step(objective, st
     assert advance.experimental_get_tracing_count() == 1
 
 
-def test_the_content_picture_has_no_content_loss(objective, scene):
+def test_the_content_image_has_no_content_loss(objective, scene):
     _, terms = objective.measure(tf.constant(scene))
     assert float(terms["content"]) == 0.0
     assert float(terms["style"]) > 0.0
@@ -69,22 +69,22 @@ def test_the_content_picture_has_no_content_loss(objective, scene):
 def test_the_content_loss_is_measured_in_that_of_no_content_at_all(
     tiny_backbone, objective, strokes, scene
 ):
-    picture = resize_picture(strokes, *scene.shape[:2])
-    _, terms = objective.measure(tf.constant(picture))
+    image = resize_image(strokes, *scene.shape[:2])
+    _, terms = objective.measure(tf.constant(image))
     tap = tiny_backbone.tap(["block3_conv1"])
-    seen, wanted = (tap(each[np.newaxis])["block3_conv1"].numpy() for each in (picture, scene))
+    seen, wanted = (tap(each[np.newaxis])["block3_conv1"].numpy() for each in (image, scene))
     expected = np.sum((seen - wanted) ** 2) / np.sum(wanted**2)
     assert float(terms["content"]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_styles_count_the_same_where_no_blending_is_given(tiny_backbone, scene, strokes):
-    picture, turned = tf.constant(scene), strokes[::-1].copy()
+    image, turned = tf.constant(scene), strokes[::-1].copy()
     plain = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS)
     told = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS, [1.0, 1.0])
-    assert float(plain.measure(picture)[0]) == float(told.measure(picture)[0])
+    assert float(plain.measure(image)[0]) == float(told.measure(image)[0])
 
 
-def test_the_style_picture_has_no_style_loss(tiny_backbone, scene, strokes):
+def test_the_style_image_has_no_style_loss(tiny_backbone, scene, strokes):
     objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], WEIGHTS)
     _, terms = objective.measure(tf.constant(strokes))
     assert float(terms["style"]) < 1e-9
@@ -127,7 +127,7 @@ def precise_backbone(tiny_backbone):
 
 
 def in_halves(backbone, scene, strokes, weights):
-    """The objective of a picture whose left half and right half have styles of their own."""
+    """The objective of an image whose left half and right half have styles of their own."""
     left = np.zeros(scene.shape[:2], np.float32)
     left[:, : scene.shape[1] // 2] = 1.0
     styles = [PaintedStyle("strokes", strokes), PaintedStyle("turned", strokes[::-1].copy())]
@@ -157,15 +157,15 @@ def test_the_gradient_of_every_term_is_that_of_finite_differences(
         else StyleObjective.toward(precise_backbone, scene, [strokes], weigh(**only))
     )
     generator = np.random.default_rng(0)
-    picture = generator.random(scene.shape)
-    gradient = objective.evaluate(tf.constant(picture)).gradient.numpy()
+    image = generator.random(scene.shape)
+    gradient = objective.evaluate(tf.constant(image)).gradient.numpy()
     for _ in range(3):
         direction = generator.normal(size=scene.shape)
         h = 1e-7
-        ahead, _ = objective.measure(tf.constant(picture + h * direction))
-        behind, _ = objective.measure(tf.constant(picture - h * direction))
-        slope = (float(ahead) - float(behind)) / (2 * h)
-        assert slope == pytest.approx(np.sum(gradient * direction), rel=1e-5)
+        ahead, _ = objective.measure(tf.constant(image + h * direction))
+        behind, _ = objective.measure(tf.constant(image - h * direction))
+        numeric = (float(ahead) - float(behind)) / (2 * h)
+        assert numeric == pytest.approx(np.sum(gradient * direction), rel=1e-5)
 
 
 def test_losses_do_not_depend_on_the_scale_of_the_features():
@@ -185,8 +185,8 @@ def test_black_features_are_as_far_as_1_from_any_content():
 
 
 def test_variation_has_no_preferred_direction():
-    picture = np.random.default_rng(3).random((9, 7, 3)).astype(np.float32)
-    turned = [np.rot90(picture, k).copy() for k in range(4)] + [picture[::-1].copy()]
+    image = np.random.default_rng(3).random((9, 7, 3)).astype(np.float32)
+    turned = [np.rot90(image, k).copy() for k in range(4)] + [image[::-1].copy()]
     values = [float(measure_variation(tf.constant(each))) for each in turned]
     np.testing.assert_allclose(values, values[0], rtol=1e-5)
     assert float(measure_variation(tf.fill([5, 6, 3], 0.3))) == 0.0

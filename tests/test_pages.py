@@ -19,7 +19,7 @@ from nstk.reports.pages import (
     Bar,
     BarChart,
     Box,
-    CaptionedPicture,
+    CaptionedImage,
     Chain,
     Code,
     Details,
@@ -27,11 +27,11 @@ from nstk.reports.pages import (
     Figure,
     Headline,
     HeatMap,
+    ImageRow,
     LineChart,
     Marker,
     Page,
     Paragraph,
-    PictureRow,
     Section,
     Series,
     Table,
@@ -62,7 +62,7 @@ def every_block(word, pixels):
     return [
         Headline([Figure(word, word, word)]),
         Paragraph(f"{word}\n\n{word}", "warning"),
-        PictureRow([CaptionedPicture(pixels, word, word)]),
+        ImageRow([CaptionedImage(pixels, word, word)]),
         Chain([Box(word, [word, word], "accent"), Box("b", [])]),
         Section(word, [chart, Table([word, "n"], [[word, 3], [None, None]], caption=word)]),
         Section(word, [BarChart([Bar(word, 0.5, word, 0.2, 0.8)], word, word)]),
@@ -112,24 +112,24 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path):
     assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
 
 
-def decode(picture):
-    head, _, body = picture.uri.partition(";base64,")
+def decode(image):
+    head, _, body = image.uri.partition(";base64,")
     return head, Image.open(BytesIO(b64decode(body)))
 
 
-def test_small_pictures_are_embedded_exactly(scene):
-    head, image = decode(CaptionedPicture(scene, "scene"))
+def test_small_images_are_embedded_exactly(scene):
+    head, image = decode(CaptionedImage(scene, "scene"))
     assert head == "data:image/png"
     np.testing.assert_array_equal(np.asarray(image), np.rint(scene * 255).astype(np.uint8))
 
 
-def test_large_pictures_are_embedded_smaller_and_keep_their_proportions(scene):
+def test_large_images_are_embedded_smaller_and_keep_their_proportions(scene):
     large = np.kron(scene, np.ones((40, 40, 1), np.float32))
-    picture = CaptionedPicture(large, "scene", longest_side=800)
-    head, image = decode(picture)
+    image = CaptionedImage(large, "scene", longest_side=800)
+    head, decoded = decode(image)
     assert head == "data:image/jpeg"
-    assert image.size == (800, 600) == picture.size[::-1]
-    assert len(picture.uri) < 400_000
+    assert decoded.size == (800, 600) == image.size[::-1]
+    assert len(image.uri) < 400_000
 
 
 def test_links_come_only_where_there_are_sections_enough():
@@ -252,7 +252,7 @@ def test_charts_of_nothing_are_drawn_too():
         HeatMap(["a"], ["b"], [[0]]),
         Table([], []),
         Facts({}),
-        PictureRow([]),
+        ImageRow([]),
     ]
     check_page(render_page(Page("t", "", blocks)))
 
@@ -270,10 +270,10 @@ def test_a_heat_map_draws_every_cell_inside_itself(count, length):
 
 
 def contrast(one, other):
-    """Contrast ratio of two colours (WCAG 2.1)."""
+    """Contrast ratio of two colors (WCAG 2.1)."""
 
-    def luminance(colour):
-        levels = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    def luminance(color):
+        levels = [int(color[k : k + 2], 16) / 255 for k in (1, 3, 5)]
         linear = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in levels]
         return float(np.dot(linear, (0.2126, 0.7152, 0.0722)))
 
@@ -281,7 +281,7 @@ def contrast(one, other):
     return (bright + 0.05) / (dark + 0.05)
 
 
-def test_every_colour_stands_out_from_its_paper():
+def test_every_color_stands_out_from_its_paper():
     style = render_page(Page("t", "", []))
     light, dark = re.findall(r"--paper: (#[0-9a-f]{6})", style)[:2]
     for hue in (*CATEGORIES, *pick_ramp(12)):

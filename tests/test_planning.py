@@ -13,7 +13,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.conv_benchmark import Speed
 from nstk.backbones.variants import Arithmetic
 from nstk.errors import BackboneError, SettingsError
-from nstk.images.image import save_picture
+from nstk.images.image import save_image
 from nstk.settings import StylizeSettings, parse_memory
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.scales import Scale
@@ -38,19 +38,19 @@ def quick_machine(monkeypatch):
     monkeypatch.setattr(planning, "available_memory", lambda: 8 * GIGABYTE)
 
 
-def demand(backbone, height, width, minimizer="adam", steps=10):
+def demand(backbone, height, width, optimizer="adam", steps=10):
     scales = (Scale(height // 2, width // 2, steps), Scale(height, width, steps))
-    return Demand(backbone, WEIGHTS, minimizer, Arithmetic(), scales)
+    return Demand(backbone, WEIGHTS, optimizer, Arithmetic(), scales)
 
 
-def test_a_picture_that_fits_is_looked_at_at_once(tiny_backbone):
+def test_a_image_that_fits_is_looked_at_at_once(tiny_backbone):
     plan = make_plan(demand(tiny_backbone, 300, 400), "auto", None)
     assert (plan.engine, plan.precision) == ("whole", "float32")
     assert GIGABYTE // 2 < plan.peak_memory_bytes < GIGABYTE
     assert "fits" in plan.reason
 
 
-def test_a_picture_that_does_not_fit_is_looked_at_in_windows(tiny_backbone):
+def test_a_image_that_does_not_fit_is_looked_at_in_windows(tiny_backbone):
     large = demand(tiny_backbone, 3000, 4000)
     whole = large.predict_memory("whole", large.pixels)
     plan = make_plan(large, "auto", whole - 1)
@@ -66,7 +66,7 @@ def test_the_engine_that_is_asked_for_is_taken(tiny_backbone, engine):
     assert engine in plan.reason
 
 
-def test_windows_take_longer_and_larger_pictures_more(tiny_backbone):
+def test_windows_take_longer_and_larger_images_more(tiny_backbone):
     small, large = demand(tiny_backbone, 300, 400), demand(tiny_backbone, 600, 800)
     assert small.predict_seconds("whole") < small.predict_seconds("windows")
     assert small.predict_seconds("whole") < large.predict_seconds("whole")
@@ -75,7 +75,7 @@ def test_windows_take_longer_and_larger_pictures_more(tiny_backbone):
         assert memory == sorted(memory)
 
 
-def test_minimizers_with_more_state_need_more(tiny_backbone):
+def test_optimizers_with_more_state_need_more(tiny_backbone):
     names = ("adam", "newton", "lbfgs")
     needs = [
         each.predict_memory("windows", each.pixels)
@@ -129,7 +129,7 @@ def test_what_is_no_amount_of_memory_is_refused():
         StylizeSettings(max_memory=100)
 
 
-def test_both_engines_paint_the_same_picture(tiny_backbone, scene, strokes):
+def test_both_engines_paint_the_same_image(tiny_backbone, scene, strokes):
     made = [
         nstk.stylize(
             scene,
@@ -140,13 +140,13 @@ def test_both_engines_paint_the_same_picture(tiny_backbone, scene, strokes):
         for engine in ("whole", "windows")
     ]
     assert [each.engine for each in made] == ["whole", "windows"]
-    np.testing.assert_allclose(made[0].picture, made[1].picture, atol=1e-3)
+    np.testing.assert_allclose(made[0].image, made[1].image, atol=1e-3)
 
 
 def test_the_shell_prints_a_plan_and_paints_nothing(tmp_path, scene, strokes):
     content, style, output = (tmp_path / name for name in ("a.png", "b.png", "c.png"))
-    save_picture(content, scene)
-    save_picture(style, strokes)
+    save_image(content, scene)
+    save_image(style, strokes)
     asked = ["stylize", content, style, "-o", output, "--size", "64", "--plan"]
     planned = json.loads(invoke(*asked, "--json", "--precision", "float32").stdout)
     assert {"engine", "precision", "peak_memory_bytes", "seconds"} <= set(planned)

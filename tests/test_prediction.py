@@ -1,4 +1,4 @@
-"""Labels for pictures: the same score however a picture comes, and bad files only listed."""
+"""Labels for images: the same score however an image comes, and bad files only listed."""
 
 import io
 import os
@@ -10,16 +10,16 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from labelled_pictures import COLOURS, draw_folder, draw_picture
+from labeled_images import COLORS, draw_folder, draw_image
 from PIL import Image
 
 from nstk.classifiers.classifier import load_classifier
 from nstk.classifiers.prediction import reading
 from nstk.classifiers.prediction.job import Prediction, predict, stream_predictions
-from nstk.errors import PictureError, SettingsError
+from nstk.errors import ImageError, SettingsError
 from nstk.finetuning.job import finetune
 from nstk.images.decoding import read_content
-from nstk.images.image import load_levels, load_picture
+from nstk.images.image import load_image, load_levels
 
 NAMES = ("blue", "green", "red")
 
@@ -35,20 +35,20 @@ def classifier(folder, tiny_backbone):
 
 
 @pytest.fixture(scope="module")
-def labelled(classifier, folder):
+def labeled(classifier, folder):
     return predict(classifier, folder)
 
 
-def test_every_picture_gets_its_label_in_order(labelled):
-    paths = [prediction.path for prediction in labelled.predictions]
+def test_every_image_gets_its_label_in_order(labeled):
+    paths = [prediction.path for prediction in labeled.predictions]
     assert len(paths) == 24
     assert paths == sorted(paths)
-    assert all(each.label == each.path.parent.name for each in labelled.predictions)
-    assert labelled.skipped == ()
+    assert all(each.label == each.path.parent.name for each in labeled.predictions)
+    assert labeled.skipped == ()
 
 
-def test_the_likeliest_classes_come_first(labelled):
-    for each in labelled.predictions:
+def test_the_likeliest_classes_come_first(labeled):
+    for each in labeled.predictions:
         assert each.top[0] == (each.label, each.probability)
         probabilities = [probability for _, probability in each.top]
         assert probabilities == sorted(probabilities, reverse=True)
@@ -63,27 +63,27 @@ def test_top_limits_the_list(classifier, folder):
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_scores_do_not_depend_on_the_company(classifier, folder, labelled, batch):
+def test_scores_do_not_depend_on_the_company(classifier, folder, labeled, batch):
     for each, other in zip(
-        predict(classifier, folder, batch=batch).predictions, labelled.predictions, strict=True
+        predict(classifier, folder, batch=batch).predictions, labeled.predictions, strict=True
     ):
         assert each.path == other.path
         assert dict(each.top) == pytest.approx(dict(other.top), abs=1e-6)
 
 
-def test_a_file_scores_like_the_same_array_in_the_plain_model(classifier, labelled):
-    for each in labelled.predictions[::5]:
+def test_a_file_scores_like_the_same_array_in_the_plain_model(classifier, labeled):
+    for each in labeled.predictions[::5]:
         pixels = np.asarray(Image.open(each.path).convert("RGB"))[np.newaxis]
         assert classifier.model(pixels).numpy().max() == pytest.approx(each.probability, abs=1e-6)
 
 
-def test_a_saved_classifier_scores_the_same(classifier, folder, labelled, tmp_path):
-    loaded = load_classifier(classifier.save(tmp_path / "colours.keras"))
-    assert predict(loaded, folder).predictions == labelled.predictions
+def test_a_saved_classifier_scores_the_same(classifier, folder, labeled, tmp_path):
+    loaded = load_classifier(classifier.save(tmp_path / "colors.keras"))
+    assert predict(loaded, folder).predictions == labeled.predictions
 
 
-def test_a_turned_picture_scores_like_the_upright_one(classifier, tmp_path):
-    upright = Image.fromarray(draw_picture(COLOURS["red"], 60, 40, seed=9))
+def test_a_turned_image_scores_like_the_upright_one(classifier, tmp_path):
+    upright = Image.fromarray(draw_image(COLORS["red"], 60, 40, seed=9))
     upright.save(tmp_path / "upright.png")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -92,27 +92,27 @@ def test_a_turned_picture_scores_like_the_upright_one(classifier, tmp_path):
     assert first.top == second.top
 
 
-def test_a_picture_scores_the_same_as_a_file_its_bytes_and_an_array(classifier, labelled):
-    paths = [each.path for each in labelled.predictions]
+def test_a_image_scores_the_same_as_a_file_its_bytes_and_an_array(classifier, labeled):
+    paths = [each.path for each in labeled.predictions]
     sources = [
         *paths,
         *(path.read_bytes() for path in paths),
         *(load_levels(path) for path in paths),
-        *(load_picture(path).pixels for path in paths),
-        *(load_picture(path).pixels.astype(np.float64) for path in paths),
+        *(load_image(path).pixels for path in paths),
+        *(load_image(path).pixels.astype(np.float64) for path in paths),
     ]
     found = predict(classifier, sources, batch=len(paths)).predictions
     for start in range(0, len(found), len(paths)):
         together = found[start : start + len(paths)]
-        assert [each.top for each in together] == [each.top for each in labelled.predictions]
+        assert [each.top for each in together] == [each.top for each in labeled.predictions]
     alone = [predict(classifier, each).predictions[0] for each in sources[:: len(paths) // 3]]
     for each, other in zip(alone, found[:: len(paths) // 3], strict=True):
         assert dict(each.top) == pytest.approx(dict(other.top), abs=1e-6)
-    assert found[len(paths)].path == Path(f"picture {len(paths) + 1}")
+    assert found[len(paths)].path == Path(f"image {len(paths) + 1}")
 
 
-def test_tensors_images_and_buffers_are_pictures_alone_and_among_others(classifier, labelled):
-    path = labelled.predictions[0].path
+def test_tensors_images_and_buffers_are_images_alone_and_among_others(classifier, labeled):
+    path = labeled.predictions[0].path
     levels = load_levels(path)
     [expected] = predict(classifier, path).predictions
     sources = [
@@ -124,16 +124,16 @@ def test_tensors_images_and_buffers_are_pictures_alone_and_among_others(classifi
         assert dict(alone.top) == pytest.approx(dict(expected.top), abs=1e-6)
     streamed = predict(classifier, (each for each in sources)).predictions
     assert {each.label for each in streamed} == {expected.label}
-    assert [str(each.path) for each in streamed] == [f"picture {n}" for n in range(1, 6)]
+    assert [str(each.path) for each in streamed] == [f"image {n}" for n in range(1, 6)]
 
 
 @pytest.mark.parametrize("sources", [None, 5, [None], [[0, 1]], [["a.png", 3]]])
-def test_what_is_no_picture_of_any_kind_is_refused_in_one_line(classifier, sources):
-    with pytest.raises(PictureError, match=r"something of type \w+; give a path, the bytes"):
+def test_what_is_no_image_of_any_kind_is_refused_in_one_line(classifier, sources):
+    with pytest.raises(ImageError, match=r"something of type \w+; give a path, the bytes"):
         predict(classifier, sources)
 
 
-def test_levels_are_the_rounded_picture_whatever_the_file_is_like(tmp_path, scene):
+def test_levels_are_the_rounded_image_whatever_the_file_is_like(tmp_path, scene):
     for number, mode in enumerate(["RGB", "L", "RGBA", "LA", "P", "1", "CMYK", "I;16"]):
         image = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
         path = tmp_path / f"{number}.{'tif' if mode == 'CMYK' else 'png'}"
@@ -141,7 +141,7 @@ def test_levels_are_the_rounded_picture_whatever_the_file_is_like(tmp_path, scen
             Image.fromarray((scene[..., 0] * 65535).astype(np.uint16)).save(path)
         else:
             image.convert(mode).save(path)
-        expected = np.rint(load_picture(path).pixels * 255)
+        expected = np.rint(load_image(path).pixels * 255)
         for levels in (load_levels(path), load_levels("name", content=path.read_bytes())):
             assert levels.dtype == np.uint8
             np.testing.assert_array_equal(levels, expected)
@@ -158,13 +158,13 @@ def test_levels_are_the_rounded_picture_whatever_the_file_is_like(tmp_path, scen
         (np.full((4, 5, 3), np.nan), "floats from nan"),
     ],
 )
-def test_an_array_that_is_no_picture_is_listed(classifier, array, said):
+def test_an_array_that_is_no_image_is_listed(classifier, array, said):
     [skipped] = predict(classifier, [array]).skipped
-    assert str(skipped.path) == "picture 1"
+    assert str(skipped.path) == "image 1"
     assert said in skipped.reason
 
 
-def test_arrays_of_equal_numbers_and_other_shapes_are_other_pictures(classifier):
+def test_arrays_of_equal_numbers_and_other_shapes_are_other_images(classifier):
     wide = np.zeros((32, 64, 3), np.uint8)
     told = predict(classifier, [wide, wide.reshape(64, 32, 3), wide.copy()]).predictions
     assert told[0].digest == told[2].digest != told[1].digest
@@ -185,8 +185,8 @@ def test_a_classifier_that_cuts_in_another_way_is_asked_itself(classifier, folde
     assert np.abs(expected - before).max() > 0.1
 
 
-def test_pictures_that_are_done_are_left_out_and_change_no_other(classifier, folder, labelled):
-    expected = labelled.predictions
+def test_images_that_are_done_are_left_out_and_change_no_other(classifier, folder, labeled):
+    expected = labeled.predictions
     for count in (0, 7, 20, 24):
         done = {(each.path, each.digest) for each in expected[:count]}
         found = [*stream_predictions(classifier, folder, batch=5, done=done)]
@@ -198,7 +198,7 @@ def test_pictures_that_are_done_are_left_out_and_change_no_other(classifier, fol
     assert again.path == expected[0].path
 
 
-def test_a_stream_reads_no_more_than_a_few_pictures_ahead(classifier, folder, monkeypatch):
+def test_a_stream_reads_no_more_than_a_few_images_ahead(classifier, folder, monkeypatch):
     read = []
     monkeypatch.setattr(
         reading, "read_content", lambda path: read.append(path) or path.read_bytes()
@@ -237,7 +237,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(folder, tmp_path, monke
     with monkeypatch.context() as patch:
         growing = Growing(path)
         patch.setattr(Path, "open", lambda *_: growing)
-        with pytest.raises(PictureError, match="changed while it was read"):
+        with pytest.raises(ImageError, match="changed while it was read"):
             read_content(path)
 
 
@@ -248,8 +248,8 @@ def test_files_and_folders_may_be_mixed(classifier, folder):
     assert predict(classifier, red).predictions == found.predictions[:1]
 
 
-def test_bad_files_are_listed_and_the_rest_is_labelled(classifier, folder, tmp_path):
-    (tmp_path / "notes.jpg").write_text("not a picture")
+def test_bad_files_are_listed_and_the_rest_is_labeled(classifier, folder, tmp_path):
+    (tmp_path / "notes.jpg").write_text("not an image")
     (tmp_path / "empty.png").touch()
     (tmp_path / "good.png").write_bytes((folder / "green" / "0.png").read_bytes())
     found = predict(classifier, tmp_path)
@@ -257,12 +257,12 @@ def test_bad_files_are_listed_and_the_rest_is_labelled(classifier, folder, tmp_p
     assert sorted(file.path.name for file in found.skipped) == ["empty.png", "notes.jpg"]
 
 
-def test_a_folder_without_pictures_gives_no_labels(classifier, tmp_path):
+def test_a_folder_without_images_gives_no_labels(classifier, tmp_path):
     assert predict(classifier, tmp_path).predictions == ()
 
 
 def test_a_path_that_is_not_there_is_an_error(classifier, tmp_path):
-    with pytest.raises(PictureError, match=r"missing\.png"):
+    with pytest.raises(ImageError, match=r"missing\.png"):
         predict(classifier, tmp_path / "missing.png")
 
 

@@ -33,8 +33,8 @@ def test_the_facade_lists_its_names():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="stylise"):
-        _ = nstk.stylise
+    with pytest.raises(AttributeError, match="stylize"):
+        _ = nstk.stylize
 
 
 def test_every_error_is_public_and_has_one_root():
@@ -51,9 +51,9 @@ def test_every_error_is_public_and_has_one_root():
 @pytest.mark.parametrize("name", nstk.__all__)
 def test_a_public_name_is_documented(name):
     value = getattr(nstk, name)
-    if name == "Picture":  # an alias of an array type: its docstring is a string after it
-        source = Path(inspect.getsourcefile(nstk.load_picture)).parent
-        assert any("Picture = " in path.read_text("utf-8") for path in source.glob("*.py"))
+    if name == "Image":  # an alias of an array type: its docstring is a string after it
+        source = Path(inspect.getsourcefile(nstk.load_image)).parent
+        assert any("Image = " in path.read_text("utf-8") for path in source.glob("*.py"))
         return
     first = (inspect.getdoc(value) or "").splitlines()[0]
     assert first.endswith((".", ":")), first

@@ -1,4 +1,4 @@
-"""The metric in which neighbours of a picture move together."""
+"""The metric in which neighbors of an image move together."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_what_pixels_share_gains_with_every_level_and_the_finest_grain_does_not(
 
 
 @pytest.mark.parametrize("shape", [(), (5,), (4, 6), (2, 4, 6, 3)])
-def test_what_is_no_picture_stays_as_it_is(shape):
+def test_what_is_no_image_stays_as_it_is(shape):
     gradient = draw(*shape)
     np.testing.assert_array_equal(spread(tf.constant(gradient), 5), gradient)
 
@@ -54,7 +54,7 @@ def test_lbfgs_is_nearer_in_the_metric_where_grain_is_steep_and_the_rest_is_flat
     target = tf.constant(draw(32, 32, 3, seed=3).cumsum(axis=0).cumsum(axis=1))
 
     def evaluate(x):
-        """Differences of neighbours, as the first layer of a network sees them."""
+        """Differences of neighbors, as the first layer of a network sees them."""
         with tf.GradientTape() as tape:
             tape.watch(x)
             error = x - target

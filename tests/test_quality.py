@@ -1,4 +1,4 @@
-"""The quality figures: what they say of pictures whose quality is known."""
+"""The quality figures: what they say of images whose quality is known."""
 
 import math
 
@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 from nstk.backbones.loading import load_backbone
-from nstk.errors import PictureError
-from nstk.images.image import fit_size, resize_picture
+from nstk.errors import ImageError
+from nstk.images.image import fit_size, resize_image
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.quality import content_similarity, measure_quality
 
 
-def test_a_picture_is_perfectly_similar_to_itself(scene):
+def test_a_image_is_perfectly_similar_to_itself(scene):
     quality = measure_quality(scene, [scene], scene)
     assert quality.content_similarity == pytest.approx(1, abs=1e-6)
     assert quality.luma_ssim == pytest.approx(1, abs=1e-6)
@@ -24,19 +24,19 @@ def test_a_picture_is_perfectly_similar_to_itself(scene):
 def test_the_more_of_the_content_is_left_the_more_similar_it_is(scene):
     noise = np.random.default_rng(0).random(scene.shape, np.float32)
     mixed = [np.float32(share) * scene + np.float32(1 - share) * noise for share in (0, 0.4, 0.8)]
-    similarities = [content_similarity(scene, picture) for picture in mixed]
+    similarities = [content_similarity(scene, image) for image in mixed]
     assert 0 < similarities[0] < similarities[1] < similarities[2] < 1
 
 
 def test_figures_follow_their_formulas(scene, strokes):
     """Written once more in NumPy, from the definitions alone."""
-    result = (0.5 * scene + 0.5 * resize_picture(strokes, 48, 64)).astype(np.float32)
+    result = (0.5 * scene + 0.5 * resize_image(strokes, 48, 64)).astype(np.float32)
     quality = measure_quality(scene, [strokes], result)
     network = load_backbone()
-    style = resize_picture(strokes, *fit_size(*strokes.shape[:2], 64))
+    style = resize_image(strokes, *fit_size(*strokes.shape[:2], 64))
 
-    def maps(picture):
-        every = network.tap([*quality.style_errors, "block4_conv2"])(picture[np.newaxis])
+    def maps(image):
+        every = network.tap([*quality.style_errors, "block4_conv2"])(image[np.newaxis])
         return {name: found.numpy().reshape(-1, found.shape[-1]) for name, found in every.items()}
 
     of_content, of_style, of_result = map(maps, (scene, style, result))
@@ -47,7 +47,7 @@ def test_figures_follow_their_formulas(scene, strokes):
     cosines = (a * b).sum(1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1))
     assert quality.content_similarity == pytest.approx(cosines.mean(), rel=1e-4)
     assert quality.style_error == pytest.approx(np.mean(list(quality.style_errors.values())))
-    luma = [picture @ np.float32([0.299, 0.587, 0.114]) for picture in (scene, result)]
+    luma = [image @ np.float32([0.299, 0.587, 0.114]) for image in (scene, result)]
     ssim = tf.image.ssim(*(y[..., None] for y in luma), max_val=1.0)
     assert quality.luma_ssim == pytest.approx(float(ssim))
 
@@ -57,7 +57,7 @@ def test_the_quick_similarity_is_the_same_figure(scene, strokes):
     assert content_similarity(scene, strokes) == pytest.approx(quality.content_similarity, rel=1e-5)
 
 
-def test_without_style_pictures_the_style_is_left_out(scene, strokes):
+def test_without_style_images_the_style_is_left_out(scene, strokes):
     quality = measure_quality(scene, [], strokes)
     assert quality.style_errors == {}
     assert math.isnan(quality.style_error)
@@ -81,16 +81,16 @@ def test_black_is_like_black_and_nothing_is_not_a_number():
 
 
 def test_a_result_too_small_to_look_at_is_refused(scene):
-    with pytest.raises(PictureError, match=r"15×40 pixels.*at least 16"):
+    with pytest.raises(ImageError, match=r"15×40 pixels.*at least 16"):
         measure_quality(scene, [scene], scene[:40, :15])
-    with pytest.raises(PictureError, match="at least 16"):
+    with pytest.raises(ImageError, match="at least 16"):
         content_similarity(scene, scene[:15])
 
 
-def test_pictures_may_be_given_in_whole_levels(scene, strokes):
+def test_images_may_be_given_in_whole_levels(scene, strokes):
     levels = [np.rint(each * 255).astype(np.uint8) for each in (scene, strokes, scene[::-1])]
     content, style, result = (each / 255 for each in levels)
     expected = measure_quality(content, [style], result)
     assert measure_quality(levels[0], [levels[1]], levels[2]) == expected
-    with pytest.raises(PictureError, match="the result: floats from"):
+    with pytest.raises(ImageError, match="the result: floats from"):
         measure_quality(content, [style], result * 255)

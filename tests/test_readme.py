@@ -38,12 +38,12 @@ def place(tmp_path_factory, scene, strokes):
         (samples / "digits" / name).mkdir(parents=True)
         for seed in range(5):
             grain = np.random.default_rng(seed).normal(0, 0.05, (32, 32, 3))
-            picture = np.clip(float(name) * 0.6 + 0.2 + grain, 0, 1).astype(np.float32)
-            nstk.save_picture(samples / "digits" / name / f"{seed}.png", picture)
+            image = np.clip(float(name) * 0.6 + 0.2 + grain, 0, 1).astype(np.float32)
+            nstk.save_image(samples / "digits" / name / f"{seed}.png", image)
     (samples / "new-digits").mkdir()
-    nstk.save_picture(samples / "new-digits" / "a.png", picture)
-    nstk.save_picture(samples / "picture.png", scene)
-    nstk.save_picture(samples / "painting.png", strokes)
+    nstk.save_image(samples / "new-digits" / "a.png", image)
+    nstk.save_image(samples / "image.png", scene)
+    nstk.save_image(samples / "painting.png", strokes)
     return place
 
 
@@ -86,7 +86,7 @@ def test_every_python_block_runs(place, monkeypatch):
     names = {}
     exec(compile(project, "project", "exec"), names)
     assert names["vectors"].shape == (2, 384)
-    assert names["yours"](names["pictures"]).shape == (2, 10)
+    assert names["yours"](names["images"]).shape == (2, 10)
     assert names["probabilities"].shape == (2, 2)
 
 
@@ -129,6 +129,6 @@ def test_every_anchor_is_a_heading(page):
         assert anchor in anchors, f"{target}#{anchor}"
 
 
-def test_pictures_are_light_enough_to_load():
-    for picture in (ROOT / "docs" / "pictures").iterdir():
-        assert picture.stat().st_size < 150_000, picture.name
+def test_images_are_light_enough_to_load():
+    for image in (ROOT / "docs" / "images").iterdir():
+        assert image.stat().st_size < 150_000, image.name

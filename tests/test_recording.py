@@ -12,7 +12,7 @@ from PIL import Image
 
 from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.images.animations import check_animation
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 from nstk.progress import Progress
 from nstk.stylization.recording import Frames, Previews, Trace, tell
 
@@ -86,7 +86,7 @@ def test_previews_come_every_few_steps_and_replace_each_other(tmp_path):
     path, seen = tmp_path / "now.png", []
 
     def look(progress):
-        seen.append(load_picture(path).pixels[0, 0, 0] if path.exists() else None)
+        seen.append(load_image(path).pixels[0, 0, 0] if path.exists() else None)
 
     descend(tell(Previews(path, 3), look))
     levels = [None if level is None else round(float(level), 2) for level in seen]
@@ -104,7 +104,7 @@ def test_a_preview_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, ca
 
 
 def numbered(step):
-    """A picture of one pixel that says which step it belongs to."""
+    """An image of one pixel that says which step it belongs to."""
     return np.float32([[[step % 250, step // 250, 0]]]) / 255
 
 
@@ -148,7 +148,7 @@ def test_an_animation_has_one_size_runs_for_ever_and_ends_in_the_result(tmp_path
     assert np.abs(last - result).mean() < 0.12
 
 
-def test_frames_of_large_pictures_are_kept_small(tmp_path):
+def test_frames_of_large_images_are_kept_small(tmp_path):
     frames = Frames(longest_side=32)
     frames(Progress(stage="s", step=0, total=1, preview=lambda: painted(0.2, (60, 90))))
     assert frames._frames[0].shape == (21, 32, 3)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 
 from nstk.classifiers.prediction.job import Prediction, stream_predictions
 from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout

@@ -66,8 +66,8 @@ def killed(inputs, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "step"),
     [
-        ({"minimizer": "lbfgs", "scales": 1}, 4),
-        ({"minimizer": "gradient-descent"}, 8),
+        ({"optimizer": "lbfgs", "scales": 1}, 4),
+        ({"optimizer": "gradient-descent"}, 8),
         ({"init": "noise", "seed": 5, "tolerance": 0.9, "steps": 24, "scales": 1}, 21),
         ({"engine": "windows", "precision": "bfloat16", "scales": 1}, 3),
         pytest.param({"color": "lab", "strength": "auto=0.9"}, 8, marks=pytest.mark.slow),
@@ -78,7 +78,7 @@ def test_a_resumed_run_gives_the_same_bytes_and_figures(inputs, tmp_path, settin
     with pytest.raises(Killed):
         run(inputs, settings, tmp_path, on_progress=stop_at(step))
     resumed = run(inputs, settings, tmp_path, resume=True)
-    np.testing.assert_array_equal(resumed.picture, whole.picture)
+    np.testing.assert_array_equal(resumed.image, whole.image)
     for figure in ("loss", "terms", "steps", "strength", "engine", "precision"):
         assert getattr(resumed, figure) == getattr(whole, figure), figure
 
@@ -87,7 +87,7 @@ def test_a_resumed_run_gives_the_same_bytes_and_figures(inputs, tmp_path, settin
 def test_it_does_not_matter_when_a_run_is_ended(inputs, plain, tmp_path, step):
     with pytest.raises(Killed):
         run(inputs, {}, tmp_path, on_progress=stop_at(step))
-    np.testing.assert_array_equal(run(inputs, {}, tmp_path, resume=True).picture, plain.picture)
+    np.testing.assert_array_equal(run(inputs, {}, tmp_path, resume=True).image, plain.image)
 
 
 def test_a_run_that_is_ended_again_and_again_comes_to_its_end(inputs, plain, tmp_path):
@@ -95,7 +95,7 @@ def test_a_run_that_is_ended_again_and_again_comes_to_its_end(inputs, plain, tmp
         with pytest.raises(Killed):
             # Steps that were taken before are told again, so each run comes a little farther.
             run(inputs, {}, tmp_path, resume=True, every=1, on_progress=stop_at(3 + 2 * turn))
-    np.testing.assert_array_equal(run(inputs, {}, tmp_path, resume=True).picture, plain.picture)
+    np.testing.assert_array_equal(run(inputs, {}, tmp_path, resume=True).image, plain.image)
 
 
 def test_masks_and_what_is_kept_come_back_the_same(inputs, tmp_path):
@@ -105,7 +105,7 @@ def test_masks_and_what_is_kept_come_back_the_same(inputs, tmp_path):
     with pytest.raises(Killed):
         run(inputs, {"init": "gray"}, tmp_path, on_progress=stop_at(8), **options)
     resumed = run(inputs, {"init": "gray"}, tmp_path, resume=True, **options)
-    np.testing.assert_array_equal(resumed.picture, whole.picture)
+    np.testing.assert_array_equal(resumed.image, whole.image)
 
 
 def test_a_resumed_run_tells_of_the_steps_before_it(inputs, killed, plain):
@@ -116,10 +116,10 @@ def test_a_resumed_run_tells_of_the_steps_before_it(inputs, killed, plain):
     assert trace.steps[-1].loss == plain.loss
 
 
-def test_a_finished_run_gives_its_picture_again_at_once(inputs, plain, killed):
+def test_a_finished_run_gives_its_image_again_at_once(inputs, plain, killed):
     run(inputs, {}, killed, resume=True)
     again = run(inputs, {}, killed, resume=True)
-    np.testing.assert_array_equal(again.picture, plain.picture)
+    np.testing.assert_array_equal(again.image, plain.image)
     assert again.steps == plain.steps
 
 
@@ -131,13 +131,13 @@ def test_after_a_setback_it_goes_on_cautiously_on_either_side_of_the_end(
 
     compile_step = StyleObjective.compile
 
-    def poisoned(self, minimizer):
-        advance = compile_step(self, minimizer)
+    def poisoned(self, optimizer):
+        advance = compile_step(self, optimizer)
 
         def call(x, state, balance):
             x, state, found = advance(x, state, balance)
             # The fifth step, and only with the rule that is not yet cautious.
-            if float(state.inner.count) == 5 and minimizer.minimizer.learning_rate == 0.05:
+            if float(state.inner.count) == 5 and optimizer.optimizer.learning_rate == 0.05:
                 found = found._replace(loss=found.loss * float("nan"))
             return x, state, found
 
@@ -145,12 +145,12 @@ def test_after_a_setback_it_goes_on_cautiously_on_either_side_of_the_end(
 
     monkeypatch.setattr(StyleObjective, "compile", poisoned)
     whole = run(inputs, {})
-    assert any("went on from the last good picture" in notice for notice in whole.notices)
+    assert any("went on from the last good image" in notice for notice in whole.notices)
     for step in (4, 6):  # before and after the setback
         with pytest.raises(Killed):
             run(inputs, {}, tmp_path / f"{step}", every=1, on_progress=stop_at(step))
         resumed = run(inputs, {}, tmp_path / f"{step}", resume=True)
-        np.testing.assert_array_equal(resumed.picture, whole.picture)
+        np.testing.assert_array_equal(resumed.image, whole.image)
         assert resumed.notices == whole.notices
 
 
@@ -168,7 +168,7 @@ def test_other_settings_and_other_inputs_are_refused_with_what_differs(inputs, k
 
 def test_memory_may_be_given_anew(inputs, plain, killed):
     resumed = run(inputs, {"max_memory": 2**40}, killed, resume=True)
-    np.testing.assert_array_equal(resumed.picture, plain.picture)
+    np.testing.assert_array_equal(resumed.image, plain.image)
 
 
 def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, killed, monkeypatch):
@@ -180,7 +180,7 @@ def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, kil
     resumed = run(inputs, {}, killed, resume=True)
     made = resumed.engine, resumed.precision, resumed.convolution
     assert made == ("whole", "float32", "direct")
-    np.testing.assert_array_equal(resumed.picture, plain.picture)
+    np.testing.assert_array_equal(resumed.image, plain.image)
 
 
 @pytest.mark.parametrize(
@@ -204,8 +204,8 @@ def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
 @pytest.fixture
 def files(tmp_path, monkeypatch, tiny_backbone, scene, strokes):
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    nstk.save_picture(tmp_path / "scene.png", scene)
-    nstk.save_picture(tmp_path / "strokes.png", strokes)
+    nstk.save_image(tmp_path / "scene.png", scene)
+    nstk.save_image(tmp_path / "strokes.png", strokes)
     return tmp_path
 
 
@@ -228,7 +228,7 @@ def test_ctrl_c_keeps_the_state_too_and_says_how_to_go_on(files, monkeypatch):
         result = stylize(files, "--checkpoint", states)
     assert result.exit_code == 130
     assert result.stderr.endswith(f"out.png, and --resume goes on from {states}.\n")
-    assert nstk.load_picture(files / "out.png").pixels.shape == (24, 32, 3)
+    assert nstk.load_image(files / "out.png").pixels.shape == (24, 32, 3)
     refused = stylize(files, "--checkpoint", states)
     assert refused.exit_code == 2
     assert "add --resume" in complaint(refused)

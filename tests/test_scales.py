@@ -37,6 +37,6 @@ def test_automatic_scales_grow_by_the_root_of_two_from_128():
     assert [scale.steps for scale in plan] == [400, 283, 200, 141, 100]
 
 
-def test_a_picture_too_narrow_for_the_network_is_refused_with_the_side_it_would_have():
+def test_a_image_too_narrow_for_the_network_is_refused_with_the_side_it_would_have():
     with pytest.raises(SettingsError, match="shorter side 4 px; the network needs at least 32"):
         plan_scales(30, 3000, size=400, steps=1, scales="auto", smallest=32)

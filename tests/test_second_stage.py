@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from browsing import check_page
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from PIL import Image
 from shell import invoke
 
@@ -26,7 +26,7 @@ from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.job import finetune
 from nstk.finetuning.unfreezing import stage as second_stage
 from nstk.finetuning.unfreezing.mcnemar import Pairing
-from nstk.finetuning.unfreezing.model import normalisation_weights
+from nstk.finetuning.unfreezing.model import normalization_weights
 from nstk.finetuning.unfreezing.training import Training
 from nstk.heads.learning_curve import LearningCurve
 from nstk.reports.classifier import write_classifier_report
@@ -40,17 +40,17 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backbone():
-    """A small network with batch normalisation that has something to learn."""
+    """A small network with batch normalization that has something to learn."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
-    picture = keras.Input((None, None, 3), name="picture")
-    x = layers.Rescaling(2.0, offset=-1.0, name="preprocessing")(picture)
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(2.0, offset=-1.0, name="preprocessing")(image)
     for number, strides in enumerate((2, 2, 1)):
         y = layers.Conv2D(8, 3, strides, padding="same", name=f"conv{number}")(x)
         y = layers.BatchNormalization(name=f"norm{number}")(y)
         y = layers.ReLU(name=f"relu{number}")(y)
         x = layers.Add(name=f"add{number}")([x, y]) if strides == 1 else y
-    return Backbone("residual", keras.Model(picture, x), 32, "seeded")
+    return Backbone("residual", keras.Model(image, x), 32, "seeded")
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +67,7 @@ def keep(patch):
     """Find every check better than the last, and keep what came out."""
     check, better = Training.check, itertools.count()
     patch.setattr(Training, "check", lambda self: (-float(next(better)), *check(self)[1:]))
-    patch.setattr(Pairing, "favours_second", True)
+    patch.setattr(Pairing, "favors_second", True)
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +115,11 @@ def test_the_stage_says_what_it_did(judged):
     json.dumps(said, allow_nan=False)
 
 
-def test_batch_normalisation_is_bit_for_bit_as_it_was(kept, backbone):
+def test_batch_normalization_is_bit_for_bit_as_it_was(kept, backbone):
     assert kept.second_stage.pinned == 12
     delivered = kept.classifier.model.get_layer("backbone")
     pairs = zip(
-        normalisation_weights(delivered), normalisation_weights(backbone.model), strict=True
+        normalization_weights(delivered), normalization_weights(backbone.model), strict=True
     )
     assert all(new.tobytes() == old.tobytes() for new, old in pairs)
 
@@ -135,11 +135,11 @@ def test_the_opened_blocks_have_learned_and_the_others_have_not(kept, backbone):
 
 
 def read_batch(folder):
-    pictures = [np.asarray(Image.open(path)) for path in sorted((folder / "red").glob("[0-3].*"))]
-    return [pixels[np.newaxis] for pixels in pictures]
+    images = [np.asarray(Image.open(path)) for path in sorted((folder / "red").glob("[0-3].*"))]
+    return [pixels[np.newaxis] for pixels in images]
 
 
-def test_pictures_that_have_judged_are_said_to_flatter(kept, judged):
+def test_images_that_have_judged_are_said_to_flatter(kept, judged):
     assert any("may be a little too good" in notice for notice in kept.notices)
     assert not any("may be a little too good" in notice for notice in judged.notices)
 
@@ -189,7 +189,7 @@ def test_the_page_says_what_it_brought_and_whose_the_learning_curve_is(
     which, request, tmp_path, monkeypatch
 ):
     made = request.getfixturevalue(which)
-    monkeypatch.setattr(Pairing, "favours_second", which == "kept")
+    monkeypatch.setattr(Pairing, "favors_second", which == "kept")
     curve = LearningCurve((4, 8), (0.5, 0.75), 0.8, "red", 0.5)
     made = dataclasses.replace(made, learning_curve=curve)
     text = check_page(write_classifier_report(tmp_path, made).read_text(encoding="utf-8")).text
@@ -237,22 +237,22 @@ def test_every_step_is_told_with_its_loss(folder, backbone):
     assert [event.step for event in told] == list(range(len(told)))
     assert all(np.isfinite(event.loss) for event in told[1:])
     assert told[1].terms["learning rate"] > 0
-    assert any("log-loss of left-out pictures" in event.terms for event in told)
+    assert any("log-loss of left-out images" in event.terms for event in told)
 
 
-def test_a_run_with_pictures_changed_at_every_step_reaches_the_end(folder, backbone):
+def test_a_run_with_images_changed_at_every_step_reaches_the_end(folder, backbone):
     made = unfreeze(folder, backbone, augment="light", unfreeze="all", balance=True)
     assert made.second_stage.plan.blocks == 3
     assert made.second_stage.plan.augmentation == "light"
 
 
-def test_pictures_with_several_labels_learn_alike(backbone, tmp_path, monkeypatch):
+def test_images_with_several_labels_learn_alike(backbone, tmp_path, monkeypatch):
     keep(monkeypatch)
     folder = draw_folder(tmp_path, 12)
     lines = ["path,labels"]
     for path in sorted(folder.rglob("*.*")):
-        with Image.open(path) as picture:
-            small = picture.size[0] < 50
+        with Image.open(path) as image:
+            small = image.size[0] < 50
         labels = [path.parent.name, *(["small"] if small else [])]
         lines.append(f"{path.relative_to(folder)},{'|'.join(labels)}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")

@@ -18,7 +18,7 @@ from nstk.features.networks import BLOCKS, build_describer
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
 from nstk.finetuning.unfreezing.mcnemar import Pairing, compare_pairs
-from nstk.finetuning.unfreezing.model import OpenedNetwork, normalisation_weights
+from nstk.finetuning.unfreezing.model import OpenedNetwork, normalization_weights
 from nstk.finetuning.unfreezing.planning import EPOCHS, choose_opening, count_steps
 from nstk.finetuning.unfreezing.training_step import Descent, schedule_rate
 from nstk.heads.head import Head
@@ -34,11 +34,11 @@ def test_the_test_of_pairs_is_the_two_sided_binomial_one(gained, lost):
     assert Pairing(100, gained, lost).p_value == pytest.approx(as_rare)
 
 
-def test_only_what_is_better_by_more_than_luck_is_favoured():
-    assert Pairing(100, 6, 0).favours_second
-    assert not Pairing(100, 5, 0).favours_second
-    assert not Pairing(100, 0, 6).favours_second
-    assert not Pairing(100, 0, 0).favours_second
+def test_only_what_is_better_by_more_than_luck_is_favored():
+    assert Pairing(100, 6, 0).favors_second
+    assert not Pairing(100, 5, 0).favors_second
+    assert not Pairing(100, 0, 6).favors_second
+    assert not Pairing(100, 0, 0).favors_second
     assert Pairing(10_000, 2000, 1500).p_value < 1e-10
 
 
@@ -124,17 +124,17 @@ def test_features_are_mixed_as_maps_are(batch):
 
 @pytest.fixture(scope="module")
 def residual():
-    """A small network with batch normalisation and a residual addition."""
+    """A small network with batch normalization and a residual addition."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
-    picture = keras.Input((None, None, 3), name="picture")
-    x = layers.Rescaling(2.0, offset=-1.0)(picture)
+    image = keras.Input((None, None, 3), name="image")
+    x = layers.Rescaling(2.0, offset=-1.0)(image)
     for number, strides in enumerate((2, 2, 1)):
         y = layers.Conv2D(8, 3, strides, padding="same", name=f"conv{number}")(x)
         y = layers.BatchNormalization(name=f"norm{number}")(y)
         y = layers.ReLU(name=f"relu{number}")(y)
         x = layers.Add(name=f"add{number}")([x, y]) if strides == 1 else y
-    model = keras.Model(picture, x)
+    model = keras.Model(image, x)
     for layer in model.layers:
         if isinstance(layer, layers.BatchNormalization):
             random = np.random.default_rng(1)
@@ -154,9 +154,9 @@ def test_plain_convolutions_of_one_stride_are_one_block():
 
 
 def test_an_inverted_bottleneck_is_one_block_and_so_is_a_separable_convolution():
-    picture = keras.Input((32, 32, 3))
+    image = keras.Input((32, 32, 3))
     v2 = keras.applications.MobileNetV2(
-        alpha=0.35, include_top=False, weights=None, input_tensor=picture
+        alpha=0.35, include_top=False, weights=None, input_tensor=image
     )
     names = [block.name for block in find_blocks(v2)]
     assert names[:4] == [
@@ -213,7 +213,7 @@ def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
     }
     assert moved == {"conv2"}
     pinned = zip(
-        normalisation_weights(learned.model), normalisation_weights(residual.model), strict=True
+        normalization_weights(learned.model), normalization_weights(residual.model), strict=True
     )
     assert all(np.array_equal(*pair) for pair in pinned)
     assert all(
@@ -255,15 +255,15 @@ def test_the_rate_climbs_to_1_and_falls_to_nothing():
     assert schedule_rate(0, 1) == 1
 
 
-def test_more_pictures_open_more_blocks_and_less_time_fewer(residual):
+def test_more_images_open_more_blocks_and_less_time_fewer(residual):
     blocks, network = find_blocks(residual.model), residual.model
     never = float("inf")
 
-    def choose(asked="auto", augment="auto", pictures=1000, left=never, seconds=1.0):
-        return choose_opening(asked, augment, blocks, network, pictures, left, seconds)
+    def choose(asked="auto", augment="auto", images=1000, left=never, seconds=1.0):
+        return choose_opening(asked, augment, blocks, network, images, left, seconds)
 
-    assert choose(pictures=20) == (1, "light")
-    assert choose(pictures=50) == (2, "light")
+    assert choose(images=20) == (1, "light")
+    assert choose(images=50) == (2, "light")
     assert choose() == choose("all") == choose(17) == (3, "light")
     assert choose(augment="none") == (3, "none")
     assert choose(left=1.0) == (1, "mixup")

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 from forgery import forge_newest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from shell import complaint, invoke
 
 import nstk
@@ -159,7 +159,7 @@ def test_features_are_kept_with_the_state_where_there_is_no_cache(inputs, killed
     assert run(inputs, killed, resume=True).forward_passes == 0
 
 
-def test_other_settings_and_pictures_are_refused_with_what_differs(
+def test_other_settings_and_images_are_refused_with_what_differs(
     inputs, tiny_backbone, killed, tmp_path
 ):
     with pytest.raises(nstk.CheckpointError, match="--seed is 1 and was 0"):
@@ -172,7 +172,7 @@ def test_other_settings_and_pictures_are_refused_with_what_differs(
     with pytest.raises(nstk.CheckpointError) as caught:
         run((other, tiny_backbone), killed, resume=True)
     for path in (first, second):
-        assert f"the picture red/{path.name} changed" in str(caught.value)
+        assert f"the image red/{path.name} changed" in str(caught.value)
 
 
 def test_a_long_list_of_what_differs_is_cut_short(inputs, tiny_backbone, killed, tmp_path):

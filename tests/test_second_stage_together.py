@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from working_together import work
 
 from nstk.features.workers import Workers, _split

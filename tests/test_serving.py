@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from labelled_pictures import COLOURS, draw_folder, draw_picture
+from labeled_images import COLORS, draw_folder, draw_image
 from PIL import Image
 
 from nstk.classifiers.prediction.job import predict
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLOURS))
+    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLORS))
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +43,16 @@ def served(place):
 
 
 def batch(height, width, count=3):
-    colours = list(COLOURS.values())
-    return np.stack([draw_picture(colours[i % 3], height, width, seed=i) for i in range(count)])
+    colors = list(COLORS.values())
+    return np.stack([draw_image(colors[i % 3], height, width, seed=i) for i in range(count)])
 
 
 def test_the_signatures_have_names_that_say_what_they_take(served):
     assert sorted(served.signatures) == ["serve", "serve_bytes", "serve_uint8", "serving_default"]
     for name, argument, kind in [
-        ("serving_default", "pictures", tf.float32),
-        ("serve", "pictures", tf.float32),
-        ("serve_uint8", "pictures", tf.uint8),
+        ("serving_default", "images", tf.float32),
+        ("serve", "images", tf.float32),
+        ("serve_uint8", "images", tf.uint8),
         ("serve_bytes", "encoded", tf.string),
     ]:
         signature = served.signatures[name]
@@ -61,14 +61,14 @@ def test_the_signatures_have_names_that_say_what_they_take(served):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (33, 90), (120, 64)])
-def test_decoded_pictures_of_any_size_and_kind_of_number_are_served(served, classifier, size):
-    pictures = batch(*size)
-    expected = classifier.model(pictures).numpy()
+def test_decoded_images_of_any_size_and_kind_of_number_are_served(served, classifier, size):
+    images = batch(*size)
+    expected = classifier.model(images).numpy()
     for answer in (
-        served.serve(pictures),
-        served.serve(pictures.astype(np.float32)),
-        served.signatures["serve"](pictures=tf.constant(pictures, tf.float32)),
-        served.signatures["serve_uint8"](pictures=tf.constant(pictures)),
+        served.serve(images),
+        served.serve(images.astype(np.float32)),
+        served.signatures["serve"](images=tf.constant(images, tf.float32)),
+        served.signatures["serve_uint8"](images=tf.constant(images)),
     ):
         assert answer["probabilities"].numpy() == pytest.approx(expected, abs=1e-5)
         names = [classifier.classes[index] for index in expected.argmax(axis=1)]
@@ -77,7 +77,7 @@ def test_decoded_pictures_of_any_size_and_kind_of_number_are_served(served, clas
 
 def test_files_of_several_sizes_and_formats_are_served_as_one_batch(served, classifier, folder):
     paths = sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".jpg"))[:8]
-    assert len({load_picture(path).pixels.shape for path in paths}) > 2
+    assert len({load_image(path).pixels.shape for path in paths}) > 2
     encoded = tf.constant([path.read_bytes() for path in paths])
     answer = served.signatures["serve_bytes"](encoded=encoded)
     expected = predict(classifier, paths, top=1).predictions
@@ -88,7 +88,7 @@ def test_files_of_several_sizes_and_formats_are_served_as_one_batch(served, clas
 
 
 def test_a_turned_photograph_is_served_upright(served, classifier, tmp_path):
-    left, right = (draw_picture(COLOURS[name], 60, 50, 1) for name in ("red", "blue"))
+    left, right = (draw_image(COLORS[name], 60, 50, 1) for name in ("red", "blue"))
     upright = Image.fromarray(np.concatenate([left, right], axis=1))
     exif = Image.Exif()
     exif[0x0112] = 8
@@ -101,9 +101,9 @@ def test_a_turned_photograph_is_served_upright(served, classifier, tmp_path):
     assert found == pytest.approx(dict(expected.top), abs=1e-5)
 
 
-def test_what_is_no_picture_is_an_error_of_its_own(served):
+def test_what_is_no_image_is_an_error_of_its_own(served):
     with pytest.raises(tf.errors.InvalidArgumentError):
-        served.signatures["serve_bytes"](encoded=tf.constant([b"not a picture"]))
+        served.signatures["serve_bytes"](encoded=tf.constant([b"not an image"]))
 
 
 def test_the_labels_are_a_file_beside_the_network(place, classifier):
@@ -148,12 +148,12 @@ assert "nstk" not in sys.modules
 
 @pytest.mark.slow
 def test_a_classifier_is_a_layer_where_there_is_no_nstk(classifier, folder, tmp_path):
-    path = classifier.save(tmp_path / "colours.keras")
+    path = classifier.save(tmp_path / "colors.keras")
     data = tmp_path / "data"
     for name, source in (("cold", "blue"), ("warm", "red")):
         (data / name).mkdir(parents=True)
-        for picture in (folder / source).glob("*.png"):
-            (data / name / picture.name).write_bytes(picture.read_bytes())
+        for image in (folder / source).glob("*.png"):
+            (data / name / image.name).write_bytes(image.read_bytes())
     script = ROOT / "examples" / "classifier_as_layer.py"
     answer = subprocess.run(
         [sys.executable, "-c", HIDE, script, path, data, "2"],

@@ -113,7 +113,7 @@ def test_an_array_is_no_blend():
         StylizeSettings(style_blend=np.array([0.7, 0.3]))
 
 
-def test_a_first_picture_goes_by_text_however_its_path_is_given():
+def test_a_first_image_goes_by_text_however_its_path_is_given():
     assert StylizeSettings(init=Path("start.png")).init == "start.png"
     with pytest.raises(SettingsError, match="--init is None"):
         StylizeSettings(init=None)

@@ -1,4 +1,4 @@
-"""Contact sheets: nothing is cut, nothing overlaps, every picture is shown as it is."""
+"""Contact sheets: nothing is cut, nothing overlaps, every image is shown as it is."""
 
 import math
 
@@ -12,18 +12,18 @@ from nstk.reports.pages.lines import LineChart, Series
 from nstk.reports.sheets.charts import draw_chart
 from nstk.reports.sheets.heat_maps import paint_shares, paint_signed
 from nstk.reports.sheets.lettering import find_font, measure_text, spell, wrap_text, write_text
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
 
 
-def plain(height, width, colour):
-    return np.full((height, width, 3), np.float32(colour), np.float32)
+def plain(height, width, color):
+    return np.full((height, width, 3), np.float32(color), np.float32)
 
 
-def count(sheet, colour):
-    return int((np.abs(sheet - np.float32(colour)).max(axis=-1) < 1e-3).sum())
+def count(sheet, color):
+    return int((np.abs(sheet - np.float32(color)).max(axis=-1) < 1e-3).sum())
 
 
-COLOURS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
+COLORS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
 
 
 @settings(max_examples=30)
@@ -32,15 +32,13 @@ COLOURS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), 
     caption=st.text(max_size=80),
     width=st.integers(100, 600),
 )
-def test_every_picture_is_on_the_sheet_with_all_its_pixels(sizes, caption, width):
-    cells = [
-        Cell(plain(*size, colour), caption) for size, colour in zip(sizes, COLOURS, strict=False)
-    ]
+def test_every_image_is_on_the_sheet_with_all_its_pixels(sizes, caption, width):
+    cells = [Cell(plain(*size, color), caption) for size, color in zip(sizes, COLORS, strict=False)]
     rows = [Row(cells[:2], heading=caption), *([Row(cells[2:])] if cells[2:] else [])]
     sheet = draw_sheet("title", rows, width=width)
     assert sheet.dtype == np.float32
-    for (height, wide), colour in zip(sizes, COLOURS, strict=False):
-        assert count(sheet, np.round(np.float32(colour) * 255) / 255) == height * wide
+    for (height, wide), color in zip(sizes, COLORS, strict=False):
+        assert count(sheet, np.round(np.float32(color) * 255) / 255) == height * wide
 
 
 def test_margins_are_free_of_letters():
@@ -51,14 +49,14 @@ def test_margins_are_free_of_letters():
 
 
 def test_columns_stand_below_each_other():
-    row = [Cell(plain(20, 30, colour), "x") for colour in COLOURS[:3]]
+    row = [Cell(plain(20, 30, color), "x") for color in COLORS[:3]]
     sheet = draw_sheet("grid", [Row(row), Row(row)])
-    for colour in COLOURS[:3]:
-        of_colour = np.abs(sheet - np.round(np.float32(colour) * 255) / 255).max(axis=-1) < 1e-3
-        assert of_colour.sum(axis=0).max() == 40
+    for color in COLORS[:3]:
+        of_color = np.abs(sheet - np.round(np.float32(color) * 255) / 255).max(axis=-1) < 1e-3
+        assert of_color.sum(axis=0).max() == 40
 
 
-def test_a_caption_takes_the_room_beside_a_taller_picture():
+def test_a_caption_takes_the_room_beside_a_taller_image():
     tall, small = plain(200, 90, 0), plain(60, 90, 0)
     bare, told = (
         draw_sheet("sheet", [Row([Cell(tall), Cell(small, caption)])])
@@ -95,9 +93,9 @@ def test_what_the_font_lacks_is_spelled():
 
 def test_powers_of_ten_are_raised():
     def find_ink(text, anchor="ls"):
-        picture = Image.new("L", (200, 100))
-        write_text(ImageDraw.Draw(picture), (100, 50), text, 26, "white", anchor)
-        return picture.getbbox()
+        image = Image.new("L", (200, 100))
+        write_text(ImageDraw.Draw(image), (100, 50), text, 26, "white", anchor)
+        return image.getbbox()
 
     assert measure_text("10⁻⁴", 26) < measure_text("10-4", 26)
     ten, four = find_ink("10"), find_ink("⁴")
@@ -111,14 +109,14 @@ def test_powers_of_ten_are_raised():
 
 @pytest.mark.parametrize("anchor", ["la", "rm", "ma", "lb", "ls"])
 def test_a_plain_line_stands_where_pillow_puts_it(anchor):
-    picture, other = (Image.new("L", (200, 100)) for _ in range(2))
-    write_text(ImageDraw.Draw(picture), (100, 50), "Layers, 25", 13, "white", anchor)
+    image, other = (Image.new("L", (200, 100)) for _ in range(2))
+    write_text(ImageDraw.Draw(image), (100, 50), "Layers, 25", 13, "white", anchor)
     ImageDraw.Draw(other).text((100, 50), "Layers, 25", "white", find_font(13), anchor=anchor)
-    np.testing.assert_allclose(picture.getbbox(), other.getbbox(), atol=1)
+    np.testing.assert_allclose(image.getbbox(), other.getbbox(), atol=1)
 
 
 def test_tiles_and_enlarged_pixels_are_exact():
-    tiles = tile_pictures([plain(2, 3, k / 8) for k in range(5)], 2, gap=1)
+    tiles = tile_images([plain(2, 3, k / 8) for k in range(5)], 2, gap=1)
     assert tiles.shape == (8, 7, 3)
     assert tiles[0, 0, 0] == 0
     assert tiles[3, 4, 0] == np.float32(3 / 8)
@@ -137,7 +135,7 @@ def test_heat_maps_have_the_ends_they_promise():
     assert white == pytest.approx(1)
 
 
-def test_a_chart_draws_every_curve_in_a_colour_of_its_own_and_falls_where_it_falls():
+def test_a_chart_draws_every_curve_in_a_color_of_its_own_and_falls_where_it_falls():
     x = list(range(1, 40))
     curves = [Series(name, x, [a / v for v in x]) for name, a in (("one", 1.0), ("two", 3.0))]
     chart = draw_chart(LineChart(curves, "steps", "loss", title="Loss", log_y=True))
@@ -163,7 +161,7 @@ def test_a_gap_in_a_curve_is_a_gap_on_the_sheet_and_a_lonely_point_is_seen():
     assert [bool(ink[place - 1 : place + 2].any()) for place in places] == [1, 0, 1, 0, 1]
 
 
-def test_curves_of_one_colour_differ_by_their_dashes():
+def test_curves_of_one_color_differ_by_their_dashes():
     levels = [Series(str(n), [0, 1], [n / 10 + 0.05] * 2) for n in range(8)]
     chart = LineChart(levels, "x", "y", y_range=(0, 1))
     assert chart.lay_out().curves[0].hue == chart.lay_out().curves[7].hue

@@ -1,4 +1,4 @@
-"""What is held out: how many of a kind, and of what kind a picture is."""
+"""What is held out: how many of a kind, and of what kind an image is."""
 
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def test_a_larger_share_holds_out_the_same_and_more():
 
 
 @given(st.lists(st.lists(st.integers(0, 4), unique=True)))
-def test_the_kind_of_a_picture_is_the_rarest_label_it_has(labels):
+def test_the_kind_of_a_image_is_the_rarest_label_it_has(labels):
     counts = {label: sum(label in each for each in labels) for label in range(5)}
     for each, kind in zip(labels, rarest_labels(labels), strict=True):
         if not each:

@@ -48,7 +48,7 @@ def test_a_style_blended_with_itself_is_the_style():
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
-def test_a_large_style_picture_counts_no_more_than_a_small_one():
+def test_a_large_style_image_counts_no_more_than_a_small_one():
     small, large = feature_map(2, 2, 3, seed=3), feature_map(2, 2, 3, seed=4)
     tiled = tf.tile(large, [1, 5, 5, 1])
     even = summarize(blend([gather(small), gather(large)], [1, 1]))

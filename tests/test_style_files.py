@@ -31,17 +31,17 @@ def saved(tiny_backbone, strokes, tmp_path_factory):
 
 def paint(tiny_backbone, content, styles, **chosen):
     chosen = StylizeSettings(**QUICK, **chosen)
-    return nstk.stylize(content, styles, backbone=tiny_backbone, settings=chosen).picture
+    return nstk.stylize(content, styles, backbone=tiny_backbone, settings=chosen).image
 
 
-def test_a_saved_style_paints_like_its_picture(tiny_backbone, scene, strokes, saved):
+def test_a_saved_style_paints_like_its_image(tiny_backbone, scene, strokes, saved):
     # Both see the style at its own 56 pixels: it is never enlarged.
     np.testing.assert_allclose(
         paint(tiny_backbone, scene, saved), paint(tiny_backbone, scene, strokes), atol=1e-4
     )
 
 
-def test_style_files_and_pictures_blend(tiny_backbone, scene, strokes, saved):
+def test_style_files_and_images_blend(tiny_backbone, scene, strokes, saved):
     mixed = paint(tiny_backbone, scene, [saved, scene], style_blend=(0.7, 0.3))
     same = paint(tiny_backbone, scene, [strokes, scene], style_blend=(0.7, 0.3))
     np.testing.assert_allclose(mixed, same, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The fixed judge of stylisations: identities, the command's words, clear errors."""
+"""The fixed judge of stylizations: identities, the command's words, clear errors."""
 
 import json
 import subprocess
@@ -12,16 +12,16 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import style_judge
-from nstk.errors import PictureError, WeightsError
-from nstk.images.image import resize_picture, save_picture
+from nstk.errors import ImageError, WeightsError
+from nstk.images.image import resize_image, save_image
 
 LAYERS = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 
 
 @pytest.fixture(scope="module")
 def judged(shared, scene, strokes):
-    """Judgements of three results: the style itself, the content itself, and their mean."""
-    wide = resize_picture(strokes, 48, 64)
+    """Judgments of three results: the style itself, the content itself, and their mean."""
+    wide = resize_image(strokes, 48, 64)
     return {
         "style": style_judge.judge(scene, strokes, strokes),
         "content": style_judge.judge(scene, strokes, scene),
@@ -55,9 +55,9 @@ def test_a_mixture_is_judged_between_its_parts(judged):
 def test_the_style_keeps_its_proportions(monkeypatch, scene, strokes):
     seen = []
 
-    def fake_maps(picture):
-        seen.append(tuple(picture.shape))
-        return dict.fromkeys(LAYERS, picture[0])
+    def fake_maps(image):
+        seen.append(tuple(image.shape))
+        return dict.fromkeys(LAYERS, image[0])
 
     monkeypatch.setattr(style_judge, "compute_maps", fake_maps)
     style_judge.judge(scene, strokes, scene)
@@ -67,7 +67,7 @@ def test_the_style_keeps_its_proportions(monkeypatch, scene, strokes):
 
 
 def test_a_result_too_small_is_refused(scene, strokes):
-    with pytest.raises(PictureError, match="32 px"):
+    with pytest.raises(ImageError, match="32 px"):
         style_judge.judge(scene, strokes, scene[:20, :20])
 
 
@@ -81,8 +81,8 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_the_command_prints_one_json_object(shared, scene, strokes, tmp_path):
     paths = [str(tmp_path / name) for name in ("content.png", "style.png", "result.png")]
-    for path, picture in zip(paths, (scene, strokes, scene), strict=True):
-        save_picture(path, picture)
+    for path, image in zip(paths, (scene, strokes, scene), strict=True):
+        save_image(path, image)
     command = [sys.executable, "benchmarks/style_judge.py", *paths, "--json"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     words = ["content_error", "style_error", "layers", "luma_ssim", "content_cosine"]
@@ -90,7 +90,7 @@ def test_the_command_prints_one_json_object(shared, scene, strokes, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_command_reports_a_missing_picture_in_one_line(tmp_path):
+def test_the_command_reports_a_missing_image_in_one_line(tmp_path):
     missing = str(tmp_path / "missing.png")
     command = [sys.executable, "benchmarks/style_judge.py", missing, missing, missing]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -4,12 +4,12 @@ import tensorflow as tf
 from PIL import Image
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import DivergenceError, PictureError, SettingsError
-from nstk.images.image import LoadedPicture, load_picture, save_picture
+from nstk.errors import DivergenceError, ImageError, SettingsError
+from nstk.images.image import LoadedImage, load_image, save_image
 from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
-from nstk.stylization.inputs import open_picture
+from nstk.stylization.inputs import open_image
 from nstk.stylization.job import Stylization, stylize
 from nstk.stylization.preparing import plan_stylization
 
@@ -22,10 +22,10 @@ def painted(tiny_backbone, scene, strokes) -> Stylization:
 
 
 def test_a_result_has_the_size_asked_for_and_the_aspect_of_the_content(painted):
-    assert painted.picture.shape == (48, 64, 3)
-    assert painted.picture.dtype == np.float32
-    assert painted.picture.min() >= 0.0
-    assert painted.picture.max() <= 1.0
+    assert painted.image.shape == (48, 64, 3)
+    assert painted.image.dtype == np.float32
+    assert painted.image.min() >= 0.0
+    assert painted.image.max() <= 1.0
 
 
 def test_terms_hold_content_style_variation_and_every_style_layer(painted):
@@ -56,32 +56,32 @@ def test_the_loss_falls(tiny_backbone, scene, strokes):
 def test_content_equal_to_style_stays_as_it_is(tiny_backbone, scene):
     settings = StylizeSettings(size=64, steps=10, scales=1, variation_weight=0.0)
     result = stylize(scene, scene, backbone=tiny_backbone, settings=settings)
-    noise = np.mean(np.square(result.picture - scene))
+    noise = np.mean(np.square(result.image - scene))
     assert 10 * np.log10(1 / noise) > 25
 
 
 def test_the_same_settings_give_the_same_bytes(tiny_backbone, scene, strokes, painted):
     again = stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)
-    np.testing.assert_array_equal(again.picture, painted.picture)
+    np.testing.assert_array_equal(again.image, painted.image)
 
 
 @pytest.mark.parametrize("init", ["noise", "gray", "style"])
 def test_every_start_is_seeded(tiny_backbone, scene, strokes, init):
     def paint(seed):
         settings = StylizeSettings(size=64, steps=1, scales=1, init=init, seed=seed)
-        return stylize(scene, strokes, backbone=tiny_backbone, settings=settings).picture
+        return stylize(scene, strokes, backbone=tiny_backbone, settings=settings).image
 
     np.testing.assert_array_equal(paint(1), paint(1))
     assert np.abs(paint(1) - paint(2)).max() > 0
 
 
-def test_a_descent_can_start_from_any_picture_file(tiny_backbone, scene, strokes, tmp_path):
-    start = save_picture(tmp_path / "start.png", np.full((20, 30, 3), 0.5, np.float32))
+def test_a_descent_can_start_from_any_image_file(tiny_backbone, scene, strokes, tmp_path):
+    start = save_image(tmp_path / "start.png", np.full((20, 30, 3), 0.5, np.float32))
     settings = StylizeSettings(
         size=64, steps=1, scales=1, init=str(start), learning_rate=1e-6, style_weight=0.0
     )
     result = stylize(scene, strokes, backbone=tiny_backbone, settings=settings)
-    np.testing.assert_allclose(result.picture, 0.5, atol=0.01)
+    np.testing.assert_allclose(result.image, 0.5, atol=0.01)
 
 
 def test_a_larger_content_weight_keeps_more_of_the_content(tiny_backbone, scene, strokes):
@@ -112,18 +112,18 @@ def vars_of(backbone: Backbone) -> dict:
 
 def test_several_styles_are_painted_together(tiny_backbone, scene, strokes):
     both = stylize(scene, [strokes, scene], backbone=tiny_backbone, settings=QUICK)
-    assert both.picture.shape == (48, 64, 3)
+    assert both.image.shape == (48, 64, 3)
 
 
 def test_a_tensor_and_an_image_are_one_style_each(tiny_backbone, scene, strokes, painted):
     levels = np.rint(strokes * 255).astype(np.uint8)
-    expected = stylize(scene, levels, backbone=tiny_backbone, settings=QUICK).picture
+    expected = stylize(scene, levels, backbone=tiny_backbone, settings=QUICK).image
     for style in (tf.constant(levels), Image.fromarray(levels)):
         made = stylize(scene, style, backbone=tiny_backbone, settings=QUICK)
-        np.testing.assert_array_equal(made.picture, expected)
+        np.testing.assert_array_equal(made.image, expected)
 
 
-def test_an_interrupt_returns_the_picture_so_far(tiny_backbone, scene, strokes):
+def test_an_interrupt_returns_the_image_so_far(tiny_backbone, scene, strokes):
     def interrupt(progress: Progress) -> None:
         if progress.step == 3:
             raise KeyboardInterrupt
@@ -131,10 +131,10 @@ def test_an_interrupt_returns_the_picture_so_far(tiny_backbone, scene, strokes):
     result = stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK, on_progress=interrupt)
     assert result.interrupted
     assert result.steps == 3
-    assert np.isfinite(result.picture).all()
+    assert np.isfinite(result.image).all()
 
 
-def test_progress_brings_a_preview_of_the_present_picture(tiny_backbone, scene, strokes):
+def test_progress_brings_a_preview_of_the_present_image(tiny_backbone, scene, strokes):
     seen = []
     stylize(
         scene,
@@ -150,11 +150,11 @@ def test_progress_brings_a_preview_of_the_present_picture(tiny_backbone, scene, 
 def test_alpha_comes_back_at_the_size_of_the_result(tiny_backbone, scene, strokes, tmp_path):
     mask = np.zeros(scene.shape[:2], np.float32)
     mask[:, 32:] = 1.0
-    path = save_picture(tmp_path / "cut.png", scene, alpha=mask)
+    path = save_image(tmp_path / "cut.png", scene, alpha=mask)
     settings = StylizeSettings(size=128, steps=1, scales=1)
     result = stylize(path, strokes, backbone=tiny_backbone, settings=settings)
-    saved = load_picture(result.save(tmp_path / "out.png"))
-    assert isinstance(saved, LoadedPicture)
+    saved = load_image(result.save(tmp_path / "out.png"))
+    assert isinstance(saved, LoadedImage)
     assert saved.alpha.shape == (96, 128)
     assert saved.alpha[:, :56].max() < 0.05
     assert saved.alpha[:, 72:].min() > 0.95
@@ -165,7 +165,7 @@ def test_a_loss_that_is_no_number_stops_with_the_name_of_the_term(
 ):
     monkeypatch.setattr(
         "nstk.stylization.objective.sum_variation",
-        lambda picture: float("nan") * tf.ones(4),
+        lambda image: float("nan") * tf.ones(4),
     )
     with pytest.raises(DivergenceError, match="in variation"):
         stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)
@@ -175,9 +175,9 @@ def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, 
     traces = []
     measure = objectives.StyleObjective.evaluate
 
-    def counting(self, picture, balance):
-        traces.append(picture.shape)
-        return measure(self, picture, balance)
+    def counting(self, image, balance):
+        traces.append(image.shape)
+        return measure(self, image, balance)
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
     stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)
@@ -185,11 +185,11 @@ def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, 
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000)])
-def test_a_picture_too_small_to_look_at_is_refused(tiny_backbone, strokes, shape):
+def test_a_image_too_small_to_look_at_is_refused(tiny_backbone, strokes, shape):
     small = np.zeros((*shape, 3), np.float32)
-    with pytest.raises(PictureError, match="needs at least 8"):
+    with pytest.raises(ImageError, match="needs at least 8"):
         stylize(small, strokes, backbone=tiny_backbone, settings=QUICK)
-    with pytest.raises(PictureError, match="needs at least 8"):
+    with pytest.raises(ImageError, match="needs at least 8"):
         stylize(strokes, small, backbone=tiny_backbone, settings=QUICK)
 
 
@@ -204,20 +204,20 @@ def test_a_picture_too_small_to_look_at_is_refused(tiny_backbone, strokes, shape
         (None, "of object"),
     ],
 )
-def test_an_array_that_is_no_picture_is_refused_with_what_it_is(given, told):
-    with pytest.raises(PictureError, match=f"content: .*{told}"):
-        open_picture(given, "content")
+def test_an_array_that_is_no_image_is_refused_with_what_it_is(given, told):
+    with pytest.raises(ImageError, match=f"content: .*{told}"):
+        open_image(given, "content")
 
 
-def test_a_picture_in_memory_is_the_same_in_whole_levels_and_in_floats(scene):
+def test_a_image_in_memory_is_the_same_in_whole_levels_and_in_floats(scene):
     levels = np.rint(scene * 255).astype(np.uint8)
-    floats = open_picture(np.float64(levels) / 255, "content").pixels
+    floats = open_image(np.float64(levels) / 255, "content").pixels
     assert floats.dtype == np.float32
-    np.testing.assert_array_equal(open_picture(levels, "content").pixels, floats)
+    np.testing.assert_array_equal(open_image(levels, "content").pixels, floats)
 
 
 def test_what_resampling_overshot_is_clipped():
-    pixels = open_picture(np.float32([[[-0.1, 0.5, 1.2]]]), "content").pixels
+    pixels = open_image(np.float32([[[-0.1, 0.5, 1.2]]]), "content").pixels
     np.testing.assert_array_equal(pixels, np.float32([[[0, 0.5, 1]]]))
 
 
@@ -226,16 +226,16 @@ def test_at_least_one_style_is_needed(tiny_backbone, scene):
         stylize(scene, [], backbone=tiny_backbone, settings=QUICK)
 
 
-def test_a_first_picture_that_is_none_is_refused_before_any_work(
+def test_a_first_image_that_is_none_is_refused_before_any_work(
     tiny_backbone, scene, strokes, tmp_path
 ):
     settings = StylizeSettings(size=64, steps=2, init=tmp_path / "none.png")
-    with pytest.raises(PictureError, match=r"none\.png: no such file"):
+    with pytest.raises(ImageError, match=r"none\.png: no such file"):
         plan_stylization(scene, strokes, backbone=tiny_backbone, settings=settings)
 
 
 def test_a_device_with_too_little_memory_is_told(tiny_backbone, scene, strokes, monkeypatch):
-    def refuse(self, picture, balance):
+    def refuse(self, image, balance):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", refuse)

@@ -1,4 +1,4 @@
-"""The report of a stylisation: one page for people, one file for programs, the same in both."""
+"""The report of a stylization: one page for people, one file for programs, the same in both."""
 
 import json
 import math
@@ -10,7 +10,7 @@ import pytest
 from browsing import browse, check_page, in_a_browser
 
 from nstk.errors import OutputError
-from nstk.images.image import save_picture
+from nstk.images.image import save_image
 from nstk.reports.stylization import check_report, write_report
 from nstk.settings import StylizeSettings
 from nstk.stylization.job import stylize
@@ -33,8 +33,8 @@ def run(tiny_backbone, scene, strokes):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory, scene, strokes):
     """The content and a style whose name is markup, as files."""
-    folder = tmp_path_factory.mktemp("pictures")
-    return save_picture(folder / "town.png", scene), save_picture(folder / f"{NASTY}.png", strokes)
+    folder = tmp_path_factory.mktemp("images")
+    return save_image(folder / "town.png", scene), save_image(folder / f"{NASTY}.png", strokes)
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_the_trace_says_the_same_in_plain_numbers(report, run, scene, strokes):
     for name, values in told["trace"]["terms"].items():
         assert len(values) == made.steps
         assert values[-1] == pytest.approx(made.terms[name], rel=1e-5)
-    quality = measure_quality(scene, [strokes], made.picture)
+    quality = measure_quality(scene, [strokes], made.image)
     assert told["quality"]["style_error"] == pytest.approx(quality.style_error, abs=0.01)
     assert set(told["quality"]["style_errors"]) == set(quality.style_errors)
     assert told["versions"]["tensorflow"]
@@ -89,7 +89,7 @@ def test_the_trace_says_the_same_in_plain_numbers(report, run, scene, strokes):
 
 def test_a_report_can_be_written_from_arrays_without_a_command(run, scene, strokes, tmp_path):
     made, trace = run
-    quality = replace(measure_quality(scene, [], made.picture), luma_ssim=0.123)
+    quality = replace(measure_quality(scene, [], made.image), luma_ssim=0.123)
     page = write_report(
         tmp_path,
         content=scene,
@@ -108,7 +108,7 @@ def test_a_report_can_be_written_from_arrays_without_a_command(run, scene, strok
 def test_a_style_without_pixels_is_named(run, files, tmp_path):
     made, trace = run
     style = tmp_path / "waves.nstyle"
-    style.write_bytes(b"no picture")
+    style.write_bytes(b"no image")
     page = write_report(tmp_path, content=files[0], styles=[style], stylization=made, trace=trace)
     reader = check_page(page.read_text(encoding="utf-8"))
     assert "waves.nstyle" in reader.text
@@ -124,10 +124,10 @@ def test_masks_are_shown_and_no_style_error_of_what_they_leave_out_is_told(
     made, trace = run
     left, part = np.zeros(scene.shape[:2], np.float32), np.ones(strokes.shape[:2], np.float32)
     left[:, :20] = 1.0
-    keep = save_picture(tmp_path / "keep.png", np.repeat(1 - left[..., None], 3, axis=-1))
+    keep = save_image(tmp_path / "keep.png", np.repeat(1 - left[..., None], 3, axis=-1))
     masks = {"content_masks": [left], "style_masks": [part], "keep_mask": keep}
-    pictures = {"content": scene, "styles": [strokes]}
-    page = write_report(tmp_path, **pictures, stylization=made, trace=trace, **masks)
+    images = {"content": scene, "styles": [strokes]}
+    page = write_report(tmp_path, **images, stylization=made, trace=trace, **masks)
     reader = check_page(page.read_text(encoding="utf-8"))
     assert reader.tags.count("img") == 3 + 3
     for words in ("Where the style goes", "What counts of the style", "What stays", "keep.png"):
@@ -147,7 +147,7 @@ def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, str
         terms={},
         steps=0,
         seconds_per_step=math.nan,
-        picture=np.zeros((8, 8, 3), np.float32),
+        image=np.zeros((8, 8, 3), np.float32),
     )
     page = write_report(tmp_path, content=scene, styles=[strokes], stylization=ended, trace=Trace())
     reader = check_page(page.read_text(encoding="utf-8"))

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import nstk
-from nstk.errors import DivergenceError, OutputError, PictureError, SettingsError
-from nstk.images.image import load_picture, save_picture
+from nstk.errors import DivergenceError, ImageError, OutputError, SettingsError
+from nstk.images.image import load_image, save_image
 from nstk.reports.pages import Section
 from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
@@ -49,12 +49,12 @@ def test_a_run_is_what_stylize_makes_of_its_settings(
     paint, tiny_backbone, scene, strokes, tmp_path
 ):
     weights = SweepAxis("content_weight", (0.01, 10.0))
-    swept = paint(tmp_path / "runs", SweepAxis("minimizer", ("adam", "lbfgs")), weights)
+    swept = paint(tmp_path / "runs", SweepAxis("optimizer", ("adam", "lbfgs")), weights)
     assert len(swept.runs) == 4
     for run in swept.runs[1::2]:
         alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings)
         assert run.terms["content"] == pytest.approx(alone.terms["content"], rel=1e-4)
-        np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
+        np.testing.assert_allclose(run.load(), alone.image, atol=2 / 255)
         assert len(run.curves["loss"]) == alone.steps
 
 
@@ -69,7 +69,7 @@ def test_a_run_with_masks_is_what_stylize_makes_with_them(
     swept = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), **masks)
     run = swept.runs[0]
     alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings, **masks)
-    np.testing.assert_allclose(run.load(), alone.picture, atol=2 / 255)
+    np.testing.assert_allclose(run.load(), alone.image, atol=2 / 255)
     page = save_sweep(swept, tmp_path / "page.html").read_text("utf-8")
     for words in ("Where the style goes", "What counts of the style", "What stays as it is"):
         assert words in page
@@ -86,9 +86,9 @@ def test_other_masks_are_painted_again(paint, painted, scene, tmp_path):
 def test_runs_keep_the_transparency_of_the_content(paint, scene, tmp_path):
     alpha = np.zeros(scene.shape[:2], np.float32)
     alpha[: scene.shape[0] // 2] = 1.0
-    content = save_picture(tmp_path / "content.png", scene, alpha=alpha)
+    content = save_image(tmp_path / "content.png", scene, alpha=alpha)
     run = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), content=content).runs[0]
-    kept = load_picture(run.output).alpha
+    kept = load_image(run.output).alpha
     assert kept is not None
     assert kept[:4].min() == 1
     assert kept[-4:].max() == 0
@@ -98,9 +98,9 @@ def test_where_only_weights_differ_nothing_is_compiled_again(paint, monkeypatch,
     traces, looks = [], []
     evaluate, within = objectives.StyleObjective.evaluate, objectives.StyleObjective.within
 
-    def counting(self, picture, balance):
-        traces.append(picture.shape)
-        return evaluate(self, picture, balance)
+    def counting(self, image, balance):
+        traces.append(image.shape)
+        return evaluate(self, image, balance)
 
     def looking(*arguments):
         looks.append(arguments)
@@ -140,7 +140,7 @@ def test_runs_of_other_inputs_are_painted_again_and_it_is_said(
 
 def test_a_damaged_run_is_painted_again(paint, painted, tmp_path):
     swept = paint(tmp_path / "runs", WEIGHTS)
-    swept.runs[0].output.write_bytes(b"half a picture")
+    swept.runs[0].output.write_bytes(b"half an image")
     swept.runs[2].output.with_suffix(".json").write_text('{"digest": ')
     painted.clear()
     paint(tmp_path / "runs", WEIGHTS)
@@ -191,7 +191,7 @@ def test_many_runs_are_confirmed_first_and_their_time_is_said(paint, painted, tm
     ("axis", "error", "words"),
     [
         (SweepAxis("content_layers", ("auto", {"block9": 1.0})), nstk.BackboneError, "no layer"),
-        (SweepAxis("init", ("noise", "nowhere.png")), PictureError, "nowhere.png"),
+        (SweepAxis("init", ("noise", "nowhere.png")), ImageError, "nowhere.png"),
         (SweepAxis("scales", (1, 1000)), SettingsError, "from 1 to 20"),
     ],
 )
@@ -219,7 +219,7 @@ def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
     for words in ("content-layers block3_conv1", "content-weight 0.3", "The content loss at the"):
         assert words in page
     assert page.count("<img") == 2 + 6
-    saved = load_picture(save_sweep(row, tmp_path / "row.png")).pixels
+    saved = load_image(save_sweep(row, tmp_path / "row.png")).pixels
     sheet = draw_sweep_sheet(row)
     np.testing.assert_allclose(saved, sheet, atol=1 / 255)
     for run in row.runs:
@@ -229,7 +229,7 @@ def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
 def test_styles_of_one_name_are_both_shown(tiny_backbone, scene, strokes, tmp_path):
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
-        save_picture(tmp_path / place / "style.png", strokes)
+        save_image(tmp_path / place / "style.png", strokes)
     styles = [tmp_path / place / "style.png" for place in ("a", "b")]
     axes = [SweepAxis("seed", (1,))]
     swept = sweep(scene, styles, axes, tmp_path / "runs", backbone=tiny_backbone, settings=QUICK)
@@ -241,16 +241,16 @@ def test_a_page_holds_large_paintings_no_larger_than_it_shows_them(paint, monkey
     monkeypatch.setattr(SweptRun, "load", lambda run: np.zeros((900, 1200, 3), np.float32))
     page = compose_sweep_page(row)
     [paintings] = next(each.blocks for each in page.blocks if isinstance(each, Section))
-    assert [each.pixels.shape for each in paintings.pictures] == [(384, 512, 3)] * len(row.runs)
+    assert [each.pixels.shape for each in paintings.images] == [(384, 512, 3)] * len(row.runs)
 
 
-def holds(sheet, picture):
-    """Whether a picture stands somewhere in a sheet, pixel by pixel."""
-    height, width, _ = picture.shape
-    corners = np.argwhere(np.abs(sheet - picture[0, 0]).max(axis=-1) < 1e-3)
+def holds(sheet, image):
+    """Whether an image stands somewhere in a sheet, pixel by pixel."""
+    height, width, _ = image.shape
+    corners = np.argwhere(np.abs(sheet - image[0, 0]).max(axis=-1) < 1e-3)
     return any(
-        sheet[top : top + height, left : left + width].shape == picture.shape
-        and np.abs(sheet[top : top + height, left : left + width] - picture).max() < 1e-3
+        sheet[top : top + height, left : left + width].shape == image.shape
+        and np.abs(sheet[top : top + height, left : left + width] - image).max() < 1e-3
         for top, left in corners
     )
 

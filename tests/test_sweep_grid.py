@@ -28,7 +28,7 @@ def test_numbers_are_read_as_the_option_reads_them(values):
 @pytest.mark.parametrize(
     ("typed", "values"),
     [
-        ("minimizer=adam,lbfgs", ("adam", "lbfgs")),
+        ("optimizer=adam,lbfgs", ("adam", "lbfgs")),
         ("size=96, 128", (96, 128)),
         ("learning-rate=auto,0.05", ("auto", 0.05)),
         ("strength=0.2,auto=0.8", (0.2, "auto=0.8")),
@@ -54,7 +54,7 @@ def test_any_setting_can_be_varied(typed, values):
         ("content-weight=much", "'much' is not a number"),
         ("size=12.5", "'12.5' is not a whole number"),
         ("size=1", "at least 16"),
-        ("minimizer=adam,newto", "one of adam"),
+        ("optimizer=adam,newto", "one of adam"),
         ("scales=many", "neither a whole number nor auto"),
     ],
 )

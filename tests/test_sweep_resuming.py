@@ -66,7 +66,7 @@ def steps(monkeypatch):
 
 
 def read(swept):
-    """All that a sweep made: the bytes of its pictures, and every loss on the way."""
+    """All that a sweep made: the bytes of its images, and every loss on the way."""
     return [(run.output.read_bytes(), run.terms, run.curves, run.stages) for run in swept.runs]
 
 

@@ -35,7 +35,7 @@ def folder(tmp_path):
 
 
 def small(folder, work, **changes):
-    """A supervised run of a few steps on a few pictures."""
+    """A supervised run of a few steps on a few images."""
     settings = {
         "shared": folder,
         "work": work,
@@ -50,7 +50,7 @@ def small(folder, work, **changes):
 
 
 def multiply_adds(layers):
-    """Multiply-adds per pixel of the picture, for (block, inputs, outputs) of 3×3 convolutions."""
+    """Multiply-adds per pixel of the image, for (block, inputs, outputs) of 3×3 convolutions."""
     return sum(9 * inputs * outputs / 4 ** (block - 1) for block, inputs, outputs in layers)
 
 
@@ -61,10 +61,10 @@ def test_the_network_folds_into_the_packaged_architecture():
         if not name.endswith("/kernel"):
             weights[name] = weights[name] + generator.normal(0, 0.2, weights[name].shape)
             weights[name] = weights[name].astype(np.float32)
-    pictures = tf.constant(generator.uniform(0, 1, (4, 32, 48, 3)), tf.float32)
-    moments = network.measure_moments(weights, [pictures, 1 - pictures])
-    unfolded = network.forward(weights, pictures, moments).embedding
-    folded = evaluation.build_embedding(network.fold(weights, moments))(pictures)
+    images = tf.constant(generator.uniform(0, 1, (4, 32, 48, 3)), tf.float32)
+    moments = network.measure_moments(weights, [images, 1 - images])
+    unfolded = network.forward(weights, images, moments).embedding
+    folded = evaluation.build_embedding(network.fold(weights, moments))(images)
     np.testing.assert_allclose(folded, unfolded, rtol=1e-3, atol=1e-4)
 
 
@@ -107,11 +107,11 @@ def test_sheets_are_cut_row_by_row(folder):
     sheet = np.zeros((16 * 64, 25 * 64, 3), np.uint8)
     sheet[64:128, 128:192] = 200
     Image.fromarray(sheet).save(place / "train" / "n01.jpg", quality=100)
-    pictures = sheets.read_split(place, "train", ["n01", "n02"])
-    assert pictures.pixels.shape == (800, 64, 64, 3)
-    assert pictures.pixels[27].mean() == pytest.approx(200, abs=1)
-    assert pictures.pixels[:27].mean() == pytest.approx(0, abs=1)
-    assert pictures.labels.tolist() == [0] * 400 + [1] * 400
+    images = sheets.read_split(place, "train", ["n01", "n02"])
+    assert images.pixels.shape == (800, 64, 64, 3)
+    assert images.pixels[27].mean() == pytest.approx(200, abs=1)
+    assert images.pixels[:27].mean() == pytest.approx(0, abs=1)
+    assert images.labels.tolist() == [0] * 400 + [1] * 400
 
 
 def test_a_missing_sheet_is_named(folder):
@@ -130,7 +130,7 @@ def test_a_sheet_of_the_wrong_size_says_which_is_needed(folder):
 
 def test_a_damaged_sheet_is_named(folder):
     path = folder / "data" / "tiny-imagenet" / "train" / "n01.jpg"
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     with pytest.raises(FolderError, match=r"n01\.jpg cannot be read"):
         recipe.prepare(small(folder, folder))
 

@@ -27,30 +27,30 @@ def draw(height, width, seed=0):
 @settings(max_examples=25)
 @given(SIDES, SIDES)
 def test_every_view_is_the_one_of_the_delivered_network(cut, height, width):
-    picture = draw(height, width, seed=height * width)
-    expected = cut(np.rint(picture * 255)[np.newaxis]).numpy()[0]
-    assert take_views(picture, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
+    image = draw(height, width, seed=height * width)
+    expected = cut(np.rint(image * 255)[np.newaxis]).numpy()[0]
+    assert take_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1500, 1100), (700, 2000)])
-def test_large_pictures_are_seen_like_small_ones(cut, size):
-    picture = draw(*size)
-    expected = cut(np.rint(picture * 255)[np.newaxis]).numpy()[0]
-    assert take_views(picture, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
+def test_large_images_are_seen_like_small_ones(cut, size):
+    image = draw(*size)
+    expected = cut(np.rint(image * 255)[np.newaxis]).numpy()[0]
+    assert take_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_whole_levels_of_any_type_give_the_same_views():
-    picture = draw(70, 50)
-    levels = np.rint(picture * 255)
+    image = draw(70, 50)
+    levels = np.rint(image * 255)
     for kind in (np.uint8, np.float32, np.float64):
         squares = cut_views(levels.astype(kind), 32, VIEWS)
-        np.testing.assert_array_equal(squares, take_views(picture, 32, VIEWS))
+        np.testing.assert_array_equal(squares, take_views(image, 32, VIEWS))
 
 
 def test_a_square_of_its_own_size_stays_as_it_is_inside_its_border():
-    picture = draw(48, 48)
-    [square] = take_views(picture, 48, VIEWS[:1])
-    assert square[1:-1, 1:-1] == pytest.approx(picture[1:-1, 1:-1], abs=1e-5)
+    image = draw(48, 48)
+    [square] = take_views(image, 48, VIEWS[:1])
+    assert square[1:-1, 1:-1] == pytest.approx(image[1:-1, 1:-1], abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [32, 33, 128, 224, 700])
@@ -62,10 +62,10 @@ def test_every_view_lies_inside_the_square(size):
         assert 0 <= plan.left <= plan.side - plan.window
 
 
-def test_one_colour_stays_that_colour_in_every_view():
-    picture = np.full((37, 53, 3), [0.2, 0.4, 0.8], np.float32)
-    assert take_views(picture, 32, VIEWS) == pytest.approx(
-        np.broadcast_to(picture[0, 0], (len(VIEWS), 32, 32, 3)), abs=1e-5
+def test_one_color_stays_that_color_in_every_view():
+    image = np.full((37, 53, 3), [0.2, 0.4, 0.8], np.float32)
+    assert take_views(image, 32, VIEWS) == pytest.approx(
+        np.broadcast_to(image[0, 0], (len(VIEWS), 32, 32, 3)), abs=1e-5
     )
 
 
@@ -78,10 +78,10 @@ def test_views_are_all_different_and_the_first_mirrored_is_the_second():
 
 
 def test_the_vector_of_several_views_is_the_mean_of_theirs(tiny_backbone):
-    picture = np.rint(draw(50, 70) * 255)[np.newaxis]
-    together = build_extractor(tiny_backbone, 32, "pooled+statistics", VIEWS[:3])(picture)
+    image = np.rint(draw(50, 70) * 255)[np.newaxis]
+    together = build_extractor(tiny_backbone, 32, "pooled+statistics", VIEWS[:3])(image)
     alone = [
-        build_extractor(tiny_backbone, 32, "pooled+statistics", (view,))(picture).numpy()
+        build_extractor(tiny_backbone, 32, "pooled+statistics", (view,))(image).numpy()
         for view in VIEWS[:3]
     ]
     assert together.numpy() == pytest.approx(np.mean(alone, axis=0), abs=1e-5)

@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from nstk.classifiers.prediction.watching import watch_folder
-from nstk.errors import PictureError, SettingsError
+from nstk.errors import ImageError, SettingsError
 
 
 def arrivals(folder):
@@ -58,7 +58,7 @@ def test_the_folder_itself_may_go_and_come_back(tmp_path, act):
 
 
 def test_what_cannot_be_watched_is_refused_at_once(tmp_path):
-    with pytest.raises(PictureError, match="no such folder"):
+    with pytest.raises(ImageError, match="no such folder"):
         watch_folder(tmp_path / "missing")
     with pytest.raises(SettingsError, match="--interval"):
         watch_folder(tmp_path, interval=0)

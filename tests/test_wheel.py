@@ -92,10 +92,10 @@ def test_it_runs_in_a_clean_environment(installed, tmp_path):
 
 
 @pytest.mark.slow
-def test_it_stylises_with_the_packaged_weights(installed, tmp_path, scene):
+def test_it_stylizes_with_the_packaged_weights(installed, tmp_path, scene):
     import nstk
 
-    nstk.save_picture(tmp_path / "scene.png", scene)
+    nstk.save_image(tmp_path / "scene.png", scene)
     command = ["stylize", "scene.png", "scene.png", "-o", "out.png", "--size", "64", "--steps", "1"]
     answer = json.loads(run(installed / "nstk", *command, "--json", "-q", cwd=tmp_path))
     assert answer["backbone"] == "compact"

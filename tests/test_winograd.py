@@ -53,14 +53,14 @@ def test_it_is_the_convolution_at_every_size(height, width, batch, seed):
 
 
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
-def test_so_is_its_slope(height, width, seed):
+def test_so_is_its_gradient(height, width, seed):
     maps, kernel = tf.constant(draw((1, height, width, 4), seed)), draw((3, 3, 4, 6), seed + 1)
     prepared = prepare(kernel)
     found = differentiate(lambda each: convolve(each, *prepared), maps)
     assert_near(found, differentiate(lambda each: convolve_directly(each, kernel), maps))
 
 
-def test_so_is_the_slope_of_its_slope():
+def test_so_is_the_gradient_of_its_gradient():
     maps, kernel = tf.constant(draw((1, 6, 7, 4), 0)), draw((3, 3, 4, 4), 1)
     prepared = prepare(kernel)
 
@@ -105,7 +105,7 @@ def test_what_runs_in_bfloat16_stays_direct(network):
     assert not any(type(layer) is WinogradConv2D for layer in halved.model.layers)
 
 
-def test_windows_show_what_the_whole_picture_shows(network, scene):
+def test_windows_show_what_the_whole_image_shows(network, scene):
     variant = network.prepared(convolution="winograd")
     weights = ObjectiveWeights(1.0, 1.0, 0.1, {"second": 1.0}, {"first": 0.5, "second": 0.5})
     whole = StyleObjective.toward(variant, scene, [scene[:, ::-1]], weights)

@@ -1,4 +1,4 @@
-"""A zip of pictures is as good as a folder; one that is up to something is refused, and no trace
+"""A zip of images is as good as a folder; one that is up to something is refused, and no trace
 of either is left."""
 
 import gc
@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from nstk.datasets.folders import scan_folder
-from nstk.datasets.sources import open_catalogue
+from nstk.datasets.sources import open_catalog
 from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
 
@@ -31,7 +31,7 @@ def private(tmp_path, monkeypatch):
     assert not list(private.iterdir())
 
 
-def picture(shade: int) -> bytes:
+def image(shade: int) -> bytes:
     file = io.BytesIO()
     Image.new("RGB", (4, 3), (shade, 0, 7)).save(file, "PNG")
     return file.getvalue()
@@ -40,14 +40,14 @@ def picture(shade: int) -> bytes:
 def pack(path: Path, places=PLACES, under: str = "", **more: bytes) -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for shade, place in enumerate(places):
-            archive.writestr(under + place, picture(shade))
+            archive.writestr(under + place, image(shade))
         for name, content in more.items():
             archive.writestr(name, content)
     return path
 
 
 def names(folder):
-    return [folder.name(each.path) for each in folder.pictures]
+    return [folder.name(each.path) for each in folder.images]
 
 
 @pytest.mark.parametrize("under", ["", "insects/", "deep/insects/"])
@@ -58,9 +58,9 @@ def test_a_zip_is_as_good_as_its_folder(tmp_path, under):
     zipped, folder = scan_folder(archive), scan_folder(tmp_path / "unpacked" / under)
     assert zipped.classes == folder.classes == ("ants", "bees")
     assert names(zipped) == [
-        archive / under / p.path.relative_to(folder.root) for p in folder.pictures
+        archive / under / p.path.relative_to(folder.root) for p in folder.images
     ]
-    assert [each.part for each in zipped.pictures] == [each.part for each in folder.pictures]
+    assert [each.part for each in zipped.images] == [each.part for each in folder.images]
     assert list(zipped.digests().values()) == list(folder.digests().values())
 
 
@@ -68,7 +68,7 @@ def test_the_files_are_private_and_go_with_the_result(tmp_path, private):
     folder = scan_folder(pack(tmp_path / "insects.zip"))
     [place] = private.iterdir()
     assert stat.S_IMODE(place.stat().st_mode) == 0o700
-    assert {stat.S_IMODE(each.path.stat().st_mode) for each in folder.pictures} == {0o600}
+    assert {stat.S_IMODE(each.path.stat().st_mode) for each in folder.images} == {0o600}
     del folder
     gc.collect()
     assert not list(private.iterdir())
@@ -94,7 +94,7 @@ def test_what_macos_adds_and_hidden_files_are_left_out(tmp_path):
 
 
 def test_what_is_wrong_inside_is_told_as_inside(tmp_path):
-    archive = pack(tmp_path / "insects.zip", **{"ants/notes.txt": b"not a picture"})
+    archive = pack(tmp_path / "insects.zip", **{"ants/notes.txt": b"not an image"})
     [skipped] = scan_folder(archive).skipped
     assert skipped.path == archive / "ants/notes.txt"
     archive = pack(tmp_path / "one.zip", [place for place in PLACES if "ants" in place])
@@ -106,7 +106,7 @@ def test_what_is_wrong_inside_is_told_as_inside(tmp_path):
 
 def test_every_file_is_reported(tmp_path):
     events = []
-    open_catalogue(pack(tmp_path / "insects.zip"), on_progress=events.append)
+    open_catalog(pack(tmp_path / "insects.zip"), on_progress=events.append)
     assert [(each.stage, each.step, each.total) for each in events] == [
         ("unpack", step, 20) for step in range(21)
     ]
@@ -138,7 +138,7 @@ def with_member(path: Path, name: str, content: bytes = b"", mode: int = 0) -> P
     "ants\\..\\..\\evil.png", "//server/evil.png",
 ])  # fmt: skip
 def test_names_that_leave_the_folder_are_refused(tmp_path, name):
-    archive = with_member(tmp_path / "evil.zip", name, picture(1))
+    archive = with_member(tmp_path / "evil.zip", name, image(1))
     with pytest.raises(FolderError, match="lies outside of it; unpack it yourself"):
         scan_folder(archive)
     assert not list(tmp_path.rglob("evil.png"))
@@ -155,10 +155,10 @@ def test_links_and_devices_are_refused(tmp_path, mode, words):
         scan_folder(archive)
 
 
-def test_a_zip_that_unpacks_to_far_more_than_pictures_do_is_refused(tmp_path):
+def test_a_zip_that_unpacks_to_far_more_than_images_do_is_refused(tmp_path):
     archive = pack(tmp_path / "bomb.zip", **{"ants/bomb.png": bytes(30_000_000)})
     assert archive.stat().st_size < 100_000
-    with pytest.raises(FolderError, match=r"unpacks from .* bytes, which no pictures do"):
+    with pytest.raises(FolderError, match=r"unpacks from .* bytes, which no images do"):
         scan_folder(archive)
 
 
@@ -179,7 +179,7 @@ def test_a_zip_that_is_larger_than_the_disk_is_refused(tmp_path, monkeypatch):
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_a_name_that_stands_twice_is_refused(tmp_path):
-    archive = with_member(tmp_path / "twice.zip", "ants/1.png", picture(99))
+    archive = with_member(tmp_path / "twice.zip", "ants/1.png", image(99))
     with pytest.raises(FolderError, match=r"holds 'ants/1.png' twice"):
         scan_folder(archive)
 
@@ -198,13 +198,13 @@ def test_a_header_that_lies_about_the_size_writes_no_more_than_it_claims(tmp_pat
     lambda content: b"not a zip at all",
     lambda content: b"",
     lambda content: content[: len(content) // 2],
-    lambda content: content.replace(picture(3)[-30:-12], b"?" * 18),
+    lambda content: content.replace(image(3)[-30:-12], b"?" * 18),
 ])  # fmt: skip
 def test_damaged_zips_are_refused(tmp_path, change):
     archive = tmp_path / "damaged.zip"
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_STORED) as opened:
         for shade, place in enumerate(PLACES):
-            opened.writestr(place, picture(shade))
+            opened.writestr(place, image(shade))
     archive.write_bytes(change(archive.read_bytes()))
     with pytest.raises(FolderError, match=r"damaged.zip cannot be unpacked \(.*get it anew"):
         scan_folder(archive)

@@ -7,7 +7,7 @@ import nstk
 
 
 def spare_inputs(inputs: Iterable[Path | None], *outputs: Path | None) -> None:
-    """Refuse, before any work, to write a result over a picture that it is made from.
+    """Refuse, before any work, to write a result over an image that it is made from.
 
     Args:
         inputs: The files that are read; None is none.

@@ -114,7 +114,7 @@ def main(
         typer.Option("--version", callback=show_version, is_eager=True, help="Show the version"),
     ] = False,
 ) -> None:
-    """One frozen pretrained network, two jobs: stylize a picture, or finetune a classifier."""
+    """One frozen pretrained network, two jobs: stylize an image, or finetune a classifier."""
 
 
 for command in (stylize, sweep, finetune, predict, evaluate, explain, export, audit, backbones):

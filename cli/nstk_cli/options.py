@@ -55,7 +55,7 @@ StyleMasks = Annotated[
     typer.Option(
         "--style-mask",
         metavar="FILE",
-        help="Which part of a style picture counts; once for every STYLE",
+        help="Which part of a style image counts; once for every STYLE",
     ),
 ]
 KeepMask = Annotated[

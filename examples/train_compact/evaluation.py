@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from examples.train_compact.sheets import Pictures
+from examples.train_compact.sheets import Images
 from nstk.backbones.compact import build_compact
 from nstk.errors import WeightsError
 
@@ -18,13 +18,13 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def build_embedding(folded: Weights) -> keras.Model:
-    """Build the packaged architecture with given weights, pooled to one vector per picture.
+    """Build the packaged architecture with given weights, pooled to one vector per image.
 
     Args:
         folded: `<layer>/kernel` (HWIO) and `<layer>/bias`.
 
     Returns:
-        A model from Pictures, sRGB in `[0, 1]`, to `(batch, 384)`.
+        A model from Images, sRGB in `[0, 1]`, to `(batch, 384)`.
     """
     network = build_compact()
     for layer in network.layers:
@@ -39,7 +39,7 @@ def embed(model: keras.Model, pixels: NDArray[np.uint8], batch: int = 250) -> ND
     Args:
         model: From `build_embedding`.
         pixels: `(count, height, width, 3)`, 0 to 255.
-        batch: Pictures at a time.
+        batch: Images at a time.
 
     Returns:
         `(count, 384)`.
@@ -49,17 +49,17 @@ def embed(model: keras.Model, pixels: NDArray[np.uint8], batch: int = 250) -> ND
     return np.concatenate(parts)
 
 
-def measure_top_1(folded: Weights, head: Weights, pictures: Pictures) -> float:
-    """Measure the share of pictures whose likeliest class is theirs.
+def measure_top_1(folded: Weights, head: Weights, images: Images) -> float:
+    """Measure the share of images whose likeliest class is theirs.
 
     Args:
         folded: As for `build_embedding`.
         head: `kernel` and `bias` from embedding to classes.
-        pictures: Seen whole, at the size they have.
+        images: Seen whole, at the size they have.
     """
-    embeddings = embed(build_embedding(folded), pictures.pixels)
+    embeddings = embed(build_embedding(folded), images.pixels)
     logits = embeddings @ head["kernel"] + head["bias"]
-    return float((logits.argmax(1) == pictures.labels).mean())
+    return float((logits.argmax(1) == images.labels).mean())
 
 
 def round_weights(folded: Weights) -> dict[str, NDArray[np.float32]]:

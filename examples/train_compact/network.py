@@ -1,11 +1,11 @@
 """The network in training: the packaged architecture with BatchNorm, and its folding.
 
-Every convolution is followed by batch normalisation and ReLU,
+Every convolution is followed by batch normalization and ReLU,
 
     y = relu(γ (k ∗ x − μ) / √(σ² + ε) + β),
 
 with μ and σ² of the batch. Once the training is over, μ and σ² are measured on training
-pictures and the whole is folded into one convolution with bias (Jacob et al. 2018, §3.2):
+images and the whole is folded into one convolution with bias (Jacob et al. 2018, §3.2):
 
     k' = k γ / √(σ² + ε),    b' = β − μ γ / √(σ² + ε).
 """
@@ -41,7 +41,7 @@ class Outputs(NamedTuple):
 
 
 def list_layers() -> list[Layer]:
-    """List the convolutions from the picture to the embedding."""
+    """List the convolutions from the image to the embedding."""
     layers, inputs = [], 3
     for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), start=1):
         for position in range(1, depth + 1):
@@ -65,7 +65,7 @@ def initial_weights(seed: int) -> dict[str, NDArray[np.float32]]:
 
 def forward(
     weights: Mapping[str, tf.Tensor],
-    pictures: tf.Tensor,
+    images: tf.Tensor,
     moments: Mapping[str, tuple[tf.Tensor, tf.Tensor]] | None = None,
     dtype: tf.DType = tf.float32,
 ) -> Outputs:
@@ -73,14 +73,14 @@ def forward(
 
     Args:
         weights: `<layer>/kernel`, `/gamma` and `/beta`.
-        pictures: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
+        images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
         moments: Mean and variance per layer; those of the batch where `None`.
         dtype: Of the convolutions; moments, γ and β stay float32.
 
     Returns:
         The maps of the style layers, the embedding `(batch, 384)` and the moments used.
     """
-    x = tf.cast(pictures * 4.0 - 1.8, dtype)
+    x = tf.cast(images * 4.0 - 1.8, dtype)
     taps, used = {}, {}
     empty = tf.zeros([0])
     for name, _, _, opens_block in list_layers():
@@ -89,7 +89,7 @@ def forward(
         x = tf.nn.conv2d(x, tf.cast(weights[f"{name}/kernel"], dtype), 1, "SAME")
         mean, variance = (empty, empty) if moments is None else moments[name]
         # Keras 3's own BatchNormalization is not fused and costs more than the convolution.
-        normalised = tf.raw_ops.FusedBatchNormV3(
+        normalized = tf.raw_ops.FusedBatchNormV3(
             x=x,
             scale=weights[f"{name}/gamma"],
             offset=weights[f"{name}/beta"],
@@ -98,8 +98,8 @@ def forward(
             epsilon=EPSILON,
             is_training=moments is None,
         )
-        x = tf.nn.relu(normalised.y)
-        used[name] = (normalised.batch_mean, normalised.batch_variance)
+        x = tf.nn.relu(normalized.y)
+        used[name] = (normalized.batch_mean, normalized.batch_variance)
         if opens_block:
             taps[name] = x
     embedding = tf.reduce_mean(tf.cast(x, tf.float32), axis=(1, 2))
@@ -116,17 +116,17 @@ def measure_moments(
 
     Args:
         weights: As for `forward`.
-        batches: Pictures as for `forward`, the more the better.
+        batches: Images as for `forward`, the more the better.
 
     Returns:
         Mean and variance per layer.
     """
-    run = tf.function(lambda pictures: forward(weights, pictures).moments)
+    run = tf.function(lambda images: forward(weights, images).moments)
     total: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
     count = 0
-    for pictures in batches:
+    for images in batches:
         count += 1
-        for name, (mean, variance) in run(pictures).items():
+        for name, (mean, variance) in run(images).items():
             before = total.get(name, (np.float64(0), np.float64(0)))
             total[name] = (before[0] + mean.numpy(), before[1] + variance.numpy())
     return {

@@ -35,7 +35,7 @@ class Recipe:
     classes: int | None = None
     """Only the first so many classes."""
     per_class: int | None = None
-    """Only so many pictures of each class."""
+    """Only so many images of each class."""
     batch_share: float = 1.0
     """Scales every batch."""
     parts: int = 1
@@ -87,8 +87,8 @@ class Report(NamedTuple):
     seconds: float
 
 
-def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Pictures]:
-    """Prepare the trainer, from its checkpoint where there is one, and the validation pictures."""
+def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Images]:
+    """Prepare the trainer, from its checkpoint where there is one, and the validation images."""
     folder, weights = recipe.shared / "data" / "tiny-imagenet", recipe.shared / "weights"
     classes = sheets.read_classes(folder)[: recipe.classes]
     train = sheets.read_split(folder, "train", classes, recipe.per_class)
@@ -134,7 +134,7 @@ def train(recipe: Recipe) -> Report:
 
 
 def export(
-    recipe: Recipe, trainer: training.Trainer, val: sheets.Pictures, seconds: float = 0.0
+    recipe: Recipe, trainer: training.Trainer, val: sheets.Images, seconds: float = 0.0
 ) -> Report:
     """Fold the trainer's averaged weights, measure them as stored, and write them."""
     folded = evaluation.round_weights(trainer.fold())

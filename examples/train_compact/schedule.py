@@ -1,6 +1,6 @@
-"""The schedule: what size the pictures have, and how long a step is, at every step.
+"""The schedule: what size the images have, and how long a step is, at every step.
 
-Small pictures first: the same time shows the network twice as many of them, and a network
+Small images first: the same time shows the network twice as many of them, and a network
 trained below its later resolution is the better one there (Touvron et al. 2019, "Fixing the
 train-test resolution discrepancy"). The third part mixes in larger ones, since people bring
 photographs. The finish, with a learning rate of its own, teaches textures on mosaics: on single
@@ -46,7 +46,7 @@ def plan_step(step: int, steps: int, finish: int = 0, batch_share: float = 1.0) 
         batch_share: Scales every batch, for small machines and tests.
 
     Returns:
-        Size of the pictures, their number and the learning rate.
+        Size of the images, their number and the learning rate.
     """
     if step >= steps:
         rate = FINISH_PEAK_RATE * _fall(step - steps, finish)

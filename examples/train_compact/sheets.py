@@ -1,4 +1,4 @@
-"""Contact sheets: one JPEG per class, its cells the pictures of that class."""
+"""Contact sheets: one JPEG per class, its cells the images of that class."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -13,8 +13,8 @@ CELL = 64
 GRIDS = {"train": (16, 25), "val": (5, 10)}
 
 
-class Pictures(NamedTuple):
-    """Pictures of one split, class after class."""
+class Images(NamedTuple):
+    """Images of one split, class after class."""
 
     pixels: NDArray[np.uint8]
     """`(count, 64, 64, 3)`, sRGB, 0 to 255."""
@@ -51,7 +51,7 @@ def cut_sheet(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
     """Cut one contact sheet into its cells, row by row.
 
     Args:
-        path: A picture of exactly `rows * 64` by `columns * 64` pixels.
+        path: An image of exactly `rows * 64` by `columns * 64` pixels.
         rows: Cells from top to bottom.
         columns: Cells from left to right.
 
@@ -73,24 +73,24 @@ def cut_sheet(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
                 )
             pixels = np.asarray(sheet.convert("RGB"))
     except OSError as error:
-        raise FolderError(f"{path} cannot be read as a picture: {error}") from error
+        raise FolderError(f"{path} cannot be read as an image: {error}") from error
     cells = pixels.reshape(rows, CELL, columns, CELL, 3).transpose(0, 2, 1, 3, 4)
     return np.ascontiguousarray(cells.reshape(-1, CELL, CELL, 3))
 
 
 def read_split(
     folder: Path, split: str, classes: list[str], per_class: int | None = None
-) -> Pictures:
+) -> Images:
     """Read the sheets of one split.
 
     Args:
         folder: The folder of the data set.
         split: `train` or `val`.
         classes: Identifiers, whose positions become the labels.
-        per_class: Only so many pictures of each class; all where `None`.
+        per_class: Only so many images of each class; all where `None`.
 
     Returns:
-        The pictures, class after class.
+        The images, class after class.
 
     Raises:
         FolderError: A sheet is missing, unreadable or of another size.
@@ -101,4 +101,4 @@ def read_split(
     for index, name in enumerate(classes):
         cells = cut_sheet(folder / split / f"{name}.jpg", rows, columns)
         pixels[index * count : (index + 1) * count] = cells[:count]
-    return Pictures(pixels, np.repeat(np.arange(len(classes), dtype=np.int32), count))
+    return Images(pixels, np.repeat(np.arange(len(classes), dtype=np.int32), count))

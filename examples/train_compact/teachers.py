@@ -1,6 +1,6 @@
 """The teachers: a MobileNet that knows ImageNet's classes, a small VGG19 that knows textures.
 
-The MobileNet sees every training picture once, upsampled; its pooled features are kept on disk in
+The MobileNet sees every training image once, upsampled; its pooled features are kept on disk in
 parts, so that a stopped run goes on where it was. The VGG19 is the 16 times smaller one of
 Collaborative Distillation (Wang et al. 2020), whose auxiliary maps reproduce relu1_1 to relu5_1 of
 the real one; it sees the very crops that the student sees.
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from examples.train_compact.sheets import Pictures
+from examples.train_compact.sheets import Images
 from nstk.errors import WeightsError
 
 log = logging.getLogger(__name__)
@@ -36,15 +36,15 @@ VGG_BLOCKS = (
 
 
 class ClassTeacher(NamedTuple):
-    """What the MobileNet says about every training picture."""
+    """What the MobileNet says about every training image."""
 
     features: NDArray[np.float16]
-    """`(count, 768)`, standardised over the training pictures."""
+    """`(count, 768)`, standardized over the training images."""
     imagenet_kernel: NDArray[np.float32]
-    """`(768, 1000)`: standardised features times this plus the bias are ImageNet logits."""
+    """`(768, 1000)`: standardized features times this plus the bias are ImageNet logits."""
     imagenet_bias: NDArray[np.float32]
     probe_kernel: NDArray[np.float32]
-    """`(768, classes)`: the same for the classes at hand, solved on the training pictures."""
+    """`(768, classes)`: the same for the classes at hand, solved on the training images."""
     probe_bias: NDArray[np.float32]
 
 
@@ -98,7 +98,7 @@ def pool_mobilenet(
                 input_shape=(None, None, 3),
                 weights=str(path),
             )
-            log.info("teacher: pictures from %d", start)
+            log.info("teacher: images from %d", start)
             save_array(files[-1], _pool(network, pixels[start : start + PART], size))
     return np.concatenate([np.load(file) for file in files]).astype(np.float32)
 
@@ -113,11 +113,11 @@ def _pool(network: keras.Model, pixels: NDArray[np.uint8], size: int) -> NDArray
     return np.concatenate(parts).astype(np.float16)
 
 
-def prepare_class_teacher(train: Pictures, weights: Path, work: Path) -> ClassTeacher:
+def prepare_class_teacher(train: Images, weights: Path, work: Path) -> ClassTeacher:
     """Prepare the MobileNet's features, its ImageNet top and a probe on the classes at hand.
 
     Args:
-        train: The training pictures.
+        train: The training images.
         weights: The folder of the teachers' weights.
         work: Where features and probe are kept.
     """
@@ -151,7 +151,7 @@ def solve_probe(
     steps of Nesterov's method enough.
 
     Args:
-        features: `(count, 768)`, standardised.
+        features: `(count, 768)`, standardized.
         labels: `(count,)`.
         iterations: Full-batch steps.
         decay: λ of λ/2 ‖W‖², on the whitened features.
@@ -186,19 +186,19 @@ def load_texture_teacher(weights: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def texture_features(
-    teacher: dict[str, NDArray[np.float32]], pictures: tf.Tensor, dtype: tf.DType = tf.float32
+    teacher: dict[str, NDArray[np.float32]], images: tf.Tensor, dtype: tf.DType = tf.float32
 ) -> list[tf.Tensor]:
     """Run the real VGG19 up to relu3_1.
 
     Args:
         teacher: What `load_texture_teacher` gave.
-        pictures: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
+        images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
         dtype: Of the convolutions.
 
     Returns:
         relu1_1, relu2_1 and relu3_1, at the scale of the compressed network's.
     """
-    x = tf.cast(pictures[..., ::-1] * 255.0 - VGG_MEANS, dtype)
+    x = tf.cast(images[..., ::-1] * 255.0 - VGG_MEANS, dtype)
     features = []
     for block, depth in enumerate((2, 2, 1), start=1):
         x = x if block == 1 else tf.nn.max_pool2d(x, 2, 2, "VALID")
@@ -221,13 +221,13 @@ def load_style_teacher(weights: Path) -> dict[str, NDArray[np.float32]]:
 
 
 def style_features(
-    teacher: dict[str, NDArray[np.float32]], pictures: tf.Tensor, dtype: tf.DType = tf.float32
+    teacher: dict[str, NDArray[np.float32]], images: tf.Tensor, dtype: tf.DType = tf.float32
 ) -> list[tf.Tensor]:
     """Run the compressed VGG19.
 
     Args:
         teacher: What `load_style_teacher` gave.
-        pictures: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
+        images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
         dtype: Of the convolutions.
 
     Returns:
@@ -240,7 +240,7 @@ def style_features(
             x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]], "REFLECT")
         return tf.nn.conv2d(x, kernel, 1, "VALID") + tf.cast(teacher[f"{name}.bias"], dtype)
 
-    x = convolve(tf.cast(pictures, dtype), "conv0")
+    x = convolve(tf.cast(images, dtype), "conv0")
     features = []
     for block, names in enumerate(VGG_BLOCKS, start=1):
         if block > 1:

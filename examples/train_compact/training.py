@@ -25,7 +25,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from examples.train_compact import network, schedule, teachers
-from examples.train_compact.sheets import Pictures
+from examples.train_compact.sheets import Images
 from nstk.backbones.compact import WIDTHS
 from nstk.errors import DivergenceError, WeightsError
 
@@ -48,7 +48,7 @@ class Trainer(tf.Module):
     """Everything that a run changes, and the step that changes it.
 
     Args:
-        train: The training pictures.
+        train: The training images.
         classes: Their number.
         objective: A key of `OBJECTIVES`.
         class_teacher: For distillation.
@@ -56,12 +56,12 @@ class Trainer(tf.Module):
         texture_teacher: For the finish of distillation.
         seed: Of the starting weights, the order and the crops.
         dtype: Of the convolutions.
-        parts: Cut every batch into so many, each normalised by its own moments.
+        parts: Cut every batch into so many, each normalized by its own moments.
     """
 
     def __init__(
         self,
-        train: Pictures,
+        train: Images,
         classes: int,
         objective: str = "both",
         class_teacher: teachers.ClassTeacher | None = None,
@@ -121,19 +121,19 @@ class Trainer(tf.Module):
             ],
             axis=1,
         )
-        pictures = tf.image.crop_and_resize(
+        images = tf.image.crop_and_resize(
             tf.gather(self.pixels, indices), boxes, tf.range(batch), (size, size)
         )
         tint = tf.random.stateless_uniform((2, batch, 1, 1, 3), (self.seed + 1, step), -1.0, 1.0)
         contrast = 1 + 0.25 * (2 * draw[5] - 1)[:, None, None, None] + 0.08 * tint[0]
         shift = 0.12 * (2 * draw[6] - 1)[:, None, None, None] + 0.04 * tint[1]
-        return tf.clip_by_value((pictures / 255 - 0.5) * contrast + 0.5 + shift, 0, 1)
+        return tf.clip_by_value((images / 255 - 0.5) * contrast + 0.5 + shift, 0, 1)
 
     def losses(
-        self, pictures: tf.Tensor, indices: tf.Tensor, step: tf.Tensor, mosaic: int
+        self, images: tf.Tensor, indices: tf.Tensor, step: tf.Tensor, mosaic: int
     ) -> dict[str, tf.Tensor]:
         """Compute every weighted term of the loss."""
-        outputs = network.forward(self.weights, pictures, dtype=self.dtype)
+        outputs = network.forward(self.weights, images, dtype=self.dtype)
         logits = self._map("classes", outputs.embedding)
         terms = {}
         if self.hard:
@@ -149,7 +149,7 @@ class Trainer(tf.Module):
             terms["probe"] = 0.5 * divergence(probe, logits)
             terms["imagenet"] = 0.5 * divergence(imagenet, self._map("imagenet", outputs.embedding))
             terms["features"] = 4.0 * tf.reduce_mean(tf.square(z - f))
-            terms["style"] = self._style_loss(pictures, outputs, step, mosaic)
+            terms["style"] = self._style_loss(images, outputs, step, mosaic)
         return terms
 
     def _map(self, name: str, x: tf.Tensor) -> tf.Tensor:
@@ -158,19 +158,19 @@ class Trainer(tf.Module):
         return tf.cast(y, tf.float32) + self.weights[f"map/{name}/bias"]
 
     def _style_loss(
-        self, pictures: tf.Tensor, outputs: network.Outputs, step: tf.Tensor, mosaic: int
+        self, images: tf.Tensor, outputs: network.Outputs, step: tf.Tensor, mosaic: int
     ) -> tf.Tensor:
         """Compare the maps with the style teachers'."""
         if mosaic == 1:
-            some = max(2, pictures.shape[0] // STYLE_SHARE)
-            pictures, taps, border, share = pictures[:some], outputs.taps, 0, 0.1
-            targets = teachers.style_features(self.style_teacher, pictures, self.dtype)
+            some = max(2, images.shape[0] // STYLE_SHARE)
+            images, taps, border, share = images[:some], outputs.taps, 0, 0.1
+            targets = teachers.style_features(self.style_teacher, images, self.dtype)
         else:
-            pictures = self.disturb(lay_mosaics(pictures, mosaic), step)
-            taps = network.forward(self.weights, pictures, dtype=self.dtype).taps
+            images = self.disturb(lay_mosaics(images, mosaic), step)
+            taps = network.forward(self.weights, images, dtype=self.dtype).taps
             border, share = MOSAIC_BORDER, 0.4
-            targets = teachers.style_features(self.style_teacher, pictures, self.dtype)
-            targets[:3] = teachers.texture_features(self.texture_teacher, pictures, self.dtype)
+            targets = teachers.style_features(self.style_teacher, images, self.dtype)
+            targets[:3] = teachers.texture_features(self.texture_teacher, images, self.dtype)
         loss = 0.0
         for tap, target in zip(network.STYLE_TAPS, targets, strict=True):
             inside = slice(border, target.shape[1] - border)
@@ -180,37 +180,35 @@ class Trainer(tf.Module):
             loss += share * tf.reduce_mean(tf.square(student - target)) / (spread + 1e-6)
         return loss
 
-    def disturb(self, pictures: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Add noise of every grain to half of the pictures.
+    def disturb(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Add noise of every grain to half of the images.
 
-        A descent on pixels leaves the natural pictures at once; where the teachers have shown the
+        A descent on pixels leaves the natural images at once; where the teachers have shown the
         student what they see there, it cannot wander off unseen.
         """
-        batch, size = pictures.shape[0], pictures.shape[1]
+        batch, size = images.shape[0], images.shape[1]
         draw = tf.random.stateless_uniform((2, batch, 1, 1, 1), (self.seed + 2, step))
-        noise = tf.zeros_like(pictures)
+        noise = tf.zeros_like(images)
         for grain in NOISE_GRAINS:
             coarse = tf.random.stateless_normal(
                 (batch, size // grain, size // grain, 3), (self.seed + 2 + grain, step)
             )
             noise += tf.image.resize(coarse, (size, size), "bicubic")
         strength = 0.12 * tf.nn.relu(2 * draw[0] - 1)
-        return tf.clip_by_value(pictures + strength * noise, 0, 1)
+        return tf.clip_by_value(images + strength * noise, 0, 1)
 
     @tf.function(reduce_retracing=False)
     def advance(
         self, indices: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, size: int, mosaic: int
     ) -> dict[str, tf.Tensor]:
         """Take one step of SGD with Nesterov momentum; weight decay on kernels only."""
-        pictures = tf.ensure_shape(
-            self.crop(indices, step, size), (indices.shape[0], size, size, 3)
-        )
+        images = tf.ensure_shape(self.crop(indices, step, size), (indices.shape[0], size, size, 3))
         with tf.GradientTape() as tape:
             # Independent parts keep every core busy without a barrier after each operation.
             parts = [
                 self.losses(*part, step, mosaic)
                 for part in zip(
-                    tf.split(pictures, self.parts), tf.split(indices, self.parts), strict=True
+                    tf.split(images, self.parts), tf.split(indices, self.parts), strict=True
                 )
             ]
             terms = {name: tf.add_n([p[name] for p in parts]) / self.parts for name in parts[0]}
@@ -231,7 +229,7 @@ class Trainer(tf.Module):
         return terms | {"loss": loss, "norm": norm}
 
     def next_indices(self, batch: int) -> NDArray[np.int32]:
-        """Take the next pictures of the present epoch's permutation, and of the next epoch's."""
+        """Take the next images of the present epoch's permutation, and of the next epoch's."""
         count, taken = self.pixels.shape[0], []
         while batch:
             epoch, start = divmod(self.seen, count)
@@ -325,7 +323,7 @@ class Trainer(tf.Module):
         }
 
     def fold(self, batches: int = 40, batch: int = 128) -> dict[str, NDArray[np.float32]]:
-        """Measure the averaged weights' moments on whole training pictures, and fold them in."""
+        """Measure the averaged weights' moments on whole training images, and fold them in."""
         weights = {name: value.numpy() for name, value in self.averages.items()}
         order = np.random.default_rng(self.seed).permutation(self.pixels.shape[0])
         chosen = [order[i : i + batch] for i in range(0, len(order), batch)][:batches]
@@ -339,20 +337,20 @@ class Trainer(tf.Module):
         return {name: self.averages[f"map/classes/{name}"].numpy() for name in ("kernel", "bias")}
 
 
-def lay_mosaics(pictures: tf.Tensor, tiles: int) -> tf.Tensor:
+def lay_mosaics(images: tf.Tensor, tiles: int) -> tf.Tensor:
     """Lay crops into squares of tiles × tiles.
 
     Args:
-        pictures: `(batch, size, size, 3)`, the batch a multiple of tiles².
+        images: `(batch, size, size, 3)`, the batch a multiple of tiles².
 
     Returns:
         `(batch / tiles², tiles · size, tiles · size, 3)`.
     """
-    size = pictures.shape[1]
-    grid = tf.reshape(pictures, (-1, tiles, tiles, size, size, 3))
+    size = images.shape[1]
+    grid = tf.reshape(images, (-1, tiles, tiles, size, size, 3))
     return tf.reshape(
         tf.transpose(grid, (0, 1, 3, 2, 4, 5)),
-        (pictures.shape[0] // tiles**2, tiles * size, tiles * size, 3),
+        (images.shape[0] // tiles**2, tiles * size, tiles * size, 3),
     )
 
 

@@ -1,1 +1,1 @@
-"""What is wrong with labelled data: files, copies, labels, and pictures that stand out."""
+"""What is wrong with labeled data: files, copies, labels, and images that stand out."""

@@ -1,4 +1,4 @@
-"""Pictures that stand in the data more than once."""
+"""Images that stand in the data more than once."""
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
@@ -10,29 +10,29 @@ from nstk.images.hashes import group_duplicates
 
 _ALIKE = 0.8
 _FLAT = 4.0
-_CLOSE_COLOUR = 24.0
+_CLOSE_COLOR = 24.0
 _BLOCK = 1024
 
 
 def group_exact(sights: Sequence[Sight]) -> list[int]:
-    """Group pictures with the same bytes; for each the number of its group."""
+    """Group images with the same bytes; for each the number of its group."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(sight.digest, len(numbers)) for sight in sights]
 
 
 def group_near(sights: Sequence[Sight], distance: int) -> list[int]:
-    """Group pictures that look the same, with the same bytes or not.
+    """Group images that look the same, with the same bytes or not.
 
-    Close hashes make a pair worth a look; the pictures are the same if their thumbnails are
-    correlated too. So neither two blank pictures of different colours nor two products in the
+    Close hashes make a pair worth a look; the images are the same if their thumbnails are
+    correlated too. So neither two blank images of different colors nor two products in the
     middle of white paper are taken for one.
 
     Args:
-        sights: The pictures.
+        sights: The images.
         distance: Bits of the hash that may differ.
 
     Returns:
-        For each picture the number of its group.
+        For each image the number of its group.
     """
     if not sights:
         return []
@@ -68,13 +68,13 @@ class _Thumbnails:
 
     def find_alike(self, place: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
         """Which of the others ``(m,)`` show the same as one, ``(m,)``."""
-        colours = np.abs(self._means[others] - self._means[place]).max(axis=1)
+        colors = np.abs(self._means[others] - self._means[place]).max(axis=1)
         spread, spreads = self._spreads[place], self._spreads[others]
         least = _ALIKE * self._levels.shape[1] * spread * spreads
-        # Where hardly anything is to be seen, correlation compares noise: the colour decides.
+        # Where hardly anything is to be seen, correlation compares noise: the color decides.
         flat = np.maximum(spread, spreads) < _FLAT
         found: npt.NDArray[np.bool_]
-        found = np.where(flat, colours < _CLOSE_COLOUR, self._multiply(place, others) > least)
+        found = np.where(flat, colors < _CLOSE_COLOR, self._multiply(place, others) > least)
         return found
 
     def _multiply(self, place: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:

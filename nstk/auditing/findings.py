@@ -5,26 +5,26 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nstk.datasets.catalogs import Catalogue, LabelledPicture
+from nstk.datasets.catalogs import Catalog, LabeledImage
 from nstk.datasets.layout import Part
 from nstk.datasets.listing import SkippedFile
-from nstk.images.quality import PictureQuality
+from nstk.images.quality import ImageQuality
 
 
 @dataclass(frozen=True)
 class ClassBalance:
-    """How many readable pictures of one class there are.
+    """How many readable images of one class there are.
 
     Attributes:
         name: The class.
-        counts: Pictures by part.
+        counts: Images by part.
     """
 
     name: str
     counts: Mapping[Part, int]
 
     @property
-    def pictures(self) -> int:
+    def images(self) -> int:
         """In all parts."""
         return sum(self.counts.values())
 
@@ -44,7 +44,7 @@ class WrongEnding:
 
 @dataclass(frozen=True)
 class LabelSuspect:
-    """A picture that looks like one of another class to heads which have not seen it.
+    """An image that looks like one of another class to heads which have not seen it.
 
     Attributes:
         path: The file.
@@ -66,7 +66,7 @@ class LabelSuspect:
 
 @dataclass(frozen=True)
 class Flaw:
-    """A picture that stands out by something measured in it.
+    """An image that stands out by something measured in it.
 
     Attributes:
         path: The file.
@@ -78,38 +78,38 @@ class Flaw:
 
 
 Groups = tuple[tuple[Path, ...], ...]
-"""Pictures that belong together, each group in the order of the data."""
+"""Images that belong together, each group in the order of the data."""
 
 
 @dataclass(frozen=True, eq=False)
 class Audit:
-    """What was found in labelled data. Lists begin with what is worst.
+    """What was found in labeled data. Lists begin with what is worst.
 
     Attributes:
-        catalogue: The data.
-        classes: How many pictures every class has.
-        unreadable: Files that no picture can be read from.
+        catalog: The data.
+        classes: How many images every class has.
+        unreadable: Files that no image can be read from.
         skipped: Files beside the classes, and folders that cannot be searched.
-        wrong_ending: Pictures whose name says another format.
-        exact_duplicates: Pictures with the same bytes.
-        near_duplicates: Pictures that look the same; not all have the same bytes.
+        wrong_ending: Images whose name says another format.
+        exact_duplicates: Images with the same bytes.
+        near_duplicates: Images that look the same; not all have the same bytes.
         cross_class_duplicates: Those of both kinds that have different labels.
         cross_split_duplicates: Those of both kinds that stand in different parts.
-        label_suspects: Pictures whose label is likely wrong.
-        outliers: Pictures unlike all others; how many spreads above the upper quartile their
-            distance to their neighbours is.
-        tiny: Pictures far smaller than a network needs or than the others are; shorter side in
+        label_suspects: Images whose label is likely wrong.
+        outliers: Images unlike all others; how many spreads above the upper quartile their
+            distance to their neighbors is.
+        tiny: Images far smaller than a network needs or than the others are; shorter side in
             pixels.
-        blurred: Pictures without sharp edges; `PictureQuality.blur`.
-        dark: Nearly black pictures; mean luma.
-        low_contrast: Nearly empty pictures; `PictureQuality.contrast`.
-        qualities: What was measured in each readable picture.
+        blurred: Images without sharp edges; `ImageQuality.blur`.
+        dark: Nearly black images; mean luma.
+        low_contrast: Nearly empty images; `ImageQuality.contrast`.
+        qualities: What was measured in each readable image.
         notices: What the reader should know, one sentence each.
         backbone: Name of the network that looked.
         seconds: Wall time by stage and in ``total``.
     """
 
-    catalogue: Catalogue
+    catalog: Catalog
     classes: tuple[ClassBalance, ...]
     unreadable: tuple[SkippedFile, ...]
     skipped: tuple[SkippedFile, ...]
@@ -124,28 +124,28 @@ class Audit:
     blurred: tuple[Flaw, ...]
     dark: tuple[Flaw, ...]
     low_contrast: tuple[Flaw, ...]
-    qualities: Mapping[Path, PictureQuality]
+    qualities: Mapping[Path, ImageQuality]
     notices: tuple[str, ...]
     backbone: str
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def pictures(self) -> int:
-        """How many pictures could be read."""
+    def images(self) -> int:
+        """How many images could be read."""
         return len(self.qualities)
 
     def name(self, path: Path) -> Path:
-        """The path of a picture as its owner knows it: inside the zip, if it is from one."""
-        return self.catalogue.name(path)
+        """The path of an image as its owner knows it: inside the zip, if it is from one."""
+        return self.catalog.name(path)
 
     def labels(self, path: Path) -> tuple[str, ...]:
-        """The classes of a picture."""
-        return tuple(self.catalogue.classes[label] for label in self._found[path].labels)
+        """The classes of an image."""
+        return tuple(self.catalog.classes[label] for label in self._found[path].labels)
 
     def part(self, path: Path) -> Part:
-        """The part in which a picture stands."""
+        """The part in which an image stands."""
         return self._found[path].part
 
     @cached_property
-    def _found(self) -> Mapping[Path, LabelledPicture]:
-        return {picture.path: picture for picture in self.catalogue.pictures}
+    def _found(self) -> Mapping[Path, LabeledImage]:
+        return {image.path: image for image in self.catalog.images}

@@ -1,4 +1,4 @@
-"""Pictures of poor quality: beyond a bound, and not just like nearly all the others."""
+"""Images of poor quality: beyond a bound, and not just like nearly all the others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ import numpy.typing as npt
 from nstk.auditing.findings import Flaw
 from nstk.auditing.reading import Sight
 from nstk.auditing.suspects import FENCE
-from nstk.images.quality import PictureQuality
+from nstk.images.quality import ImageQuality
 
 _TINY_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A way in which pictures can be poor.
+    """A way in which images can be poor.
 
     Attributes:
         value: What is measured.
         bound: Where it begins: of a thousand sound photographs one is beyond one of these
             bounds, of such blurred by σ = 2 pixels at 256 three quarters are.
         sign: 1 where large values are poor, −1 where small ones are.
-        words: What such pictures are.
+        words: What such images are.
         usual: How the median of the measure is told.
-        advice: What to do where nearly all pictures are so.
+        advice: What to do where nearly all images are so.
     """
 
-    value: Callable[[PictureQuality], float]
+    value: Callable[[ImageQuality], float]
     bound: float
     sign: int
     words: str
@@ -74,17 +74,17 @@ _KINDS = {
 
 
 def find_flaws(sights: Sequence[Sight]) -> tuple[Mapping[str, tuple[Flaw, ...]], list[str]]:
-    """Find the pictures beyond the bounds of what is measured in them.
+    """Find the images beyond the bounds of what is measured in them.
 
-    What three quarters of the pictures are is no flaw of one of them but the kind of data they
+    What three quarters of the images are is no flaw of one of them but the kind of data they
     are. That is told once, and only those are listed that stand out even there, beyond Tukey's
     fence (of sizes: below a quarter of the median).
 
     Args:
-        sights: What was seen, at least one picture.
+        sights: What was seen, at least one image.
 
     Returns:
-        The flawed pictures by kind, the worst first; and what all of them are, one sentence each.
+        The flawed images by kind, the worst first; and what all of them are, one sentence each.
     """
     found, notices = {}, []
     for name, kind in _KINDS.items():
@@ -111,7 +111,7 @@ def find_flaws(sights: Sequence[Sight]) -> tuple[Mapping[str, tuple[Flaw, ...]],
 
 def _tell(kind: _Kind, values: npt.NDArray[np.float64], count: int) -> str:
     usual = kind.usual.format(float(np.median(values)))
-    which = "All pictures are" if count == len(values) else f"{count} of {len(values)} pictures are"
+    which = "All images are" if count == len(values) else f"{count} of {len(values)} images are"
     return (
         f"{which} {kind.words} ({usual}), which is the kind of data they are, so only those far "
         f"beyond the others are listed; {kind.advice}."

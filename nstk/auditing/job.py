@@ -10,7 +10,7 @@ import numpy.typing as npt
 from nstk.auditing.copies import differ, group_exact, group_near, members
 from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongEnding
 from nstk.auditing.flaws import find_flaws
-from nstk.auditing.reading import Vectors, read_pictures
+from nstk.auditing.reading import Vectors, read_images
 from nstk.auditing.suspects import (
     find_doubts,
     find_outliers,
@@ -20,9 +20,9 @@ from nstk.auditing.suspects import (
 )
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.catalogs import PART_ORDER, Catalogue, LabelledPicture
+from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
 from nstk.datasets.folders import tell_several
-from nstk.datasets.sources import Data, open_catalogue
+from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
 from nstk.features.extractor import Observer
@@ -53,23 +53,23 @@ def audit(
     cache: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Audit:
-    """Look for what is wrong with labelled pictures; nothing is changed.
+    """Look for what is wrong with labeled images; nothing is changed.
 
     Every file is read once, and decoded unless the cache knows its content. Copies are found by
     their bytes and by a hash of what is seen; likely wrong labels by heads, solved on the features
-    of a frozen network, that have not seen the picture; outliers by the distance to their
-    neighbours in the same features.
+    of a frozen network, that have not seen the image; outliers by the distance to their
+    neighbors in the same features.
 
     Args:
-        data: A folder, a manifest or a zip, or pictures from memory, as `nstk.finetune` takes
+        data: A folder, a manifest or a zip, or images from memory, as `nstk.finetune` takes
             them. Classes may be smaller than there, for this is where one learns about it.
-        class_names: Of pictures from memory, in the order of their labels.
+        class_names: Of images from memory, in the order of their labels.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: What to do otherwise than by default.
         cache: A folder in which features are kept for the next time, the one of `nstk.finetune`;
             None keeps none.
-        on_progress: Told about the stages ``"unpack"`` (of a zip), ``"pictures"`` and ``"head"``.
+        on_progress: Told about the stages ``"unpack"`` (of a zip), ``"images"`` and ``"head"``.
 
     Raises:
         BackboneError: If no network goes by that name.
@@ -78,25 +78,25 @@ def audit(
     """
     settings = settings or AuditSettings()
     began = time.perf_counter()
-    catalogue = open_catalogue(data, class_names, on_progress=on_progress)
+    catalog = open_catalog(data, class_names, on_progress=on_progress)
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     ready = time.perf_counter()
-    paths = [picture.path for picture in catalogue.pictures]
+    paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)
     try:
         observer = Observer(backbone, choose_size(backbone, paths))
-        sights, vectors, unreadable = read_pictures(paths, observer, store, on_progress=on_progress)
+        sights, vectors, unreadable = read_images(paths, observer, store, on_progress=on_progress)
     except FolderError as error:
-        raise FolderError(catalogue.rename(str(error))) from error
+        raise FolderError(catalog.rename(str(error))) from error
     if not sights:
-        raise FolderError(f"{catalogue.source} has no picture that can be read; give others.")
+        raise FolderError(f"{catalog.source} has no image that can be read; give others.")
     read = time.perf_counter()
-    by_path = {picture.path: picture for picture in catalogue.pictures}
-    pictures = [by_path[sight.path] for sight in sights]
+    by_path = {image.path: image for image in catalog.images}
+    images = [by_path[sight.path] for sight in sights]
     exact, near = group_exact(sights), group_near(sights, settings.near_distance)
     copies = list(members(near))
-    suspects, notices = _suspect(catalogue, pictures, vectors, near, settings.seed, on_progress)
+    suspects, notices = _suspect(catalog, images, vectors, near, settings.seed, on_progress)
     strangeness = measure_strangeness(vectors, near)
     flaws, kinds = find_flaws(sights)
 
@@ -105,10 +105,10 @@ def audit(
 
     judged = time.perf_counter()
     return Audit(
-        catalogue=catalogue,
-        classes=_count(catalogue, pictures),
+        catalog=catalog,
+        classes=_count(catalog, images),
         unreadable=tuple(unreadable),
-        skipped=catalogue.skipped,
+        skipped=catalog.skipped,
         wrong_ending=tuple(
             WrongEnding(sight.path, sight.format)
             for sight in sights
@@ -117,10 +117,10 @@ def audit(
         exact_duplicates=grouped(list(members(exact))),
         near_duplicates=grouped([each for each in copies if differ(each, lambda i: exact[i])]),
         cross_class_duplicates=grouped(
-            [each for each in copies if differ(each, lambda i: pictures[i].labels)]
+            [each for each in copies if differ(each, lambda i: images[i].labels)]
         ),
         cross_split_duplicates=grouped(
-            [each for each in copies if differ(each, lambda i: pictures[i].part)]
+            [each for each in copies if differ(each, lambda i: images[i].part)]
         ),
         label_suspects=suspects,
         outliers=tuple(
@@ -130,16 +130,16 @@ def audit(
         **flaws,
         qualities={sight.path: sight.quality for sight in sights},
         notices=(
-            *catalogue.notices,
-            *_compare_classes(catalogue, pictures),
-            *tell_several(catalogue.name(sight.path) for sight in sights if sight.several),
+            *catalog.notices,
+            *_compare_classes(catalog, images),
+            *tell_several(catalog.name(sight.path) for sight in sights if sight.several),
             *kinds,
             *notices,
             *store.notices,
         ),
         backbone=backbone.name,
         seconds={
-            "pictures": read - ready,
+            "images": read - ready,
             "judging": judged - read,
             "total": judged - began,
         },
@@ -147,31 +147,31 @@ def audit(
 
 
 def _suspect(
-    catalogue: Catalogue,
-    pictures: Sequence[LabelledPicture],
+    catalog: Catalog,
+    images: Sequence[LabeledImage],
     vectors: Vectors,
     groups: Sequence[int],
     seed: int,
     on_progress: Reporter,
 ) -> tuple[tuple[LabelSuspect, ...], list[str]]:
     """The suspects, or why there cannot be any."""
-    targets = np.zeros((len(pictures), len(catalogue.classes)), bool)
-    for row, picture in zip(targets, pictures, strict=True):
-        row[list(picture.labels)] = True
-    if catalogue.multi_label:
-        return _doubt(catalogue, pictures, vectors, targets, groups, seed, on_progress)
+    targets = np.zeros((len(images), len(catalog.classes)), bool)
+    for row, image in zip(targets, images, strict=True):
+        row[list(image.labels)] = True
+    if catalog.multi_label:
+        return _doubt(catalog, images, vectors, targets, groups, seed, on_progress)
     if sum(_differ(groups, column) for column in targets.T) < 2:
-        return (), ["Wrong labels are looked for only where two classes have two pictures each."]
-    # A head has an output for every class, and every output needs a picture.
+        return (), ["Wrong labels are looked for only where two classes have two images each."]
+    # A head has an output for every class, and every output needs an image.
     present = np.flatnonzero(targets.any(axis=0))
     positions = targets[:, present].argmax(axis=1)
     probabilities = judge_labels(
         vectors, targets[:, present], groups, seed, on_progress=on_progress
     )
-    names = [catalogue.classes[label] for label in present]
+    names = [catalog.classes[label] for label in present]
     return tuple(
         LabelSuspect(
-            path=pictures[place].path,
+            path=images[place].path,
             label=names[positions[place]],
             suggestion=names[likely],
             label_probability=float(probabilities[place, positions[place]]),
@@ -182,71 +182,71 @@ def _suspect(
 
 
 def _doubt(
-    catalogue: Catalogue,
-    pictures: Sequence[LabelledPicture],
+    catalog: Catalog,
+    images: Sequence[LabeledImage],
     vectors: Vectors,
     targets: Targets,
     groups: Sequence[int],
     seed: int,
     on_progress: Reporter,
 ) -> tuple[tuple[LabelSuspect, ...], list[str]]:
-    """The same where pictures may have several labels, each of which is judged on its own."""
+    """The same where images may have several labels, each of which is judged on its own."""
     judged = [
         label
         for label, column in enumerate(targets.T)
         if _differ(groups, column) and _differ(groups, ~column)
     ]
     if not judged:
-        return (), ["Wrong labels are looked for only where two pictures have one and two lack it."]
+        return (), ["Wrong labels are looked for only where two images have one and two lack it."]
     probabilities = judge_labels(
         vectors, targets[:, judged], groups, seed, link=SIGMOID, on_progress=on_progress
     )
 
     def spell(labels: Iterable[int]) -> str:
-        return "|".join(catalogue.classes[label] for label in sorted(labels))
+        return "|".join(catalog.classes[label] for label in sorted(labels))
 
     suspects = []
     for place, column in find_doubts(probabilities, targets[:, judged]):
-        labels, share = set(pictures[place].labels), float(probabilities[place, column])
+        labels, share = set(images[place].labels), float(probabilities[place, column])
         given = share if judged[column] in labels else 1 - share
         other = labels ^ {judged[column]}
         suspects.append(
-            LabelSuspect(pictures[place].path, spell(labels), spell(other), given, 1 - given)
+            LabelSuspect(images[place].path, spell(labels), spell(other), given, 1 - given)
         )
     return tuple(suspects), []
 
 
 def _differ(groups: Sequence[int], which: npt.NDArray[np.bool_]) -> bool:
-    """Whether at least two of these pictures are no copies of each other."""
+    """Whether at least two of these images are no copies of each other."""
     return len(set(np.array(groups)[which].tolist())) > 1
 
 
-def _count(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) -> tuple[ClassBalance, ...]:
-    counts = {name: dict.fromkeys(PART_ORDER, 0) for name in catalogue.classes}
-    for picture in pictures:
-        for label in picture.labels:
-            counts[catalogue.classes[label]][picture.part] += 1
+def _count(catalog: Catalog, images: Sequence[LabeledImage]) -> tuple[ClassBalance, ...]:
+    counts = {name: dict.fromkeys(PART_ORDER, 0) for name in catalog.classes}
+    for image in images:
+        for label in image.labels:
+            counts[catalog.classes[label]][image.part] += 1
     return tuple(
-        ClassBalance(name, {part: each[part] for part in PART_ORDER if part in catalogue.parts})
+        ClassBalance(name, {part: each[part] for part in PART_ORDER if part in catalog.parts})
         for name, each in counts.items()
     )
 
 
-def _compare_classes(catalogue: Catalogue, pictures: Sequence[LabelledPicture]) -> list[str]:
-    """What is odd about the numbers of pictures in each class."""
-    balances = _count(catalogue, pictures)
+def _compare_classes(catalog: Catalog, images: Sequence[LabeledImage]) -> list[str]:
+    """What is odd about the numbers of images in each class."""
+    balances = _count(catalog, images)
     notices = []
     for part in PART_ORDER:
         missing = [each.name for each in balances if each.counts.get(part, 1) == 0]
         if missing:
-            where = f"The {part} part has" if len(catalogue.parts) > 1 else "There is"
-            notices.append(f"{where} no readable picture of {', '.join(missing)}.")
-    filled = [each for each in balances if each.pictures]
-    most = max(filled, key=lambda each: each.pictures, default=balances[0])
-    least = min(filled, key=lambda each: each.pictures, default=balances[0])
-    if most.pictures > UNEVEN * least.pictures:
+            where = f"The {part} part has" if len(catalog.parts) > 1 else "There is"
+            notices.append(f"{where} no readable image of {', '.join(missing)}.")
+    filled = [each for each in balances if each.images]
+    most = max(filled, key=lambda each: each.images, default=balances[0])
+    least = min(filled, key=lambda each: each.images, default=balances[0])
+    if most.images > UNEVEN * least.images:
         notices.append(
-            f"{most.name} has {most.pictures / least.pictures:.1f} times as many pictures as "
+            f"{most.name} has {most.images / least.images:.1f} times as many images as "
             f"{least.name}."
         )
     return notices

@@ -1,4 +1,4 @@
-"""Every picture read once: its digest, its hash, its quality and what the network sees in it."""
+"""Every image read once: its digest, its hash, its quality and what the network sees in it."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,19 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image as PILImage
 
 from nstk.datasets.listing import SkippedFile
-from nstk.errors import FolderError, PictureError, WeightsError
+from nstk.errors import FolderError, ImageError, WeightsError
 from nstk.features.cache import FeatureCache, Row, Shelf
 from nstk.features.crops import VIEWS, take_views
 from nstk.features.extractor import HASH_RECIPE, Observer
 from nstk.features.networks import POOLED
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.images.decoding import Header, identify
-from nstk.images.hashes import picture_hash
-from nstk.images.image import Picture, load_picture
-from nstk.images.quality import PictureQuality, measure_picture
+from nstk.images.hashes import image_hash
+from nstk.images.image import Image, load_image
+from nstk.images.quality import ImageQuality, measure_image
 from nstk.progress import Progress, Reporter, ignore
 from nstk.storage.files import digest_file
 
@@ -32,15 +32,15 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What one picture is, without its pixels.
+    """What one image is, without its pixels.
 
     Attributes:
         path: The file.
         format: By content: ``"JPEG"``, ``"PNG"``, ….
-        several: Whether the file holds more pictures than this one.
+        several: Whether the file holds more images than this one.
         digest: SHA-256 of the file.
-        hash: What `picture_hash` gives.
-        thumbnail: The whole picture on a small square, uint8 ``(32, 32, 3)``.
+        hash: What `image_hash` gives.
+        thumbnail: The whole image on a small square, uint8 ``(32, 32, 3)``.
         quality: What was measured.
     """
 
@@ -50,27 +50,27 @@ class Sight:
     digest: str
     hash: int
     thumbnail: npt.NDArray[np.uint8]
-    quality: PictureQuality
+    quality: ImageQuality
 
 
-def read_pictures(
+def read_images(
     paths: Sequence[Path],
     observer: Observer,
     cache: FeatureCache | None = None,
     *,
     on_progress: Reporter = ignore,
 ) -> tuple[list[Sight], Vectors, list[SkippedFile]]:
-    """Decode every picture once; what is kept of it does not depend on its size.
+    """Decode every image once; what is kept of it does not depend on its size.
 
     Args:
         paths: The files.
         observer: The network that looks, at its size.
-        cache: What earlier runs kept of pictures, `nstk.finetune` among them; a picture of which
+        cache: What earlier runs kept of images, `nstk.finetune` among them; an image of which
             all is known is not decoded again. None keeps nothing.
-        on_progress: Told after each batch, stage ``"pictures"``.
+        on_progress: Told after each batch, stage ``"images"``.
 
     Returns:
-        What was seen, in order; the vectors of the same pictures, ``(n, D)``; and the files that
+        What was seen, in order; the vectors of the same images, ``(n, D)``; and the files that
         cannot be read.
 
     Raises:
@@ -83,7 +83,7 @@ def read_pictures(
     sights: list[Sight] = []
     vectors: list[Vectors] = [np.empty((0, width), np.float32)]
     skipped: list[SkippedFile] = []
-    on_progress(Progress(stage="pictures", step=0, total=len(paths)))
+    on_progress(Progress(stage="images", step=0, total=len(paths)))
     outcomes = read_ahead(paths, partial(_read, shelves), ahead=2 * BATCH)
     done = 0
     while batch := list(islice(outcomes, BATCH)):
@@ -93,7 +93,7 @@ def read_pictures(
             sights += [sight for sight, _ in read]
             vectors.append(_look(read, observer, shelves.vectors))
         done += len(batch)
-        on_progress(Progress(stage="pictures", step=done, total=len(paths)))
+        on_progress(Progress(stage="images", step=done, total=len(paths)))
     shelves.cache.close()
     seen = np.concatenate(vectors)
     if not np.isfinite(seen).all():
@@ -105,7 +105,7 @@ def read_pictures(
 
 
 class _Shelves:
-    """What the cache knows of a picture by its content."""
+    """What the cache knows of an image by its content."""
 
     def __init__(self, observer: Observer, cache: FeatureCache) -> None:
         self.cache = cache
@@ -131,7 +131,7 @@ class _Shelves:
 
 
 def _look(read: Sequence[tuple[Sight, Row]], observer: Observer, shelf: Shelf) -> Vectors:
-    """Give the vectors of pictures, of which either these or the squares are known."""
+    """Give the vectors of images, of which either these or the squares are known."""
     rows = [row for _, row in read]
     unseen = [place for place, row in enumerate(rows) if row.ndim > 1]
     if unseen:
@@ -143,20 +143,20 @@ def _look(read: Sequence[tuple[Sight, Row]], observer: Observer, shelf: Shelf) -
 
 
 def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
-    """What there is to know about a picture, and its vector, or its square for the network."""
+    """What there is to know about an image, and its vector, or its square for the network."""
     before = _state(path)
     try:
         if not path.is_file():
-            load_picture(path)  # which says what is there instead
+            load_image(path)  # which says what is there instead
         digest = digest_file(path)
         facts, row = shelves.recall(digest), shelves.vectors.find(digest)
         if facts is None or row is None:
-            pixels = load_picture(path).pixels
+            pixels = load_image(path).pixels
             facts = _measure(pixels)
             if row is None:
                 [row] = take_views(pixels, shelves.size, VIEWS[:1])
         sight = _describe(path, identify(path), digest, facts)
-    except PictureError as error:
+    except ImageError as error:
         if _state(path) == before:
             return SkippedFile(path, error.say_of(path))
         raise _changed(path) from error
@@ -170,17 +170,17 @@ def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
     return sight, row
 
 
-def _measure(pixels: Picture) -> dict[str, Row]:
+def _measure(pixels: Image) -> dict[str, Row]:
     return {
-        "hash": np.array([picture_hash(pixels)], np.uint64),
+        "hash": np.array([image_hash(pixels)], np.uint64),
         "thumbnail": _shrink(pixels),
-        "quality": np.array(astuple(measure_picture(pixels))),
+        "quality": np.array(astuple(measure_image(pixels))),
     }
 
 
 def _describe(path: Path, header: Header, digest: str, facts: Mapping[str, Row]) -> Sight:
     height, width, *measures = facts["quality"].tolist()
-    quality = PictureQuality(int(height), int(width), *measures)
+    quality = ImageQuality(int(height), int(width), *measures)
     return Sight(
         path=path,
         format=header.format,
@@ -204,11 +204,11 @@ def _state(path: Path) -> tuple[int, ...] | None:
 
 def _changed(path: Path) -> FolderError:
     return FolderError(
-        f"{path} changed while it was read; leave the pictures alone while they are audited, "
+        f"{path} changed while it was read; leave the images alone while they are audited, "
         "and start again."
     )
 
 
-def _shrink(pixels: Picture) -> npt.NDArray[np.uint8]:
-    image = Image.fromarray(np.uint8(np.rint(pixels * 255)))
-    return np.asarray(image.resize(_THUMBNAIL, Image.Resampling.BILINEAR))
+def _shrink(pixels: Image) -> npt.NDArray[np.uint8]:
+    image = PILImage.fromarray(np.uint8(np.rint(pixels * 255)))
+    return np.asarray(image.resize(_THUMBNAIL, PILImage.Resampling.BILINEAR))

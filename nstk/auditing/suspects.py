@@ -1,4 +1,4 @@
-"""Labels that are likely wrong, and pictures unlike all others."""
+"""Labels that are likely wrong, and images unlike all others."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from nstk.heads.head import fit_head
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
 from nstk.progress import Reporter, ignore
 
-_NEIGHBOURS = 5
+_NEIGHBORS = 5
 _BLOCK = 1024
 
 FENCE = 1.5
@@ -25,21 +25,21 @@ def judge_labels(
     link: Link = SOFTMAX,
     on_progress: Reporter = ignore,
 ) -> Matrix:
-    """Give the probabilities of every class from a head that has not seen the picture.
+    """Give the probabilities of every class from a head that has not seen the image.
 
     What looks alike is left out together, so that a copy with the same wrong label is no witness
     for it.
 
     Args:
         vectors: Features, ``(n, D)``.
-        targets: Which pictures have which labels, ``(n, C)``.
-        groups: For each picture the number of its group of copies.
+        targets: Which images have which labels, ``(n, C)``.
+        groups: For each image the number of its group of copies.
         seed: Of the folds.
         link: What makes probabilities of logits.
         on_progress: Told about the stage ``"head"``.
 
     Returns:
-        ``(n, C)``; NaN where no head can do without the picture.
+        ``(n, C)``; NaN where no head can do without the image.
     """
     head = fit_head(
         vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
@@ -51,14 +51,14 @@ def judge_labels(
 def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
     """Find labels that are likely wrong (confident learning; Northcutt, Jiang and Chuang 2021).
 
-    A picture is counted to the likeliest of those classes whose probability is at least what the
-    pictures of that class have on average; it is suspect if that is not its label, and likelier
+    An image is counted to the likeliest of those classes whose probability is at least what the
+    images of that class have on average; it is suspect if that is not its label, and likelier
     than that. Unlike a fixed bar this holds for classes that are hard to tell apart and for heads
-    that are too sure; and a class of few pictures, which have little probability themselves, does
+    that are too sure; and a class of few images, which have little probability themselves, does
     not claim those of others.
 
     Args:
-        probabilities: ``(n, C)`` from heads that have not seen the picture; rows of NaN are left
+        probabilities: ``(n, C)`` from heads that have not seen the image; rows of NaN are left
             out.
         labels: ``(n,)``.
 
@@ -78,18 +78,18 @@ def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[
 
 
 def find_doubts(probabilities: Matrix, targets: Targets) -> list[tuple[int, int]]:
-    """Find labels that are likely wrong or missing, where pictures may have several.
+    """Find labels that are likely wrong or missing, where images may have several.
 
-    Every label is judged on its own, as `find_suspects` judges classes: has a picture got it, or
+    Every label is judged on its own, as `find_suspects` judges classes: has an image got it, or
     not?
 
     Args:
-        probabilities: ``(n, C)`` from heads that have not seen the picture; rows of NaN are left
+        probabilities: ``(n, C)`` from heads that have not seen the image; rows of NaN are left
             out.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
 
     Returns:
-        Position of the picture and of the label, the least likely one first.
+        Position of the image and of the label, the least likely one first.
     """
     found = []
     for label, (yes, truth) in enumerate(zip(probabilities.T, targets.T, strict=True)):
@@ -100,21 +100,21 @@ def find_doubts(probabilities: Matrix, targets: Targets) -> list[tuple[int, int]
 
 
 def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:
-    """Say how far every picture is from its nearest others, against what is usual.
+    """Say how far every image is from its nearest others, against what is usual.
 
-    The distance is the mean Euclidean one to five neighbours in standardised features; copies of
-    a picture are no neighbours of it. It is told in spreads above the upper quartile, a spread
+    The distance is the mean Euclidean one to five neighbors in standardized features; copies of
+    an image are no neighbors of it. It is told in spreads above the upper quartile, a spread
     being that between the quartiles: beyond 1.5 a value is an outlier (Tukey 1977).
 
     Args:
         vectors: ``(n, D)``.
-        groups: For each picture the number of its group of copies.
+        groups: For each image the number of its group of copies.
 
     Returns:
-        ``(n,)``; zeros where there are too few pictures.
+        ``(n,)``; zeros where there are too few images.
     """
     count = len(vectors)
-    if len(set(groups)) <= 2 * _NEIGHBOURS:
+    if len(set(groups)) <= 2 * _NEIGHBORS:
         return np.zeros(count)
     group = np.array(groups)
     deviation = vectors.std(axis=0)
@@ -125,7 +125,7 @@ def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int])
         rows = slice(start, start + _BLOCK)
         apart = squares[rows, np.newaxis] + squares - 2 * standard[rows] @ standard.T
         apart[group[rows, np.newaxis] == group] = np.inf
-        nearest = np.partition(apart, _NEIGHBOURS - 1, axis=1)[:, :_NEIGHBOURS]
+        nearest = np.partition(apart, _NEIGHBORS - 1, axis=1)[:, :_NEIGHBORS]
         distances[rows] = np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
     lower, upper = np.quantile(distances, (0.25, 0.75))
     spreads: Matrix = (distances - upper) / max(upper - lower, 1e-9)
@@ -133,6 +133,6 @@ def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int])
 
 
 def find_outliers(strangeness: Matrix) -> list[int]:
-    """Positions of the pictures unlike all others, the strangest first."""
+    """Positions of the images unlike all others, the strangest first."""
     far = np.flatnonzero(strangeness > FENCE)
     return [int(place) for place in far[np.argsort(-strangeness[far], kind="stable")]]

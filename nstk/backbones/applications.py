@@ -45,7 +45,7 @@ class Application:
         name: What nstk calls it.
         family: What it shares with others.
         constructor: What ``keras.applications`` calls it.
-        input_size: Side in pixels of the pictures it was trained on.
+        input_size: Side in pixels of the images it was trained on.
         parameters: How many weights it has.
         channels: Channels of its last feature map.
         options: Arguments of the constructor.

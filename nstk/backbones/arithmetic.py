@@ -30,7 +30,7 @@ def choose_arithmetic(
 ) -> Arithmetic:
     """What was asked for, or what this machine is faster with.
 
-    Gram sums, losses and the picture are float32 in any case.
+    Gram sums, losses and the image are float32 in any case.
 
     Args:
         precision: What is wanted.

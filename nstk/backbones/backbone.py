@@ -22,9 +22,9 @@ class Backbone:
 
     Attributes:
         name: What the network is called, as `nstk.load_backbone` takes it.
-        model: A non-trainable ``keras.Model`` that takes Pictures ``(N, H, W, 3)``, float32 in
+        model: A non-trainable ``keras.Model`` that takes Images ``(N, H, W, 3)``, float32 in
             ``[0, 1]``, and gives the last feature map; preprocessing is inside.
-        input_size: The side in pixels of the pictures it was trained on.
+        input_size: The side in pixels of the images it was trained on.
         source: Where the weights came from, in words.
     """
 
@@ -38,7 +38,7 @@ class Backbone:
 
     @cached_property
     def taps(self) -> tuple[str, ...]:
-        """Names of all layers that give a feature map, from the picture to the last map."""
+        """Names of all layers that give a feature map, from the image to the last map."""
         layers = itertools.dropwhile(lambda layer: not _is_convolution(layer), self.model.layers)
         return tuple(layer.name for layer in layers if _is_feature_map(layer))
 
@@ -50,7 +50,7 @@ class Backbone:
             names: Which of `taps` to return.
 
         Returns:
-            A ``keras.Model`` from Pictures ``(N, H, W, 3)`` to
+            A ``keras.Model`` from Images ``(N, H, W, 3)`` to
             ``{name: map (N, H / stride, W / stride, channels)}``.
 
         Raises:
@@ -70,7 +70,7 @@ class Backbone:
     @cached_property
     @keep_conventions()
     def embed(self) -> Any:
-        """A model from Pictures ``(N, H, W, 3)`` to vectors ``(N, D)``.
+        """A model from Images ``(N, H, W, 3)`` to vectors ``(N, D)``.
 
         The vector is the mean of the last feature map over its positions.
         """
@@ -80,8 +80,8 @@ class Backbone:
     def reach(self, name: str) -> int:
         """Say how far in pixels a layer sees from the middle of its cell, to the farther side.
 
-        A change of the picture farther away than this cannot change the cell. Layers behind a
-        mean over all positions (squeeze-and-excitation) give `WHOLE_PICTURE`.
+        A change of the image farther away than this cannot change the cell. Layers behind a
+        mean over all positions (squeeze-and-excitation) give `WHOLE_IMAGE`.
 
         Raises:
             BackboneError: If the name is not one of `taps`.
@@ -89,7 +89,7 @@ class Backbone:
         return self._fields[self._check_tap(name)].reach
 
     def stride(self, name: str) -> int:
-        """Say how many pixels lie between two neighbouring cells of a layer.
+        """Say how many pixels lie between two neighboring cells of a layer.
 
         Raises:
             BackboneError: If the name is not one of `taps`.
@@ -116,8 +116,8 @@ class Backbone:
         """Give the same network with another way to treat its border, to pool and to compute.
 
         Args:
-            edge: What the first spatial convolution sees outside the picture: ``"zero"`` as
-                trained, or ``"replicate"``, the nearest pixel, which avoids edge artefacts.
+            edge: What the first spatial convolution sees outside the image: ``"zero"`` as
+                trained, or ``"replicate"``, the nearest pixel, which avoids edge artifacts.
             pooling: ``"max"`` as trained, or ``"average"`` (×2) or ``"l2"`` (×0.78 the root of
                 the sum of squares) in place of every 2×2 max-pool.
             precision: ``"float32"`` as trained, or ``"bfloat16"``, whose feature maps have eight
@@ -174,5 +174,5 @@ def _is_feature_map(layer: Any) -> bool:
     if isinstance(layer, keras.layers.ZeroPadding2D | keras.layers.Cropping2D):
         return False
     shape = layer.output.shape
-    # A height of 1 where the picture's is open is a mean over the picture, not a map of it.
+    # A height of 1 where the image's is open is a mean over the image, not a map of it.
     return len(shape) == 4 and shape[1:3] != (1, 1)

@@ -9,7 +9,7 @@ is a straight run. It is cut in front of each layer with a kernel that follows a
   inverted bottleneck without a residual addition);
 - between plain convolutions at one stride, which are one block of VGG.
 
-A depthwise convolution goes with the convolution behind it; normalisation, activation, gates and
+A depthwise convolution goes with the convolution behind it; normalization, activation, gates and
 pools go with what stands before them.
 """
 
@@ -43,7 +43,7 @@ class Block:
 
 
 def find_blocks(network: Any) -> tuple[Block, ...]:
-    """Cut a network into blocks, from the picture to its last map.
+    """Cut a network into blocks, from the image to its last map.
 
     Args:
         network: A functional ``keras.Model`` with one input and one output.

@@ -18,19 +18,19 @@ def build_compact(
     widths: Sequence[int] = WIDTHS,
     depths: Sequence[int] = DEPTHS,
 ) -> Any:
-    """Build an empty VGG-shaped network that takes Pictures.
+    """Build an empty VGG-shaped network that takes Images.
 
     Every block is a run of 3×3 convolutions with bias and ReLU; a 2×2 max-pool stands between
     two blocks and none after the last. Layers are named as in Keras's VGG19
     (``block1_conv1``, ``block1_pool``, …), so one spelling of a layer serves both networks.
 
     Args:
-        input_shape: Height, width and channels of a Picture; ``None`` is any size.
+        input_shape: Height, width and channels of a Image; ``None`` is any size.
         widths: Channels of each block.
         depths: Convolutions of each block.
 
     Returns:
-        A ``keras.Model`` with freshly initialised weights, from ``(N, H, W, 3)`` float32 in
+        A ``keras.Model`` with freshly initialized weights, from ``(N, H, W, 3)`` float32 in
         ``[0, 1]`` to ``(N, H / 2^(B−1), W / 2^(B−1), widths[-1])`` for B blocks.
 
     Raises:
@@ -41,7 +41,7 @@ def build_compact(
             f"{len(widths)} widths and {len(depths)} depths were given; "
             "give one of each for every block, and at least one block."
         )
-    inputs = keras.Input(input_shape, name="picture")
+    inputs = keras.Input(input_shape, name="image")
     # [0, 1] to about zero mean and unit deviation: the range the packaged weights were trained on.
     maps = keras.layers.Rescaling(4.0, offset=-1.8, name="preprocessing")(inputs)
     for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):

@@ -34,7 +34,7 @@ class Speed:
 
     Attributes:
         forward: Of its result.
-        backward: Of the slope of what it was given.
+        backward: Of the gradient of what it was given.
     """
 
     forward: float
@@ -72,15 +72,15 @@ def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
     precision = arithmetic.precision
     maps = tf.cast(tf.random.stateless_uniform([1, side, side, given], [0, 1]), precision)
     filters = tf.cast(tf.random.stateless_uniform(kernel, [0, 2]), precision)
-    slope = tf.cast(tf.random.stateless_uniform([1, side, side, made], [0, 3]), precision)
+    gradient = tf.cast(tf.random.stateless_uniform([1, side, side, made], [0, 3]), precision)
     if arithmetic.convolution == "winograd":
         there, back = transform_kernel(filters.numpy()), transform_kernel(turn_kernel(filters))
         forward = _fastest(tf.function(lambda: convolve(maps, there, back), autograph=False))
-        backward = _fastest(tf.function(lambda: convolve(slope, back, there), autograph=False))
+        backward = _fastest(tf.function(lambda: convolve(gradient, back, there), autograph=False))
     else:
         shape = [1, side, side, given]
         forward = _fastest(lambda: tf.nn.conv2d(maps, filters, 1, "SAME"))
-        backward = _fastest(lambda: tf.nn.conv2d_transpose(slope, filters, shape, 1, "SAME"))
+        backward = _fastest(lambda: tf.nn.conv2d_transpose(gradient, filters, shape, 1, "SAME"))
     products = side * side * rows * columns * given * made
     return Speed(forward / products, backward / products)
 

@@ -1,4 +1,4 @@
-"""Empty networks of keras.applications that take Pictures of any size."""
+"""Empty networks of keras.applications that take Images of any size."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -20,10 +20,10 @@ _turn_over = partial(keras.ops.flip, axis=(1, 2))
 def build_network(application: Application) -> Any:
     """Build one network of keras.applications, without its classification top.
 
-    Keras's own network is built for pictures of any size, with three changes, none of them to the
+    Keras's own network is built for images of any size, with three changes, none of them to the
     result at its natural size:
 
-    - Zeros that Keras counts out for one fixed size are counted out for each picture.
+    - Zeros that Keras counts out for one fixed size are counted out for each image.
     - Layers that Keras names by counting get the names of a fresh process, so that taps and
       weights files do not depend on what was built before.
     - EfficientNet gets the rescaling that Keras adds only where it downloads the weights itself.
@@ -32,16 +32,16 @@ def build_network(application: Application) -> Any:
         application: A row of the table.
 
     Returns:
-        A ``keras.Model`` with freshly initialised weights, from Pictures ``(N, H, W, 3)`` to the
+        A ``keras.Model`` with freshly initialized weights, from Images ``(N, H, W, 3)`` to the
         last feature map; preprocessing is inside.
     """
     family = application.family
     side = application.input_size if family.pads_by_size else None
-    picture = keras.Input((side, side, 3), name="picture")
+    image = keras.Input((side, side, 3), name="image")
     network = getattr(keras.applications, application.constructor)(
         include_top=False,
         weights=None,
-        input_tensor=preprocess(picture, family.convention),
+        input_tensor=preprocess(image, family.convention),
         **application.options,
     )
     if family.pads_by_size:
@@ -78,10 +78,10 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
             return keras.layers.Rescaling([[scale]], name="second_division")(maps)
         return maps
 
-    picture = keras.Input((None, None, 3), name="picture")
+    image = keras.Input((None, None, 3), name="image")
     return keras.models.clone_model(
         fixed,
-        input_tensors=keras.tree.map_structure(lambda _: picture, fixed.input),
+        input_tensors=keras.tree.map_structure(lambda _: image, fixed.input),
         clone_function=rebuild,
         call_function=call,
     )
@@ -91,7 +91,7 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
 class _SizedPadding:
     """Zero padding that Keras counted out for one input size, and what stands behind it.
 
-    "Same" padding follows the size of each picture: it puts k // 2 zeros after a map and one
+    "Same" padding follows the size of each image: it puts k // 2 zeros after a map and one
     fewer before it where the map's side is even. A convolution can do that itself. A pool would
     pad with nothing instead of zeros, so the map is turned over, where what was last comes
     first: k // 2 zeros before it, and those too many behind it fall outside every window.

@@ -1,4 +1,4 @@
-"""From a Picture to what each family of networks was trained on, in plain Keras layers."""
+"""From a Image to what each family of networks was trained on, in plain Keras layers."""
 
 from typing import Any
 
@@ -8,19 +8,19 @@ from nstk.backbones.applications import Convention
 
 MEAN = (0.485, 0.456, 0.406)
 DEVIATION = (0.229, 0.224, 0.225)
-"""Of ImageNet's training pictures: red, green and blue in [0, 1] (torchvision)."""
+"""Of ImageNet's training images: red, green and blue in [0, 1] (torchvision)."""
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """The same mean as Caffe's VGG subtracted it: blue, green and red in 0 … 255."""
 
 
-def preprocess(pictures: Any, convention: Convention) -> Any:
-    """Put the layers of one convention behind a symbolic batch of Pictures.
+def preprocess(images: Any, convention: Convention) -> Any:
+    """Put the layers of one convention behind a symbolic batch of Images.
 
     They hold no weights, so freezing, unfreezing and weights files cannot touch them.
 
     Args:
-        pictures: A Keras tensor ``(N, H, W, 3)``, RGB in ``[0, 1]``.
+        images: A Keras tensor ``(N, H, W, 3)``, RGB in ``[0, 1]``.
         convention: What the network behind it expects.
 
     Returns:
@@ -33,10 +33,10 @@ def preprocess(pictures: Any, convention: Convention) -> Any:
             scale = [1 / deviation for deviation in DEVIATION]
             offset = [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
         case "caffe":
-            pictures = keras.ops.flip(pictures, axis=-1)
+            images = keras.ops.flip(images, axis=-1)
             scale, offset = [255.0] * 3, [-mean for mean in CAFFE_MEAN]
         case "inside":
             scale, offset = [255.0] * 3, [0.0] * 3
-    # One number a colour as (1, 1, 3): a list of three is turned over where, at the moment of the
+    # One number a color as (1, 1, 3): a list of three is turned over where, at the moment of the
     # call, Keras is set to channels first.
-    return keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(pictures)
+    return keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(images)

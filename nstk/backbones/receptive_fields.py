@@ -7,15 +7,15 @@ from typing import Any
 
 import keras
 
-WHOLE_PICTURE = sys.maxsize
-"""The reach of a layer that sees everything, however large the picture."""
+WHOLE_IMAGE = sys.maxsize
+"""The reach of a layer that sees everything, however large the image."""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
     """What one cell of a feature map sees along one axis.
 
-    Cell p stands over the pixels p·stride … (p + 1)·stride − 1 of the picture and sees the
+    Cell p stands over the pixels p·stride … (p + 1)·stride − 1 of the image and sees the
     pixels p·stride − before … p·stride + after.
 
     Attributes:
@@ -31,8 +31,8 @@ class ReceptiveField:
     @property
     def reach(self) -> int:
         """Pixels from the middle of the cell to the farthest one seen, rounded up."""
-        if max(self.before, self.after) >= WHOLE_PICTURE:
-            return WHOLE_PICTURE
+        if max(self.before, self.after) >= WHOLE_IMAGE:
+            return WHOLE_IMAGE
         middle = (self.stride - 1) / 2
         return math.ceil(max(self.before + middle, self.after - middle))
 
@@ -97,7 +97,7 @@ def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
         field = _widen(part, field, axis)
     match layer:
         case keras.layers.GlobalAveragePooling2D() | keras.layers.GlobalMaxPooling2D():
-            return ReceptiveField(WHOLE_PICTURE, WHOLE_PICTURE, field.stride)
+            return ReceptiveField(WHOLE_IMAGE, WHOLE_IMAGE, field.stride)
         case keras.layers.ZeroPadding2D():
             return _shift(field, layer.padding[axis][0])
         case keras.layers.Cropping2D():
@@ -119,7 +119,7 @@ def _shift(field: ReceptiveField, padding: int) -> ReceptiveField:
 def _slide(field: ReceptiveField, window: int, step: int, padding: str) -> ReceptiveField:
     """Slide a window over a map: it adds window − 1 cells, less those that padding puts before.
 
-    "same" padding of a window that steps over cells depends on the picture's size: between
+    "same" padding of a window that steps over cells depends on the image's size: between
     window − step and window − 1 cells are added in all, half of them before.
     """
     most, least = (window - 1, max(window - step, 0)) if padding == "same" else (0, 0)

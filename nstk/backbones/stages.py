@@ -9,14 +9,14 @@ import keras
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
-from nstk.backbones.receptive_fields import WHOLE_PICTURE, ReceptiveField, trace_axes
+from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
 
 NARROWEST_CUT = 4
 """Stride in pixels from which on a network is cut.
 
-What lies between two stages is kept for the whole picture. At stride 4 that is 32 bytes a pixel for
+What lies between two stages is kept for the whole image. At stride 4 that is 32 bytes a pixel for
 VGG19 in float32; at stride 2 it is 64, and little is saved by it."""
 
 
@@ -68,7 +68,7 @@ class Stage:
         following: The output that the next stage takes; None for the last one.
         fields: What one cell of each output sees of the stage's input, by name: a field for the
             rows and one for the columns.
-        stride: Pixels of the picture between two neighbouring cells of the stage's input.
+        stride: Pixels of the image between two neighboring cells of the stage's input.
         load: What it costs.
     """
 
@@ -96,17 +96,17 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
         layers: Which of its taps are needed.
 
     Returns:
-        The stages from the picture to the deepest layer; each tap belongs to the first stage that
+        The stages from the image to the deepest layer; each tap belongs to the first stage that
         has it.
 
     Raises:
-        BackboneError: If a layer takes a mean over the whole picture, or is no tap.
+        BackboneError: If a layer takes a mean over the whole image, or is no tap.
     """
     layers = tuple(dict.fromkeys(layers))
     for name in layers:
-        if backbone.reach(name) >= WHOLE_PICTURE:
+        if backbone.reach(name) >= WHOLE_IMAGE:
             raise BackboneError(
-                f"Layer {name} of '{backbone.name}' depends on a mean over the whole picture, "
+                f"Layer {name} of '{backbone.name}' depends on a mean over the whole image, "
                 "which cannot be computed part by part; choose --engine whole, shallower layers "
                 "or another backbone."
             )
@@ -160,7 +160,7 @@ def weigh_network(model: Any, begin: Any | None = None) -> Load:
 
 
 def _is_kept(operation: Any) -> bool:
-    """Whether the slope of what follows needs this output: sums and shifts need nothing."""
+    """Whether the gradient of what follows needs this output: sums and shifts need nothing."""
     linear = (keras.layers.BatchNormalization, keras.layers.Add, keras.layers.ZeroPadding2D)
     return isinstance(operation, keras.layers.Layer) and not isinstance(
         operation, (*linear, keras.layers.Rescaling)

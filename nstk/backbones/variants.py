@@ -61,12 +61,12 @@ def prepare_network(
     """Rebuild a network with fresh layers, copied weights and the variants asked for.
 
     Args:
-        model: A functional ``keras.Model`` that takes Pictures.
+        model: A functional ``keras.Model`` that takes Images.
         edge: ``"replicate"`` lets the first spatial convolution see the nearest pixel where
             "same" or zero padding showed it zeros; one that pads nothing is left alone.
         pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
         precision: ``"bfloat16"`` computes in it from the first convolution on; weights stay
-            float32, and so does what stands before, as eight bits are too few for a picture.
+            float32, and so does what stands before, as eight bits are too few for an image.
         convolution: ``"winograd"`` computes what suits it by `nstk.backbones.winograd`.
 
     Returns:
@@ -104,10 +104,10 @@ def prepare_network(
             return _pool(inputs, pooling, layer.name)
         return layer(inputs, *args, **kwargs)
 
-    picture = keras.Input(model.inputs[0].shape[1:], name="picture")
+    image = keras.Input(model.inputs[0].shape[1:], name="image")
     network = keras.models.clone_model(
         model,
-        input_tensors=keras.tree.map_structure(lambda _: picture, model.input),
+        input_tensors=keras.tree.map_structure(lambda _: image, model.input),
         clone_function=rebuild,
         call_function=call,
     )
@@ -178,6 +178,6 @@ def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
     average = partial(keras.ops.average_pool, pool_size=(2, 2), strides=(2, 2))
     if pooling == "average":
         return scale(AVERAGE_SCALE)(average(maps))
-    # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's slope finite where all are zero.
+    # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's gradient finite where all are zero.
     mean_of_squares = average(keras.ops.square(maps)) + keras.config.epsilon()
     return scale(2 * L2_SCALE)(keras.ops.sqrt(mean_of_squares))

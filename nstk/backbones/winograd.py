@@ -84,7 +84,7 @@ def transform_kernel(kernel: Any) -> Any:
 
 
 def turn_kernel(kernel: Any) -> Any:
-    """The kernel that slopes are convolved with: turned by half a circle, channels exchanged.
+    """The kernel that gradients are convolved with: turned by half a circle, channels exchanged.
 
     Args:
         kernel: ``(3, 3, channels in, channels out)``.
@@ -108,7 +108,7 @@ def convolve(maps: Any, kernel: Any, turned: Any) -> Any:
     """
 
     def compute(maps: Any) -> tuple[Any, Any]:
-        return _filter(maps, kernel), lambda slope: convolve(slope, turned, kernel)
+        return _filter(maps, kernel), lambda gradient: convolve(gradient, turned, kernel)
 
     return tf.custom_gradient(compute)(maps)
 

@@ -34,7 +34,7 @@ class Classifier:
 
         model = keras.models.load_model("insects.keras")
         classes = json.loads(zipfile.ZipFile("insects.keras").read("nstk.json"))["classes"]
-        classes[model(pictures)[0].numpy().argmax()]
+        classes[model(images)[0].numpy().argmax()]
 
     Attributes:
         model: A ``keras.Model`` that takes uint8 or float arrays ``(N, H, W, 3)`` of any height
@@ -46,11 +46,11 @@ class Classifier:
             it was made from.
         settings: The `FinetuneSettings` it was made with, by name.
         results: What was measured when it was made.
-        decision: How labels are given for probabilities: the likeliest one, or, where a picture
+        decision: How labels are given for probabilities: the likeliest one, or, where an image
             may have several, every label whose probability reaches its threshold.
         temperature: What the logits were divided by, so that probabilities are as sure as
-            left-out training pictures say they may be; the model has it inside.
-        familiarity: What its training pictures look like to it, so that it can say of another
+            left-out training images say they may be; the model has it inside.
+        familiarity: What its training images look like to it, so that it can say of another
             that it is like none of them; None where that is not known.
     """
 
@@ -66,7 +66,7 @@ class Classifier:
 
     @property
     def multi_label(self) -> bool:
-        """Whether a picture may have several labels, or none."""
+        """Whether an image may have several labels, or none."""
         return self.decision.thresholds is not None
 
     @cached_property
@@ -98,8 +98,8 @@ class Classifier:
         """Take apart what `judging` gives.
 
         Returns:
-            Probabilities ``(N, C)``, and how strange each picture is: its distance from the
-            training pictures over what is usual among them, so that it is like none of them
+            Probabilities ``(N, C)``, and how strange each image is: its distance from the
+            training images over what is usual among them, so that it is like none of them
             above 1; None where that is not known.
         """
         if self.familiarity is None or not len(outputs):
@@ -163,7 +163,7 @@ def load_classifier(path: str | Path) -> Classifier:
     if not isinstance(classes, list) or not isinstance(size, int) or size < 1:
         raise ModelError(f"{path}: its nstk.json names no classes or no size; make it anew.")
     if len(model.inputs) != 1 or len(model.outputs) != 1 or model.inputs[0].shape[-1] != 3:
-        raise ModelError(f"{path}: its network does not turn pictures into answers; make it anew.")
+        raise ModelError(f"{path}: its network does not turn images into answers; make it anew.")
     outputs = model.output_shape[-1]
     if outputs != len(classes):
         raise ModelError(
@@ -204,7 +204,7 @@ def _read_familiarity(path: Path, model: Any, card: Any) -> Familiarity | None:
         return Familiarity.from_card(card, model.get_layer(FEATURES).output.shape[-1])
     except (ValueError, TypeError) as error:
         raise ModelError(
-            f"{path}: its nstk.json does not say what its training pictures look like ({error}); "
+            f"{path}: its nstk.json does not say what its training images look like ({error}); "
             "it was changed after it was made: make it anew."
         ) from error
 

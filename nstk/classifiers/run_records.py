@@ -77,21 +77,21 @@ def replay(
 
     Args:
         manifest: What `save_manifest` wrote.
-        data: The folder, where it has moved; the pictures, where they came from memory.
+        data: The folder, where it has moved; the images, where they came from memory.
         class_names: See `nstk.finetune`.
         cache: See `nstk.finetune`.
         checkpoints: See `nstk.finetune`.
         on_progress: See `nstk.finetune`.
 
     Raises:
-        ModelError: If the file is no such record, or of pictures from memory, which are not given.
+        ModelError: If the file is no such record, or of images from memory, which are not given.
         NstkError: Whatever `nstk.finetune` raises.
     """
     old = read_record(manifest)
     given = old["given"]
     data = given["data"] if data is None else data
     if data is None:
-        raise ModelError(f"{manifest}: its pictures came from memory; give them as data again.")
+        raise ModelError(f"{manifest}: its images came from memory; give them as data again.")
     settings = FinetuneSettings(**old["settings"])
     made = finetune(
         data,

@@ -1,6 +1,6 @@
-"""Labelled pictures from memory: arrays, or a dataset that streams them.
+"""Labeled images from memory: arrays, or a dataset that streams them.
 
-Whatever looks at pictures looks at files: in threads, and twice if it must. So what comes from
+Whatever looks at images looks at files: in threads, and twice if it must. So what comes from
 memory is written to a private folder while it streams by, without loss, and memory holds one batch.
 """
 
@@ -14,27 +14,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nstk.datasets.catalogs import PART_ORDER, Catalogue, LabelledPicture
+from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
 from nstk.datasets.layout import PARTS, Part
 from nstk.errors import FolderError
 from nstk.progress import Progress, Reporter, ignore
 from nstk.storage.private_folders import PrivateFolder, open_privately
 
-_SOURCE = Path("the given pictures")
+_SOURCE = Path("the given images")
 _INFINITE = -1
 _LARGEST = 255
 
 Label = int | npt.NDArray[np.bool_]
-"""A position among the classes, or for every class whether the picture shows it."""
+"""A position among the classes, or for every class whether the image shows it."""
 
 
-def catalogue_arrays(
+def catalog_arrays(
     data: Iterable[Any],
     class_names: Sequence[str] | None = None,
     *,
     on_progress: Reporter = ignore,
-) -> Catalogue:
-    """Write pictures from memory to a private folder, and list them.
+) -> Catalog:
+    """Write images from memory to a private folder, and list them.
 
     Args:
         data: Arrays ``(images, labels)``; or what yields ``(image, label)``, alone or in batches,
@@ -51,29 +51,29 @@ def catalogue_arrays(
     folder = PrivateFolder(_SOURCE)
     parts = _by_part(data)
     store = _Store(folder)
-    pictures: list[tuple[Path, Label, Part]] = []
+    images: list[tuple[Path, Label, Part]] = []
     for part, given in parts.items():
         (folder.place / part).mkdir()
         total = _count(given)
         on_progress(Progress(stage="store", step=0, total=total))
         for step, pairs in enumerate(_stream(given), 1):
-            pictures += [(store.write(image, part), label, part) for image, label in pairs]
+            images += [(store.write(image, part), label, part) for image, label in pairs]
             on_progress(Progress(stage="store", step=step, total=max(total, step)))
     store.check_scale()
     names = class_names or next(
         (given.class_names for given in parts.values() if hasattr(given, "class_names")), None
     )
-    classes, labels = _name_labels([label for _, label, _ in pictures], names)
+    classes, labels = _name_labels([label for _, label, _ in images], names)
     listed = [
-        LabelledPicture(path, positions, part)
-        for (path, _, part), positions in zip(pictures, labels, strict=True)
+        LabeledImage(path, positions, part)
+        for (path, _, part), positions in zip(images, labels, strict=True)
     ]
     listed.sort(key=lambda each: (PART_ORDER.index(each.part), each.labels, each.path))
-    return Catalogue(
+    return Catalog(
         source=_SOURCE,
         root=folder.place,
         classes=classes,
-        pictures=tuple(listed),
+        images=tuple(listed),
         parts=frozenset(parts),
         multi_label=any(len(positions) != 1 for positions in labels),
         unpacked=folder,
@@ -108,7 +108,7 @@ def _are_arrays(given: Any) -> bool:
 
 
 def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
-    """Pairs of a picture and its label, as many at once as come together."""
+    """Pairs of an image and its label, as many at once as come together."""
     if _are_arrays(given):
         images, labels = given
         if len(images) != len(labels):
@@ -123,7 +123,7 @@ def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
         if not isinstance(element, tuple | list) or len(element) != 2:
             raise _refuse(
                 "come without labels",
-                "give a dataset of pairs of picture and label, or the arrays (images, labels)",
+                "give a dataset of pairs of image and label, or the arrays (images, labels)",
             )
         image, label = element
         if np.ndim(image) != 4:
@@ -151,10 +151,10 @@ def _read_label(label: Any) -> Label:
 def _name_labels(
     labels: Sequence[Label], names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The names of the classes, and the positions of every picture's labels among them."""
+    """The names of the classes, and the positions of every image's labels among them."""
     widths = {1 if isinstance(label, int) else len(label) for label in labels}
     if len(widths) > 1 or not labels:
-        kinds = "labels of different lengths" if labels else "no picture among them"
+        kinds = "labels of different lengths" if labels else "no image among them"
         raise _refuse(f"have {kinds}", "give a number for each, or a row for each")
     positions = [
         (label,) if isinstance(label, int) else tuple(map(int, np.flatnonzero(label)))
@@ -176,7 +176,7 @@ def _name_labels(
 
 @dataclass(eq=False)
 class _Store:
-    """Writes pictures to files, and keeps in mind what their values are like."""
+    """Writes images to files, and keeps in mind what their values are like."""
 
     folder: PrivateFolder
     written: int = 0
@@ -184,7 +184,7 @@ class _Store:
     largest: float = field(default=0.0)
 
     def write(self, image: Any, part: Part) -> Path:
-        """Write one picture; refuse what is none."""
+        """Write one image; refuse what is none."""
         values = np.asarray(image)
         if values.ndim != 3 or values.shape[-1] != 3 or 0 in values.shape:
             raise _refuse(
@@ -201,13 +201,13 @@ class _Store:
                 Image.fromarray(np.rint(values).astype(np.uint8)).save(file, "BMP")
         except OSError as error:
             raise FolderError(
-                f"The given pictures cannot be kept in {self.folder.place} "
+                f"The given images cannot be kept in {self.folder.place} "
                 f"({error.strerror or error}); make room there, or set TMPDIR to another folder."
             ) from error
         return path
 
     def check_scale(self) -> None:
-        """Refuse floats that all lie in [0, 1], which would be black pictures.
+        """Refuse floats that all lie in [0, 1], which would be black images.
 
         Raises:
             FolderError: With what to do.
@@ -225,4 +225,4 @@ class _Store:
 
 
 def _refuse(what: str, cure: str) -> FolderError:
-    return FolderError(f"The given pictures {what}; {cure}.")
+    return FolderError(f"The given images {what}; {cure}.")

@@ -1,4 +1,4 @@
-"""What labelled data says about itself, before any picture is looked at."""
+"""What labeled data says about itself, before any image is looked at."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,14 +13,14 @@ PART_ORDER: tuple[Part, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
-class LabelledPicture:
-    """One picture and what is said about it.
+class LabeledImage:
+    """One image and what is said about it.
 
     Attributes:
-        path: The file. In a `LabelledFolder` it is proved to decode completely (or, by choice,
-            to begin like a picture).
+        path: The file. In a `LabeledFolder` it is proved to decode completely (or, by choice,
+            to begin like an image).
         labels: Its classes, as ascending positions among the classes: exactly one, but any number
-            where pictures may have several labels.
+            where images may have several labels.
         part: What it is for.
     """
 
@@ -38,32 +38,32 @@ class LabelledPicture:
         if len(self.labels) != 1:
             raise FolderError(
                 f"{self.path} has {len(self.labels)} labels where exactly one is needed; "
-                "give data with one label for every picture."
+                "give data with one label for every image."
             )
         return self.labels[0]
 
 
 @dataclass(frozen=True)
-class Catalogue:
-    """Which pictures there should be, with their labels; nothing is proved about the files.
+class Catalog:
+    """Which images there should be, with their labels; nothing is proved about the files.
 
     Attributes:
         source: What was given: a folder, a manifest or a zip; words for what came from memory.
-        root: The folder below which the pictures stand.
+        root: The folder below which the images stand.
         classes: Class names in natural order (1, 2, 10).
-        pictures: The pictures, in natural order within every part and class.
+        images: The images, in natural order within every part and class.
         parts: The parts that are told apart; whatever is not, is ``"train"``.
-        multi_label: Whether a picture may have several labels, or none.
+        multi_label: Whether an image may have several labels, or none.
         skipped: What was left out, and why.
         notices: What the reader should know, one sentence each.
-        unpacked: Where pictures from a zip or from memory stand, for as long as this object
+        unpacked: Where images from a zip or from memory stand, for as long as this object
             lives.
     """
 
     source: Path
     root: Path
     classes: tuple[str, ...]
-    pictures: tuple[LabelledPicture, ...]
+    images: tuple[LabeledImage, ...]
     parts: frozenset[Part]
     multi_label: bool = False
     skipped: tuple[SkippedFile, ...] = ()
@@ -71,7 +71,7 @@ class Catalogue:
     unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
     def name(self, path: Path) -> Path:
-        """The path of a picture as its owner knows it: inside the zip, if it is from one."""
+        """The path of an image as its owner knows it: inside the zip, if it is from one."""
         return self.unpacked.name(path) if self.unpacked else path
 
     def rename(self, words: str) -> str:
@@ -79,8 +79,8 @@ class Catalogue:
         return self.unpacked.rename(words) if self.unpacked else words
 
 
-def catalogue_folder(root: Path, *, to_learn: bool = True) -> Catalogue:
-    """List the pictures of a folder with class folders, or with split folders of such.
+def catalog_folder(root: Path, *, to_learn: bool = True) -> Catalog:
+    """List the images of a folder with class folders, or with split folders of such.
 
     Args:
         root: The folder.
@@ -91,19 +91,19 @@ def catalogue_folder(root: Path, *, to_learn: bool = True) -> Catalogue:
     """
     layout = find_layout(root, to_learn=to_learn)
     classes = layout.classes
-    pictures: list[LabelledPicture] = []
+    images: list[LabeledImage] = []
     skipped = [*layout.skipped]
     for part in PART_ORDER:
         for label, name in enumerate(classes):
             for folder in layout.parts.get(part, {}).get(name, ()):
                 files, unsearched = list_files(folder)
-                pictures += [LabelledPicture(file, (label,), part) for file in files]
+                images += [LabeledImage(file, (label,), part) for file in files]
                 skipped += unsearched
-    return Catalogue(
+    return Catalog(
         source=root,
         root=root,
         classes=classes,
-        pictures=tuple(pictures),
+        images=tuple(images),
         parts=frozenset(layout.parts),
         skipped=tuple(skipped),
         notices=(*layout.notices, *tell_alike(classes)),

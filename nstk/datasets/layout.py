@@ -1,4 +1,4 @@
-"""Where the classes stand in a labelled folder: at its top, or below train, validation, test."""
+"""Where the classes stand in a labeled folder: at its top, or below train, validation, test."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class Layout:
 
 
 def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
-    """Find the class folders of a labelled folder.
+    """Find the class folders of a labeled folder.
 
     There are split folders where beside ``train`` (``training``) stands ``val`` (``valid``,
     ``validation``) or ``test`` (``testing``) or no other folder at all; otherwise
@@ -60,7 +60,7 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
 
     Raises:
         FolderError: If it is not a folder, is empty or has no class folders; or, to learn, has
-            only one class, or classes to check with that there are no pictures to learn from.
+            only one class, or classes to check with that there are no images to learn from.
     """
     if not root.exists():
         raise FolderError(f"{root}: no such file or folder; check the spelling.")
@@ -78,7 +78,7 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
     only_parts = bool(known) and not others
     if only_parts and "train" not in known and to_learn:
         raise FolderError(
-            f"{root} has {_names(folders)} but no train/; put the pictures to learn from there."
+            f"{root} has {_names(folders)} but no train/; put the images to learn from there."
         )
     if only_parts or ("train" in known and len(known) > 1):
         layout = _split_layout(root, known, others)
@@ -87,7 +87,7 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
         layout = Layout({"train": classes}, skipped, ())
     if not layout.parts:
         raise FolderError(
-            f"{root} has no class folders in {_names(folders)}; put the pictures of each class "
+            f"{root} has no class folders in {_names(folders)}; put the images of each class "
             "into a subfolder named after it."
         )
     if to_learn:
@@ -128,7 +128,7 @@ def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile,
     if not folders and files:
         raise FolderError(
             f"{place} holds {len(files)} files but no class folders; "
-            "put the pictures of each class into a subfolder named after it."
+            "put the images of each class into a subfolder named after it."
         )
     if not folders:
         raise FolderError(f"{place} is empty; give a folder with one subfolder per class.")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.datasets.names import natural_key, natural_path_key
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 
 _FOREIGN = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
 
@@ -28,7 +28,7 @@ def is_hidden(name: str) -> bool:
     """Whether nobody sees such a file or folder where it was made.
 
     Names with a dot in front are hidden everywhere. What Windows, macOS and network storage put
-    beside pictures by themselves (previews, settings of the folder) is hidden only there.
+    beside images by themselves (previews, settings of the folder) is hidden only there.
 
     Args:
         name: One part of a path.
@@ -60,7 +60,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     skipped: list[SkippedFile] = []
     searched: set[tuple[int, int]] = set()
     waiting, links = [folder], list[Path]()
-    while waiting or links:  # Links last, so that a picture keeps its own path.
+    while waiting or links:  # Links last, so that an image keeps its own path.
         place = waiting.pop() if waiting else links.pop()
         try:
             status = place.stat()
@@ -81,7 +81,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
 
 
 def is_single(source: Any) -> bool:
-    """Whether something is one picture or path, not several.
+    """Whether something is one image or path, not several.
 
     Whatever gives itself to NumPy as an array is one: tensors and Pillow's images, too.
     """
@@ -91,20 +91,20 @@ def is_single(source: Any) -> bool:
 
 
 def list_sources(given: Any) -> list[Any]:
-    """List what was given; one picture or path alone is a list of one.
+    """List what was given; one image or path alone is a list of one.
 
     Raises:
-        PictureError: If it is neither one nor several.
+        ImageError: If it is neither one nor several.
     """
     if is_single(given):
         return [given]
     if not isinstance(given, Iterable):
-        raise PictureError(f"The pictures: {spell_stranger(given)}, or several of these.")
+        raise ImageError(f"The images: {spell_stranger(given)}, or several of these.")
     return list(given)
 
 
 def spell_stranger(source: Any) -> str:
-    """What messages say of something that is no picture of any kind."""
+    """What messages say of something that is no image of any kind."""
     return (
         f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "
         "(height, width, 3)"

@@ -1,9 +1,9 @@
-"""Manifests: a table that names pictures, their labels and, if it likes, their parts.
+"""Manifests: a table that names images, their labels and, if it likes, their parts.
 
 A CSV file has a header with ``path`` and ``label``, and may have ``split``; a JSONL file has one
 object with these keys in every line. Paths begin at the manifest's own folder and stay below it.
-Several labels of one picture stand in ``label`` or ``labels``, with ``|`` or ``;`` between them or
-as a JSON array; where one picture has several, every picture may have any number.
+Several labels of one image stand in ``label`` or ``labels``, with ``|`` or ``;`` between them or
+as a JSON array; where one image has several, every image may have any number.
 """
 
 import codecs
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
-from nstk.datasets.catalogs import PART_ORDER, Catalogue, LabelledPicture
+from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
 from nstk.datasets.layout import PARTS, Part
 from nstk.datasets.names import natural_key, natural_path_key, tell_alike
 from nstk.errors import FolderError
@@ -26,7 +26,7 @@ ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of the files that are read as manifests."""
 
 MAX_BYTES = 2**28
-"""How large a manifest may be: a line for each of two million pictures."""
+"""How large a manifest may be: a line for each of two million images."""
 
 _COLUMNS = ("path", "label", "labels", "split")
 _DELIMITERS = ",;\t"
@@ -42,13 +42,13 @@ class _Row:
     split: str
 
 
-def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
+def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
     """Read a manifest.
 
     Args:
         path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8, or in UTF-16 with a
             byte-order mark.
-        to_learn: Whether classes are to be learned from it, so that there must be two and pictures
+        to_learn: Whether classes are to be learned from it, so that there must be two and images
             to learn from.
 
     Raises:
@@ -68,7 +68,7 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
             f"{path} is not text in UTF-8; save it as that (in Excel as CSV UTF-8)."
         ) from error
     if not rows:
-        raise FolderError(f"{path} names no picture; write one line for each.")
+        raise FolderError(f"{path} names no image; write one line for each.")
     files = _find_files(path, rows)
     labels = [_labels(row.label) for row in rows]
     multi_label = plural or any(len(names) > 1 for names in labels)
@@ -81,17 +81,17 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalogue:
     if to_learn:
         _check_classes(path, parts, labels, multi_label)
     places = {name: place for place, name in enumerate(classes)}
-    pictures = [
-        LabelledPicture(file, tuple(sorted(places[name] for name in names)), part)
+    images = [
+        LabeledImage(file, tuple(sorted(places[name] for name in names)), part)
         for file, names, part in zip(files, labels, parts, strict=True)
     ]
-    pictures.sort(key=lambda each: (each.labels, natural_path_key(each.path)))
-    pictures.sort(key=lambda each: PART_ORDER.index(each.part))
-    return Catalogue(
+    images.sort(key=lambda each: (each.labels, natural_path_key(each.path)))
+    images.sort(key=lambda each: PART_ORDER.index(each.part))
+    return Catalog(
         source=path,
         root=path.parent,
         classes=classes,
-        pictures=tuple(pictures),
+        images=tuple(images),
         parts=frozenset(parts),
         multi_label=multi_label,
         notices=tell_alike(classes),
@@ -176,7 +176,7 @@ def _labels(label: Any) -> frozenset[str]:
 
 
 def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
-    """Where the pictures stand; refuse what is elsewhere, nowhere or named twice."""
+    """Where the images stand; refuse what is elsewhere, nowhere or named twice."""
     lines: dict[PurePosixPath, int] = {}
     missing: list[_Row] = []
     for row in rows:
@@ -190,7 +190,7 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
         if place in lines:
             raise FolderError(
                 f"{path} names {place} in lines {lines[place]} and {row.line}; keep one of them "
-                "(several labels of one picture stand in one line, as in red|round)."
+                "(several labels of one image stand in one line, as in red|round)."
             )
         lines[place] = row.line
         if not os.path.exists(path.parent / place):
@@ -207,8 +207,8 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
 
 def _spell_as_stored(folder: Path, name: str) -> PurePosixPath:
     """The path with its accents encoded as the disk has them: macOS and Excel do not agree."""
-    spelt = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
-    return PurePosixPath(next((each for each in spelt if os.path.exists(folder / each)), name))
+    spelled = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
+    return PurePosixPath(next((each for each in spelled if os.path.exists(folder / each)), name))
 
 
 def _parts(path: Path, rows: Sequence[_Row]) -> list[Part]:
@@ -228,7 +228,7 @@ def _check_classes(
     for part, names in zip(parts, labels, strict=True):
         found[part] |= names
     if "train" not in found:
-        raise FolderError(f"{path} has no picture to learn from; give some the split train.")
+        raise FolderError(f"{path} has no image to learn from; give some the split train.")
     classes = tuple(sorted(found["train"], key=natural_key))
     for part in PART_ORDER[1:]:
         unknown = sorted(found.get(part, set()) - found["train"], key=natural_key)

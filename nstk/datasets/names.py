@@ -35,15 +35,15 @@ def tell_alike(classes: Sequence[str]) -> tuple[str, ...]:
         classes: Their names.
 
     Returns:
-        One sentence for each name that is spelt in several ways.
+        One sentence for each name that is spelled in several ways.
     """
-    spelt: dict[str, list[str]] = {}
+    spelled: dict[str, list[str]] = {}
     for name in classes:
-        spelt.setdefault(_GAPS.sub(" ", name).strip().casefold(), []).append(name)
+        spelled.setdefault(_GAPS.sub(" ", name).strip().casefold(), []).append(name)
     return tuple(
         f"The classes {' and '.join(map(repr, names))} differ only in case or spaces; where they "
         "are one, give them one name."
-        for names in spelt.values()
+        for names in spelled.values()
         if len(names) > 1
     )
 

@@ -1,12 +1,12 @@
-"""From what is given — a folder, a manifest, a zip, arrays — to the catalogue of its pictures."""
+"""From what is given — a folder, a manifest, a zip, arrays — to the catalog of its images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nstk.datasets.arrays import catalogue_arrays
-from nstk.datasets.catalogs import Catalogue, catalogue_folder
+from nstk.datasets.arrays import catalog_arrays
+from nstk.datasets.catalogs import Catalog, catalog_folder
 from nstk.datasets.layout import PARTS
 from nstk.datasets.listing import SkippedFile, list_folder
 from nstk.datasets.manifests import ENDINGS, read_manifest
@@ -16,37 +16,37 @@ from nstk.progress import Reporter, ignore
 from nstk.storage.private_folders import PrivateFolder
 
 Data = str | Path | Iterable[Any]
-"""Labelled pictures: the path of a folder, manifest or zip, or what `catalogue_arrays` takes."""
+"""Labeled images: the path of a folder, manifest or zip, or what `catalog_arrays` takes."""
 
 _MANIFEST_NAMES = ("manifest", "labels")
 
 
-def open_catalogue(
+def open_catalog(
     data: Data,
     class_names: Sequence[str] | None = None,
     *,
     to_learn: bool = True,
     on_progress: Reporter = ignore,
-) -> Catalogue:
-    """List the labelled pictures of a folder, of a manifest, of a zip, or from memory.
+) -> Catalog:
+    """List the labeled images of a folder, of a manifest, of a zip, or from memory.
 
     A zip holds class folders or split folders, alone or in one folder, or a manifest named
-    ``manifest`` or ``labels`` beside its pictures.
+    ``manifest`` or ``labels`` beside its images.
 
     Args:
         data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; a ``.zip``; or what
-            `catalogue_arrays` takes.
-        class_names: Of pictures from memory, in the order of their labels.
-        to_learn: Whether classes are to be learned from it, so that there must be two and pictures
+            `catalog_arrays` takes.
+        class_names: Of images from memory, in the order of their labels.
+        to_learn: Whether classes are to be learned from it, so that there must be two and images
             to learn from.
-        on_progress: Told while a zip is unpacked, stage ``"unpack"``, or pictures from memory are
+        on_progress: Told while a zip is unpacked, stage ``"unpack"``, or images from memory are
             stored, stage ``"store"``.
 
     Raises:
         FolderError: If it is none of these, or not as it should be; says what to do.
     """
     if not isinstance(data, str | Path):
-        return catalogue_arrays(data, class_names, on_progress=on_progress)
+        return catalog_arrays(data, class_names, on_progress=on_progress)
     if class_names is not None:
         raise FolderError(f"{data} names its classes itself; leave out class_names.")
     data = Path(data)
@@ -54,21 +54,21 @@ def open_catalogue(
         return _open_zip(unpack_zip(data, on_progress=on_progress), to_learn=to_learn)
     if data.is_file() and data.suffix.casefold() in ENDINGS:
         return read_manifest(data, to_learn=to_learn)
-    return catalogue_folder(data, to_learn=to_learn)
+    return catalog_folder(data, to_learn=to_learn)
 
 
-def _open_zip(unpacked: PrivateFolder, *, to_learn: bool) -> Catalogue:
+def _open_zip(unpacked: PrivateFolder, *, to_learn: bool) -> Catalog:
     try:
-        catalogue = open_catalogue(_find_data(unpacked.place), to_learn=to_learn)
+        catalog = open_catalog(_find_data(unpacked.place), to_learn=to_learn)
     except FolderError as error:
         raise FolderError(unpacked.rename(str(error))) from error
     return replace(
-        catalogue,
+        catalog,
         source=unpacked.source,
         skipped=tuple(
-            SkippedFile(unpacked.name(file.path), file.reason) for file in catalogue.skipped
+            SkippedFile(unpacked.name(file.path), file.reason) for file in catalog.skipped
         ),
-        notices=tuple(map(unpacked.rename, catalogue.notices)),
+        notices=tuple(map(unpacked.rename, catalog.notices)),
         unpacked=unpacked,
     )
 

@@ -1,6 +1,6 @@
-"""Zips of pictures, unpacked into a private folder that goes when it is no longer needed.
+"""Zips of images, unpacked into a private folder that goes when it is no longer needed.
 
-Unpacking is chosen over reading in place because whatever reads a picture then reads a file, and
+Unpacking is chosen over reading in place because whatever reads an image then reads a file, and
 threads can: a member of an archive has no name of its own, cannot be sought in, and is read under
 one lock. Everything an archive claims is checked before the first byte is written.
 """
@@ -101,7 +101,7 @@ def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Memb
             _refuse(archive, f"holds {info.filename!r} twice")
         members[place] = info
     if not members:
-        raise FolderError(f"{archive} holds no files; pack the folder of pictures anew.")
+        raise FolderError(f"{archive} holds no files; pack the folder of images anew.")
     return members
 
 
@@ -112,7 +112,7 @@ def _check_size(archive: Path, members: _Members, max_bytes: int, max_ratio: flo
     if claimed > max_bytes:
         _refuse(archive, f"unpacks to {claimed} bytes, at most {max_bytes} are allowed")
     if claimed > max(_SMALL, max_ratio * packed):
-        _refuse(archive, f"unpacks from {packed} to {claimed} bytes, which no pictures do")
+        _refuse(archive, f"unpacks from {packed} to {claimed} bytes, which no images do")
     room = shutil.disk_usage(tempfile.gettempdir()).free
     if claimed > room:
         raise FolderError(

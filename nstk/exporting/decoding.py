@@ -1,4 +1,4 @@
-"""Encoded pictures inside a TensorFlow graph, turned upright as their EXIF data asks.
+"""Encoded images inside a TensorFlow graph, turned upright as their EXIF data asks.
 
 TensorFlow's own decoders leave a photograph as the camera held it. Its orientation is tag 0x0112
 of the first directory of the TIFF data in a JPEG's APP1 segment (Exif 2.32, 4.5.4 and 4.6.2).
@@ -17,7 +17,7 @@ _EXIF = b"Exif\0\0"
 def decode_upright(encoded: Any) -> Any:
     """Decode a JPEG or PNG of any size.
 
-    Colour profiles are not applied and transparency is dropped; a PNG is taken as it lies.
+    Color profiles are not applied and transparency is dropped; a PNG is taken as it lies.
 
     Args:
         encoded: A string tensor ``()``, the bytes of a file.
@@ -25,7 +25,7 @@ def decode_upright(encoded: Any) -> Any:
     Returns:
         uint8 ``(H, W, 3)``.
     """
-    # Accurate integers: the faster method, TensorFlow's default, is off by a few grey levels.
+    # Accurate integers: the faster method, TensorFlow's default, is off by a few gray levels.
     return tf.cond(
         tf.io.is_jpeg(encoded),
         lambda: turn_upright(
@@ -37,7 +37,7 @@ def decode_upright(encoded: Any) -> Any:
 
 
 def turn_upright(pixels: Any, orientation: Any) -> Any:
-    """Turn a picture as EXIF orientation 1 to 8 asks.
+    """Turn an image as EXIF orientation 1 to 8 asks.
 
     Args:
         pixels: ``(H, W, 3)``.

@@ -12,10 +12,10 @@ from nstk.exporting.onnx_names import settle_graph
 
 
 def write_onnx(classifier: Classifier, path: Path) -> None:
-    """Write an ``.onnx`` file: uint8 ``pictures`` ``(N, H, W, 3)`` to ``probabilities`` ``(N, C)``.
+    """Write an ``.onnx`` file: uint8 ``images`` ``(N, H, W, 3)`` to ``probabilities`` ``(N, C)``.
 
     The class names are in its metadata under ``classes``, a JSON list in the outputs' order; where
-    pictures may have several labels, so are their thresholds under ``thresholds``.
+    images may have several labels, so are their thresholds under ``thresholds``.
 
     Args:
         classifier: What to write.
@@ -27,7 +27,7 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
         path,
         format="onnx",
         verbose=False,
-        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="pictures")],
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")],
     )
     written = onnx.load(path)
     said = {"classes": json.dumps(list(classifier.classes), ensure_ascii=False)}

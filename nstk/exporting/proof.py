@@ -34,7 +34,7 @@ class Agreement:
     """How much an exported classifier agrees with its original.
 
     Attributes:
-        images: How many pictures both were asked about.
+        images: How many images both were asked about.
         agreement: Share of them that get the same labels, in [0, 1].
         max_probability_difference: The largest difference of one probability.
     """
@@ -46,25 +46,25 @@ class Agreement:
 
 def compare(
     format: Format,
-    artefact: Path,
+    artifact: Path,
     model: Any,
     classes: Sequence[str],
     decision: Decision,
-    pictures: Iterable[Levels],
-    images: int,
+    images: Iterable[Levels],
+    max_images: int,
     on_progress: Reporter,
 ) -> Agreement:
-    """Ask the original here and what was written in a fresh process, picture by picture.
+    """Ask the original here and what was written in a fresh process, image by image.
 
     Args:
         format: The format of what was written.
-        artefact: The file or folder.
+        artifact: The file or folder.
         model: The original, a ``keras.Model`` of a classifier.
         classes: Its class names.
         decision: How labels are given for its probabilities.
-        pictures: What to ask about; at most the first ``images`` are read.
-        images: How many pictures to ask about.
-        on_progress: Told after each picture, stage ``"proof"``.
+        images: What to ask about; at most the first ``max_images`` are read.
+        max_images: How many images to ask about.
+        on_progress: Told after each image, stage ``"proof"``.
 
     Raises:
         ExportError: If what was written cannot be opened, or its class names are others.
@@ -77,15 +77,15 @@ def compare(
     originals: list[Answers] = []
     with tempfile.TemporaryDirectory() as folder:
         told, log = Path(folder, "answers.npz"), Path(folder, "log.txt")
-        with log.open("wb") as errors, _start(format, artefact, told, errors) as process:
+        with log.open("wb") as errors, _start(format, artifact, told, errors) as process:
             assert process.stdin is not None
-            on_progress(Progress(stage="proof", step=0, total=images))
+            on_progress(Progress(stage="proof", step=0, total=max_images))
             with suppress(BrokenPipeError):
-                for step, pixels in enumerate(islice(pictures, images)):
+                for step, pixels in enumerate(islice(images, max_images)):
                     process.stdin.write(_pack(pixels))
                     batch = tf.constant(pixels[np.newaxis], tf.float32)
                     originals.append(ask(batch).numpy()[0])
-                    on_progress(Progress(stage="proof", step=step + 1, total=images))
+                    on_progress(Progress(stage="proof", step=step + 1, total=max_images))
                 process.stdin.close()
         if process.returncode:
             said = log.read_text(encoding="utf-8", errors="replace").split("\n")
@@ -125,12 +125,12 @@ def measure(
     )
 
 
-def _start(format: Format, artefact: Path, told: Path, errors: Any) -> subprocess.Popen[bytes]:
+def _start(format: Format, artifact: Path, told: Path, errors: Any) -> subprocess.Popen[bytes]:
     # -P: the folder of the script, full of modules of ours, is no place to import from.
     script = [sys.executable, "-P", str(_SCRIPT)]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     return subprocess.Popen(
-        [*script, format.name, str(artefact.absolute()), str(told)],
+        [*script, format.name, str(artifact.absolute()), str(told)],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=errors,

@@ -24,10 +24,10 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     """Write a SavedModel folder.
 
     Its signatures give ``probabilities``, float32 ``(N, C)``, and ``labels``, the label of each
-    picture, string ``(N,)``: the likeliest class or, where pictures may have several, all that
+    image, string ``(N,)``: the likeliest class or, where images may have several, all that
     reach their thresholds with | between them. They take
 
-    - ``serve`` (also the default): ``pictures``, float32 ``(N, H, W, 3)``, values 0 to 255;
+    - ``serve`` (also the default): ``images``, float32 ``(N, H, W, 3)``, values 0 to 255;
     - ``serve_uint8``: the same as uint8;
     - ``serve_bytes``: ``encoded``, string ``(N,)``, JPEG or PNG files of any sizes.
 
@@ -45,11 +45,11 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
         labels = Path(place, LABELS)
         labels.write_text("".join(f"{name}\n" for name in classifier.classes), encoding="utf-8")
         module = _build_module(classifier, labels)
-        floats = module.serve.get_concrete_function(_pictures(tf.float32))
+        floats = module.serve.get_concrete_function(_images(tf.float32))
         signatures = {
             "serving_default": floats,
             "serve": floats,
-            "serve_uint8": module.serve.get_concrete_function(_pictures(tf.uint8)),
+            "serve_uint8": module.serve.get_concrete_function(_images(tf.uint8)),
             "serve_bytes": module.serve_bytes.get_concrete_function(),
         }
         try:
@@ -73,7 +73,7 @@ def _name_by_content(path: Path) -> None:
 @keep_conventions()
 def _build_module(classifier: Classifier, labels: Path) -> Any:
     model = classifier.model
-    # Pictures of different sizes become squares one by one and go on as one batch.
+    # Images of different sizes become squares one by one and go on as one batch.
     square = model.get_layer(SQUARE).output
     prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
 
@@ -82,13 +82,13 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
     def answer(probabilities: Any) -> dict[str, Any]:
         return {"probabilities": probabilities, "labels": spell(probabilities)}
 
-    def serve(pictures: Any) -> dict[str, Any]:
-        return answer(model(tf.cast(pictures, tf.float32), training=False))
+    def serve(images: Any) -> dict[str, Any]:
+        return answer(model(tf.cast(images, tf.float32), training=False))
 
     def serve_bytes(encoded: Any) -> dict[str, Any]:
         def fit(content: Any) -> Any:
-            picture = tf.cast(decode_upright(content), tf.float32)
-            return prepare(picture[tf.newaxis], training=False)[0]
+            image = tf.cast(decode_upright(content), tf.float32)
+            return prepare(image[tf.newaxis], training=False)[0]
 
         kind = tf.TensorSpec(square.shape[1:], tf.float32)
         squares = tf.map_fn(fit, encoded, fn_output_signature=kind)
@@ -120,5 +120,5 @@ def _build_spelling(classifier: Classifier) -> Callable[[Any], Any]:
     return spell
 
 
-def _pictures(kind: Any) -> Any:
-    return tf.TensorSpec((None, None, None, 3), kind, name="pictures")
+def _images(kind: Any) -> Any:
+    return tf.TensorSpec((None, None, None, 3), kind, name="images")

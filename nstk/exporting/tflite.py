@@ -26,29 +26,29 @@ def write_tflite(
 
     It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a
     zip archive behind the network, where TensorFlow Lite's metadata keeps such files and any
-    zip program finds them; where pictures may have several labels, their thresholds are beside it
+    zip program finds them; where images may have several labels, their thresholds are beside it
     in ``thresholds.txt``. Only operations that every LiteRT runtime knows are used.
 
     Args:
         classifier: What to write.
         path: Where to, ending in ``.tflite``.
-        calibrate: Gives pictures that show in which range every number of the backbone lies,
+        calibrate: Gives images that show in which range every number of the backbone lies,
             to make eight-bit integers of its numbers and weights; None keeps floats. What stands
-            before and behind the backbone keeps floats in any case: where a picture is cut
-            depends on its size, which may be any, and eight bits are too few for a picture that
+            before and behind the backbone keeps floats in any case: where an image is cut
+            depends on its size, which may be any, and eight bits are too few for an image that
             is scaled and for probabilities that are compared.
     """
     options: dict[str, Any] = {}
     if calibrate is not None:
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibrate())
-        # Only look at the pictures: which numbers become integers is said below.
+        # Only look at the images: which numbers become integers is said below.
         options["_experimental_calibrate_only"] = True
     classifier.model.export(
         path,
         format="litert",
         verbose=False,
-        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="pictures")],
+        input_signature=[tf.TensorSpec((None, None, None, 3), tf.uint8, name="images")],
         target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
         **options,
     )

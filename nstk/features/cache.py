@@ -1,8 +1,8 @@
-"""Features on disk, kept by content, so that no command looks at a picture twice.
+"""Features on disk, kept by content, so that no command looks at an image twice.
 
-A shelf holds one kind of row for each picture: what one network at one size sees in one view. It
+A shelf holds one kind of row for each image: what one network at one size sees in one view. It
 is a folder of files that never change once they are written. Each has the digests of some
-pictures and their rows, and is named by the digest of its own bytes. So several processes may add
+images and their rows, and is named by the digest of its own bytes. So several processes may add
 to a shelf at once without locks (a name appears when its file is whole, and the same content is
 the same name), and damage is noticed when a file is read.
 
@@ -42,7 +42,7 @@ Row = npt.NDArray[Any]
 
 
 class FeatureCache:
-    """Rows of numbers by the content of pictures, on disk or, without a folder, nowhere.
+    """Rows of numbers by the content of images, on disk or, without a folder, nowhere.
 
     A folder that cannot be written, or a full disk, ends the writing and is told as a notice;
     what was computed is then kept in memory by whoever computed it, as it is anyway.
@@ -67,7 +67,7 @@ class FeatureCache:
         """Give the shelf of all rows that were made in one way.
 
         Args:
-            recipe: What a row depends on apart from the picture; plain JSON.
+            recipe: What a row depends on apart from the image; plain JSON.
         """
         name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
         if name not in self._shelves:
@@ -104,7 +104,7 @@ class Shelf:
         self._written = time.monotonic()
 
     def find(self, digest: str) -> Row | None:
-        """Give the row of a picture that the disk had, or None where there is none that is whole.
+        """Give the row of an image that the disk had, or None where there is none that is whole.
 
         Args:
             digest: SHA-256 of the file's content, in hexadecimal digits.
@@ -119,7 +119,7 @@ class Shelf:
             return self._read[place].get(key)
 
     def add(self, digest: str, row: Row) -> None:
-        """Keep the row of a picture.
+        """Keep the row of an image.
 
         Args:
             digest: SHA-256 of the file's content, in hexadecimal digits.
@@ -166,7 +166,7 @@ class Shelf:
             return {}
 
     def _list_keys(self, place: Path) -> list[bytes]:
-        """Which pictures a file has rows of, read off its beginning."""
+        """Which images a file has rows of, read off its beginning."""
         try:
             with place.open("rb") as file:
                 return [key.tobytes() for key in read_array(file, place.stat().st_size)]

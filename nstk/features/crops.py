@@ -1,15 +1,15 @@
-"""Views of a picture: the centred square, mirrored and cropped, always in the same ways.
+"""Views of an image: the centered square, mirrored and cropped, always in the same ways.
 
-A view is a square of ``size`` pixels. The largest centred square of the picture is sampled
+A view is a square of ``size`` pixels. The largest centered square of the image is sampled
 bilinearly at k × ``size``; a closer view samples it 8/7 times as finely and takes a window of
 k × ``size`` samples. Along each axis a pixel of the view is twice the mean of its own k samples
 less the mean of the 2·k samples round it. That is an antialiased resize made of operations that
-TFLite and ONNX know, and it leaves a picture of the view's own size as it is, where the mean
+TFLite and ONNX know, and it leaves an image of the view's own size as it is, where the mean
 alone would blur it.
 
 `nstk.features.networks` builds this from Keras's layers, for the classifier that is delivered.
 Here the same is done faster: all of it is linear along rows and along columns, so each pixel of a
-view is a weighted sum of a few rows and columns of the picture. A test holds the two together.
+view is a weighted sum of a few rows and columns of the image. A test holds the two together.
 """
 
 import math
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 
 Squares = npt.NDArray[np.float32]
 
@@ -35,7 +35,7 @@ _LARGEST_KEPT = 2**21
 
 @dataclass(frozen=True)
 class View:
-    """One way to look at the largest centred square of a picture.
+    """One way to look at the largest centered square of an image.
 
     Attributes:
         row: Where a closer view's window lies from top, 0, to bottom, 1.
@@ -70,7 +70,7 @@ class Sampling:
     Attributes:
         size: Side of the view in pixels.
         factor: k, samples per pixel along one axis; even.
-        side: Samples along the side of the largest centred square.
+        side: Samples along the side of the largest centered square.
         top: First row of samples in the view.
         left: First column of samples in the view.
     """
@@ -88,32 +88,32 @@ class Sampling:
 
 
 def plan_sampling(view: View, size: int) -> Sampling:
-    """Say which samples of the largest centred square are a view of ``size`` pixels."""
+    """Say which samples of the largest centered square are a view of ``size`` pixels."""
     factor = 2 * max(1, -(-_SAMPLES // (2 * size)))
     side = round(factor * size * (_CLOSER if view.closer else 1))
     rest = side - factor * size
     return Sampling(size, factor, side, round(rest * view.row), round(rest * view.column))
 
 
-def take_views(picture: Picture, size: int, views: tuple[View, ...]) -> Squares:
-    """Cut the views out of a picture.
+def take_views(image: Image, size: int, views: tuple[View, ...]) -> Squares:
+    """Cut the views out of an image.
 
     Args:
-        picture: ``(height, width, 3)`` in ``[0, 1]``.
+        image: ``(height, width, 3)`` in ``[0, 1]``.
         size: Side of a view in pixels.
         views: Which ones.
 
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
     """
-    # Whole grey levels: a file and the uint8 array of the same picture get the same score.
-    return cut_views(np.rint(_centre(picture) * np.float32(255)), size, views)
+    # Whole gray levels: a file and the uint8 array of the same image get the same score.
+    return cut_views(np.rint(_center(image) * np.float32(255)), size, views)
 
 
 def cut_views(
     levels: npt.NDArray[Any], size: int, views: tuple[View, ...], *, out: Squares | None = None
 ) -> Squares:
-    """Cut the views out of a picture in whole grey levels.
+    """Cut the views out of an image in whole gray levels.
 
     Args:
         levels: ``(height, width, 3)``, whole numbers 0 to 255 of any type.
@@ -124,9 +124,9 @@ def cut_views(
     Returns:
         float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
     """
-    centre = _centre(levels)
-    whole = _workspace.lend("whole", centre.shape)
-    whole[...] = centre
+    center = _center(levels)
+    whole = _workspace.lend("whole", center.shape)
+    whole[...] = center
     squares = np.empty((len(views), size, size, 3), np.float32) if out is None else out
     for view, square in zip(views, squares, strict=True):
         seen = _take(whole, plan_sampling(view, size))
@@ -136,12 +136,12 @@ def cut_views(
     return squares
 
 
-def _centre(picture: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The largest centred square."""
-    height, width = picture.shape[:2]
+def _center(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The largest centered square."""
+    height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
-    return picture[top : top + side, left : left + side]
+    return image[top : top + side, left : left + side]
 
 
 def _take(square: Squares, sampling: Sampling) -> Squares:
@@ -202,7 +202,7 @@ def _average(
     """Which pixels along one axis are in the view, and their weights in each of its pixels.
 
     Sample s lies at (s + ½)·side / samples − ½ between two pixels, as in every bilinear resize
-    with half-pixel centres; beyond the border the outermost pixel counts.
+    with half-pixel centers; beyond the border the outermost pixel counts.
 
     Returns:
         Positions ``(t, size)`` of the t pixels, few, that each pixel of the view is made of, and
@@ -214,7 +214,7 @@ def _average(
     inside = (samples >= 0) & (samples < sampling.window)
     near = (samples >= pixels * factor) & (samples < (pixels + 1) * factor)
     shares = 2 * near / factor - inside / inside.sum(axis=1, keepdims=True)
-    # In single precision and in this order, as TensorFlow does it: in large pictures places are
+    # In single precision and in this order, as TensorFlow does it: in large images places are
     # rounded visibly, and both are to round alike.
     step = np.float32(side) / np.float32(sampling.side)
     numbers = (start + np.clip(samples, 0, sampling.window - 1)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What the frozen network sees in every picture: a few rows of numbers, computed once."""
+"""What the frozen network sees in every image: a few rows of numbers, computed once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,20 +12,20 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.features.cache import FeatureCache, Shelf
 from nstk.features.crops import VIEWS, Squares, View, cut_views
 from nstk.features.networks import BLOCKS, build_describer
 from nstk.features.prefetching import BATCH, read_ahead
-from nstk.images.hashes import picture_hash
+from nstk.images.hashes import image_hash
 from nstk.images.image import load_levels
 from nstk.progress import Progress, Reporter, ignore
 from nstk.storage.files import digest_file
 
 Vectors = npt.NDArray[np.float32]
 
-HASH_RECIPE = {"block": "picture_hash"}
-"""What the hash of a picture depends on in the cache."""
+HASH_RECIPE = {"block": "image_hash"}
+"""What the hash of an image depends on in the cache."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +36,7 @@ class Observer:
         backbone: The network.
         size: Side in pixels of the squares it sees.
         blocks: The blocks of features; see `nstk.features.networks.build_describer`.
-        views: The views of every picture.
+        views: The views of every image.
     """
 
     backbone: Backbone
@@ -62,7 +62,7 @@ class Observer:
         }
 
     def recipe(self, block: str, view: View) -> dict[str, Any]:
-        """What a row of a block depends on apart from the picture."""
+        """What a row of a block depends on apart from the image."""
         return {
             "backbone": self.backbone.digest,
             "name": self.backbone.name,
@@ -74,13 +74,13 @@ class Observer:
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The rows of those pictures that could be read.
+    """The rows of those images that could be read.
 
     Attributes:
         indices: Which of the paths they belong to, int64 ``(n,)``, ascending.
         blocks: For each block float32 ``(n, views, D)``.
         digests: SHA-256 of the files.
-        hashes: What `nstk.images.hashes.picture_hash` says of the pictures.
+        hashes: What `nstk.images.hashes.image_hash` says of the images.
         skipped: The files that could not be read, and why.
         forward_passes: How many squares went through the network; what the cache had did not.
     """
@@ -107,7 +107,7 @@ def extract_features(
     cache: FeatureCache | None = None,
     on_progress: Reporter = ignore,
 ) -> Features:
-    """Look at every picture that the cache does not know, once in each view.
+    """Look at every image that the cache does not know, once in each view.
 
     Threads read and decode ahead while the network works; memory grows by the rows alone: 4 bytes
     for each number of each block and view.
@@ -152,7 +152,7 @@ def extract_features(
 
 @dataclass(eq=False)
 class _Sight:
-    """What is known of one picture: rows by block and view, squares of the views still to see."""
+    """What is known of one image: rows by block and view, squares of the views still to see."""
 
     digest: str
     hash: int
@@ -188,7 +188,7 @@ class _Library:
             if missing or hashed is None:
                 self._see(sight, path, missing)
             after = path.stat()
-        except PictureError as error:
+        except ImageError as error:
             return SkippedFile(path, error.say_of(path))
         except OSError as error:
             return SkippedFile(path, f"cannot be read ({error.strerror})")
@@ -207,7 +207,7 @@ class _Library:
                 self._shelves[block, view].add(sight.digest, row)
 
     def collect(self, sights: Sequence[_Sight] | Any) -> dict[str, Vectors]:
-        """Stack the rows of all pictures, ``(n, views, D)`` for each block."""
+        """Stack the rows of all images, ``(n, views, D)`` for each block."""
         views = range(len(self.observer.views))
         return {
             block: np.stack(list(_rows(sights, block, views)))
@@ -218,7 +218,7 @@ class _Library:
 
     def _see(self, sight: _Sight, path: Path, missing: Sequence[int]) -> None:
         levels = load_levels(path)
-        sight.hash = picture_hash(levels)
+        sight.hash = image_hash(levels)
         views = tuple(self.observer.views[number] for number in missing)
         if views:
             squares = cut_views(levels, self.observer.size, views)

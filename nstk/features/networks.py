@@ -1,8 +1,8 @@
-"""The networks of this room: pictures of any size in, features or probabilities out.
+"""The networks of this room: images of any size in, features or probabilities out.
 
 The classifier is one plain Keras graph
 
-    picture → scale → samples → square → backbone → features → head → probabilities
+    image → scale → samples → square → backbone → features → head → probabilities
 
 made of Keras's own layers, so it loads where nstk is not installed. With several views ``square``
 holds them all, ``(N, views, size, size, 3)``, and ``features`` is their mean. Fitting looks through
@@ -43,7 +43,7 @@ _EPSILON = 1e-6
 
 
 def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
-    """The first activation behind each change of stride: colours and textures, fine to coarse."""
+    """The first activation behind each change of stride: colors and textures, fine to coarse."""
     return tuple(names[0] for _, names in sorted(activated_taps(backbone).items()))
 
 
@@ -72,7 +72,7 @@ def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any
 def build_extractor(
     backbone: Backbone, size: int, features: str = POOLED, views: Sequence[View] = VIEWS[:1]
 ) -> Any:
-    """Build the network from pictures to feature vectors.
+    """Build the network from images to feature vectors.
 
     Values 0 to 255 are scaled first: a resize of uint8 would round, and differently in eager
     and compiled mode.
@@ -81,7 +81,7 @@ def build_extractor(
         backbone: The frozen network.
         size: Side in pixels of the square that the network sees.
         features: A key of `BLOCKS`.
-        views: The views of each picture; the vector is their mean.
+        views: The views of each image; the vector is their mean.
 
     Returns:
         A ``keras.Model`` from uint8 or float ``(N, H, W, 3)``, values 0 to 255, to float32
@@ -91,12 +91,12 @@ def build_extractor(
         SettingsError: If the network cannot see a square this small.
     """
     layers = keras.layers
-    picture = keras.Input((None, None, 3), name="picture")
-    scaled = layers.Rescaling(1 / 255, name="scale")(picture)
+    image = keras.Input((None, None, 3), name="image")
+    scaled = layers.Rescaling(1 / 255, name="scale")(image)
     if len(views) == 1:
         square = _cut(scaled, size, views[0], "")
         described = _describe(backbone, square, BLOCKS[features], prefix="")
-        return keras.Model(picture, _join(described, FEATURES), name="extractor")
+        return keras.Model(image, _join(described, FEATURES), name="extractor")
     cut = [_cut(scaled, size, view, f"_{number}") for number, view in enumerate(views)]
     rows = [
         layers.Reshape((1, size, size, 3), name=f"view_{number}")(square)
@@ -108,7 +108,7 @@ def build_extractor(
     vectors = _join(described, "view_features")
     together = keras.ops.reshape(vectors, (-1, len(views), vectors.shape[-1]))
     mean = layers.GlobalAveragePooling1D(name=FEATURES)(together)
-    return keras.Model(picture, mean, name="extractor")
+    return keras.Model(image, mean, name="extractor")
 
 
 @keep_conventions()
@@ -137,7 +137,7 @@ def attach_head(extractor: Any, head: Head) -> Any:
 
 
 def _cut(scaled: Any, size: int, view: View, suffix: str) -> Any:
-    """Cut one view out of the pictures, as `nstk.features.crops` says."""
+    """Cut one view out of the images, as `nstk.features.crops` says."""
     layers, plan = keras.layers, plan_sampling(view, size)
     name = f"samples{suffix}"
     samples = layers.Resizing(plan.side, plan.side, crop_to_aspect_ratio=True, name=name)(scaled)
@@ -196,7 +196,7 @@ def _describe(
 def take_moments(maps: Any) -> tuple[Any, Any]:
     """Mean and standard deviation of every channel."""
     variance = keras.ops.var(maps, axis=(1, 2))
-    # Where a channel is silent the slope of the root would be infinite.
+    # Where a channel is silent the gradient of the root would be infinite.
     return keras.ops.mean(maps, axis=(1, 2)), keras.ops.sqrt(variance + _EPSILON)
 
 
@@ -208,9 +208,9 @@ def _join(described: dict[str, Any], name: str) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class Passage:
-    """A network cut at its square: the way of one picture to it, and of many squares from it.
+    """A network cut at its square: the way of one image to it, and of many squares from it.
 
-    Pictures of different sizes meet as squares of one size, and can go on as a batch.
+    Images of different sizes meet as squares of one size, and can go on as a batch.
 
     Attributes:
         model: An extractor or a classifier.
@@ -226,12 +226,12 @@ class Passage:
     @cached_property
     @keep_conventions()
     def prepare(self) -> Callable[..., Squares]:
-        """One picture ``(H, W, 3)``, whole numbers 0 to 255, to its square; thread-safe.
+        """One image ``(H, W, 3)``, whole numbers 0 to 255, to its square; thread-safe.
 
         ``out`` says where the square goes; without it a new array is made.
 
         `nstk.features.crops` cuts faster than the network itself. What the network computes
-        counts, so both cut two noisy pictures first, and where they differ the network cuts.
+        counts, so both cut two noisy images first, and where they differ the network cuts.
         """
         shape = self.shape
         network = keras.Model(self.model.inputs[0], self.model.get_layer(SQUARE).output)
@@ -248,7 +248,7 @@ class Passage:
         ):
             return cut
         compiled = tf.function(
-            lambda pictures: network(pictures, training=False),
+            lambda images: network(images, training=False),
             input_signature=[tf.TensorSpec((1, None, None, 3), tf.float32)],
             autograph=False,
         ).get_concrete_function()
@@ -275,7 +275,7 @@ class Passage:
 
 
 def _draw_noise(size: int) -> Iterator[npt.NDArray[np.float32]]:
-    """A picture larger than its square will be, and a smaller one."""
+    """An image larger than its square will be, and a smaller one."""
     generator = np.random.default_rng(0)
     for height, width in ((2 * size + 7, 3 * size), (size, size // 2 + 3)):
         yield generator.integers(0, 256, (height, width, 3)).astype(np.float32)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 BATCH = 32
-"""How many pictures go through a network together."""
+"""How many images go through a network together."""
 
 _Source = TypeVar("_Source")
 _Outcome = TypeVar("_Outcome")

@@ -1,4 +1,4 @@
-"""The feature pass, shared by several processes: each looks at its pictures, all know every row."""
+"""The feature pass, shared by several processes: each looks at its images, all know every row."""
 
 import io
 import json
@@ -23,7 +23,7 @@ def extract_together(
     cache: FeatureCache | None = None,
     on_progress: Reporter = ignore,
 ) -> Features:
-    """Do what `extract_features` does, each process for its share of the pictures.
+    """Do what `extract_features` does, each process for its share of the images.
 
     Args:
         observer: The network.

@@ -1,10 +1,10 @@
-"""At which size the network sees pictures, where nobody says.
+"""At which size the network sees images, where nobody says.
 
 A network sees best at the size it was trained at, S: larger and smaller squares lose on photographs
 (MobileNet-0.75 on insects: 94.1 % of 153 at 224, 91.5 at 192, 92.2 at 256). It is otherwise with
-pictures so small that S would magnify them more than two and a half times: their blurred edges are
+images so small that S would magnify them more than two and a half times: their blurred edges are
 not what the network learned to look at, and 5/7·S, 160 for 224, is as good or better at half the
-work. `benchmarks/finetune.py` measures it on pictures of 64 and of 32 pixels.
+work. `benchmarks/finetune.py` measures it on images of 64 and of 32 pixels.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.images.image import measure_side
 
 _MAGNIFICATION = 2.5
@@ -27,7 +27,7 @@ def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
 
     Args:
         backbone: The network; S is its ``input_size``.
-        paths: The pictures, of which up to a hundred, evenly spread, are asked for their shorter
+        paths: The images, of which up to a hundred, evenly spread, are asked for their shorter
             side; what cannot be read is left out.
 
     Returns:
@@ -35,7 +35,7 @@ def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
     """
     size, sides = backbone.input_size, []
     for path in paths[:: -(-len(paths) // _ASKED) or 1]:
-        with suppress(PictureError):
+        with suppress(ImageError):
             sides.append(measure_side(path))
     if not sides or size <= _MAGNIFICATION * median(sides):
         return size

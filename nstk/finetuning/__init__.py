@@ -1,1 +1,1 @@
-"""Transfer learning: one frozen forward pass for every picture, then a head that is solved."""
+"""Transfer learning: one frozen forward pass for every image, then a head that is solved."""

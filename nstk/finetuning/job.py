@@ -39,9 +39,9 @@ from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder
 
-_NO_CURVE = "There is no learning curve: no class has enough pictures to leave some out; add some."
+_NO_CURVE = "There is no learning curve: no class has enough images to leave some out; add some."
 _JUDGED = (
-    "The validation pictures have also decided that the network that learned is kept, so the "
+    "The validation images have also decided that the network that learned is kept, so the "
     "accuracy on them may be a little too good; a test part would tell."
 )
 
@@ -59,21 +59,21 @@ def finetune(
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Finetuning:
-    """Make a classifier from a folder of labelled pictures, on a frozen pretrained network.
+    """Make a classifier from a folder of labeled images, on a frozen pretrained network.
 
-    Every picture passes through the network once in each view; on these features a linear head is
-    solved, its strength and, if asked, its features chosen by the training pictures alone. Where
-    pictures have several labels, each has a strength and a threshold of its own. The same input
+    Every image passes through the network once in each view; on these features a linear head is
+    solved, its strength and, if asked, its features chosen by the training images alone. Where
+    images have several labels, each has a strength and a threshold of its own. The same input
     gives the same bytes.
 
     Args:
-        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or pictures from
+        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or images from
             memory: arrays ``(images, labels)``; a ``tf.data.Dataset`` of ``(image, label)``,
             batched or not; or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such.
             Images are ``(height, width, 3)``, uint8 or floats from 0 to 255; labels are whole
-            numbers, or rows of 0 and 1, with several 1s where pictures have several labels. They
+            numbers, or rows of 0 and 1, with several 1s where images have several labels. They
             stream by into a private folder for temporary files.
-        class_names: Of pictures from memory, in the order of their labels; without them those of
+        class_names: Of images from memory, in the order of their labels; without them those of
             the dataset, or numbers.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
@@ -145,7 +145,7 @@ def _finetune(
         whole=False,
         on_progress=on_progress,
     )
-    paths = [picture.path for picture in folder.pictures]
+    paths = [image.path for image in folder.images]
     size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
     observer = build_observer(backbone, size, settings)
     scanned = time.perf_counter()
@@ -190,7 +190,7 @@ def _finetune(
         network, selection, parts, folded = stage.backbone, stage.selection, stage.parts, {}
         if not len(parts.samples["test"]):
             remarks.append(_JUDGED)
-    familiarity = _familiarise(selection, parts, settings)
+    familiarity = _familiarize(selection, parts, settings)
     answers = ask_head(selection, familiarity, parts) | folded
     evaluations = {
         part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
@@ -209,7 +209,7 @@ def _finetune(
             "source": backbone.source,
         },
         settings=asdict(settings),
-        results=_summarise(selection, parts, evaluations, answers, stage),
+        results=_summarize(selection, parts, evaluations, answers, stage),
         temperature=selection.calibration.temperature,
         familiarity=familiarity,
     )
@@ -245,7 +245,7 @@ def _finetune(
 
 
 def build_observer(backbone: Backbone, size: int, settings: FinetuneSettings) -> Observer:
-    """Say what must be seen of every picture, and refuse a size that the network cannot see.
+    """Say what must be seen of every image, and refuse a size that the network cannot see.
 
     Raises:
         SettingsError: If the network cannot see a square this small.
@@ -264,7 +264,7 @@ def _check_numbers(features: Features, backbone: Backbone) -> None:
         )
 
 
-def _familiarise(
+def _familiarize(
     selection: Selection, parts: Parts, settings: FinetuneSettings
 ) -> Familiarity | None:
     samples = parts.samples["train"]
@@ -272,7 +272,7 @@ def _familiarise(
     return learn_familiarity(vectors, samples.kinds, samples.groups, settings.seed)
 
 
-def _summarise(
+def _summarize(
     selection: Selection,
     parts: Parts,
     evaluations: Mapping[str, Evaluation],

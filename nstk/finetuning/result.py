@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.datasets.folders import LabelledFolder
+from nstk.datasets.folders import LabeledFolder
 from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.unfreezing.stage import SecondStage
 from nstk.heads.calibration import Calibration
@@ -22,26 +22,26 @@ class Finetuning:
     """A classifier and how it came about.
 
     Attributes:
-        classifier: The result; its head is fitted on the training pictures alone, so that an
+        classifier: The result; its head is fitted on the training images alone, so that an
             accuracy on another part is that of this very classifier.
         evaluations: How it fares on each part that it was not fitted on: ``"validation"`` and,
             where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
-            way fare on training pictures that they were not fitted on.
-        answers: What was said there about every picture, by the same names.
+            way fare on training images that they were not fitted on.
+        answers: What was said there about every image, by the same names.
         selection: What was chosen from, and what.
-        learning_curve: How accuracy grows with pictures, where that was asked for.
+        learning_curve: How accuracy grows with images, where that was asked for.
         second_stage: How the last blocks of the network learned and whether that was kept; None
             where nothing was unfrozen.
-        train_images: How many pictures the head is fitted on.
-        validation_images: How many pictures the validation part has.
-        test_images: How many pictures the test part has.
+        train_images: How many images the head is fitted on.
+        validation_images: How many images the validation part has.
+        test_images: How many images the test part has.
         folds: How many folds were left out in turn; 0 where none were.
-        data: The folder, as it was given; None where pictures came from memory.
-        folder: What was found in it; pictures of a zip are files for as long as this lives.
-        files: Every picture that was used, with its digest, its label and its part.
+        data: The folder, as it was given; None where images came from memory.
+        folder: What was found in it; images of a zip are files for as long as this lives.
+        files: Every image that was used, with its digest, its label and its part.
         skipped: The files that were left out, and why.
         notices: What the reader of the folder should know, one sentence each.
-        forward_passes: How many squares went through the network: pictures × views, less what
+        forward_passes: How many squares went through the network: images × views, less what
             the cache had.
         seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
             where there was one, and in ``total``.
@@ -58,7 +58,7 @@ class Finetuning:
     test_images: int
     folds: int
     data: Path | None
-    folder: LabelledFolder
+    folder: LabeledFolder
     files: tuple[UsedFile, ...]
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
@@ -77,7 +77,7 @@ class Finetuning:
 
     @property
     def thresholds(self) -> Mapping[str, float] | None:
-        """From which probability on each label is given; None where every picture has one."""
+        """From which probability on each label is given; None where every image has one."""
         values = self.classifier.decision.thresholds
         return None if values is None else dict(zip(self.classes, values, strict=True))
 
@@ -93,7 +93,7 @@ class Finetuning:
 
     @property
     def calibration(self) -> Calibration:
-        """The temperature, and what it does to training pictures left out."""
+        """The temperature, and what it does to training images left out."""
         return self.selection.calibration
 
     @property
@@ -108,7 +108,7 @@ class Finetuning:
 
     @property
     def accuracy(self) -> float:
-        """Share of the pictures of that part that were given exactly their labels."""
+        """Share of the images of that part that were given exactly their labels."""
         return self.evaluation.accuracy
 
     @property

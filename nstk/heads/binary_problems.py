@@ -1,4 +1,4 @@
-"""Asking heads about pictures that they were not fitted on."""
+"""Asking heads about images that they were not fitted on."""
 
 import numpy as np
 
@@ -19,8 +19,8 @@ def ask_head(
 
     Args:
         selection: The head, and how sure its answers may be.
-        familiarity: What its training pictures look like.
-        parts: Every picture, by part.
+        familiarity: What its training images look like.
+        parts: Every image, by part.
     """
     head, answers = selection.head, {}
     for part, samples in parts.samples.items():
@@ -43,26 +43,26 @@ def ask_head(
 def ask_folds(
     parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
 ) -> tuple[Answers, int]:
-    """What heads say about training pictures, each left out once.
+    """What heads say about training images, each left out once.
 
     Args:
-        parts: Its training pictures.
+        parts: Its training images.
         settings: See `cross_validate`.
         link: What makes probabilities of logits.
         on_progress: See `cross_validate`.
 
     Returns:
-        Their answers, and how many folds there were: no more than the pictures can fill.
+        Their answers, and how many folds there were: no more than the images can fill.
 
     Raises:
-        FolderError: If no picture can be left out.
+        FolderError: If no image can be left out.
     """
     samples = parts.samples["train"]
     found = cross_validate(samples, settings, link=link, on_progress=on_progress)
     if not found.selections:
         raise FolderError(
-            "No fold can be left out: no class has two pictures to learn from that differ; "
-            "add pictures, or leave out --folds."
+            "No fold can be left out: no class has two images to learn from that differ; "
+            "add images, or leave out --folds."
         )
     out = np.flatnonzero(found.folds >= 0)
     answers = Answers(

@@ -1,18 +1,18 @@
-"""Temperature: one number that makes probabilities as sure as left-out pictures say they may be.
+"""Temperature: one number that makes probabilities as sure as left-out images say they may be.
 
 Logits z are divided by a temperature T > 0 before they become probabilities (Guo et al. 2017). No
-label changes; all probabilities get more or less sure together. With β = 1/T the training pictures,
+label changes; all probabilities get more or less sure together. With β = 1/T the training images,
 each answered by a head that has not seen it, choose the minimum of
 
     Σ_i Σ_k w_ik·(−log p_ik(β·z_i)) + ½·(β − 1)²
 
 over the right answers p_ik to the questions k of a link (see `links`), which is convex in β. The
-last term stands for a doubt: few pictures that all were told apart would otherwise ask for
-certainty. It is nothing at β = 1, so the log-loss of those pictures is never larger with the
+last term stands for a doubt: few images that all were told apart would otherwise ask for
+certainty. It is nothing at β = 1, so the log-loss of those images is never larger with the
 temperature than without.
 
 A solved head is often as sure as it should be, and a temperature learned from noise makes it worse
-on other pictures. So T stays 1 unless the likelihoods of both differ by more than chance would make
+on other images. So T stays 1 unless the likelihoods of both differ by more than chance would make
 them in one case of twenty (twice the logarithm of their ratio above 3.84; Wilks 1938).
 """
 
@@ -31,11 +31,11 @@ _CHANCE = 3.84
 
 @dataclass(frozen=True)
 class Calibration:
-    """A temperature and what it does to pictures, each answered by a head that has not seen it.
+    """A temperature and what it does to images, each answered by a head that has not seen it.
 
     Attributes:
         temperature: T; above 1 the probabilities were too sure, below 1 not sure enough.
-        images: How many pictures it was learned from.
+        images: How many images it was learned from.
         before: Their reliability at temperature 1; None where there were none.
         after: Their reliability at this temperature.
     """
@@ -52,9 +52,9 @@ def calibrate(
     """Choose the temperature.
 
     Args:
-        logits: z of each picture from a head that has not seen it, ``(n, C)``; rows that are not
+        logits: z of each image from a head that has not seen it, ``(n, C)``; rows that are not
             finite do not count.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         weights: w, ``(n, q)``; 1 where none are given.
         decision: What gives labels; its link makes probabilities of logits.
     """
@@ -67,22 +67,22 @@ def calibrate(
 
     def measure(logits: Matrix) -> Reliability:
         posed = decision.pose(link.probabilities(logits), targets)
-        return measure_reliability(*posed, pictures=len(targets))
+        return measure_reliability(*posed, images=len(targets))
 
     return Calibration(temperature, len(targets), measure(logits), measure(logits / temperature))
 
 
 def fit_temperature(logits: Matrix, targets: Targets, weights: Matrix, link: Link) -> float:
-    """Give the T, from 0.05 to 20, that minimises the objective; 1 where it hardly matters.
+    """Give the T, from 0.05 to 20, that minimizes the objective; 1 where it hardly matters.
 
     Args:
         logits: z, ``(n, C)``, finite.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         weights: w, ``(n, q)``.
         link: What makes probabilities of logits.
     """
 
-    def slope(beta: float) -> float:
+    def gradient(beta: float) -> float:
         errors = link.probabilities(beta * logits) - targets
         return float((weights * errors * logits).sum()) + beta - 1.0
 
@@ -92,7 +92,7 @@ def fit_temperature(logits: Matrix, targets: Targets, weights: Matrix, link: Lin
     low, high = 1 / _HOTTEST, 1 / _COLDEST
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if slope(middle) > 0 else (middle, high)
+        low, high = (low, middle) if gradient(middle) > 0 else (middle, high)
     temperature = 2 / (low + high)
     gained = loss(logits) - loss(logits / temperature)
     return temperature if 2 * gained > _CHANCE else 1.0

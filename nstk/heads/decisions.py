@@ -1,7 +1,7 @@
-"""Decisions: which labels a picture is given for its probabilities.
+"""Decisions: which labels an image is given for its probabilities.
 
-Where every picture has one label it is given the likeliest. Where it may have any number, each
-label has a threshold of its own, chosen on probabilities from heads that had not seen the picture:
+Where every image has one label it is given the likeliest. Where it may have any number, each
+label has a threshold of its own, chosen on probabilities from heads that had not seen the image:
 F1, which weighs what is missed as what is wrongly given, is seldom largest at one half.
 """
 
@@ -34,7 +34,7 @@ class Decision(Protocol):
         """Say which labels are given, ``(…, C)``."""
 
     def sureness(self, probabilities: Probabilities) -> Probabilities:
-        """The probability of the least sure of a picture's answers, ``(…,)``."""
+        """The probability of the least sure of an image's answers, ``(…,)``."""
 
     def divide(self, temperature: float) -> "Decision":
         """Give the same labels for probabilities whose logits are divided by a temperature."""
@@ -45,7 +45,7 @@ class Decision(Protocol):
         """The link's questions one by one: probabilities of the answers, and the right one.
 
         Returns:
-            ``(n·q, answers)`` and ``(n·q,)``, the questions of a picture in neighbouring rows.
+            ``(n·q, answers)`` and ``(n·q,)``, the questions of an image in neighboring rows.
         """
 
     def agree(
@@ -143,7 +143,7 @@ LIKELIEST = Likeliest()
 
 
 def choose_decision(link: Link, held_out: Probabilities, targets: Targets) -> Decision:
-    """Choose how labels are given, by answers of heads that had not seen the picture.
+    """Choose how labels are given, by answers of heads that had not seen the image.
 
     Args:
         link: Where the probabilities come from.
@@ -170,10 +170,10 @@ def choose_threshold(probabilities: Probabilities, truth: npt.NDArray[np.bool_])
 
     Args:
         probabilities: Of one label, ``(n,)``.
-        truth: Whether the pictures have it.
+        truth: Whether the images have it.
 
     Returns:
-        One half, or the middle between two neighbouring probabilities.
+        One half, or the middle between two neighboring probabilities.
     """
     if not truth.any():
         return _MIDDLE

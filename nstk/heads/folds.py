@@ -1,4 +1,4 @@
-"""Folds: every picture is left out once, and what looks alike is left out together."""
+"""Folds: every image is left out once, and what looks alike is left out together."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,30 +9,30 @@ Labels = npt.NDArray[np.integer]
 
 
 def find_kinds(targets: Targets) -> Labels:
-    """Name the kind of each picture, by which pictures are dealt: the rarest label that it has.
+    """Name the kind of each image, by which images are dealt: the rarest label that it has.
 
     Args:
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
 
     Returns:
-        ``(n,)``; −1 for pictures without any label.
+        ``(n,)``; −1 for images without any label.
     """
     rarity = np.where(targets, targets.sum(axis=0), len(targets) + 1)
     return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1)
 
 
 def assign_folds(labels: Labels, folds: int, seed: int, groups: Labels | None = None) -> Labels:
-    """Deal the pictures of every class over the folds like cards.
+    """Deal the images of every class over the folds like cards.
 
     Args:
-        labels: Class of each picture, or what `find_kinds` gives, ``(n,)``.
+        labels: Class of each image, or what `find_kinds` gives, ``(n,)``.
         folds: How many folds, at least 2.
         seed: Of the order in which they are dealt.
-        groups: Group of each picture, ``(n,)``, from 0; a group stays together, and is dealt
-            with the class of its first picture. None lets every picture go alone.
+        groups: Group of each image, ``(n,)``, from 0; a group stays together, and is dealt
+            with the class of its first image. None lets every image go alone.
 
     Returns:
-        For every picture its fold, ``(n,)``; −1 for pictures that must never be missing from
+        For every image its fold, ``(n,)``; −1 for images that must never be missing from
         what a head is fitted on, because their class has no others, or only such as stay
         together with them.
     """

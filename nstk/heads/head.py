@@ -1,6 +1,6 @@
 """The head: a linear layer on fixed features, solved instead of trained (see `logistic`).
 
-How strong λ should be, the training pictures say themselves. Exact leave-one-out errors of ridge
+How strong λ should be, the training images say themselves. Exact leave-one-out errors of ridge
 regression find its best strength at once (see `ridge`). A cross-entropy bends far less than a
 square, so the best logistic strength is lower: by 10^-1.5 to 10^-2 on photographs of two and of
 six classes and on digits of ten. So strengths from there on are compared by stratified
@@ -35,8 +35,8 @@ class Head:
         kernel: float32 ``(D, C)``.
         bias: float32 ``(C,)``.
         strengths: λ of every question, ``(q,)``.
-        held_out: Logits of every training picture from a head that has not seen it, float64
-            ``(n, C)``; NaN for the only picture of a class, which no head can do without.
+        held_out: Logits of every training image from a head that has not seen it, float64
+            ``(n, C)``; NaN for the only image of a class, which no head can do without.
         link: What makes probabilities of logits.
         decision: What gives labels for them, chosen on ``held_out``.
     """
@@ -91,15 +91,15 @@ def fit_head(
     balance: bool = False,
     on_progress: Reporter = ignore,
 ) -> Head:
-    """Fit a head, with the strengths that the pictures themselves favour.
+    """Fit a head, with the strengths that the images themselves favor.
 
     Args:
         features: ``(n, D)``, finite.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         seed: Of the folds.
         link: What makes probabilities of logits.
-        groups: Which pictures must be left out together, ``(n,)``; see `assign_folds`.
-        balance: Whether every answer to a question weighs the same, however many pictures
+        groups: Which images must be left out together, ``(n,)``; see `assign_folds`.
+        balance: Whether every answer to a question weighs the same, however many images
             deserve it.
         on_progress: Told after each strength tried and at the end, stage ``"head"``.
     """
@@ -140,7 +140,7 @@ def _find_best(tried: Mapping[int, tuple[Matrix, Matrix]], question: int) -> int
 
 @dataclass(frozen=True, eq=False)
 class _Trial:
-    """A question to the training pictures: how good would heads of some strengths be?"""
+    """A question to the training images: how good would heads of some strengths be?"""
 
     decomposition: Decomposition
     targets: Targets
@@ -149,7 +149,7 @@ class _Trial:
     folds: Labels
 
     def leave_out(self, strengths: Matrix) -> tuple[Matrix, Matrix]:
-        """Log-loss ``(q,)`` and logits of every picture from heads that have not seen its fold."""
+        """Log-loss ``(q,)`` and logits of every image from heads that have not seen its fold."""
         held_out = np.full(self.targets.shape, np.nan)
         for fold in range(int(self.folds.max()) + 1):
             out = self.folds == fold

@@ -1,8 +1,8 @@
-"""How accuracy grows with the number of pictures, and what twice as many would bring.
+"""How accuracy grows with the number of images, and what twice as many would bring.
 
 Each of five folds is answered by heads that learned from an eighth, a quarter, half and all of the
-other pictures. Through the errors goes e(m) = a + b/√m with a, b ≥ 0, by least squares: a is what
-no number of pictures cures, and 1/√m is how fast an estimate from m pictures settles. On cached
+other images. Through the errors goes e(m) = a + b/√m with a, b ≥ 0, by least squares: a is what
+no number of images cures, and 1/√m is how fast an estimate from m images settles. On cached
 features all of it is twenty small heads.
 """
 
@@ -22,16 +22,16 @@ from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import FinetuneSettings
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-"""Of the pictures to learn from, at every point of the curve."""
+"""Of the images to learn from, at every point of the curve."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracy by the number of pictures learned from.
+    """Accuracy by the number of images learned from.
 
     Attributes:
-        images: How many pictures the heads learned from, ascending.
-        accuracy: Share of left-out pictures to which they gave exactly their labels.
+        images: How many images the heads learned from, ascending.
+        accuracy: Share of left-out images to which they gave exactly their labels.
         twice: The accuracy that twice the largest number should give, extrapolated.
         weakest: The class with the smallest recall at the largest number.
         weakest_recall: That recall.
@@ -45,7 +45,7 @@ class LearningCurve:
 
     @property
     def gain(self) -> float:
-        """What twice the pictures should add to the accuracy."""
+        """What twice the images should add to the accuracy."""
         return self.twice - self.accuracy[-1]
 
 
@@ -57,17 +57,17 @@ def trace_learning_curve(
     *,
     on_progress: Reporter = ignore,
 ) -> LearningCurve | None:
-    """Measure accuracy on left-out pictures for growing numbers of pictures.
+    """Measure accuracy on left-out images for growing numbers of images.
 
     Args:
-        samples: The pictures to learn from.
+        samples: The images to learn from.
         selection: What was chosen on them; its features, strengths and thresholds are kept.
         classes: Class names.
         settings: Its ``seed`` and ``balance``.
         on_progress: Told after each fold, stage ``"learning curve"``.
 
     Returns:
-        The curve; None where no label has enough pictures to leave any out.
+        The curve; None where no label has enough images to leave any out.
     """
     head, targets, kinds = selection.head, samples.targets, samples.kinds
     folds = assign_folds(kinds, FOLDS, settings.seed, samples.groups)
@@ -80,7 +80,7 @@ def trace_learning_curve(
     learned = np.zeros((len(SHARES), count), int)
     for fold in range(count):
         on_progress(Progress(stage="learning curve", step=fold, total=count))
-        ranks = rank_pictures(kinds, folds != fold, settings.seed)
+        ranks = rank_images(kinds, folds != fold, settings.seed)
         for row, share in enumerate(SHARES):
             used = ranks < share
             weights = np.zeros((len(targets), len(head.strengths)))
@@ -110,11 +110,11 @@ def trace_learning_curve(
 
 
 def extrapolate(images: npt.ArrayLike, errors: npt.ArrayLike, wanted: int) -> float:
-    """The error at ``wanted`` pictures by e(m) = a + b/√m through the errors measured.
+    """The error at ``wanted`` images by e(m) = a + b/√m through the errors measured.
 
     Args:
         images: m of each measurement.
-        errors: Share of pictures taken for another class, of each.
+        errors: Share of images taken for another class, of each.
         wanted: Where to look.
 
     Returns:
@@ -124,19 +124,19 @@ def extrapolate(images: npt.ArrayLike, errors: npt.ArrayLike, wanted: int) -> fl
     spread = places - places.mean()
     if not (spread**2).sum():
         return float(measured[-1])
-    slope = max(0.0, float(spread @ measured / (spread**2).sum()))
-    floor = float(measured.mean() - slope * places.mean())
+    gradient = max(0.0, float(spread @ measured / (spread**2).sum()))
+    floor = float(measured.mean() - gradient * places.mean())
     if floor < 0:  # Through the origin, where a would be negative.
-        slope = float(places @ measured / (places @ places))
+        gradient = float(places @ measured / (places @ places))
     # From the last measurement on only the shape counts, not how far the fit misses it.
-    fallen = slope * float(places[-1] - 1 / np.sqrt(wanted))
+    fallen = gradient * float(places[-1] - 1 / np.sqrt(wanted))
     return max(0.0, float(measured[-1]) - max(0.0, fallen))
 
 
-def rank_pictures(
+def rank_images(
     labels: Labels, allowed: npt.NDArray[np.bool_], seed: int
 ) -> npt.NDArray[np.float64]:
-    """Where each allowed picture stands in a shuffled row of its class, from 0 below 1.
+    """Where each allowed image stands in a shuffled row of its class, from 0 below 1.
 
     Args:
         labels: The class of each, ``(n,)``.

@@ -1,6 +1,6 @@
 """Links: how logits become probabilities, and what a wrong probability costs.
 
-A link asks questions. Where every picture has one label, softmax asks one question with C answers:
+A link asks questions. Where every image has one label, softmax asks one question with C answers:
 which class? Where it may have any number, the sigmoid asks C questions with two answers each: this
 label or not? Everything that is solved, weighed or chosen for each question on its own goes by the
 number of questions, q, and is the same code for both.
@@ -17,7 +17,7 @@ import tensorflow as tf
 
 Matrix = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.bool_]
-"""Which pictures have which labels, ``(n, C)``."""
+"""Which images have which labels, ``(n, C)``."""
 
 _LEAST = float(np.finfo(np.float32).tiny)
 
@@ -55,7 +55,7 @@ class Link(Hashable, Protocol):
 
 @dataclass(frozen=True)
 class Softmax:
-    """One label a picture: the classes share a probability of 1."""
+    """One label an image: the classes share a probability of 1."""
 
     def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
@@ -105,7 +105,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """Any number of labels a picture: each has a probability of its own."""
+    """Any number of labels an image: each has a probability of its own."""
 
     def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
@@ -137,7 +137,7 @@ class Sigmoid:
         return errors
 
     def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
-        """See `Link.cases`: 1 where the picture has the label."""
+        """See `Link.cases`: 1 where the image has the label."""
         return targets.astype(int)
 
     def contrast(self, weights: Any) -> Any:

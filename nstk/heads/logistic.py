@@ -1,13 +1,13 @@
 """Logistic regression on fixed features, solved instead of trained.
 
-For standardised features z and the questions k of a link (see `links`), each with its strength λ_k,
-the head minimises
+For standardized features z and the questions k of a link (see `links`), each with its strength λ_k,
+the head minimizes
 
     Σ_i Σ_k w_ik·(−log p_ik) + ½·Σ_k λ_k·‖W_k‖²,
 
 where p_ik is the probability of the right answer for the logits Wᵀz_i + b, and W_k are the columns
 that question k is about: all of them for softmax, one each for the sigmoid. It is convex and has
-one minimum (b is not penalised). There is no learning rate and there are no epochs: Newton's
+one minimum (b is not penalized). There is no learning rate and there are no epochs: Newton's
 method in float64 runs until the gradient is nothing.
 
 It is `nstk.optimizers.Newton` in NumPy. The head is some thousand numbers, found in
@@ -37,13 +37,13 @@ def solve(
     *,
     link: Link = SOFTMAX,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Fit the head of given strengths on all pictures.
+    """Fit the head of given strengths on all images.
 
     Args:
         decomposition: The features.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         strengths: λ, ``(q,)`` or one for all.
-        weights: w, ``(n, q)``; None weighs every picture the same.
+        weights: w, ``(n, q)``; None weighs every image the same.
         link: What makes probabilities of logits.
 
     Returns:
@@ -63,11 +63,11 @@ def answer_all(
     strengths: npt.ArrayLike,
     link: Link = SOFTMAX,
 ) -> Matrix:
-    """Logits ``(n, C)`` of all pictures by the head of those whose weight is not 0.
+    """Logits ``(n, C)`` of all images by the head of those whose weight is not 0.
 
     Args:
         decomposition: The features.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         weights: w, ``(n, q)``.
         strengths: λ, ``(q,)`` or one for all.
         link: What makes probabilities of logits.
@@ -105,20 +105,20 @@ def _solve(
 
     Args:
         decomposition: The features.
-        targets: Which pictures have which labels, ``(n, C)``.
-        weights: w, ``(n, q)``; 0 leaves a picture out.
+        targets: Which images have which labels, ``(n, C)``.
+        weights: w, ``(n, q)``; 0 leaves an image out.
         strengths: λ, ``(q,)`` or one for all.
         link: What makes probabilities of logits.
-        precision: Stop when the loss is within about half of this per picture of its minimum.
+        precision: Stop when the loss is within about half of this per image of its minimum.
 
     Returns:
         The weights in the basis of the decomposition and below them the biases, ``(r + 1, C)``.
     """
-    pictures, rank = decomposition.coordinates.shape
+    images, rank = decomposition.coordinates.shape
     held_back = np.tile(np.asarray(strengths, np.float64), (rank + 1, 1))
     held_back[rank] = 0.0
     cost = _Cost(decomposition.coordinates, targets, weights, held_back, link)
-    enough = precision * pictures
+    enough = precision * images
     x = np.zeros((rank + 1, targets.shape[1]))
     here = cost.look(x)
     for _ in range(_MOST_STEPS):
@@ -136,7 +136,7 @@ class _Place:
 
     Attributes:
         loss: Its value.
-        gradient: Its slope, of the shape of x.
+        gradient: Its gradient, of the shape of x.
         probabilities: p, ``(n, C)``.
     """
 
@@ -147,11 +147,11 @@ class _Place:
 
 @dataclass(frozen=True, eq=False)
 class _Cost:
-    """The regularised cross-entropy of x, the weights and in the last row the biases.
+    """The regularized cross-entropy of x, the weights and in the last row the biases.
 
     Attributes:
         coordinates: Z in the basis of the decomposition, ``(n, r)``.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         weights: w, ``(n, q)``.
         held_back: λ of every row of x, ``(r + 1, q)``; 0 for the biases.
         link: What makes probabilities of logits.
@@ -169,8 +169,8 @@ class _Cost:
         probabilities = self.link.probabilities(logits)
         losses = self.weights * self.link.losses(self.targets, logits)
         penalty = self.held_back * x
-        slope = _gather(self.coordinates, self.weights * (probabilities - self.targets))
-        return _Place(losses.sum() + _inner(penalty, x) / 2, slope + penalty, probabilities)
+        gradient = _gather(self.coordinates, self.weights * (probabilities - self.targets))
+        return _Place(losses.sum() + _inner(penalty, x) / 2, gradient + penalty, probabilities)
 
     def multiply_hessian(self, place: _Place, direction: Matrix) -> Matrix:
         """H·v, the derivative of the gradient along v."""
@@ -178,9 +178,9 @@ class _Cost:
         return _gather(self.coordinates, self.weights * errors) + self.held_back * direction
 
     def find_diagonal(self, place: _Place) -> Matrix:
-        """The diagonal of H, of the shape of x; both links have the slope p·(1 − p)."""
-        slopes = self.weights * place.probabilities * (1 - place.probabilities)
-        return np.maximum(_gather(self._squares, slopes) + self.held_back, _LEAST)
+        """The diagonal of H, of the shape of x; both links have the gradient p·(1 − p)."""
+        gradients = self.weights * place.probabilities * (1 - place.probabilities)
+        return np.maximum(_gather(self._squares, gradients) + self.held_back, _LEAST)
 
     @cached_property
     def _squares(self) -> Matrix:
@@ -215,7 +215,7 @@ def _find_direction(cost: _Cost, here: _Place, diagonal: Matrix, enough: float) 
 
 
 def _descend(cost: _Cost, x: Matrix, here: _Place, direction: Matrix) -> tuple[Matrix, _Place]:
-    """Go along a direction, by half as often as it takes to come down as the slope promises."""
+    """Go along a direction, by half as often as it takes to come down as the gradient promises."""
     promised = _SUFFICIENT_DECREASE * _inner(direction, here.gradient)
     for halvings in range(_MOST_HALVINGS):
         length = 0.5**halvings

@@ -19,16 +19,16 @@ class ClassScore:
 
     Attributes:
         name: The class.
-        support: How many pictures of it there are.
-        recall: Share of them that were recognised; None if there are none.
+        support: How many images of it there are.
+        recall: Share of them that were recognized; None if there are none.
         recall_interval: Wilson interval of the recall, 95 %; None if there are none.
-        precision: Share of the pictures given this label that deserve it; None if none was.
+        precision: Share of the images given this label that deserve it; None if none was.
         precision_interval: Wilson interval of the precision, 95 %; None if none was.
         f1: Harmonic mean of recall and precision; None if the label is neither there nor given.
-        f1_interval: F1 = 2·J/(1 + J) rises with the share J of the pictures that both deserve and
+        f1_interval: F1 = 2·J/(1 + J) rises with the share J of the images that both deserve and
             have the label among those that do either; these are the bounds of J's Wilson interval
             in F1, 95 %.
-        average_precision: Mean precision over the pictures of the class, each among those that are
+        average_precision: Mean precision over the images of the class, each among those that are
             at least as probable; None if there are none.
     """
 
@@ -45,16 +45,16 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a classifier fared on pictures that it was not fitted on.
+    """How a classifier fared on images that it was not fitted on.
 
     Attributes:
-        images: How many pictures.
-        accuracy: Share of them that were recognised; where pictures have several labels, that
+        images: How many images.
+        accuracy: Share of them that were recognized; where images have several labels, that
             were given exactly these.
         accuracy_interval: Wilson interval of the accuracy, 95 %.
         mean_average_precision: Mean of the classes' average precision, over those that are there.
         per_class: One `ClassScore` for every class, in the classifier's order.
-        confusion: Counts; row = true class, column = predicted class. Where pictures have several
+        confusion: Counts; row = true class, column = predicted class. Where images have several
             labels, off the diagonal those that lack the row's label and wrongly have the column's.
     """
 
@@ -98,7 +98,7 @@ def evaluate(
     probabilities: npt.NDArray[np.floating],
     classes: Sequence[str],
 ) -> Evaluation:
-    """Compare the labels that were given with the truth; one label a picture, or any number.
+    """Compare the labels that were given with the truth; one label an image, or any number.
 
     Args:
         targets: True labels, ``(n, C)`` with n ≥ 1.
@@ -127,15 +127,15 @@ def average_precision(
 ) -> float | None:
     """Give Σ_k (R_k − R_{k−1})·P_k over the different scores, from the highest down.
 
-    P_k and R_k are precision and recall of the pictures that score at least as high as k; nothing
+    P_k and R_k are precision and recall of the images that score at least as high as k; nothing
     is interpolated.
 
     Args:
-        truth: Which pictures have the label, ``(n,)``.
+        truth: Which images have the label, ``(n,)``.
         scores: ``(n,)``.
 
     Returns:
-        In [0, 1]; None if no picture has the label.
+        In [0, 1]; None if no image has the label.
     """
     if not truth.any():
         return None
@@ -152,18 +152,18 @@ def _score(
     assigned: npt.NDArray[np.bool_],
     probabilities: npt.NDArray[np.floating],
 ) -> ClassScore:
-    recognised = int((truth & assigned).sum())
+    recognized = int((truth & assigned).sum())
     support, given = int(truth.sum()), int(assigned.sum())
-    either = support + given - recognised
-    overlap = wilson_interval(recognised, either) if either else None
+    either = support + given - recognized
+    overlap = wilson_interval(recognized, either) if either else None
     return ClassScore(
         name=name,
         support=support,
-        recall=recognised / support if support else None,
-        recall_interval=wilson_interval(recognised, support) if support else None,
-        precision=recognised / given if given else None,
-        precision_interval=wilson_interval(recognised, given) if given else None,
-        f1=2 * recognised / (support + given) if either else None,
+        recall=recognized / support if support else None,
+        recall_interval=wilson_interval(recognized, support) if support else None,
+        precision=recognized / given if given else None,
+        precision_interval=wilson_interval(recognized, given) if given else None,
+        f1=2 * recognized / (support + given) if either else None,
         f1_interval=overlap and (_to_f1(overlap[0]), _to_f1(overlap[1])),
         average_precision=average_precision(truth, probabilities),
     )

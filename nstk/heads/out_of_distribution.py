@@ -1,19 +1,19 @@
-"""How unlike everything in training a picture is: a distance between feature vectors.
+"""How unlike everything in training an image is: a distance between feature vectors.
 
-A vector is brought to length one, standardised, and measured against the training pictures by the
+A vector is brought to length one, standardized, and measured against the training images by the
 distance of Mahalanobis, d² = Σ_k p_k²/v_k + (‖z‖² − Σ_k p_k²)/v̄: p are the coordinates of z along
-the 64 directions in which training pictures differ most, v their variances and v̄ that of all other
+the 64 directions in which training images differ most, v their variances and v̄ that of all other
 directions. The covariance is shrunk towards a multiple of the identity (Chen, Wiesel, Eldar and
-Hero 2010, oracle approximating shrinkage). No label is needed and no training picture is kept:
+Hero 2010, oracle approximating shrinkage). No label is needed and no training image is kept:
 what is kept has 64 numbers for each number of a vector.
 
-How far is too far, training pictures say: each is measured by what was learned from others, and 99
-in 100 of them, or all but one where there are fewer, lie within the threshold. A picture's
+How far is too far, training images say: each is measured by what was learned from others, and 99
+in 100 of them, or all but one where there are fewer, lie within the threshold. An image's
 strangeness is its distance in units of that threshold.
 
-Compared on hymenoptera and trashnet seen through MobileNet-0.75 with k nearest neighbours, one mean
+Compared on hymenoptera and trashnet seen through MobileNet-0.75 with k nearest neighbors, one mean
 per class, other ranks, and vectors of any length, this told other photographs apart best; and where
-vectors keep their lengths, noise and plain colours pass for familiar.
+vectors keep their lengths, noise and plain colors pass for familiar.
 """
 
 import base64
@@ -33,7 +33,7 @@ ACCEPTED = 0.99
 
 _RANK = 64
 _FOLDS = 5
-_PICTURES = 1000
+_IMAGES = 1000
 _LEAST = 1e-7
 _ARRAYS = ("mean", "deviation", "basis", "variances")
 
@@ -42,7 +42,7 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Familiarity:
-    """What training pictures look like to the network.
+    """What training images look like to the network.
 
     Attributes:
         mean: Of vectors of length one, float32 ``(D,)``.
@@ -51,7 +51,7 @@ class Familiarity:
         variances: v, ``(r,)``.
         rest: v̄.
         threshold: The distance at which strangeness is 1.
-        accepted: Share of training pictures, left out, that lie within it.
+        accepted: Share of training images, left out, that lie within it.
     """
 
     mean: Vectors
@@ -64,7 +64,7 @@ class Familiarity:
 
     def measure_strangeness(self, vectors: Vectors) -> Vectors:
         """Distances over the threshold ``(n,)`` of vectors ``(n, D)``; above 1 is strange."""
-        standard = (_normalise(vectors) - self.mean) / self.deviation
+        standard = (_normalize(vectors) - self.mean) / self.deviation
         along = standard @ self.basis.astype(np.float64)
         beside = np.maximum((standard**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
         distances = np.sqrt((along**2 / self.variances).sum(axis=1) + beside / self.rest)
@@ -114,20 +114,20 @@ class Familiarity:
 def learn_familiarity(
     vectors: Vectors, labels: Labels, groups: Labels, seed: int
 ) -> Familiarity | None:
-    """Learn what training pictures look like, and how far from that they may lie.
+    """Learn what training images look like, and how far from that they may lie.
 
     Args:
-        vectors: Of the training pictures, ``(n, D)``; of more than 1000 pictures that many are
+        vectors: Of the training images, ``(n, D)``; of more than 1000 images that many are
             drawn.
         labels: Their classes, ``(n,)``, which share them evenly over the folds.
-        groups: Pictures that look alike share a number, ``(n,)``.
+        groups: Images that look alike share a number, ``(n,)``.
         seed: Of the folds and of the draw.
 
     Returns:
-        None where no picture can be left out.
+        None where no image can be left out.
     """
-    if len(vectors) > _PICTURES:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:_PICTURES])
+    if len(vectors) > _IMAGES:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:_IMAGES])
         vectors, labels, groups = vectors[drawn], labels[drawn], groups[drawn]
     folds = assign_folds(labels, _FOLDS, seed, groups)
     distances = np.concatenate(
@@ -139,7 +139,7 @@ def learn_familiarity(
     )
     if not len(distances):
         return None
-    # Of n + 1 pictures that could come in any order, the last is beyond the k-th of the others
+    # Of n + 1 images that could come in any order, the last is beyond the k-th of the others
     # in one case of (n + 1) / (n + 1 − k).
     rank = min(int(np.ceil(ACCEPTED * (len(distances) + 1))), len(distances))
     threshold = max(float(np.sort(distances)[rank - 1]), _LEAST)
@@ -147,7 +147,7 @@ def learn_familiarity(
 
 
 def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> Familiarity:
-    decomposition = decompose(_normalise(vectors))
+    decomposition = decompose(_normalize(vectors))
     count, width = len(vectors), len(decomposition.mean)
     spread = decomposition.scatter / count
     usual, square = spread.sum() / width, (spread**2).sum() / width**2
@@ -167,7 +167,7 @@ def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> Fam
     )
 
 
-def _normalise(vectors: Vectors) -> Matrix:
+def _normalize(vectors: Vectors) -> Matrix:
     """Vectors of length one; one of nothing but zeros stays as it is."""
     exact = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)

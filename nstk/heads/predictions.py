@@ -1,4 +1,4 @@
-"""What a classifier says about labelled pictures that it was not fitted on."""
+"""What a classifier says about labeled images that it was not fitted on."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,12 +18,12 @@ class Answers:
 
     Attributes:
         paths: The files, n of them.
-        targets: Which pictures have which labels, ``(n, C)``.
+        targets: Which images have which labels, ``(n, C)``.
         assigned: Which labels they were given, ``(n, C)``.
         logits: At temperature 1, ``(n, C)``.
-        temperatures: What each picture's logits are divided by, ``(n,)``.
+        temperatures: What each image's logits are divided by, ``(n,)``.
         decision: What gave the labels; its link makes probabilities of logits.
-        strangeness: How far each is from the training pictures, ``(n,)``, like none of them
+        strangeness: How far each is from the training images, ``(n,)``, like none of them
             above 1; None where that is not known.
     """
 
@@ -37,13 +37,13 @@ class Answers:
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
-        """Which pictures were given exactly their labels, ``(n,)``."""
+        """Which images were given exactly their labels, ``(n,)``."""
         right: npt.NDArray[np.bool_] = (self.targets == self.assigned).all(axis=1)
         return right
 
     @property
     def strange(self) -> npt.NDArray[np.bool_]:
-        """Which pictures are like nothing in training, ``(n,)``."""
+        """Which images are like nothing in training, ``(n,)``."""
         if self.strangeness is None:
             return np.zeros(len(self.targets), bool)
         strange: npt.NDArray[np.bool_] = self.strangeness > 1
@@ -56,7 +56,7 @@ class Answers:
 
     @cached_property
     def reliability(self) -> Reliability:
-        """Of the calibrated probabilities; of the answers to every question about a picture."""
+        """Of the calibrated probabilities; of the answers to every question about an image."""
         return self._measure(self.probabilities)
 
     @cached_property
@@ -66,7 +66,7 @@ class Answers:
 
     def _measure(self, probabilities: Matrix) -> Reliability:
         posed = self.decision.pose(probabilities, self.targets)
-        return measure_reliability(*posed, pictures=len(self.targets))
+        return measure_reliability(*posed, images=len(self.targets))
 
     def _predict(self, temperatures: npt.NDArray[np.float64]) -> Matrix:
         logits = np.asarray(self.logits, np.float64) / temperatures[:, np.newaxis]

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: of pictures given 80 %, are 80 in 100 recognised?"""
+"""Whether probabilities mean what they say: of images given 80 %, are 80 in 100 recognized?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """The pictures whose label came with about the same probability.
+    """The images whose label came with about the same probability.
 
     Attributes:
         low: The bin holds probabilities above this …
         high: … up to this.
-        images: How many pictures.
+        images: How many images.
         confidence: Mean probability of their labels.
-        accuracy: Share of them that were recognised.
+        accuracy: Share of them that were recognized.
     """
 
     low: float
@@ -39,7 +39,7 @@ class Reliability:
 
     Attributes:
         ece: Expected calibration error, in [0, 1].
-        ece_interval: 95 % of what it would have been on other such pictures, by resampling
+        ece_interval: 95 % of what it would have been on other such images, by resampling
             these. Noise only ever adds to this error, and resampling adds noise, so the interval
             lies too high rather than too low.
         bins: Probability against accuracy, least sure first.
@@ -55,7 +55,7 @@ def measure_reliability(
     labels: npt.NDArray[np.integer],
     seed: int = 0,
     *,
-    pictures: int | None = None,
+    images: int | None = None,
 ) -> Reliability:
     """Compare probabilities with what turned out to be true.
 
@@ -63,7 +63,7 @@ def measure_reliability(
         probabilities: ``(n, C)`` with n ≥ 1.
         labels: True classes, ``(n,)``.
         seed: Of the resampling.
-        pictures: How many pictures the rows are about, as many for each, the rows of one next to
+        images: How many images the rows are about, as many for each, the rows of one next to
             each other: they are drawn together, as they are not independent. None for a row each.
     """
     bins = sort_by_confidence(probabilities, labels)
@@ -71,7 +71,7 @@ def measure_reliability(
     places = place_in_bins(probabilities)
     gaps = (probabilities.argmax(axis=1) == labels) - probabilities.max(axis=1)
     generator = np.random.default_rng(seed)
-    count = len(gaps) if pictures is None else pictures
+    count = len(gaps) if images is None else images
     rows = np.arange(len(gaps)).reshape(count, -1)
     drawn = (rows[generator.integers(count, size=count)].ravel() for _ in range(_RESAMPLES))
     errors = [np.abs(np.bincount(places[row], gaps[row])).sum() / len(gaps) for row in drawn]

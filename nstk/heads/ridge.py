@@ -5,11 +5,11 @@ Z = U·S·Vᵀ. For strength λ the ridge weights are W = (ZᵀZ + λI)⁻¹Zᵀ
 fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are made once, and every further λ costs
 one product of matrices. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
 
-Leaving picture i out is exact without a second fit. With the leverage
+Leaving image i out is exact without a second fit. With the leverage
 h_i = 1/n + Σ_k u_ik²·s_k²/(s_k² + λ), where 1/n is the share of the free intercept, the residual
 of i under the fit on all the others is (y_i − ŷ_i)/(1 − h_i) (Allen's PRESS; the identity of
 Sherman and Morrison). big_vision's few-shot evaluator is the model for solving instead of
-training; it takes one strength as given, here the pictures themselves choose.
+training; it takes one strength as given, here the images themselves choose.
 """
 
 from collections.abc import Iterator
@@ -44,35 +44,35 @@ def decompose(features: npt.NDArray[np.floating], targets: Targets | None = None
     """Scale features and rotate them so that their scatter is diagonal.
 
     The penalty ½·λ·‖W‖² holds every feature back alike, so its unit says how much it is trusted.
-    With labels it is divided by the root of s, its deviation between pictures of the same labels
+    With labels it is divided by the root of s, its deviation between images of the same labels
     (dividing by the root of a deviation is Pareto scaling; van den Berg et al. 2006): what varies
     among equals is noise, but features that vary more are still worth more. Of s, σ (the deviation
     among all) and their roots, on insects and on waste, with both choices of features, the root of
-    s has the lowest log-loss on pictures left out or is near it; σ, the usual, is up to a fifth
+    s has the lowest log-loss on images left out or is near it; σ, the usual, is up to a fifth
     above it. Left-out labels touch these units, and nothing else of the head.
 
     Args:
         features: ``(n, D)``, any float dtype; the work is done in float64.
-        targets: Which pictures have which labels, ``(n, C)``; None divides by σ.
+        targets: Which images have which labels, ``(n, C)``; None divides by σ.
     """
     values = np.asarray(features, np.float64)
     mean, unit = values.mean(axis=0), _choose_units(values, targets)
-    standardised = (values - mean) / unit
-    pictures, width = standardised.shape
-    if pictures < width:
-        scatter, vectors = _decompose_symmetric(standardised @ standardised.T)
+    standardized = (values - mean) / unit
+    images, width = standardized.shape
+    if images < width:
+        scatter, vectors = _decompose_symmetric(standardized @ standardized.T)
         coordinates = vectors * np.sqrt(scatter)
-        basis = standardised.T @ (vectors / np.sqrt(scatter))
+        basis = standardized.T @ (vectors / np.sqrt(scatter))
     else:
-        scatter, basis = _decompose_symmetric(standardised.T @ standardised)
-        coordinates = standardised @ basis
+        scatter, basis = _decompose_symmetric(standardized.T @ standardized)
+        coordinates = standardized @ basis
     return Decomposition(mean, unit, coordinates, basis, scatter)
 
 
 def leave_one_out(
     decomposition: Decomposition, targets: Matrix, strengths: Matrix
 ) -> Iterator[Matrix]:
-    """Predict every picture by the ridge fit on all the other pictures.
+    """Predict every image by the ridge fit on all the other images.
 
     Args:
         decomposition: The features.
@@ -82,12 +82,12 @@ def leave_one_out(
     Yields:
         For each strength the predictions of the left-out rows of Y, ``(n, C)``.
     """
-    centred = targets - targets.mean(axis=0)
-    projected = decomposition.coordinates.T @ centred
+    centered = targets - targets.mean(axis=0)
+    projected = decomposition.coordinates.T @ centered
     squares = decomposition.coordinates**2
     for strength in strengths:
         shrunk = 1.0 / (decomposition.scatter + strength)
-        residuals = centred - decomposition.coordinates @ (shrunk[:, np.newaxis] * projected)
+        residuals = centered - decomposition.coordinates @ (shrunk[:, np.newaxis] * projected)
         leverage = 1.0 / len(targets) + squares @ shrunk
         yield targets - residuals / (1.0 - leverage)[:, np.newaxis]
 
@@ -105,7 +105,7 @@ def choose_strengths(
     Returns:
         One for every question of the link, ``(q,)``.
     """
-    # A standardised feature has a scatter of n, so λ is measured in pictures.
+    # A standardized feature has a scatter of n, so λ is measured in images.
     strengths = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
     known = targets.astype(np.float64)
     errors = [
@@ -132,13 +132,13 @@ def _choose_units(values: Matrix, targets: Targets | None) -> Matrix:
 def _deviate_among_equals(values: Matrix, deviation: Matrix, targets: Targets) -> Matrix:
     """Standard deviation of what labels do not explain, ``(D,)``.
 
-    C labels explain C pictures by themselves; these count with the deviation among all.
+    C labels explain C images by themselves; these count with the deviation among all.
     """
-    pictures, labels = targets.shape
-    known = np.column_stack([targets, np.ones(pictures)]).astype(np.float64)
+    images, labels = targets.shape
+    known = np.column_stack([targets, np.ones(images)]).astype(np.float64)
     unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
     squares = (unexplained**2).sum(axis=0) + labels * deviation**2
-    among: Matrix = np.sqrt(squares / pictures)
+    among: Matrix = np.sqrt(squares / images)
     return among
 
 

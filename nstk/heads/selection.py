@@ -1,4 +1,4 @@
-"""What the head sees and how strongly it is held back: the training pictures choose both."""
+"""What the head sees and how strongly it is held back: the training images choose both."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """How one choice of features fared on training pictures that its heads had not seen.
+    """How one choice of features fared on training images that its heads had not seen.
 
     Attributes:
         log_loss: Mean of −log p of the right answer, in nats; the choice goes by this. Weighted as
             the head was, where classes are balanced.
-        accuracy: Share of the pictures that were given exactly their labels.
+        accuracy: Share of the images that were given exactly their labels.
         strength: λ of the head; the geometric mean where every label has its own.
     """
 
@@ -39,7 +39,7 @@ class Selection:
 
     Attributes:
         features: The choice with the smallest log-loss.
-        head: Fitted on all the pictures.
+        head: Fitted on all the images.
         trials: Every choice by name.
         calibration: How sure its answers may be.
     """
@@ -57,12 +57,12 @@ class Selection:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Pictures to learn from or to check with.
+    """Images to learn from or to check with.
 
     Attributes:
         vectors: For each choice of features ``(n, D)``.
-        targets: Which pictures have which labels, ``(n, C)``.
-        groups: Pictures that look alike share a number, ``(n,)``.
+        targets: Which images have which labels, ``(n, C)``.
+        groups: Images that look alike share a number, ``(n,)``.
     """
 
     vectors: Mapping[str, Vectors]
@@ -74,11 +74,11 @@ class Samples:
 
     @property
     def kinds(self) -> Labels:
-        """The class of each picture; of several the rarest, and −1 where there is none."""
+        """The class of each image; of several the rarest, and −1 where there is none."""
         return find_kinds(self.targets)
 
     def take(self, which: npt.NDArray[np.bool_]) -> "Samples":
-        """Those of the pictures for which ``which`` ``(n,)`` is true."""
+        """Those of the images for which ``which`` ``(n,)`` is true."""
         vectors = {name: rows[which] for name, rows in self.vectors.items()}
         return Samples(vectors, self.targets[which], self.groups[which])
 
@@ -90,10 +90,10 @@ def select_head(
     link: Link = SOFTMAX,
     on_progress: Reporter = ignore,
 ) -> Selection:
-    """Fit a head for every choice of features; take the one that left-out pictures favour.
+    """Fit a head for every choice of features; take the one that left-out images favor.
 
     Args:
-        samples: The training pictures.
+        samples: The training images.
         settings: Its ``seed`` and ``balance``.
         link: What makes probabilities of logits.
         on_progress: Told about the fitting, stage ``"head"``.
@@ -119,13 +119,13 @@ def select_head(
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """Every picture answered by a head that has not seen it, nor was chosen with its help.
+    """Every image answered by a head that has not seen it, nor was chosen with its help.
 
     Attributes:
-        logits: As the heads were fitted, ``(n, C)``; NaN where a picture was in no fold.
-        temperatures: What each picture's logits are to be divided by, ``(n,)``.
+        logits: As the heads were fitted, ``(n, C)``; NaN where an image was in no fold.
+        temperatures: What each image's logits are to be divided by, ``(n,)``.
         assigned: Which labels it was given, ``(n, C)``.
-        folds: Fold of each picture, ``(n,)``; −1 where a picture was in no fold, because its
+        folds: Fold of each image, ``(n,)``; −1 where an image was in no fold, because its
             class has no others.
         selections: What was chosen without each fold.
     """
@@ -147,7 +147,7 @@ def cross_validate(
     """Leave out one fold after the other, and choose anew without it.
 
     Args:
-        samples: All pictures to learn from.
+        samples: All images to learn from.
         settings: Its ``folds``, ``seed`` and ``balance``.
         link: What makes probabilities of logits.
         on_progress: Told after each fold, stage ``"folds"``.

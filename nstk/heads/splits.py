@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nstk.datasets.catalogs import LabelledPicture
-from nstk.datasets.folders import LabelledFolder
+from nstk.datasets.catalogs import LabeledImage
+from nstk.datasets.folders import LabeledFolder
 from nstk.errors import FolderError
 from nstk.features.extractor import Features
 from nstk.heads.folds import Labels, find_kinds
@@ -21,7 +21,7 @@ _PARTS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class UsedFile:
-    """One picture that a run used.
+    """One image that a run used.
 
     Attributes:
         path: Relative to the folder, with / on every system.
@@ -38,12 +38,12 @@ class UsedFile:
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """The pictures of each part.
+    """The images of each part.
 
     Attributes:
         samples: By ``"train"``, ``"validation"`` and ``"test"``.
-        paths: Where the pictures of each part stand, in the same order.
-        files: Every picture that is in one of them.
+        paths: Where the images of each part stand, in the same order.
+        files: Every image that is in one of them.
         notices: What was moved or could not be, one sentence each.
     """
 
@@ -54,28 +54,28 @@ class Parts:
 
 
 def sort_by_part(
-    folder: LabelledFolder, features: Features, choices: Sequence[str], folds: int
+    folder: LabeledFolder, features: Features, choices: Sequence[str], folds: int
 ) -> Parts:
     """Sort the features by part; refuse what no head can be fitted on.
 
-    A held-out picture that is nearly the same as a training picture is learned from instead,
+    A held-out image that is nearly the same as a training image is learned from instead,
     where nstk holds out a share itself; with folds, all of that share is. Where the folder says
     what is to be checked with, nothing is moved, but told.
 
     Args:
         folder: What `scan_folder` gave.
-        features: Of its pictures.
+        features: Of its images.
         choices: The choices of features that are wanted.
         folds: How many folds will be left out in turn; 0 for none.
 
     Raises:
         FolderError: If a class has nothing left to learn from, or nothing is left to check with.
     """
-    pictures = [folder.pictures[index] for index in features.indices]
-    targets = np.zeros((len(pictures), len(folder.classes)), bool)
-    for row, picture in zip(targets, pictures, strict=True):
-        row[list(picture.labels)] = True
-    parts = np.array([picture.part for picture in pictures], "<U10")
+    images = [folder.images[index] for index in features.indices]
+    targets = np.zeros((len(images), len(folder.classes)), bool)
+    for row, image in zip(targets, images, strict=True):
+        row[list(image.labels)] = True
+    parts = np.array([image.part for image in images], "<U10")
     groups = np.array(group_duplicates(features.hashes), int)
     notices = []
     if folder.validation_source == "split":
@@ -87,19 +87,19 @@ def sort_by_part(
         known = np.isin(groups[parts == part], groups[parts == "train"]).sum()
         if known:
             notices.append(
-                f"{folder.name(folder.root)}: {known} of the {part} pictures are nearly the same "
-                "as training pictures, so their accuracy says too much; `nstk audit` names them."
+                f"{folder.name(folder.root)}: {known} of the {part} images are nearly the same "
+                "as training images, so their accuracy says too much; `nstk audit` names them."
             )
     _check(folder, targets, parts, features, folds)
     every = Samples({name: features.vectors(name) for name in choices}, targets, groups)
     files = tuple(
-        UsedFile(_name(folder, picture.path), digest, _spell(folder, picture), str(part))
-        for picture, digest, part in zip(pictures, features.digests, parts, strict=True)
+        UsedFile(_name(folder, image.path), digest, _spell(folder, image), str(part))
+        for image, digest, part in zip(images, features.digests, parts, strict=True)
     )
     return Parts(
         samples={part: every.take(parts == part) for part in _PARTS},
         paths={
-            part: tuple(pictures[place].path for place in np.flatnonzero(parts == part))
+            part: tuple(images[place].path for place in np.flatnonzero(parts == part))
             for part in _PARTS
         },
         files=files,
@@ -107,20 +107,20 @@ def sort_by_part(
     )
 
 
-def _name(folder: LabelledFolder, path: Path) -> str:
+def _name(folder: LabeledFolder, path: Path) -> str:
     """How a file is called wherever the folder lies."""
     return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
 
 
-def _spell(folder: LabelledFolder, picture: LabelledPicture) -> str:
-    """The labels of a picture, as a manifest writes them."""
-    return "|".join(folder.classes[label] for label in picture.labels)
+def _spell(folder: LabeledFolder, image: LabeledImage) -> str:
+    """The labels of an image, as a manifest writes them."""
+    return "|".join(folder.classes[label] for label in image.labels)
 
 
 def _move_relatives(
     parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
 ) -> None:
-    """Learn from what resembles a training picture, unless its kind had nothing else to check."""
+    """Learn from what resembles a training image, unless its kind had nothing else to check."""
     relatives = (parts == "validation") & np.isin(groups, groups[parts == "train"])
     for kind in np.unique(kinds[relatives]):
         checked = (parts == "validation") & (kinds == kind)
@@ -129,7 +129,7 @@ def _move_relatives(
 
 
 def _check(
-    folder: LabelledFolder,
+    folder: LabeledFolder,
     targets: Targets,
     parts: npt.NDArray[np.str_],
     features: Features,
@@ -140,10 +140,10 @@ def _check(
     if lost or not (folds or (parts != "train").any()):
         place = folder.name(folder.root)
         if not features.skipped:
-            raise FolderError(f"{place} has nothing to check with; add pictures.")
+            raise FolderError(f"{place} has nothing to check with; add images.")
         first = features.skipped[0]
         raise FolderError(
-            f"{place}: {', '.join(lost) or 'the part to check with'} has no picture left; "
+            f"{place}: {', '.join(lost) or 'the part to check with'} has no image left; "
             f"{len(features.skipped)} files turned out to be unreadable, as in "
             f"{folder.name(first.path)}: {first.reason}. Mend or replace them, and leave the "
             "folder alone while it is used."

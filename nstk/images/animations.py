@@ -1,4 +1,4 @@
-"""Animations: pictures one after another in a GIF file."""
+"""Animations: images one after another in a GIF file."""
 
 from collections.abc import Sequence
 from pathlib import Path

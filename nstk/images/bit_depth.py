@@ -1,6 +1,6 @@
-"""Pictures with more than eight bits a channel, at their full precision.
+"""Images with more than eight bits a channel, at their full precision.
 
-Pillow opens 16-bit grey as it is but keeps only the upper byte of 16-bit colour. It reads that
+Pillow opens 16-bit gray as it is but keeps only the upper byte of 16-bit color. It reads that
 byte by a *raw mode* that names the byte order (``RGB;16B``), so reading the file a second time
 in the other order gives the lower byte, and the two make the whole number.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import ImageFile
 
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 
 Samples = npt.NDArray[np.float32]
 
@@ -36,20 +36,20 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 def deep_samples(
     path: Path, image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
 ) -> Samples | None:
-    """The samples of a picture that has more than eight bits a channel.
+    """The samples of an image that has more than eight bits a channel.
 
     Args:
         path: Its file.
-        image: The picture, loaded.
+        image: The image, loaded.
         raw: Its raw mode before it was loaded.
         reopen: Opens the same file once more, not yet loaded.
 
     Returns:
-        ``(height, width, channels)`` in ``[0, 1]`` with grey or RGB and, after them, alpha where
-        there is one; ``None`` for a picture of eight bits.
+        ``(height, width, channels)`` in ``[0, 1]`` with gray or RGB and, after them, alpha where
+        there is one; ``None`` for an image of eight bits.
 
     Raises:
-        PictureError: If the numbers have no known white, such as floats beyond ``[0, 1]``, or
+        ImageError: If the numbers have no known white, such as floats beyond ``[0, 1]``, or
             lie in a way that Pillow misreads.
     """
     tags: Any = getattr(image, "tag_v2", {})
@@ -60,20 +60,20 @@ def deep_samples(
         return samples
     if image.mode == "I" or image.mode.startswith("I;16"):
         white = 4095 if raw == "I;12" else 65535
-        grey = np.asarray(image).astype(np.int32)[..., None]
-        _check_range(path, grey, white)
+        gray = np.asarray(image).astype(np.int32)[..., None]
+        _check_range(path, gray, white)
         if tags.get(_PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_ZERO:
-            grey = white - grey
-        return _with_transparent_colour(grey, white, transparent)
+            gray = white - gray
+        return _with_transparent_color(gray, white, transparent)
     if raw == "LA;16B":
-        grey_alpha = _reread(reopen, "RGBA").astype(np.uint16)
-        return _unit(grey_alpha[..., 0::2] << 8 | grey_alpha[..., 1::2], 65535)
+        gray_alpha = _reread(reopen, "RGBA").astype(np.uint16)
+        return _unit(gray_alpha[..., 0::2] << 8 | gray_alpha[..., 1::2], 65535)
     if raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16"):
         upper = np.asarray(image).astype(np.uint16)
         lower = _reread(reopen, raw[:-1] + _OTHER_ORDER[raw[-1]])
-        return _with_transparent_colour(upper << 8 | lower, 65535, transparent)
+        return _with_transparent_color(upper << 8 | lower, 65535, transparent)
     if raw in ("R", "G", "B", "A") and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
-        raise PictureError(
+        raise ImageError(
             f"{path}: its 16-bit channels lie in separate planes, which Pillow misreads; "
             "save it with interleaved channels."
         )
@@ -89,18 +89,18 @@ def _reread(reopen: Callable[[], ImageFile.ImageFile], raw: str) -> npt.NDArray[
     return np.asarray(image)
 
 
-def _with_transparent_colour(values: npt.NDArray[Any], white: int, colour: Any) -> Samples:
+def _with_transparent_color(values: npt.NDArray[Any], white: int, color: Any) -> Samples:
     samples = _unit(values, white)
-    if colour is None:
+    if color is None:
         return samples
-    opaque = np.any(values != np.asarray(colour), axis=-1, keepdims=True)
+    opaque = np.any(values != np.asarray(color), axis=-1, keepdims=True)
     return np.concatenate([samples, opaque.astype(np.float32)], axis=-1)
 
 
 def _check_range(path: Path, values: npt.NDArray[Any], white: int) -> None:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):
-        raise PictureError(
+        raise ImageError(
             f"{path}: its values go from {low:g} to {high:g}, but 0 is black and {white} white; "
             "save it within that range."
         )

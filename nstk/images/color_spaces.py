@@ -1,9 +1,9 @@
-"""Colour spaces: sRGB to luma, and to OkLab and back."""
+"""Color spaces: sRGB to luma, and to OkLab and back."""
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.images.image import Picture, Plane
+from nstk.images.image import Image, Plane
 
 _Numbers = npt.NDArray[np.float64]
 
@@ -29,55 +29,55 @@ _HALVINGS = 12
 _TOLERANCE = 1e-5
 
 
-def to_luma(picture: Picture) -> Plane:
+def to_luma(image: Image) -> Plane:
     """Weigh the encoded channels to one: Y′ = 0.299·R′ + 0.587·G′ + 0.114·B′.
 
     This is the Y of YIQ (ITU-R BT.601), the luminance channel of Gatys et al., "Controlling
-    Perceptual Factors in Neural Style Transfer" (2017), section 5. A grey picture is its own
+    Perceptual Factors in Neural Style Transfer" (2017), section 5. A gray image is its own
     luma.
 
     Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
 
     Returns:
         ``(height, width)``, ``[0, 1]``.
     """
-    luma: Plane = (picture @ LUMA).astype(np.float32)
+    luma: Plane = (image @ LUMA).astype(np.float32)
     return luma
 
 
-def to_oklab(picture: Picture) -> npt.NDArray[np.float32]:
+def to_oklab(image: Image) -> npt.NDArray[np.float32]:
     """Convert to OkLab (Ottosson, "A perceptual color space for image processing", 2020).
 
     Lightness and hue are more even in it than in CIE L*a*b*: blue does not turn purple when its
     chroma changes.
 
     Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
 
     Returns:
         ``(height, width, 3)``: L from 0 to 1, a and b.
     """
-    roots = np.cbrt(_decode(picture) @ _CONES_FROM_LINEAR.T)
+    roots = np.cbrt(_decode(image) @ _CONES_FROM_LINEAR.T)
     oklab: npt.NDArray[np.float32] = (roots @ _OKLAB_FROM_ROOTS.T).astype(np.float32)
     return oklab
 
 
-def from_oklab(oklab: npt.NDArray[np.float32]) -> Picture:
+def from_oklab(oklab: npt.NDArray[np.float32]) -> Image:
     """Convert OkLab to sRGB: the inverse of `to_oklab`.
 
     Args:
         oklab: ``(height, width, 3)``: L from 0 to 1, a and b.
 
     Returns:
-        ``(height, width, 3)``; beyond ``[0, 1]`` where sRGB does not have the colour, see
+        ``(height, width, 3)``; beyond ``[0, 1]`` where sRGB does not have the color, see
         `reduce_chroma`.
     """
     return _encode(_linear_from_oklab(oklab.astype(np.float64)))
 
 
 def reduce_chroma(oklab: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Bring colours into sRGB: lightness and hue stay, chroma shrinks as little as it must.
+    """Bring colors into sRGB: lightness and hue stay, chroma shrinks as little as it must.
 
     Clipping red, green and blue each for itself would turn the hue. The chroma is found by
     bisection, to one part in 4096.
@@ -86,18 +86,18 @@ def reduce_chroma(oklab: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         oklab: ``(height, width, 3)``: L from 0 to 1, a and b.
 
     Returns:
-        The same with smaller a and b where the colour was outside.
+        The same with smaller a and b where the color was outside.
     """
-    colours = oklab.reshape(-1, 3).astype(np.float64)
-    outside = ~_is_inside(colours)
-    stray = colours[outside]
+    colors = oklab.reshape(-1, 3).astype(np.float64)
+    outside = ~_is_inside(colors)
+    stray = colors[outside]
     inside, beyond = np.zeros(len(stray)), np.ones(len(stray))
     for _ in range(_HALVINGS):
         middle = (inside + beyond) / 2
         fits = _is_inside(_with_chroma(stray, middle))
         inside, beyond = np.where(fits, middle, inside), np.where(fits, beyond, middle)
-    colours[outside] = _with_chroma(stray, inside)
-    return colours.astype(np.float32).reshape(oklab.shape)
+    colors[outside] = _with_chroma(stray, inside)
+    return colors.astype(np.float32).reshape(oklab.shape)
 
 
 def _with_chroma(oklab: _Numbers, share: _Numbers) -> _Numbers:
@@ -116,13 +116,13 @@ def _linear_from_oklab(oklab: _Numbers) -> _Numbers:
     return linear
 
 
-def _decode(picture: Picture) -> _Numbers:
+def _decode(image: Image) -> _Numbers:
     """Light from sRGB values (IEC 61966-2-1)."""
-    encoded = picture.astype(np.float64)
+    encoded = image.astype(np.float64)
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-def _encode(linear: _Numbers) -> Picture:
+def _encode(linear: _Numbers) -> Image:
     """The sRGB values of light; the curve goes on below 0 as it does above, turned over."""
     size = np.abs(linear)
     curve = np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055)

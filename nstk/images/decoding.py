@@ -1,4 +1,4 @@
-"""From a file to its samples: the first picture in it, decoded whole, colours untouched."""
+"""From a file to its samples: the first image in it, decoded whole, colors untouched."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from typing import BinaryIO
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.images.bit_depth import Samples, deep_samples, raw_mode
 from nstk.storage.files import check_regular
 
@@ -29,18 +29,18 @@ _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II", b"MM", b"BM", b"GIF8")
 _HUGE = 50_000_000
 _DENSEST = 2000
-"""Pixels in a byte of a huge picture: an empty grey PNG has half as many."""
+"""Pixels in a byte of a huge image: an empty gray PNG has half as many."""
 
 _pillow = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What stands in a picture file, before anything is converted.
+    """What stands in an image file, before anything is converted.
 
     Attributes:
         format: Pillow's name of the format, by content (``"JPEG"``, ``"PNG"``, …).
-        image: The first picture, loaded, with eight bits a channel.
+        image: The first image, loaded, with eight bits a channel.
         samples: The same at full precision, float32 ``(height, width, channels)`` in ``[0, 1]``,
             where the file has more than eight bits a channel.
         orientation: EXIF orientation still to be applied, 1 to 8; 1 is upright.
@@ -55,7 +55,7 @@ class Decoded:
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, content: bytes | None = None) -> Decoded:
-    """Decode the first picture of a file, completely.
+    """Decode the first image of a file, completely.
 
     Args:
         path: A regular file; its ending does not matter.
@@ -63,7 +63,7 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS, *, content: bytes | None = 
         content: What is in the file, where it has been read already; ``path`` is its name then.
 
     Raises:
-        PictureError: ``"path: reason; what to do"`` for whatever is not a whole picture.
+        ImageError: ``"path: reason; what to do"`` for whatever is not a whole image.
     """
     with _opened(path, content) as file:
         return _decode_open(path, file, max_pixels)
@@ -73,7 +73,7 @@ def read_content(path: Path) -> bytes:
     """Read a file, and know that it was whole: nobody wrote to it meanwhile.
 
     Raises:
-        PictureError: If it is no regular file, cannot be read, or changed.
+        ImageError: If it is no regular file, cannot be read, or changed.
     """
     _check_regular(path)
     try:
@@ -82,10 +82,10 @@ def read_content(path: Path) -> bytes:
             content = file.read()
             after = os.fstat(file.fileno())
     except OSError as error:
-        raise PictureError(f"{path}: {_describe(error)}.") from error
+        raise ImageError(f"{path}: {_describe(error)}.") from error
     steady = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(content))
     if not steady or after.st_size != len(content):
-        raise PictureError(f"{path}: changed while it was read; wait until it is whole.")
+        raise ImageError(f"{path}: changed while it was read; wait until it is whole.")
     return content
 
 
@@ -97,7 +97,7 @@ class Header:
         format: Pillow's name of the format, by content.
         width: In pixels, as the file lies.
         height: In pixels.
-        several: Whether the file holds several pictures: a stack, or an animation.
+        several: Whether the file holds several images: a stack, or an animation.
     """
 
     format: str
@@ -114,7 +114,7 @@ def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
         max_pixels: How many pixels the header may claim.
 
     Raises:
-        PictureError: ``"path: reason; what to do"`` for whatever does not begin like a picture.
+        ImageError: ``"path: reason; what to do"`` for whatever does not begin like an image.
     """
     with _opened(path) as file, _pillow_to_ourselves():
         image = _open_image(path, file, max_pixels)
@@ -123,17 +123,17 @@ def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
 
 @contextmanager
 def _opened(path: Path, content: bytes | None = None) -> Iterator[BinaryIO]:
-    """Open a file that begins like a picture; whatever goes wrong in it is a PictureError."""
+    """Open a file that begins like an image; whatever goes wrong in it is a ImageError."""
     if content is None:
         _check_regular(path)
     try:
         with path.open("rb") if content is None else io.BytesIO(content) as file:
             _check_signature(path, file.read(32))
             yield file
-    except PictureError:
+    except ImageError:
         raise
     except Exception as error:  # Damaged files make Pillow raise nearly every kind there is.
-        raise PictureError(f"{path}: {_describe(error)}.") from error
+        raise ImageError(f"{path}: {_describe(error)}.") from error
 
 
 def _open_image(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
@@ -141,7 +141,7 @@ def _open_image(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageF
     image = Image.open(file, formats=_FORMATS)
     width, height = image.size
     if width * height > max_pixels:
-        raise PictureError(
+        raise ImageError(
             f"{path}: claims {width} × {height} pixels, but at most {max_pixels} are allowed; "
             "make it smaller, or raise max_pixels if it can be trusted."
         )
@@ -154,7 +154,7 @@ def _check_density(path: Path, image: Image.Image, file: BinaryIO) -> None:
     size = file.seek(0, os.SEEK_END)
     file.seek(place)
     if pixels > max(_HUGE, _DENSEST * size):
-        raise PictureError(
+        raise ImageError(
             f"{path}: claims {image.width} × {image.height} pixels in {size} bytes, which no "
             "photograph does; make it smaller."
         )
@@ -165,7 +165,7 @@ def _name_format(image: Image.Image) -> str:
 
 
 def _holds_several(image: Image.Image) -> bool:
-    """Whether there are more pictures than the first, which in a photograph are previews of it."""
+    """Whether there are more images than the first, which in a photograph are previews of it."""
     return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
@@ -182,7 +182,7 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
         if image.width * image.height > _HUGE:  # Some formats look at Pillow's own limit again.
             image.load()
     if _holds_several(image):
-        notices.append("the file holds several pictures; the first is used")
+        notices.append("the file holds several images; the first is used")
     image.load()
     with _pillow_to_ourselves() as warned_later:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -214,12 +214,12 @@ def _pillow_to_ourselves() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _eight_bits(image: Image.Image, samples: Samples) -> Image.Image:
-    image.info.pop("transparency", None)  # A colour of 16 bits; the samples know their alpha.
+    image.info.pop("transparency", None)  # A color of 16 bits; the samples know their alpha.
     if image.mode in ("RGB", "RGBA"):
         return image
-    grey = Image.fromarray(np.rint(samples[..., 0] * 255).astype(np.uint8))
-    grey.info = image.info
-    return grey
+    gray = Image.fromarray(np.rint(samples[..., 0] * 255).astype(np.uint8))
+    gray.info = image.info
+    return gray
 
 
 def _check_regular(path: Path) -> None:
@@ -227,15 +227,15 @@ def _check_regular(path: Path) -> None:
         check_regular(path, MAX_BYTES)
     except FileNotFoundError as error:
         kind = "a link to nothing" if path.is_symlink() else "no such file"
-        raise PictureError(f"{path}: {kind}; check the spelling.") from error
+        raise ImageError(f"{path}: {kind}; check the spelling.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
-        raise PictureError(f"{path}: {reason}; give a {READABLE} file.") from error
+        raise ImageError(f"{path}: {reason}; give a {READABLE} file.") from error
 
 
 def _check_signature(path: Path, head: bytes) -> None:
     if not head:
-        raise PictureError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
+        raise ImageError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
     if head.startswith(_SIGNATURES):
         return
     if head.startswith(b"PK\x03\x04"):
@@ -250,7 +250,7 @@ def _check_signature(path: Path, head: bytes) -> None:
         content = "it looks like text"
     else:
         content = f"it begins with the bytes {head[:8].hex(' ')}"
-    raise PictureError(f"{path}: not a picture ({content}); give a {READABLE} file.")
+    raise ImageError(f"{path}: not an image ({content}); give a {READABLE} file.")
 
 
 def _describe(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""From pixels to a picture format: which endings there are and what each format can hold."""
+"""From pixels to an image format: which endings there are and what each format can hold."""
 
 import logging
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def format_of(path: Path) -> str:
     except KeyError:
         ending = f"the ending {path.suffix}" if path.suffix else "a name without ending"
         raise OutputError(
-            f"Cannot write {path}: no picture format belongs to {ending}; "
+            f"Cannot write {path}: no image format belongs to {ending}; "
             f"use one of {', '.join(_ENDINGS)}."
         ) from None
 
@@ -50,13 +50,13 @@ def encode(
     alpha: npt.NDArray[np.float32] | None,
     quality: int,
 ) -> Callable[[Path], None]:
-    """Prepare a picture for the format of its ending; `nstk.images.image.save_picture`.
+    """Prepare an image for the format of its ending; `nstk.images.image.save_image`.
 
     Returns:
         A function that writes it to the path it is given.
 
     Raises:
-        OutputError: If the pixels are no picture, or more than the format can hold.
+        OutputError: If the pixels are no image, or more than the format can hold.
         SettingsError: If ``quality`` is not from 1 to 100.
     """
     check_whole("quality", quality, 1, 100)
@@ -73,7 +73,7 @@ def encode(
         levels = np.concatenate([levels, _eight_bits(alpha[..., None])], axis=-1)
     elif alpha is not None:
         _log.warning(
-            "%s: %s has no transparency; the colours below it are saved as they are. "
+            "%s: %s has no transparency; the colors below it are saved as they are. "
             "PNG, WebP and TIFF keep it.",
             path,
             name,
@@ -88,16 +88,16 @@ def _check_pixels(
 ) -> None:
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise OutputError(
-            f"Cannot write {path}: a picture holds floats from 0 to 1 or uint8, not {pixels.dtype}."
+            f"Cannot write {path}: an image holds floats from 0 to 1 or uint8, not {pixels.dtype}."
         )
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise OutputError(
-            f"Cannot write {path}: a picture has the shape (height, width, 3), not {pixels.shape}."
+            f"Cannot write {path}: an image has the shape (height, width, 3), not {pixels.shape}."
         )
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise OutputError(
             f"Cannot write {path}: alpha has the shape {alpha.shape} but needs that of the "
-            f"picture, {pixels.shape[:2]}; use resize_plane first."
+            f"image, {pixels.shape[:2]}; use resize_plane first."
         )
     if not np.isfinite(pixels).all() or (alpha is not None and not np.isfinite(alpha).all()):
         raise OutputError(

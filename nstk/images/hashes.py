@@ -1,4 +1,4 @@
-"""Pictures that are nearly the same: a hash of what is seen, and groups of close hashes."""
+"""Images that are nearly the same: a hash of what is seen, and groups of close hashes."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,10 +9,10 @@ from PIL import Image
 from nstk.images.color_spaces import LUMA
 
 NEAR = 8
-"""How many of the 64 bits may differ between two pictures that are nearly the same.
+"""How many of the 64 bits may differ between two images that are nearly the same.
 
-Of 397 photographs of insects and 600 of waste, some taken twice, the pictures taken twice differ
-in at most 5 bits and all others in at least 9. The same pictures differ from copies at half the
+Of 397 photographs of insects and 600 of waste, some taken twice, the images taken twice differ
+in at most 5 bits and all others in at least 9. The same images differ from copies at half the
 size, in JPEG of quality 20, made brighter by a fifth or cropped by a fiftieth in at most 8 bits
 in 97 of 100 cases or more.
 """
@@ -28,25 +28,25 @@ _COSINES = np.cos(np.pi * np.outer(np.arange(11), 2 * np.arange(_SIDE) + 1) / (2
 _BITS = np.arange(64, dtype=np.uint64)
 
 
-def picture_hash(pixels: npt.NDArray[np.generic]) -> int:
-    """Give 64 bits that hardly change when a picture is resized, compressed or made brighter.
+def image_hash(pixels: npt.NDArray[np.generic]) -> int:
+    """Give 64 bits that hardly change when an image is resized, compressed or made brighter.
 
     Bit k is the sign of the k-th lowest frequency, k = 1 to 64, in the cosine transform of the
-    picture's brightness on a 32 × 32 grid (after Zauner 2010, with signs instead of a median).
-    Signs of differences of neighbours, the usual dHash, were tried: at equal tolerance they take
+    image's brightness on a 32 × 32 grid (after Zauner 2010, with signs instead of a median).
+    Signs of differences of neighbors, the usual dHash, were tried: at equal tolerance they take
     ten times as many strangers for relatives.
 
     Args:
         pixels: ``(height, width, 3)``, upright, of any size and scale (``[0, 1]`` or 0 to 255).
 
     Returns:
-        A number from 0 to 2⁶⁴ − 1; 0 for a picture of one colour.
+        A number from 0 to 2⁶⁴ − 1; 0 for an image of one color.
     """
     brightness = np.asarray(pixels, np.float32) @ LUMA.astype(np.float32)
     grid = Image.fromarray(brightness).resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     levels = np.asarray(grid, np.float64)
     spectrum = _COSINES @ levels @ _COSINES.T
-    # What rounding leaves of a picture of one colour must not count as a pattern.
+    # What rounding leaves of an image of one color must not count as a pattern.
     bits = spectrum[_ROWS, _COLUMNS] > 1e-3 * np.abs(levels).max()
     return int.from_bytes(np.packbits(bits).tobytes(), "big")
 
@@ -54,13 +54,13 @@ def picture_hash(pixels: npt.NDArray[np.generic]) -> int:
 def group_duplicates(
     hashes: Sequence[int], distance: int = NEAR, alike: Alike | None = None
 ) -> list[int]:
-    """Group pictures whose hashes are close, or close to those of others in the group.
+    """Group images whose hashes are close, or close to those of others in the group.
 
-    Memory grows with the pictures, not with their pairs, however many look the same, and pictures
+    Memory grows with the images, not with their pairs, however many look the same, and images
     that are in one group already are not compared.
 
     Args:
-        hashes: What `picture_hash` gave.
+        hashes: What `image_hash` gave.
         distance: The most bits that may differ between two that are close.
         alike: Looks more closely at those whose hashes are close; None believes the hashes.
 
@@ -69,7 +69,7 @@ def group_duplicates(
         first members, and what resembles nothing is a group of its own.
     """
     groups = np.arange(len(hashes))
-    for place, others in _find_neighbours(np.array(hashes, np.uint64), distance):
+    for place, others in _find_neighbors(np.array(hashes, np.uint64), distance):
         apart = others[groups[others] != groups[place]]
         if alike is not None and len(apart):
             apart = apart[alike(place, apart)]
@@ -80,7 +80,7 @@ def group_duplicates(
     return [numbers.setdefault(group, len(numbers)) for group in groups.tolist()]
 
 
-def _find_neighbours(
+def _find_neighbors(
     hashes: npt.NDArray[np.uint64], distance: int
 ) -> Iterator[tuple[int, npt.NDArray[np.intp]]]:
     """Each position that has close hashes behind it, and their positions."""

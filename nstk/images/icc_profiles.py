@@ -1,4 +1,4 @@
-"""Colour profiles: everything becomes sRGB on its way in and says so on its way out."""
+"""Color profiles: everything becomes sRGB on its way in and says so on its way out."""
 
 import io
 from functools import lru_cache
@@ -12,7 +12,7 @@ _HEADER_DATE = slice(24, 36)
 
 def _srgb_profile() -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # The time of making would make equal pictures unequal files (ICC.1:2022, 7.2.10).
+    # The time of making would make equal images unequal files (ICC.1:2022, 7.2.10).
     profile[_HEADER_DATE] = np.array([2000, 1, 1, 0, 0, 0], ">u2").tobytes()
     return bytes(profile)
 
@@ -26,7 +26,7 @@ def convert_to_srgb(
 ) -> tuple[Image.Image, tuple[str, ...]]:
     """Convert an image without alpha to sRGB.
 
-    Colours are mapped relative to the white point, with black point compensation.
+    Colors are mapped relative to the white point, with black point compensation.
 
     Args:
         image: Mode L, RGB, CMYK or LAB, eight bits a channel.
@@ -42,14 +42,14 @@ def convert_to_srgb(
             return _apply(image, profile), ()
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
             reason = " ".join(str(error).split())
-            notices.append(f"its colour profile cannot be used and is ignored ({reason})")
+            notices.append(f"its color profile cannot be used and is ignored ({reason})")
     if image.mode == "LAB":
         transform = ImageCms.buildTransform(
             ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB"
         )
         image = transform.apply(image)
     elif image.mode == "CMYK":
-        notices.append("CMYK without a usable colour profile; its colours are approximate")
+        notices.append("CMYK without a usable color profile; its colors are approximate")
         image = image.convert("RGB")
     return image, tuple(notices)
 
@@ -62,7 +62,7 @@ def _apply(image: Image.Image, profile: bytes) -> Image.Image:
     elif image.mode == mode:
         converted = image
     else:
-        raise ValueError(f"it is for {space} colours, the picture has {image.mode}")
+        raise ValueError(f"it is for {space} colors, the image has {image.mode}")
     transform = _transform(profile, converted.mode)
     if transform is None:
         return image
@@ -71,10 +71,10 @@ def _apply(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from a profile to sRGB; ``None`` where it moves nothing by over one grey level.
+    """The way from a profile to sRGB; ``None`` where it moves nothing by over one gray level.
 
     The many sRGB profiles in use differ by rounding; without this, every one of them would cost
-    16-bit pictures their precision.
+    16-bit images their precision.
     """
     transform = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
@@ -96,8 +96,8 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _chart() -> Image.Image:
-    """All greys, and 16 levels of each channel with each other."""
-    greys = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3)
+    """All grays, and 16 levels of each channel with each other."""
+    grays = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3)
     levels = np.arange(0, 256, 17, dtype=np.uint8)
-    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
-    return Image.fromarray(np.concatenate([greys, colours])[None])
+    colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)
+    return Image.fromarray(np.concatenate([grays, colors])[None])

@@ -1,4 +1,4 @@
-"""Pictures in and out: any file that is a picture becomes float32 sRGB, and back."""
+"""Images in and out: any file that is an image becomes float32 sRGB, and back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image as PILImage
 
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.images.decoding import MAX_PIXELS, Decoded, decode, identify
 from nstk.images.encoding import encode, format_of
 from nstk.images.icc_profiles import convert_to_srgb
 from nstk.storage.files import check_writable, write_whole
 
-Picture = npt.NDArray[np.float32]
-"""A picture everywhere in nstk: ``(height, width, 3)``, sRGB, ``[0, 1]``."""
+Image = npt.NDArray[np.float32]
+"""An image everywhere in nstk: ``(height, width, 3)``, sRGB, ``[0, 1]``."""
 
 Levels = npt.NDArray[np.uint8]
-"""A picture in whole grey levels, as other programs exchange it: ``(height, width, 3)``, sRGB."""
+"""An image in whole gray levels, as other programs exchange it: ``(height, width, 3)``, sRGB."""
 
 Plane = npt.NDArray[np.float32]
-"""One channel of a picture, such as its alpha: ``(height, width)``, ``[0, 1]``."""
+"""One channel of an image, such as its alpha: ``(height, width)``, ``[0, 1]``."""
 
 OVERSHOOT = 0.5
 """How far beyond ``[0, 1]`` floats may lie: resampling goes that far, another scale farther."""
@@ -41,33 +41,33 @@ _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 
 @dataclass(frozen=True)
-class LoadedPicture:
-    """A picture from a file, with what came beside it.
+class LoadedImage:
+    """An image from a file, with what came beside it.
 
     Attributes:
-        pixels: The upright picture in sRGB; under transparent places the colours of the file.
+        pixels: The upright image in sRGB; under transparent places the colors of the file.
         alpha: ``(height, width)``, 0 transparent to 1 opaque; ``None`` where all is opaque.
         notices: What the reader of the file should know, one sentence each.
         path: The file.
     """
 
-    pixels: Picture
+    pixels: Image
     alpha: Plane | None
     notices: tuple[str, ...]
     path: Path
 
 
-def load_picture(
+def load_image(
     path: str | Path,
     *,
     content: bytes | None = None,
     max_pixels: int = MAX_PIXELS,
     minimum_side: int = 1,
-) -> LoadedPicture:
-    """Load a JPEG, PNG, WebP, TIFF, BMP or GIF file, whatever its ending, depth and colours.
+) -> LoadedImage:
+    """Load a JPEG, PNG, WebP, TIFF, BMP or GIF file, whatever its ending, depth and colors.
 
-    EXIF orientation is applied, an embedded colour profile is converted to sRGB, 16 bits a
-    channel stay 16 bits where the colours need no conversion, and of several pictures in one
+    EXIF orientation is applied, an embedded color profile is converted to sRGB, 16 bits a
+    channel stay 16 bits where the colors need no conversion, and of several images in one
     file the first is taken.
 
     Args:
@@ -77,23 +77,23 @@ def load_picture(
         minimum_side: The least height and width in pixels that is of use.
 
     Raises:
-        PictureError: If the file is missing, not a picture, damaged, cut short, too big or too
+        ImageError: If the file is missing, not an image, damaged, cut short, too big or too
             small.
     """
     path = Path(path)
     decoded = decode(path, max_pixels, content=content)
     width, height = decoded.image.size
     if min(width, height) < minimum_side:
-        raise PictureError(
+        raise ImageError(
             f"{path}: {width} × {height} pixels, but each side needs at least {minimum_side}; "
-            "give a larger picture."
+            "give a larger image."
         )
-    colours, alpha, notices = _separate(decoded)
-    pixels = _unit(colours)
+    colors, alpha, notices = _separate(decoded)
+    pixels = _unit(colors)
     upright = _UPRIGHT[decoded.orientation]
     if alpha is not None:
         alpha = None if alpha.min() == 1 else np.ascontiguousarray(upright(alpha))
-    return LoadedPicture(
+    return LoadedImage(
         pixels=np.ascontiguousarray(upright(pixels)),
         alpha=alpha,
         notices=tuple(f"{path}: {notice}." for notice in (*decoded.notices, *notices)),
@@ -104,7 +104,7 @@ def load_picture(
 def load_levels(
     path: str | Path, *, content: bytes | None = None, max_pixels: int = MAX_PIXELS
 ) -> Levels:
-    """Load a picture in whole grey levels: those of `load_picture`, rounded, in less time.
+    """Load an image in whole gray levels: those of `load_image`, rounded, in less time.
 
     Args:
         path: A regular file.
@@ -112,17 +112,17 @@ def load_levels(
         max_pixels: How many pixels the header may claim; checked before decoding.
 
     Raises:
-        PictureError: If the file is missing, not a picture, damaged, cut short or too big.
+        ImageError: If the file is missing, not an image, damaged, cut short or too big.
     """
     decoded = decode(Path(path), max_pixels, content=content)
-    colours, _, _ = _separate(decoded)
-    if colours.dtype != np.uint8:
-        colours = np.rint(colours * 255).astype(np.uint8)
-    return np.ascontiguousarray(_UPRIGHT[decoded.orientation](colours))
+    colors, _, _ = _separate(decoded)
+    if colors.dtype != np.uint8:
+        colors = np.rint(colors * 255).astype(np.uint8)
+    return np.ascontiguousarray(_UPRIGHT[decoded.orientation](colors))
 
 
-def probe_picture(path: str | Path, *, whole: bool = True) -> str:
-    """Decode a file completely, to know that it is a whole picture.
+def probe_image(path: str | Path, *, whole: bool = True) -> str:
+    """Decode a file completely, to know that it is a whole image.
 
     Args:
         path: A regular file.
@@ -134,26 +134,26 @@ def probe_picture(path: str | Path, *, whole: bool = True) -> str:
         ``"GIF"``.
 
     Raises:
-        PictureError: ``"path: reason; what to do"``.
+        ImageError: ``"path: reason; what to do"``.
     """
     return decode(Path(path)).format if whole else identify(Path(path)).format
 
 
 def measure_side(path: str | Path) -> int:
-    """The shorter side of a picture in pixels, as its header has it; nothing is decoded.
+    """The shorter side of an image in pixels, as its header has it; nothing is decoded.
 
     Raises:
-        PictureError: ``"path: reason; what to do"``.
+        ImageError: ``"path: reason; what to do"``.
     """
     header = identify(Path(path))
     return min(header.width, header.height)
 
 
 def check_output(path: str | Path) -> None:
-    """Refuse, before any long work, a place where no picture could be saved.
+    """Refuse, before any long work, a place where no image could be saved.
 
     Args:
-        path: Where a picture is to be saved later.
+        path: Where an image is to be saved later.
 
     Raises:
         OutputError: If the ending names no format, or no file can be written there.
@@ -162,8 +162,8 @@ def check_output(path: str | Path) -> None:
     check_writable(path)
 
 
-def take_array(array: Any, name: str) -> Picture:
-    """Take a picture from memory for what it is.
+def take_array(array: Any, name: str) -> Image:
+    """Take an image from memory for what it is.
 
     Args:
         array: ``(height, width, 3)`` of floats in ``[0, 1]``, which are clipped where resampling
@@ -171,54 +171,54 @@ def take_array(array: Any, name: str) -> Picture:
         name: What messages call it.
 
     Raises:
-        PictureError: If it is none, or its values are of another scale.
+        ImageError: If it is none, or its values are of another scale.
     """
     given = np.asarray(array)
     fits = given.ndim == 3 and given.shape[2] == 3 and given.size
     if not fits or not (given.dtype == np.uint8 or np.issubdtype(given.dtype, np.floating)):
-        raise PictureError(
+        raise ImageError(
             f"{name}: an array {given.shape} of {given.dtype}; give (height, width, 3) of uint8, "
             "or of floats from 0 to 1."
         )
     values = _unit(given) if given.dtype == np.uint8 else given
     low, high = values.min(), values.max()
     if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-        raise PictureError(
+        raise ImageError(
             f"{name}: floats from {low:g} to {high:g}; give floats from 0 to 1, or uint8 from 0 "
             "to 255."
         )
     return np.clip(values, 0, 1).astype(np.float32)
 
 
-def save_picture(
-    path: str | Path, pixels: Picture | Levels, *, alpha: Plane | None = None, quality: int = 95
+def save_image(
+    path: str | Path, pixels: Image | Levels, *, alpha: Plane | None = None, quality: int = 95
 ) -> Path:
-    """Save a picture with eight bits a channel and an sRGB profile, whole or not at all.
+    """Save an image with eight bits a channel and an sRGB profile, whole or not at all.
 
-    PNG, TIFF and BMP keep every value to half a grey level. JPEG and BMP cannot keep alpha;
-    there the colours are saved as they are. BMP has no room for a profile.
+    PNG, TIFF and BMP keep every value to half a gray level. JPEG and BMP cannot keep alpha;
+    there the colors are saved as they are. BMP has no room for a profile.
 
     Args:
         path: Its ending names the format: .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp.
-        pixels: The picture; floats beyond ``[0, 1]`` are clipped.
+        pixels: The image; floats beyond ``[0, 1]`` are clipped.
         alpha: ``(height, width)``, 0 transparent to 1 opaque.
-        quality: Of JPEG (with full colour resolution, 4:4:4) and WebP, 1 to 100.
+        quality: Of JPEG (with full color resolution, 4:4:4) and WebP, 1 to 100.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If the file cannot be written, or the pixels are no picture.
+        OutputError: If the file cannot be written, or the pixels are no image.
         SettingsError: If ``quality`` is out of its range.
     """
     check_output(path)
-    colours: npt.NDArray[Any] = np.asarray(pixels)
+    colors: npt.NDArray[Any] = np.asarray(pixels)
     given = None if alpha is None else np.asarray(alpha)
-    return write_whole(path, encode(Path(path), colours, given, quality))
+    return write_whole(path, encode(Path(path), colors, given, quality))
 
 
-def resize_picture(pixels: Picture, height: int, width: int) -> Picture:
-    """Resize a picture in floating point, antialiased (Lanczos, three lobes).
+def resize_image(pixels: Image, height: int, width: int) -> Image:
+    """Resize an image in floating point, antialiased (Lanczos, three lobes).
 
     Args:
         pixels: ``(h, w, 3)`` in ``[0, 1]``.
@@ -233,15 +233,15 @@ def resize_picture(pixels: Picture, height: int, width: int) -> Picture:
 
 
 def resize_plane(plane: Plane, height: int, width: int) -> Plane:
-    """Resize one channel, such as alpha, as `resize_picture` does."""
-    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))
-    resized = image.resize((width, height), Image.Resampling.LANCZOS)
+    """Resize one channel, such as alpha, as `resize_image` does."""
+    image = PILImage.fromarray(np.ascontiguousarray(plane, np.float32))
+    resized = image.resize((width, height), PILImage.Resampling.LANCZOS)
     clipped: Plane = np.clip(np.asarray(resized), 0, 1)
     return clipped
 
 
-def crop_square(pixels: Picture) -> Picture:
-    """The largest centred square of a picture, which is what a classifier sees."""
+def crop_square(pixels: Image) -> Image:
+    """The largest centered square of an image, which is what a classifier sees."""
     height, width = pixels.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
@@ -249,7 +249,7 @@ def crop_square(pixels: Picture) -> Picture:
 
 
 def fit_size(height: int, width: int, longer_side: int) -> tuple[int, int]:
-    """Size of a picture whose longer side is given and whose aspect is kept.
+    """Size of an image whose longer side is given and whose aspect is kept.
 
     Returns:
         ``(height, width)`` in pixels, each at least 1.
@@ -263,33 +263,33 @@ def fit_size(height: int, width: int, longer_side: int) -> tuple[int, int]:
 
 
 def _separate(decoded: Decoded) -> tuple[npt.NDArray[Any], Plane | None, tuple[str, ...]]:
-    """Colours in sRGB, alpha and notices; still as they lie in the file, not upright.
+    """Colors in sRGB, alpha and notices; still as they lie in the file, not upright.
 
-    Colours are `Levels` where the file has no more than these, and a `Picture` elsewhere.
+    Colors are `Levels` where the file has no more than these, and a `Image` elsewhere.
     """
     image, alpha = _split_alpha(decoded.image)
     converted, notices = convert_to_srgb(image, decoded.image.info.get("icc_profile"))
-    colours: npt.NDArray[Any] = _channels(converted)
+    colors: npt.NDArray[Any] = _channels(converted)
     if decoded.samples is not None:
         count = decoded.samples.shape[-1]
         if count in (2, 4):
             alpha = decoded.samples[..., -1]
         if converted is image:
-            colours = decoded.samples[..., : 1 if count < 3 else 3]
+            colors = decoded.samples[..., : 1 if count < 3 else 3]
         else:
-            notices = (*notices, "its colour profile is applied with eight bits a channel")
-    if colours.shape[-1] == 1:
-        colours = np.repeat(colours, 3, axis=-1)
-    return colours, alpha, notices
+            notices = (*notices, "its color profile is applied with eight bits a channel")
+    if colors.shape[-1] == 1:
+        colors = np.repeat(colors, 3, axis=-1)
+    return colors, alpha, notices
 
 
-def _split_alpha(image: Image.Image) -> tuple[Image.Image, Plane | None]:
-    """The colours of an image in mode L, RGB, CMYK or LAB, and its alpha."""
+def _split_alpha(image: PILImage.Image) -> tuple[PILImage.Image, Plane | None]:
+    """The colors of an image in mode L, RGB, CMYK or LAB, and its alpha."""
     if image.has_transparency_data:
-        grey = image.mode in ("1", "L", "LA", "La")
-        image = image.convert("LA" if grey else "RGBA")
-        *colours, alpha = image.split()
-        return Image.merge("L" if grey else "RGB", colours), _unit(_channels(alpha))[..., 0]
+        gray = image.mode in ("1", "L", "LA", "La")
+        image = image.convert("LA" if gray else "RGBA")
+        *colors, alpha = image.split()
+        return PILImage.merge("L" if gray else "RGB", colors), _unit(_channels(alpha))[..., 0]
     if image.mode == "1":
         return image.convert("L"), None
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
@@ -297,13 +297,13 @@ def _split_alpha(image: Image.Image) -> tuple[Image.Image, Plane | None]:
     return image, None
 
 
-def _channels(image: Image.Image) -> Levels:
+def _channels(image: PILImage.Image) -> Levels:
     levels = np.asarray(image)
     return levels.reshape(*levels.shape[:2], -1)
 
 
-def _unit(colours: npt.NDArray[Any]) -> Picture:
-    if colours.dtype != np.uint8:
-        return colours
-    values: Picture = np.divide(colours, 255, dtype=np.float32)
+def _unit(colors: npt.NDArray[Any]) -> Image:
+    if colors.dtype != np.uint8:
+        return colors
+    values: Image = np.divide(colors, 255, dtype=np.float32)
     return values

@@ -1,55 +1,55 @@
-"""Masks: which part of a picture is meant, 1 inside and 0 outside."""
+"""Masks: which part of an image is meant, 1 inside and 0 outside."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image as PILImage
 
 from nstk.errors import MaskError
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Picture, Plane, load_picture
+from nstk.images.image import Image, Plane, load_image
 
 _ONE_LEVEL = 1.5 / 255
 
 
 def load_mask(path: str | Path) -> Plane:
-    """Load a mask from any file that `load_picture` reads.
+    """Load a mask from any file that `load_image` reads.
 
-    White is inside, black outside, grey between: the mask is the luma of the picture. A shape
-    in one colour on a transparent ground, whatever the colour, is its alpha. In other pictures
+    White is inside, black outside, gray between: the mask is the luma of the image. A shape
+    in one color on a transparent ground, whatever the color, is its alpha. In other images
     with transparency what is transparent is outside: the mask is luma times alpha.
 
     Args:
-        path: A picture file.
+        path: An image file.
 
     Returns:
         ``(height, width)``, ``[0, 1]``.
 
     Raises:
-        PictureError: If the file is not a picture.
+        ImageError: If the file is not an image.
     """
-    loaded = load_picture(path)
+    loaded = load_image(path)
     if loaded.alpha is None:
         return to_luma(loaded.pixels)
-    if _is_of_one_colour(loaded.pixels, loaded.alpha):
+    if _is_of_one_color(loaded.pixels, loaded.alpha):
         return loaded.alpha
     return to_luma(loaded.pixels) * loaded.alpha
 
 
-def check_mask(mask: Plane, picture_shape: Sequence[int], name: str) -> Plane:
-    """Bring a mask to the size of its picture, or say why it does not belong to it.
+def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
+    """Bring a mask to the size of its image, or say why it does not belong to it.
 
     A mask of the same aspect is resized. The aspect is the same where the larger of the two,
     scaled to the longer side of the smaller, differs from it by at most one pixel.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
-        picture_shape: Shape of the picture; height and width come first.
+        image_shape: Shape of the image; height and width come first.
         name: What the mask is called in messages: its path, as a rule.
 
     Returns:
-        The mask with the picture's height and width.
+        The mask with the image's height and width.
 
     Raises:
         MaskError: If it is no plane of numbers from 0 to 1, has another aspect, or is 0
@@ -65,11 +65,11 @@ def check_mask(mask: Plane, picture_shape: Sequence[int], name: str) -> Plane:
             f"{name} has values from {low:g} to {high:g}; a mask needs those from 0, outside, "
             "to 1, inside."
         )
-    height, width = picture_shape[:2]
+    height, width = image_shape[:2]
     if _misfit(mask.shape, (height, width)) > 1:
         raise MaskError(
-            f"{name} is {mask.shape[1]}×{mask.shape[0]} pixels, its picture {width}×{height}; "
-            "a mask needs the aspect of its picture: paint it over the picture itself."
+            f"{name} is {mask.shape[1]}×{mask.shape[0]} pixels, its image {width}×{height}; "
+            "a mask needs the aspect of its image: paint it over the image itself."
         )
     if high == 0:
         raise MaskError(f"{name} is black everywhere; paint the region that is meant in white.")
@@ -89,14 +89,14 @@ def resize_mask(mask: Plane, height: int, width: int) -> Plane:
     Returns:
         ``(height, width)``, ``[0, 1]``; always a new array.
     """
-    image = Image.fromarray(np.ascontiguousarray(mask, np.float32))
-    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    image = PILImage.fromarray(np.ascontiguousarray(mask, np.float32))
+    resized = np.asarray(image.resize((width, height), PILImage.Resampling.BILINEAR))
     clipped: Plane = np.clip(resized, 0, 1)
     return clipped
 
 
-def _is_of_one_colour(pixels: Picture, alpha: Plane) -> bool:
-    """Whether all that can be seen has the same colour, to one grey level."""
+def _is_of_one_color(pixels: Image, alpha: Plane) -> bool:
+    """Whether all that can be seen has the same color, to one gray level."""
     seen = pixels[alpha > 0]
     return seen.size == 0 or bool(np.ptp(seen, axis=0).max() <= _ONE_LEVEL)
 

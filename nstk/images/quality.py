@@ -1,16 +1,16 @@
-"""What can be measured in a single picture that tells whether it is of use."""
+"""What can be measured in a single image that tells whether it is of use."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image as PILImage
 
 from nstk.images.color_spaces import LUMA
-from nstk.images.image import Picture
+from nstk.images.image import Image
 
 MEASURED_SIDE = 256
-"""Larger pictures are made smaller to this shorter side first: what no network sees is no flaw."""
+"""Larger images are made smaller to this shorter side first: what no network sees is no flaw."""
 
 _WINDOW = 9
 
@@ -18,8 +18,8 @@ _Levels = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class PictureQuality:
-    """What was measured in a picture.
+class ImageQuality:
+    """What was measured in an image.
 
     Attributes:
         height: In pixels.
@@ -41,21 +41,21 @@ class PictureQuality:
         return min(self.height, self.width)
 
 
-def measure_picture(pixels: Picture) -> PictureQuality:
-    """Measure size, blur, brightness and contrast of a picture.
+def measure_image(pixels: Image) -> ImageQuality:
+    """Measure size, blur, brightness and contrast of an image.
 
     Args:
         pixels: ``(height, width, 3)`` in ``[0, 1]``.
     """
     height, width = pixels.shape[:2]
-    image = Image.fromarray(pixels @ LUMA.astype(np.float32))
+    image = PILImage.fromarray(pixels @ LUMA.astype(np.float32))
     factor = MEASURED_SIDE / min(height, width)
     if factor < 1:
         size = round(width * factor), round(height * factor)
-        image = image.resize(size, Image.Resampling.BILINEAR)
+        image = image.resize(size, PILImage.Resampling.BILINEAR)
     levels = np.asarray(image, np.float64)
     dark, bright = np.quantile(levels, (0.05, 0.95))
-    return PictureQuality(
+    return ImageQuality(
         height=height,
         width=width,
         blur=max(_measure_blur(levels), _measure_blur(levels.T)),
@@ -67,8 +67,8 @@ def measure_picture(pixels: Picture) -> PictureQuality:
 def _measure_blur(levels: _Levels) -> float:
     """Say how much of the variation along the rows a blur leaves as it is.
 
-    With D the absolute differences of neighbours and D′ those after a running mean over nine,
-    blur = 1 − Σ max(0, D − D′) / Σ D (Crete et al. 2007): a sharp picture loses most of its
+    With D the absolute differences of neighbors and D′ those after a running mean over nine,
+    blur = 1 − Σ max(0, D − D′) / Σ D (Crete et al. 2007): a sharp image loses most of its
     variation, one that is blurred already hardly any. It does not depend on the contrast.
     """
     if levels.shape[1] < 2 * _WINDOW:
@@ -79,5 +79,5 @@ def _measure_blur(levels: _Levels) -> float:
     variation = np.abs(np.diff(levels[:, margin:-margin], axis=1))
     lost = np.maximum(variation - np.abs(np.diff(means, axis=1)), 0)
     total = float(variation.sum())
-    # Steps below a hundredth of a grey level are rounding, not a picture.
+    # Steps below a hundredth of a gray level are rounding, not an image.
     return 1 - float(lost.sum()) / total if total > 4e-5 * variation.size else 0.0

@@ -1,4 +1,4 @@
-"""The filters of the first layer: as pictures, and how oriented and how coloured they are."""
+"""The filters of the first layer: as images, and how oriented and how colored they are."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
-from nstk.images.image import Picture
+from nstk.images.image import Image
 
 Values = npt.NDArray[np.float64]
 """One number for each filter, ``(filters,)``."""
@@ -24,7 +24,7 @@ _RANDOM_FILTERS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The filters of a network's first convolution, as they weigh the colours of a Picture.
+    """The filters of a network's first convolution, as they weigh the colors of a Image.
 
     Attributes:
         layer: The convolution's name.
@@ -35,8 +35,8 @@ class Filters:
     kernels: npt.NDArray[np.float32]
 
     @property
-    def pictures(self) -> list[Picture]:
-        """Every filter as a Picture: grey is 0, and its largest weight black or full colour."""
+    def images(self) -> list[Image]:
+        """Every filter as a Image: gray is 0, and its largest weight black or full color."""
         largest = np.abs(self.kernels).max(axis=(1, 2, 3), keepdims=True)
         return list((0.5 + 0.5 * self.kernels / np.maximum(largest, 1e-12)).astype(np.float32))
 
@@ -47,7 +47,7 @@ class Filters:
 
     @cached_property
     def opponency(self) -> Values:
-        """How much each filter sets one colour against another; see `measure_opponency`."""
+        """How much each filter sets one color against another; see `measure_opponency`."""
         return measure_opponency(self.kernels)
 
     @cached_property
@@ -73,11 +73,11 @@ class Filters:
 def read_filters(backbone: Backbone) -> Filters | None:
     """Take the filters of the first convolution, seen through the network's preprocessing.
 
-    A network may want blue before red, or a deviation of its own for every colour. Both are undone
-    here: the kernels weigh the red, green and blue of a Picture.
+    A network may want blue before red, or a deviation of its own for every color. Both are undone
+    here: the kernels weigh the red, green and blue of a Image.
 
     Returns:
-        The filters; None where the network does not begin with a convolution over three colours.
+        The filters; None where the network does not begin with a convolution over three colors.
     """
     layer = next((each for each in backbone.model.layers if hasattr(each, "kernel_size")), None)
     if not isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[2] != 3:
@@ -89,20 +89,20 @@ def read_filters(backbone: Backbone) -> Filters | None:
 
 
 def _mix_colors(before: Any) -> npt.NDArray[np.float32]:
-    """∂(what the convolution is given) / ∂(a pixel's colours), ``(3, 3)``; it is affine."""
-    pictures = np.zeros((4, 16, 16, 3), np.float32)
-    pictures[1:] = np.eye(3, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    seen = keras.ops.convert_to_numpy(before(pictures, training=False))
+    """∂(what the convolution is given) / ∂(a pixel's colors), ``(3, 3)``; it is affine."""
+    images = np.zeros((4, 16, 16, 3), np.float32)
+    images[1:] = np.eye(3, dtype=np.float32)[:, np.newaxis, np.newaxis]
+    seen = keras.ops.convert_to_numpy(before(images, training=False))
     middle = seen[:, seen.shape[1] // 2, seen.shape[2] // 2]
-    slopes: npt.NDArray[np.float32] = middle[1:] - middle[0]
-    return slopes
+    gradients: npt.NDArray[np.float32] = middle[1:] - middle[0]
+    return gradients
 
 
 def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
     """(λ₁ − λ₂) / (λ₁ + λ₂) of the second moments of each filter's power spectrum.
 
     The energy of a bar or an edge lies on one line of the spectrum, across it: 1. That of a spot
-    lies in all directions alike: 0. Colours are added.
+    lies in all directions alike: 0. Colors are added.
 
     Args:
         kernels: ``(filters, height, width, 3)``.
@@ -118,19 +118,19 @@ def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
 
 
 def measure_opponency(kernels: npt.NDArray[Any]) -> Values:
-    """How much of each filter's energy is one pattern that sets a colour against another.
+    """How much of each filter's energy is one pattern that sets a color against another.
 
-    The filter is written as Σ σ_i·(pattern_i ⊗ colour_i), its singular value decomposition; the
-    measure is σ₁² / Σσ_i² times the part of colour₁ that is not grey. It is 0 where all
-    colours are weighed alike, and 1 where red is weighed against green, or blue against yellow,
+    The filter is written as Σ σ_i·(pattern_i ⊗ color_i), its singular value decomposition; the
+    measure is σ₁² / Σσ_i² times the part of color₁ that is not gray. It is 0 where all
+    colors are weighed alike, and 1 where red is weighed against green, or blue against yellow,
     in one pattern.
 
     Args:
         kernels: ``(filters, height, width, 3)``.
     """
     flat = kernels.reshape(len(kernels), -1, 3)
-    _, sizes, colours = np.linalg.svd(flat, full_matrices=False)
+    _, sizes, colors = np.linalg.svd(flat, full_matrices=False)
     energy = np.square(sizes)
     share = energy[:, 0] / np.maximum(energy.sum(axis=1), 1e-30)
-    grey = np.square(colours[:, 0].sum(axis=1)) / 3
-    return np.asarray(share * (1 - grey), np.float64)
+    gray = np.square(colors[:, 0].sum(axis=1)) / 3
+    return np.asarray(share * (1 - gray), np.float64)

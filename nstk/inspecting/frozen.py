@@ -11,12 +11,12 @@ import numpy as np
 from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.folders import LabelledFolder, scan_folder
+from nstk.datasets.folders import LabeledFolder, scan_folder
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError
 from nstk.features.extractor import Features, Observer, extract_features
 from nstk.features.networks import POOLED
-from nstk.heads.learning_curve import SHARES, rank_pictures
+from nstk.heads.learning_curve import SHARES, rank_images
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.selection import Samples, select_head
 from nstk.heads.splits import Parts, sort_by_part
@@ -35,9 +35,9 @@ def study_frozen(
     settings: FrozenSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> FrozenStudy:
-    """Measure what transfer learning saves: accuracy by block, by pictures and by time.
+    """Measure what transfer learning saves: accuracy by block, by images and by time.
 
-    Three ways to a classifier are compared on the same held-out pictures. Transfer: the backbone
+    Three ways to a classifier are compared on the same held-out images. Transfer: the backbone
     stays frozen, a linear head is solved on the means of its maps. Frozen random weights: the
     same, with every kernel drawn anew. Trained random weights: the same network with all weights
     free, by Adam, for as many passes and seconds as the settings allow.
@@ -51,7 +51,7 @@ def study_frozen(
             ``"heads"`` and ``"random weights, trained"``.
 
     Raises:
-        FolderError: If the folder cannot be used, or pictures have several labels.
+        FolderError: If the folder cannot be used, or images have several labels.
         NstkError: What `nstk.finetune` would raise.
     """
     settings = settings or FrozenSettings()
@@ -75,8 +75,8 @@ def study_frozen(
     )
     if folder.multi_label:
         raise FolderError(
-            f"{data}: its pictures may have several labels; nstk inspect frozen compares "
-            "accuracies of one label each: give one label a picture."
+            f"{data}: its images may have several labels; nstk inspect frozen compares "
+            "accuracies of one label each: give one label an image."
         )
     seconds: dict[str, float] = {}
     seen: dict[str, tuple[Features, Parts]] = {}
@@ -130,21 +130,21 @@ def _choose_layers(backbone: Backbone) -> tuple[str, ...]:
 
 
 def _look(
-    folder: LabelledFolder, observer: Observer, stage: str, on_progress: Reporter
+    folder: LabeledFolder, observer: Observer, stage: str, on_progress: Reporter
 ) -> tuple[Features, Parts]:
-    """Look at all pictures through one of the networks."""
+    """Look at all images through one of the networks."""
 
     def report(progress: Progress) -> None:
         on_progress(replace(progress, stage=stage))
 
-    paths = [picture.path for picture in folder.pictures]
+    paths = [image.path for image in folder.images]
     features = extract_features(observer, paths, on_progress=report)
     return features, sort_by_part(folder, features, observer.blocks, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Heads:
-    """Heads on either network, all checked with the same pictures."""
+    """Heads on either network, all checked with the same images."""
 
     pretrained: Parts
     random: Parts
@@ -153,7 +153,7 @@ class _Heads:
     seed: int
 
     def judge(self, parts: Parts, block: str, share: float = 1.0) -> Evaluation:
-        """Fit a head on a share of the training pictures and check it."""
+        """Fit a head on a share of the training images and check it."""
         train, check = (
             Samples({block: each.vectors[block]}, each.targets, each.groups)
             for each in (parts.samples["train"], parts.samples[self.held_out])
@@ -169,9 +169,9 @@ class _Heads:
 
     @property
     def ranks(self) -> Any:
-        """Where every training picture stands in its class, from 0 below 1."""
+        """Where every training image stands in its class, from 0 below 1."""
         kinds = self.pretrained.samples["train"].kinds
-        return rank_pictures(kinds, np.ones(len(kinds), bool), self.seed)
+        return rank_images(kinds, np.ones(len(kinds), bool), self.seed)
 
 
 def _fit_all(
@@ -215,10 +215,10 @@ def _fit_all(
 
 
 def _read_lessons(
-    folder: LabelledFolder, features: Features, parts: Parts, held_out: str, size: int
+    folder: LabeledFolder, features: Features, parts: Parts, held_out: str, size: int
 ) -> tuple[Lesson, Lesson]:
     """The squares to learn from and those to check with, in the order of the samples."""
-    paths = [folder.pictures[index].path for index in features.indices]
+    paths = [folder.images[index].path for index in features.indices]
     names = [file.part for file in parts.files]
 
     def lesson(part: str) -> Lesson:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.excitation import Patch, find_patches
 from nstk.inspecting.layers import (
     Field,
@@ -26,7 +26,7 @@ from nstk.inspecting.layers import (
 )
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import InspectSettings
-from nstk.stylization.inputs import Source, open_picture
+from nstk.stylization.inputs import Source, open_image
 from nstk.stylization.preparing import find_network
 from nstk.stylization.statistics import Moments, covariance, gather, summarize
 from nstk.stylization.styles import look
@@ -45,8 +45,8 @@ class ChannelPair:
 
     Attributes:
         channels: Their numbers.
-        correlations: Of their activations over the places of each picture, −1 to 1.
-        patches: Of each picture, where both are strongest; what one cell sees.
+        correlations: Of their activations over the places of each image, −1 to 1.
+        patches: Of each image, where both are strongest; what one cell sees.
     """
 
     channels: tuple[int, int]
@@ -61,9 +61,9 @@ class LayerGram:
     Attributes:
         layer: Its name.
         order: Channels in the order in which a heat map shows structure: alike ones together.
-        grams: G of each picture, per place, ``(C, C)``, channels in the network's order.
-        errors: ‖G − G*‖_F / ‖G*‖_F of each picture, with G* that of the first.
-        pairs: The pairs of channels that are most correlated in the first picture.
+        grams: G of each image, per place, ``(C, C)``, channels in the network's order.
+        errors: ‖G − G*‖_F / ‖G*‖_F of each image, with G* that of the first.
+        pairs: The pairs of channels that are most correlated in the first image.
     """
 
     layer: str
@@ -75,25 +75,25 @@ class LayerGram:
 
 @dataclass(frozen=True, eq=False)
 class GramInspection:
-    """Gram matrices of pictures, the first of which is the style.
+    """Gram matrices of images, the first of which is the style.
 
     Attributes:
-        names: Of the pictures.
-        pictures: As they were looked at.
-        layers: Their matrices, from the picture to the deepest layer.
+        names: Of the images.
+        images: As they were looked at.
+        layers: Their matrices, from the image to the deepest layer.
         backbone: The network's name.
         seconds: Wall time.
     """
 
     names: tuple[str, ...]
-    pictures: tuple[Picture, ...]
+    images: tuple[Image, ...]
     layers: tuple[LayerGram, ...]
     backbone: str
     seconds: float
 
 
 def inspect_gram(
-    pictures: Sequence[Source],
+    images: Sequence[Source],
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
@@ -102,7 +102,7 @@ def inspect_gram(
     """Compare the Gram matrices of a style and of what was made from it.
 
     Args:
-        pictures: The style first, then any others: a result, the content. Pictures or paths.
+        images: The style first, then any others: a result, the content. Images or paths.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size and pairs.
         on_progress: Told how many layers are done, stage ``"gram"``.
@@ -111,20 +111,20 @@ def inspect_gram(
         The matrices of every layer, and the most correlated pairs of channels with patches.
 
     Raises:
-        SettingsError: If there is no picture.
-        PictureError: If one is no picture, or too small for a layer.
+        SettingsError: If there is no image.
+        ImageError: If one is no image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
-    if not pictures:
-        raise SettingsError("No picture was given; give the style, and what was made from it.")
+    if not images:
+        raise SettingsError("No image was given; give the style, and what was made from it.")
     backbone = find_network(backbone, on_progress)
     layers = choose_layers(backbone, settings.layers)
-    opened = [open_picture(source, f"picture {k}") for k, source in enumerate(pictures, 1)]
+    opened = [open_image(source, f"image {k}") for k, source in enumerate(images, 1)]
     names = tuple(loaded.path.name for loaded in opened)
     shown = tuple(bring_to_size(loaded.pixels, settings.size) for loaded in opened)
-    for loaded, picture in zip(opened, shown, strict=True):
-        check_field(picture, str(loaded.path), layers, backbone)
+    for loaded, image in zip(opened, shown, strict=True):
+        check_field(image, str(loaded.path), layers, backbone)
     fields, seen = trace_fields(backbone), [look(backbone.tap(layers), each) for each in shown]
     found = []
     for step, layer in enumerate(layers):
@@ -136,7 +136,7 @@ def inspect_gram(
 
 
 def _compare(
-    layer: str, maps: Sequence[Any], pictures: Sequence[Picture], field: Field, pairs: int
+    layer: str, maps: Sequence[Any], images: Sequence[Image], field: Field, pairs: int
 ) -> LayerGram:
     moments = [summarize(gather(each)) for each in maps]
     grams = tuple(each.gram.numpy() for each in moments)
@@ -152,8 +152,8 @@ def _compare(
                 channels,
                 tuple(float(each[channels]) for each in correlations),
                 tuple(
-                    tuple(_find_both(each.numpy()[0], channels, picture, field, number))
-                    for number, (each, picture) in enumerate(zip(maps, pictures, strict=True))
+                    tuple(_find_both(each.numpy()[0], channels, image, field, number))
+                    for number, (each, image) in enumerate(zip(maps, images, strict=True))
                 ),
             )
             for channels in pick_pairs(correlations[0], pairs, among=find_strong(moments[0]))
@@ -219,9 +219,9 @@ def order_channels(correlations: Matrix) -> tuple[int, ...]:
 
 
 def _find_both(
-    maps: Matrix, channels: tuple[int, int], picture: Picture, field: Field, source: int
+    maps: Matrix, channels: tuple[int, int], image: Image, field: Field, source: int
 ) -> list[Patch]:
     """Where two channels are strong together: by the geometric mean of their activations."""
     one, other = (np.maximum(maps[..., channel], 0) for channel in channels)
     both = np.sqrt((one / max(one.max(), _NOTHING)) * (other / max(other.max(), _NOTHING)))
-    return find_patches(both.astype(np.float32), picture, field, source, PATCHES)
+    return find_patches(both.astype(np.float32), image, field, source, PATCHES)

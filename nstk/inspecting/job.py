@@ -7,11 +7,11 @@ from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.excitation import Maps, Patch, pick_strongest
 from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
-from nstk.inspecting.survey import find_responses, gather_pictures, survey_pictures
+from nstk.inspecting.survey import find_responses, gather_images, survey_images
 from nstk.inspecting.visualization import choose_side, visualize_channels
 from nstk.progress import Reporter, ignore
 from nstk.settings import InspectSettings
@@ -25,17 +25,17 @@ class ChannelInspection:
 
     Attributes:
         channel: Its number.
-        energy: Its mean squared activation over all places of the pictures.
-        activation: Its feature map of the first picture, ``(height, width)``.
+        energy: Its mean squared activation over all places of the images.
+        activation: Its feature map of the first image, ``(height, width)``.
         patches: The nine patches that excite it most, the strongest first, as one cell sees them.
-        visualization: A Picture found by gradient ascent on its mean activation.
+        visualization: A Image found by gradient ascent on its mean activation.
     """
 
     channel: int
     energy: float
     activation: Maps
     patches: tuple[Patch, ...]
-    visualization: Picture
+    visualization: Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +63,17 @@ class NetworkInspection:
 
     Attributes:
         backbone: The network's name.
-        names: Of the pictures that were looked at.
-        picture: The first of them, as it was looked at.
-        filters: Those of the first convolution; None where it does not see three colours.
-        layers: From the picture to the deepest.
+        names: Of the images that were looked at.
+        image: The first of them, as it was looked at.
+        filters: Those of the first convolution; None where it does not see three colors.
+        layers: From the image to the deepest.
         skipped: Files that were left out, and why.
         seconds: Wall time.
     """
 
     backbone: str
     names: tuple[str, ...]
-    picture: Picture
+    image: Image
     filters: Filters | None
     layers: tuple[LayerInspection, ...]
     skipped: tuple[SkippedFile, ...]
@@ -81,7 +81,7 @@ class NetworkInspection:
 
 
 def inspect_layers(
-    pictures: Source | Sequence[Source],
+    images: Source | Sequence[Source],
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
@@ -90,24 +90,24 @@ def inspect_layers(
     """Show what layers of a network respond to.
 
     Args:
-        pictures: What it is shown: Pictures, files, and folders, which are searched to the bottom.
+        images: What it is shown: Images, files, and folders, which are searched to the bottom.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size, channels, steps and seed.
-        on_progress: Told of every picture and of every step of gradient ascent.
+        on_progress: Told of every image and of every step of gradient ascent.
 
     Returns:
-        For each layer its strongest channels: where the first picture excites them, the patches
+        For each layer its strongest channels: where the first image excites them, the patches
         that excite them most, and what they like best.
 
     Raises:
-        PictureError: If there is no picture, or none is large enough for the layers.
+        ImageError: If there is no image, or none is large enough for the layers.
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
     backbone = find_network(backbone, on_progress)
     layers = choose_layers(backbone, settings.layers)
-    sources, skipped = gather_pictures(pictures)
-    survey = survey_pictures(sources, layers, backbone, settings.size, on_progress)
+    sources, skipped = gather_images(images)
+    survey = survey_images(sources, layers, backbone, settings.size, on_progress)
     strongest = {
         layer: pick_strongest(energy, settings.channels)
         for layer, energy in survey.energies.items()
@@ -127,8 +127,8 @@ def inspect_layers(
             on_progress=on_progress,
         )
         channels = tuple(
-            ChannelInspection(channel, float(survey.energies[layer][channel]), *response, picture)
-            for channel, response, picture in zip(
+            ChannelInspection(channel, float(survey.energies[layer][channel]), *response, image)
+            for channel, response, image in zip(
                 strongest[layer], responses[layer], liked, strict=True
             )
         )
@@ -137,7 +137,7 @@ def inspect_layers(
     return NetworkInspection(
         backbone=backbone.name,
         names=survey.names,
-        picture=survey.first,
+        image=survey.first,
         filters=read_filters(backbone),
         layers=tuple(found),
         skipped=(*skipped, *survey.skipped),

@@ -1,4 +1,4 @@
-"""Which layers are looked at, and whether the pictures are large enough for them."""
+"""Which layers are looked at, and whether the images are large enough for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import numpy as np
 
 from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.receptive_fields import WHOLE_PICTURE, ReceptiveField, trace_axes
-from nstk.errors import BackboneError, PictureError
-from nstk.images.image import Picture, fit_size, resize_picture
+from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
+from nstk.errors import BackboneError, ImageError
+from nstk.images.image import Image, fit_size, resize_image
 
 DEEPEST_STRIDE = 16
 
@@ -40,13 +40,13 @@ class Field:
     @property
     def is_bounded(self) -> bool:
         """Whether there is an end to what a cell sees."""
-        return max(self.height, self.width) < WHOLE_PICTURE
+        return max(self.height, self.width) < WHOLE_IMAGE
 
 
 def choose_layers(
     backbone: Backbone, layers: Sequence[str] | Literal["auto"] = "auto"
 ) -> tuple[str, ...]:
-    """The layers to look at, from the picture to the deepest.
+    """The layers to look at, from the image to the deepest.
 
     Args:
         backbone: The network.
@@ -80,27 +80,27 @@ def trace_fields(backbone: Backbone) -> Mapping[str, Field]:
     return {name: Field(rows[name], columns[name]) for name in backbone.taps}
 
 
-def bring_to_size(picture: Picture, size: int) -> Picture:
-    """Bring a picture's longer side to ``size``; smaller pictures stay as they are."""
-    height, width = picture.shape[:2]
+def bring_to_size(image: Image, size: int) -> Image:
+    """Bring an image's longer side to ``size``; smaller images stay as they are."""
+    height, width = image.shape[:2]
     if max(height, width) <= size:
-        return picture
-    return resize_picture(picture, *fit_size(height, width, size))
+        return image
+    return resize_image(image, *fit_size(height, width, size))
 
 
-def holds(picture: Picture, field: Field) -> bool:
-    """Whether at least one cell sees nothing but the picture."""
+def holds(image: Image, field: Field) -> bool:
+    """Whether at least one cell sees nothing but the image."""
     return all(
         len(find_whole_cells(extent, axis)) > 0
-        for extent, axis in zip(picture.shape[:2], (field.rows, field.columns), strict=True)
+        for extent, axis in zip(image.shape[:2], (field.rows, field.columns), strict=True)
     )
 
 
 def find_whole_cells(extent: int, field: ReceptiveField) -> range:
-    """The cells along one axis whose field lies inside the picture.
+    """The cells along one axis whose field lies inside the image.
 
     Args:
-        extent: Of the picture along this axis, in pixels.
+        extent: Of the image along this axis, in pixels.
         field: Of a cell along this axis.
     """
     first = -(-field.before // field.stride)
@@ -109,7 +109,7 @@ def find_whole_cells(extent: int, field: ReceptiveField) -> range:
 
 
 def find_smallest(field: ReceptiveField) -> int:
-    """The smallest extent of a picture, in pixels, in which some cell sees nothing but it.
+    """The smallest extent of an image, in pixels, in which some cell sees nothing but it.
 
     Cells stand at multiples of their stride, so this may be more than one of them sees.
 
@@ -120,50 +120,50 @@ def find_smallest(field: ReceptiveField) -> int:
     return first * field.stride + field.after + 1
 
 
-def check_field(picture: Picture, name: str, layers: Sequence[str], backbone: Backbone) -> None:
-    """Refuse a picture in which a layer has no cell that sees nothing but the picture.
+def check_field(image: Image, name: str, layers: Sequence[str], backbone: Backbone) -> None:
+    """Refuse an image in which a layer has no cell that sees nothing but the image.
 
     Args:
-        picture: At the size at which it is looked at.
+        image: At the size at which it is looked at.
         name: What messages call it.
         layers: To be looked at.
         backbone: Their network.
 
     Raises:
-        PictureError: With the layers that fit.
+        ImageError: With the layers that fit.
     """
     fields = trace_fields(backbone)
-    too_deep = [layer for layer in layers if not holds(picture, fields[layer])]
+    too_deep = [layer for layer in layers if not holds(image, fields[layer])]
     if not too_deep:
         return
-    field, fitting = fields[too_deep[0]], [n for n in backbone.taps if holds(picture, fields[n])]
-    seen = "the whole picture"
+    field, fitting = fields[too_deep[0]], [n for n in backbone.taps if holds(image, fields[n])]
+    seen = "the whole image"
     if field.is_bounded:
         smallest = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
-        seen = f"{field.width}×{field.height} pixels, whole in pictures from {smallest} on"
-    raise PictureError(
-        f"{name} is {picture.shape[1]}×{picture.shape[0]} pixels here, but one cell of "
+        seen = f"{field.width}×{field.height} pixels, whole in images from {smallest} on"
+    raise ImageError(
+        f"{name} is {image.shape[1]}×{image.shape[0]} pixels here, but one cell of "
         f"{too_deep[0]} sees {seen}; {_advise(fitting)}."
     )
 
 
-def check_stride(picture: Picture, name: str, layers: Sequence[str], backbone: Backbone) -> None:
-    """Refuse a picture in which a layer has no cell at all.
+def check_stride(image: Image, name: str, layers: Sequence[str], backbone: Backbone) -> None:
+    """Refuse an image in which a layer has no cell at all.
 
     Raises:
-        PictureError: With the size that is needed and the layers that fit.
+        ImageError: With the size that is needed and the layers that fit.
     """
     deepest = max(layers, key=backbone.stride)
-    needed, shorter = backbone.stride(deepest), int(np.min(picture.shape[:2]))
+    needed, shorter = backbone.stride(deepest), int(np.min(image.shape[:2]))
     if shorter < needed:
         fitting = [layer for layer in backbone.taps if backbone.stride(layer) <= shorter]
-        raise PictureError(
-            f"{name} is {picture.shape[1]}×{picture.shape[0]} pixels here, but {deepest} needs "
+        raise ImageError(
+            f"{name} is {image.shape[1]}×{image.shape[0]} pixels here, but {deepest} needs "
             f"{needed} on the shorter side; {_advise(fitting)}."
         )
 
 
 def _advise(fitting: Sequence[str]) -> str:
-    """What to do about a picture that only some layers can look at."""
+    """What to do about an image that only some layers can look at."""
     other = f"--layers up to {fitting[-1]}, which fits" if fitting else "another backbone"
-    return f"give a larger picture, a larger --size, or {other}"
+    return f"give a larger image, a larger --size, or {other}"

@@ -1,4 +1,4 @@
-"""Descents from white noise towards what a network sees in a picture, and nothing else."""
+"""Descents from white noise towards what a network sees in an image, and nothing else."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,13 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
-from nstk.images.image import Picture
-from nstk.optimizers import Evaluation, choose_minimizer
+from nstk.images.image import Image
+from nstk.optimizers import Evaluation, choose_optimizer
 from nstk.progress import Progress, Reporter
 from nstk.settings import InspectSettings
 
 Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""From the feature maps of a picture, by layer, to the loss of each layer."""
+"""From the feature maps of an image, by layer, to the loss of each layer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +25,11 @@ class Descended:
     """Where a descent from noise ended.
 
     Attributes:
-        picture: The Picture there.
+        image: The Image there.
         losses: The loss at every step.
     """
 
-    picture: Picture
+    image: Image
     losses: tuple[float, ...]
 
 
@@ -46,9 +46,9 @@ def descend(
     Args:
         backbone: The network.
         layers: What is looked at.
-        shape: Of the picture.
+        shape: Of the image.
         compare: Gives the loss of each layer.
-        settings: For steps, minimizer and seed.
+        settings: For steps, optimizer and seed.
         on_progress: Told of every step; the deepest layer names the stage.
 
     Raises:
@@ -56,17 +56,17 @@ def descend(
     """
     taps = backbone.tap(layers)
 
-    def evaluate(picture: Any) -> Evaluation:
+    def evaluate(image: Any) -> Evaluation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(picture)
-            terms = dict(compare(taps(picture[tf.newaxis], training=False)))
+            tape.watch(image)
+            terms = dict(compare(taps(image[tf.newaxis], training=False)))
             loss = tf.add_n(list(terms.values())) / len(terms)
-        return Evaluation(loss, tape.gradient(loss, picture), terms)
+        return Evaluation(loss, tape.gradient(loss, image), terms)
 
-    minimizer = choose_minimizer(settings.minimizer, bounds=(0.0, 1.0))
-    advance = tf.function(partial(minimizer.step, evaluate))
+    optimizer = choose_optimizer(settings.optimizer, bounds=(0.0, 1.0))
+    advance = tf.function(partial(optimizer.step, evaluate))
     x = tf.constant(np.random.default_rng(settings.seed).random(shape, np.float32))
-    state, losses = minimizer.init(x), list[float]()
+    state, losses = optimizer.init(x), list[float]()
     report = partial(Progress, stage=layers[-1], total=settings.steps)
     on_progress(report(step=0))
     for step in range(1, settings.steps + 1):
@@ -75,8 +75,8 @@ def descend(
         if not math.isfinite(losses[-1]):
             raise DivergenceError(
                 f"The loss of {', '.join(layers)} is {losses[-1]} at step {step}; it must be "
-                "finite: choose another --minimizer, or check the weights of the backbone."
+                "finite: choose another --optimizer, or check the weights of the backbone."
             )
         on_progress(report(step=step, loss=losses[-1]))
-    picture = np.clip(minimizer.result(x, state).numpy(), 0, 1)
-    return Descended(picture, tuple(losses))
+    image = np.clip(optimizer.result(x, state).numpy(), 0, 1)
+    return Descended(image, tuple(losses))

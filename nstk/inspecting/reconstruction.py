@@ -1,8 +1,8 @@
-"""Content: what is left of a picture in each layer, seen by descending on the content loss alone.
+"""Content: what is left of an image in each layer, seen by descending on the content loss alone.
 
 After Mahendran and Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them", and
-Gatys et al. 2016, fig. 1: a layer near the picture keeps its pixels, a deep one keeps what is there
-and forgets where exactly, and in which colour.
+Gatys et al. 2016, fig. 1: a layer near the image keeps its pixels, a deep one keeps what is there
+and forgets where exactly, and in which color.
 """
 
 import time
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.optimizations import descend
 from nstk.inspecting.subjects import open_subject
 from nstk.progress import Reporter, ignore
@@ -25,34 +25,34 @@ from nstk.stylization.styles import look
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """A picture made anew from what one layer sees in it.
+    """An image made anew from what one layer sees in it.
 
     Attributes:
         layer: The content layer k.
-        picture: The Picture that the descent on its content loss found, from noise.
+        image: The Image that the descent on its content loss found, from noise.
         error: Root of the mean squared difference of its pixels from the original's.
         losses: ½‖a − a*‖² / ½‖a*‖² of the layer at every step.
     """
 
     layer: str
-    picture: Picture
+    image: Image
     error: float
     losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class ContentInspection:
-    """What each layer keeps of a picture.
+    """What each layer keeps of an image.
 
     Attributes:
-        original: The picture as it was looked at.
-        reconstructions: One for each layer, from the picture to the deepest.
+        original: The image as it was looked at.
+        reconstructions: One for each layer, from the image to the deepest.
         backbone: The network's name.
         steps: Of every descent.
         seconds: Wall time.
     """
 
-    original: Picture
+    original: Image
     reconstructions: tuple[Reconstruction, ...]
     backbone: str
     steps: int
@@ -60,30 +60,30 @@ class ContentInspection:
 
 
 def inspect_content(
-    picture: Source,
+    image: Source,
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> ContentInspection:
-    """Reconstruct a picture from each layer alone, starting from white noise.
+    """Reconstruct an image from each layer alone, starting from white noise.
 
     Args:
-        picture: A Picture or the path of one.
+        image: A Image or the path of one.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, steps, minimizer, pooling and seed.
+        settings: Layers, size, steps, optimizer, pooling and seed.
         on_progress: Told of every step.
 
     Returns:
         The reconstructions, their errors and the curves of their losses.
 
     Raises:
-        PictureError: If it is no picture, or too small for a layer.
+        ImageError: If it is no image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
     backbone = find_network(backbone, on_progress)
-    original, layers, network = open_subject(picture, backbone, settings)
+    original, layers, network = open_subject(image, backbone, settings)
     made = [_reconstruct(network, layer, original, settings, on_progress) for layer in layers]
     seconds = time.monotonic() - began
     return ContentInspection(original, tuple(made), backbone.name, settings.steps, seconds)
@@ -92,7 +92,7 @@ def inspect_content(
 def _reconstruct(
     backbone: Backbone,
     layer: str,
-    original: Picture,
+    original: Image,
     settings: InspectSettings,
     on_progress: Reporter,
 ) -> Reconstruction:
@@ -105,9 +105,9 @@ def _reconstruct(
         settings,
         on_progress,
     )
-    return Reconstruction(layer, found.picture, rms_error(found.picture, original), found.losses)
+    return Reconstruction(layer, found.image, rms_error(found.image, original), found.losses)
 
 
-def rms_error(one: Picture, other: Picture) -> float:
-    """Root of the mean squared difference of two pictures' pixels, 0 to 1."""
+def rms_error(one: Image, other: Image) -> float:
+    """Root of the mean squared difference of two images' pixels, 0 to 1."""
     return float(np.sqrt(np.mean(np.square(one - other, dtype=np.float64))))

@@ -19,7 +19,7 @@ from nstk.features.crops import VIEWS, take_views
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.heads.links import Targets
 from nstk.heads.metrics import Evaluation, evaluate
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 from nstk.inspecting.random_weights import randomize_network
 from nstk.progress import Progress, Reporter, ignore
 
@@ -33,12 +33,12 @@ _AHEAD = 64
 
 @dataclass(frozen=True)
 class Moment:
-    """How a network in training fares after a pass through the training pictures.
+    """How a network in training fares after a pass through the training images.
 
     Attributes:
         passes: How many passes it has taken; the last one may have been cut short by the time.
-        seconds: Of training so far, without reading pictures and without this evaluation.
-        evaluation: On the pictures held out.
+        seconds: Of training so far, without reading images and without this evaluation.
+        evaluation: On the images held out.
     """
 
     passes: int
@@ -48,7 +48,7 @@ class Moment:
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """Pictures with their labels.
+    """Images with their labels.
 
     Attributes:
         squares: n rows ``(size, size, 3)``, 0 to 255.
@@ -60,24 +60,24 @@ class Lesson:
 
 
 def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> Bank:
-    """Read pictures as the squares that a network of this size sees, in whole grey levels.
+    """Read images as the squares that a network of this size sees, in whole gray levels.
 
     Args:
-        paths: The pictures.
+        paths: The images.
         size: Side of the squares in pixels.
         memory: How many bytes they may take in memory; more are kept in a temporary file.
 
     Raises:
-        PictureError: If one cannot be read.
+        ImageError: If one cannot be read.
         OutputError: If the disk is full.
     """
 
     def read(path: Path) -> Levels:
-        square = take_views(load_picture(path).pixels, size, VIEWS[:1])[0]
+        square = take_views(load_image(path).pixels, size, VIEWS[:1])[0]
         levels: Levels = np.rint(np.clip(square, 0, 1) * 255).astype(np.uint8)
         return levels
 
-    bank = Bank(len(paths), (size, size, 3), np.uint8, memory=memory, remedy="give fewer pictures")
+    bank = Bank(len(paths), (size, size, 3), np.uint8, memory=memory, remedy="give fewer images")
     for square in read_ahead(paths, read, ahead=_AHEAD):
         bank.write(square[np.newaxis])
     return bank
@@ -96,7 +96,7 @@ def train_from_scratch(
 ) -> tuple[Moment, ...]:
     """Train the architecture of a backbone and a linear head from random weights.
 
-    Adam with a rate of 0.001 and batches of 32 on the cross-entropy, every picture flipped or not
+    Adam with a rate of 0.001 and batches of 32 on the cross-entropy, every image flipped or not
     by chance, all weights free.
 
     Args:
@@ -104,7 +104,7 @@ def train_from_scratch(
         train: What to learn from.
         held_out: What to check with.
         classes: Class names.
-        passes: How often all training pictures are seen, at most.
+        passes: How often all training images are seen, at most.
         seconds: When to stop at the latest; the batch at hand is finished.
         seed: Of the weights, of the order and of the flips.
         on_progress: Told after every batch, stage ``"random weights, trained"``; of so many as
@@ -167,8 +167,8 @@ def _compile_step(model: Any) -> Any:
             logits = model(tf.cast(squares, tf.float32) / 255, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses)
-        slopes = tape.gradient(loss, model.trainable_variables)
-        optimizer.apply(slopes, model.trainable_variables)
+        gradients = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply(gradients, model.trainable_variables)
         return loss
 
     compiled = tf.function(advance, input_signature=signature, autograph=False)

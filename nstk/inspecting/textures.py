@@ -1,7 +1,7 @@
-"""Style: textures that have the same Gram matrices as a picture in layers 1, 1–2, … 1–n.
+"""Style: textures that have the same Gram matrices as an image in layers 1, 1–2, … 1–n.
 
 After Gatys et al. 2015, "Texture Synthesis Using Convolutional Neural Networks", and 2016, fig. 1:
-correlations of a few shallow layers hold colours and strokes, those of more layers hold motifs.
+correlations of a few shallow layers hold colors and strokes, those of more layers hold motifs.
 """
 
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.optimizations import descend
 from nstk.inspecting.subjects import open_subject
 from nstk.progress import Reporter, ignore
@@ -25,34 +25,34 @@ from nstk.stylization.styles import look
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """A picture made from the Gram matrices of some layers, and nothing else.
+    """An image made from the Gram matrices of some layers, and nothing else.
 
     Attributes:
-        layers: Whose, from the picture to the deepest.
-        picture: The Picture that the descent found, from noise.
+        layers: Whose, from the image to the deepest.
+        image: The Image that the descent found, from noise.
         errors: ‖G − G*‖_F / ‖G*‖_F of every inspected layer, those left out included.
         losses: The mean over ``layers`` of ‖G − G*‖²_F / ‖G*‖²_F at every step.
     """
 
     layers: tuple[str, ...]
-    picture: Picture
+    image: Image
     errors: Mapping[str, float]
     losses: tuple[float, ...]
 
 
 @dataclass(frozen=True, eq=False)
 class StyleInspection:
-    """What the statistics of ever more layers keep of a picture.
+    """What the statistics of ever more layers keep of an image.
 
     Attributes:
-        original: The picture as it was looked at.
+        original: The image as it was looked at.
         textures: From layer 1 alone, from layers 1 and 2, and so on.
         backbone: The network's name.
         steps: Of every descent.
         seconds: Wall time.
     """
 
-    original: Picture
+    original: Image
     textures: tuple[Texture, ...]
     backbone: str
     steps: int
@@ -60,30 +60,30 @@ class StyleInspection:
 
 
 def inspect_style(
-    picture: Source,
+    image: Source,
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> StyleInspection:
-    """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of a picture.
+    """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of an image.
 
     Args:
-        picture: A Picture or the path of one.
+        image: A Image or the path of one.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, steps, minimizer, pooling and seed.
+        settings: Layers, size, steps, optimizer, pooling and seed.
         on_progress: Told of every step.
 
     Returns:
         The textures, how near their statistics came, and the curves of their losses.
 
     Raises:
-        PictureError: If it is no picture, or too small for a layer.
+        ImageError: If it is no image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
     began, settings = time.monotonic(), settings or InspectSettings()
     backbone = find_network(backbone, on_progress)
-    original, layers, network = open_subject(picture, backbone, settings)
+    original, layers, network = open_subject(image, backbone, settings)
     targets = summarize_layers(look(network.tap(layers), original))
     textures = []
     for count in range(1, len(layers) + 1):
@@ -96,9 +96,9 @@ def inspect_style(
             settings,
             on_progress,
         )
-        reached = _compare(look(network.tap(layers), found.picture), targets)
+        reached = _compare(look(network.tap(layers), found.image), targets)
         errors = {name: float(loss) ** 0.5 for name, loss in reached.items()}
-        textures.append(Texture(among, found.picture, errors, found.losses))
+        textures.append(Texture(among, found.image, errors, found.losses))
     seconds = time.monotonic() - began
     return StyleInspection(original, tuple(textures), backbone.name, settings.steps, seconds)
 

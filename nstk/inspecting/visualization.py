@@ -1,7 +1,7 @@
-"""Pictures that a channel likes best, by gradient ascent.
+"""Images that a channel likes best, by gradient ascent.
 
-After Olah, Mordvintsev and Schubert 2017, "Feature Visualization": the picture is a spectrum
-whose frequencies are weighed as in natural pictures, its colours are decorrelated, and it is
+After Olah, Mordvintsev and Schubert 2017, "Feature Visualization": the image is a spectrum
+whose frequencies are weighed as in natural images, its colors are decorrelated, and it is
 shifted a little before every look, so that what appears is what the channel likes anywhere.
 """
 
@@ -15,22 +15,22 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conventions import keep_conventions
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.layers import Field
 from nstk.optimizers import Adam, Evaluation
 from nstk.progress import Progress, Reporter, ignore
 
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""A root of the covariance of colours in ImageNet's pictures (Olah et al. 2017): rows are red,
+"""A root of the covariance of colors in ImageNet's images (Olah et al. 2017): rows are red,
 green and blue; columns are light, blue against yellow, and green against magenta."""
 
 LEARNING_RATE = 0.02
 
 DECAY = 0.05
-"""Weight of the mean square of what the sigmoid is given, against colours that are all ends."""
+"""Weight of the mean square of what the sigmoid is given, against colors that are all ends."""
 
 LEAK = 0.1
-"""How much of its slope a channel keeps where it is silent, or it could never be woken."""
+"""How much of its gradient a channel keeps where it is silent, or it could never be woken."""
 SMALLEST_SIDE, LARGEST_SIDE = 48, 144
 
 _START = 0.01
@@ -39,7 +39,7 @@ _NOTHING = 1e-6
 
 
 def choose_side(field: Field, stride: int) -> int:
-    """Side in pixels of the picture in which a layer's channel is to show what it likes.
+    """Side in pixels of the image in which a layer's channel is to show what it likes.
 
     Half as large again as what a cell sees, so that motifs stand whole and beside each other.
     """
@@ -57,20 +57,20 @@ def visualize_channels(
     steps: int = 100,
     seed: int = 0,
     on_progress: Reporter = ignore,
-) -> list[Picture]:
+) -> list[Image]:
     """Ascend the mean activation of each channel, all of them together.
 
     Args:
         backbone: The network.
         layer: One of its taps.
         channels: Numbers of its channels.
-        side: Of the pictures in pixels.
+        side: Of the images in pixels.
         steps: Of Adam.
         seed: Of the noise at the start and of the shifts.
         on_progress: Told of every step; the loss is the negative mean activation.
 
     Returns:
-        One Picture ``(side, side, 3)`` for each channel.
+        One Image ``(side, side, 3)`` for each channel.
     """
     with keep_conventions():
         network = keras.Model(
@@ -85,20 +85,20 @@ def visualize_channels(
             tape.watch(spectra)
             shift = generator.uniform([2], -jitter, jitter + 1, tf.int32)
             logits = paint_logits(spectra, side)
-            pictures = tf.roll(tf.sigmoid(logits), shift, axis=[1, 2])
-            maps = tf.nn.leaky_relu(network(pictures, training=False), LEAK)
+            images = tf.roll(tf.sigmoid(logits), shift, axis=[1, 2])
+            maps = tf.nn.leaky_relu(network(images, training=False), LEAK)
             means = tf.reduce_sum(tf.reduce_mean(maps, axis=(1, 2)) * wanted, axis=1)
             # In units of what it has reached, so that every layer and channel decays alike.
             gain = means / (tf.stop_gradient(tf.abs(means)) + _NOTHING)
             loss = tf.reduce_sum(DECAY * tf.reduce_mean(logits**2, axis=(1, 2, 3)) - gain)
         return Evaluation(-tf.reduce_mean(means), tape.gradient(loss, spectra), {})
 
-    minimizer = Adam(LEARNING_RATE)
-    advance = tf.function(partial(minimizer.step, evaluate))
+    optimizer = Adam(LEARNING_RATE)
+    advance = tf.function(partial(optimizer.step, evaluate))
     shape = (len(channels), 2, 3, side, side // 2 + 1)
     noise = np.random.default_rng(seed).normal(0, _START, shape)
     spectra = tf.constant(noise, tf.float32)
-    state = minimizer.init(spectra)
+    state = optimizer.init(spectra)
     stage = f"ascent in {layer}"
     on_progress(Progress(stage=stage, step=0, total=steps))
     for step in range(1, steps + 1):
@@ -108,14 +108,14 @@ def visualize_channels(
 
 
 def paint_logits(spectra: Any, side: int) -> Any:
-    """Pictures from their spectra, before the sigmoid that brings them into ``[0, 1]``.
+    """Images from their spectra, before the sigmoid that brings them into ``[0, 1]``.
 
-    Every frequency f is divided by max(|f|, 1 / side), as natural pictures have it, and the colours
+    Every frequency f is divided by max(|f|, 1 / side), as natural images have it, and the colors
     are correlated as theirs are.
 
     Args:
         spectra: Real and imaginary parts, ``(N, 2, 3, side, side // 2 + 1)``.
-        side: Of the pictures in pixels.
+        side: Of the images in pixels.
 
     Returns:
         ``(N, side, side, 3)``.

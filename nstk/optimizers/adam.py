@@ -47,7 +47,7 @@ class Adam:
         learning_rate: α of the paper, in units of x.
         beta1: β₁, memory of the first moment.
         beta2: β₂, memory of the second moment.
-        epsilon: ε. Pictures have gradients of 1e-6 and less, so it is far below the paper's 1e-8.
+        epsilon: ε. Images have gradients of 1e-6 and less, so it is far below the paper's 1e-8.
         bounds: The box that x stays in, or None.
     """
 
@@ -58,11 +58,11 @@ class Adam:
     bounds: Bounds | None = None
 
     def init(self, x: Any) -> Moments:
-        """See `Minimizer.init`."""
+        """See `Optimizer.init`."""
         return Moments(tf.zeros([], x.dtype), tf.zeros_like(x), tf.zeros_like(x))
 
     def step(self, evaluate: Evaluate, x: Any, state: Moments) -> tuple[Any, Moments, Evaluation]:
-        """See `Minimizer.step`."""
+        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         change, state = update(
             evaluation.gradient, state, self.learning_rate, self.beta1, self.beta2, self.epsilon
@@ -70,9 +70,9 @@ class Adam:
         return project(x + change, self.bounds), state, evaluation
 
     def result(self, x: Any, state: Moments) -> Any:
-        """See `Minimizer.result`."""
+        """See `Optimizer.result`."""
         return x
 
     def rescale(self, x: Any, state: Moments, resize: Callable[[Any], Any]) -> Moments:
-        """See `Minimizer.rescale`."""
+        """See `Optimizer.rescale`."""
         return Moments(state.count, resize(state.first), tf.nn.relu(resize(state.second)))

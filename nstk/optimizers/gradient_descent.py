@@ -11,7 +11,7 @@ from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Evaluate, Evaluation
 
 
-class Slope(NamedTuple):
+class Gradient(NamedTuple):
     """The state of gradient descent.
 
     Attributes:
@@ -47,28 +47,28 @@ class GradientDescent:
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> Slope:
-        """See `Minimizer.init`."""
+    def init(self, x: Any) -> Gradient:
+        """See `Optimizer.init`."""
         rate = tf.constant(self.learning_rate, x.dtype)
-        return Slope(tf.constant(0), x, tf.zeros([], x.dtype), tf.zeros_like(x), rate)
+        return Gradient(tf.constant(0), x, tf.zeros([], x.dtype), tf.zeros_like(x), rate)
 
-    def step(self, evaluate: Evaluate, x: Any, state: Slope) -> tuple[Any, Slope, Evaluation]:
-        """See `Minimizer.step`."""
+    def step(self, evaluate: Evaluate, x: Any, state: Gradient) -> tuple[Any, Gradient, Evaluation]:
+        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         state = self._judge(x, evaluation, state)
         return project(state.x - state.rate * state.gradient, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: Slope) -> Any:
-        """See `Minimizer.result`; with ``backtracking`` the last point taken, the best so far."""
+    def result(self, x: Any, state: Gradient) -> Any:
+        """See `Optimizer.result`; with ``backtracking`` the last point taken, the best so far."""
         return state.x if self.backtracking else x
 
-    def rescale(self, x: Any, state: Slope, resize: Callable[[Any], Any]) -> Slope:
-        """See `Minimizer.rescale`; η carries over."""
+    def rescale(self, x: Any, state: Gradient, resize: Callable[[Any], Any]) -> Gradient:
+        """See `Optimizer.rescale`; η carries over."""
         return self.init(x)._replace(rate=state.rate)
 
-    def _judge(self, x: Any, evaluation: Evaluation, state: Slope) -> Slope:
+    def _judge(self, x: Any, evaluation: Evaluation, state: Gradient) -> Gradient:
         """Take ``x`` or refuse it, and set η for the next trial."""
-        taken = Slope(state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate)
+        taken = Gradient(state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate)
         if not self.backtracking:
             return taken
         loss, before = evaluation.loss, state.loss
@@ -79,4 +79,6 @@ class GradientDescent:
         lower = first | is_lower(loss, before, promised, self.sufficient_decrease)
         taken = taken._replace(rate=tf.where(first, state.rate, farther))
         refused = state._replace(rate=nearer)
-        return Slope(*(tf.where(lower, new, old) for new, old in zip(taken, refused, strict=True)))
+        return Gradient(
+            *(tf.where(lower, new, old) for new, old in zip(taken, refused, strict=True))
+        )

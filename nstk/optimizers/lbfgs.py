@@ -2,7 +2,7 @@
 
 The line search is spread over the steps: a step evaluates the trial point it is given, either
 takes it and proposes the next one along a new direction, or refuses it and proposes a nearer one
-along the old direction. So a step costs what a step of any other minimizer costs, and the network
+along the old direction. So a step costs what a step of any other optimizer costs, and the network
 stands once, not twice, in the compiled graph.
 """
 
@@ -82,7 +82,7 @@ class LBFGS:
         sufficient_decrease: c₁ of the Armijo condition.
         bounds: The box that x stays in, or None. Trial points are projected into it, and
             coordinates that the descent pushes against a wall are left out of the direction.
-        levels: Of the pyramid by which neighbours of a picture move together before any pair is
+        levels: Of the pyramid by which neighbors of an image move together before any pair is
             known and in whatever the pairs do not say, see `spread`; 1 is for x of any shape.
     """
 
@@ -93,7 +93,7 @@ class LBFGS:
     levels: int = 1
 
     def init(self, x: Any) -> Memory:
-        """See `Minimizer.init`."""
+        """See `Optimizer.init`."""
         zero, pairs = tf.zeros_like(x), tf.zeros([self.memory, *x.shape], x.dtype)
         scalar = tf.zeros([], x.dtype)
         return Memory(
@@ -109,7 +109,7 @@ class LBFGS:
         )
 
     def step(self, evaluate: Evaluate, x: Any, state: Memory) -> tuple[Any, Memory, Evaluation]:
-        """See `Minimizer.step`."""
+        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         promised = inner(state.gradient, x - state.x)
         lower = is_lower(evaluation.loss, state.loss, promised, self.sufficient_decrease)
@@ -121,11 +121,11 @@ class LBFGS:
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
     def result(self, x: Any, state: Memory) -> Any:
-        """See `Minimizer.result`: the last point taken, which is the best one so far."""
+        """See `Optimizer.result`: the last point taken, which is the best one so far."""
         return state.x
 
     def rescale(self, x: Any, state: Memory, resize: Callable[[Any], Any]) -> Memory:
-        """See `Minimizer.rescale`; curvature does not carry over to another grid."""
+        """See `Optimizer.rescale`; curvature does not carry over to another grid."""
         return self.init(x)
 
     def _take(self, x: Any, evaluation: Evaluation, state: Memory) -> Memory:

@@ -34,7 +34,7 @@ def is_lower(loss: Any, before: Any, promised: Any, sufficient_decrease: float) 
 def fit_parabola(loss: Any, before: Any, promised: Any, shortest: float, longest: float) -> Any:
     """How much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
 
-    This is where the parabola with the value and slope at x and the value at x + d has its
+    This is where the parabola with the value and gradient at x and the value at x + d has its
     minimum (Nocedal and Wright 2006, eq. 3.58).
 
     Args:

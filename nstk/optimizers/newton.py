@@ -5,7 +5,7 @@ parabola that touches f at x has its minimum. In n dimensions the parabola is
 
     m(p) = f(x) + ⟨g, p⟩ + ½·⟨p, H·p⟩,    g = ∇f(x),  H = ∇²f(x),
 
-and its minimum is p = −H⁻¹·g. The Hessian of a picture would have 10¹¹ entries and more, but H·p
+and its minimum is p = −H⁻¹·g. The Hessian of an image would have 10¹¹ entries and more, but H·p
 is just the derivative of the gradient along p, which costs a few times what the gradient costs;
 and conjugate gradients ask for nothing else (Nocedal and Wright 2006, sections 7.1 and 4.3).
 
@@ -99,13 +99,13 @@ class Newton:
     bounds: Bounds | None = None
 
     def init(self, x: Any) -> Model:
-        """See `Minimizer.init`."""
+        """See `Optimizer.init`."""
         zero, scalar = tf.zeros_like(x), tf.zeros([], x.dtype)
         damping = tf.constant(self.damping, x.dtype)
         return Model(tf.constant(0), x, scalar, zero, zero, zero, scalar, damping)
 
     def step(self, evaluate: Evaluate, x: Any, state: Model) -> tuple[Any, Model, Evaluation]:
-        """See `Minimizer.step`."""
+        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         promised = inner(state.gradient, x - state.x)
         lower = is_lower(evaluation.loss, state.loss, promised, self.sufficient_decrease)
@@ -117,11 +117,11 @@ class Newton:
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
     def result(self, x: Any, state: Model) -> Any:
-        """See `Minimizer.result`: the last point taken, which is the best one so far."""
+        """See `Optimizer.result`: the last point taken, which is the best one so far."""
         return state.x
 
     def rescale(self, x: Any, state: Model, resize: Callable[[Any], Any]) -> Model:
-        """See `Minimizer.rescale`; only the damping, which has no unit, carries over."""
+        """See `Optimizer.rescale`; only the damping, which has no unit, carries over."""
         return self.init(x)._replace(damping=state.damping)
 
     def _take(self, evaluate: Evaluate, x: Any, evaluation: Evaluation, state: Model) -> Model:

@@ -1,4 +1,4 @@
-"""What every minimizer promises, and the one loop that drives any of them."""
+"""What every optimizer promises, and the one loop that drives any of them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 
 class Evaluation(NamedTuple):
-    """A function's value and slope at one point.
+    """A function's value and gradient at one point.
 
     Attributes:
         loss: The value, a scalar tensor.
@@ -25,7 +25,7 @@ Evaluate = Callable[[Any], Evaluation]
 """A function to be minimized: a point in, its `Evaluation` out."""
 
 
-class Minimizer(Protocol):
+class Optimizer(Protocol):
     """A rule for the next point.
 
     A step evaluates the function once, at the point it is given. Only `Newton` asks for more: the
@@ -52,16 +52,16 @@ class Minimizer(Protocol):
 
 
 def minimize(
-    evaluate: Evaluate, x: Any, minimizer: Minimizer, *, steps: int, tolerance: float = 0.0
+    evaluate: Evaluate, x: Any, optimizer: Optimizer, *, steps: int, tolerance: float = 0.0
 ) -> tuple[Any, Evaluation]:
     """Descend from ``x`` and return the best point that was evaluated.
 
-    For functions small enough to be driven from Python; a picture has its own loop.
+    For functions small enough to be driven from Python; an image has its own loop.
 
     Args:
         evaluate: The function.
         x: The start, a tensor of any shape and float dtype.
-        minimizer: The rule.
+        optimizer: The rule.
         steps: Steps at most, each an evaluation.
         tolerance: Stop when no coordinate of the gradient is larger than this.
 
@@ -78,8 +78,8 @@ def minimize(
         [3.0, 3.0]
     """
 
-    advance = tf.function(partial(minimizer.step, evaluate))
-    state = minimizer.init(x)
+    advance = tf.function(partial(optimizer.step, evaluate))
+    state = optimizer.init(x)
     best_x, best = x, None
     for _ in range(steps):
         following, state, evaluation = advance(x, state)

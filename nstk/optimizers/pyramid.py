@@ -1,4 +1,4 @@
-"""A metric for pictures, in which neighbours move together."""
+"""A metric for images, in which neighbors move together."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ same everywhere then gains as much from each of them."""
 
 
 def spread(gradient: Any, levels: int) -> Any:
-    """P·g, where P = I + FALL·U·P′·Uᵀ: U enlarges a picture twice, P′ has a level less.
+    """P·g, where P = I + FALL·U·P′·Uᵀ: U enlarges an image twice, P′ has a level less.
 
     What many pixels have in common changes a loss of feature maps by little for each of them, so a
     descent along the gradient moves it last. In P it counts as often as there are levels; the
@@ -18,8 +18,8 @@ def spread(gradient: Any, levels: int) -> Any:
     bilinear and Uᵀ its exact transpose.
 
     Args:
-        gradient: g of a picture, ``(height, width, channels)``. Of any other number of dimensions
-            it is no picture, and stays as it is.
+        gradient: g of an image, ``(height, width, channels)``. Of any other number of dimensions
+            it is no image, and stays as it is.
         levels: Of the pyramid; 1 is the identity.
 
     Returns:

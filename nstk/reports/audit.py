@@ -1,20 +1,20 @@
-"""The audit as a page, with the pictures it is about."""
+"""The audit as a page, with the images it is about."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nstk.auditing.findings import Audit, Flaw, Groups
-from nstk.errors import PictureError
-from nstk.images.image import crop_square, fit_size, load_picture, resize_picture
+from nstk.errors import ImageError
+from nstk.images.image import crop_square, fit_size, load_image, resize_image
 from nstk.reports.pages import (
     Block,
-    CaptionedPicture,
+    CaptionedImage,
     Figure,
     Headline,
+    ImageRow,
     Page,
     Paragraph,
-    PictureRow,
     Section,
     Table,
     write_page,
@@ -26,7 +26,7 @@ NAME = "audit.html"
 
 _SIDE = 240
 _WIDTH = 130
-_MOST_PICTURES = 36
+_MOST_IMAGES = 36
 _MOST_GROUPS = 12
 
 
@@ -46,7 +46,7 @@ def write_audit_report(audit: Audit, folder: str | Path) -> Path:
     """Write an audit as one HTML page that holds everything it shows.
 
     Args:
-        audit: What `nstk.audit` found; its pictures must still be there.
+        audit: What `nstk.audit` found; its images must still be there.
         folder: Where to, created if it is missing.
 
     Returns:
@@ -66,7 +66,7 @@ def build_page(audit: Audit) -> Page:
         _classes(audit),
         _suspects(audit),
         _copies(audit, "Copies with different labels", audit.cross_class_duplicates,
-                "At least one label of each group is wrong, or the pictures do not tell."),
+                "At least one label of each group is wrong, or the images do not tell."),
         _copies(audit, "Copies in different parts", audit.cross_split_duplicates,
                 "What was learned by heart is tested with itself; every figure is too good."),
         _copies(audit, "The same bytes", audit.exact_duplicates, "Keep one of each group."),
@@ -86,8 +86,8 @@ def build_page(audit: Audit) -> Page:
     notices = [Paragraph(notice, "warning") for notice in audit.notices]
     sound = [] if any(sections[1:]) else [Paragraph("Nothing was found that needs a look.")]
     return Page(
-        title=f"Audit of {audit.catalogue.source.resolve().name}",
-        subtitle=f"{_count(audit.pictures, 'picture')} of {_count(len(audit.classes), 'class')}, "
+        title=f"Audit of {audit.catalog.source.resolve().name}",
+        subtitle=f"{_count(audit.images, 'image')} of {_count(len(audit.classes), 'class')}, "
         f"seen through the frozen network {audit.backbone}. Nothing was changed.",
         blocks=[_headline(audit), *notices, *filter(None, sections), *sound],
         footer="nstk audit",
@@ -100,7 +100,7 @@ def _headline(audit: Audit) -> Headline:
               for flaw in flaws}  # fmt: skip
     return Headline(
         [
-            Figure("pictures", str(audit.pictures), f"{len(audit.unreadable)} unreadable"),
+            Figure("images", str(audit.images), f"{len(audit.unreadable)} unreadable"),
             Figure("labels to check", str(len(audit.label_suspects)), _share(audit)),
             Figure("in groups of copies", str(len(copies)),
                    f"{len(audit.cross_split_duplicates)} groups across parts"),
@@ -111,22 +111,22 @@ def _headline(audit: Audit) -> Headline:
 
 
 def _share(audit: Audit) -> str:
-    return f"{100 * len(audit.label_suspects) / audit.pictures:.1f} % of all"
+    return f"{100 * len(audit.label_suspects) / audit.images:.1f} % of all"
 
 
 def _classes(audit: Audit) -> Section:
     parts = list(audit.classes[0].counts)
     several = len(parts) > 1
     rows: list[list[str | int]] = [
-        [each.name, *each.counts.values(), *([each.pictures] if several else [])]
+        [each.name, *each.counts.values(), *([each.images] if several else [])]
         for each in audit.classes
     ]
-    columns = ["class", *(parts if several else ["pictures"]), *(["all"] if several else [])]
+    columns = ["class", *(parts if several else ["images"]), *(["all"] if several else [])]
     return Section("Classes", [Table(columns, rows)])
 
 
 def _suspects(audit: Audit) -> Section | None:
-    def caption(each: CaptionedPicture, place: int) -> CaptionedPicture:
+    def caption(each: CaptionedImage, place: int) -> CaptionedImage:
         suspect = audit.label_suspects[place]
         return replace(
             each,
@@ -137,16 +137,16 @@ def _suspects(audit: Audit) -> Section | None:
     suspects = audit.label_suspects
     if not suspects:
         return None
-    shown = _show([suspect.path for suspect in suspects[:_MOST_PICTURES]])
+    shown = _show([suspect.path for suspect in suspects[:_MOST_IMAGES]])
     words = (
-        "Heads that have not seen these pictures find one of their labels likely wrong, or one "
+        "Heads that have not seen these images find one of their labels likely wrong, or one "
         "missing: the labels they have → those they look like, with the probability of the change. "
         "The likeliest mistakes come first."
-        if audit.catalogue.multi_label
-        else "Heads that have not seen these pictures take them for another class: the label they "
+        if audit.catalog.multi_label
+        else "Heads that have not seen these images take them for another class: the label they "
         "have → the class they look like, with its probability. The likeliest mistakes come first."
     )
-    row = PictureRow([caption(each, place) for place, each in shown], _WIDTH)
+    row = ImageRow([caption(each, place) for place, each in shown], _WIDTH)
     return Section("Labels to check", [Paragraph(words), row, *_more(len(suspects))])
 
 
@@ -155,9 +155,9 @@ def _copies(audit: Audit, title: str, groups: Groups, words: str) -> Section | N
         return None
     blocks: list[Block] = [Paragraph(words)]
     for group in groups[:_MOST_GROUPS]:
-        shown = _show(group[:_MOST_PICTURES], square=False)
+        shown = _show(group[:_MOST_IMAGES], square=False)
         blocks.append(
-            PictureRow(
+            ImageRow(
                 [replace(each, note=_place(audit, group[place])) for place, each in shown], _WIDTH
             )
         )
@@ -171,12 +171,12 @@ def _flaws(
 ) -> Section | None:
     if not flaws:
         return None
-    shown = _show([flaw.path for flaw in flaws[:_MOST_PICTURES]])
-    pictures = [
+    shown = _show([flaw.path for flaw in flaws[:_MOST_IMAGES]])
+    images = [
         replace(each, note=f"{spell(flaws[place].value)} · {_place(audit, flaws[place].path)}")
         for place, each in shown
     ]
-    return Section(title, [Paragraph(words), PictureRow(pictures, _WIDTH), *_more(len(flaws))])
+    return Section(title, [Paragraph(words), ImageRow(images, _WIDTH), *_more(len(flaws))])
 
 
 def _files(audit: Audit) -> Section | None:
@@ -194,23 +194,23 @@ def _files(audit: Audit) -> Section | None:
     return Section("Files", [Paragraph(words), Table(["file", "what is wrong"], rows)])
 
 
-def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, CaptionedPicture]]:
+def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, CaptionedImage]]:
     """Thumbnails with the names of their files, and their positions; what has gone is left out.
 
-    The largest centred square is what the network sees, and squares stand in straight rows.
+    The largest centered square is what the network sees, and squares stand in straight rows.
     """
     shown = []
     for place, path in enumerate(paths):
         try:
-            pixels = load_picture(path).pixels
-        except PictureError:
+            pixels = load_image(path).pixels
+        except ImageError:
             continue
         if square:
             pixels = crop_square(pixels)
         height, width = pixels.shape[:2]
         if max(height, width) > _SIDE:
-            pixels = resize_picture(pixels, *fit_size(height, width, _SIDE))
-        shown.append((place, CaptionedPicture(pixels, path.name, longest_side=_SIDE)))
+            pixels = resize_image(pixels, *fit_size(height, width, _SIDE))
+        shown.append((place, CaptionedImage(pixels, path.name, longest_side=_SIDE)))
     return shown
 
 
@@ -220,7 +220,7 @@ def _place(audit: Audit, path: Path) -> str:
 
 
 def _more(count: int) -> list[Paragraph]:
-    return [_rest(count - _MOST_PICTURES, "picture")] if count > _MOST_PICTURES else []
+    return [_rest(count - _MOST_IMAGES, "image")] if count > _MOST_IMAGES else []
 
 
 def _rest(count: int, what: str) -> Paragraph:

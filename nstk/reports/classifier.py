@@ -75,14 +75,14 @@ def write_classifier_report(
 
     The page shows accuracy with its interval, the confusion matrix, every class, reliability, what
     abstaining brings, the second stage and the learning curve where there are some, the worst
-    pictures with activation maps, the data (of a classifier that was just made, with an audit,
-    which reads every picture once more, unless they came from memory), settings, command, versions
+    images with activation maps, the data (of a classifier that was just made, with an audit,
+    which reads every image once more, unless they came from memory), settings, command, versions
     and the model card.
     ``results.json`` holds the same in numbers, ``model-card.md`` the card in the same words.
 
     Args:
         folder: Where to; made if it is absent, in a folder that is there.
-        made: What `nstk.finetune` or `nstk.evaluate` gave; its pictures must still be there.
+        made: What `nstk.finetune` or `nstk.evaluate` gave; its images must still be there.
         command: The exact command, for the reader to repeat.
         cache: See `nstk.audit`.
         on_progress: Told about the stages of `nstk.audit`, and ``"explain"``.
@@ -160,17 +160,17 @@ def _headline(subject: Subject) -> Headline:
             percent(evaluation.accuracy),
             f"{span(evaluation.accuracy_interval)}, 95 % interval",
         ),
-        Figure("pictures", spell_number(evaluation.images), _compare_with_learned(subject)),
+        Figure("images", spell_number(evaluation.images), _compare_with_learned(subject)),
         Figure("calibration error", percent(reliability.ece), span(reliability.ece_interval)),
     ]
     if subject.strange is not None:
-        of = f"of {count(evaluation.images, 'picture')}"
+        of = f"of {count(evaluation.images, 'image')}"
         figures.append(Figure("like nothing in training", spell_number(subject.strange), of))
     return Headline(figures)
 
 
 def _compare_with_learned(subject: Subject) -> str:
-    """How many pictures it learned from, and whether these are others."""
+    """How many images it learned from, and whether these are others."""
     if subject.folds:
         return "learned from, each left out once"
     if subject.learned:
@@ -217,7 +217,7 @@ def _spell(value: Any) -> Cell:
 
 
 def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, Any]:
-    """Everything that is not a picture, as plain values."""
+    """Everything that is not an image, as plain values."""
     classifier, evaluation, answers = subject.classifier, subject.evaluation, subject.answers
     curve, stage = subject.learning_curve, subject.second_stage
     return {

@@ -7,24 +7,24 @@ import numpy as np
 from nstk.auditing.findings import Audit
 from nstk.classifiers.evaluation.figures import find_confused_pairs
 from nstk.classifiers.explanation.job import Explanation, explain
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.heads.metrics import wilson_interval
 from nstk.heads.reliability import Reliability
-from nstk.images.image import crop_square, load_picture
+from nstk.images.image import crop_square, load_image
 from nstk.progress import Reporter
 from nstk.reports.classifier_subject import Subject
 from nstk.reports.pages import (
     Bar,
     BarChart,
     Block,
-    CaptionedPicture,
+    CaptionedImage,
     Cell,
     Details,
     Facts,
     HeatMap,
+    ImageRow,
     LineChart,
     Paragraph,
-    PictureRow,
     Section,
     Series,
     Table,
@@ -57,23 +57,23 @@ def show_confusion(subject: Subject) -> Section:
     words = "Each row is a true class; a cell is as dark as its share of that class."
     if subject.classifier.multi_label:
         words = (
-            "On the diagonal: pictures rightly given that label. Off it: pictures that were not "
+            "On the diagonal: images rightly given that label. Off it: images that were not "
             "given the row's label, which they deserve, but the column's, which they do not."
         )
-    title = f"What {count(subject.evaluation.images, 'picture')} were taken for"
+    title = f"What {count(subject.evaluation.images, 'image')} were taken for"
     blocks: list[Block] = [
         Paragraph(words, "quiet"),
         HeatMap(names, names, confusion, "true class", "label given", title, shares),
     ]
     if rows:
-        columns = ("true → given", "pictures", "share")
+        columns = ("true → given", "images", "share")
         blocks.append(Table(columns, rows, numeric=("share",), caption="Most often confused"))
     return Section("What is taken for what", blocks)
 
 
 def show_classes(subject: Subject) -> Section:
     """How every class fared."""
-    columns = ("class", "pictures", "recognised", "95 %", "precision", "95 % ", "F1")
+    columns = ("class", "images", "recognized", "95 %", "precision", "95 % ", "F1")
     rows = [
         (
             score.name,
@@ -99,7 +99,7 @@ def show_classes(subject: Subject) -> Section:
     ]
     if len(bars) <= _MOST_BARS:
         chart = BarChart(
-            bars, "share recognised", "Each class, with its 95 % interval", value_range=(0, 1)
+            bars, "share recognized", "Each class, with its 95 % interval", value_range=(0, 1)
         )
         blocks.append(chart)
     return Section("Class by class", blocks)
@@ -124,14 +124,14 @@ def show_reliability(subject: Subject) -> Section:
             f"Each head had a temperature of its own, that of the classifier is {temperature:.2f}; "
             "without them"
             if subject.folds
-            else f"A temperature of {temperature:.2f}, chosen by training pictures left out, is "
+            else f"A temperature of {temperature:.2f}, chosen by training images left out, is "
             "inside the classifier; without it"
         )
         words += (
             f" {chosen} the distance would be {percent(before.ece)} ({span(before.ece_interval)})."
         )
     else:
-        words += " Training pictures left out asked for no correction."
+        words += " Training images left out asked for no correction."
     chart = LineChart(
         series,
         "probability of the answer",
@@ -141,7 +141,7 @@ def show_reliability(subject: Subject) -> Section:
         y_range=(0, 1),
         points=True,
     )
-    columns = ("unsure below", "pictures answered", "share", "right of these", "95 %")
+    columns = ("unsure below", "images answered", "share", "right of these", "95 %")
     rows = [
         (
             spell_number(each.unsure_below),
@@ -157,7 +157,7 @@ def show_reliability(subject: Subject) -> Section:
         "Which of them are like nothing in training is not known here."
         if subject.strange is None
         else f"Like nothing in training: {spell_number(subject.strange)} of "
-        f"{count(subject.evaluation.images, 'picture')}; these count as not answered here."
+        f"{count(subject.evaluation.images, 'image')}; these count as not answered here."
     )
     return Section(
         "How sure it may be", [Paragraph(words), chart, table, Paragraph(strange, "quiet")]
@@ -178,8 +178,8 @@ def show_second_stage(subject: Subject) -> Section | None:
         verdict = "so nothing is gained, and the head alone on the frozen network is kept."
     words = (
         f"The network's {blocks} learned for {count(stage.plan.taken, 'step')}. Of "
-        f"{count(pairing.images, 'validation picture')} {percent(stage.finetuned_accuracy)} were "
-        f"recognised then, and {percent(stage.probe_accuracy)} by the head alone: "
+        f"{count(pairing.images, 'validation image')} {percent(stage.finetuned_accuracy)} were "
+        f"recognized then, and {percent(stage.probe_accuracy)} by the head alone: "
         f"{spell_number(pairing.gained)} gained and {spell_number(pairing.lost)} lost, "
         f"p = {spell_number(pairing.p_value, 3)}, {verdict}"
     )
@@ -187,7 +187,7 @@ def show_second_stage(subject: Subject) -> Section | None:
 
 
 def show_learning_curve(subject: Subject) -> Section | None:
-    """What more pictures have brought and would bring."""
+    """What more images have brought and would bring."""
     curve = subject.learning_curve
     if curve is None:
         return None
@@ -200,40 +200,40 @@ def show_learning_curve(subject: Subject) -> Section | None:
     ]
     chart = LineChart(
         series,
-        "pictures learned from",
-        "share of left-out pictures recognised",
-        "Accuracy by the number of pictures",
+        "images learned from",
+        "share of left-out images recognized",
+        "Accuracy by the number of images",
         log_x=True,
         points=True,
     )
     words = (
-        f"Twice as many pictures should bring {100 * curve.gain:+.1f} points. The weakest class is "
+        f"Twice as many images should bring {100 * curve.gain:+.1f} points. The weakest class is "
         f"{curve.weakest} ({percent(curve.weakest_recall)})."
     )
     if subject.second_stage and subject.second_stage.kept:
         words = f"Measured with heads alone, on the network before its blocks learned. {words}"
-    return Section("What more pictures would bring", [Paragraph(words), chart])
+    return Section("What more images would bring", [Paragraph(words), chart])
 
 
 def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
-    """The worst pictures, and where in them the classifier found its answer."""
+    """The worst images, and where in them the classifier found its answer."""
     losses = [loss for loss in subject.losses if loss.actual != loss.predicted]
     if not losses:
         return None
     wanted = {loss.path: loss for loss in losses}
-    pictures = []
+    images = []
     for each in explain(subject.classifier, list(wanted), on_progress=on_progress):
         if not isinstance(each, Explanation):
             continue
         loss = wanted[each.path]
         said = f"{loss.actual or 'no label'} → {loss.predicted or 'no label'}"
         try:
-            picture = load_picture(each.path).pixels
-        except PictureError:  # It has gone since it was explained.
+            image = load_image(each.path).pixels
+        except ImageError:  # It has gone since it was explained.
             continue
-        pictures.append(
-            CaptionedPicture(
-                np.concatenate([crop_square(picture), crop_square(each.overlay)], axis=1),
+        images.append(
+            CaptionedImage(
+                np.concatenate([crop_square(image), crop_square(each.overlay)], axis=1),
                 said,
                 f"{subject.name(each.path).name} · {percent(loss.probability)} for the truth",
                 longest_side=_PAIR,
@@ -241,14 +241,14 @@ def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
         )
     whose = " of the classifier, which has learned from all of them," if subject.folds else ""
     words = (
-        "The pictures whose truth was thought least likely: true class → label given. On the "
+        "The images whose truth was thought least likely: true class → label given. On the "
         f"right of each, vermilion spoke for the likeliest class{whose} and blue against it."
     )
-    return Section("Where it errs most", [Paragraph(words), PictureRow(pictures)])
+    return Section("Where it errs most", [Paragraph(words), ImageRow(images)])
 
 
 def show_data(subject: Subject, audit: Audit | None) -> Section:
-    """Where the pictures are from, what an audit found in them, and what was left out."""
+    """Where the images are from, what an audit found in them, and what was left out."""
     facts: dict[str, Cell] = {"data": subject.place, **subject.facts}
     blocks: list[Block] = [Facts({name: value for name, value in facts.items() if value})]
     if audit is not None:
@@ -264,7 +264,7 @@ def show_data(subject: Subject, audit: Audit | None) -> Section:
         table = Table(("file", "why"), rows)
         title = f"{count(len(subject.skipped), 'file')} left out"
         blocks.append(Details(title, [table]))
-    return Section("The pictures", blocks)
+    return Section("The images", blocks)
 
 
 def count_findings(audit: Audit) -> Mapping[str, int]:

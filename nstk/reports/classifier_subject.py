@@ -1,11 +1,11 @@
-"""What a report is about, whether the classifier was just made or met other pictures."""
+"""What a report is about, whether the classifier was just made or met other images."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.figures import Coverage, PictureLoss, measure_coverage, rank_losses
+from nstk.classifiers.evaluation.figures import Coverage, ImageLoss, measure_coverage, rank_losses
 from nstk.classifiers.evaluation.job import Examination
 from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.result import Finetuning
@@ -19,27 +19,27 @@ LOSSES = 8
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A classifier and how it fared on some pictures.
+    """A classifier and how it fared on some images.
 
     Attributes:
         classifier: The classifier.
-        data: Where the pictures are from; None where they came from memory.
+        data: Where the images are from; None where they came from memory.
         measured_on: Which of them it was measured on, in words.
         evaluation: How it fared.
-        answers: What it said about every picture.
-        learned_from: How many pictures it learned from; None where that is not known.
-        learned: How many of the pictures that it was measured on are among these; None where that
+        answers: What it said about every image.
+        learned_from: How many images it learned from; None where that is not known.
+        learned: How many of the images that it was measured on are among these; None where that
             is not known.
         others: How it fared on the rest of them, where it has learned from some.
-        folds: In how many folds the pictures were left out in turn, each asked of a head that had
+        folds: In how many folds the images were left out in turn, each asked of a head that had
             not learned from it; 0 where the classifier itself was asked.
-        learning_curve: How accuracy grows with pictures, where that was measured.
+        learning_curve: How accuracy grows with images, where that was measured.
         second_stage: What came out where blocks of the network learned in the run that made it.
         notices: What the reader should know, one sentence each.
         skipped: The files that were left out, and why.
-        facts: Other facts about the pictures.
+        facts: Other facts about the images.
         seconds: Wall time.
-        name: Gives the path of a picture as its owner knows it.
+        name: Gives the path of an image as its owner knows it.
     """
 
     classifier: Classifier
@@ -61,8 +61,8 @@ class Subject:
 
     @property
     def place(self) -> str:
-        """Where the pictures are from, in words."""
-        return "pictures from memory" if self.data is None else str(self.data)
+        """Where the images are from, in words."""
+        return "images from memory" if self.data is None else str(self.data)
 
     @property
     def name_of_data(self) -> str:
@@ -71,17 +71,17 @@ class Subject:
 
     @property
     def strange(self) -> int | None:
-        """How many pictures are like nothing in training; None where that is not known."""
+        """How many images are like nothing in training; None where that is not known."""
         return None if self.answers.strangeness is None else int(self.answers.strange.sum())
 
     @property
     def coverage(self) -> tuple[Coverage, ...]:
-        """What it brings to say nothing about some pictures."""
+        """What it brings to say nothing about some images."""
         return measure_coverage(self.answers)
 
     @property
-    def losses(self) -> tuple[PictureLoss, ...]:
-        """The pictures whose truth was thought least likely, worst first."""
+    def losses(self) -> tuple[ImageLoss, ...]:
+        """The images whose truth was thought least likely, worst first."""
         return rank_losses(self.answers, self.classifier.classes, LOSSES)
 
 
@@ -92,7 +92,7 @@ def describe_finetuning(made: Finetuning) -> Subject:
     return Subject(
         classifier=made.classifier,
         data=made.data,
-        measured_on=f"the training pictures, each left out once in {folds} folds"
+        measured_on=f"the training images, each left out once in {folds} folds"
         if folds
         else f"the {part} part",
         evaluation=made.evaluation,
@@ -106,9 +106,9 @@ def describe_finetuning(made: Finetuning) -> Subject:
         notices=made.notices,
         skipped=made.skipped,
         facts={
-            "pictures learned from": made.train_images,
-            "validation pictures": made.validation_images,
-            "test pictures": made.test_images,
+            "images learned from": made.train_images,
+            "validation images": made.validation_images,
+            "test images": made.test_images,
         },
         seconds=made.seconds["total"],
         name=made.folder.name,
@@ -116,12 +116,12 @@ def describe_finetuning(made: Finetuning) -> Subject:
 
 
 def describe_examination(made: Examination) -> Subject:
-    """A classifier that met labelled pictures."""
+    """A classifier that met labeled images."""
     images = made.classifier.results.get("images", {})
     return Subject(
         classifier=made.classifier,
         data=made.place,
-        measured_on="all of its pictures",
+        measured_on="all of its images",
         evaluation=made.evaluation,
         answers=made.answers,
         learned_from=images.get("train"),
@@ -133,9 +133,9 @@ def describe_examination(made: Examination) -> Subject:
         notices=made.notices,
         skipped=made.skipped,
         facts={
-            "classes without a picture": ", ".join(made.missing) or None,
+            "classes without an image": ", ".join(made.missing) or None,
             "classes that it does not know": ", ".join(made.extra) or None,
-            "pictures a second": round(made.images_per_second),
+            "images a second": round(made.images_per_second),
         },
         seconds=made.seconds,
         name=made.data.name,

@@ -4,43 +4,43 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.gram import PATCHES, ChannelPair, GramInspection, LayerGram, Matrix
 from nstk.inspecting.reconstruction import ContentInspection
 from nstk.inspecting.textures import StyleInspection
 from nstk.reports.pages.lines import LineChart, Series
 from nstk.reports.sheets.charts import draw_chart
 from nstk.reports.sheets.heat_maps import paint_shares
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
 
 _COLUMNS = 3
 _HEAT_MAP = 200
 
 
-def draw_content_sheet(found: ContentInspection) -> Picture:
-    """Show the reconstructions of a picture side by side, and the curves of their losses.
+def draw_content_sheet(found: ContentInspection) -> Image:
+    """Show the reconstructions of an image side by side, and the curves of their losses.
 
     Args:
         found: What `nstk.inspect_content` gave.
     """
     cells = [
-        Cell(found.original, "the picture"),
+        Cell(found.original, "the image"),
         *(
-            Cell(each.picture, f"{each.layer}\npixels off by {each.error:.3f}")
+            Cell(each.image, f"{each.layer}\npixels off by {each.error:.3f}")
             for each in found.reconstructions
         ),
     ]
     curves = [(each.layer, each.losses) for each in found.reconstructions]
     note = (
-        "Each picture is made from white noise by descending on the content loss of one layer "
-        f"alone, {found.steps} steps. A layer near the picture keeps its pixels; a deep one keeps "
+        "Each image is made from white noise by descending on the content loss of one layer "
+        f"alone, {found.steps} steps. A layer near the image keeps its pixels; a deep one keeps "
         "what is there."
     )
     title = f"What the layers of {found.backbone} keep of the content"
     return _draw_descents(title, note, cells, _draw_losses(curves, "content loss, relative"))
 
 
-def draw_style_sheet(found: StyleInspection) -> Picture:
+def draw_style_sheet(found: StyleInspection) -> Image:
     """Show the textures made from the statistics of ever more layers, and their loss curves.
 
     Args:
@@ -49,13 +49,13 @@ def draw_style_sheet(found: StyleInspection) -> Picture:
     names = ["layer 1", *(f"layers 1-{len(each.layers)}" for each in found.textures[1:])]
     named = list(zip(names, found.textures, strict=True))
     cells = [
-        Cell(found.original, "the picture"),
-        *(Cell(each.picture, f"{name}, up to {each.layers[-1]}") for name, each in named),
+        Cell(found.original, "the image"),
+        *(Cell(each.image, f"{name}, up to {each.layers[-1]}") for name, each in named),
     ]
     curves = [(name, each.losses) for name, each in named]
     note = (
-        "Each picture is made from white noise by descending on the Gram matrices of some layers "
-        f"alone, {found.steps} steps. Shallow layers hold colours and strokes; deeper ones add "
+        "Each image is made from white noise by descending on the Gram matrices of some layers "
+        f"alone, {found.steps} steps. Shallow layers hold colors and strokes; deeper ones add "
         "motifs. Where things stood is lost."
     )
     title = f"What the layers of {found.backbone} keep of the style"
@@ -63,33 +63,33 @@ def draw_style_sheet(found: StyleInspection) -> Picture:
     return _draw_descents(title, note, cells, losses)
 
 
-def draw_gram_sheet(found: GramInspection) -> Picture:
-    """Show the Gram matrices of pictures as heat maps, and pairs of channels with patches.
+def draw_gram_sheet(found: GramInspection) -> Image:
+    """Show the Gram matrices of images as heat maps, and pairs of channels with patches.
 
     Args:
         found: What `nstk.inspect_gram` gave.
     """
     blank = np.ones((1, _HEAT_MAP, 3), np.float32)
-    pictures = [
+    images = [
         cell
-        for picture, name in zip(found.pictures, found.names, strict=True)
-        for cell in (Cell(fit_width(picture, _HEAT_MAP), name), Cell(blank))
+        for image, name in zip(found.images, found.names, strict=True)
+        for cell in (Cell(fit_width(image, _HEAT_MAP), name), Cell(blank))
     ]
     note = (
         "How often two channels are strong at the same place. Channels stand in the same order in "
-        "all pictures, alike ones together; colours are the roots of the entries, on one scale a "
-        "layer. Beside each matrix: the pairs of channels most correlated in the first picture, "
-        "with the patches of this picture where both are strong."
+        "all images, alike ones together; colors are the roots of the entries, on one scale a "
+        "layer. Beside each matrix: the pairs of channels most correlated in the first image, "
+        "with the patches of this image where both are strong."
     )
     return draw_sheet(
         f"Gram matrices of {found.backbone}",
-        [Row(pictures), *(_show_layer(layer) for layer in found.layers)],
+        [Row(images), *(_show_layer(layer) for layer in found.layers)],
         note=note,
-        columns=len(pictures),
+        columns=len(images),
     )
 
 
-def paint_gram(gram: Matrix, order: Sequence[int], largest: float) -> Picture:
+def paint_gram(gram: Matrix, order: Sequence[int], largest: float) -> Image:
     """Paint the roots of a Gram matrix's entries, as a heat map at least `_HEAT_MAP` wide.
 
     Args:
@@ -118,21 +118,21 @@ def _show_layer(layer: LayerGram) -> Row:
     return Row(cells, heading=layer.layer)
 
 
-def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Picture:
-    """One line of patches for each pair, of one picture; white where there are too few."""
+def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Image:
+    """One line of patches for each pair, of one image; white where there are too few."""
     side = (_HEAT_MAP - 2 * (PATCHES - 1)) // PATCHES
     blank = np.ones((side, side, 3), np.float32)
     lines = [
         [fit_width(each.pixels, side)[:side] for each in pair.patches[number]] for pair in pairs
     ]
     padded = [[*line, *[blank] * (PATCHES - len(line))] for line in lines]
-    return tile_pictures([each for line in padded for each in line] or [blank], PATCHES)
+    return tile_images([each for line in padded for each in line] or [blank], PATCHES)
 
 
-def _draw_descents(title: str, note: str, cells: Sequence[Cell], losses: Picture) -> Picture:
+def _draw_descents(title: str, note: str, cells: Sequence[Cell], losses: Image) -> Image:
     return draw_sheet(title, [Row(cells), Row([Cell(losses)])], note=note, columns=_COLUMNS)
 
 
-def _draw_losses(curves: Sequence[tuple[str, Sequence[float]]], label: str) -> Picture:
+def _draw_losses(curves: Sequence[tuple[str, Sequence[float]]], label: str) -> Image:
     series = [Series(name, list(range(1, len(losses) + 1)), losses) for name, losses in curves]
     return draw_chart(LineChart(series, "steps", label, log_y=True, ordered=True, height=300))

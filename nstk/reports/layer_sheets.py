@@ -5,18 +5,18 @@ from pathlib import Path
 
 import numpy as np
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.excitation import Patch
 from nstk.inspecting.filters import Filters
 from nstk.inspecting.job import ChannelInspection, LayerInspection, NetworkInspection
 from nstk.reports.sheets.heat_maps import paint_shares
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_pictures
+from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
 
 _SHEET, _CELL, _FILTER = 1300, 190, 44
 _OVERVIEW_CHANNELS = 4
 
 
-def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Picture:
+def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Image:
     """Show what one layer responds to.
 
     Args:
@@ -25,22 +25,22 @@ def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Pictur
 
     Returns:
         A sheet with the strongest channels side by side: where they are active in the first
-        picture, the patches that excite them most, and what gradient ascent found; for the first
+        image, the patches that excite them most, and what gradient ascent found; for the first
         convolution also its filters.
     """
-    rows = [Row([Cell(fit_width(found.picture, _CELL), Path(found.names[0]).name)])]
+    rows = [Row([Cell(fit_width(found.image, _CELL), Path(found.names[0]).name)])]
     if found.filters is not None and found.filters.layer == layer.layer:
         rows.append(_show_filters(found.filters))
     rows += [
         Row(
             _cells(layer, _show_activation),
             heading="Where they are active",
-            note="In the picture above; yellow is the channel's highest activation, violet none.",
+            note="In the image above; yellow is the channel's highest activation, violet none.",
         ),
         Row(
             _cells(layer, _show_patches),
             heading="The patches that excite them most",
-            note=f"Of {count_pictures(found)}; each is exactly what one cell of the layer sees.",
+            note=f"Of {count_images(found)}; each is exactly what one cell of the layer sees.",
         ),
         Row(
             _cells(layer, _show_visualization),
@@ -52,7 +52,7 @@ def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Pictur
     return draw_sheet(title, rows, note=describe(layer, len(layer.channels)), width=_SHEET)
 
 
-def draw_overview(found: NetworkInspection) -> Picture:
+def draw_overview(found: NetworkInspection) -> Image:
     """Show what all inspected layers respond to, a few channels of each, on one sheet.
 
     Args:
@@ -62,7 +62,7 @@ def draw_overview(found: NetworkInspection) -> Picture:
     for layer in found.layers:
         cells = [
             Cell(
-                tile_pictures([_show_visualization(channel), _show_patches(channel)], 2),
+                tile_images([_show_visualization(channel), _show_patches(channel)], 2),
                 f"channel {channel.channel}",
             )
             for channel in layer.channels[:_OVERVIEW_CHANNELS]
@@ -71,7 +71,7 @@ def draw_overview(found: NetworkInspection) -> Picture:
             rows.append(Row(cells, heading=layer.layer, note=describe(layer, len(cells))))
     note = (
         "Left of each pair: what a channel likes best, by gradient ascent. Right: the patches of "
-        f"{count_pictures(found)} that excite it most."
+        f"{count_images(found)} that excite it most."
     )
     return draw_sheet(f"What layers of {found.backbone} respond to", rows, note=note, width=1700)
 
@@ -85,43 +85,43 @@ def describe(layer: LayerInspection, shown: int) -> str:
     )
 
 
-def count_pictures(found: NetworkInspection) -> str:
-    """``one picture`` or ``12 pictures``."""
-    return "one picture" if len(found.names) == 1 else f"{len(found.names)} pictures"
+def count_images(found: NetworkInspection) -> str:
+    """``one image`` or ``12 images``."""
+    return "one image" if len(found.names) == 1 else f"{len(found.names)} images"
 
 
-def _cells(layer: LayerInspection, show: Callable[[ChannelInspection], Picture]) -> list[Cell]:
+def _cells(layer: LayerInspection, show: Callable[[ChannelInspection], Image]) -> list[Cell]:
     return [Cell(show(each), f"channel {each.channel}") for each in layer.channels]
 
 
-def _show_activation(channel: ChannelInspection) -> Picture:
+def _show_activation(channel: ChannelInspection) -> Image:
     shares = channel.activation / max(float(channel.activation.max()), 1e-12)
     return fit_width(paint_shares(shares), _CELL)
 
 
-def _show_patches(channel: ChannelInspection) -> Picture:
+def _show_patches(channel: ChannelInspection) -> Image:
     return tile_patches(channel.patches, 3, _CELL)
 
 
-def _show_visualization(channel: ChannelInspection) -> Picture:
+def _show_visualization(channel: ChannelInspection) -> Image:
     return fit_width(channel.visualization, _CELL)
 
 
 def _show_filters(filters: Filters) -> Row:
-    pictures = [fit_width(each, _FILTER) for each in filters.pictures]
+    images = [fit_width(each, _FILTER) for each in filters.images]
     note = (
-        f"Grey is 0. More oriented than 99 of 100 random filters: {_list(filters.oriented)}; "
-        f"setting one colour against another more: {_list(filters.opponent)}. Counted from 0."
+        f"Gray is 0. More oriented than 99 of 100 random filters: {_list(filters.oriented)}; "
+        f"setting one color against another more: {_list(filters.opponent)}. Counted from 0."
     )
-    heading = f"The {len(pictures)} filters of {filters.layer}"
-    return Row([Cell(tile_pictures(pictures, 16, gap=6))], heading=heading, note=note)
+    heading = f"The {len(images)} filters of {filters.layer}"
+    return Row([Cell(tile_images(images, 16, gap=6))], heading=heading, note=note)
 
 
 def _list(numbers: Sequence[int]) -> str:
     return ", ".join(map(str, numbers)) or "none"
 
 
-def tile_patches(patches: Sequence[Patch], columns: int, width: int) -> Picture:
+def tile_patches(patches: Sequence[Patch], columns: int, width: int) -> Image:
     """Put patches into a square grid, white where there are too few.
 
     Args:
@@ -131,9 +131,9 @@ def tile_patches(patches: Sequence[Patch], columns: int, width: int) -> Picture:
     """
     gap = 2
     side = (width - gap * (columns - 1)) // columns
-    grid: Picture = np.ones((width, width, 3), np.float32)
+    grid: Image = np.ones((width, width, 3), np.float32)
     if patches:
-        tiled = tile_pictures([fit_width(each.pixels, side) for each in patches], columns, gap=gap)
+        tiled = tile_images([fit_width(each.pixels, side) for each in patches], columns, gap=gap)
         height, wide = min(tiled.shape[0], width), tiled.shape[1]
         grid[:height, :wide] = tiled[:height]
     return grid

@@ -34,7 +34,7 @@ def _purpose(subject: Subject) -> str:
 def _making(subject: Subject) -> str:
     classifier = subject.classifier
     learned = subject.learned_from
-    from_how_many = f" from {count(learned, 'picture')}" if learned else ""
+    from_how_many = f" from {count(learned, 'image')}" if learned else ""
     network = classifier.backbone.get("name", "inside")
     stage = classifier.results.get("second_stage") or {}
     what = (
@@ -44,38 +44,38 @@ def _making(subject: Subject) -> str:
         else f"A linear head, solved{from_how_many}, on the frozen network {network}. They see"
     )
     return (
-        f"{what} the largest centred square of a picture at {classifier.size} pixels; what lies "
+        f"{what} the largest centered square of an image at {classifier.size} pixels; what lies "
         "beside that square is not seen."
     )
 
 
 def _quality(subject: Subject) -> str:
     evaluation = subject.evaluation
-    what = "given exactly their labels" if subject.classifier.multi_label else "recognised"
+    what = "given exactly their labels" if subject.classifier.multi_label else "recognized"
     scores = [score for score in evaluation.per_class if score.recall is not None]
     weakest = min(scores, key=lambda score: score.recall or 0.0, default=None)
     worst = (
         f" The weakest class is {weakest.name}, with {percent(weakest.recall)} "
-        f"({span(weakest.recall_interval)}) of {count(weakest.support, 'picture')}."
+        f"({span(weakest.recall_interval)}) of {count(weakest.support, 'image')}."
         if weakest and len(scores) > 1
         else ""
     )
-    pictures, share = count(evaluation.images, "picture"), percent(evaluation.accuracy)
+    images, share = count(evaluation.images, "image"), percent(evaluation.accuracy)
     drawn = (
-        f"of all pictures drawn as these were it is {span(evaluation.accuracy_interval)} "
+        f"of all images drawn as these were it is {span(evaluation.accuracy_interval)} "
         "(95 % interval)"
     )
     if subject.folds:
         left_out = "each left out of what a head learned from"
-        said = f"Of {pictures}, {left_out}, {share} were {what}; {drawn}"
+        said = f"Of {images}, {left_out}, {share} were {what}; {drawn}"
     elif subject.learned is None:
         said = (
-            f"Of {pictures}, {share} were {what}; whether it had learned from some of them is not "
+            f"Of {images}, {share} were {what}; whether it had learned from some of them is not "
             f"known, and if it had not, {drawn}"
         )
     elif subject.learned:
         said = (
-            f"Of {pictures}, {share} were {what}; but it had learned from "
+            f"Of {images}, {share} were {what}; but it had learned from "
             f"{spell_number(subject.learned)} of them, and of others it will be less"
         )
         if subject.others:
@@ -85,7 +85,7 @@ def _quality(subject: Subject) -> str:
                 f"{percent(others.accuracy)} ({span(others.accuracy_interval)}, 95 % interval)"
             )
     else:
-        said = f"Of {pictures} that it had not learned from, {share} were {what}; {drawn}"
+        said = f"Of {images} that it had not learned from, {share} were {what}; {drawn}"
     return f"{said}.{worst}"
 
 
@@ -101,12 +101,12 @@ def _limits(subject: Subject) -> str:
     familiarity = subject.classifier.familiarity
     here = "" if subject.strange is None else f", and {spell_number(subject.strange)} of those here"
     known = (
-        "A picture that is like nothing in training gets a label as well, but is told: such are "
-        f"{percent(1 - familiarity.accepted)} of pictures like those it learned from{here}."
+        "An image that is like nothing in training gets a label as well, but is told: such are "
+        f"{percent(1 - familiarity.accepted)} of images like those it learned from{here}."
         if familiarity
-        else "It cannot tell a picture that is like nothing in training."
+        else "It cannot tell an image that is like nothing in training."
     )
     return (
         f"{known} What it was not measured on it may do worse: other cameras, places, years, and "
-        "people or things that its pictures had few of."
+        "people or things that its images had few of."
     )

@@ -1,17 +1,17 @@
-"""A page about one stylisation, and its figures as plain JSON beside it."""
+"""A page about one stylization, and its figures as plain JSON beside it."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nstk.errors import PictureError
-from nstk.reports.pages import CaptionedPicture, write_page
+from nstk.errors import ImageError
+from nstk.reports.pages import CaptionedImage, write_page
 from nstk.reports.pages.records import check_folder, write_record
 from nstk.reports.stylization_page import compose_page
 from nstk.storage.files import make_folder
 from nstk.storage.versions import list_versions
-from nstk.stylization.inputs import MaskSource, Source, list_masks, open_picture
+from nstk.stylization.inputs import MaskSource, Source, list_masks, open_image
 from nstk.stylization.job import Stylization
 from nstk.stylization.mask_images import draw_mask, name_masks
 from nstk.stylization.quality import Quality, measure_quality
@@ -59,7 +59,7 @@ def write_report(
     Args:
         folder: Where both files go; made if it is absent, in a folder that is there.
         content: What was painted.
-        styles: How it was painted: pictures or their files; a file that is no picture, such as a
+        styles: How it was painted: images or their files; a file that is no image, such as a
             style file, is named only.
         stylization: The result.
         trace: What it heard of the job.
@@ -67,7 +67,7 @@ def write_report(
         style_masks: Those that `nstk.stylize` was given.
         keep_mask: That which `nstk.stylize` was given.
         quality: The figures of the result; measured here when None, without those of style where
-            masks say what counts: they are of whole pictures.
+            masks say what counts: they are of whole images.
         command: The exact command, for the reader to repeat.
 
     Returns:
@@ -75,12 +75,12 @@ def write_report(
 
     Raises:
         OutputError: If a file cannot be written.
-        PictureError: If the content cannot be read.
+        ImageError: If the content cannot be read.
     """
     folder = make_folder(folder)
-    subject = CaptionedPicture(open_picture(content, "content").pixels, "Content", _name(content))
+    subject = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
-    shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
+    shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
     masks = name_masks((content_masks, style_masks, keep_mask), len(styles))
     if quality is None:
         masked = [*list_masks(content_masks), *list_masks(style_masks)]
@@ -88,7 +88,7 @@ def write_report(
         quality = _measure(subject, shown, stylization, whole)
     record = _record(content, styles, masks, stylization, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
-    regions = [CaptionedPicture(draw_mask(mask), why, _name(mask)) for why, mask in masks.items()]
+    regions = [CaptionedImage(draw_mask(mask), why, _name(mask)) for why, mask in masks.items()]
     page = compose_page(subject, paintings, regions, record, stylization, trace)
     return write_page(page, folder / PAGE_NAME)
 
@@ -102,7 +102,7 @@ def _record(
     quality: Quality | None,
     command: str,
 ) -> dict[str, Any]:
-    """Everything that is not a picture, as plain values."""
+    """Everything that is not an image, as plain values."""
     return {
         "command": command,
         "content": _name(content),
@@ -129,8 +129,8 @@ def _record(
 
 
 def _measure(
-    subject: CaptionedPicture,
-    paintings: Sequence[CaptionedPicture],
+    subject: CaptionedImage,
+    paintings: Sequence[CaptionedImage],
     made: Stylization,
     complete: bool,
 ) -> Quality | None:
@@ -139,19 +139,19 @@ def _measure(
     weights = None if isinstance(blend, str) else blend
     styles = [painting.pixels for painting in paintings] if complete else []
     try:
-        return measure_quality(subject.pixels, styles, made.picture, weights)
-    except PictureError:
+        return measure_quality(subject.pixels, styles, made.image, weights)
+    except ImageError:
         return None
 
 
-def _show_style(style: Source, number: int, count: int) -> CaptionedPicture | str:
-    """A style as a picture, or its name where it has no pixels."""
+def _show_style(style: Source, number: int, count: int) -> CaptionedImage | str:
+    """A style as an image, or its name where it has no pixels."""
     caption = "Style" if count == 1 else f"Style {number}"
     try:
-        return CaptionedPicture(open_picture(style, caption).pixels, caption, _name(style))
-    except PictureError:
+        return CaptionedImage(open_image(style, caption).pixels, caption, _name(style))
+    except ImageError:
         return _name(style)
 
 
-def _name(picture: Source | MaskSource) -> str:
-    return Path(picture).name if isinstance(picture, str | Path) else ""
+def _name(image: Source | MaskSource) -> str:
+    return Path(image).name if isinstance(image, str | Path) else ""

@@ -1,4 +1,4 @@
-"""What the page about one stylisation shows, from the top down."""
+"""What the page about one stylization shows, from the top down."""
 
 import dataclasses
 import math
@@ -12,18 +12,18 @@ from nstk.reports.pages import (
     Bar,
     BarChart,
     Block,
-    CaptionedPicture,
+    CaptionedImage,
     Cell,
     Code,
     Details,
     Facts,
     Figure,
     Headline,
+    ImageRow,
     LineChart,
     Marker,
     Page,
     Paragraph,
-    PictureRow,
     Section,
     Series,
     Table,
@@ -36,9 +36,9 @@ _PARTS = ("content", "style", "variation")
 
 
 def compose_page(
-    subject: CaptionedPicture,
-    paintings: Sequence[CaptionedPicture | str],
-    masks: Sequence[CaptionedPicture],
+    subject: CaptionedImage,
+    paintings: Sequence[CaptionedImage | str],
+    masks: Sequence[CaptionedImage],
     record: Mapping[str, Any],
     made: Stylization,
     trace: Trace,
@@ -53,17 +53,17 @@ def compose_page(
         made: The result.
         trace: What was heard of the job.
     """
-    height, width = made.picture.shape[:2]
-    result = CaptionedPicture(made.picture, "Result", f"{width}×{height} pixels")
-    shown = [painting for painting in paintings if isinstance(painting, CaptionedPicture)]
+    height, width = made.image.shape[:2]
+    result = CaptionedImage(made.image, "Result", f"{width}×{height} pixels")
+    shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
     blocks: list[Block] = [
-        PictureRow([subject, *shown, result], width=240),
-        *([PictureRow(masks, width=160)] if masks else []),
+        ImageRow([subject, *shown, result], width=240),
+        *([ImageRow(masks, width=160)] if masks else []),
         *(Paragraph(f"Style file: {name}", "quiet") for name in paintings if isinstance(name, str)),
         Headline(_figures(record["quality"], made)),
     ]
     if made.interrupted:
-        blocks.append(Paragraph("It ended early; the picture is as far as it had come.", "warning"))
+        blocks.append(Paragraph("It ended early; the image is as far as it had come.", "warning"))
     blocks += [Paragraph(notice, "quiet") for notice in made.notices]
     if trace.steps:
         blocks.append(Section("The descent", _curves(trace)))
@@ -79,11 +79,11 @@ def compose_page(
     )
 
 
-def _title(subject: CaptionedPicture, paintings: Sequence[CaptionedPicture | str]) -> str:
+def _title(subject: CaptionedImage, paintings: Sequence[CaptionedImage | str]) -> str:
     """``town in the style of waves``, of the files' names without their endings."""
     names = [painting if isinstance(painting, str) else painting.note for painting in paintings]
     styles = " and ".join(Path(name).stem for name in names if name) or "another"
-    return f"{Path(subject.note or 'A picture').stem} in the style of {styles}"
+    return f"{Path(subject.note or 'An image').stem} in the style of {styles}"
 
 
 def _figures(quality: Mapping[str, Any], made: Stylization) -> list[Figure]:
@@ -146,11 +146,11 @@ def _curves(trace: Trace) -> list[Block]:
 def _explain(quality: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
-            "All figures are of the packaged network, whatever network the picture was painted "
+            "All figures are of the packaged network, whatever network the image was painted "
             "through, with content and styles at the result's size; so they compare between runs. "
             "Content similarity is the mean cosine at block4_conv2, style error the mean of "
             "‖G − G*‖ / ‖G*‖ over the layers below, and luma SSIM the structural similarity of "
-            "content and result without their colours. Style errors are of whole pictures: where "
+            "content and result without their colors. Style errors are of whole images: where "
             "masks say what counts, there are none.",
             "quiet",
         )

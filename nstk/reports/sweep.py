@@ -1,17 +1,17 @@
-"""A sweep as one picture or as one page."""
+"""A sweep as one image or as one page."""
 
 from pathlib import Path
 
-from nstk.images.image import Picture, fit_size, resize_picture, save_picture
+from nstk.images.image import Image, fit_size, resize_image, save_image
 from nstk.reports.pages import (
     Block,
-    CaptionedPicture,
+    CaptionedImage,
     Cell,
     Figure,
     Headline,
+    ImageRow,
     Page,
     Paragraph,
-    PictureRow,
     Section,
     Table,
     write_page,
@@ -26,7 +26,7 @@ from nstk.sweeping.records import SweptRun
 
 _ROOM = 1560
 _SMALLEST, _LARGEST = 120, 384
-"""Longer side of a picture on the sheet, in pixels."""
+"""Longer side of an image on the sheet, in pixels."""
 
 _LARGEST_SHOWN = 512
 """The same on the page, which holds all of them at once."""
@@ -37,7 +37,7 @@ def save_sweep(sweep: Sweep, path: str | Path) -> Path:
 
     Args:
         sweep: The paintings.
-        path: Where; ``.html`` makes a page with a table of all figures, the ending of a picture
+        path: Where; ``.html`` makes a page with a table of all figures, the ending of an image
             makes a contact sheet.
 
     Returns:
@@ -45,14 +45,14 @@ def save_sweep(sweep: Sweep, path: str | Path) -> Path:
 
     Raises:
         OutputError: If it cannot be written.
-        PictureError: If a painting is no longer there.
+        ImageError: If a painting is no longer there.
     """
     if is_page(path):
         return write_page(compose_sweep_page(sweep), path)
-    return save_picture(path, draw_sweep_sheet(sweep))
+    return save_image(path, draw_sweep_sheet(sweep))
 
 
-def draw_sweep_sheet(sweep: Sweep) -> Picture:
+def draw_sweep_sheet(sweep: Sweep) -> Image:
     """Lay the paintings out in a row, or in a grid with a heading for each row, above the curves.
 
     Args:
@@ -65,7 +65,7 @@ def draw_sweep_sheet(sweep: Sweep) -> Picture:
     largest = max(run.point.settings.size for run in sweep.runs)
     side = min(max(_ROOM // across - 14, _SMALLEST), _LARGEST, largest)
     given = [("content", sweep.content), *sweep.styles.items(), *sweep.masks.items()]
-    rows = [sheets.Row([sheets.Cell(_shrink(picture, side), name) for name, picture in given])]
+    rows = [sheets.Row([sheets.Cell(_shrink(image, side), name) for name, image in given])]
     rows += [
         sheets.Row(
             [sheets.Cell(_shrink(run.load(), side), _caption(sweep, run)) for run in runs],
@@ -82,7 +82,7 @@ def compose_sweep_page(sweep: Sweep) -> Page:
     """Put the paintings, their curves and a table of all figures on a page."""
     given = [("content", sweep.content), *sweep.styles.items(), *sweep.masks.items()]
     blocks: list[Block] = [
-        PictureRow([CaptionedPicture(picture, name) for name, picture in given], width=200),
+        ImageRow([CaptionedImage(image, name) for name, image in given], width=200),
         Headline(
             [
                 Figure("Runs", spell_number(len(sweep.runs))),
@@ -92,13 +92,13 @@ def compose_sweep_page(sweep: Sweep) -> Page:
     ]
     for heading, runs in _rows(sweep):
         shown = [_show(sweep, run) for run in runs]
-        blocks.append(Section(heading or "The paintings", [PictureRow(shown, width=200)]))
+        blocks.append(Section(heading or "The paintings", [ImageRow(shown, width=200)]))
     ends, descents = draw_ends(sweep), draw_descents(sweep)
     if ends or descents:
         blocks.append(Section("The losses", [*ends, *descents]))
     blocks.append(Section("All figures", [_tabulate(sweep)]))
     if any(run.diverged for run in sweep.runs):
-        blocks.append(Paragraph("A run that diverged shows its last good picture.", "warning"))
+        blocks.append(Paragraph("A run that diverged shows its last good image.", "warning"))
     return Page(title=_title(sweep), subtitle=_note(sweep), blocks=blocks)
 
 
@@ -113,13 +113,13 @@ def _rows(sweep: Sweep) -> list[tuple[str, tuple[SweptRun, ...]]]:
 def _caption(sweep: Sweep, run: SweptRun) -> str:
     last = sweep.axes[-1]
     losses = (f"{part} loss {spell_number(run.terms[part], 3)}" for part in PARTS)
-    notes = ["diverged: the last good picture"] if run.diverged else []
+    notes = ["diverged: the last good image"] if run.diverged else []
     return "\n".join([last.label(run.point.choice[last.key]), *losses, *notes])
 
 
-def _show(sweep: Sweep, run: SweptRun) -> CaptionedPicture:
+def _show(sweep: Sweep, run: SweptRun) -> CaptionedImage:
     caption, _, note = _caption(sweep, run).partition("\n")
-    return CaptionedPicture(_shrink(run.load(), _LARGEST_SHOWN), caption, note.replace("\n", ", "))
+    return CaptionedImage(_shrink(run.load(), _LARGEST_SHOWN), caption, note.replace("\n", ", "))
 
 
 def _title(sweep: Sweep) -> str:
@@ -129,7 +129,7 @@ def _title(sweep: Sweep) -> str:
 def _note(sweep: Sweep) -> str:
     networks = ", ".join(dict.fromkeys(run.backbone for run in sweep.runs))
     return (
-        f"Painted through {networks}. Below each picture are the content and the style loss at "
+        f"Painted through {networks}. Below each image are the content and the style loss at "
         "its last step, relative to their targets and before their weights."
     )
 
@@ -147,11 +147,11 @@ def _tabulate(sweep: Sweep) -> Table:
         for run in sweep.runs
     ]
     numbers = [axis.option for axis in sweep.axes if axis.numbers is not None]
-    return Table((*options, *parts, "seconds", "picture"), rows, numeric=(*numbers, "seconds"))
+    return Table((*options, *parts, "seconds", "image"), rows, numeric=(*numbers, "seconds"))
 
 
-def _shrink(picture: Picture, side: int) -> Picture:
-    height, width = picture.shape[:2]
+def _shrink(image: Image, side: int) -> Image:
+    height, width = image.shape[:2]
     if max(height, width) <= side:
-        return picture
-    return resize_picture(picture, *fit_size(height, width, side))
+        return image
+    return resize_image(image, *fit_size(height, width, side))

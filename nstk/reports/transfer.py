@@ -1,10 +1,10 @@
-"""A study of frozen weights as one picture or as one page."""
+"""A study of frozen weights as one image or as one page."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.heads.metrics import Evaluation
-from nstk.images.image import Picture, save_picture
+from nstk.images.image import Image, save_image
 from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.reports.pages import (
     Block,
@@ -29,13 +29,13 @@ from nstk.reports.transfer_diagram import count_parameters, draw_diagram, list_b
 _HEADINGS = {
     "network": "What is frozen and what is learned",
     "blocks": "Where the features are taken from",
-    "data": "How many pictures it takes",
+    "data": "How many images it takes",
     "time": "How long it takes",
 }
 
 
 def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
-    """Write a study: ``.html`` makes a page, the ending of a picture makes a sheet.
+    """Write a study: ``.html`` makes a page, the ending of an image makes a sheet.
 
     Args:
         study: What was measured.
@@ -49,11 +49,11 @@ def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
     """
     if is_page(path):
         return write_page(compose_frozen_page(study), path)
-    return save_picture(path, draw_frozen_sheet(study))
+    return save_image(path, draw_frozen_sheet(study))
 
 
-def draw_frozen_sheet(study: FrozenStudy) -> Picture:
-    """Lay the diagram and the three charts out in one picture."""
+def draw_frozen_sheet(study: FrozenStudy) -> Image:
+    """Lay the diagram and the three charts out in one image."""
     rows = [sheets.Row([sheets.Cell(draw_diagram(study))], heading=_HEADINGS["network"])]
     for name, chart in _chart(study).items():
         cell = sheets.Cell(draw_chart(chart))
@@ -91,19 +91,19 @@ def _explain(study: FrozenStudy) -> dict[str, str]:
     layers = ", ".join(f"{place} {block.layer}" for place, block in enumerate(study.blocks, 1))
     needed = study.images_needed
     saved = (
-        f"From {needed} pictures transfer recognises more than both others from all "
+        f"From {needed} images transfer recognizes more than both others from all "
         f"{study.train_images}."
         if needed
-        else "On these pictures transfer does not recognise more than both others."
+        else "On these images transfer does not recognize more than both others."
     )
     passes = "1 pass" if study.scratch[-1].passes == 1 else f"{study.scratch[-1].passes} passes"
     return {
         "blocks": f"Blocks: {layers}. Bands are 95 % Wilson intervals.",
         "data": f"{saved} The dot is the network trained from random weights.",
-        "time": f"Transfer: one look at each training picture and a head that is solved, "
+        "time": f"Transfer: one look at each training image and a head that is solved, "
         f"{_seconds(study.seconds['transfer'])}. Random weights: {passes} of Adam "
         f"(rate 0.001, batches of 32, random flips), {_seconds(study.seconds['scratch'])} "
-        "without reading pictures. Compilation is not counted.",
+        "without reading images. Compilation is not counted.",
     }
 
 
@@ -131,10 +131,10 @@ def _chart(study: FrozenStudy) -> dict[str, LineChart]:
             [moment.evaluation for moment in study.scratch],
         ),
     ]
-    label = f"accuracy on {study.held_out_images} pictures"
+    label = f"accuracy on {study.held_out_images} images"
     return {
         "blocks": LineChart(blocks, "block", label, points=True),
-        "data": LineChart(data, "training pictures", label, log_x=True, points=True),
+        "data": LineChart(data, "training images", label, log_x=True, points=True),
         "time": LineChart(time, "seconds of learning", label, points=True),
     }
 
@@ -152,7 +152,7 @@ def _summary(study: FrozenStudy) -> str:
     return (
         f"{count_parameters(study.frozen_parameters)} parameters stay frozen, "
         f"{count_parameters(study.learned_parameters)} are learned from "
-        f"{study.train_images} pictures. Of {study.held_out_images} held out it recognises "
+        f"{study.train_images} images. Of {study.held_out_images} held out it recognizes "
         f"{_percent(study.transfer)} after {_seconds(study.seconds['transfer'])} of learning, a "
         f"head on frozen random weights {_percent(study.random)}, and the network trained from "
         f"random weights {_percent(study.trained)} after {_seconds(study.seconds['scratch'])}."
@@ -184,8 +184,8 @@ def _tabulate_data(study: FrozenStudy) -> Table:
     rows: list[tuple[Cell, ...]] = [
         (each.images, _interval(each.pretrained), _interval(each.random)) for each in study.curve
     ]
-    columns = ("training pictures", "pretrained", "random")
-    return Table(columns, rows, numeric=columns[1:], caption="Accuracy by number of pictures")
+    columns = ("training images", "pretrained", "random")
+    return Table(columns, rows, numeric=columns[1:], caption="Accuracy by number of images")
 
 
 def _interval(score: Evaluation) -> str:

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PIL import Image, ImageDraw
+from PIL import Image as PILImage
+from PIL import ImageDraw
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.reports.pages import Box
 from nstk.reports.pages.numerals import spell_number
@@ -21,7 +22,7 @@ Ink = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class _Kind:
-    """The colours of a box."""
+    """The colors of a box."""
 
     fill: Ink
     ink: Ink
@@ -34,7 +35,7 @@ _KINDS = {
 }
 
 
-def draw_diagram(study: FrozenStudy) -> Picture:
+def draw_diagram(study: FrozenStudy) -> Image:
     """Draw the network with what is frozen in blue and what is learned in vermilion.
 
     Args:
@@ -46,7 +47,7 @@ def draw_diagram(study: FrozenStudy) -> Picture:
     boxes = [(_KINDS[box.tone], _letter(box)) for box in list_boxes(study)]
     height = max(len(lines) for _, lines in boxes) * _STEP + 2 * _EDGE
     width = len(boxes) * (_WIDTH + _GAP) - _GAP
-    image = Image.new("RGB", (width, height), PAPER)
+    image = PILImage.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(image)
     for place, (kind, lines) in enumerate(boxes):
         left = place * (_WIDTH + _GAP)
@@ -60,7 +61,7 @@ def draw_diagram(study: FrozenStudy) -> Picture:
 
 
 def list_boxes(study: FrozenStudy) -> Sequence[Box]:
-    """The network as boxes, from the picture to the classes: blue is frozen, vermilion learned."""
+    """The network as boxes, from the image to the classes: blue is frozen, vermilion learned."""
     frozen = [
         Box(
             block.layer,
@@ -78,7 +79,7 @@ def list_boxes(study: FrozenStudy) -> Sequence[Box]:
     more = ["…"] if len(study.classes) > _NAMED_CLASSES else []
     named = ", ".join([*study.classes[:_NAMED_CLASSES], *more])
     return [
-        Box("picture", (f"{study.size} × {study.size}",)),
+        Box("image", (f"{study.size} × {study.size}",)),
         *frozen,
         Box("mean, head", head, "warning"),
         Box(f"{len(study.classes)} classes", (named,)),
@@ -91,7 +92,7 @@ def count_parameters(number: int) -> str:
 
 
 def _letter(box: Box) -> list[tuple[str, int, Ink]]:
-    """Every line of a box with the size of its letters and its colour."""
+    """Every line of a box with the size of its letters and its color."""
     room = _WIDTH - 2 * _EDGE
     title, text = wrap_text(box.title, _TITLE, room), wrap_text("\n".join(box.lines), _TEXT, room)
     ink = _KINDS[box.tone].ink

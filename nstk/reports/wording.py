@@ -18,6 +18,6 @@ def span(interval: Interval | None) -> str:
 
 
 def count(number: int, what: str) -> str:
-    """``1 picture``, ``12 pictures``, ``2 classes``."""
+    """``1 image``, ``12 images``, ``2 classes``."""
     plural = "es" if what.endswith("s") else "s"
     return f"{spell_number(number)} {what}{'' if number == 1 else plural}"

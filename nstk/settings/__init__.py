@@ -35,7 +35,7 @@ from nstk.settings.words import ConvolutionName as ConvolutionName
 from nstk.settings.words import EngineName as EngineName
 from nstk.settings.words import FeatureChoice as FeatureChoice
 from nstk.settings.words import LayerWeights as LayerWeights
-from nstk.settings.words import MinimizerName as MinimizerName
+from nstk.settings.words import OptimizerName as OptimizerName
 from nstk.settings.words import Pooling as Pooling
 from nstk.settings.words import PrecisionName as PrecisionName
 from nstk.settings.words import StyleLoss as StyleLoss

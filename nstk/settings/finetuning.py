@@ -17,7 +17,7 @@ from nstk.settings.words import AugmentationName, FeatureChoice
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
-    """How a head is fitted on the features of a folder of pictures, and what may follow.
+    """How a head is fitted on the features of a folder of images, and what may follow.
 
     Raises:
         SettingsError: If a value is out of its range.
@@ -26,30 +26,30 @@ class FinetuneSettings:
     size: int | Literal["auto"] = setting(
         "auto",
         "Side in pixels of the square the network sees; auto is the network's own, or 5/7 of it "
-        "where it would magnify the pictures more than 2.5 times",
+        "where it would magnify the images more than 2.5 times",
     )
     features: FeatureChoice = setting(
         "pooled",
         "What the head sees: pooled, the mean of the last map; pooled+statistics, also means and "
-        "deviations of earlier maps; auto, the one that training pictures left out favour",
+        "deviations of earlier maps; auto, the one that training images left out favor",
     )
     views: int = setting(
-        1, "In how many ways every picture is seen, mirrored and cropped; the head sees the mean"
+        1, "In how many ways every image is seen, mirrored and cropped; the head sees the mean"
     )
     folds: int = setting(
-        0, "Cross-validate with this many folds and learn from all pictures; 0 holds out a share"
+        0, "Cross-validate with this many folds and learn from all images; 0 holds out a share"
     )
-    balance: bool = setting(False, "Let every class weigh the same, however many pictures it has")
+    balance: bool = setting(False, "Let every class weigh the same, however many images it has")
     learning_curve: bool = setting(
-        False, "Measure how accuracy grows with pictures, and what twice as many would bring"
+        False, "Measure how accuracy grows with images, and what twice as many would bring"
     )
     validation_share: float = setting(
-        0.2, "Share of the training pictures held out where the folder brings no validation part"
+        0.2, "Share of the training images held out where the folder brings no validation part"
     )
     unfreeze: int | Literal["none", "auto", "all"] = setting(
         "none",
         "How many of the network's last blocks go on learning once the head is solved; kept only "
-        "where pictures held out favour it",
+        "where images held out favor it",
     )
     budget: float | None = setting(
         None,
@@ -60,7 +60,7 @@ class FinetuneSettings:
     )
     augment: AugmentationName = setting(
         "auto",
-        "What pictures go through while blocks learn: none; mixup, which needs no new pass through "
+        "What images go through while blocks learn: none; mixup, which needs no new pass through "
         "the frozen blocks; light, mirrored, moved and relit; strong, RandAugment and mixup; auto, "
         "light where time allows",
     )
@@ -93,7 +93,7 @@ class FinetuneSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """What an audit takes for a copy, and how it deals the pictures over its folds.
+    """What an audit takes for a copy, and how it deals the images over its folds.
 
     Raises:
         SettingsError: If a value is out of its range.

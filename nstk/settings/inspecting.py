@@ -7,7 +7,7 @@ from nstk.errors import SettingsError
 from nstk.settings.checks import check_range, check_whole, check_word
 from nstk.settings.fields import setting
 from nstk.settings.parsing import parse_names
-from nstk.settings.words import MinimizerName, Pooling
+from nstk.settings.words import OptimizerName, Pooling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,11 @@ class FrozenSettings:
         "auto", "Side in pixels of the square the network sees; auto is the network's own"
     )
     scratch_passes: int = setting(
-        20, "Train random weights for this many passes through the pictures, at most"
+        20, "Train random weights for this many passes through the images, at most"
     )
     scratch_seconds: float = setting(60.0, "Train random weights for so many seconds, at most")
     validation_share: float = setting(
-        0.2, "Share of the training pictures held out where the folder brings no validation part"
+        0.2, "Share of the training images held out where the folder brings no validation part"
     )
     seed: int = setting(0, "Seed of everything random")
 
@@ -53,11 +53,11 @@ class InspectSettings:
         parse=parse_names,
         metavar="LAYER,…",
     )
-    size: int = setting(256, "Longer side in pixels that larger pictures are brought to")
+    size: int = setting(256, "Longer side in pixels that larger images are brought to")
     channels: int = setting(6, "How many channels of a layer are shown, the strongest first")
     pairs: int = setting(3, "How many pairs of channels of a layer are shown")
     steps: int = setting(100, "Steps of every descent, or ascent")
-    minimizer: MinimizerName = setting("lbfgs", "The rule of descent")
+    optimizer: OptimizerName = setting("lbfgs", "The rule of descent")
     pooling: Pooling = setting("max", "How a network of VGG's shape pools")
     seed: int = setting(0, "Seed of everything random")
 
@@ -72,6 +72,6 @@ class InspectSettings:
         check_whole("channels", self.channels, 1, 64)
         check_whole("pairs", self.pairs, 1, 16)
         check_whole("steps", self.steps, 1)
-        check_word("minimizer", self.minimizer, MinimizerName)
+        check_word("optimizer", self.optimizer, OptimizerName)
         check_word("pooling", self.pooling, Pooling)
         check_whole("seed", self.seed, 0, 2**31 - 1)

@@ -14,7 +14,7 @@ from nstk.settings.words import (
     ConvolutionName,
     EngineName,
     LayerWeights,
-    MinimizerName,
+    OptimizerName,
     Pooling,
     PrecisionName,
     StyleLoss,
@@ -26,7 +26,7 @@ DEFAULT_SIMILARITY = 0.75
 
 @dataclass(frozen=True, kw_only=True)
 class StylizeSettings:
-    """What a picture is to become and how long to work on it.
+    """What an image is to become and how long to work on it.
 
     The objective is L = α·L_content + β·Σ λ_l·L_style^l + γ·L_variation (Gatys, Ecker and
     Bethge 2016, eq. 7, plus the variation term); content and style are relative to their targets.
@@ -54,7 +54,7 @@ class StylizeSettings:
         0.4, "Weight α of the content loss, at strength 0.5 and 512 pixels"
     )
     style_weight: float = setting(1.0, "Weight β of the style loss")
-    variation_weight: float = setting(0.1, "Weight γ of the variation of neighbouring pixels")
+    variation_weight: float = setting(0.1, "Weight γ of the variation of neighboring pixels")
     content_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
         "Content layers; auto is one at stride 8",
@@ -78,29 +78,29 @@ class StylizeSettings:
         parse=parse_blend,
         metavar="X,X,…",
     )
-    style_scale: float = setting(1.0, "Size of the style's strokes against the style picture's own")
+    style_scale: float = setting(1.0, "Size of the style's strokes against the style image's own")
     color: ColorMode = setting(
         "style",
-        "Whose colours the result has: the style's, or the content's: by painting luminance alone, "
+        "Whose colors the result has: the style's, or the content's: by painting luminance alone, "
         "by recolouring the style first (match, histogram), or by taking the hues back (lab)",
     )
     color_matching: ColorMatching = setting(
         "symmetric", "Which root of the covariance --color match uses"
     )
-    minimizer: MinimizerName = setting("adam", "The rule of descent")
+    optimizer: OptimizerName = setting("adam", "The rule of descent")
     learning_rate: float | Literal["auto"] = setting(
-        "auto", "Its step size, for a picture in [0, 1]; auto is the minimizer's own"
+        "auto", "Its step size, for an image in [0, 1]; auto is the optimizer's own"
     )
     tolerance: float = setting(
         0.0, "Leave a scale when the loss fell by less than this share in 20 steps; 0 is never"
     )
     pooling: Pooling = setting("max", "How a network of VGG's shape pools")
     init: str = setting(
-        "content", "Where the descent starts: content, noise, gray, style, or a picture file"
+        "content", "Where the descent starts: content, noise, gray, style, or an image file"
     )
     engine: EngineName = setting(
         "auto",
-        "Look at the whole picture at once, or in windows, which takes half as long again and a "
+        "Look at the whole image at once, or in windows, which takes half as long again and a "
         "fraction of the memory; auto looks at once where it fits",
     )
     precision: PrecisionName = setting(
@@ -136,7 +136,7 @@ class StylizeSettings:
             ("style_loss", StyleLoss),
             ("color", ColorMode),
             ("color_matching", ColorMatching),
-            ("minimizer", MinimizerName),
+            ("optimizer", OptimizerName),
             ("pooling", Pooling),
             ("engine", EngineName),
             ("precision", PrecisionName),
@@ -182,7 +182,7 @@ class StylizeSettings:
         elif not isinstance(init, str):
             raise SettingsError(
                 f"--init is {init!r}; it must be content, noise, gray, style, or the path of "
-                "a picture."
+                "an image."
             )
 
     def _check_blend(self) -> None:

@@ -5,7 +5,7 @@ from typing import Literal
 
 ColorMode = Literal["style", "luminance", "match", "match-luminance", "histogram", "lab"]
 ColorMatching = Literal["symmetric", "pca", "cholesky"]
-MinimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
+OptimizerName = Literal["adam", "gradient-descent", "lbfgs", "newton"]
 Pooling = Literal["max", "average", "l2"]
 EngineName = Literal["auto", "whole", "windows"]
 PrecisionName = Literal["auto", "float32", "bfloat16"]

@@ -1,14 +1,14 @@
-"""Colour in style transfer: what is done to the pictures before it and to the result after it.
+"""Color in style transfer: what is done to the images before it and to the result after it.
 
 The modes of Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (2017),
 section 5, and "Preserving Color in Neural Artistic Style Transfer" (2016), and two more:
 
 | mode | before | after |
 |---|---|---|
-| ``style`` | nothing | nothing: the result has the colours of the style |
+| ``style`` | nothing | nothing: the result has the colors of the style |
 | ``luminance`` | both become luma, the style with the content's mean | the content's I and Q |
 | ``match-luminance`` | the same, the style with its deviation too | the content's I and Q |
-| ``match`` | the style gets the content's mean colour and covariance | nothing |
+| ``match`` | the style gets the content's mean color and covariance | nothing |
 | ``histogram`` | the style gets the content's histogram in each channel | nothing |
 | ``lab`` | nothing | the content's a and b (OkLab) |
 """
@@ -19,20 +19,20 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.images.color_spaces import from_oklab, reduce_chroma, to_luma, to_oklab
-from nstk.images.image import Picture, Plane, resize_picture
+from nstk.images.image import Image, Plane, resize_image
 from nstk.settings import ColorMatching, ColorMode, check_word
 
 COLOR_MODES: tuple[str, ...] = get_args(ColorMode)
-"""Every way to treat colour."""
+"""Every way to treat color."""
 
 MATCH_METHODS: tuple[str, ...] = get_args(ColorMatching)
-"""Every linear map that takes one covariance of colours to another."""
+"""Every linear map that takes one covariance of colors to another."""
 
 NEEDS_STYLE_PIXELS = frozenset({"luminance", "match", "match-luminance", "histogram"})
-"""The modes that change the style picture; a saved style file has none to change."""
+"""The modes that change the style image; a saved style file has none to change."""
 
 FAINTEST_DEVIATION = 2 / 255
-"""A picture's deviation counts as at least this: two grey levels.
+"""An image's deviation counts as at least this: two gray levels.
 
 What is fainter is noise, which a match would blow up to the contrast of the target.
 """
@@ -42,13 +42,13 @@ _Matrix = npt.NDArray[np.floating[Any]]
 
 
 def prepare_colors(
-    content: Picture,
-    style: Picture,
+    content: Image,
+    style: Image,
     mode: str,
     method: str = "symmetric",
     *,
-    part: Picture | None = None,
-) -> tuple[Picture, Picture]:
+    part: Image | None = None,
+) -> tuple[Image, Image]:
     """Do what a mode does before the transfer.
 
     Args:
@@ -58,7 +58,7 @@ def prepare_colors(
         mode: One of `COLOR_MODES`.
         method: One of `MATCH_METHODS`, for the mode ``match``.
         part: The pixels of the style that count, ``(1, n, 3)``: it is they that get the content's
-            colours, and the others follow; all where None.
+            colors, and the others follow; all where None.
 
     Returns:
         The content and the style that the network is to see.
@@ -72,7 +72,7 @@ def prepare_colors(
             matched = match_luminance(
                 style, content, deviation=mode == "match-luminance", part=part
             )
-            return _grey(to_luma(content)), matched
+            return _gray(to_luma(content)), matched
         case "match":
             return content, match_colors(style, content, method=method, part=part)
         case "histogram":
@@ -81,12 +81,12 @@ def prepare_colors(
             return content, style
 
 
-def restore_colors(result: Picture, content: Picture, mode: str) -> Picture:
+def restore_colors(result: Image, content: Image, mode: str) -> Image:
     """Do what a mode does after the transfer.
 
     ``luminance`` and ``match-luminance`` put the content's I and Q beside the result's Y (YIQ,
     ITU-R BT.601); ``lab`` puts the content's a and b beside the result's L (OkLab). Where sRGB
-    has no such colour its chroma shrinks until it has; luma or lightness and hue stay.
+    has no such color its chroma shrinks until it has; luma or lightness and hue stay.
 
     Args:
         result: What the descent has made, ``(height, width, 3)``, sRGB, ``[0, 1]``.
@@ -95,7 +95,7 @@ def restore_colors(result: Picture, content: Picture, mode: str) -> Picture:
         mode: One of `COLOR_MODES`.
 
     Returns:
-        A picture of the size of the result; the result itself in the other modes.
+        An image of the size of the result; the result itself in the other modes.
 
     Raises:
         SettingsError: If the mode is unknown.
@@ -104,107 +104,107 @@ def restore_colors(result: Picture, content: Picture, mode: str) -> Picture:
     if mode not in (*_KEEPS_LUMA, "lab"):
         return result
     if content.shape != result.shape:
-        content = resize_picture(content, *result.shape[:2])
+        content = resize_image(content, *result.shape[:2])
     if mode in _KEEPS_LUMA:
         return _paint_luma(to_luma(result), content)
     return _paint_lightness(result, content)
 
 
 def match_colors(
-    picture: Picture, target: Picture, *, method: str = "symmetric", part: Picture | None = None
-) -> Picture:
-    """Give a picture the mean colour and the colour covariance of another: x′ = A(x − μ_s) + μ_t.
+    image: Image, target: Image, *, method: str = "symmetric", part: Image | None = None
+) -> Image:
+    """Give an image the mean color and the color covariance of another: x′ = A(x − μ_s) + μ_t.
 
     A·Σ_s·Aᵀ = Σ_t has many solutions A. ``cholesky`` is L_t·L_s⁻¹ and depends on the order of
     the channels; ``pca`` is Σ_t^½·Σ_s^−½ (Gatys et al. 2016, eq. 3 and 4); ``symmetric`` is
-    Σ_s^−½·(Σ_s^½·Σ_t·Σ_s^½)^½·Σ_s^−½, which moves the colours least of all (Monge's transport
+    Σ_s^−½·(Σ_s^½·Σ_t·Σ_s^½)^½·Σ_s^−½, which moves the colors least of all (Monge's transport
     between Gaussians; Pitié and Kokaram 2007).
 
-    Grey pictures, and all whose colours lie in a line or a plane, have no Σ_s⁻¹: there a
-    deviation of the picture along a principal axis counts as at least `FAINTEST_DEVIATION`.
-    So a grey style stays in one line of colours.
+    Gray images, and all whose colors lie in a line or a plane, have no Σ_s⁻¹: there a
+    deviation of the image along a principal axis counts as at least `FAINTEST_DEVIATION`.
+    So a gray style stays in one line of colors.
 
     Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
         method: One of `MATCH_METHODS`.
-        part: The pixels of the picture that μ_s and Σ_s are of; all where None.
+        part: The pixels of the image that μ_s and Σ_s are of; all where None.
 
     Returns:
-        The picture, clipped to ``[0, 1]``.
+        The image, clipped to ``[0, 1]``.
 
     Raises:
         SettingsError: If the method is unknown.
     """
     check_word("color_matching", method, ColorMatching)
-    source_mean, source = _summarize(picture if part is None else part)
+    source_mean, source = _summarize(image if part is None else part)
     target_mean, wanted = _summarize(target)
     matrix = _transport(_power(source, 1.0, FAINTEST_DEVIATION**2), wanted, method)
     # A(x − μ_s) + μ_t = Ax + (μ_t − Aμ_s), in one pass over the pixels.
-    return _clip(picture @ matrix.T + (target_mean - matrix @ source_mean))
+    return _clip(image @ matrix.T + (target_mean - matrix @ source_mean))
 
 
-def match_histogram(picture: Picture, target: Picture, *, part: Picture | None = None) -> Picture:
-    """Give each channel of a picture the histogram of another's: v′ = Q_t(F_s(v)).
+def match_histogram(image: Image, target: Image, *, part: Image | None = None) -> Image:
+    """Give each channel of an image the histogram of another's: v′ = Q_t(F_s(v)).
 
-    F_s is the share of the picture's pixels that are darker than v, half of those equal to v
+    F_s is the share of the image's pixels that are darker than v, half of those equal to v
     counted with them, and Q_t the value of the target at that share, interpolated linearly
     between its own. Pixels that are equal stay equal, so a flat sky stays flat. How the channels
-    go together is not matched: beside a grey target the picture keeps some of its colours.
+    go together is not matched: beside a gray target the image keeps some of its colors.
 
     Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
-        part: The pixels of the picture that F_s is of; all where None. Other values lie between
-            those of their neighbours.
+        part: The pixels of the image that F_s is of; all where None. Other values lie between
+            those of their neighbors.
 
     Returns:
-        The picture with the target's histograms; a picture matched to itself is itself.
+        The image with the target's histograms; an image matched to itself is itself.
     """
-    seen = picture if part is None else part
+    seen = image if part is None else part
     channels = [
-        _match_plane(picture[..., channel], seen[..., channel], target[..., channel])
-        for channel in range(picture.shape[-1])
+        _match_plane(image[..., channel], seen[..., channel], target[..., channel])
+        for channel in range(image.shape[-1])
     ]
     return np.stack(channels, axis=-1)
 
 
 def match_luminance(
-    picture: Picture, target: Picture, *, deviation: bool = False, part: Picture | None = None
-) -> Picture:
-    """Make a grey picture with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
+    image: Image, target: Image, *, deviation: bool = False, part: Image | None = None
+) -> Image:
+    """Make a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
 
     Args:
-        picture: ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
         deviation: Whether to match the deviation too, as the mode ``match-luminance`` does
             (Gatys et al. 2016, eq. 10); the factor is 1 without it, as in ``luminance``. A σ_s
             below `FAINTEST_DEVIATION` counts as that.
-        part: The pixels of the picture that μ_s and σ_s are of; all where None.
+        part: The pixels of the image that μ_s and σ_s are of; all where None.
 
     Returns:
         Three equal channels, clipped to ``[0, 1]``.
     """
-    luma, wanted = to_luma(picture).astype(np.float64), to_luma(target).astype(np.float64)
+    luma, wanted = to_luma(image).astype(np.float64), to_luma(target).astype(np.float64)
     seen = luma if part is None else to_luma(part).astype(np.float64)
     gain = wanted.std() / max(seen.std(), FAINTEST_DEVIATION) if deviation else 1.0
-    return _grey(_clip(gain * (luma - seen.mean()) + wanted.mean()))
+    return _gray(_clip(gain * (luma - seen.mean()) + wanted.mean()))
 
 
 def _clip(values: _Matrix) -> npt.NDArray[np.float32]:
     return np.clip(values, 0, 1).astype(np.float32)
 
 
-def _grey(plane: Plane) -> Picture:
+def _gray(plane: Plane) -> Image:
     return np.repeat(plane[..., None], 3, axis=-1)
 
 
-def _summarize(picture: Picture) -> tuple[_Matrix, _Matrix]:
-    """The mean μ and the covariance Σ of the colours."""
-    colours = picture.reshape(-1, 3).astype(np.float64)
-    mean = colours.mean(axis=0)
-    centred = colours - mean
-    return mean, centred.T @ centred / len(centred)
+def _summarize(image: Image) -> tuple[_Matrix, _Matrix]:
+    """The mean μ and the covariance Σ of the colors."""
+    colors = image.reshape(-1, 3).astype(np.float64)
+    mean = colors.mean(axis=0)
+    centered = colors - mean
+    return mean, centered.T @ centered / len(centered)
 
 
 def _transport(source: _Matrix, target: _Matrix, method: str) -> _Matrix:
@@ -240,7 +240,7 @@ def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     return shares
 
 
-def _paint_luma(luma: Plane, content: Picture) -> Picture:
+def _paint_luma(luma: Plane, content: Image) -> Image:
     """Put the content's I and Q beside a luma.
 
     As R, G and B are Y plus a mixture of I and Q, that is adding to the luma what each channel
@@ -249,11 +249,11 @@ def _paint_luma(luma: Plane, content: Picture) -> Picture:
     chroma = content - to_luma(content)[..., None]
     room = np.where(chroma > 0, 1 - luma[..., None], luma[..., None])
     share = np.min(room / np.maximum(np.abs(chroma), 1e-9), axis=-1, keepdims=True)
-    painted: Picture = np.clip(luma[..., None] + np.minimum(share, 1) * chroma, 0, 1)
+    painted: Image = np.clip(luma[..., None] + np.minimum(share, 1) * chroma, 0, 1)
     return painted
 
 
-def _paint_lightness(result: Picture, content: Picture) -> Picture:
+def _paint_lightness(result: Image, content: Image) -> Image:
     """Put the content's a and b beside the result's lightness."""
     painted = to_oklab(content)
     painted[..., 0] = to_oklab(result)[..., 0]

@@ -1,4 +1,4 @@
-"""Guides: how much each position of a feature map belongs to a region of the picture."""
+"""Guides: how much each position of a feature map belongs to a region of the image."""
 
 import math
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import MaskError
 from nstk.images.image import Plane
 
@@ -14,7 +14,7 @@ EFFECTIVE_SHARE = 0.5
 """Share of a layer's reach that its receptive field is taken to be when regions are eroded.
 
 Fields are dense in the middle and thin at the rim (Luo et al. 2016, "Understanding the Effective
-Receptive Field in Deep Convolutional Neural Networks"). Over pictures and paintings, nine tenths
+Receptive Field in Deep Convolutional Neural Networks"). Over images and paintings, nine tenths
 of the squared gradient of a deep cell of the packaged network lie within 0.40 to 0.45 of its
 reach and 99 hundredths within 0.6. The whole reach, 66 pixels and more, would leave nothing of
 most regions at the coarse scales.
@@ -35,7 +35,7 @@ def guide_for(
     *,
     name: str = "the mask",
 ) -> Plane:
-    """Weigh the positions of a feature map by how far they lie in a region of the picture.
+    """Weigh the positions of a feature map by how far they lie in a region of the image.
 
     The weight of a position is the mean of the mask over its cell, see `average_cells`, once the
     mask's edge has drawn back so far that the effective receptive field of what is left lies
@@ -43,18 +43,18 @@ def guide_for(
 
     Where that would leave less than `LEAST_SHARE` of the region, the edge draws back half as
     far, and half of that, down to not at all: at the coarse scales of a descent nearly every
-    region is narrower than the fields of the deepest layers. Layers that see the whole picture,
+    region is narrower than the fields of the deepest layers. Layers that see the whole image,
     by a mean over it, are not eroded.
 
     Args:
-        mask: ``(height, width)`` of the picture, ``[0, 1]``.
+        mask: ``(height, width)`` of the image, ``[0, 1]``.
         backbone: The network.
         layer: One of its taps.
-        map_shape: Height and width of the layer's map of this picture.
+        map_shape: Height and width of the layer's map of this image.
         name: What the mask is called in messages.
 
     Returns:
-        ``map_shape``, ``[0, 1]``; not normalised by its area.
+        ``map_shape``, ``[0, 1]``; not normalized by its area.
 
     Raises:
         MaskError: If not one position of the map lies in the region even in part.
@@ -92,7 +92,7 @@ def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: s
 def erode(mask: Plane, radius: int) -> Plane:
     """Draw the edge of a region back: the least of the mask in a square round each pixel.
 
-    The border of the picture is no edge. Soft edges keep their profile.
+    The border of the image is no edge. Soft edges keep their profile.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
@@ -125,7 +125,7 @@ def _erosion(backbone: Backbone, layer: str) -> int:
     A cell's own pixels lie inside; only what its field covers beyond them is to be drawn back.
     """
     reach = backbone.reach(layer)
-    if reach >= WHOLE_PICTURE:
+    if reach >= WHOLE_IMAGE:
         return 0
     beyond = EFFECTIVE_SHARE * reach - (backbone.stride(layer) - 1) / 2
     return max(0, math.ceil(beyond))
@@ -145,7 +145,7 @@ def _draw_back(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Pla
 def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
     """The mean of a mask over each cell of a feature map.
 
-    Cell p stands over the pixels p·stride … (p + 1)·stride − 1. Beyond the picture's border the
+    Cell p stands over the pixels p·stride … (p + 1)·stride − 1. Beyond the image's border the
     mask goes on as it ends, so a mask of ones gives ones, and masks that add up to 1 have means
     that add up to 1.
 

@@ -5,14 +5,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nstk.images.image import Picture, Plane, load_picture, resize_picture
+from nstk.images.image import Image, Plane, load_image, resize_image
 
 STARTS = ("content", "noise", "gray", "style")
-"""The starts that have a name; any other is the path of a picture."""
+"""The starts that have a name; any other is the path of an image."""
 
 
 class Palette(NamedTuple):
-    """The colours of a style.
+    """The colors of a style.
 
     Attributes:
         pixels: ``(h, w, 3)``.
@@ -22,28 +22,28 @@ class Palette(NamedTuple):
             None. Either all palettes have one, or none.
     """
 
-    pixels: Picture
+    pixels: Image
     weights: Plane
     share: float
     area: Plane | None
 
 
-def start_picture(
-    init: str, content: Picture, palettes: Sequence[Palette], generator: np.random.Generator
-) -> Picture:
-    """Make the first picture, of the size of the content.
+def start_image(
+    init: str, content: Image, palettes: Sequence[Palette], generator: np.random.Generator
+) -> Image:
+    """Make the first image, of the size of the content.
 
     Args:
         init: ``content``; ``noise``, uniform; ``gray``, with noise too faint to see, so that
-            no two pixels are bound to stay equal; ``style``, noise with the mean colour and the
-            colour covariance of the styles, each in its area; anything else is the path of a
-            picture.
+            no two pixels are bound to stay equal; ``style``, noise with the mean color and the
+            color covariance of the styles, each in its area; anything else is the path of an
+            image.
         content: ``(height, width, 3)``.
         palettes: Of the styles; at least one that counts where ``init`` is ``style``.
         generator: The source of all randomness.
 
     Raises:
-        PictureError: If ``init`` is a path and no picture.
+        ImageError: If ``init`` is a path and no image.
     """
     shape = content.shape
     if init == "content":
@@ -54,24 +54,24 @@ def start_picture(
         return (0.5 + (generator.random(shape, np.float32) - 0.5) / 255).astype(np.float32)
     if init == "style":
         return _paint_with_colors(shape, palettes, generator)
-    return resize_picture(load_picture(init).pixels, shape[0], shape[1])
+    return resize_image(load_image(init).pixels, shape[0], shape[1])
 
 
 def _paint_with_colors(
     shape: tuple[int, ...], palettes: Sequence[Palette], generator: np.random.Generator
-) -> Picture:
-    """Independent pixels from the normal distribution of the colours that belong at their place."""
+) -> Image:
+    """Independent pixels from the normal distribution of the colors that belong at their place."""
     noise = generator.standard_normal(shape)
-    picture = _draw_colors(noise, palettes)
+    image = _draw_colors(noise, palettes)
     areas = [palette.area for palette in palettes if palette.area is not None]
     if areas:
-        # What no area covers keeps the colours of all styles; where areas overlap, they mix.
+        # What no area covers keeps the colors of all styles; where areas overlap, they mix.
         covered = np.sum(areas, axis=0)[..., np.newaxis]
-        picture = picture * np.maximum(1 - covered, 0)
+        image = image * np.maximum(1 - covered, 0)
         for palette, area in zip(palettes, areas, strict=True):
-            picture += area[..., np.newaxis] * _draw_colors(noise, [palette])
-        picture /= np.maximum(covered, 1)
-    clipped: Picture = np.clip(picture, 0, 1).astype(np.float32)
+            image += area[..., np.newaxis] * _draw_colors(noise, [palette])
+        image /= np.maximum(covered, 1)
+    clipped: Image = np.clip(image, 0, 1).astype(np.float32)
     return clipped
 
 

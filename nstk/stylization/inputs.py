@@ -1,4 +1,4 @@
-"""What a picture is made from: the content, the styles, and where each of them counts."""
+"""What an image is made from: the content, the styles, and where each of them counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,11 +10,11 @@ import numpy as np
 from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
 from nstk.images.image import (
+    Image,
     Levels,
-    LoadedPicture,
-    Picture,
+    LoadedImage,
     Plane,
-    load_picture,
+    load_image,
     take_array,
 )
 from nstk.images.masks import check_mask, load_mask
@@ -23,19 +23,19 @@ from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.stylization.style_files import ENDING, SavedStyle, load_style
 from nstk.stylization.styles import PaintedStyle, Style
 
-Source = Picture | Levels | str | Path
-"""A picture in memory or the path of one."""
+Source = Image | Levels | str | Path
+"""An image in memory or the path of one."""
 
 StyleSource = Source | PaintedStyle | SavedStyle
-"""A picture, a style file, or a style already at hand."""
+"""An image, a style file, or a style already at hand."""
 
 MaskSource = Plane | str | Path
-"""A mask ``(height, width)`` in ``[0, 1]`` or the path of a picture of one."""
+"""A mask ``(height, width)`` in ``[0, 1]`` or the path of an image of one."""
 
 MaskSources = tuple[
     MaskSource | Sequence[MaskSource], MaskSource | Sequence[MaskSource], MaskSource | None
 ]
-"""Where each style goes, which part of each style picture counts, and what is to stay."""
+"""Where each style goes, which part of each style image counts, and what is to stay."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Inputs:
 
     Attributes:
         content: The content as it was given.
-        subject: Its pixels as the network sees them: those of ``content``, unless a colour mode
+        subject: Its pixels as the network sees them: those of ``content``, unless a color mode
             changes them.
         styles: What it is to look like; equal ones are one object.
         weights: How much each style counts.
@@ -54,8 +54,8 @@ class Inputs:
         notices: What was special about the files.
     """
 
-    content: LoadedPicture
-    subject: Picture
+    content: LoadedImage
+    subject: Image
     styles: tuple[Style, ...]
     weights: tuple[float, ...]
     masks: tuple[Plane, ...]
@@ -77,15 +77,15 @@ def read_inputs(
     Args:
         content: What to paint.
         styles: How: one or several.
-        settings: For blending, colours and the scale of strokes.
+        settings: For blending, colors and the scale of strokes.
         content_masks: Where each style goes: none, or one for each style.
-        style_masks: Which part of each style picture counts: none, or one for each style.
+        style_masks: Which part of each style image counts: none, or one for each style.
         keep_mask: What is to stay as it is.
 
     Raises:
-        PictureError: If a file is no picture.
+        ImageError: If a file is no image.
         StyleFileError: If a style file cannot be read, or cannot do what is asked.
-        MaskError: If a mask does not fit its picture, or there are too many or too few.
+        MaskError: If a mask does not fit its image, or there are too many or too few.
         SettingsError: If there is no style, or a blend of another length.
     """
     listed = list_styles(styles)
@@ -97,7 +97,7 @@ def read_inputs(
             f"--style-blend is {settings.style_blend} and there are --content-masks; a blend mixes "
             "styles everywhere, masks give each its own place: leave one of them out."
         )
-    subject = open_picture(content, "content")
+    subject = open_image(content, "content")
     shape = subject.pixels.shape
     opened: list[Style] = []
     notices = [*subject.notices]
@@ -120,7 +120,7 @@ def read_inputs(
     seen = [style for style, weight in zip(opened, weights, strict=True) if weight]
     if settings.init == "style" and not any(isinstance(each, PaintedStyle) for each in seen):
         raise StyleFileError(
-            f"{seen[0].name} holds no pixels, which --init style needs; give the style picture "
+            f"{seen[0].name} holds no pixels, which --init style needs; give the style image "
             "instead, or another --init."
         )
     return Inputs(
@@ -140,35 +140,35 @@ def read_inputs(
 def read_styles(
     styles: Source | Sequence[Source], settings: StylizeSettings
 ) -> tuple[list[PaintedStyle], tuple[float, ...]]:
-    """Read style pictures alone, with the weight of each.
+    """Read style images alone, with the weight of each.
 
     Raises:
-        PictureError: If a file is no picture.
+        ImageError: If a file is no image.
         SettingsError: If there is none, or the blend is of another length.
     """
     opened = [
-        open_picture(source, f"style {number}")
+        open_image(source, f"style {number}")
         for number, source in enumerate(list_styles(styles), 1)
     ]
     painted = [PaintedStyle(str(loaded.path), loaded.pixels) for loaded in opened]
     return painted, _weights(settings, len(painted))
 
 
-def open_picture(picture: Source, name: str) -> LoadedPicture:
-    """Take a picture from memory, and read a path.
+def open_image(image: Source, name: str) -> LoadedImage:
+    """Take an image from memory, and read a path.
 
     Args:
-        picture: The path of a picture; or an array ``(height, width, 3)`` of floats in ``[0, 1]``,
+        image: The path of an image; or an array ``(height, width, 3)`` of floats in ``[0, 1]``,
             which are clipped where resampling overshot, or of uint8.
-        name: What messages call a picture in memory.
+        name: What messages call an image in memory.
 
     Raises:
-        PictureError: If it is none.
+        ImageError: If it is none.
     """
-    if isinstance(picture, str | Path):
-        return load_picture(picture)
-    pixels = take_array(picture, name)
-    return LoadedPicture(pixels=pixels, alpha=None, notices=(), path=Path(name))
+    if isinstance(image, str | Path):
+        return load_image(image)
+    pixels = take_array(image, name)
+    return LoadedImage(pixels=pixels, alpha=None, notices=(), path=Path(name))
 
 
 def list_masks(masks: Any) -> Sequence[MaskSource]:
@@ -187,7 +187,7 @@ def list_styles(styles: Any) -> Sequence[Any]:
     if is_single(styles) or isinstance(styles, PaintedStyle | SavedStyle):
         return [styles]
     if not styles:
-        raise SettingsError("No style was given; at least one picture is needed.")
+        raise SettingsError("No style was given; at least one image is needed.")
     return list(styles)
 
 
@@ -202,7 +202,7 @@ def _open_style(
         return replace(source, scale=source.scale * settings.style_scale), ()
     notices: tuple[str, ...] = ()
     if not isinstance(source, PaintedStyle):
-        loaded = open_picture(source, name)
+        loaded = open_image(source, name)
         source, notices = PaintedStyle(str(loaded.path), loaded.pixels), loaded.notices
     plane = source.mask
     if mask is not None:
@@ -220,7 +220,7 @@ def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSe
     )
     if wanted:
         raise StyleFileError(
-            f"{style.name} holds no pixels, which {wanted} needs; give the style picture instead."
+            f"{style.name} holds no pixels, which {wanted} needs; give the style image instead."
         )
     if style.network["pooling"] != settings.pooling:
         raise StyleFileError(

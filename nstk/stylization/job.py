@@ -13,7 +13,7 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
-from nstk.images.image import Picture, Plane, resize_picture, resize_plane, save_picture
+from nstk.images.image import Image, Plane, resize_image, resize_plane, save_image
 from nstk.images.masks import resize_mask
 from nstk.progress import Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
@@ -46,15 +46,15 @@ TRIAL_STEPS = 100
 
 @dataclass(frozen=True, eq=False)
 class Stylization:
-    """A stylised picture and how it came about.
+    """A stylized image and how it came about.
 
     Attributes:
-        picture: float32 ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        image: float32 ``(height, width, 3)``, sRGB, ``[0, 1]``.
         alpha: The content's transparency at the same size, or None if it was opaque.
         settings: What was asked for.
         strength: What it was painted at, asked for or found.
         backbone: Name of the network.
-        engine: ``whole``, or ``windows`` where the picture was looked at in parts.
+        engine: ``whole``, or ``windows`` where the image was looked at in parts.
         precision: What convolutions ran in, ``float32`` or ``bfloat16``.
         convolution: How those that suit it were computed, ``direct`` or ``winograd``.
         loss: L at the last step.
@@ -64,11 +64,11 @@ class Stylization:
         seconds: Wall time of the whole job.
         seconds_per_step: Median at the last scale that was reached, NaN before its first step.
         peak_memory_bytes: Largest resident size of the process so far, None where unknown.
-        interrupted: Whether Ctrl-C ended it early; the picture is as far as it had come.
+        interrupted: Whether Ctrl-C ended it early; the image is as far as it had come.
         notices: What was special about the input files and about the descent.
     """
 
-    picture: Picture
+    image: Image
     alpha: Plane | None
     settings: StylizeSettings
     strength: float
@@ -86,12 +86,12 @@ class Stylization:
     notices: tuple[str, ...]
 
     def save(self, path: str | Path) -> Path:
-        """Write the picture, with its transparency where the format has one.
+        """Write the image, with its transparency where the format has one.
 
         Raises:
             OutputError: If it cannot be written.
         """
-        return save_picture(path, self.picture, alpha=self.alpha)
+        return save_image(path, self.image, alpha=self.alpha)
 
 
 def stylize(
@@ -106,7 +106,7 @@ def stylize(
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> Stylization:
-    """Paint the content of one picture in the style of others (Gatys, Ecker and Bethge 2016).
+    """Paint the content of one image in the style of others (Gatys, Ecker and Bethge 2016).
 
     Departures from the paper: losses are relative to their targets; style is Gram matrix, mean
     and deviation; the descent goes from coarse to fine, and its averaged iterate is the result;
@@ -116,29 +116,29 @@ def stylize(
     whatever ends it, a run that goes on from them paints the same bytes as one that never ended.
 
     Args:
-        content: What to paint: a Picture or the path of one.
-        styles: How to paint it: pictures, style files, or one of them.
+        content: What to paint: a Image or the path of one.
+        styles: How to paint it: images, style files, or one of them.
         backbone: The network to look through, or a name for `load_backbone`.
         settings: What is asked for; the defaults when None.
         content_masks: Where each style goes: none, or one for each style. A mask is a plane
-            ``(height, width)`` in ``[0, 1]`` of the shape of its picture, or the path of one.
-        style_masks: Which part of each style picture counts: none, or one for each style.
+            ``(height, width)`` in ``[0, 1]`` of the shape of its image, or the path of one.
+        style_masks: Which part of each style image counts: none, or one for each style.
         keep_mask: What is to stay as it is.
         checkpoints: Where and how often the state is kept; nowhere when None.
         on_progress: Called with a `Progress` at every step.
 
     Returns:
-        The picture and its figures.
+        The image and its figures.
 
     Raises:
-        PictureError: If a file is no picture, or too small to look at.
+        ImageError: If a file is no image, or too small to look at.
         MaskError: If a mask does not fit, or nothing of it is left in a layer.
         StyleFileError: If a style file cannot be read, or belongs to another network.
         SettingsError: If the size asked for is too small for the network.
         BackboneError: If the network is unknown or cannot be used for this.
         CheckpointError: If the checkpoints are another run's, or their folder is in use.
         DivergenceError: If the loss stops being a finite number twice; its ``made`` is the last
-            good picture, a `Stylization`.
+            good image, a `Stylization`.
 
     Example:
         >>> import nstk
@@ -252,7 +252,7 @@ def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
 
     def measure(strength: float) -> float:
         *_, descent = small.descend(strength, look=look)
-        return content_similarity(small.subject(small.plan[0]), descent.picture())
+        return content_similarity(small.subject(small.plan[0]), descent.image())
 
     return search_strength(measure, target, on_progress)
 
@@ -266,11 +266,11 @@ def _report(
     seconds: float,
 ) -> Stylization:
     inputs = painting.inputs
-    picture = _finish(descent.picture(), inputs, painting.settings)
+    image = _finish(descent.image(), inputs, painting.settings)
     alpha = inputs.content.alpha
     return Stylization(
-        picture=picture,
-        alpha=None if alpha is None else resize_plane(alpha, *picture.shape[:2]),
+        image=image,
+        alpha=None if alpha is None else resize_plane(alpha, *image.shape[:2]),
         settings=painting.settings,
         strength=strength,
         backbone=painting.network.name,
@@ -288,13 +288,13 @@ def _report(
     )
 
 
-def _finish(painted: Picture, inputs: Inputs, settings: StylizeSettings) -> Picture:
-    """Bring back the content's colours where they are wanted, and the part that was to stay."""
-    picture = restore_colors(painted, inputs.content.pixels, settings.color)
+def _finish(painted: Image, inputs: Inputs, settings: StylizeSettings) -> Image:
+    """Bring back the content's colors where they are wanted, and the part that was to stay."""
+    image = restore_colors(painted, inputs.content.pixels, settings.color)
     if inputs.keep is not None:
         height, width = painted.shape[:2]
-        content = resize_picture(inputs.content.pixels, height, width)
+        content = resize_image(inputs.content.pixels, height, width)
         keep = resize_mask(inputs.keep, height, width)[..., np.newaxis]
-        picture = np.where(keep == 1, content, picture + keep * (content - picture))
-    result: Picture = picture.astype(np.float32, copy=False)
+        image = np.where(keep == 1, content, image + keep * (content - image))
+    result: Image = image.astype(np.float32, copy=False)
     return result

@@ -5,7 +5,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import BackboneError
 
 STYLE_WEIGHTS = (16.0, 8.0, 4.0, 2.0, 1.0)
-"""Weight of each stride from shallow to deep: colour and strokes first, motifs last.
+"""Weight of each stride from shallow to deep: color and strokes first, motifs last.
 
 Crowson has powers of 4 for squared losses; those of 2 do the same for distances."""
 

@@ -14,16 +14,16 @@ import tensorflow as tf
 from nstk.stylization.statistics import Moments, widen
 from nstk.stylization.transport import measure_transport
 
-SLOPE_FLOOR = 1e-6
-"""Added under a root, which has no slope at 0."""
+GRADIENT_FLOOR = 1e-6
+"""Added under a root, which has no gradient at 0."""
 
 
 def measure_content(features: Any, target: Any) -> Any:
     """½‖a − a*‖² / ½‖a*‖², the content loss of Gatys et al. 2016, eq. 1, made relative.
 
     Args:
-        features: a, the feature map of the picture, ``(1, height, width, C)``.
-        target: a*, that of the content picture, of the same shape.
+        features: a, the feature map of the image, ``(1, height, width, C)``.
+        target: a*, that of the content image, of the same shape.
 
     Returns:
         A scalar, 0 or more.
@@ -78,7 +78,7 @@ def measure_wasserstein(moments: Moments, target: Moments) -> Any:
 
 
 DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
-"""How much horizontal, vertical, falling and rising neighbours count."""
+"""How much horizontal, vertical, falling and rising neighbors count."""
 
 STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
     "gram": measure_gram,
@@ -88,43 +88,43 @@ STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
 """Every way to compare the moments of a layer with the style's, by its name."""
 
 
-def measure_variation(picture: Any) -> Any:
-    """Mean squared difference of neighbouring pixels, over all eight neighbours.
+def measure_variation(image: Any) -> Any:
+    """Mean squared difference of neighboring pixels, over all eight neighbors.
 
-    Diagonal neighbours count a quarter of straight ones, as in a nine-point Laplacian, so that
+    Diagonal neighbors count a quarter of straight ones, as in a nine-point Laplacian, so that
     no direction is preferred (Crowson).
 
     Args:
-        picture: ``(height, width, 3)`` in ``[0, 1]``.
+        image: ``(height, width, 3)`` in ``[0, 1]``.
 
     Returns:
         A scalar, 0 or more.
     """
-    return weigh_variation(sum_variation(picture), picture.shape)
+    return weigh_variation(sum_variation(image), image.shape)
 
 
-def sum_variation(picture: Any, rows: Any = None, columns: Any = None) -> Any:
-    """Squared differences of neighbouring pixels, summed up direction by direction.
+def sum_variation(image: Any, rows: Any = None, columns: Any = None) -> Any:
+    """Squared differences of neighboring pixels, summed up direction by direction.
 
     A difference belongs to the upper, or else the left pixel's row and to the left pixel's
-    column, so sums over parts of a picture add up to those of the whole if each part is given
+    column, so sums over parts of an image add up to those of the whole if each part is given
     with the row and the column that follow.
 
     Args:
-        picture: ``(height, width, 3)``, a picture or a part of one.
+        image: ``(height, width, 3)``, an image or a part of one.
         rows: How many of its rows own differences; all where None.
         columns: How many of its columns.
 
     Returns:
         Σ of horizontal, vertical, falling and rising ones, shape ``(4,)``.
     """
-    height, width = tf.unstack(tf.shape(picture)[:2])
+    height, width = tf.unstack(tf.shape(image)[:2])
     rows = height if rows is None else rows
     columns = width if columns is None else columns
 
     def cut(top: int, left: int, height: Any, width: Any) -> Any:
-        # The slope of a slice is a pad, ten times as fast as that of picture[top:, left:].
-        return tf.slice(picture, [top, left, 0], [height, width, 3])
+        # The gradient of a slice is a pad, ten times as fast as that of image[top:, left:].
+        return tf.slice(image, [top, left, 0], [height, width, 3])
 
     sides = (
         cut(0, 1, rows, width - 1) - cut(0, 0, rows, width - 1),
@@ -136,11 +136,11 @@ def sum_variation(picture: Any, rows: Any = None, columns: Any = None) -> Any:
 
 
 def weigh_variation(sums: Any, shape: Any) -> Any:
-    """The variation of a picture, from the sums of all its parts.
+    """The variation of an image, from the sums of all its parts.
 
     Args:
         sums: See `sum_variation`.
-        shape: Height, width and channels of the whole picture.
+        shape: Height, width and channels of the whole image.
     """
     height, width = shape[:2]
     pairs = [height * (width - 1), (height - 1) * width, *[(height - 1) * (width - 1)] * 2]
@@ -149,11 +149,11 @@ def weigh_variation(sums: Any, shape: Any) -> Any:
 
 
 def _distance(squared: Any) -> Any:
-    return tf.sqrt(squared + SLOPE_FLOOR) - SLOPE_FLOOR**0.5
+    return tf.sqrt(squared + GRADIENT_FLOOR) - GRADIENT_FLOOR**0.5
 
 
 def _deviation(moments: Moments, target: Moments) -> Any:
-    """σ_k, with a floor of a hundredth of the target's own: a root has no slope at 0."""
+    """σ_k, with a floor of a hundredth of the target's own: a root has no gradient at 0."""
     floor = 1e-4 * tf.reduce_mean(target.variance) + 1e-30
     return tf.sqrt(moments.variance + floor)
 

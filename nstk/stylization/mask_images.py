@@ -1,10 +1,10 @@
-"""The masks of a run as pictures, each by what it is for."""
+"""The masks of a run as images, each by what it is for."""
 
 from pathlib import Path
 
 import numpy as np
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.images.masks import load_mask
 from nstk.stylization.inputs import MaskSource, MaskSources, list_masks
 
@@ -27,7 +27,7 @@ def name_masks(masks: MaskSources, styles: int) -> dict[str, MaskSource]:
     return named if keep_mask is None else {**named, "What stays as it is": keep_mask}
 
 
-def draw_mask(mask: MaskSource) -> Picture:
+def draw_mask(mask: MaskSource) -> Image:
     """Show a mask: white is inside."""
     plane = load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
     return np.repeat(plane[..., np.newaxis], 3, axis=-1)

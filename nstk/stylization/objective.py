@@ -1,4 +1,4 @@
-"""The objective of Gatys et al. 2016: how far a picture is from both of its targets."""
+"""The objective of Gatys et al. 2016: how far an image is from both of its targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import Picture
-from nstk.optimizers import Evaluation, Minimizer
+from nstk.images.image import Image
+from nstk.optimizers import Evaluation, Optimizer
 from nstk.stylization.losses import STYLE_LOSSES, sum_content, sum_variation, weigh_variation
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import summarize
@@ -70,14 +70,14 @@ def score(
     shape: Sequence[int],
     balance: Balance | None = None,
 ) -> tuple[Any, dict[str, Any]]:
-    """The loss of a picture and its parts, from its sums alone.
+    """The loss of an image and its parts, from its sums alone.
 
     Args:
-        sums: Of the whole picture.
+        sums: Of the whole image.
         weights: What counts how much.
         regions: Where it is to look like what.
         sizes: ½‖a*‖² of every content layer.
-        shape: Height and width of the picture.
+        shape: Height and width of the image.
         balance: α, β and γ, where they are not those of ``weights``.
 
     Returns:
@@ -105,17 +105,17 @@ def score(
 
 
 class Objective(Protocol):
-    """Whatever can say how far a picture of one size is from its targets, and which way is down."""
+    """Whatever can say how far an image of one size is from its targets, and which way is down."""
 
     @property
     def weights(self) -> ObjectiveWeights:
         """What counts how much where nothing else is said."""
 
-    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
-        """The loss of a picture ``(height, width, 3)``, its gradient and its parts."""
+    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
+        """The loss of an image ``(height, width, 3)``, its gradient and its parts."""
 
-    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
-        """Make a step of a minimizer as fast as it can be, or give the one made before.
+    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
+        """Make a step of an optimizer as fast as it can be, or give the one made before.
 
         Returns:
             ``(x, state, balance) -> (x, state, evaluation)``, where ``balance`` is one of
@@ -125,13 +125,13 @@ class Objective(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class StyleObjective:
-    """L = α·Σ_l κ_l·L_content^l + β·Σ_l λ_l·L_style^l + γ·L_variation, for one size of picture.
+    """L = α·Σ_l κ_l·L_content^l + β·Σ_l λ_l·L_style^l + γ·L_variation, for one size of image.
 
-    L_style^l is the sum of the regions' losses, each times the part of the picture it covers.
+    L_style^l is the sum of the regions' losses, each times the part of the image it covers.
 
     Attributes:
-        taps: Pictures ``(1, height, width, 3)`` in, ``{layer: feature map}`` out.
-        content: The feature maps of the content picture.
+        taps: Images ``(1, height, width, 3)`` in, ``{layer: feature map}`` out.
+        content: The feature maps of the content image.
         regions: Where it is to look like what.
         weights: α, β, γ, κ_l and λ_l.
         free: How free every pixel is to move, ``(height, width, 1)`` in ``[0, 1]``; all are
@@ -148,24 +148,24 @@ class StyleObjective:
     def toward(
         cls,
         backbone: Backbone,
-        content: Picture,
-        styles: Sequence[Picture],
+        content: Image,
+        styles: Sequence[Image],
         weights: ObjectiveWeights,
         blending: Sequence[float] | None = None,
     ) -> "StyleObjective":
-        """Look at plain pictures once and remember what the network saw.
+        """Look at plain images once and remember what the network saw.
 
         Args:
             backbone: The network.
-            content: The content picture, at the size of the result.
-            styles: The style pictures, of any sizes; they are looked at as they are.
+            content: The content image, at the size of the result.
+            styles: The style images, of any sizes; they are looked at as they are.
             weights: What counts how much.
-            blending: A weight for each style picture; all the same when None.
+            blending: A weight for each style image; all the same when None.
         """
         layers = tuple(weights.style_layers)
         seen = [
-            PaintedStyle(f"style {number}", picture).observe(backbone, layers, max(picture.shape))
-            for number, picture in enumerate(styles, 1)
+            PaintedStyle(f"style {number}", image).observe(backbone, layers, max(image.shape))
+            for number, image in enumerate(styles, 1)
         ]
         mixed = mix(seen, blending or [1.0] * len(seen))
         region = Region({name: summarize(sums) for name, sums in mixed.items()})
@@ -175,7 +175,7 @@ class StyleObjective:
     def within(
         cls,
         backbone: Backbone,
-        content: Picture,
+        content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
         free: Any | None = None,
@@ -184,7 +184,7 @@ class StyleObjective:
 
         Args:
             backbone: The network.
-            content: The content picture, at the size of the result.
+            content: The content image, at the size of the result.
             regions: Where it is to look like what.
             weights: What counts how much.
             free: How free every pixel is to move, ``(height, width, 1)``.
@@ -192,22 +192,22 @@ class StyleObjective:
         seen = look(backbone.tap(list(weights.content_layers)), content)
         return cls(backbone.tap(weights.layers), seen, tuple(regions), weights, free)
 
-    def measure(self, picture: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
-        """The loss of a picture and its parts.
+    def measure(self, image: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
+        """The loss of an image and its parts.
 
         Args:
-            picture: A float32 tensor ``(height, width, 3)`` in ``[0, 1]``, of the size of the
-                content picture.
+            image: A float32 tensor ``(height, width, 3)`` in ``[0, 1]``, of the size of the
+                content image.
             balance: α, β and γ, where they are not those of ``weights``.
 
         Returns:
             The loss L, and ``content``, ``style``, ``variation`` and every style layer by name,
             before α, β, γ and λ_l are applied.
         """
-        maps = self.taps(picture[tf.newaxis], training=False)
+        maps = self.taps(image[tf.newaxis], training=False)
         style, content = sum_layers(maps, self.guides, self.content)
-        sums = Sums(style, content, sum_variation(picture))
-        return score(sums, self.weights, self.regions, self.sizes, picture.shape, balance)
+        sums = Sums(style, content, sum_variation(image))
+        return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
     @property
     def guides(self) -> Mapping[str, Sequence[Any]]:
@@ -220,27 +220,27 @@ class StyleObjective:
         with tf.init_scope():  # once, not in every step
             return {name: sum_content(target) for name, target in self.content.items()}
 
-    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
+    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
         """The loss, its gradient with respect to the pixels, and its parts; see `measure`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(picture)
-            loss, terms = self.measure(picture, balance)
-        gradient = tape.gradient(loss, picture)
+            tape.watch(image)
+            loss, terms = self.measure(image, balance)
+        gradient = tape.gradient(loss, image)
         return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
 
-    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
+    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
         """See `Objective.compile`."""
-        if minimizer not in self._steps:
+        if optimizer not in self._steps:
 
             def step(x: Any, state: Any, balance: Balance) -> Any:
-                return minimizer.step(partial(self.evaluate, balance=balance), x, state)
+                return optimizer.step(partial(self.evaluate, balance=balance), x, state)
 
-            self._steps[minimizer] = tf.function(step, autograph=False)
-        compiled: Callable[..., Any] = self._steps[minimizer]
+            self._steps[optimizer] = tf.function(step, autograph=False)
+        compiled: Callable[..., Any] = self._steps[optimizer]
         return compiled
 
     @cached_property
-    def _steps(self) -> dict[Minimizer, Any]:
+    def _steps(self) -> dict[Optimizer, Any]:
         return {}
 
 

@@ -1,4 +1,4 @@
-"""The descent on the pixels of a picture."""
+"""The descent on the pixels of an image."""
 
 import math
 import time
@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.errors import DivergenceError
-from nstk.images.image import Picture
-from nstk.optimizers import Minimizer
+from nstk.images.image import Image
+from nstk.optimizers import Optimizer
 from nstk.progress import Progress, Reporter
 from nstk.stylization.objective import Balance, Objective
 
@@ -36,9 +36,9 @@ class Point:
     """Where a descent stands: all that the rest of it depends on.
 
     Attributes:
-        x: The picture being moved, a float32 tensor ``(height, width, 3)``.
-        state: The minimizer's state.
-        good: The last picture known to have a finite loss.
+        x: The image being moved, a float32 tensor ``(height, width, 3)``.
+        state: The optimizer's state.
+        good: The last image known to have a finite loss.
         taken: Steps taken at each scale so far, the present one last.
         setback: What became of the first loss that was no number, in words; None until then.
     """
@@ -63,38 +63,38 @@ def forget(descent: "Descent", *, now: bool = False) -> None:
 
 @dataclass
 class Descent:
-    """A picture on its way down; the loop moves it on, and whoever holds it can look at it.
+    """An image on its way down; the loop moves it on, and whoever holds it can look at it.
 
-    A loss that is no number sends it back, once, to the last good picture, with the cautious rule
+    A loss that is no number sends it back, once, to the last good image, with the cautious rule
     from there on. Every move is one assignment, so wherever it is interrupted it stands at a
     `Point` that was reached.
 
     Attributes:
-        minimizer: The rule.
+        optimizer: The rule.
         cautious: The rule after a loss that was no number, of smaller steps.
         point: Where it stands.
         history: Every step so far, over all scales.
         durations: Seconds of every step at the present scale.
     """
 
-    minimizer: Minimizer
-    cautious: Minimizer
+    optimizer: Optimizer
+    cautious: Optimizer
     point: Point
     history: list[Step] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
 
     @classmethod
     def start(
-        cls, minimizer: Minimizer, picture: Any, cautious: Minimizer | None = None
+        cls, optimizer: Optimizer, image: Any, cautious: Optimizer | None = None
     ) -> "Descent":
-        """Stand at ``picture``, with no step taken."""
-        x = tf.constant(picture)
-        return cls(minimizer, cautious or minimizer, Point(x, minimizer.init(x), x))
+        """Stand at ``image``, with no step taken."""
+        x = tf.constant(image)
+        return cls(optimizer, cautious or optimizer, Point(x, optimizer.init(x), x))
 
     @property
-    def rule(self) -> Minimizer:
-        """The minimizer in force."""
-        return self.minimizer if self.point.setback is None else self.cautious
+    def rule(self) -> Optimizer:
+        """The optimizer in force."""
+        return self.optimizer if self.point.setback is None else self.cautious
 
     @property
     def steps(self) -> int:
@@ -111,18 +111,18 @@ class Descent:
         """Its parts."""
         return self.history[self.steps - 1].terms if self.steps else {}
 
-    def picture(self) -> Picture:
-        """The picture to keep, should the descent end here."""
+    def image(self) -> Image:
+        """The image to keep, should the descent end here."""
         point = self.point
-        result: Picture = self.rule.result(point.x, point.state).numpy()
+        result: Image = self.rule.result(point.x, point.state).numpy()
         return np.clip(result, 0.0, 1.0, out=result)
 
     def move_to(self, height: int, width: int, pin: Callable[[Any], Any] | None = None) -> None:
-        """Go on at another scale, from the picture that would be kept now.
+        """Go on at another scale, from the image that would be kept now.
 
         Args:
-            height: Of the picture from now on.
-            width: Of the picture from now on.
+            height: Of the image from now on.
+            width: Of the image from now on.
             pin: Puts back what is to stay as it is.
         """
 
@@ -151,7 +151,7 @@ class Descent:
         """Go on towards one objective until so many steps are taken at this scale.
 
         Args:
-            objective: What the picture is to agree with.
+            objective: What the image is to agree with.
             steps: How many at most.
             on_progress: Told of every step.
             balance: α, β and γ, where they are not those of the objective.
@@ -162,7 +162,7 @@ class Descent:
             DivergenceError: If the loss is no longer a finite number, for the second time.
         """
         stage = f"{self.point.x.shape[1]}×{self.point.x.shape[0]}"
-        report = partial(Progress, stage=stage, total=steps, preview=self.picture)
+        report = partial(Progress, stage=stage, total=steps, preview=self.image)
         on_progress(report(step=self.point.taken[-1]))
         shares = Balance(*map(tf.constant, balance or objective.weights.balance))
         while self.point.taken[-1] < steps and not self._is_settled(tolerance):
@@ -183,22 +183,22 @@ class Descent:
             self.durations.append(time.perf_counter() - before)
             on_progress(report(step=self.point.taken[-1], loss=step.loss, terms=step.terms))
             keep(self)
-        if not np.isfinite(self.picture()).all():  # no loss has looked at what the last step made
+        if not np.isfinite(self.image()).all():  # no loss has looked at what the last step made
             where = f"after step {self.point.taken[-1]} of {stage}"
-            self._fall_back(f"The picture holds what is no number {where}")
+            self._fall_back(f"The image holds what is no number {where}")
 
     def _take(self, x: Any, state: Any, step: Step) -> None:
         point = self.point
         self.history[self.steps :] = [step]
-        # The picture alone: a second state would take more memory than the network's own maps.
+        # The image alone: a second state would take more memory than the network's own maps.
         good = self.rule.result(point.x, point.state)
         taken = (*point.taken[:-1], point.taken[-1] + 1)
         self.point = replace(point, x=x, state=state, good=good, taken=taken)
 
     def _fall_back(self, found: str) -> None:
-        """Go back to the last good picture, the first time to go on from there."""
+        """Go back to the last good image, the first time to go on from there."""
         point = self.point
-        setback = f"{found}; went on from the last good picture with smaller steps."
+        setback = f"{found}; went on from the last good image with smaller steps."
         self.point = replace(
             point,
             x=point.good,

@@ -161,7 +161,7 @@ def choose_engine(painting: Painting, arithmetic: Arithmetic) -> tuple[Painting,
     demand = Demand(
         painting.network,
         painting.weights,
-        settings.minimizer,
+        settings.optimizer,
         arithmetic,
         tuple(painting.plan),
     )
@@ -169,5 +169,5 @@ def choose_engine(painting: Painting, arithmetic: Arithmetic) -> tuple[Painting,
     plan = make_plan(demand, settings.engine, limit)
     if plan.engine == "windows":
         affordable = plan.peak_memory_bytes if settings.engine == "auto" else 0
-        return replace(painting, largest_whole=demand.largest_picture("whole", affordable)), plan
+        return replace(painting, largest_whole=demand.largest_image("whole", affordable)), plan
     return replace(painting, largest_whole=math.inf), plan

@@ -1,6 +1,6 @@
 """How good a result is, in figures of the packaged network, so that all runs compare.
 
-Whatever network a picture was painted through, it is looked at through ``compact``, with the
+Whatever network an image was painted through, it is looked at through ``compact``, with the
 content and the styles brought to the result's size.
 """
 
@@ -15,9 +15,9 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Picture, fit_size, resize_picture, take_array
+from nstk.images.image import Image, fit_size, resize_image, take_array
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import gather, summarize
 
@@ -36,10 +36,10 @@ class Quality:
     Attributes:
         content_similarity: Cosine of the angle between what content and result show at a place
             of ``block4_conv2``, averaged over the places; 1 is the same, 0 nothing in common.
-        style_error: Mean of ``style_errors``; NaN where no style picture was at hand.
+        style_error: Mean of ``style_errors``; NaN where no style image was at hand.
         style_errors: ‖G − G*‖_F / ‖G*‖_F of every style layer, with G the Gram matrix per place
             of the result and G* that of the blended styles; 0 is the same. Empty where no style
-            picture was at hand.
+            image was at hand.
         luma_ssim: Structural similarity of content and result (Wang et al. 2004: 11×11 Gaussian
             window of σ = 1.5) in Rec. 601 luma; 1 is the same.
     """
@@ -51,9 +51,9 @@ class Quality:
 
 
 def measure_quality(
-    content: Picture,
-    styles: Sequence[Picture],
-    result: Picture,
+    content: Image,
+    styles: Sequence[Image],
+    result: Image,
     weights: Sequence[float] | None = None,
 ) -> Quality:
     """Measure a result against what it was made from.
@@ -71,12 +71,12 @@ def measure_quality(
         The figures; every one is 1 or 0 at best, as its name says.
 
     Raises:
-        PictureError: If the result is too small, or one of them is no picture.
+        ImageError: If the result is too small, or one of them is no image.
     """
     layers = _style_layers()
     result = take_array(result, "the result")
     height, width = _check_size(result)
-    content = resize_picture(take_array(content, "content"), height, width)
+    content = resize_image(take_array(content, "content"), height, width)
     of_result = _look(result, *layers, CONTENT_LAYER)
     of_content = _look(content, CONTENT_LAYER)[CONTENT_LAYER]
     errors: dict[str, float] = {}
@@ -89,7 +89,7 @@ def measure_quality(
                 [s * g[name] for s, g in zip(shares / sum(shares), grams, strict=True)]
             )
             errors[name] = _relative_error(_gram(of_result[name]), target)
-    luma = [tf.constant(to_luma(picture))[..., tf.newaxis] for picture in (content, result)]
+    luma = [tf.constant(to_luma(image))[..., tf.newaxis] for image in (content, result)]
     return Quality(
         content_similarity=_mean_cosine(of_content, of_result[CONTENT_LAYER]),
         style_error=sum(errors.values()) / len(errors) if errors else math.nan,
@@ -98,10 +98,10 @@ def measure_quality(
     )
 
 
-def content_similarity(content: Picture, result: Picture) -> float:
+def content_similarity(content: Image, result: Image) -> float:
     """How much of the content is still seen in a result; `Quality.content_similarity`.
 
-    The network is loaded once; a picture of 128 px then takes milliseconds.
+    The network is loaded once; an image of 128 px then takes milliseconds.
 
     Args:
         content: float32 ``(height, width, 3)`` in ``[0, 1]``; resized to the result's size.
@@ -111,12 +111,12 @@ def content_similarity(content: Picture, result: Picture) -> float:
         From 0, nothing in common, to 1, the same.
 
     Raises:
-        PictureError: If the result is too small.
+        ImageError: If the result is too small.
     """
     height, width = _check_size(result)
     if content.shape[:2] != (height, width):
-        content = resize_picture(content, height, width)
-    seen = [_look(picture, CONTENT_LAYER)[CONTENT_LAYER] for picture in (content, result)]
+        content = resize_image(content, height, width)
+    seen = [_look(image, CONTENT_LAYER)[CONTENT_LAYER] for image in (content, result)]
     return _mean_cosine(*seen)
 
 
@@ -130,15 +130,15 @@ def _style_layers() -> tuple[str, ...]:
     return tuple(choose_style_layers(_network()))
 
 
-def _look(picture: Picture, *layers: str) -> Any:
-    """The feature maps of one picture, by name."""
-    return _network().tap(layers)(tf.constant(picture[np.newaxis]), training=False)
+def _look(image: Image, *layers: str) -> Any:
+    """The feature maps of one image, by name."""
+    return _network().tap(layers)(tf.constant(image[np.newaxis]), training=False)
 
 
-def _observe(style: Picture, longer_side: int) -> dict[str, Any]:
+def _observe(style: Image, longer_side: int) -> dict[str, Any]:
     """The Gram matrix per place of every style layer."""
     height, width = fit_size(style.shape[0], style.shape[1], longer_side)
-    maps = _look(resize_picture(style, height, width), *_style_layers())
+    maps = _look(resize_image(style, height, width), *_style_layers())
     return {name: _gram(maps[name]) for name in _style_layers()}
 
 
@@ -146,10 +146,10 @@ def _gram(features: Any) -> Any:
     return summarize(gather(features)).gram
 
 
-def _check_size(result: Picture) -> tuple[int, int]:
+def _check_size(result: Image) -> tuple[int, int]:
     height, width = result.shape[:2]
     if min(height, width) < SMALLEST_SIDE:
-        raise PictureError(
+        raise ImageError(
             f"The result is {width}×{height} pixels; measuring its quality needs at least "
             f"{SMALLEST_SIDE} on the shorter side: choose a larger --size."
         )

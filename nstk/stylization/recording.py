@@ -5,7 +5,7 @@ is interrupted or its loss diverges; `tell` lets several of them listen to one j
 
     trace, frames = Trace(), Frames()
     made = nstk.stylize(content, style, on_progress=tell(trace, frames, bars))
-    frames.save("out.gif", made.picture)
+    frames.save("out.gif", made.image)
 """
 
 import logging
@@ -18,7 +18,7 @@ import numpy as np
 
 from nstk.errors import OutputError
 from nstk.images.animations import Frame, save_animation
-from nstk.images.image import Picture, fit_size, resize_picture, save_picture
+from nstk.images.image import Image, fit_size, resize_image, save_image
 from nstk.progress import Progress, Reporter
 from nstk.settings import check_whole
 
@@ -109,7 +109,7 @@ class Trace:
 
 @dataclass
 class Previews:
-    """A reporter that writes the current picture to a file every few steps.
+    """A reporter that writes the current image to a file every few steps.
 
     A file that cannot be written is logged as a warning, and the descent goes on.
 
@@ -129,13 +129,13 @@ class Previews:
         check_whole("preview_every", self.every, 1)
 
     def __call__(self, progress: Progress) -> None:
-        """Write the picture if it is time to."""
+        """Write the image if it is time to."""
         if progress.preview is None or progress.step == 0:
             return
         self._steps += 1
         if self._steps % self.every == 0:
             try:
-                save_picture(self.path, progress.preview())
+                save_image(self.path, progress.preview())
             except OutputError as error:
                 _log.warning("No preview at step %d: %s", self._steps, error)
 
@@ -149,7 +149,7 @@ class Frames:
 
     Attributes:
         limit: The most frames to keep, at least 2.
-        longest_side: Larger pictures are kept with this longer side, in pixels.
+        longest_side: Larger images are kept with this longer side, in pixels.
     """
 
     limit: int = MAX_FRAMES
@@ -159,7 +159,7 @@ class Frames:
     _steps: int = field(default=0, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
-        """Keep the picture if it is one of those to keep."""
+        """Keep the image if it is one of those to keep."""
         if progress.preview is None or (progress.step == 0 and self._frames):
             return
         if self._steps % self._stride == 0:
@@ -172,12 +172,12 @@ class Frames:
     def __len__(self) -> int:
         return len(self._frames)
 
-    def save(self, path: str | Path, last: Picture) -> Path:
-        """Save the animation that ends in a picture, as a GIF that runs for ever.
+    def save(self, path: str | Path, last: Image) -> Path:
+        """Save the animation that ends in an image, as a GIF that runs for ever.
 
         Args:
             path: Where it is to stand; its name ends in ``.gif``.
-            last: The final picture, whose size the whole animation has, up to ``longest_side``.
+            last: The final image, whose size the whole animation has, up to ``longest_side``.
 
         Returns:
             ``path``.
@@ -190,9 +190,9 @@ class Frames:
             path, [*self._frames, final], height=final.shape[0], width=final.shape[1]
         )
 
-    def _shrink(self, picture: Picture) -> Frame:
-        height, width = picture.shape[:2]
+    def _shrink(self, image: Image) -> Frame:
+        height, width = image.shape[:2]
         size = fit_size(height, width, min(self.longest_side, max(height, width)))
         if size != (height, width):
-            picture = resize_picture(picture, *size)
-        return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+            image = resize_image(image, *size)
+        return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)

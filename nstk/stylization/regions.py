@@ -1,4 +1,4 @@
-"""Which part of the picture is to look like which style."""
+"""Which part of the image is to look like which style."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from nstk.stylization.statistics import Moments, Statistics, summarize
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of the picture and the moments it is to have.
+    """A part of the image and the moments it is to have.
 
     Attributes:
         targets: The moments of the style by layer.
-        guides: The weight of every position by layer, ``(height, width)``; the whole picture
+        guides: The weight of every position by layer, ``(height, width)``; the whole image
             where None.
-        share: How much the region counts in the style loss: the part of the picture it covers.
+        share: How much the region counts in the style loss: the part of the image it covers.
     """
 
     targets: Mapping[str, Moments]
@@ -40,7 +40,7 @@ def cover(
 
     Args:
         style: The statistics by layer.
-        mask: Where, ``(height, width)`` in ``[0, 1]`` at the size of the picture; everywhere
+        mask: Where, ``(height, width)`` in ``[0, 1]`` at the size of the image; everywhere
             when None.
         backbone: The network.
         name: What messages call the mask.
@@ -61,6 +61,6 @@ def cover(
 
 
 def map_shape(backbone: Backbone, layer: str, size: Sequence[int]) -> tuple[int, int]:
-    """Height and width of a layer's feature map of a picture of this height and width."""
+    """Height and width of a layer's feature map of an image of this height and width."""
     shape = backbone.tap([layer]).compute_output_shape((1, *size[:2], 3))[layer]
     return shape[1], shape[2]

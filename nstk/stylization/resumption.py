@@ -1,6 +1,6 @@
 """A descent in a file and back: what it depends on, where it stands, and how to go on from there.
 
-Nothing random is left to remember: the seed, which is a setting, makes the first picture and
+Nothing random is left to remember: the seed, which is a setting, makes the first image and
 nothing else. What was decided by looking at the machine (engine, precision) or by searching (the
 strength) is remembered instead of decided anew, because another answer would paint other bytes.
 """
@@ -34,10 +34,10 @@ class Decisions:
     """What was found out before the first step.
 
     Attributes:
-        engine: How the picture is looked at.
+        engine: How the image is looked at.
         precision: What convolutions run in.
         convolution: How they are computed.
-        largest_whole: Pictures of more pixels are looked at in windows; None is all at once.
+        largest_whole: Images of more pixels are looked at in windows; None is all at once.
         strength: What is painted at.
     """
 
@@ -80,10 +80,10 @@ def list_options(settings: StylizeSettings) -> dict[str, Any]:
 
 
 def digest_start(settings: StylizeSettings) -> dict[str, str]:
-    """The digest of the first picture, where it is one of the user's."""
+    """The digest of the first image, where it is one of the user's."""
     if settings.init in STARTS or not Path(settings.init).is_file():
         return {}
-    return {"first picture": digest_file(settings.init)}
+    return {"first image": digest_file(settings.init)}
 
 
 def capture(descent: Descent, decisions: Decisions) -> State:
@@ -138,7 +138,7 @@ def recall_descent(painting: Painting, state: State) -> Descent:
         scale = painting.plan[len(taken) - 1]
         x = _tensor(arrays, "x", tf.TensorSpec((scale.height, scale.width, 3), tf.float32))
         good = _tensor(arrays, "good", tf.TensorSpec(x.shape, tf.float32))
-        template = descent.minimizer.init(x)
+        template = descent.optimizer.init(x)
         leaves = [
             _tensor(arrays, f"state/{number}", leaf)
             for number, leaf in enumerate(tf.nest.flatten(template))

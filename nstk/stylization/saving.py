@@ -1,4 +1,4 @@
-"""Keeping a style: what a network sees in style pictures, at every size, in one file."""
+"""Keeping a style: what a network sees in style images, at every size, in one file."""
 
 import math
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ def save_style(
     settings: StylizeSettings | None = None,
     on_progress: Reporter = ignore,
 ) -> SavedStyle:
-    """Keep what a network sees in style pictures, for use wherever a style picture is.
+    """Keep what a network sees in style images, for use wherever a style image is.
 
     Args:
-        styles: Pictures or paths; several are mixed into one style.
+        styles: Images or paths; several are mixed into one style.
         path: Where to, ending in ``.nstyle``.
         backbone: The network that looks, or a name for `load_backbone`.
         settings: Its blend, style layers and pooling are used; the defaults when None.
@@ -39,7 +39,7 @@ def save_style(
         The style, ready for `stylize`.
 
     Raises:
-        PictureError: If a file is no picture.
+        ImageError: If a file is no image.
         StyleFileError: If the ending is another one.
         SettingsError: If the blend is of another length.
         BackboneError: If the network or a layer is unknown.
@@ -52,26 +52,26 @@ def save_style(
     """
     path, settings = Path(path), settings or StylizeSettings()
     check_ending(path)
-    pictures, weights = read_styles(styles, settings)
+    images, weights = read_styles(styles, settings)
     network = find_network(backbone, on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
     layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)
-    sizes = _sizes(pictures)
+    sizes = _sizes(images)
     sums = {}
     on_progress(Progress(stage="style", step=0, total=len(sizes)))
     for step, size in enumerate(sizes, 1):
-        seen = [picture.observe(network, layers, size) for picture in pictures]
+        seen = [image.observe(network, layers, size) for image in images]
         sums[size] = mix(seen, weights)
         on_progress(Progress(stage="style", step=step, total=len(sizes)))
     facts = {"backbone": network.name, "digest": network.digest, "pooling": settings.pooling}
     saved = SavedStyle(path.name, facts, sums)
-    write_style(saved, path, [picture.name for picture in pictures])
+    write_style(saved, path, [image.name for image in images])
     return saved
 
 
 def _sizes(styles: Sequence[PaintedStyle]) -> list[int]:
-    """Sizes √2 apart up to the largest that every picture has."""
+    """Sizes √2 apart up to the largest that every image has."""
     largest = min(LARGEST, *(max(style.pixels.shape[:2]) for style in styles))
     steps = max(math.floor(2 * math.log2(largest / COARSEST)), 0)
     ladder = (round(COARSEST * math.sqrt(2) ** k) for k in range(steps + 1))

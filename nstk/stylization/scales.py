@@ -1,6 +1,6 @@
-"""From coarse to fine: which sizes a picture goes through and how long it stays at each.
+"""From coarse to fine: which sizes an image goes through and how long it stays at each.
 
-Large motifs are cheap to paint on a small picture and nearly impossible to paint on a large one,
+Large motifs are cheap to paint on a small image and nearly impossible to paint on a large one,
 where a layer's receptive field covers little of the scene.
 """
 
@@ -21,8 +21,8 @@ class Scale:
     """One stage of the descent.
 
     Attributes:
-        height: Of the picture, in pixels.
-        width: Of the picture, in pixels.
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
         steps: How many steps are taken here.
     """
 
@@ -50,8 +50,8 @@ def plan_scales(
     still costs less, and what it settles need not be settled again.
 
     Args:
-        height: Of the content picture.
-        width: Of the content picture.
+        height: Of the content image.
+        width: Of the content image.
         size: Longer side of the result.
         steps: Steps at the full scale.
         scales: How many, or ``auto`` for as many as fit above a longer side of 128.
@@ -63,8 +63,8 @@ def plan_scales(
     shorter_side = min(fit_size(height, width, size))
     if shorter_side < smallest:
         raise SettingsError(
-            f"--size {size} makes the picture's shorter side {shorter_side} px; the network needs "
-            f"at least {smallest} px: choose a larger size or a less narrow picture."
+            f"--size {size} makes the image's shorter side {shorter_side} px; the network needs "
+            f"at least {smallest} px: choose a larger size or a less narrow image."
         )
     # 181 is the whole number nearest to 128·√2, but a little less: it shall count as one step.
     fitting = math.floor(2 * math.log2(max(size / COARSEST, 1)) + 0.01)

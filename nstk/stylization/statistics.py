@@ -1,8 +1,8 @@
 """What style is: sums over the positions of a feature map.
 
-All of it is additive. The statistics of two halves of a picture add up to those of the whole,
-and so do those of several style pictures, of regions and of replicas; everything that needs the
-whole picture is computed from these sums afterwards.
+All of it is additive. The statistics of two halves of an image add up to those of the whole,
+and so do those of several style images, of regions and of replicas; everything that needs the
+whole image is computed from these sums afterwards.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ class Statistics(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """Statistics per position, which do not depend on the size of the picture.
+    """Statistics per position, which do not depend on the size of the image.
 
     Attributes:
         gram: G_kk′ / positions, shape ``(C, C)``.
@@ -50,14 +50,14 @@ def widen(features: Any) -> Any:
 def square(flat: Any) -> tuple[Any, Any]:
     """FᵀF and the column sums of a map F of shape ``(positions, C)``.
 
-    Their slope is F(S + Sᵀ) + t for slopes S and t of the results: one product of matrices, where
+    Their gradient is F(S + Sᵀ) + t for gradients S and t of the results: one product of matrices, where
     the rule for the product of two different ones takes two. Sums down long columns are faster as
     a product, too.
     """
 
     def multiply(flat: Any) -> tuple[Any, Any]:
-        def pull_back(slope: Any, level: Any) -> Any:
-            return tf.nn.bias_add(tf.matmul(flat, slope + tf.transpose(slope)), level)
+        def pull_back(gradient: Any, level: Any) -> Any:
+            return tf.nn.bias_add(tf.matmul(flat, gradient + tf.transpose(gradient)), level)
 
         ones = tf.ones([1, tf.shape(flat)[0]], flat.dtype)
         return (tf.matmul(flat, flat, transpose_a=True), tf.matmul(ones, flat)[0]), pull_back
@@ -106,12 +106,12 @@ def covariance(moments: Moments) -> Any:
 
 
 def blend(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
-    """Mix the statistics of several style pictures.
+    """Mix the statistics of several style images.
 
-    Every picture counts by its weight alone, not by its size.
+    Every image counts by its weight alone, not by its size.
 
     Args:
-        styles: The statistics of each picture.
+        styles: The statistics of each image.
         weights: One for each, at least one of them above 0.
     """
     share = [weight / sum(weights) for weight in weights]

@@ -1,4 +1,4 @@
-"""One knob between the two pictures: strength."""
+"""One knob between the two images: strength."""
 
 import math
 from collections.abc import Callable
@@ -19,13 +19,13 @@ def content_weight_at(strength: float, content_weight: float, longer_side: int) 
     """α·10^(2 − 4·strength)·√(longer side / 512).
 
     A hundred times α at strength 0, α itself at 0.5, a hundredth at 1. Losses are relative, so a
-    strength means the same for every style. Without the root, a judge finds small pictures
+    strength means the same for every style. Without the root, a judge finds small images
     nearer to their content than large ones painted at the same strength.
 
     Args:
         strength: In ``[0, 1]``.
         content_weight: α at strength 0.5 and 512 pixels.
-        longer_side: Of the picture at the present scale, in pixels.
+        longer_side: Of the image at the present scale, in pixels.
     """
     size = math.sqrt(longer_side / USUAL_SIZE)
     return float(content_weight * 10 ** (RANGE * (0.5 - strength)) * size)

@@ -1,4 +1,4 @@
-"""Styles kept in files: what a network saw in style pictures, for use without the pictures.
+"""Styles kept in files: what a network saw in style images, for use without the images.
 
 A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum,
 as `nstk.storage.array_files` writes it.
@@ -35,7 +35,7 @@ Sums = Mapping[int, Mapping[str, Statistics]]
 
 @dataclass(frozen=True, eq=False)
 class SavedStyle:
-    """A style whose pictures are not at hand.
+    """A style whose images are not at hand.
 
     Attributes:
         name: What messages call it.
@@ -92,7 +92,7 @@ def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> 
     Args:
         style: What a network saw.
         path: Where to, ending in ``.nstyle``.
-        sources: Names of the pictures it was seen in, for the record.
+        sources: Names of the images it was seen in, for the record.
 
     Returns:
         The path.
@@ -151,7 +151,7 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
     except (OSError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise StyleFileError(
-            f"{path} cannot be read as a style ({reason}); give a picture, or a file made by "
+            f"{path} cannot be read as a style ({reason}); give an image, or a file made by "
             "nstk style save."
         ) from error
     return SavedStyle(path.name, network, sums, scale)

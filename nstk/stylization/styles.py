@@ -1,4 +1,4 @@
-"""What a picture is to look like: the statistics of a style, from its pixels or from a file."""
+"""What an image is to look like: the statistics of a style, from its pixels or from a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.receptive_fields import WHOLE_PICTURE
-from nstk.errors import PictureError
-from nstk.images.image import Picture, Plane, fit_size, resize_picture
+from nstk.backbones.receptive_fields import WHOLE_IMAGE
+from nstk.errors import ImageError
+from nstk.images.image import Image, Plane, fit_size, resize_image
 from nstk.images.masks import resize_mask
 from nstk.storage.array_files import digest_arrays
 from nstk.stylization.guides import guide_for
@@ -19,7 +19,7 @@ from nstk.stylization.statistics import Statistics, blend, gather
 from nstk.stylization.tiled.network import WindowedNetwork
 
 LARGE = 3 * 2**20
-"""Values in a picture from which on it is looked at in windows."""
+"""Values in an image from which on it is looked at in windows."""
 
 
 class Style(Protocol):
@@ -39,14 +39,14 @@ class Style(Protocol):
         """The statistics of every layer, for a result whose longer side has so many pixels.
 
         Raises:
-            PictureError: If there is too little of the style to see at this size.
+            ImageError: If there is too little of the style to see at this size.
             StyleFileError: If the style is a file that does not fit the network.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class PaintedStyle:
-    """A style given by a picture, or by the part of one that a mask shows.
+    """A style given by an image, or by the part of one that a mask shows.
 
     Attributes:
         name: What messages call it.
@@ -56,7 +56,7 @@ class PaintedStyle:
     """
 
     name: str
-    pixels: Picture
+    pixels: Image
     mask: Plane | None = None
     scale: float = 1.0
 
@@ -68,21 +68,21 @@ class PaintedStyle:
         return digest_arrays({"pixels": self.pixels, **mask, **scale})
 
     @property
-    def part(self) -> Picture:
+    def part(self) -> Image:
         """The pixels that count by half at least, ``(1, n, 3)``; all of them without a mask."""
         if self.mask is None:
             return self.pixels
         return self.pixels[np.newaxis, self.mask >= self.mask.max() / 2]
 
-    def at(self, longer_side: int) -> Picture:
-        """The picture brought to the scale of the result: never enlarged, never stretched."""
+    def at(self, longer_side: int) -> Image:
+        """The image brought to the scale of the result: never enlarged, never stretched."""
         height, width = self.pixels.shape[:2]
         wanted = round(longer_side * self.scale)
         size = fit_size(height, width, min(wanted, max(height, width)))
-        return resize_picture(self.pixels, *size)
+        return resize_image(self.pixels, *size)
 
     def mask_at(self, height: int, width: int) -> Plane:
-        """How much every pixel of the picture brought to this size counts."""
+        """How much every pixel of the image brought to this size counts."""
         if self.mask is None:
             return np.ones((height, width), np.float32)
         return resize_mask(self.mask, height, width)
@@ -91,30 +91,30 @@ class PaintedStyle:
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
         """See `Style.observe`."""
-        picture = self.at(longer_side)
-        self._check_size(picture, backbone, layers)
+        image = self.at(longer_side)
+        self._check_size(image, backbone, layers)
         guides: dict[str, Any] = {}
         if self.mask is not None:
-            mask = self.mask_at(*picture.shape[:2])
-            shapes = backbone.tap(layers).compute_output_shape((1, *picture.shape))
+            mask = self.mask_at(*image.shape[:2])
+            shapes = backbone.tap(layers).compute_output_shape((1, *image.shape))
             guides = {
                 layer: guide_for(
                     mask, backbone, layer, shapes[layer][1:3], name=f"the mask of {self.name}"
                 )
                 for layer in layers
             }
-        if picture.size > LARGE and all(backbone.reach(name) < WHOLE_PICTURE for name in layers):
-            return cut_for(backbone, tuple(layers)).gather(picture, guides)
-        maps = look(backbone.tap(layers), picture)
+        if image.size > LARGE and all(backbone.reach(name) < WHOLE_IMAGE for name in layers):
+            return cut_for(backbone, tuple(layers)).gather(image, guides)
+        maps = look(backbone.tap(layers), image)
         return {name: gather(maps[name], guides.get(name)) for name in layers}
 
-    def _check_size(self, picture: Picture, backbone: Backbone, layers: Sequence[str]) -> None:
-        height, width = picture.shape[:2]
+    def _check_size(self, image: Image, backbone: Backbone, layers: Sequence[str]) -> None:
+        height, width = image.shape[:2]
         smallest = max(backbone.stride(name) for name in layers)
         if min(height, width) < smallest:
-            raise PictureError(
+            raise ImageError(
                 f"{self.name} is {width}×{height} pixels at this scale; the deepest style layer "
-                f"needs {smallest} on the shorter side: give a larger picture, a larger "
+                f"needs {smallest} on the shorter side: give a larger image, a larger "
                 "--style-scale or shallower --style-layers."
             )
 
@@ -137,6 +137,6 @@ def cut_for(backbone: Backbone, layers: tuple[str, ...]) -> WindowedNetwork:
     return WindowedNetwork(backbone, layers)
 
 
-def look(taps: Any, picture: Picture) -> Any:
-    """The feature maps of one picture, by name."""
-    return taps(tf.constant(np.asarray(picture)[np.newaxis]), training=False)
+def look(taps: Any, image: Image) -> Any:
+    """The feature maps of one image, by name."""
+    return taps(tf.constant(np.asarray(image)[np.newaxis]), training=False)

@@ -1,4 +1,4 @@
-"""What a picture is judged by: sums over its positions, which add over its parts."""
+"""What an image is judged by: sums over its positions, which add over its parts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from nstk.stylization.statistics import Statistics, gather
 
 
 class Sums(NamedTuple):
-    """All that the loss of a picture depends on: sums over positions, which add over its parts.
+    """All that the loss of an image depends on: sums over positions, which add over its parts.
 
     Attributes:
         style: The statistics of every style layer, one of each region.
@@ -26,7 +26,7 @@ def sum_layers(
     guides: Mapping[str, Sequence[Any]],
     content: Mapping[str, Any],
 ) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Any]]:
-    """Sum up the feature maps of a picture, or those of a part of it.
+    """Sum up the feature maps of an image, or those of a part of it.
 
     Args:
         maps: Feature maps by layer; layers that are missing are left out.

@@ -1,4 +1,4 @@
-"""One picture being painted: its objective and its descent at every scale."""
+"""One image being painted: its objective and its descent at every scale."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -10,14 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import PictureError, SettingsError
-from nstk.images.image import Picture, Plane, probe_picture, resize_picture
+from nstk.errors import ImageError, SettingsError
+from nstk.images.image import Image, Plane, probe_image, resize_image
 from nstk.images.masks import resize_mask
-from nstk.optimizers import Averaged, Minimizer, choose_minimizer
+from nstk.optimizers import Averaged, Optimizer, choose_optimizer
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.stylization.guides import check_guides
-from nstk.stylization.initialization import STARTS, Palette, start_picture
+from nstk.stylization.initialization import STARTS, Palette, start_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
@@ -44,7 +44,7 @@ class Painting:
         network: The backbone, prepared.
         inputs: Content, styles and masks.
         settings: What is asked for.
-        largest_whole: Pictures of more pixels are looked at in windows.
+        largest_whole: Images of more pixels are looked at in windows.
     """
 
     network: Backbone
@@ -99,19 +99,19 @@ class Painting:
         )
 
     @property
-    def minimizer(self) -> Minimizer:
+    def optimizer(self) -> Optimizer:
         """The rule of descent.
 
         Adam is averaged, as it goes round its goal; the others keep the best point they saw.
         """
-        return self._choose_minimizer(1.0)
+        return self._choose_optimizer(1.0)
 
-    def _choose_minimizer(self, share: float) -> Minimizer:
+    def _choose_optimizer(self, share: float) -> Optimizer:
         rate = self.settings.learning_rate
-        rule = choose_minimizer(
-            self.settings.minimizer, None if rate == "auto" else rate, (0.0, 1.0), share
+        rule = choose_optimizer(
+            self.settings.optimizer, None if rate == "auto" else rate, (0.0, 1.0), share
         )
-        return Averaged(rule, decay=AVERAGING) if self.settings.minimizer == "adam" else rule
+        return Averaged(rule, decay=AVERAGING) if self.settings.optimizer == "adam" else rule
 
     def balance(self, scale: Scale, strength: float) -> Balance:
         """α, β and γ at one scale."""
@@ -140,34 +140,34 @@ class Painting:
             self.network, tuple(weights.style_layers), tuple(weights.content_layers)
         )
 
-    def subject(self, scale: Scale) -> Picture:
+    def subject(self, scale: Scale) -> Image:
         """The content as the network sees it at one scale."""
-        return resize_picture(self.inputs.subject, scale.height, scale.width)
+        return resize_image(self.inputs.subject, scale.height, scale.width)
 
-    def start(self, scale: Scale) -> Picture:
-        """The first picture."""
+    def start(self, scale: Scale) -> Image:
+        """The first image."""
         generator = np.random.default_rng(self.settings.seed)
-        return start_picture(
+        return start_image(
             self.settings.init, self.subject(scale), list(self._palettes(scale)), generator
         )
 
     def _palettes(self, scale: Scale) -> Iterator[Palette]:
-        """The colours of the styles that have pixels and count."""
+        """The colors of the styles that have pixels and count."""
         inputs = self.inputs
         masks = inputs.masks or (None,) * len(inputs.styles)
         for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
             if isinstance(style, PaintedStyle) and share:
-                picture = style.at(scale.longer_side)
+                image = style.at(scale.longer_side)
                 area = None if mask is None else self._at(mask, scale)
-                yield Palette(picture, style.mask_at(*picture.shape[:2]), share, area)
+                yield Palette(image, style.mask_at(*image.shape[:2]), share, area)
 
     def begin(self) -> Descent:
-        """Stand at the first picture."""
+        """Stand at the first image."""
         scale = self.plan[0]
         start, pin = self.start(scale), self._pinned(scale)
         if pin is not None:
             start = pin(start)
-        return Descent.start(self.minimizer, start, self._choose_minimizer(CAUTION))
+        return Descent.start(self.optimizer, start, self._choose_optimizer(CAUTION))
 
     def descend(
         self,
@@ -225,7 +225,7 @@ class Painting:
             return None
         keep = tf.constant(self._at(self.inputs.keep, scale)[..., np.newaxis])
         subject = tf.constant(self.subject(scale))
-        return lambda picture: picture + keep * (subject - picture)
+        return lambda image: image + keep * (subject - image)
 
     def _regions(self, scale: Scale, free: Plane | None) -> list[Region]:
         inputs, layers = self.inputs, tuple(self.weights.style_layers)
@@ -254,14 +254,14 @@ class Painting:
         """Refuse what cannot be painted, before any work.
 
         Raises:
-            PictureError: If a picture is too small to look at, or the first one is none.
+            ImageError: If an image is too small to look at, or the first one is none.
             MaskError: If too little of a mask is left in some layer of the result.
             SettingsError: If the size asked for is too small to look at.
             BackboneError: If the network has no such layer.
         """
         self._check_sizes()
         if self.settings.init not in STARTS:
-            probe_picture(self.settings.init, whole=False)
+            probe_image(self.settings.init, whole=False)
         last = self.plan[-1]
         for number, mask in enumerate(self.inputs.masks, 1):
             area = self._at(mask, last)
@@ -269,18 +269,18 @@ class Painting:
             check_guides(area, self.network, layers, f"--content-mask {number}")
 
     def _check_sizes(self) -> None:
-        pictures = [(str(self.inputs.content.path), self.inputs.subject)]
-        pictures += [
+        images = [(str(self.inputs.content.path), self.inputs.subject)]
+        images += [
             (style.name, style.pixels)
             for style in self.inputs.styles
             if isinstance(style, PaintedStyle)
         ]
-        for name, pixels in pictures:
+        for name, pixels in images:
             height, width = pixels.shape[:2]
             if min(height, width) < self.smallest:
-                raise PictureError(
+                raise ImageError(
                     f"{name} is {width}×{height} pixels; the network needs at least "
-                    f"{self.smallest} on the shorter side: give a larger picture."
+                    f"{self.smallest} on the shorter side: give a larger image."
                 )
 
 

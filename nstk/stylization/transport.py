@@ -7,14 +7,14 @@ import tensorflow as tf
 from nstk.stylization.statistics import Moments, covariance
 
 RELATIVE_FLOOR = 1e-5
-"""Smallest eigenvalue, as a share of the mean one: it keeps roots and their slopes finite."""
+"""Smallest eigenvalue, as a share of the mean one: it keeps roots and their gradients finite."""
 
 
 def measure_transport(moments: Moments, target: Moments) -> Any:
     """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984).
 
     Args:
-        moments: μ and C of the picture.
+        moments: μ and C of the image.
         target: μ* and C* of the style.
 
     Returns:
@@ -46,11 +46,11 @@ def _root(matrix: Any) -> Any:
 
 def _trace_of_root(matrix: Any) -> Any:
     """tr M^½ = Σ √λ_i."""
-    return tf.custom_gradient(_trace_and_slope)(matrix)
+    return tf.custom_gradient(_trace_and_gradient)(matrix)
 
 
-def _trace_and_slope(matrix: Any) -> tuple[Any, Any]:
-    """tr M^½ and its slope ½ M^−½.
+def _trace_and_gradient(matrix: Any) -> tuple[Any, Any]:
+    """tr M^½ and its gradient ½ M^−½.
 
     The eigenvalues alone decide it; the general rule for eigenvectors would divide by the
     differences of eigenvalues, which may be 0.
@@ -58,7 +58,7 @@ def _trace_and_slope(matrix: Any) -> tuple[Any, Any]:
     values, vectors = tf.linalg.eigh(matrix)
     roots = tf.sqrt(tf.maximum(values, 1e-12 * tf.reduce_max(values)))
 
-    def slope(upstream: Any) -> Any:
+    def gradient(upstream: Any) -> Any:
         return upstream * 0.5 * (vectors / roots) @ tf.transpose(vectors)
 
-    return tf.reduce_sum(roots), slope
+    return tf.reduce_sum(roots), gradient

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import DivergenceError, PictureError, SettingsError
-from nstk.images.image import Picture
+from nstk.errors import DivergenceError, ImageError, SettingsError
+from nstk.images.image import Image
 from nstk.progress import Progress, Reporter, ignore
 from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk.storage.checkpoints import CheckpointFolder
@@ -18,7 +18,7 @@ from nstk.stylization.inputs import (
     Source,
     list_masks,
     list_styles,
-    open_picture,
+    open_image,
 )
 from nstk.stylization.mask_images import draw_mask, name_masks
 from nstk.stylization.recording import Trace, tell
@@ -40,18 +40,18 @@ class Sweep:
     """The paintings of a grid.
 
     Attributes:
-        content: The content picture.
-        styles: The style pictures, by name; those of style files are left out.
+        content: The content image.
+        styles: The style images, by name; those of style files are left out.
         axes: What was varied, one or two settings.
         runs: All of them; the last axis changes fastest.
         masks: What said where a style goes, what counts of it and what stays, by these words.
     """
 
-    content: Picture
-    styles: Mapping[str, Picture]
+    content: Image
+    styles: Mapping[str, Image]
     axes: tuple[SweepAxis, ...]
     runs: tuple[SweptRun, ...]
-    masks: Mapping[str, Picture] = field(default_factory=dict)
+    masks: Mapping[str, Image] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -86,12 +86,12 @@ def sweep(
 
     Runs that see the same targets share them, and the compiled steps: where only α, β, γ or the
     strength differ, nothing is compiled twice. Every finished run is kept in ``folder``; a second
-    call does what is missing. A run whose pictures, network or settings are others than those it
+    call does what is missing. A run whose images, network or settings are others than those it
     was made from is painted again.
 
     Args:
-        content: What to paint: a Picture or the path of one.
-        styles: How to paint it: pictures, the paths of pictures or style files, or one of them.
+        content: What to paint: a Image or the path of one.
+        styles: How to paint it: images, the paths of images or style files, or one of them.
         over: One or two settings and their values.
         folder: Where runs are kept; made where it is absent.
         backbone: The network, or a name for `nstk.load_backbone`.
@@ -141,13 +141,13 @@ def sweep(
         families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
         for family in families:
             family.check()
-        pictures = _digest_pictures(content, styles, masks)
+        images = _digest_images(content, styles, masks)
         networks = {family.backbone.name: family.backbone.digest for family in families}
-        recipe = describe_sweep(axes, settings, pictures, networks)
-        series = _Series(store, pictures, count, UnfinishedRun(states, recipe), on_progress)
+        recipe = describe_sweep(axes, settings, images, networks)
+        series = _Series(store, images, count, UnfinishedRun(states, recipe), on_progress)
         runs = series.complete(families)
     return Sweep(
-        content=open_picture(content, "content").pixels,
+        content=open_image(content, "content").pixels,
         styles=_open_styles(styles),
         axes=axes,
         runs=runs,
@@ -164,14 +164,14 @@ class _Series:
 
     Attributes:
         store: Where they are kept.
-        pictures: Digests of content, styles and masks, by name.
+        images: Digests of content, styles and masks, by name.
         count: How many there are.
         unfinished: The state of the one that is being painted.
         on_progress: Told of every step.
     """
 
     store: RunFolder
-    pictures: Mapping[str, str]
+    images: Mapping[str, str]
     count: int
     unfinished: UnfinishedRun
     on_progress: Reporter
@@ -183,7 +183,7 @@ class _Series:
         try:
             for family in families:
                 for number, point in family.points:
-                    digest = digest_run(point.settings, family.backbone, self.pictures)
+                    digest = digest_run(point.settings, family.backbone, self.images)
                     found = self.store.find(point, digest)
                     redone += found is None and self.store.holds(point)
                     runs[number] = found or self._paint(family, number, point, digest)
@@ -200,7 +200,7 @@ class _Series:
             raise
         if redone:
             log.warning(
-                "%d of the runs in %s were made from other pictures, settings or weights, "
+                "%d of the runs in %s were made from other images, settings or weights, "
                 "and were painted again.",
                 redone,
                 self.store.path,
@@ -241,7 +241,7 @@ class _Series:
             diverged=diverged,
             resumed=False,
         )
-        self.store.keep(run, made.picture, made.alpha, digest)
+        self.store.keep(run, made.image, made.alpha, digest)
         return run
 
 
@@ -277,7 +277,7 @@ def _check_weights(axes: Sequence[SweepAxis], weights: str | Path | None) -> Non
         )
 
 
-def _digest_pictures(content: Source, styles: Any, masks: MaskSources) -> dict[str, str]:
+def _digest_images(content: Source, styles: Any, masks: MaskSources) -> dict[str, str]:
     content_masks, style_masks, keep_mask = masks
     several = {
         "style": list_styles(styles),
@@ -294,13 +294,13 @@ def _digest_pictures(content: Source, styles: Any, masks: MaskSources) -> dict[s
     return {name: digest_source(source) for name, source in sources.items()}
 
 
-def _open_styles(styles: Any) -> dict[str, Picture]:
-    """The style pictures by name."""
+def _open_styles(styles: Any) -> dict[str, Image]:
+    """The style images by name."""
     shown = {}
     for number, style in enumerate(list_styles(styles), 1):
         try:
-            loaded = open_picture(style, f"style {number}")
-        except PictureError:
+            loaded = open_image(style, f"style {number}")
+        except ImageError:
             continue
         name = loaded.path.name
         shown[f"{name}, style {number}" if name in shown else name] = loaded.pixels

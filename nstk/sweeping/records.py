@@ -1,7 +1,7 @@
-"""Finished runs on disk: each is a picture and a record of how it came about.
+"""Finished runs on disk: each is an image and a record of how it came about.
 
 A run is known by the digest of everything that it depends on: the bytes of content, styles and
-start picture, the weights of the network, and all settings. What has another digest is painted
+start image, the weights of the network, and all settings. What has another digest is painted
 again.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.errors import OutputError, PictureError
-from nstk.images.image import Picture, Plane, load_picture, save_picture
+from nstk.errors import ImageError, OutputError
+from nstk.images.image import Image, Plane, load_image, save_image
 from nstk.settings import StylizeSettings
 from nstk.storage.files import check_writable, digest_file, make_folder, write_whole
 from nstk.stylization.initialization import STARTS
@@ -36,10 +36,10 @@ class SweptRun:
         backbone: Name of the network.
         terms: Parts of the loss at the last step, before their weights, and ``loss`` itself.
         seconds: Wall time of the descent.
-        output: The picture's file.
+        output: The image's file.
         curves: ``content``, ``style``, ``variation`` and ``loss`` at every step.
         stages: Size in words and number of steps of every scale.
-        diverged: Whether the loss stopped being a number; the picture is the last good one.
+        diverged: Whether the loss stopped being a number; the image is the last good one.
         resumed: Whether it was there before this sweep.
     """
 
@@ -53,13 +53,13 @@ class SweptRun:
     diverged: bool
     resumed: bool
 
-    def load(self) -> Picture:
-        """Read the picture.
+    def load(self) -> Image:
+        """Read the image.
 
         Raises:
-            PictureError: If it is no longer there.
+            ImageError: If it is no longer there.
         """
-        return load_picture(self.output).pixels
+        return load_image(self.output).pixels
 
 
 class RunFolder:
@@ -83,7 +83,7 @@ class RunFolder:
         check_writable(self.path / "run.png" if self.path.is_dir() else self.path)
 
     def output(self, point: GridPoint) -> Path:
-        """Where the picture of a run goes, by a name that people can read."""
+        """Where the image of a run goes, by a name that people can read."""
         return self.path / f"{_file_name(point.label)}.png"
 
     def find(self, point: GridPoint, digest: str) -> SweptRun | None:
@@ -91,7 +91,7 @@ class RunFolder:
         output = self.output(point)
         try:
             record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
-            if record["digest"] != digest or record["picture"] != digest_file(output):
+            if record["digest"] != digest or record["image"] != digest_file(output):
                 return None
             return SweptRun(
                 point=point,
@@ -111,8 +111,8 @@ class RunFolder:
         """Whether there is a run of this name, whatever it was made from."""
         return self.output(point).exists()
 
-    def keep(self, run: SweptRun, picture: Picture, alpha: Plane | None, digest: str) -> None:
-        """Write a run; its record comes last, so that a record's picture is always whole.
+    def keep(self, run: SweptRun, image: Image, alpha: Plane | None, digest: str) -> None:
+        """Write a run; its record comes last, so that a record's image is always whole.
 
         Raises:
             OutputError: If it cannot be written.
@@ -124,10 +124,10 @@ class RunFolder:
             raise OutputError(
                 f"Cannot keep runs in {self.path}: {error.strerror}; choose another place."
             ) from error
-        save_picture(run.output, picture, alpha=alpha)
+        save_image(run.output, image, alpha=alpha)
         record = {
             "digest": digest,
-            "picture": digest_file(run.output),
+            "image": digest_file(run.output),
             "settings": asdict(run.point.settings),
             "backbone": run.backbone,
             "terms": _plain(run.terms),
@@ -144,13 +144,13 @@ class RunFolder:
         write_whole(run.output.with_suffix(".json"), write)
 
 
-def digest_run(settings: StylizeSettings, backbone: Backbone, pictures: Mapping[str, str]) -> str:
+def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[str, str]) -> str:
     """SHA-256 of everything that a run depends on.
 
     Args:
         settings: All of them.
         backbone: The network.
-        pictures: Digests of content, styles and masks, by name.
+        images: Digests of content, styles and masks, by name.
     """
     known = asdict(settings)
     if settings.init not in STARTS:
@@ -159,17 +159,17 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, pictures: Mapping[
         "format": _FORMAT,
         "settings": known,
         "backbone": [backbone.name, backbone.digest],
-        "pictures": dict(pictures),
+        "images": dict(images),
     }
     text = json.dumps(parts, sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest_source(source: Any) -> str:
-    """SHA-256 of a picture in memory or of a file.
+    """SHA-256 of an image in memory or of a file.
 
     Raises:
-        PictureError: If the file cannot be read.
+        ImageError: If the file cannot be read.
     """
     if not isinstance(source, str | Path):
         array = np.ascontiguousarray(source)
@@ -177,8 +177,8 @@ def digest_source(source: Any) -> str:
     try:
         return digest_file(source)
     except OSError as error:
-        raise PictureError(
-            f"{source}: cannot be read ({error.strerror}); name a picture file."
+        raise ImageError(
+            f"{source}: cannot be read ({error.strerror}); name an image file."
         ) from error
 
 

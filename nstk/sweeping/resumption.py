@@ -18,7 +18,7 @@ RUN = "run"
 def describe_sweep(
     axes: Sequence[SweepAxis],
     settings: StylizeSettings,
-    pictures: Mapping[str, str],
+    images: Mapping[str, str],
     networks: Mapping[str, str],
 ) -> Recipe:
     """Say what all the runs of a sweep depend on.
@@ -26,12 +26,12 @@ def describe_sweep(
     Args:
         axes: What is varied.
         settings: What all have in common.
-        pictures: Digests of content, styles and masks, by name.
+        images: Digests of content, styles and masks, by name.
         networks: Digests of the networks, by name.
     """
     over = [f"{axis.option}={';'.join(map(axis.spell, axis.values))}" for axis in axes]
     digests = {
-        **pictures,
+        **images,
         **{f"network {name}": digest for name, digest in networks.items()},
         **digest_start(settings),
     }

@@ -1,6 +1,6 @@
 """What the runs of a sweep have in common, so that none of it is made twice.
 
-Runs that see the same targets through the same network are kin. They share the pictures that were
+Runs that see the same targets through the same network are kin. They share the images that were
 read, the network, the targets at every scale, and the compiled steps, which take α, β and γ as
 arguments: kin that differ in nothing else compile nothing.
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 from nstk.progress import Reporter, ignore
 from nstk.settings import StylizeSettings
 from nstk.storage.checkpoints import Saver, State
@@ -35,7 +35,7 @@ _OWN = (
     "content_weight",
     "style_weight",
     "variation_weight",
-    "minimizer",
+    "optimizer",
     "learning_rate",
     "tolerance",
     "init",
@@ -68,7 +68,7 @@ class Family:
         total = 0.0
         for _, point in self.points:
             wanted = point.settings
-            key = (wanted.size, wanted.scales, wanted.steps, wanted.minimizer, wanted.init)
+            key = (wanted.size, wanted.scales, wanted.steps, wanted.optimizer, wanted.init)
             if key not in known:
                 known[key] = self.prepare(point)[1].seconds
             total += known[key]
@@ -83,7 +83,7 @@ class Family:
         own = replace(self._first[0], settings=point.settings)
         own.check()
         if point.settings.init not in STARTS:
-            load_picture(point.settings.init)
+            load_image(point.settings.init)
         return self._plan(own)
 
     def paint(

@@ -28,8 +28,8 @@ def poison_loss(steps: str) -> None:
     broken = [int(step) for step in steps.split(",")]
     compile_step, calls = StyleObjective.compile, itertools.count(1)
 
-    def poisoned(self, minimizer):
-        advance = compile_step(self, minimizer)
+    def poisoned(self, optimizer):
+        advance = compile_step(self, optimizer)
 
         def call(x, state, balance):
             x, state, found = advance(x, state, balance)

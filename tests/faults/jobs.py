@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from labelled_pictures import draw_folder
+from labeled_images import draw_folder
 from PIL import Image
 from processes import Run
 
@@ -45,7 +45,7 @@ class Job:
         return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
-def draw_pictures(folder: Path) -> None:
+def draw_images(folder: Path) -> None:
     """A content and a style."""
     for name, gradient, size in (
         ("town.png", Image.linear_gradient("L"), (64, 48)),
@@ -60,7 +60,7 @@ SHALLOW = ("--style-layers", "block1_conv1,block2_conv1", "--content-layers", "b
 
 STYLIZE = Job(
     "stylize",
-    draw_pictures,
+    draw_images,
     command=(
         *("stylize", "town.png", "waves.png", "-o", "out.png", "--size", "64", "--steps", "14"),
         *("--scales", "2", "--checkpoint", "states", "--checkpoint-every", "1", "--json"),
@@ -74,11 +74,11 @@ FINETUNE = Job(
     "finetune",
     lambda folder: draw_folder(folder / "data", 40, ("blue", "green", "red")),
     command=(
-        *("finetune", "data", "-o", "colours.keras", "--cache", "features", "--size", "48"),
+        *("finetune", "data", "-o", "colors.keras", "--cache", "features", "--size", "48"),
         "--json",
     ),
     again=(),
-    results=("colours.keras",),
+    results=("colors.keras",),
     fault="rows=8",
 )
 
@@ -87,36 +87,36 @@ SECOND_STAGE = Job(
     "finetune --unfreeze",
     lambda folder: draw_folder(folder / "data", 16, ("blue", "red")),
     command=(
-        *("finetune", "data", "-o", "colours.keras", "--cache", "off", "--size", "32"),
+        *("finetune", "data", "-o", "colors.keras", "--cache", "off", "--size", "32"),
         *("--unfreeze", "1", "--augment", "light", "--checkpoint", "states"),
         *("--checkpoint-every", "1", "--json"),
     ),
     again=("--resume",),
-    results=("colours.keras",),
+    results=("colors.keras",),
 )
 
 
 @cache
-def learn_colours() -> bytes:
+def learn_colors() -> bytes:
     """A classifier, made once."""
     with TemporaryDirectory() as place:
         folder = Path(place)
         FINETUNE.prepare(folder)
         run = FINETUNE.start(folder)
         assert run.wait() == 0, run.said
-        return (folder / "colours.keras").read_bytes()
+        return (folder / "colors.keras").read_bytes()
 
 
 def draw_unknown(folder: Path) -> None:
-    """A classifier and pictures that it has not seen."""
-    (folder / "colours.keras").write_bytes(learn_colours())
+    """A classifier and images that it has not seen."""
+    (folder / "colors.keras").write_bytes(learn_colors())
     draw_folder(folder / "new", 80, ("blue", "green", "red"))
 
 
 PREDICT = Job(
     "predict",
     draw_unknown,
-    command=("predict", "colours.keras", "new", "-o", "labels.csv"),
+    command=("predict", "colors.keras", "new", "-o", "labels.csv"),
     again=("--resume",),
     results=("labels.csv",),
     grows=True,
@@ -133,7 +133,7 @@ KEPT_ANSWERS = Job(
 
 SWEEP = Job(
     "sweep",
-    draw_pictures,
+    draw_images,
     command=(
         *("sweep", "town.png", "waves.png", "-o", "sheet.png", "--size", "64", "--steps", "14"),
         *("--over", "strength=0.2,0.5,0.8", "--over", "style_loss=moments,gram", "--scales", "1"),
@@ -145,7 +145,7 @@ SWEEP = Job(
 
 KEPT_RUN = Job(
     "sweep --checkpoint",
-    draw_pictures,
+    draw_images,
     command=(*SWEEP.command, "--checkpoint", "states", "--checkpoint-every", "1"),
     again=("--resume",),
     results=SWEEP.results,

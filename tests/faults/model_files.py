@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from picture_files import Made, draw
+from image_files import Made, draw
 from table_files import LEFT_OUT
 
 from nstk.errors import NstkError
@@ -55,10 +55,10 @@ def make_checkpoints() -> Made:
 
     keras.utils.set_random_seed(7)
     network = Backbone("tiny", build_compact(widths=(4, 6), depths=(1, 1)), 32, "seeded")
-    picture = np.asarray(draw((32, 24)), np.float32) / 255
+    image = np.asarray(draw((32, 24)), np.float32) / 255
     settings = StylizeSettings(size=32, steps=2, scales=1)
     states = CheckpointSettings(checkpoint="states", checkpoint_every=1)
-    stylize(picture, picture, backbone=network, settings=settings, checkpoints=states)
+    stylize(image, image, backbone=network, settings=settings, checkpoints=states)
     whole = [path.read_bytes() for path in sorted(Path("states").glob("*.checkpoint"))]
     [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
     recipe = checkpoints.Recipe(**json.loads(recipe))
@@ -68,7 +68,7 @@ def make_checkpoints() -> Made:
     painted = []
     remember = Painting.begin
     Painting.begin = lambda self: painted.append(self) or remember(self)
-    stylize(picture, picture, backbone=network, settings=settings)
+    stylize(image, image, backbone=network, settings=settings)
     Painting.begin = remember
     again = CheckpointSettings(checkpoint="again", resume=True)
     Path("again").mkdir()

@@ -6,11 +6,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import image_files as images
 import model_files as models
-import picture_files as pictures
 import table_files as tables
+from image_files import Made
 from mutations import spoil, spoil_json, spoil_lines, spoil_png, spoil_zip
-from picture_files import Made
 
 GIB = 2**30
 
@@ -37,15 +37,15 @@ class Kind:
 
 
 KINDS = (
-    Kind("JPEG", ".jpg", pictures.JPEG, spoil, 110, 3 * GIB),
-    Kind("PNG", ".png", pictures.PNG, spoil_png, 130, 3 * GIB),
-    Kind("WebP", ".webp", pictures.WEBP, spoil, 90, 3 * GIB),
-    Kind("TIFF", ".tif", pictures.TIFF, spoil, 130, 3 * GIB),
-    Kind("BMP", ".bmp", pictures.BMP, spoil, 60, 3 * GIB),
-    Kind("GIF", ".gif", pictures.GIF, spoil, 70, 3 * GIB),
+    Kind("JPEG", ".jpg", images.JPEG, spoil, 110, 3 * GIB),
+    Kind("PNG", ".png", images.PNG, spoil_png, 130, 3 * GIB),
+    Kind("WebP", ".webp", images.WEBP, spoil, 90, 3 * GIB),
+    Kind("TIFF", ".tif", images.TIFF, spoil, 130, 3 * GIB),
+    Kind("BMP", ".bmp", images.BMP, spoil, 60, 3 * GIB),
+    Kind("GIF", ".gif", images.GIF, spoil, 70, 3 * GIB),
     Kind("CSV manifest", ".csv", tables.make_manifests, spoil_lines, 60),
     Kind("JSONL manifest", ".jsonl", tables.make_json_manifests, spoil_lines, 60),
-    Kind("zip of pictures", ".zip", tables.make_zips, spoil_zip, 60, 3 * GIB),
+    Kind("zip of images", ".zip", tables.make_zips, spoil_zip, 60, 3 * GIB),
     Kind("style file", ".nstyle", models.make_styles, spoil_zip, 40),
     Kind("array file", ".arrays", models.make_array_files, spoil_zip, 40),
     Kind("checkpoint", ".bin", models.make_checkpoints, spoil_zip, 25),

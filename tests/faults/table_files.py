@@ -1,4 +1,4 @@
-"""Manifests, zips of pictures, predictions that are gone on with, and records of runs."""
+"""Manifests, zips of images, predictions that are gone on with, and records of runs."""
 
 import io
 import json
@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
-from picture_files import Made, draw, save
+from image_files import Made, draw, save
 
 from nstk.errors import NstkError
 
@@ -17,7 +17,7 @@ LEFT_OUT = NstkError("left out, and done anew")
 
 
 def make_manifests() -> Made:
-    from nstk.datasets.sources import open_catalogue
+    from nstk.datasets.sources import open_catalog
 
     for name in ("a", "b"):
         Path(name).mkdir()
@@ -26,7 +26,7 @@ def make_manifests() -> Made:
     rows = [(f"{name}/{number}.png", name) for name in "ab" for number in range(3)]
     table = "path,label\n" + "".join(f"{path},{name}\n" for path, name in rows)
     parts = "path;split;labels\n" + "".join(f"{path};train;{name}|c\n" for path, name in rows)
-    return [table.encode(), parts.encode(), b"\xef\xbb\xbf" + table.encode()], open_catalogue
+    return [table.encode(), parts.encode(), b"\xef\xbb\xbf" + table.encode()], open_catalog
 
 
 def make_json_manifests() -> Made:
@@ -99,11 +99,11 @@ CLASSIFIER = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" *
 
 
 def predict(number):
-    """An answer about a picture whose name is hard to write."""
+    """An answer about an image whose name is hard to write."""
     from nstk.classifiers.prediction.job import Prediction
 
     return Prediction(
-        path=Path(f"pictures/{number}\n,.png"),
+        path=Path(f"images/{number}\n,.png"),
         label="a",
         probability=0.75,
         digest="1" * 64,
@@ -136,7 +136,7 @@ def make_swept() -> Made:
     Path("runs").mkdir()
     Path("runs/one.png").write_bytes(b"1")
     record = {
-        **{"digest": "0", "picture": digest_file("runs/one.png"), "backbone": "tiny"},
+        **{"digest": "0", "image": digest_file("runs/one.png"), "backbone": "tiny"},
         **{"seconds": 1.0, "diverged": False, "terms": {"loss": 1.0}},
         **{"curves": {"loss": [1.0]}, "stages": [["64×48", 3]]},
     }

@@ -6,12 +6,12 @@ from statistics import median
 
 import pytest
 from jobs import PREDICT, STYLIZE
-from labelled_pictures import draw_class
+from labeled_images import draw_class
 from processes import Run
 
 pytestmark = pytest.mark.faults
 
-STEPS, PICTURES, WAVE = 2000, 200, 10
+STEPS, IMAGES, WAVE = 2000, 200, 10
 TOLERANCE = 0.05
 
 
@@ -51,20 +51,20 @@ def test_nothing_grows_over_two_thousand_steps(tmp_path, note_health):
     judge(read_health(tmp_path), f"{STEPS} steps at 128 px", note_health)
 
 
-@pytest.mark.faults("two hundred pictures that arrive one after the other", soak=True)
-def test_nothing_grows_over_two_hundred_pictures_that_arrive(tmp_path, note_health):
+@pytest.mark.faults("two hundred images that arrive one after the other", soak=True)
+def test_nothing_grows_over_two_hundred_images_that_arrive(tmp_path, note_health):
     PREDICT.prepare(tmp_path)
     arriving = tmp_path / "arriving"
     arriving.mkdir()
-    words = ["predict", "colours.keras", "--watch", "arriving", "--interval", "0.1"]
+    words = ["predict", "colors.keras", "--watch", "arriving", "--interval", "0.1"]
     words += ["-o", "labels.csv"]
     run = Run(words, tmp_path, fault="health=0.1")
-    for wave in range(PICTURES // WAVE):
+    for wave in range(IMAGES // WAVE):
         draw_class(arriving / str(wave), "blue", WAVE)
         wait_for_lines(run, tmp_path / "labels.csv", 1 + WAVE * (wave + 1))
     run.send(signal.SIGINT)
     assert run.wait() == 130, run.said
-    judge(read_health(tmp_path), f"{PICTURES} pictures that arrive", note_health)
+    judge(read_health(tmp_path), f"{IMAGES} images that arrive", note_health)
 
 
 def wait_for_lines(run, path, count):

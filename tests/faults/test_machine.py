@@ -26,22 +26,22 @@ def test_a_loss_that_is_no_number_once_is_survived_and_told(tmp_path):
     run = STYLIZE.start(tmp_path, fault="nan=9")
     assert run.wait() == 0, run.said
     assert "The loss is nan at step 9 of 45×34" in run.said
-    assert "went on from the last good picture with smaller steps" in run.said
+    assert "went on from the last good image with smaller steps" in run.said
     answer = json.loads(next(line for line in run.said.splitlines() if line.startswith("{")))
     assert answer["steps"] == 34
     assert answer["deterministic"] is True
 
 
 @pytest.mark.faults("a loss that is no number for the second time")
-def test_a_loss_that_is_no_number_again_ends_with_the_last_good_picture(tmp_path):
+def test_a_loss_that_is_no_number_again_ends_with_the_last_good_image(tmp_path):
     STYLIZE.prepare(tmp_path)
     run = STYLIZE.start(tmp_path, fault="nan=9,12")
     assert run.wait() == 2, run.said
     assert len(run.lines) == 1, run.said
     assert "with smaller steps, too" in run.said
-    assert "The last good picture is in out.png." in run.said
-    with Image.open(tmp_path / "out.png") as picture:
-        assert picture.size == (45, 34)
+    assert "The last good image is in out.png." in run.said
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.size == (45, 34)
 
 
 @pytest.mark.faults("memory limit lowered")

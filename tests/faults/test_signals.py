@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the picture so far and the state are saved, and the status says which."""
+"""Ctrl-C and SIGTERM: the image so far and the state are saved, and the status says which."""
 
 import signal
 
@@ -16,16 +16,16 @@ pytestmark = pytest.mark.faults
         pytest.param(signal.SIGTERM, 143, marks=pytest.mark.faults("SIGTERM")),
     ],
 )
-def test_a_signal_saves_the_picture_and_the_state(number, status, whole, tmp_path):
+def test_a_signal_saves_the_image_and_the_state(number, status, whole, tmp_path):
     expected, _ = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)
     run = STYLIZE.start(tmp_path)
     run.wait_for("states/*.checkpoint", tmp_path)
     run.send(number)
     assert run.wait() == status, run.said
-    assert "interrupted; the picture so far is in out.png, and --resume goes on" in run.said
-    with Image.open(tmp_path / "out.png") as picture:
-        picture.load()
+    assert "interrupted; the image so far is in out.png, and --resume goes on" in run.said
+    with Image.open(tmp_path / "out.png") as image:
+        image.load()
     run = STYLIZE.start(tmp_path, again=True)
     assert run.wait() == 0, run.said
     assert STYLIZE.read(tmp_path) == expected

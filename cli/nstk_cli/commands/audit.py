@@ -1,4 +1,4 @@
-"""``nstk audit``: what is wrong with a folder of labelled pictures."""
+"""``nstk audit``: what is wrong with a folder of labeled images."""
 
 import logging
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def audit(
     ],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a page with the pictures, DIR/audit.html"),
+        typer.Option(metavar="DIR", help="Write a page with the images, DIR/audit.html"),
     ] = None,
     settings: nstk.AuditSettings,
     backbone: BackboneName = "compact",
@@ -46,7 +46,7 @@ def audit(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Find damaged files, copies, likely wrong labels and odd pictures in DATA."""
+    """Find damaged files, copies, likely wrong labels and odd images in DATA."""
     with reporting(quiet=quiet) as progress:
         from nstk import audit as run
         from nstk import check_audit_report, write_audit_report
@@ -69,8 +69,8 @@ def audit(
     else:
         print_findings(found)
         if page:
-            print(f"\n{page}: the same with the pictures")
-        print(f"\n{found.pictures} pictures, {duration(found.seconds['total'])}")
+            print(f"\n{page}: the same with the images")
+        print(f"\n{found.images} images, {duration(found.seconds['total'])}")
 
 
 def describe(found: "nstk.Audit") -> dict[str, Any]:
@@ -86,9 +86,9 @@ def describe(found: "nstk.Audit") -> dict[str, Any]:
         return [{"path": named(flaw.path), measure: flaw.value} for flaw in many]
 
     return {
-        "pictures": found.pictures,
+        "images": found.images,
         "classes": [
-            {"name": each.name, "pictures": each.pictures, **each.counts} for each in found.classes
+            {"name": each.name, "images": each.images, **each.counts} for each in found.classes
         ],
         "unreadable": [
             {"path": named(file.path), "reason": file.reason} for file in found.unreadable
@@ -123,7 +123,7 @@ def describe(found: "nstk.Audit") -> dict[str, Any]:
 def print_findings(found: "nstk.Audit") -> None:
     """Print the classes, then what was found: how many of each kind, and the first of them."""
     parts = list(found.classes[0].counts)
-    columns = parts if len(parts) > 1 else ["pictures"]
+    columns = parts if len(parts) > 1 else ["images"]
     print_table(
         ["class", *columns],
         [(each.name, *map(str, each.counts.values())) for each in found.classes],
@@ -179,6 +179,6 @@ def print_list(title: str, lines: Sequence[str]) -> None:
 def place(found: "nstk.Audit", path: Path) -> str:
     """A path as short as it is clear: from DATA on, or as a manifest has it."""
     named = found.name(path)
-    roots = (found.catalogue.source, found.catalogue.root)
+    roots = (found.catalog.source, found.catalog.root)
     root = next((root for root in roots if named.is_relative_to(root)), None)
     return str(named.relative_to(root) if root else named)

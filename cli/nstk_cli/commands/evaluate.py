@@ -1,4 +1,4 @@
-"""``nstk evaluate``: how good a classifier is on labelled pictures."""
+"""``nstk evaluate``: how good a classifier is on labeled images."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -30,17 +30,17 @@ def evaluate(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="DATA", help="Folder with one folder of pictures per class, or parts of such"
+            metavar="DATA", help="Folder with one folder of images per class, or parts of such"
         ),
     ],
     losses: Annotated[
-        int, typer.Option(metavar="N", help="How many of the worst pictures to list")
+        int, typer.Option(metavar="N", help="How many of the worst images to list")
     ] = 10,
     report_folder: ReportFolder = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure MODEL on DATA, a folder of labelled pictures that it has not learned from."""
+    """Measure MODEL on DATA, a folder of labeled images that it has not learned from."""
     with reporting(quiet=quiet) as report:
         from nstk import evaluate as run
         from nstk import load_classifier
@@ -102,13 +102,13 @@ def evaluate(
     else:
         print_result(made)
         if page:
-            print(f"{page}: the same as a page, with the worst pictures")
+            print(f"{page}: the same as a page, with the worst images")
 
 
 def print_result(made: "nstk.Examination") -> None:
-    """Print the classes, what is taken for what, the worst pictures, and the figures of all."""
+    """Print the classes, what is taken for what, the worst images, and the figures of all."""
     evaluation = made.evaluation
-    columns = ["pictures", "recognised", "95 %", "precision", "95 % ", "F1"]
+    columns = ["images", "recognized", "95 %", "precision", "95 % ", "F1"]
     print_table(
         ["class", *columns],
         [
@@ -133,13 +133,13 @@ def print_result(made: "nstk.Examination") -> None:
             told = f"  {pair.actual} taken for {pair.predicted}: {pair.images}"
             print(nstk.printable(f"{told} ({percent(pair.share)} of {pair.actual})"))
     if made.top_losses:
-        print("\nworst pictures:")
+        print("\nworst images:")
         for each in made.top_losses:
             told = f"  {each.path}: {each.actual or 'no label'} {percent(each.probability)}"
             wrong = f", taken for {each.predicted or 'one without'}"
             print(nstk.printable(told + (wrong if each.predicted != each.actual else "")))
     if made.missing:
-        print(f"\nno picture of: {nstk.printable(', '.join(made.missing))}")
+        print(f"\nno image of: {nstk.printable(', '.join(made.missing))}")
     if made.extra:
         extra = nstk.printable(", ".join(made.extra))
         print(f"\nunknown to the classifier, not counted: {extra}")
@@ -147,18 +147,18 @@ def print_result(made: "nstk.Examination") -> None:
     figure = "exactly right labels" if made.classifier.multi_label else "accuracy"
     print(
         f"\n{figure} {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
-        f" {evaluation.images} pictures of {made.place},"
+        f" {evaluation.images} images of {made.place},"
         f"\nmean average precision {percent(evaluation.mean_average_precision)},"
         f" {say_calibration(made)},"
         f"\n{say_strange(made.strange)};"
-        f" {made.images_per_second:.1f} pictures a second"
+        f" {made.images_per_second:.1f} images a second"
     )
     for notice in made.notices:
         print(notice)
 
 
 def say_strange(strange: int | None) -> str:
-    """How many pictures are like nothing in training."""
+    """How many images are like nothing in training."""
     if strange is None:
-        return "it does not know its training pictures, so none of these can be told to be strange"
+        return "it does not know its training images, so none of these can be told to be strange"
     return f"{strange} of them {'is' if strange == 1 else 'are'} like nothing in training"

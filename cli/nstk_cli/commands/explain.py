@@ -1,4 +1,4 @@
-"""``nstk explain``: pictures with what made the classifier say so painted over them."""
+"""``nstk explain``: images with what made the classifier say so painted over them."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ def explain(
         Path, typer.Argument(metavar="MODEL", help="Classifier file made by nstk finetune")
     ],
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE", help="Picture files, or folders of them")
+        list[Path], typer.Argument(metavar="FILE", help="Image files, or folders of them")
     ],
     output: Annotated[
         Path,
@@ -28,13 +28,13 @@ def explain(
     label: Annotated[
         str | None,
         typer.Option(
-            "--class", metavar="NAME", help="Class to explain instead of each picture's likeliest"
+            "--class", metavar="NAME", help="Class to explain instead of each image's likeliest"
         ),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show which places of each picture speak for its label (vermilion) and against it (blue)."""
+    """Show which places of each image speak for its label (vermilion) and against it (blue)."""
     nstk.check_writable(output / "a.explained.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
         from nstk import Explanation, load_classifier
@@ -46,7 +46,7 @@ def explain(
             if isinstance(each, Explanation):
                 nstk.make_folder(output)
                 overlay = name_overlay(output, each.path, {row["overlay"] for row in answers})
-                nstk.save_picture(overlay, each.overlay)
+                nstk.save_image(overlay, each.overlay)
                 answers.append(
                     {
                         "path": each.path,
@@ -59,13 +59,13 @@ def explain(
             else:
                 skipped.append(each)
     if not answers:
-        reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "No picture was found"
-        raise nstk.PictureError(f"{reason}; name pictures that can be read.")
+        reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "No image was found"
+        raise nstk.ImageError(f"{reason}; name images that can be read.")
     if json:
         print_made({"explanations": answers, "skipped": list_skipped(skipped)})
     else:
         print_table(
-            ["picture", "label", "probability", "overlay"],
+            ["image", "label", "probability", "overlay"],
             [
                 (str(row["path"]), row["label"], percent(row["probability"]), str(row["overlay"]))
                 for row in answers
@@ -75,8 +75,8 @@ def explain(
         print_skipped(skipped)
 
 
-def name_overlay(folder: Path, picture: Path, taken: set[Path]) -> Path:
-    """Name the overlay after its picture, with a number where that name is taken."""
+def name_overlay(folder: Path, image: Path, taken: set[Path]) -> Path:
+    """Name the overlay after its image, with a number where that name is taken."""
     numbers = ["", *(f"-{number}" for number in range(2, len(taken) + 2))]
-    names = (folder / f"{picture.stem}{number}.explained.png" for number in numbers)
+    names = (folder / f"{image.stem}{number}.explained.png" for number in numbers)
     return next(name for name in names if name not in taken)

@@ -31,22 +31,22 @@ def export(
             "--output", "-o", metavar="PATH", help="File to write, or folder of a savedmodel"
         ),
     ],
-    pictures: Annotated[
+    images: Annotated[
         Path | None,
         typer.Option(
             metavar="DIR",
-            help="Pictures to prove it with, and to calibrate tflite-int8 with; without them those"
+            help="Images to prove it with, and to calibrate tflite-int8 with; without them those"
             " that MODEL was made with, or drawn ones where its .json is not beside it",
         ),
     ] = None,
     min_agreement: Annotated[
         float,
         typer.Option(
-            metavar="X", help="Share of the pictures that tflite-int8 must label like the original"
+            metavar="X", help="Share of the images that tflite-int8 must label like the original"
         ),
     ] = 0.97,
-    images: Annotated[
-        int, typer.Option(metavar="N", help="How many of the pictures to prove it with, at most")
+    max_images: Annotated[
+        int, typer.Option(metavar="N", help="How many of the images to prove it with, at most")
     ] = 200,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of their choice")] = 0,
     quiet: Quiet = False,
@@ -61,10 +61,10 @@ def export(
             load_classifier(model),
             format,
             output,
-            pictures=pictures,
+            images=images,
             record=model.with_suffix(RECORD),
             min_agreement=min_agreement,
-            images=images,
+            max_images=max_images,
             seed=seed,
             on_progress=report,
         )
@@ -81,10 +81,10 @@ def export(
         )
     else:
         asked = {
-            "given": f"pictures of {pictures}",
-            "recorded": "pictures that it was made with",
-            "drawn": "pictures drawn for it",
-        }[made.pictures]
+            "given": f"images of {images}",
+            "recorded": "images that it was made with",
+            "drawn": "images drawn for it",
+        }[made.image_source]
         print(
             f"{made.path}: {made.format}, {made.bytes / 1e6:.1f} MB, {duration(made.seconds)}\n"
             f"opened in a fresh process and asked about {made.images} {asked}:"

@@ -1,4 +1,4 @@
-"""``nstk finetune``: a folder of labelled pictures becomes a classifier."""
+"""``nstk finetune``: a folder of labeled images becomes a classifier."""
 
 import logging
 import shlex
@@ -46,7 +46,7 @@ def finetune(
         Path | None,
         typer.Argument(
             metavar="DATA",
-            help="Folder with one folder of pictures per class, or train/, val/, test/ of such;"
+            help="Folder with one folder of images per class, or train/, val/, test/ of such;"
             " a zip of either; or a CSV or JSONL manifest",
             show_default=False,
         ),
@@ -80,7 +80,7 @@ def finetune(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Learn to tell apart the classes of DATA, a folder of labelled pictures."""
+    """Learn to tell apart the classes of DATA, a folder of labeled images."""
     with reporting(quiet=quiet) as report:
         from nstk import Classifier, save_manifest
         from nstk import finetune as run
@@ -126,7 +126,7 @@ def finetune(
     else:
         print_result(made, output)
         if page:
-            print(f"{page}: the same as a page, with the worst pictures")
+            print(f"{page}: the same as a page, with the worst images")
         if repeated:
             print_replay(repeated)
     if repeated and repeated.differences:
@@ -203,7 +203,7 @@ def describe(
 
 
 def describe_calibration(calibration: "nstk.Calibration") -> dict[str, Any] | None:
-    """What the temperature does to the training pictures that chose it, for JSON."""
+    """What the temperature does to the training images that chose it, for JSON."""
     if calibration.before is None or calibration.after is None:
         return None
     return {
@@ -215,7 +215,7 @@ def describe_calibration(calibration: "nstk.Calibration") -> dict[str, Any] | No
 
 def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     """Print how every class fared, the accuracy with its interval, and what was left out."""
-    columns = ["pictures", "recognised", "95 %", "precision"]
+    columns = ["images", "recognized", "95 %", "precision"]
     print_table(
         ["class", *columns],
         [
@@ -235,9 +235,9 @@ def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
     else:
         print_confusion(made.evaluation)
     measured = (
-        f"the {made.evaluation.images} pictures, each left out once in {made.folds} folds"
+        f"the {made.evaluation.images} images, each left out once in {made.folds} folds"
         if made.measured_on == "folds"
-        else f"the {made.evaluation.images} {made.measured_on} pictures"
+        else f"the {made.evaluation.images} {made.measured_on} images"
     )
     figure = "exactly right labels" if made.thresholds else "accuracy"
     print(
@@ -280,13 +280,13 @@ def print_thresholds(evaluation: "nstk.Evaluation", thresholds: Mapping[str, flo
 
 
 def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
-    """Print what each choice of features was worth on training pictures left out."""
+    """Print what each choice of features was worth on training images left out."""
     said = [
         f"{name}{' (chosen)' if name == chosen else ''} {percent(trial.accuracy)},"
         f" log-loss {trial.log_loss:.3f}"
         for name, trial in trials.items()
     ]
-    print(f"features, by training pictures left out: {'; '.join(said)}")
+    print(f"features, by training images left out: {'; '.join(said)}")
 
 
 def print_second_stage(stage: "nstk.SecondStage") -> None:
@@ -297,19 +297,19 @@ def print_second_stage(stage: "nstk.SecondStage") -> None:
     print(
         f"second stage, {blocks} for {plan.taken} steps: {percent(stage.finetuned_accuracy)}"
         f" against {percent(stage.probe_accuracy)} of the head alone on {pairing.images} validation"
-        f" pictures, {pairing.gained} gained and {pairing.lost} lost,"
+        f" images, {pairing.gained} gained and {pairing.lost} lost,"
         f" p = {pairing.p_value:.3g}: {kept}"
     )
 
 
 def print_learning_curve(curve: "nstk.LearningCurve", *, alone: bool) -> None:
-    """Print what more pictures have brought and would bring; say if blocks have learned since."""
+    """Print what more images have brought and would bring; say if blocks have learned since."""
     grown = ", ".join(
         f"{percent(accuracy)} from {images}"
         for images, accuracy in zip(curve.images, curve.accuracy, strict=True)
     )
     print(
-        f"left-out pictures recognised{' by heads alone' if alone else ''}: {grown};"
+        f"left-out images recognized{' by heads alone' if alone else ''}: {grown};"
         f" twice as many should bring {100 * curve.gain:+.1f} points; the weakest class is"
         f" {nstk.printable(curve.weakest)} ({percent(curve.weakest_recall)})"
     )

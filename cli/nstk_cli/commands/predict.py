@@ -1,4 +1,4 @@
-"""``nstk predict``: labels for pictures."""
+"""``nstk predict``: labels for images."""
 
 import logging
 import os
@@ -42,7 +42,7 @@ def predict(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Picture files, or folders of them; - reads such names from standard input",
+            help="Image files, or folders of them; - reads such names from standard input",
             show_default=False,
         ),
     ] = None,
@@ -53,7 +53,7 @@ def predict(
         float | None,
         typer.Option(
             metavar="P",
-            help="Say unsure where the answer has a probability below this, and where a picture"
+            help="Say unsure where the answer has a probability below this, and where an image"
             " is like nothing in training",
         ),
     ] = None,
@@ -73,13 +73,13 @@ def predict(
         typer.Option(
             "--resume",
             help="Go on with the --checkpoint, whose answers are given again, or with the output:"
-            " leave out the pictures it has",
+            " leave out the images it has",
         ),
     ] = False,
     watch: Annotated[
         Path | None,
         typer.Option(
-            metavar="DIR", help="Go on with the pictures that arrive there, until Ctrl-C or SIGTERM"
+            metavar="DIR", help="Go on with the images that arrive there, until Ctrl-C or SIGTERM"
         ),
     ] = None,
     interval: Annotated[
@@ -88,7 +88,7 @@ def predict(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Say which class of MODEL each picture shows."""
+    """Say which class of MODEL each image shows."""
     paths = read_names(paths)
     check_given(paths, output, checkpoints.checkpoint, resume=resume, watch=watch)
     if checkpoints.checkpoint:
@@ -167,7 +167,7 @@ def check_given(
         SettingsError: With what is missing.
     """
     if not paths and watch is None:
-        raise nstk.SettingsError("PATH is missing; name pictures, or a folder to --watch.")
+        raise nstk.SettingsError("PATH is missing; name images, or a folder to --watch.")
     if resume and output is None and checkpoint is None:
         raise nstk.SettingsError(
             "--resume needs the --output or the --checkpoint folder to go on with; name it."
@@ -191,7 +191,7 @@ class Ledger:
     Args:
         results: The file, if one is written.
         kept: What the answers are to survive in.
-        several: Whether a picture may have several labels, or none.
+        several: Whether an image may have several labels, or none.
         json: Whether standard output is one JSON object.
         watching: Whether the end is far, so that people are told at once.
     """
@@ -242,13 +242,13 @@ class Ledger:
             self.table.append(each)
 
     def check(self) -> None:
-        """Refuse a run in which no picture could be read.
+        """Refuse a run in which no image could be read.
 
         Raises:
-            PictureError: With why.
+            ImageError: With why.
         """
         if not self.count and not (self.results and self.results.done):
-            raise nstk.PictureError(none_usable([*self.skipped.values()]))
+            raise nstk.ImageError(none_usable([*self.skipped.values()]))
 
     def close(self) -> None:
         """Say what is left to be said at the end."""
@@ -265,25 +265,25 @@ class Ledger:
             known = len(self.results.done)
             before = f", {known} were there already" if known else ""
             spent = duration(time.monotonic() - self.began)
-            print(f"{self.results.path}: {self.count} pictures{before}, {spent}")
+            print(f"{self.results.path}: {self.count} images{before}, {spent}")
 
 
 def spell_labels(prediction: "nstk.Prediction") -> str:
-    """The labels given to a picture, with their probabilities; or that there is none."""
+    """The labels given to an image, with their probabilities; or that there is none."""
     given = [spell(pair) for pair in prediction.top if pair[0] in prediction.labels]
     return ", ".join(given) or ("unsure" if prediction.label == "unsure" else "–")
 
 
 def otherwise(prediction: "nstk.Prediction", labels: Collection[str]) -> str:
-    """What else a picture might show, and whether it is like nothing in training."""
+    """What else an image might show, and whether it is like nothing in training."""
     said = [spell(pair) for pair in prediction.top if pair[0] not in labels]
     return ", ".join([*said, "like nothing in training"] if prediction.strange else said)
 
 
 def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:
-    """Print the likeliest class of each picture, and the next ones."""
+    """Print the likeliest class of each image, and the next ones."""
     print_table(
-        ["picture", "label", "probability", "otherwise"],
+        ["image", "label", "probability", "otherwise"],
         [
             (
                 str(each.path),
@@ -298,9 +298,9 @@ def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:
 
 
 def print_labels(predictions: Iterable["nstk.Prediction"]) -> None:
-    """Print the labels given to each picture, and what else it might show."""
+    """Print the labels given to each image, and what else it might show."""
     print_table(
-        ["picture", "labels", "otherwise"],
+        ["image", "labels", "otherwise"],
         [
             (
                 str(each.path),
@@ -320,7 +320,7 @@ def spell(pair: tuple[str, float]) -> str:
 def none_usable(skipped: "list[nstk.SkippedFile]") -> str:
     """Why there is nothing to say."""
     if not skipped:
-        return "No picture was found; name picture files, or folders that have some."
+        return "No image was found; name image files, or folders that have some."
     first, *others = skipped
     more = f" ({len(others)} more were left out)" if others else ""
-    return f"{first.path}: {first.reason}{more}; name pictures that can be read."
+    return f"{first.path}: {first.reason}{more}; name images that can be read."

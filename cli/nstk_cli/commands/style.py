@@ -29,7 +29,7 @@ def keep() -> None:
 def save(
     *,
     styles: Annotated[
-        list[Path], typer.Argument(help="Picture or pictures of the style", metavar="STYLE")
+        list[Path], typer.Argument(help="Image or images of the style", metavar="STYLE")
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="File to write, NAME.nstyle")
@@ -40,7 +40,7 @@ def save(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Keep what the network sees in STYLE pictures, to be given wherever a style picture is."""
+    """Keep what the network sees in STYLE images, to be given wherever a style image is."""
     with reporting(quiet=quiet) as report:
         from nstk import load_backbone, save_style
 

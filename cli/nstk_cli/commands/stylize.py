@@ -1,4 +1,4 @@
-"""``nstk stylize``: a content picture repainted in the style of others."""
+"""``nstk stylize``: a content image repainted in the style of others."""
 
 import dataclasses
 import logging
@@ -32,9 +32,9 @@ log = logging.getLogger("nstk")
 @with_settings
 def stylize(
     *,
-    content: Annotated[Path, typer.Argument(help="Picture to repaint", metavar="CONTENT")],
+    content: Annotated[Path, typer.Argument(help="Image to repaint", metavar="CONTENT")],
     styles: Annotated[
-        list[Path], typer.Argument(help="Picture or pictures to paint it like", metavar="STYLE")
+        list[Path], typer.Argument(help="Image or images to paint it like", metavar="STYLE")
     ],
     output: Annotated[
         Path,
@@ -42,7 +42,7 @@ def stylize(
             "--output",
             "-o",
             metavar="FILE",
-            help="Picture to write; its ending says the format",
+            help="Image to write; its ending says the format",
         ),
     ],
     settings: nstk.StylizeSettings,
@@ -57,7 +57,7 @@ def stylize(
         typer.Option(
             "--report",
             metavar="DIR",
-            help="Write report.html there, with pictures, curves and figures, and trace.json",
+            help="Write report.html there, with images, curves and figures, and trace.json",
         ),
     ] = None,
     animation: Annotated[
@@ -78,7 +78,7 @@ def stylize(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Repaint CONTENT in the style of one or more STYLE pictures."""
+    """Repaint CONTENT in the style of one or more STYLE images."""
     nstk.check_output(output)
     if animation is not None:
         nstk.check_animation(animation)
@@ -120,7 +120,7 @@ def stylize(
         for notice in made.notices:
             log.warning(notice)
         if animation is not None:
-            frames.save(animation, made.picture)
+            frames.save(animation, made.image)
         page = report_folder and write_report(
             report_folder, content, styles, made, trace, **regions
         )
@@ -131,24 +131,24 @@ def stylize(
 
 
 def preview_path(output: Path) -> Path:
-    """Where previews of a picture go."""
+    """Where previews of an image go."""
     return output.with_name(f"{output.stem}.preview.png")
 
 
 def where_it_is(output: Path, checkpoints: nstk.CheckpointSettings) -> str:
     """Where the results of a run that was interrupted are."""
-    words = f"the picture so far is in {output}"
+    words = f"the image so far is in {output}"
     if checkpoints.checkpoint is None:
         return words
     return f"{words}, and --resume goes on from {checkpoints.checkpoint}"
 
 
 def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError:
-    """Save the last good picture of a descent that diverged, and say so."""
+    """Save the last good image of a descent that diverged, and say so."""
     if error.made is None or not error.made.steps:
         return error
     error.made.save(output)
-    return nstk.DivergenceError(f"{error} The last good picture is in {output}.")
+    return nstk.DivergenceError(f"{error} The last good image is in {output}.")
 
 
 def write_report(
@@ -173,7 +173,7 @@ def write_report(
 
 def show(made: "nstk.Stylization", output: Path, page: Path | None, *, json: bool) -> None:
     """Print what was made and where it is, or one JSON object."""
-    height, width, _ = made.picture.shape
+    height, width, _ = made.image.shape
     if json:
         print_made(
             {

@@ -25,9 +25,9 @@ from nstk_cli.reporting import reporting
 @with_settings
 def sweep(
     *,
-    content: Annotated[Path, typer.Argument(help="Picture to repaint", metavar="CONTENT")],
+    content: Annotated[Path, typer.Argument(help="Image to repaint", metavar="CONTENT")],
     styles: Annotated[
-        list[Path], typer.Argument(help="Picture or pictures to paint it like", metavar="STYLE")
+        list[Path], typer.Argument(help="Image or images to paint it like", metavar="STYLE")
     ],
     over: Annotated[
         list[str],
@@ -61,7 +61,7 @@ def sweep(
     """Repaint CONTENT like STYLE with every combination of the values of one or two settings.
 
     Finished runs are kept: the same command goes on with the others, and paints again what was
-    made from other pictures or settings. --checkpoint keeps the state of the run in between, too.
+    made from other images or settings. --checkpoint keeps the state of the run in between, too.
     """
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
@@ -111,7 +111,7 @@ def show(swept: "nstk.Sweep", output: Path) -> None:
     """Print the runs as a table."""
     axes = swept.axes
     print_table(
-        [*(axis.option for axis in axes), "content", "style", "seconds", "picture"],
+        [*(axis.option for axis in axes), "content", "style", "seconds", "image"],
         [
             (
                 *(axis.spell(run.point.choice[axis.key]) for axis in axes),

@@ -23,8 +23,8 @@ class ConfusedPair:
     Attributes:
         actual: The true class.
         predicted: What it was taken for.
-        images: How many pictures.
-        share: Of the pictures of the true class.
+        images: How many images.
+        share: Of the images of the true class.
     """
 
     actual: str
@@ -34,8 +34,8 @@ class ConfusedPair:
 
 
 @dataclass(frozen=True)
-class PictureLoss:
-    """How wrong the classifier is about one picture.
+class ImageLoss:
+    """How wrong the classifier is about one image.
 
     Attributes:
         path: The file.
@@ -54,12 +54,12 @@ class PictureLoss:
 
 @dataclass(frozen=True)
 class Coverage:
-    """What it brings to say nothing about some pictures.
+    """What it brings to say nothing about some images.
 
     Attributes:
-        unsure_below: The least probability of an answer; strange pictures get none at all.
-        images: How many pictures got an answer.
-        share: Of all pictures.
+        unsure_below: The least probability of an answer; strange images get none at all.
+        images: How many images got an answer.
+        share: Of all images.
         accuracy: Share of them that were given exactly their labels; None where none got any.
         accuracy_interval: Wilson interval of it, 95 %.
     """
@@ -72,7 +72,7 @@ class Coverage:
 
 
 def measure_coverage(answers: Answers) -> tuple[Coverage, ...]:
-    """For several least probabilities, how many pictures get an answer and how many a right one.
+    """For several least probabilities, how many images get an answer and how many a right one.
 
     Args:
         answers: At least one.
@@ -114,17 +114,17 @@ def rank_losses(
     classes: Sequence[str],
     count: int,
     name: Callable[[Path], Path] = lambda path: path,
-) -> tuple[PictureLoss, ...]:
-    """List the pictures whose truth was thought least likely, worst first.
+) -> tuple[ImageLoss, ...]:
+    """List the images whose truth was thought least likely, worst first.
 
     Args:
         answers: What was said about all of them.
         classes: Names of the labels.
         count: How many to list.
-        name: Gives the path of a picture as its owner knows it.
+        name: Gives the path of an image as its owner knows it.
     """
     posed, right = answers.decision.pose(answers.probabilities, answers.targets)
-    # The answers to the questions about a picture are all right with the product.
+    # The answers to the questions about an image are all right with the product.
     of_truth = posed[np.arange(len(right)), right].reshape(len(answers.paths), -1).prod(axis=1)
     return find_top_losses(
         [name(path) for path in answers.paths],
@@ -141,8 +141,8 @@ def find_top_losses(
     actual: Sequence[str],
     predicted: Sequence[str],
     count: int,
-) -> tuple[PictureLoss, ...]:
-    """List the pictures whose truth was thought least likely, worst first.
+) -> tuple[ImageLoss, ...]:
+    """List the images whose truth was thought least likely, worst first.
 
     Args:
         paths: The files, n of them.
@@ -152,7 +152,7 @@ def find_top_losses(
         count: How many to list.
     """
     return tuple(
-        PictureLoss(
+        ImageLoss(
             path=paths[index],
             actual=actual[index],
             predicted=predicted[index],
@@ -164,5 +164,5 @@ def find_top_losses(
 
 
 def _spell(labels: Targets, classes: Sequence[str]) -> list[str]:
-    """The names of the labels of every picture, as a manifest writes them."""
+    """The names of the labels of every image, as a manifest writes them."""
     return ["|".join(np.array(classes)[row]) for row in labels]

@@ -1,4 +1,4 @@
-"""Evaluating: a classifier meets labelled pictures, and every figure comes with its interval."""
+"""Evaluating: a classifier meets labeled images, and every figure comes with its interval."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,12 +12,12 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.figures import (
     ConfusedPair,
     Coverage,
-    PictureLoss,
+    ImageLoss,
     find_confused_pairs,
     measure_coverage,
     rank_losses,
 )
-from nstk.classifiers.evaluation.labeled import LabelledFiles, match_data
+from nstk.classifiers.evaluation.labeled import LabeledFiles, match_data
 from nstk.classifiers.prediction.job import Prediction, stream_predictions
 from nstk.classifiers.run_records import find_record
 from nstk.datasets.listing import SkippedFile
@@ -34,27 +34,27 @@ from nstk.settings import check_whole
 
 @dataclass(frozen=True)
 class Examination:
-    """How a classifier fared on a folder of labelled pictures.
+    """How a classifier fared on a folder of labeled images.
 
     Attributes:
         classifier: The classifier.
         evaluation: Accuracy, scores of each class and confusion matrix, with 95 % intervals.
-        answers: What was said about every picture.
-        coverage: For several least probabilities, how many pictures get an answer, and how many
+        answers: What was said about every image.
+        coverage: For several least probabilities, how many images get an answer, and how many
             of them a right one.
         confused_pairs: What was taken for what, most frequent first.
-        top_losses: The pictures whose truth was thought least likely, worst first.
-        data: What was found; pictures of a zip are files for as long as this lives.
-        place: Where the pictures were found: the folder with the classes, a manifest or a zip.
-        missing: Classes of the classifier that no picture is said to show.
-        extra: Classes that the classifier does not know; their pictures do not count.
-        learned: How many of the pictures the classifier has learned from; None where no record
+        top_losses: The images whose truth was thought least likely, worst first.
+        data: What was found; images of a zip are files for as long as this lives.
+        place: Where the images were found: the folder with the classes, a manifest or a zip.
+        missing: Classes of the classifier that no image is said to show.
+        extra: Classes that the classifier does not know; their images do not count.
+        learned: How many of the images the classifier has learned from; None where no record
             says.
         others: The same as `evaluation` for the others, where it has learned from some but not
             from all; None elsewhere.
         skipped: The files that were left out, and why.
         seconds: Wall time.
-        images_per_second: Pictures read and classified in each second.
+        images_per_second: Images read and classified in each second.
     """
 
     classifier: Classifier
@@ -62,8 +62,8 @@ class Examination:
     answers: Answers
     coverage: tuple[Coverage, ...]
     confused_pairs: tuple[ConfusedPair, ...]
-    top_losses: tuple[PictureLoss, ...]
-    data: LabelledFiles
+    top_losses: tuple[ImageLoss, ...]
+    data: LabeledFiles
     place: Path
     missing: tuple[str, ...]
     extra: tuple[str, ...]
@@ -75,8 +75,8 @@ class Examination:
 
     @property
     def reliability(self) -> Reliability:
-        """How far probabilities are from the truth; where pictures may have several labels, of
-        the answers to "this label?" for every picture and label."""
+        """How far probabilities are from the truth; where images may have several labels, of
+        the answers to "this label?" for every image and label."""
         return self.answers.reliability
 
     @property
@@ -91,7 +91,7 @@ class Examination:
 
     @property
     def strange(self) -> int | None:
-        """How many pictures are like nothing in training; None where that is not known."""
+        """How many images are like nothing in training; None where that is not known."""
         return None if self.answers.strangeness is None else int(self.answers.strange.sum())
 
     @property
@@ -100,7 +100,7 @@ class Examination:
         if not self.learned:
             return ()
         if self.others is None:
-            which, rest = f"all {self.learned} of these", "evaluate it on pictures that it has not"
+            which, rest = f"all {self.learned} of these", "evaluate it on images that it has not"
         else:
             low, high = self.others.accuracy_interval
             which = f"{self.learned} of these {self.evaluation.images}"
@@ -109,7 +109,7 @@ class Examination:
                 f"{100 * self.others.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
             )
         return (
-            f"The classifier has learned from {which} pictures, so its figures are better here "
+            f"The classifier has learned from {which} images, so its figures are better here "
             f"than elsewhere; {rest}.",
         )
 
@@ -123,25 +123,25 @@ def evaluate(
     record: str | Path | None = None,
     on_progress: Reporter = ignore,
 ) -> Examination:
-    """Measure a classifier on labelled pictures; classes are matched by name, never by place.
+    """Measure a classifier on labeled images; classes are matched by name, never by place.
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
         data: A folder with one subfolder per class, or with parts of such, or a manifest or
             zip as `nstk.finetune` reads them; of parts ``test`` is taken, or ``val`` where
-            there is none, or else ``train``. Or pictures from memory, as `nstk.finetune` takes
+            there is none, or else ``train``. Or images from memory, as `nstk.finetune` takes
             them.
-        class_names: Of pictures from memory, in the order of their labels; None for the
+        class_names: Of images from memory, in the order of their labels; None for the
             classifier's own.
-        losses: How many of the worst pictures to list.
+        losses: How many of the worst images to list.
         record: The file that `nstk.save_manifest` wrote when the classifier was made; it says
-            which pictures the classifier has learned from, by their content. None leaves that
+            which images the classifier has learned from, by their content. None leaves that
             open, and so does the record of another classifier.
         on_progress: Told about the stages ``"unpack"`` (of a zip), ``"store"`` (from
             memory) and ``"predict"``.
 
     Raises:
-        FolderError: If it is no such data, or has no usable picture of a class that is known.
+        FolderError: If it is no such data, or has no usable image of a class that is known.
         SettingsError: If ``losses`` is negative.
     """
     check_whole("losses", losses, 0)
@@ -159,7 +159,7 @@ def evaluate(
     ended = time.perf_counter()
     count = len(heard.digests)
     if not count:
-        raise FolderError(f"{found.place} has no picture that can be read; give another folder.")
+        raise FolderError(f"{found.place} has no image that can be read; give another folder.")
     answers, counted = heard.answers, heard.count(np.ones(count, bool))
     known = None if record is None else _recall(record, classifier, heard.digests)
     learned = None if known is None else int(known.sum())
@@ -187,14 +187,14 @@ def evaluate(
 
 @dataclass(frozen=True, eq=False)
 class _Heard:
-    """What a classifier said about pictures.
+    """What a classifier said about images.
 
     Attributes:
         classifier: Who said it.
         probabilities: As they were said, ``(n, C)``.
         answers: The same with the truth.
-        digests: SHA-256 of each picture.
-        unread: The pictures that cannot be read, and why.
+        digests: SHA-256 of each image.
+        unread: The images that cannot be read, and why.
     """
 
     classifier: Classifier
@@ -204,7 +204,7 @@ class _Heard:
     unread: Sequence[SkippedFile]
 
     def count(self, which: npt.NDArray[np.bool_]) -> Evaluation:
-        """Count those of the pictures for which ``which`` ``(n,)`` is true."""
+        """Count those of the images for which ``which`` ``(n,)`` is true."""
         targets, assigned = self.answers.targets[which], self.answers.assigned[which]
         return compare(targets, assigned, self.probabilities[which], self.classifier.classes)
 
@@ -212,7 +212,7 @@ class _Heard:
 def _ask(
     classifier: Classifier, truth: Mapping[Path, Sequence[int]], on_progress: Reporter
 ) -> _Heard:
-    """Ask about every picture; of each answer only its numbers are kept."""
+    """Ask about every image; of each answer only its numbers are kept."""
     decision, temperature = classifier.decision, classifier.temperature
     positions = {name: position for position, name in enumerate(classifier.classes)}
     paths: list[Path] = []
@@ -252,7 +252,7 @@ def _ask(
 def _recall(
     record: str | Path, classifier: Classifier, digests: Sequence[str]
 ) -> npt.NDArray[np.bool_] | None:
-    """Which pictures it has learned from, ``(n,)``; None where its record is not there."""
+    """Which images it has learned from, ``(n,)``; None where its record is not there."""
     card = find_record(record, classifier)
     if card is None:
         return None

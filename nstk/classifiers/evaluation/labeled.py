@@ -1,14 +1,14 @@
-"""Labelled pictures for a classifier that exists already: classes are matched by name."""
+"""Labeled images for a classifier that exists already: classes are matched by name."""
 
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nstk.datasets.catalogs import Catalogue
+from nstk.datasets.catalogs import Catalog
 from nstk.datasets.layout import PARTS, Part, list_classes
 from nstk.datasets.listing import SkippedFile, list_files, list_folder
-from nstk.datasets.sources import Data, open_catalogue
+from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
 from nstk.progress import Reporter, ignore
 
@@ -16,17 +16,17 @@ _PREFERRED: tuple[Part, ...] = ("test", "validation", "train")
 
 
 @dataclass(frozen=True)
-class LabelledFiles:
+class LabeledFiles:
     """Files and what they should be called.
 
     Attributes:
         place: Where they were found: the folder with the classes, a manifest or a zip.
         files: Every file and the positions of its labels in the classifier's list: exactly one,
-            but any number where pictures may have several.
+            but any number where images may have several.
         missing: Classes of the classifier that no file is said to show.
         extra: Classes that the classifier does not know.
         skipped: Files of those, and files that lie outside all class folders.
-        catalogue: What a manifest or a zip holds; its files live as long as this object.
+        catalog: What a manifest or a zip holds; its files live as long as this object.
     """
 
     place: Path
@@ -34,11 +34,11 @@ class LabelledFiles:
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
-    catalogue: Catalogue | None = field(default=None, repr=False)
+    catalog: Catalog | None = field(default=None, repr=False)
 
     def name(self, path: Path) -> Path:
         """The path of a file as its owner knows it: inside the zip, if it is from one."""
-        return self.catalogue.name(path) if self.catalogue else path
+        return self.catalog.name(path) if self.catalog else path
 
 
 def match_data(
@@ -48,34 +48,34 @@ def match_data(
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
     on_progress: Reporter = ignore,
-) -> LabelledFiles:
-    """Find the pictures of a classifier's classes.
+) -> LabeledFiles:
+    """Find the images of a classifier's classes.
 
     The subfolders of a folder are named after classes; or they are parts. Of parts ``test`` is
     taken, or ``val`` (``valid``, ``validation``) where there is none, or else ``train``.
 
     Args:
-        data: A folder, a manifest or a zip, as `nstk.finetune` reads them, or pictures from memory.
+        data: A folder, a manifest or a zip, as `nstk.finetune` reads them, or images from memory.
         classes: The classifier's class names, in the order of its outputs.
-        class_names: Of pictures from memory; None for the classifier's own.
-        multi_label: Whether it may give a picture several.
+        class_names: Of images from memory; None for the classifier's own.
+        multi_label: Whether it may give an image several.
         on_progress: Told while a zip is unpacked.
 
     Raises:
-        FolderError: If it is none of these, has no picture of any class that is known, or several
-            labels for a picture where the classifier gives one.
+        FolderError: If it is none of these, has no image of any class that is known, or several
+            labels for an image where the classifier gives one.
     """
     if not isinstance(data, str | Path):
         names = classes if class_names is None else class_names
-        catalogue = open_catalogue(data, names, on_progress=on_progress)
-        return _match_catalogue(catalogue, classes, multi_label)
+        catalog = open_catalog(data, names, on_progress=on_progress)
+        return _match_catalog(catalog, classes, multi_label)
     data = Path(data)
     if data.is_file():
-        catalogue = open_catalogue(data, class_names, to_learn=False, on_progress=on_progress)
-        return _match_catalogue(catalogue, classes, multi_label)
+        catalog = open_catalog(data, class_names, to_learn=False, on_progress=on_progress)
+        return _match_catalog(catalog, classes, multi_label)
     if not data.exists():
         raise FolderError(f"{data}: no such file or folder; check the spelling.")
-    place = _choose_place(data, {_normalise(name) for name in classes})
+    place = _choose_place(data, {_normalize(name) for name in classes})
     return _match(place, *_list_folder(place), classes, None)
 
 
@@ -83,15 +83,13 @@ _Named = list[tuple[Path, tuple[str, ...]]]
 """Files, and the names of their classes."""
 
 
-def _match_catalogue(
-    catalogue: Catalogue, classes: Sequence[str], multi_label: bool
-) -> LabelledFiles:
-    if catalogue.multi_label and not multi_label:
+def _match_catalog(catalog: Catalog, classes: Sequence[str], multi_label: bool) -> LabeledFiles:
+    if catalog.multi_label and not multi_label:
         raise FolderError(
-            f"{catalogue.source}: its pictures may have several labels, but the classifier gives "
-            "one to each; give data with one label a picture."
+            f"{catalog.source}: its images may have several labels, but the classifier gives "
+            "one to each; give data with one label an image."
         )
-    return _match(catalogue.source, *_list_catalogue(catalogue), classes, catalogue)
+    return _match(catalog.source, *_list_catalog(catalog), classes, catalog)
 
 
 def _match(
@@ -99,9 +97,9 @@ def _match(
     found: _Named,
     skipped: Iterable[SkippedFile],
     classes: Sequence[str],
-    catalogue: Catalogue | None,
-) -> LabelledFiles:
-    positions = {_normalise(name): position for position, name in enumerate(classes)}
+    catalog: Catalog | None,
+) -> LabeledFiles:
+    positions = {_normalize(name): position for position, name in enumerate(classes)}
     named = dict.fromkeys(name for _, names in found for name in names)
     extra = tuple(name for name in named if name not in positions)
     files: list[tuple[Path, tuple[int, ...]]] = []
@@ -115,17 +113,17 @@ def _match(
             unknown.append(SkippedFile(path, reason))
     if not named.keys() & positions.keys():
         raise FolderError(
-            f"{place} has pictures of no class that the classifier knows "
+            f"{place} has images of no class that the classifier knows "
             f"({', '.join(classes)}), only {', '.join(extra) or 'such without any'}; "
             "rename its classes."
         )
-    return LabelledFiles(
+    return LabeledFiles(
         place=place,
         files=tuple(files),
-        missing=tuple(name for name in classes if _normalise(name) not in named),
+        missing=tuple(name for name in classes if _normalize(name) not in named),
         extra=extra,
         skipped=(*skipped, *unknown),
-        catalogue=catalogue,
+        catalog=catalog,
     )
 
 
@@ -141,23 +139,23 @@ def _list_folder(place: Path) -> tuple[_Named, list[SkippedFile]]:
     return named, skipped
 
 
-def _list_catalogue(catalogue: Catalogue) -> tuple[_Named, list[SkippedFile]]:
-    part = next(each for each in _PREFERRED if each in catalogue.parts)
+def _list_catalog(catalog: Catalog) -> tuple[_Named, list[SkippedFile]]:
+    part = next(each for each in _PREFERRED if each in catalog.parts)
     named = [
-        (picture.path, tuple(catalogue.classes[label] for label in picture.labels))
-        for picture in catalogue.pictures
-        if picture.part == part
+        (image.path, tuple(catalog.classes[label] for label in image.labels))
+        for image in catalog.images
+        if image.part == part
     ]
-    return named, [*catalogue.skipped]
+    return named, [*catalog.skipped]
 
 
 def _choose_place(root: Path, known: Collection[str]) -> Path:
     folders, _ = list_folder(root)
-    if any(_normalise(folder.name) in known for folder in folders):
+    if any(_normalize(folder.name) in known for folder in folders):
         return root
     parts = {PARTS.get(folder.name.casefold()): folder for folder in folders}
     return next((parts[part] for part in _PREFERRED if part in parts), root)
 
 
-def _normalise(name: str) -> str:
+def _normalize(name: str) -> str:
     return unicodedata.normalize("NFC", name)

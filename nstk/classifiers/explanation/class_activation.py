@@ -1,4 +1,4 @@
-"""Class activation maps: which places of a picture speak for a class, and which against it.
+"""Class activation maps: which places of an image speak for a class, and which against it.
 
 Where a linear head sees the mean of the last feature map F over its P places, the logit of class c
 is z_c = b_c + Σ_k w_kc·(1/P)·Σ_p F_kp = b_c + (1/P)·Σ_p M_cp with M_cp = Σ_k w_kc·F_kp (Zhou et

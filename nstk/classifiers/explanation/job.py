@@ -1,4 +1,4 @@
-"""Explaining: what a classifier says about pictures, and which places of them made it say so."""
+"""Explaining: what a classifier says about images, and which places of them made it say so."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from nstk.classifiers.explanation.class_activation import Method, build_look, ch
 from nstk.classifiers.explanation.overlays import paint_overlay
 from nstk.classifiers.prediction.reading import Entry, Source, list_entries
 from nstk.datasets.listing import SkippedFile
-from nstk.errors import PictureError, SettingsError
-from nstk.images.image import Picture
+from nstk.errors import ImageError, SettingsError
+from nstk.images.image import Image
 from nstk.progress import Progress, Reporter, ignore
 
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """What a classifier says about one picture, and why.
+    """What a classifier says about one image, and why.
 
     Attributes:
-        path: The file; for bytes and arrays their place in what was given, as in ``picture 3``.
+        path: The file; for bytes and arrays their place in what was given, as in ``image 3``.
         label: The class that is explained.
         probability: Its probability.
-        evidence: float32 ``(h, w)`` over the largest centred square, row by row: positive where
-            the picture speaks for the class, negative where it speaks against it.
+        evidence: float32 ``(h, w)`` over the largest centered square, row by row: positive where
+            the image speaks for the class, negative where it speaks against it.
         method: ``"class activation map"`` where the head is linear in the mean of the last
             feature map, and the mean of ``evidence`` is exactly the class's logit without its
-            bias, against the mean of all classes where a picture has one; ``"Grad-CAM"``
+            bias, against the mean of all classes where an image has one; ``"Grad-CAM"``
             elsewhere.
-        overlay: The picture with the evidence painted over it.
+        overlay: The image with the evidence painted over it.
     """
 
     path: Path
@@ -39,7 +39,7 @@ class Explanation:
     probability: float
     evidence: npt.NDArray[np.float32]
     method: Method
-    overlay: Picture
+    overlay: Image
 
 
 def explain(
@@ -49,20 +49,20 @@ def explain(
     label: str | None = None,
     on_progress: Reporter = ignore,
 ) -> Iterator[Explanation | SkippedFile]:
-    """Explain one picture after the other; no more than one is held in memory.
+    """Explain one image after the other; no more than one is held in memory.
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
         paths: Files and folders, which are searched to the bottom; the bytes of files; and arrays,
             as `nstk.predict` takes them.
-        label: The class to explain; None for the likeliest of each picture.
+        label: The class to explain; None for the likeliest of each image.
         on_progress: Told how many files are done, stage ``"explain"``.
 
     Returns:
         For every file its explanation, or why it was left out.
 
     Raises:
-        PictureError: If a path does not exist.
+        ImageError: If a path does not exist.
         SettingsError: If there is no such class.
     """
     if label is not None and label not in classifier.classes:
@@ -88,11 +88,11 @@ def _explain(
     for step, entry in enumerate(entries, start=1):
         path = entry.path
         try:
-            picture = entry.open()
-        except PictureError as error:
+            image = entry.open()
+        except ImageError as error:
             yield SkippedFile(path, error.say_of(path))
         else:
-            probabilities, explain = look(prepare(np.rint(picture * 255)))
+            probabilities, explain = look(prepare(np.rint(image * 255)))
             chosen = (
                 int(probabilities.argmax()) if label is None else classifier.classes.index(label)
             )
@@ -103,7 +103,7 @@ def _explain(
                 probability=float(probabilities[chosen]),
                 evidence=evidence,
                 method=method,
-                overlay=paint_overlay(picture, evidence),
+                overlay=paint_overlay(image, evidence),
             )
         on_progress(Progress(stage="explain", step=step, total=len(entries)))
     yield from skipped

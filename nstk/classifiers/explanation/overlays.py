@@ -1,40 +1,40 @@
-"""An activation map painted over its picture."""
+"""An activation map painted over its image."""
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.images.image import Picture, Plane, resize_plane
+from nstk.images.image import Image, Plane, resize_plane
 
 FOR = np.array([0.84, 0.37, 0.0], np.float32)
 AGAINST = np.array([0.0, 0.45, 0.7], np.float32)
-"""Vermilion and blue, which colour-blind readers tell apart (Okabe and Ito 2008)."""
+"""Vermilion and blue, which color-blind readers tell apart (Okabe and Ito 2008)."""
 
 _STRONGEST = 0.75
 _OUTSIDE = 0.35
 
 
-def paint_overlay(picture: Picture, evidence: npt.NDArray[np.float32]) -> Picture:
+def paint_overlay(image: Image, evidence: npt.NDArray[np.float32]) -> Image:
     """Paint what speaks for a class vermilion and what speaks against it blue.
 
-    The map lies on the largest centred square, which is what the classifier sees; the rest of
-    the picture is darkened.
+    The map lies on the largest centered square, which is what the classifier sees; the rest of
+    the image is darkened.
 
     Args:
-        picture: ``(height, width, 3)``.
+        image: ``(height, width, 3)``.
         evidence: ``(h, w)``, positive for the class; relative to its largest magnitude.
 
     Returns:
-        A new picture of the same size.
+        A new image of the same size.
     """
-    height, width, _ = picture.shape
+    height, width, _ = image.shape
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     inside = np.s_[top : top + side, left : left + side]
     share = _enlarge(evidence, side)
     opacity = _STRONGEST * np.abs(share)[..., np.newaxis]
-    colour = np.where(share[..., np.newaxis] >= 0, FOR, AGAINST)
-    painted = _OUTSIDE * picture
-    painted[inside] = (1 - opacity) * picture[inside] + opacity * colour
+    color = np.where(share[..., np.newaxis] >= 0, FOR, AGAINST)
+    painted = _OUTSIDE * image
+    painted[inside] = (1 - opacity) * image[inside] + opacity * color
     return painted.astype(np.float32)
 
 

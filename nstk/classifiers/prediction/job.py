@@ -1,4 +1,4 @@
-"""Predicting: labels for pictures, one after the other, in memory that does not grow."""
+"""Predicting: labels for images, one after the other, in memory that does not grow."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -23,18 +23,18 @@ UNSURE = "unsure"
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says about one picture.
+    """What a classifier says about one image.
 
     Attributes:
-        path: The file; for bytes and arrays their place in what was given, as in ``picture 3``.
+        path: The file; for bytes and arrays their place in what was given, as in ``image 3``.
         label: The likeliest class, or ``"unsure"``.
         probability: Of the likeliest class.
-        labels: The classes that it is given, likeliest first: ``label`` alone, or, where pictures
+        labels: The classes that it is given, likeliest first: ``label`` alone, or, where images
             may have several, those whose probability reaches their threshold; none where it is
             unsure.
         top: The likeliest classes and their probabilities, likeliest first.
         digest: SHA-256 of the content.
-        strangeness: How far it is from the training pictures in the classifier's eyes, over what
+        strangeness: How far it is from the training images in the classifier's eyes, over what
             is usual among them; None where the classifier does not know.
     """
 
@@ -55,7 +55,7 @@ class Prediction:
         """What JSON says about it.
 
         Args:
-            several: Whether a picture may have several labels, or none; then it says which.
+            several: Whether an image may have several labels, or none; then it says which.
         """
         return {
             "path": str(self.path),
@@ -70,10 +70,10 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a classifier says about many pictures.
+    """What a classifier says about many images.
 
     Attributes:
-        predictions: One `Prediction` for every picture, in the order given.
+        predictions: One `Prediction` for every image, in the order given.
         skipped: The files that could not be read, and why.
     """
 
@@ -83,31 +83,31 @@ class Predictions:
 
 def predict(
     classifier: Classifier,
-    pictures: Source | Iterable[Source],
+    images: Source | Iterable[Source],
     *,
     top: int = 5,
     batch: int = BATCH,
     unsure_below: float | None = None,
     on_progress: Reporter = ignore,
 ) -> Predictions:
-    """Classify pictures and keep all answers; what cannot be read is listed.
+    """Classify images and keep all answers; what cannot be read is listed.
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        pictures: Files and folders, which are searched to the bottom; the bytes of files; and
+        images: Files and folders, which are searched to the bottom; the bytes of files; and
             arrays ``(height, width, 3)``, sRGB, uint8 or floats in ``[0, 1]``, or what NumPy takes
-            for such: tensors, Pillow's images. However the same picture comes, it gets the same
+            for such: tensors, Pillow's images. However the same image comes, it gets the same
             score.
         top: How many of the likeliest classes each prediction names, at most all of them.
-        batch: How many pictures go through the network together; the scores depend on it by no
+        batch: How many images go through the network together; the scores depend on it by no
             more than rounding, 1e-6.
         unsure_below: The label is ``"unsure"`` where the answer, or the least sure of several, has
-            a smaller probability than this, or the picture is like nothing in training; None
+            a smaller probability than this, or the image is like nothing in training; None
             always names the likeliest class.
-        on_progress: Told how many pictures are done, stage ``"predict"``.
+        on_progress: Told how many images are done, stage ``"predict"``.
 
     Raises:
-        PictureError: If a path does not exist, or something is no picture of any kind.
+        ImageError: If a path does not exist, or something is no image of any kind.
         SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
             probability.
     """
@@ -115,7 +115,7 @@ def predict(
     skipped: list[SkippedFile] = []
     for each in stream_predictions(
         classifier,
-        pictures,
+        images,
         top=top,
         batch=batch,
         unsure_below=unsure_below,
@@ -130,7 +130,7 @@ def predict(
 
 def stream_predictions(
     classifier: Classifier,
-    pictures: Source | Iterable[Source],
+    images: Source | Iterable[Source],
     *,
     top: int = 5,
     batch: int = BATCH,
@@ -139,28 +139,28 @@ def stream_predictions(
     known: Mapping[tuple[Path, str], Prediction] | None = None,
     on_progress: Reporter = ignore,
 ) -> Iterator[Prediction | SkippedFile]:
-    """Classify one picture after the other; memory does not grow with their number.
+    """Classify one image after the other; memory does not grow with their number.
 
-    Threads read ahead while the network works. Pictures go through the network with the same
-    neighbours whichever of them are done already, so that a run that was interrupted goes on to
+    Threads read ahead while the network works. Images go through the network with the same
+    neighbors whichever of them are done already, so that a run that was interrupted goes on to
     exactly the numbers of one that was not.
 
     Args:
         classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        pictures: As `predict` takes them.
+        images: As `predict` takes them.
         top: How many of the likeliest classes each prediction names, at most all of them.
-        batch: How many pictures go through the network together.
+        batch: How many images go through the network together.
         unsure_below: As `predict` takes it.
-        done: Paths and SHA-256 digests of the pictures that need no answer any more.
+        done: Paths and SHA-256 digests of the images that need no answer any more.
         known: Answers that are given again as they are, as `KeptPredictions` has them.
-        on_progress: Told how many pictures are done, stage ``"predict"``.
+        on_progress: Told how many images are done, stage ``"predict"``.
 
     Returns:
-        For every picture, in the order given, what it shows, or why it was left out; last the
+        For every image, in the order given, what it shows, or why it was left out; last the
         folders that could not be searched.
 
     Raises:
-        PictureError: If a path does not exist, or something is no picture of any kind.
+        ImageError: If a path does not exist, or something is no image of any kind.
         SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
             probability.
     """
@@ -168,7 +168,7 @@ def stream_predictions(
     check_whole("batch", batch, 1)
     if unsure_below is not None:
         check_range("unsure_below", unsure_below, 0, 1)
-    entries, unsearched = list_entries(pictures)
+    entries, unsearched = list_entries(images)
     again = {key: each for key, each in (known or {}).items() if key not in done}
     reader = Reader(classifier.judging, {*done, *again})
     naming = Naming(classifier, top, unsure_below, again)
@@ -183,7 +183,7 @@ class Naming:
         classifier: Whose network it is.
         top: How many of the likeliest classes each prediction names.
         unsure_below: As `predict` takes it.
-        known: Answers that are given again, by the path and the digest of the picture.
+        known: Answers that are given again, by the path and the digest of the image.
     """
 
     classifier: Classifier
@@ -197,7 +197,7 @@ class Naming:
         probabilities: npt.NDArray[np.float32],
         strangeness: float | None,
     ) -> Prediction:
-        """Name the classes of one picture."""
+        """Name the classes of one image."""
         classes, decision = self.classifier.classes, self.classifier.decision
         falling = np.argsort(-probabilities, kind="stable")
         given = decision.assign(probabilities)
@@ -246,7 +246,7 @@ def _answer(
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify what goes through the network together, unless all of it is known.
 
-    What is known goes along, so that the others have the neighbours that they would have anyway.
+    What is known goes along, so that the others have the neighbors that they would have anyway.
     """
     classifier = naming.classifier
     scores: dict[int, tuple[npt.NDArray[np.float32], float | None]] = {}

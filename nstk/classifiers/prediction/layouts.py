@@ -17,7 +17,7 @@ _FACTS = ("sha256", "classifier")
 _WORDS = ("label", "probability")
 
 Known = tuple[str, str, str]
-"""Path, digest of the picture and digest of the classifier, as a record says them."""
+"""Path, digest of the image and digest of the classifier, as a record says them."""
 
 
 class Layout(Protocol):
@@ -29,7 +29,7 @@ class Layout(Protocol):
 
     @property
     def heading(self) -> bytes:
-        """The record before the first picture's; empty where there is none."""
+        """The record before the first image's; empty where there is none."""
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
         """One record, with its line break."""
@@ -48,11 +48,11 @@ class Layout(Protocol):
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """One row for each picture: path, label, probability, the next ones, strangeness, digests.
+    """One row for each image: path, label, probability, the next ones, strangeness, digests.
 
     Attributes:
         places: How many of the likeliest classes each row has.
-        several: Whether a picture may have several labels, or none; those it is given stand in a
+        several: Whether an image may have several labels, or none; those it is given stand in a
             column of their own, as a manifest has them.
     """
 
@@ -102,11 +102,11 @@ class CsvLayout:
 
 @dataclass(frozen=True)
 class JsonLinesLayout:
-    """One JSON object for each picture, as ``nstk predict --json`` has them, with digests.
+    """One JSON object for each image, as ``nstk predict --json`` has them, with digests.
 
     Attributes:
         places: How many of the likeliest classes each has.
-        several: Whether a picture may have several labels, or none.
+        several: Whether an image may have several labels, or none.
     """
 
     places: int

@@ -1,4 +1,4 @@
-"""From whatever a picture comes as — a file, its bytes, an array — to what the network sees."""
+"""From whatever an image comes as — a file, its bytes, an array — to what the network sees."""
 
 import hashlib
 from collections.abc import Collection, Iterable
@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nstk.datasets.folders import find_pictures
+from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, is_single, list_sources, spell_stranger
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.features.crops import Squares
 from nstk.features.networks import Passage
 from nstk.images.decoding import read_content
 from nstk.images.image import (
+    Image,
     Levels,
-    Picture,
+    load_image,
     load_levels,
-    load_picture,
     take_array,
 )
 from nstk.storage.array_files import digest_arrays
@@ -31,31 +31,31 @@ floats in ``[0, 1]``."""
 
 @dataclass(frozen=True)
 class Entry:
-    """One picture that is to be classified.
+    """One image that is to be classified.
 
     Attributes:
-        path: Its file; for bytes and arrays its place in what was given, as in ``picture 3``.
+        path: Its file; for bytes and arrays its place in what was given, as in ``image 3``.
         given: The bytes or the array, None for a file.
     """
 
     path: Path
     given: bytes | npt.NDArray[Any] | None = None
 
-    def open(self) -> Picture:
-        """The picture itself.
+    def open(self) -> Image:
+        """The image itself.
 
         Raises:
-            PictureError: If it is none.
+            ImageError: If it is none.
         """
         if isinstance(self.given, np.ndarray):
             return take_array(round_levels(self.path, self.given), str(self.path))
         content = read_content(self.path) if self.given is None else self.given
-        return load_picture(self.path, content=content).pixels
+        return load_image(self.path, content=content).pixels
 
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """One picture as it was found.
+    """One image as it was found.
 
     Attributes:
         entry: Which one.
@@ -70,7 +70,7 @@ class Sight:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """The way of one picture to the network; thread-safe.
+    """The way of one image to the network; thread-safe.
 
     Attributes:
         passage: The network.
@@ -81,7 +81,7 @@ class Reader:
     done: Collection[tuple[Path, str]] = ()
 
     def read(self, entry: Entry, out: Squares | None = None) -> Sight | SkippedFile:
-        """Read a picture, unless it is known by its path and content.
+        """Read an image, unless it is known by its path and content.
 
         Args:
             entry: Which one.
@@ -98,7 +98,7 @@ class Reader:
                 return Sight(entry, known, None)
             levels = load_levels(entry.path, content=content)
             return Sight(entry, known, self.passage.prepare(levels, out))
-        except PictureError as error:
+        except ImageError as error:
             return SkippedFile(entry.path, error.say_of(entry.path))
 
 
@@ -108,14 +108,14 @@ def digest(content: bytes) -> str:
 
 
 def round_levels(path: Path, array: npt.NDArray[Any]) -> Levels:
-    """An array in whole grey levels.
+    """An array in whole gray levels.
 
     Raises:
-        PictureError: If it is no picture.
+        ImageError: If it is no image.
     """
     fits = array.ndim == 3 and array.shape[2] == 3 and array.size
     if not fits or not (array.dtype == np.uint8 or np.issubdtype(array.dtype, np.floating)):
-        raise PictureError(
+        raise ImageError(
             f"{path}: an array {array.shape} of {array.dtype}; "
             "give (height, width, 3) of uint8, or of floats from 0 to 1."
         )
@@ -123,7 +123,7 @@ def round_levels(path: Path, array: npt.NDArray[Any]) -> Levels:
     if array.dtype == np.uint8:
         return levels
     if not (array.min() >= 0 and array.max() <= 1):
-        raise PictureError(
+        raise ImageError(
             f"{path}: floats from {array.min():g} to {array.max():g}; "
             "give floats from 0 to 1, or uint8 from 0 to 255."
         )
@@ -134,23 +134,23 @@ def round_levels(path: Path, array: npt.NDArray[Any]) -> Levels:
 def list_entries(
     sources: Source | Iterable[Source],
 ) -> tuple[tuple[Entry, ...], tuple[SkippedFile, ...]]:
-    """List the pictures: folders are searched to the bottom, nothing is opened.
+    """List the images: folders are searched to the bottom, nothing is opened.
 
     Returns:
-        The pictures in the order given, and the folders that could not be searched.
+        The images in the order given, and the folders that could not be searched.
 
     Raises:
-        PictureError: If a path does not exist, or something is no picture of any kind.
+        ImageError: If a path does not exist, or something is no image of any kind.
     """
     entries: dict[Path, Entry] = {}
     unsearched: list[SkippedFile] = []
     for number, source in enumerate(list_sources(sources), start=1):
         if isinstance(source, str | Path):
-            files, skipped = find_pictures([source])
+            files, skipped = find_images([source])
             entries |= {path: Entry(path) for path in files if path not in entries}
             unsearched += skipped
         else:
-            place = Path(f"picture {number}")
+            place = Path(f"image {number}")
             entries[place] = Entry(place, _take(str(place), source))
     return tuple(entries.values()), tuple(unsearched)
 
@@ -160,5 +160,5 @@ def _take(name: str, source: Any) -> bytes | npt.NDArray[Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if not is_single(source):
-        raise PictureError(f"{name}: {spell_stranger(source)}.")
+        raise ImageError(f"{name}: {spell_stranger(source)}.")
     return np.asarray(source)

@@ -39,7 +39,7 @@ class ResultsFile:
     """A file of predictions that is whole at every moment; a context manager.
 
     Every line is written at once and taken back if the disk refuses a part of it. Each names the
-    picture's and the classifier's content by digests, so that a run which was interrupted can go
+    image's and the classifier's content by digests, so that a run which was interrupted can go
     on, with the same classifier only. Nothing is written before the first prediction; then an
     older file is replaced, unless the run goes on with it. No two runs write to one file.
 
@@ -86,7 +86,7 @@ class ResultsFile:
 
     @property
     def done(self) -> Collection[tuple[Path, str]]:
-        """Paths and digests of the pictures that the file had when it was opened."""
+        """Paths and digests of the images that the file had when it was opened."""
         return self._done
 
     def append(self, prediction: Prediction) -> None:

@@ -80,7 +80,7 @@ class KeptPredictions:
 
     @property
     def known(self) -> Mapping[tuple[Path, str], Prediction]:
-        """What is answered already, by the path and the digest of the picture."""
+        """What is answered already, by the path and the digest of the image."""
         return self._known
 
     def keep(self, prediction: Prediction) -> None:

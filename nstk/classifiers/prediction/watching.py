@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nstk.datasets.listing import list_files
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.settings import check_range
 
 State = tuple[int, int, int]
@@ -28,13 +28,13 @@ def watch_folder(folder: str | Path, *, interval: float = 1.0) -> Iterator[tuple
         already come first.
 
     Raises:
-        PictureError: If there is no such folder.
+        ImageError: If there is no such folder.
         SettingsError: If the interval is out of its range.
     """
     check_range("interval", interval, 0.01, 86400)
     folder = Path(folder)
     if not folder.is_dir():
-        raise PictureError(f"{folder}: no such folder; create it, or check the spelling.")
+        raise ImageError(f"{folder}: no such folder; create it, or check the spelling.")
     return _watch(folder, interval)
 
 

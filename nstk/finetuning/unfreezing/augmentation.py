@@ -1,4 +1,4 @@
-"""What training pictures go through, so that no step sees the same twice: Keras's own layers."""
+"""What training images go through, so that no step sees the same twice: Keras's own layers."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ Batch = tuple[Any, Any, Any, Any]
 """Maps ``(n, h, w, c)``, features ``(n, d)``, targets ``(n, C)`` and weights ``(n, q)``."""
 
 REACHING_PIXELS = ("light", "strong")
-"""Those that need the picture itself; the others are content with maps from inside the network."""
+"""Those that need the image itself; the others are content with maps from inside the network."""
 
 SMOOTHING = 0.1
 MIXING = 0.2
@@ -26,10 +26,10 @@ class Augmentation:
     """One of the recipes, compiled.
 
     - ``"none"``: nothing.
-    - ``"mixup"``: each picture is mixed with another, λ·a + (1 − λ)·b with λ from Beta(0.2, 0.2)
+    - ``"mixup"``: each image is mixed with another, λ·a + (1 − λ)·b with λ from Beta(0.2, 0.2)
       (Zhang et al. 2018), and its targets are smoothed: 0.9 of what they were, 0.1 dealt evenly
       (Szegedy et al. 2016).
-    - ``"light"``: mirrored, zoomed into, moved, other light and colours; smoothed.
+    - ``"light"``: mirrored, zoomed into, moved, other light and colors; smoothed.
     - ``"strong"``: mirrored, zoomed into, two operations of RandAugment (Cubuk et al. 2020); mixed
       and smoothed.
 

@@ -1,4 +1,4 @@
-"""Two classifiers on the same pictures: is one of them better, or was it luck?"""
+"""Two classifiers on the same images: is one of them better, or was it luck?"""
 
 from dataclasses import dataclass
 from math import comb
@@ -14,9 +14,9 @@ class Pairing:
     """Where two classifiers differ.
 
     Attributes:
-        images: How many pictures both were asked about.
-        gained: How many of them only the second recognised.
-        lost: How many of them only the first recognised.
+        images: How many images both were asked about.
+        gained: How many of them only the second recognized.
+        lost: How many of them only the first recognized.
     """
 
     images: int
@@ -27,7 +27,7 @@ class Pairing:
     def p_value(self) -> float:
         """McNemar's exact test, two-sided.
 
-        Were both equally good, each of the n = gained + lost pictures would be as likely gained
+        Were both equally good, each of the n = gained + lost images would be as likely gained
         as lost: p = min(1, 2·Σ_{k ≤ min(gained, lost)} C(n, k) / 2ⁿ) (McNemar 1947).
         """
         differing, fewer = self.gained + self.lost, min(self.gained, self.lost)
@@ -35,7 +35,7 @@ class Pairing:
         return min(1.0, 2 * ways / (1 << differing))
 
     @property
-    def favours_second(self) -> bool:
+    def favors_second(self) -> bool:
         """Whether the second is better by more than luck explains, at 5 %."""
         return self.gained > self.lost and self.p_value < SIGNIFICANCE
 
@@ -44,7 +44,7 @@ def compare_pairs(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -
     """Count where two classifiers differ.
 
     Args:
-        first: Which pictures the first recognised, ``(n,)``.
-        second: Which of the same pictures the second recognised, ``(n,)``.
+        first: Which images the first recognized, ``(n,)``.
+        second: Which of the same images the second recognized, ``(n,)``.
     """
     return Pairing(len(first), int((second & ~first).sum()), int((first & ~second).sum()))

@@ -20,7 +20,7 @@ Arrays = list[npt.NDArray[np.float32]]
 class OpenedNetwork:
     """A network in two halves: below the border it stays as it is, above it learns.
 
-    Batch normalisation stays as it is everywhere: it is called in inference mode, and none of its
+    Batch normalization stays as it is everywhere: it is called in inference mode, and none of its
     four kinds of weights is among those that learn.
 
     Args:
@@ -33,7 +33,7 @@ class OpenedNetwork:
     Attributes:
         blocks: The blocks that are opened, from the border on.
         groups: The variables that learn, the head's first, then those of the last block, and so on
-            towards the picture.
+            towards the image.
     """
 
     @keep_conventions()
@@ -109,7 +109,7 @@ def copy_network(backbone: Backbone, precision: Precision) -> Any:
     return prepare_network(backbone.model, edge="zero", pooling="max", precision=precision)
 
 
-def normalisation_weights(network: Any) -> Arrays:
+def normalization_weights(network: Any) -> Arrays:
     """All weights of all batch normalisations, of which not a bit may change."""
     return [
         weight

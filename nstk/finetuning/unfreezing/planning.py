@@ -1,4 +1,4 @@
-"""How far a second stage goes: how many blocks, what pictures go through, how many steps."""
+"""How far a second stage goes: how many blocks, what images go through, how many steps."""
 
 import time
 from collections.abc import Sequence
@@ -12,14 +12,14 @@ from nstk.backbones.variants import Precision
 from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS
 
 EPOCHS = 20
-"""How often every picture is learned from, where no time is set."""
+"""How often every image is learned from, where no time is set."""
 
 MOST_EPOCHS = 60
 FEWEST_EPOCHS = 5
 """What a time must allow for, or less is opened."""
 
-PICTURES = 25
-"""How many pictures one block needs; each doubling is worth another."""
+IMAGES = 25
+"""How many images one block needs; each doubling is worth another."""
 
 _BACKWARD = 2.0
 _LEARNING_SHARE = 0.7
@@ -69,13 +69,13 @@ def choose_opening(
     augment: str,
     blocks: Sequence[Block],
     network: Any,
-    pictures: int,
+    images: int,
     left: float,
     seconds: float,
 ) -> tuple[int, str]:
-    """Say how many blocks to open, and what pictures go through.
+    """Say how many blocks to open, and what images go through.
 
-    ``auto`` opens 1 + ⌊log₂(n / 25)⌋ blocks for n pictures, and fewer where five epochs would take
+    ``auto`` opens 1 + ⌊log₂(n / 25)⌋ blocks for n images, and fewer where five epochs would take
     more than 70 % of the time that is left. A step on the way there costs what the opened blocks
     take, and twice as much on the way back; the frozen blocks are passed once, or in every epoch
     where the augmentation reaches pixels.
@@ -85,12 +85,12 @@ def choose_opening(
         augment: The setting ``augment``.
         blocks: Those of the network.
         network: It.
-        pictures: How many there are to learn from.
+        images: How many there are to learn from.
         left: Seconds that are left.
-        seconds: That one picture takes through the network.
+        seconds: That one image takes through the network.
     """
     most = len(blocks)
-    fitting = 1 + int(log2(max(1.0, pictures / PICTURES)))
+    fitting = 1 + int(log2(max(1.0, images / IMAGES)))
     wanted = {"all": most, "auto": min(most, fitting)}.get(str(asked), min(most, _number(asked)))
     fewest = 1 if asked == "auto" else wanted
     recipes = ("light", "mixup") if augment == "auto" else (augment,)
@@ -100,13 +100,13 @@ def choose_opening(
         for recipe in recipes:
             repeated = FEWEST_EPOCHS if recipe in REACHING_PIXELS else 1
             passes = repeated * (1 - above) + FEWEST_EPOCHS * above * (1 + _BACKWARD)
-            if pictures * seconds * passes <= _LEARNING_SHARE * left:
+            if images * seconds * passes <= _LEARNING_SHARE * left:
                 return opened, recipe
     return fewest, recipes[-1]
 
 
 def weigh_blocks(blocks: Sequence[Block], network: Any) -> tuple[float, ...]:
-    """Multiplications of each block for one pixel of the picture; a layer without any counts 1."""
+    """Multiplications of each block for one pixel of the image; a layer without any counts 1."""
     rows, columns = trace_axes(network)
     return tuple(
         sum(

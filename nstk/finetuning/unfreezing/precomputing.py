@@ -1,4 +1,4 @@
-"""The pictures of a second stage: looked at once up to the border, then read as often as needed."""
+"""The images of a second stage: looked at once up to the border, then read as often as needed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 from nstk.features.activation_store import Bank
 from nstk.features.crops import Squares, View, take_views
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.finetuning.unfreezing.augmentation import Batch
 from nstk.finetuning.unfreezing.model import OpenedNetwork
 from nstk.finetuning.unfreezing.planning import Clock
-from nstk.images.image import load_picture
+from nstk.images.image import load_image
 from nstk.progress import Progress, Reporter
 
 STAGE = "border"
@@ -26,14 +26,14 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Exposure:
-    """What was seen of some pictures.
+    """What was seen of some images.
 
     Attributes:
-        maps: Squares, or maps at the border: a row for each view of each picture.
+        maps: Squares, or maps at the border: a row for each view of each image.
         features: What the head sees from below the border, ``(n · views, d)``; d may be 0.
         targets: Which labels they have, float32 ``(n, C)``.
         weights: How much their questions count, float32 ``(n, q)``.
-        views: How many rows a picture has.
+        views: How many rows an image has.
     """
 
     maps: Bank
@@ -46,7 +46,7 @@ class Exposure:
         return len(self.targets)
 
     def take(self, places: npt.NDArray[np.integer], views: npt.NDArray[np.integer]) -> Batch:
-        """One view each of some pictures, ``(n,)`` both."""
+        """One view each of some images, ``(n,)`` both."""
         rows = places * self.views + views
         maps = self.maps.take(rows).astype(np.float32)
         return maps, self.features.take(rows), self.targets[places], self.weights[places]
@@ -64,7 +64,7 @@ def expose(
     clock: Clock,
     on_progress: Reporter,
 ) -> Exposure | None:
-    """Look at pictures once; those that cannot be read any more are left out.
+    """Look at images once; those that cannot be read any more are left out.
 
     Args:
         network: What looks.
@@ -72,7 +72,7 @@ def expose(
         targets: ``(n, C)``.
         weights: ``(n, q)``.
         size: Side of the squares in pixels.
-        views: The views of each picture.
+        views: The views of each image.
         keep_squares: Keep the squares themselves, in half precision, for augmentation that
             reaches pixels; else maps at the border, in float32.
         clock: Says when to give up.
@@ -119,6 +119,6 @@ def _look_no_further(squares: Squares) -> tuple[Squares, Vectors]:
 
 def _read(path: Path, size: int, views: tuple[View, ...]) -> Squares | None:
     try:
-        return take_views(load_picture(path).pixels, size, views)
-    except PictureError:
+        return take_views(load_image(path).pixels, size, views)
+    except ImageError:
         return None

@@ -1,7 +1,7 @@
 """A second stage in a file and back: what it depends on, where it stands, how to go on from there.
 
-What can be made again as it was is not kept: the pictures at the border, the head that is started
-from, the order of the pictures. What was decided by the clock or by looking at the machine (the
+What can be made again as it was is not kept: the images at the border, the head that is started
+from, the order of the images. What was decided by the clock or by looking at the machine (the
 plan) is.
 """
 
@@ -33,16 +33,16 @@ def describe_run(
         settings: Those of the whole run.
         backbone: The frozen network.
         size: Side of its squares in pixels.
-        parts: The pictures.
+        parts: The images.
         plan: What is to be done, where an earlier run is repeated.
     """
     options = {spell_option(name): value for name, value in asdict(settings).items()}
     options |= {"--size": size, "plan": plan and asdict(plan)}
-    pictures = {
-        f"picture {file.path}": f"{file.sha256} {file.part} {file.label}" for file in parts.files
+    images = {
+        f"image {file.path}": f"{file.sha256} {file.part} {file.label}" for file in parts.files
     }
     return Recipe(
-        "finetune", {**options, **list_versions()}, {"network": backbone.digest, **pictures}
+        "finetune", {**options, **list_versions()}, {"network": backbone.digest, **images}
     )
 
 

@@ -1,8 +1,8 @@
 """The whole of the second stage: from a solved head to a network that learned, if it is better.
 
-The head is solved anew on four fifths of the training pictures, and the last blocks go on
+The head is solved anew on four fifths of the training images, and the last blocks go on
 learning from there (LP-FT, Kumar et al. 2022); the other fifth says when to stop. Whether the
-result is kept, the validation pictures decide, on which neither the head nor the blocks were
+result is kept, the validation images decide, on which neither the head nor the blocks were
 fitted.
 """
 
@@ -25,7 +25,7 @@ from nstk.features.sharding import extract_together
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
 from nstk.finetuning.unfreezing.mcnemar import Pairing, compare_pairs
-from nstk.finetuning.unfreezing.model import OpenedNetwork, normalisation_weights
+from nstk.finetuning.unfreezing.model import OpenedNetwork, normalization_weights
 from nstk.finetuning.unfreezing.planning import NOTHING, Clock, Plan, choose_opening
 from nstk.finetuning.unfreezing.precomputing import Exposure, expose
 from nstk.finetuning.unfreezing.resumption import descend, describe_run, recall_plan
@@ -65,11 +65,11 @@ class SecondStage:
         plan: What was done.
         course: How the descent went.
         backbone: The network as it was at the best point.
-        selection: Its head, as sure as the pictures that it was checked with say it may be.
-        pairing: The head alone and the network that learned, on the validation pictures.
-        probe_accuracy: Share of these that the head alone recognised.
-        finetuned_accuracy: Share of these that the network that learned recognised.
-        parts: The pictures as the network that learned sees them; None where it is not kept.
+        selection: Its head, as sure as the images that it was checked with say it may be.
+        pairing: The head alone and the network that learned, on the validation images.
+        probe_accuracy: Share of these that the head alone recognized.
+        finetuned_accuracy: Share of these that the network that learned recognized.
+        parts: The images as the network that learned sees them; None where it is not kept.
         pinned: How many arrays of batch normalisations are bit for bit as they were: all.
         seconds: Wall time.
     """
@@ -88,7 +88,7 @@ class SecondStage:
     @property
     def kept(self) -> bool:
         """Whether the network that learned is better by more than luck explains."""
-        return self.pairing.favours_second
+        return self.pairing.favors_second
 
     def describe(self) -> dict[str, Any]:
         """What it did and what came out, as plain JSON can say it."""
@@ -123,8 +123,8 @@ def run_second_stage(
 
     Args:
         observer: The frozen network, its size and its views.
-        selection: The head that was solved on all training pictures.
-        parts: The pictures.
+        selection: The head that was solved on all training images.
+        parts: The images.
         settings: Its ``unfreeze``, ``augment``, ``balance`` and ``seed``.
         clock: Says how much time there is.
         workers: The processes that take part.
@@ -141,7 +141,7 @@ def run_second_stage(
     folds = assign_folds(train.kinds, _FOLDS, settings.seed, train.groups)
     if not len(held_out) or not (folds == 0).any():
         return Omission(
-            "There was no second stage: too few pictures are held out to judge it; add pictures."
+            "There was no second stage: too few images are held out to judge it; add images."
         )
     if plan == NOTHING:
         return Omission("There was no second stage, as in the run that is repeated.")
@@ -159,8 +159,8 @@ def run_second_stage(
     course, backbone, learned = trained
     pinned = _check_pinned(observer.backbone, backbone)
     seen, known = ground.see(backbone, "validation")
-    first = _recognise(selection, held_out.take(known))
-    second = _recognise(learned, seen)
+    first = _recognize(selection, held_out.take(known))
+    second = _recognize(learned, seen)
     pairing = compare_pairs(first, second)
     return SecondStage(
         plan=replace(plan, steps=course.steps, taken=course.taken),
@@ -170,7 +170,7 @@ def run_second_stage(
         pairing=pairing,
         probe_accuracy=float(first.mean()),
         finetuned_accuracy=float(second.mean()),
-        parts=ground.see_all(backbone) if pairing.favours_second else None,
+        parts=ground.see_all(backbone) if pairing.favors_second else None,
         pinned=pinned,
         seconds=time.perf_counter() - began,
     )
@@ -192,7 +192,7 @@ class _Ground:
         """Say what to do in the time that is left."""
         network = self.observer.backbone.model
         timed = clock.deadline is not None
-        seconds = self.workers.agree(self._seconds_per_picture()) if timed else 0.0
+        seconds = self.workers.agree(self._seconds_per_image()) if timed else 0.0
         asked = self.settings.opening
         blocks, augmentation = choose_opening(
             asked or "auto",
@@ -210,7 +210,7 @@ class _Ground:
         if clock.deadline is None:
             return clock
         asked = sum(map(len, self.parts.paths.values()))
-        return Clock(clock.deadline - asked * self._seconds_per_picture())
+        return Clock(clock.deadline - asked * self._seconds_per_image())
 
     def train(
         self, plan: Plan, clock: Clock, state: State | None, on_progress: Reporter
@@ -241,7 +241,7 @@ class _Ground:
             checked=checked,
             workers=self.workers,
             seed=self.settings.seed,
-            pictures=int((self.folds != 0).sum()),
+            images=int((self.folds != 0).sum()),
         )
         course = descend(training, plan, clock, self.checkpoints, state, on_progress)
         if not course.taken:
@@ -263,7 +263,7 @@ class _Ground:
         """Look at a part through another network.
 
         Returns:
-            The pictures that can still be read, and which those are.
+            The images that can still be read, and which those are.
         """
         features = self.selection.features
         observer = replace(self.observer, backbone=backbone, blocks=BLOCKS[features])
@@ -316,7 +316,7 @@ class _Ground:
             on_progress=on_progress,
         )
 
-    def _seconds_per_picture(self) -> float:
+    def _seconds_per_image(self) -> float:
         squares = np.zeros((BATCH, self.observer.size, self.observer.size, 3), np.float32)
         seconds = 0.0
         for _ in range(2):
@@ -331,8 +331,8 @@ class _Ground:
         return "float32" if self.workers.agree(float(chosen == "float32")) else "bfloat16"
 
 
-def _recognise(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
-    """Which pictures are given exactly their labels."""
+def _recognize(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
+    """Which images are given exactly their labels."""
     head = selection.head
     assigned = head.decision.assign(head.predict(samples.vectors[selection.features]))
     right: npt.NDArray[np.bool_] = (assigned == samples.targets).all(axis=1)
@@ -340,9 +340,9 @@ def _recognise(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
 
 
 def _check_pinned(before: Backbone, after: Backbone) -> int:
-    """Assert that batch normalisation is bit for bit as it was; count its arrays."""
+    """Assert that batch normalization is bit for bit as it was; count its arrays."""
     pairs = list(
-        zip(normalisation_weights(before.model), normalisation_weights(after.model), strict=True)
+        zip(normalization_weights(before.model), normalization_weights(after.model), strict=True)
     )
-    assert all(old.tobytes() == new.tobytes() for old, new in pairs), "batch normalisation moved"
+    assert all(old.tobytes() == new.tobytes() for old, new in pairs), "batch normalization moved"
     return len(pairs)

@@ -23,7 +23,7 @@ from nstk.progress import Progress, Reporter
 STAGE = "second stage"
 
 BATCH = 32
-"""Pictures of one step, over all workers."""
+"""Images of one step, over all workers."""
 
 PATIENCE = 10
 """How many epochs without a better check end the descent."""
@@ -36,7 +36,7 @@ class Course:
     Attributes:
         steps: How many steps the schedule was made for.
         taken: How many were taken.
-        losses: Log-loss of the pictures it is checked with: before, and after each epoch.
+        losses: Log-loss of the images it is checked with: before, and after each epoch.
         best: Which of these was the smallest; the network is as it was then.
     """
 
@@ -87,11 +87,11 @@ class Training:
         link: What makes probabilities of its logits.
         descent: Its steps.
         augmentation: What batches go through first.
-        learned: This worker's pictures to learn from.
-        checked: This worker's pictures to check with.
+        learned: This worker's images to learn from.
+        checked: This worker's images to check with.
         workers: All that take part.
-        seed: Of the order of the pictures.
-        pictures: How many there are to learn from, over all workers.
+        seed: Of the order of the images.
+        images: How many there are to learn from, over all workers.
     """
 
     network: OpenedNetwork
@@ -102,19 +102,19 @@ class Training:
     checked: Exposure
     workers: Workers
     seed: int
-    pictures: int
+    images: int
 
     @property
     def batch(self) -> int:
-        """Pictures of one step that are this worker's, as many for each of its replicas."""
-        share = min(BATCH, self.pictures) // self.workers.count
+        """Images of one step that are this worker's, as many for each of its replicas."""
+        share = min(BATCH, self.images) // self.workers.count
         replicas = self.workers.replicas
         return max(1, share // replicas) * replicas
 
     @property
     def per_epoch(self) -> int:
-        """Steps in which every picture is about once."""
-        return max(1, round(self.pictures / (self.batch * self.workers.count)))
+        """Steps in which every image is about once."""
+        return max(1, round(self.images / (self.batch * self.workers.count)))
 
     def begin(self, clock: Clock, planned: tuple[int, int] | None) -> Standing:
         """Look where the descent starts, and how many steps it may take.
@@ -161,7 +161,7 @@ class Training:
         return Course(standing.steps, standing.taken, tuple(standing.losses), standing.best)
 
     def check(self) -> tuple[float, Matrix, Matrix]:
-        """Ask about the pictures to check with, those of all workers.
+        """Ask about the images to check with, those of all workers.
 
         Returns:
             The mean log-loss of a question in nats, the logits ``(n, C)`` and targets ``(n, C)``.
@@ -195,7 +195,7 @@ class Training:
             standing.last = standing.taken
         if standing.taken % self.per_epoch == 0 or standing.taken == standing.last:
             standing.losses.append(self.check()[0])
-            terms["log-loss of left-out pictures"] = standing.losses[-1]
+            terms["log-loss of left-out images"] = standing.losses[-1]
             if standing.losses[-1] < standing.losses[standing.best]:
                 standing.best, standing.kept = len(standing.losses) - 1, self.network.read()
         return Progress(stage=STAGE, step=standing.taken, total=total, loss=loss, terms=terms)
@@ -217,7 +217,7 @@ class Training:
         return self.workers.agree(seconds), self.workers.agree(time.perf_counter() - began)
 
     def _deal(self, taken: int) -> Iterator[Batch]:
-        """Batches without end: each epoch in an order of its own, each picture in one view.
+        """Batches without end: each epoch in an order of its own, each image in one view.
 
         Args:
             taken: How many batches of the first epochs are left out.

@@ -1,4 +1,4 @@
-"""One step: the slope of the loss over all replicas, then Adam with a rate for every depth."""
+"""One step: the gradient of the loss over all replicas, then Adam with a rate for every depth."""
 
 from collections.abc import Sequence
 from math import cos, pi
@@ -117,11 +117,11 @@ class Descent:
         losses, sizes, votes, gradients = strategy.run(self._differentiate, args=(batch, late))
         size = strategy.reduce("SUM", sizes, axis=None)
         for place, variable in enumerate(self._variables):
-            slope = strategy.reduce("SUM", gradients[place], axis=None) / size
-            slope += PULL * (variable - self._start[place])
+            gradient = strategy.reduce("SUM", gradients[place], axis=None) / size
+            gradient += PULL * (variable - self._start[place])
             moments = Moments(count, self._first[place], self._second[place])
             change, after = update(
-                slope, moments, rate * RATE * self._rates[place], *_BETAS, _EPSILON
+                gradient, moments, rate * RATE * self._rates[place], *_BETAS, _EPSILON
             )
             variable.assign(variable + change)
             self._first[place].assign(after.first)

@@ -21,11 +21,11 @@ from nstk.reports.pages.blocks import Details as Details
 from nstk.reports.pages.blocks import Facts as Facts
 from nstk.reports.pages.blocks import Figure as Figure
 from nstk.reports.pages.blocks import Headline as Headline
+from nstk.reports.pages.blocks import ImageRow as ImageRow
 from nstk.reports.pages.blocks import Paragraph as Paragraph
-from nstk.reports.pages.blocks import PictureRow as PictureRow
 from nstk.reports.pages.blocks import Section as Section
 from nstk.reports.pages.blocks import Table as Table
-from nstk.reports.pages.embedding import CaptionedPicture as CaptionedPicture
+from nstk.reports.pages.embedding import CaptionedImage as CaptionedImage
 from nstk.reports.pages.heat_maps import HeatMap as HeatMap
 from nstk.reports.pages.lines import LineChart as LineChart
 from nstk.reports.pages.lines import Marker as Marker

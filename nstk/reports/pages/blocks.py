@@ -1,10 +1,10 @@
-"""What a page is made of: words, figures, pictures and tables; charts have modules of their own."""
+"""What a page is made of: words, figures, images and tables; charts have modules of their own."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
-from nstk.reports.pages.embedding import CaptionedPicture
+from nstk.reports.pages.embedding import CaptionedImage
 from nstk.reports.pages.numerals import spell_number
 
 Cell = str | int | float | bool | None
@@ -61,17 +61,17 @@ class Headline:
 
 
 @dataclass(frozen=True)
-class PictureRow:
-    """Pictures side by side; they wrap to the next row where there are many.
+class ImageRow:
+    """Images side by side; they wrap to the next row where there are many.
 
     Attributes:
-        pictures: From left to right.
-        width: The least width of each in CSS pixels: 280 for pictures to look at, 130 for
+        images: From left to right.
+        width: The least width of each in CSS pixels: 280 for images to look at, 130 for
             thumbnails.
     """
 
-    template: ClassVar[str] = "picture_row.html"
-    pictures: Sequence[CaptionedPicture]
+    template: ClassVar[str] = "image_row.html"
+    images: Sequence[CaptionedImage]
     width: int = 280
 
 

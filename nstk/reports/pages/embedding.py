@@ -1,4 +1,4 @@
-"""Pictures inside a page, as data URIs."""
+"""Images inside a page, as data URIs."""
 
 from base64 import b64encode
 from dataclasses import dataclass
@@ -6,28 +6,28 @@ from functools import cached_property
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image as PILImage
 
-from nstk.images.image import Picture, fit_size, resize_picture
+from nstk.images.image import Image, fit_size, resize_image
 
 LOSSLESS_PIXELS = 128 * 128
-"""Up to this many pixels a picture is embedded as PNG, above as JPEG."""
+"""Up to this many pixels an image is embedded as PNG, above as JPEG."""
 
 JPEG_QUALITY = 90
 
 
 @dataclass(frozen=True, eq=False)
-class CaptionedPicture:
-    """A picture with words below it.
+class CaptionedImage:
+    """An image with words below it.
 
     Attributes:
         pixels: float32 ``(height, width, 3)``, sRGB; values beyond ``[0, 1]`` are clipped.
         caption: What it is; also its text for readers who cannot see it.
         note: A quieter second line.
-        longest_side: Larger pictures are embedded with this longer side, in pixels.
+        longest_side: Larger images are embedded with this longer side, in pixels.
     """
 
-    pixels: Picture
+    pixels: Image
     caption: str
     note: str = ""
     longest_side: int = 1024
@@ -40,12 +40,12 @@ class CaptionedPicture:
 
     @cached_property
     def uri(self) -> str:
-        """The picture as ``data:image/png;base64,…`` or ``data:image/jpeg;base64,…``."""
+        """The image as ``data:image/png;base64,…`` or ``data:image/jpeg;base64,…``."""
         pixels = self.pixels
         if pixels.shape[:2] != self.size:
-            pixels = resize_picture(pixels, *self.size)
+            pixels = resize_image(pixels, *self.size)
         levels = np.rint(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
-        image, file = Image.fromarray(levels), BytesIO()
+        image, file = PILImage.fromarray(levels), BytesIO()
         if image.width * image.height <= LOSSLESS_PIXELS:
             image.save(file, "PNG", optimize=True)
             kind = "png"

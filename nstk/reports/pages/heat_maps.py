@@ -10,7 +10,7 @@ from nstk.reports.pages.lines import WIDTH
 from nstk.reports.pages.numerals import spell_number
 
 _NAME_ROOM, _LARGEST_CELL, _SMALLEST_CELL, _GAP = 190.0, 58.0, 5.0, 1.5
-_SLOPE = math.sqrt(0.5)
+_GRADIENT = math.sqrt(0.5)
 
 
 @dataclass(frozen=True)
@@ -83,9 +83,9 @@ class HeatMap:
         cell = min(max(room, _SMALLEST_CELL), _LARGEST_CELL)
         slanted = widest > cell - 4
         if slanted:
-            spare = WIDTH - left - _SLOPE * widest
+            spare = WIDTH - left - _GRADIENT * widest
             cell = min(max(spare / max(len(self.columns), 1), _SMALLEST_CELL), _LARGEST_CELL)
-        head = (_SLOPE * (widest + LINE_HEIGHT) if slanted else LINE_HEIGHT) + 8
+        head = (_GRADIENT * (widest + LINE_HEIGHT) if slanted else LINE_HEIGHT) + 8
         top = head + (LINE_HEIGHT + 6 if self.column_label else 0.0)
         across = left + cell * len(self.columns)
         return HeatPlot(
@@ -95,7 +95,7 @@ class HeatMap:
             cell=cell,
             gap=_GAP if cell >= 12 else 0.5,
             slanted=slanted,
-            width=max(across + (_SLOPE * widest if slanted else 0.0), 1.0),
+            width=max(across + (_GRADIENT * widest if slanted else 0.0), 1.0),
             cells=tuple(self._cells(left, top, cell)),
             rows=_name(self.rows, top, cell),
             columns=_name(self.columns, left, cell),

@@ -32,7 +32,7 @@ class Series:
             0 on a logarithmic axis.
         low: Lower ends of a band round the curve, such as an interval; none when empty.
         high: Its upper ends, as many.
-        reference: Draw it grey and dashed and give it no colour of its own, as something to
+        reference: Draw it gray and dashed and give it no color of its own, as something to
             compare with.
     """
 
@@ -92,7 +92,7 @@ class LineChart:
     """Curves over a common axis.
 
     Attributes:
-        series: The curves. Colours repeat with other dashes after seven.
+        series: The curves. Colors repeat with other dashes after seven.
         x_label: What the x axis measures, with its unit.
         y_label: What the y axis measures, with its unit.
         title: What the chart shows, in words; also its text for readers who cannot see it.
@@ -101,7 +101,7 @@ class LineChart:
         x_range: Values at both ends of the x axis; those of the series when None.
         y_range: The same for y; rounded values beyond those of the series when None.
         ordered: The series stand in an order, such as layers from shallow to deep, and are
-            coloured from dark to bright.
+            colored from dark to bright.
         points: Also draw a dot at every point, for curves of few points.
         markers: Upright lines, such as where a new stage begins.
         height: Height of the whole chart in units of its width, 880; more is taken if that many
@@ -180,9 +180,9 @@ class _Frame:
 
 
 def _lay_out_curves(chart: LineChart, frame: _Frame) -> tuple[Curve, ...]:
-    coloured = [series for series in chart.series if not series.reference]
-    hues = iter(pick_ramp(len(coloured)) if chart.ordered else pick_categories(len(coloured)))
-    dashes = (DASHES[index // 7 % len(DASHES)] for index in range(len(coloured)))
+    colored = [series for series in chart.series if not series.reference]
+    hues = iter(pick_ramp(len(colored)) if chart.ordered else pick_categories(len(colored)))
+    dashes = (DASHES[index // 7 % len(DASHES)] for index in range(len(colored)))
     drawn = []
     for series in chart.series:
         places = [frame.point(x, y) for x, y in zip(series.x, series.y, strict=True)]

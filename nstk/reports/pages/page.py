@@ -39,7 +39,7 @@ class Page:
 def render_page(page: Page) -> str:
     """Turn a page into one HTML document.
 
-    It holds its own style and pictures, no script and no address of anything else, follows the
+    It holds its own style and images, no script and no address of anything else, follows the
     reader's choice of light or dark, and prints on white paper. All text is escaped; characters
     that no document may hold become U+FFFD.
 

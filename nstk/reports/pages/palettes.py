@@ -1,14 +1,14 @@
-"""Colours that colour-blind readers tell apart, one for light paper and one for dark."""
+"""Colors that color-blind readers tell apart, one for light paper and one for dark."""
 
 from dataclasses import dataclass
 
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
-"""Patterns of lines in SVG's spelling, taken one after another when the colours run out."""
+"""Patterns of lines in SVG's spelling, taken one after another when the colors run out."""
 
 
 @dataclass(frozen=True)
 class Hue:
-    """One colour in both themes, as ``#rrggbb``.
+    """One color in both themes, as ``#rrggbb``.
 
     Attributes:
         light: On light paper.
@@ -28,7 +28,7 @@ CATEGORIES = (
     Hue("#3a9bd6", "#a5d8f8"),
     Hue("#5c6670", "#b3bcc5"),
 )
-"""The colours of Okabe and Ito (2008), a little darker or lighter where the paper asks for it."""
+"""The colors of Okabe and Ito (2008), a little darker or lighter where the paper asks for it."""
 
 VIRIDIS = (
     (0x44, 0x01, 0x54),
@@ -46,12 +46,12 @@ VIRIDIS = (
 
 
 def pick_categories(count: int) -> tuple[Hue, ...]:
-    """Colours of ``count`` things that have no order; they repeat after seven."""
+    """Colors of ``count`` things that have no order; they repeat after seven."""
     return tuple(CATEGORIES[index % len(CATEGORIES)] for index in range(count))
 
 
 def pick_ramp(count: int) -> tuple[Hue, ...]:
-    """Colours of ``count`` things in an order, from dark to bright (viridis, Smith 2015).
+    """Colors of ``count`` things in an order, from dark to bright (viridis, Smith 2015).
 
     Each paper gets the part of it that stands out there: light the darker, dark the brighter.
     """

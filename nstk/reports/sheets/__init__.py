@@ -1,1 +1,1 @@
-"""Contact sheets: pictures, charts and heat maps side by side in one picture, with captions."""
+"""Contact sheets: images, charts and heat maps side by side in one image, with captions."""

@@ -1,12 +1,13 @@
-"""Charts as pictures, laid out as those of the pages are."""
+"""Charts as images, laid out as those of the pages are."""
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import cycle, pairwise
 
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image as PILImage
+from PIL import ImageColor, ImageDraw
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.reports.pages.lines import WIDTH, Curve, LineChart, LinePlot, Place
 from nstk.reports.sheets.lettering import measure_text, write_text
 from nstk.reports.sheets.sheet import INK, PAPER, QUIET_INK, from_image
@@ -14,7 +15,7 @@ from nstk.reports.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 _RULE = (222, 226, 230)
 _LETTERS = 13
 _Ink = str | tuple[int, int, int]
-_GREY = "#5a626b"
+_GRAY = "#5a626b"
 _PALE = 40
 """How opaque bands are, of 255."""
 
@@ -22,7 +23,7 @@ _FINER = 3
 """Lines are drawn this many times larger and then brought down, which smooths them."""
 
 
-def draw_chart(chart: LineChart) -> Picture:
+def draw_chart(chart: LineChart) -> Image:
     """Draw curves over a common axis.
 
     Args:
@@ -34,9 +35,9 @@ def draw_chart(chart: LineChart) -> Picture:
     plot = chart.lay_out()
     title = 22 if chart.title else 0
     size = (round(WIDTH), round(plot.height) + title)
-    large = Image.new("RGB", (size[0] * _FINER, size[1] * _FINER), PAPER)
+    large = PILImage.new("RGB", (size[0] * _FINER, size[1] * _FINER), PAPER)
     _draw_lines(ImageDraw.Draw(large, "RGBA"), plot, title)
-    image = large.resize(size, Image.Resampling.LANCZOS)
+    image = large.resize(size, PILImage.Resampling.LANCZOS)
     _draw_words(ImageDraw.Draw(image), plot, chart, title)
     return from_image(image)
 
@@ -59,7 +60,7 @@ def _draw_lines(draw: ImageDraw.ImageDraw, plot: LinePlot, shift: int) -> None:
         draw.line([at(x, plot.bottom), at(x, plot.bottom + 4)], QUIET_INK, _FINER)
     for curve in plot.curves:
         if len(curve.outline) > 2:
-            pale = ImageColor.getrgb(curve.hue.light if curve.hue else _GREY)
+            pale = ImageColor.getrgb(curve.hue.light if curve.hue else _GRAY)
             draw.polygon([at(*place) for place in curve.outline], (*pale[:3], _PALE))
     for curve in plot.curves:
         ink = curve.hue.light if curve.hue else QUIET_INK

@@ -1,9 +1,9 @@
-"""Numbers as colours."""
+"""Numbers as colors."""
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.reports.pages.palettes import VIRIDIS
 
 Grid = npt.NDArray[np.float32]
@@ -13,7 +13,7 @@ _FOR = np.array([0.70, 0.24, 0.0], np.float32)
 _AGAINST = np.array([0.0, 0.35, 0.60], np.float32)
 
 
-def paint_shares(shares: Grid) -> Picture:
+def paint_shares(shares: Grid) -> Image:
     """Paint shares from dark violet for 0 to yellow for 1 (viridis, Smith 2015).
 
     Args:
@@ -25,13 +25,13 @@ def paint_shares(shares: Grid) -> Picture:
     return np.stack(channels, axis=-1).astype(np.float32)
 
 
-def paint_signed(values: Grid) -> Picture:
+def paint_signed(values: Grid) -> Image:
     """Paint −1 blue, 0 white and 1 vermilion.
 
     Args:
         values: ``(height, width)``; values beyond ``[−1, 1]`` are clipped.
     """
     share = np.clip(values, -1, 1)[..., np.newaxis].astype(np.float32)
-    colour = np.where(share >= 0, _FOR, _AGAINST)
-    painted: Picture = 1 - np.abs(share) * (1 - colour)
+    color = np.where(share >= 0, _FOR, _AGAINST)
+    painted: Image = 1 - np.abs(share) * (1 - color)
     return painted

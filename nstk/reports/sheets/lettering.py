@@ -1,4 +1,4 @@
-"""Letters in pictures, in the one font that comes with Pillow."""
+"""Letters in images, in the one font that comes with Pillow."""
 
 import re
 import unicodedata
@@ -96,11 +96,11 @@ def write_text(
     """Write a line of letters.
 
     Args:
-        draw: What draws on the picture.
+        draw: What draws on the image.
         place: Across and down, in pixels.
         text: Any; it is spelled as `spell` does.
         size: Of the letters in pixels.
-        ink: Their colour.
+        ink: Their color.
         anchor: What of the line stands at the place: first ``l``, ``m`` or ``r``, left, middle or
             right; then ``a``, ``m``, ``b`` or ``s``, ascender, middle, bottom or baseline.
     """

@@ -1,4 +1,4 @@
-"""Where a figure goes: its ending says whether it is a page or a picture."""
+"""Where a figure goes: its ending says whether it is a page or an image."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def check_figure(path: str | Path) -> None:
     """Refuse, before any long work, a place where no figure can be written.
 
     Args:
-        path: Where a page (``.html``) or a picture is to be written later.
+        path: Where a page (``.html``) or an image is to be written later.
 
     Raises:
         OutputError: If its ending is that of neither, or nothing can be written there.

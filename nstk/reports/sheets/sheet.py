@@ -1,13 +1,14 @@
-"""One picture that holds many, in rows with headings and captions."""
+"""One image that holds many, in rows with headings and captions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image as PILImage
+from PIL import ImageDraw
 
-from nstk.images.image import Picture
+from nstk.images.image import Image
 from nstk.reports.sheets.lettering import line_height, wrap_text, write_text
 
 PAPER = (255, 255, 255)
@@ -23,21 +24,21 @@ _NARROWEST_SHEET, _NARROWEST_CELL = 420, 88
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """A picture with words below it.
+    """An image with words below it.
 
     Attributes:
-        picture: float32 ``(height, width, 3)`` in ``[0, 1]``; it is shown pixel by pixel, so bring
+        image: float32 ``(height, width, 3)`` in ``[0, 1]``; it is shown pixel by pixel, so bring
             it to its size before.
         caption: What it is; long ones take several lines, ``\\n`` begins one.
     """
 
-    picture: Picture
+    image: Image
     caption: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Pictures side by side.
+    """Images side by side.
 
     Attributes:
         cells: From left to right; where the sheet is full, they go on in the next line.
@@ -57,10 +58,10 @@ def draw_sheet(
     note: str = "",
     width: int = 1200,
     columns: int | None = None,
-) -> Picture:
-    """Lay rows of pictures out in one picture, in columns that are common to all rows.
+) -> Image:
+    """Lay rows of images out in one image, in columns that are common to all rows.
 
-    A column is as wide as its widest picture; captions are wrapped to it, never cut, and nothing
+    A column is as wide as its widest image; captions are wrapped to it, never cut, and nothing
     overlaps. Cells stand at the top of their row. A row of a single cell, such as a chart, keeps to
     no column.
 
@@ -68,22 +69,22 @@ def draw_sheet(
         title: What the sheet shows.
         rows: At least one, each with at least one cell.
         note: A quieter sentence below the title: how it was made.
-        width: Of the sheet in pixels at most; a single picture that is wider widens it.
+        width: Of the sheet in pixels at most; a single image that is wider widens it.
         columns: How many cells stand in a line; as many as fit when None.
 
     Returns:
-        float32 ``(height, width, 3)`` in ``[0, 1]``, to be saved by `nstk.save_picture`.
+        float32 ``(height, width, 3)`` in ``[0, 1]``, to be saved by `nstk.save_image`.
 
     Example:
         >>> import numpy as np
         >>> from nstk.reports.sheets.sheet import Cell, Row, draw_sheet
-        >>> grey = np.full((64, 96, 3), 0.5, np.float32)
-        >>> runs = Row([Cell(grey, "1e-4"), Cell(grey, "1e-3")], heading="content weight")
+        >>> gray = np.full((64, 96, 3), 0.5, np.float32)
+        >>> runs = Row([Cell(gray, "1e-4"), Cell(gray, "1e-3")], heading="content weight")
         >>> draw_sheet("A sweep", [runs]).shape[1] >= 2 * 96
         True
     """
     widths = _fit_columns(rows, width - 2 * _MARGIN) if columns is None else _widths(rows, columns)
-    alone = [row.cells[0].picture.shape[1] for row in rows if len(row.cells) == 1]
+    alone = [row.cells[0].image.shape[1] for row in rows if len(row.cells) == 1]
     room = max(_span(widths), _NARROWEST_SHEET - 2 * _MARGIN, *alone)
     blocks = [*_letter(title, TITLE_SIZE, INK, room), *_letter(note, CAPTION_SIZE, QUIET_INK, room)]
     for row in rows:
@@ -97,7 +98,7 @@ def draw_sheet(
                 _draw_line(row.cells[start : start + len(lanes)], lanes),
             ]
     height = sum(block.height for block in blocks) + 2 * _MARGIN
-    sheet = Image.new("RGB", (room + 2 * _MARGIN, height), PAPER)
+    sheet = PILImage.new("RGB", (room + 2 * _MARGIN, height), PAPER)
     top = _MARGIN
     for block in blocks:
         sheet.paste(block, (_MARGIN, top))
@@ -105,47 +106,47 @@ def draw_sheet(
     return from_image(sheet)
 
 
-def tile_pictures(pictures: Sequence[Picture], columns: int, *, gap: int = 2) -> Picture:
-    """Put pictures of one size edge to edge in a grid, white between them.
+def tile_images(images: Sequence[Image], columns: int, *, gap: int = 2) -> Image:
+    """Put images of one size edge to edge in a grid, white between them.
 
     Args:
-        pictures: At least one; all of the same shape ``(height, width, 3)``.
+        images: At least one; all of the same shape ``(height, width, 3)``.
         columns: How many in a line.
         gap: Pixels between two of them.
     """
-    height, width, _ = pictures[0].shape
-    lines = -(-len(pictures) // columns)
-    columns = min(columns, len(pictures))
+    height, width, _ = images[0].shape
+    lines = -(-len(images) // columns)
+    columns = min(columns, len(images))
     shape = (lines * (height + gap) - gap, columns * (width + gap) - gap, 3)
-    grid: Picture = np.ones(shape, np.float32)
-    for place, picture in enumerate(pictures):
+    grid: Image = np.ones(shape, np.float32)
+    for place, image in enumerate(images):
         top, left = place // columns * (height + gap), place % columns * (width + gap)
-        grid[top : top + height, left : left + width] = picture
+        grid[top : top + height, left : left + width] = image
     return grid
 
 
-def fit_width(picture: Picture, width: int) -> Picture:
-    """Show a picture ``width`` pixels wide: smaller ones as squares of pixels, larger ones smooth.
+def fit_width(image: Image, width: int) -> Image:
+    """Show an image ``width`` pixels wide: smaller ones as squares of pixels, larger ones smooth.
 
     Args:
-        picture: ``(h, w, 3)``.
+        image: ``(h, w, 3)``.
         width: Of the result; its height follows.
     """
-    height = max(1, round(picture.shape[0] * width / picture.shape[1]))
-    grows = width >= picture.shape[1]
-    way = Image.Resampling.NEAREST if grows else Image.Resampling.LANCZOS
-    return from_image(to_image(picture).resize((width, height), way))
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    grows = width >= image.shape[1]
+    way = PILImage.Resampling.NEAREST if grows else PILImage.Resampling.LANCZOS
+    return from_image(to_image(image).resize((width, height), way))
 
 
-def from_image(image: Image.Image) -> Picture:
-    """A Pillow image in mode RGB as a Picture."""
+def from_image(image: PILImage.Image) -> Image:
+    """A Pillow image in mode RGB as a Image."""
     return np.asarray(image, np.float32) / np.float32(255)
 
 
-def to_image(picture: Picture) -> Image.Image:
-    """A Picture as a Pillow image in mode RGB."""
-    levels: npt.NDArray[np.uint8] = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
-    return Image.fromarray(levels)
+def to_image(image: Image) -> PILImage.Image:
+    """A Image as a Pillow image in mode RGB."""
+    levels: npt.NDArray[np.uint8] = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return PILImage.fromarray(levels)
 
 
 def _fit_columns(rows: Sequence[Row], room: int) -> list[int]:
@@ -161,7 +162,7 @@ def _widths(rows: Sequence[Row], columns: int) -> list[int]:
         for place, cell in enumerate(row.cells if len(row.cells) > 1 else ()):
             least = _NARROWEST_CELL if cell.caption else 0
             column = place % columns
-            widths[column] = max(widths[column], cell.picture.shape[1], least)
+            widths[column] = max(widths[column], cell.image.shape[1], least)
     return widths
 
 
@@ -169,7 +170,7 @@ def _span(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> Image.Image:
+def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> PILImage.Image:
     """The cells of one line, their captions below them."""
     captions = [
         wrap_text(cell.caption, CAPTION_SIZE, width)
@@ -177,29 +178,28 @@ def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> Image.Image:
     ]
     step = line_height(CAPTION_SIZE)
     height = _AIR + max(
-        cell.picture.shape[0] + len(lines) * step
-        for cell, lines in zip(cells, captions, strict=True)
+        cell.image.shape[0] + len(lines) * step for cell, lines in zip(cells, captions, strict=True)
     )
-    line = Image.new("RGB", (_span(widths), height), PAPER)
+    line = PILImage.new("RGB", (_span(widths), height), PAPER)
     draw, left = ImageDraw.Draw(line), 0
     for cell, lines, width in zip(cells, captions, widths, strict=False):
-        line.paste(to_image(cell.picture), (left, 0))
+        line.paste(to_image(cell.image), (left, 0))
         for number, words in enumerate(lines):
-            place = (left, cell.picture.shape[0] + _AIR + number * step)
+            place = (left, cell.image.shape[0] + _AIR + number * step)
             write_text(draw, place, words, CAPTION_SIZE, QUIET_INK)
         left += width + _GAP
     return line
 
 
-def _letter(text: str, size: int, ink: tuple[int, int, int], room: int) -> list[Image.Image]:
+def _letter(text: str, size: int, ink: tuple[int, int, int], room: int) -> list[PILImage.Image]:
     """A text wrapped to the sheet, one block a line."""
     blocks = []
     for words in wrap_text(text, size, room):
-        block = Image.new("RGB", (room, line_height(size)), PAPER)
+        block = PILImage.new("RGB", (room, line_height(size)), PAPER)
         write_text(ImageDraw.Draw(block), (0, 0), words, size, ink)
         blocks.append(block)
     return blocks
 
 
-def _blank(height: int) -> Image.Image:
-    return Image.new("RGB", (1, height), PAPER)
+def _blank(height: int) -> PILImage.Image:
+    return PILImage.new("RGB", (1, height), PAPER)

@@ -1,10 +1,10 @@
-"""A network that looks at a large picture window by window, and sees what it would see at once.
+"""A network that looks at a large image window by window, and sees what it would see at once.
 
 The network is cut into stages at its narrowest places (`nstk.backbones.stages`). Stage by stage,
 each window is looked at with as much round it as its own cells depend on; what the next stage
-takes is kept, in tiles. Backwards, every window is looked at once more, and the slope of what it
+takes is kept, in tiles. Backwards, every window is looked at once more, and the gradient of what it
 owns is added to all that it has seen. Every cell is owned once, so the sum over the windows is the
-slope of the whole: exactly, not nearly.
+gradient of the whole: exactly, not nearly.
 """
 
 import math
@@ -50,7 +50,7 @@ class WindowedNetwork:
         """The stages down to the deepest layer.
 
         Raises:
-            BackboneError: If a layer depends on a mean over the whole picture.
+            BackboneError: If a layer depends on a mean over the whole image.
         """
         return cut_network(self.backbone, (*self.style_layers, *self.content_layers))
 
@@ -71,7 +71,7 @@ class WindowedNetwork:
         return self._functions[key]
 
     def lay_out(self, shape: Sequence[int]) -> list[list[Window]]:
-        """The windows of every stage for a picture of this height and width."""
+        """The windows of every stage for an image of this height and width."""
         windows, size = [], (shape[0], shape[1])
         for stage in self.stages:
             channels = stage.model.inputs[0].shape[-1]
@@ -83,13 +83,13 @@ class WindowedNetwork:
             size = sizes.get(str(stage.following), size)
         return windows
 
-    def look(self, picture: Any) -> dict[str, TiledMap]:
-        """The feature maps of the content layers of a picture ``(height, width, 3)``, in tiles."""
+    def look(self, image: Any) -> dict[str, TiledMap]:
+        """The feature maps of the content layers of an image ``(height, width, 3)``, in tiles."""
         layers = self.content_layers
         seen: dict[str, TiledMap] = {}
-        source = hold(picture)
+        source = hold(image)
         for functions, windows in zip(
-            self.functions((), ()), self.lay_out(picture.shape), strict=True
+            self.functions((), ()), self.lay_out(image.shape), strict=True
         ):
             stage = functions.stage
             kept = [*(name for name in stage.taps if name in layers), stage.following]
@@ -104,19 +104,17 @@ class WindowedNetwork:
             source = maps[str(stage.following)]
         return seen
 
-    def gather(
-        self, picture: Any, guides: Mapping[str, Any] | None = None
-    ) -> dict[str, Statistics]:
+    def gather(self, image: Any, guides: Mapping[str, Any] | None = None) -> dict[str, Statistics]:
         """The statistics of every style layer.
 
         Args:
-            picture: ``(height, width, 3)``.
+            image: ``(height, width, 3)``.
             guides: The weight of every position by layer, ``(height, width)``; 1 where None.
         """
         planes = {name: [guides[name]] if guides else [] for name in self.style_layers}
         functions = self.functions((), (bool(guides),))
-        layout = self.lay_out(picture.shape)
-        style, _, _ = sum_windows(functions, layout, picture, {}, planes)
+        layout = self.lay_out(image.shape)
+        style, _, _ = sum_windows(functions, layout, image, {}, planes)
         return {name: sums[0] for layers in style for name, sums in layers.items()}
 
     @cached_property
@@ -127,7 +125,7 @@ class WindowedNetwork:
 def sum_windows(
     functions: Sequence[StageFunctions],
     layout: Sequence[Sequence[Window]],
-    picture: Any,
+    image: Any,
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Any]],
 ) -> tuple[list[Any], list[Any], list[TiledMap]]:
@@ -136,15 +134,15 @@ def sum_windows(
     Args:
         functions: Those of every stage.
         layout: The windows of every stage.
-        picture: ``(height, width, 3)``.
+        image: ``(height, width, 3)``.
         targets: The content's own maps by layer.
         guides: The guides of every style layer, of the regions that have one.
 
     Returns:
         The sums of style and those of content, one of each for every stage, and what every stage
-        takes, from the picture on.
+        takes, from the image on.
     """
-    style, content, sources = [], [], [hold(picture)]
+    style, content, sources = [], [], [hold(image)]
     for stage, windows in zip(functions, layout, strict=True):
         following = stage.stage.following
         tiles = lay_tiles(windows, following) if following else None
@@ -180,11 +178,11 @@ def surroundings(
     return here, cropped
 
 
-def hold(picture: Any) -> TiledMap:
-    """A picture ``(height, width, 3)`` as a map of one tile."""
-    rows, columns = (0, picture.shape[0]), (0, picture.shape[1])
+def hold(image: Any) -> TiledMap:
+    """An image ``(height, width, 3)`` as a map of one tile."""
+    rows, columns = (0, image.shape[0]), (0, image.shape[1])
     tiles = TiledMap([rows], [columns])
-    tiles.write(rows, columns, tf.convert_to_tensor(picture)[tf.newaxis])
+    tiles.write(rows, columns, tf.convert_to_tensor(image)[tf.newaxis])
     return tiles
 
 

@@ -1,4 +1,4 @@
-"""The objective of a picture too large to be looked at at once."""
+"""The objective of an image too large to be looked at at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from nstk.images.image import Picture
-from nstk.optimizers import Evaluation, Minimizer
+from nstk.images.image import Image
+from nstk.optimizers import Evaluation, Optimizer
 from nstk.stylization.losses import sum_content, sum_variation
 from nstk.stylization.objective import Balance, ObjectiveWeights, list_guides, score
 from nstk.stylization.regions import Region
@@ -28,12 +28,12 @@ from nstk.stylization.tiled.tiles import Window
 class WindowedObjective:
     """The same L as `StyleObjective`, with the same gradient, in bounded memory.
 
-    Once through all windows for the sums, which alone the loss depends on; their slopes are known
-    then, and once more through all windows for the slopes of the pixels.
+    Once through all windows for the sums, which alone the loss depends on; their gradients are known
+    then, and once more through all windows for the gradients of the pixels.
 
     Attributes:
         network: The network, cut into stages.
-        content: The feature maps of the content picture.
+        content: The feature maps of the content image.
         sizes: ½‖a*‖² of every content layer.
         regions: Where it is to look like what.
         weights: α, β, γ, κ_l and λ_l.
@@ -54,7 +54,7 @@ class WindowedObjective:
     def within(
         cls,
         network: WindowedNetwork,
-        content: Picture,
+        content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
         free: Any | None = None,
@@ -68,41 +68,41 @@ class WindowedObjective:
         layout = network.lay_out(content.shape)
         return cls(network, seen, sizes, tuple(regions), weights, layout, free)
 
-    def measure(self, picture: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
+    def measure(self, image: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
         """See `StyleObjective.measure`."""
-        sums, _ = self._sum_up(picture)
-        return score(sums, self.weights, self.regions, self.sizes, picture.shape, balance)
+        sums, _ = self._sum_up(image)
+        return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
-    def evaluate(self, picture: Any, balance: Balance | None = None) -> Evaluation:
+    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
-        sums, sources = self._sum_up(picture)
-        loss, terms, slopes = self._differentiate_score(sums, balance or self.weights.balance)
-        slope: TiledMap | None = None
+        sums, sources = self._sum_up(image)
+        loss, terms, gradients = self._differentiate_score(sums, balance or self.weights.balance)
+        gradient: TiledMap | None = None
         for number in reversed(range(len(sources))):
-            slope = self._pull_back(number, sources.pop(), slopes, slope)
-        assert slope is not None
+            gradient = self._pull_back(number, sources.pop(), gradients, gradient)
+        assert gradient is not None
         for window in self.layout[0]:
-            part, rows, columns = _with_next(picture, window)
-            pulled = _pull_back_variation(part, rows, columns, slopes.variation)
-            slope.add(*_shift(window, part.shape), pulled[tf.newaxis])
-        gradient = slope.whole()[0]
-        return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
+            part, rows, columns = _with_next(image, window)
+            pulled = _pull_back_variation(part, rows, columns, gradients.variation)
+            gradient.add(*_shift(window, part.shape), pulled[tf.newaxis])
+        whole = gradient.whole()[0]
+        return Evaluation(loss, whole if self.free is None else whole * self.free, terms)
 
-    def compile(self, minimizer: Minimizer) -> Callable[..., Any]:
+    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
         """See `Objective.compile`; the step's parts are compiled, and run one after another."""
 
         def step(x: Any, state: Any, balance: Balance) -> Any:
-            return minimizer.step(partial(self.evaluate, balance=balance), x, state)
+            return optimizer.step(partial(self.evaluate, balance=balance), x, state)
 
         return step
 
-    def _sum_up(self, picture: Any) -> tuple[Sums, list[TiledMap]]:
-        """The sums of the whole picture and what every stage takes."""
+    def _sum_up(self, image: Any) -> tuple[Sums, list[TiledMap]]:
+        """The sums of the whole image and what every stage takes."""
         style, content, sources = sum_windows(
-            self._functions, self.layout, picture, self.content, self._guides
+            self._functions, self.layout, image, self.content, self._guides
         )
         variation = tf.add_n(
-            [_sum_variation(*_with_next(picture, window)) for window in self.layout[0]]
+            [_sum_variation(*_with_next(image, window)) for window in self.layout[0]]
         )
         merged: dict[str, Any] = {}
         errors: dict[str, Any] = {}
@@ -112,13 +112,15 @@ class WindowedObjective:
         return Sums(merged, errors, variation), sources
 
     def _pull_back(
-        self, number: int, source: TiledMap, slopes: Sums, following: TiledMap | None
+        self, number: int, source: TiledMap, gradients: Sums, following: TiledMap | None
     ) -> TiledMap:
-        """The slope of what a stage takes, from those of the sums and of what it gives."""
+        """The gradient of what a stage takes, from those of the sums and of what it gives."""
         functions, windows = self._functions[number], self.layout[number]
         stage = functions.stage
-        style = {name: slopes.style[name] for name in stage.taps if name in slopes.style}
-        content = {name: slopes.content[name] for name in stage.taps if name in slopes.content}
+        style = {name: gradients.style[name] for name in stage.taps if name in gradients.style}
+        content = {
+            name: gradients.content[name] for name in stage.taps if name in gradients.content
+        }
         flat = tf.nest.flatten((style, content))
         result = TiledMap(*zip(*(window.own for window in windows), strict=True))
         for window in windows:
@@ -154,17 +156,17 @@ class WindowedObjective:
                 tape.watch(sums)
                 shape = rows, columns
                 loss, terms = score(sums, self.weights, self.regions, self.sizes, shape, balance)
-            slopes = tape.gradient(loss, sums, unconnected_gradients="zero")
-            return loss, terms, slopes
+            gradients = tape.gradient(loss, sums, unconnected_gradients="zero")
+            return loss, terms, gradients
 
         return tf.function(differentiate, autograph=False)
 
 
-def _with_next(picture: Any, window: Window) -> tuple[Any, Any, Any]:
-    """What a window owns of a picture with the next row and column, and how much it owns."""
+def _with_next(image: Any, window: Window) -> tuple[Any, Any, Any]:
+    """What a window owns of an image with the next row and column, and how much it owns."""
     (top, bottom), (left, right) = window.own
     own = tf.constant(bottom - top), tf.constant(right - left)
-    return picture[top : bottom + 1, left : right + 1], *own
+    return image[top : bottom + 1, left : right + 1], *own
 
 
 def _shift(window: Window, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -173,11 +175,11 @@ def _shift(window: Window, shape: Sequence[int]) -> tuple[tuple[int, int], tuple
     return (top, top + shape[0]), (left, left + shape[1])
 
 
-def _differentiate_variation(part: Any, rows: Any, columns: Any, slopes: Any) -> Any:
+def _differentiate_variation(part: Any, rows: Any, columns: Any, gradients: Any) -> Any:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(part)
         sums = sum_variation(part, rows, columns)
-    return tape.gradient(sums, part, output_gradients=slopes)
+    return tape.gradient(sums, part, output_gradients=gradients)
 
 
 _PART = [tf.TensorSpec([None, None, 3]), *[tf.TensorSpec([], tf.int32)] * 2]

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from nstk.backbones.arithmetic import time_network
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.receptive_fields import WHOLE_PICTURE
+from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.stages import Load, weigh_network
 from nstk.backbones.variants import Arithmetic, Convolution, Precision
 from nstk.errors import SettingsError
-from nstk.settings import EngineName, MinimizerName
+from nstk.settings import EngineName, OptimizerName
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.scales import Scale
 from nstk.stylization.tiled.memory import available_memory, current_memory
@@ -21,28 +21,28 @@ from nstk.stylization.tiled.network import TRANSIENT, WINDOW_BYTES, WindowedNetw
 
 Engine = Literal["whole", "windows"]
 
-PICTURES: Mapping[MinimizerName, int] = {
+IMAGES: Mapping[OptimizerName, int] = {
     "adam": 13,
     "gradient-descent": 15,
     "lbfgs": 56,
     "newton": 26,
 }
-"""Float32 pictures that a step of each minimizer holds at once, old and new states among them."""
+"""Float32 images that a step of each optimizer holds at once, old and new states among them."""
 
-PICTURE_BYTES = 12
+IMAGE_BYTES = 12
 """Of a float32 pixel."""
 
 COMPILED_BYTES = 200 * 2**20
 """What compiling takes, and libraries that come with the first step."""
 
 WORK_SHARE = 1.35
-"""Time of a step over that of its convolutions: sums, slopes of what lies between, the update."""
+"""Time of a step over that of its convolutions: sums, gradients of what lies between, the update."""
 
 KERNEL_GROWTH = 8
 """A 3×3 kernel becomes one of 6×6, once for the way there and once for the way back."""
 
 NEWTON_EVALUATIONS = 12
-"""Evaluations that a step of Newton's method is worth; every other minimizer's is one."""
+"""Evaluations that a step of Newton's method is worth; every other optimizer's is one."""
 
 COMPILE_SECONDS = 3.0
 """Of one scale."""
@@ -56,10 +56,10 @@ SHARE_OF_MEMORY = 0.8
 
 @dataclass(frozen=True)
 class Plan:
-    """How a picture is going to be painted and what that takes.
+    """How an image is going to be painted and what that takes.
 
     Attributes:
-        engine: ``whole`` looks at the picture at once, ``windows`` part by part.
+        engine: ``whole`` looks at the image at once, ``windows`` part by part.
         precision: What convolutions run in.
         convolution: How those that suit it are computed.
         peak_memory_bytes: Largest resident size of the process, predicted.
@@ -87,14 +87,14 @@ class Demand:
     Attributes:
         backbone: The network, prepared.
         weights: Which layers are looked at.
-        minimizer: The rule.
+        optimizer: The rule.
         arithmetic: What convolutions run in, and how they are computed.
         scales: All scales, the largest last.
     """
 
     backbone: Backbone
     weights: ObjectiveWeights
-    minimizer: MinimizerName
+    optimizer: OptimizerName
     arithmetic: Arithmetic
     scales: tuple[Scale, ...]
 
@@ -105,19 +105,19 @@ class Demand:
 
     @property
     def can_be_cut(self) -> bool:
-        """Whether no layer depends on a mean over the whole picture."""
-        return all(self.backbone.reach(name) < WHOLE_PICTURE for name in self.weights.layers)
+        """Whether no layer depends on a mean over the whole image."""
+        return all(self.backbone.reach(name) < WHOLE_IMAGE for name in self.weights.layers)
 
     def predict_memory(self, engine: Engine, pixels: int) -> int:
         """Largest resident size of this process while it paints so many pixels."""
         fixed = current_memory() + COMPILED_BYTES + self._transformed_kernels
-        pictures = pixels * PICTURE_BYTES * PICTURES[self.minimizer]
+        images = pixels * IMAGE_BYTES * IMAGES[self.optimizer]
         maps = pixels * (self.load.map_bytes + TRANSIENT * self.load.largest)
         if engine == "windows":
             maps = min(maps, WINDOW_BYTES + pixels * self._kept_between_stages)
-        return int(fixed + pictures + maps)
+        return int(fixed + images + maps)
 
-    def largest_picture(self, engine: Engine, memory: int) -> int:
+    def largest_image(self, engine: Engine, memory: int) -> int:
         """How many pixels can be painted in so much memory."""
         fits, too_many = 0, 2
         while self.predict_memory(engine, too_many) <= memory:
@@ -134,7 +134,7 @@ class Demand:
         """Time of all steps on this machine."""
         forward, backward = time_network(self.load.convolutions, self.arithmetic)
         passes = 2 * forward + backward if engine == "windows" else forward + backward
-        evaluations = NEWTON_EVALUATIONS if self.minimizer == "newton" else 1
+        evaluations = NEWTON_EVALUATIONS if self.optimizer == "newton" else 1
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
         return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
 
@@ -163,10 +163,10 @@ class Demand:
             content += sum(sizes[name] for name in stage.taps if name in network.content_layers)
             if stage.following:
                 held.append(sizes[stage.following])
-        slopes = zip(held, [*held[1:], 0.0], strict=True)
+        gradients = zip(held, [*held[1:], 0.0], strict=True)
         sources = accumulate(held)
         return content + max(
-            kept + here + after for kept, (here, after) in zip(sources, slopes, strict=True)
+            kept + here + after for kept, (here, after) in zip(sources, gradients, strict=True)
         )
 
     @cached_property
@@ -180,7 +180,7 @@ def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
 
     Args:
         demand: What is to be painted.
-        asked: The engine that is wanted; ``auto`` looks at the picture at once if it can.
+        asked: The engine that is wanted; ``auto`` looks at the image at once if it can.
         limit: Bytes that the process may take; what the machine has to spare where None.
 
     Raises:
@@ -194,11 +194,11 @@ def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
     fits = limit is None or whole <= limit
     if asked == "whole" or (asked == "auto" and (fits or not demand.can_be_cut)):
         engine: Engine = "whole"
-        peak, reason = whole, "the whole picture fits in memory"
+        peak, reason = whole, "the whole image fits in memory"
     else:
         engine = "windows"
         peak = demand.predict_memory("windows", demand.pixels)
-        reason = f"the whole picture at once would take {spell_bytes(whole)}"
+        reason = f"the whole image at once would take {spell_bytes(whole)}"
     if asked != "auto":
         reason = f"--engine {asked} was asked for"
     if limit is not None and peak > limit:
@@ -214,7 +214,7 @@ def spell_bytes(size: float) -> str:
 def _refuse(demand: Demand, engine: Engine, peak: int, limit: int) -> str:
     scale = demand.scales[-1]
     best: Engine = "windows" if demand.can_be_cut else engine
-    share = demand.largest_picture(best, limit) / demand.pixels
+    share = demand.largest_image(best, limit) / demand.pixels
     size = int(scale.longer_side * share**0.5)
     advice = f"choose --size {size}" if size >= SMALLEST_ADVICE else "choose a smaller --backbone"
     if best != engine:

@@ -39,14 +39,14 @@ class StageFunctions:
 
     @cached_property
     def pull_back(self) -> Any:
-        """``(map, places, targets, guides, slopes, following)`` to the slope of the map.
+        """``(map, places, targets, guides, gradients, following)`` to the gradient of the map.
 
-        ``slopes`` are those of the flat sums, ``following`` holds that of the next map, if any.
+        ``gradients`` are those of the flat sums, ``following`` holds that of the next map, if any.
         """
         style, content, following = self.sum_up.get_concrete_function().structured_outputs
-        slopes = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
+        gradients = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
         last = [] if following is None else [tf.TensorSpec(following.shape, following.dtype)]
-        signature = [*self._signature, slopes, last]
+        signature = [*self._signature, gradients, last]
         return tf.function(self._pull_back, input_signature=signature, autograph=False)
 
     def _show(self, window: Any, places: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,14 +71,14 @@ class StageFunctions:
         places: Mapping[str, Any],
         targets: Mapping[str, Any],
         guides: Mapping[str, Sequence[Any]],
-        slopes: Sequence[Any],
+        gradients: Sequence[Any],
         following: Sequence[Any],
     ) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(window)
             style, content, next_map = self._sum_up(window, places, targets, guides)
         outputs = [*_flatten(style, content), *([next_map] if following else [])]
-        return tape.gradient(outputs, window, output_gradients=[*slopes, *following])
+        return tape.gradient(outputs, window, output_gradients=[*gradients, *following])
 
     def _align(self, guides: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
         """One guide for every region, None where it has none."""

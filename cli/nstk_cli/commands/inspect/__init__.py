@@ -1,4 +1,4 @@
-"""``nstk inspect``: what a network has learned, in pictures; one module a command."""
+"""``nstk inspect``: what a network has learned, in images; one module a command."""
 
 import typer
 
@@ -12,14 +12,14 @@ from nstk_cli.options import Command, Group
 inspect = typer.Typer(
     name="inspect",
     cls=Group,
-    help="See what a network has learned, in pictures.",
+    help="See what a network has learned, in images.",
     rich_markup_mode=None,
 )
 
 
 @inspect.callback()
 def see() -> None:
-    """See what a network has learned, in pictures."""
+    """See what a network has learned, in images."""
 
 
 for command in (layers, content, style, gram, frozen):

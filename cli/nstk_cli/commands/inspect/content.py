@@ -1,4 +1,4 @@
-"""``nstk inspect content``: what each layer keeps of a picture."""
+"""``nstk inspect content``: what each layer keeps of an image."""
 
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settin
 from nstk_cli.output import duration, print_made, print_table
 
 
-@partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
+@partial(with_settings, only=("layers", "size", "steps", "optimizer", "pooling", "seed"))
 def content(
     *,
-    picture: Annotated[Path, typer.Argument(help="Picture to look at", metavar="PICTURE")],
+    image: Annotated[Path, typer.Argument(help="Image to look at", metavar="IMAGE")],
     output: SheetFile,
     settings: nstk.InspectSettings,
     backbone: BackboneName = "compact",
@@ -23,10 +23,10 @@ def content(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Reconstruct PICTURE from each layer alone, starting from noise: content loss only."""
+    """Reconstruct IMAGE from each layer alone, starting from noise: content loss only."""
     found: nstk.ContentInspection = write_sheet(
         "content",
-        picture,
+        image,
         output,
         settings=settings,
         backbone=backbone,

@@ -1,4 +1,4 @@
-"""``nstk inspect frozen``: what frozen pretrained weights are worth on a folder of pictures."""
+"""``nstk inspect frozen``: what frozen pretrained weights are worth on a folder of images."""
 
 import logging
 from pathlib import Path
@@ -37,7 +37,7 @@ def frozen(
             "--output",
             "-o",
             metavar="FILE",
-            help="Picture to write, or a page where it ends in .html",
+            help="Image to write, or a page where it ends in .html",
         ),
     ],
     settings: nstk.FrozenSettings,
@@ -46,7 +46,7 @@ def frozen(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show what transfer learning saves on DATA: accuracy by block, by pictures and by time.
+    """Show what transfer learning saves on DATA: accuracy by block, by images and by time.
 
     A head on the frozen network is compared with a head on the same network with random weights,
     and with that network trained from random weights.
@@ -157,5 +157,5 @@ def show(study: "nstk.FrozenStudy", output: Path) -> None:
     print_skipped(study.skipped)
     print(
         f"\n{output}: {study.frozen_parameters:,} parameters frozen, "
-        f"{study.learned_parameters:,} learned from {study.train_images} pictures"
+        f"{study.learned_parameters:,} learned from {study.train_images} images"
     )

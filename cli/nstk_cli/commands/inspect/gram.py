@@ -15,11 +15,11 @@ from nstk_cli.output import duration, print_made, print_table
 @partial(with_settings, only=("layers", "size", "pairs"))
 def gram(
     *,
-    pictures: Annotated[
+    images: Annotated[
         list[Path],
         typer.Argument(
             help="The style, then what is compared with it: a result, the content",
-            metavar="PICTURE",
+            metavar="IMAGE",
         ),
     ],
     output: SheetFile,
@@ -29,10 +29,10 @@ def gram(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show the Gram matrices of pictures and the channels that go together, with patches."""
+    """Show the Gram matrices of images and the channels that go together, with patches."""
     found: nstk.GramInspection = write_sheet(
         "gram",
-        pictures,
+        images,
         output,
         settings=settings,
         backbone=backbone,
@@ -44,7 +44,7 @@ def gram(
             {
                 "output": output,
                 "backbone": found.backbone,
-                "pictures": found.names,
+                "images": found.names,
                 "layers": [
                     {
                         "layer": each.layer,

@@ -18,8 +18,8 @@ OVERVIEW = "overview"
 @partial(with_settings, only=("layers", "size", "channels", "steps", "seed"))
 def layers(
     *,
-    pictures: Annotated[
-        list[Path], typer.Argument(help="Pictures, or folders of them", metavar="PICTURE")
+    images: Annotated[
+        list[Path], typer.Argument(help="Images, or folders of them", metavar="IMAGE")
     ],
     output: Annotated[
         Path,
@@ -41,14 +41,14 @@ def layers(
     is_folder = output.is_dir() or not output.suffix
     if not is_folder:
         nstk.check_output(output)
-        spare_inputs(pictures, output)
+        spare_inputs(images, output)
     else:
         nstk.check_writable(output / f"{OVERVIEW}.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
         from nstk import draw_layer_sheet, draw_overview, inspect_layers, load_backbone
 
         found = inspect_layers(
-            pictures,
+            images,
             backbone=load_backbone(backbone, weights=weights, on_progress=report),
             settings=settings,
             on_progress=report,
@@ -60,9 +60,9 @@ def layers(
         if len(places) == 1 and not is_folder:
             places = [sheet]
         else:
-            nstk.save_picture(sheet, draw_overview(found))
+            nstk.save_image(sheet, draw_overview(found))
         for place, layer in zip(places, found.layers, strict=True):
-            nstk.save_picture(place, draw_layer_sheet(found, layer))
+            nstk.save_image(place, draw_layer_sheet(found, layer))
     if json:
         print_made(describe(found, sheet, places))
         return
@@ -89,7 +89,7 @@ def describe(found: "nstk.NetworkInspection", sheet: Path, places: list[Path]) -
     return {
         "output": sheet,
         "backbone": found.backbone,
-        "pictures": list(found.names),
+        "images": list(found.names),
         "skipped": list_skipped(found.skipped),
         "filters": None
         if filters is None
@@ -111,7 +111,7 @@ def describe(found: "nstk.NetworkInspection", sheet: Path, places: list[Path]) -
                         "energy": each.energy,
                         "patches": [
                             {
-                                "picture": found.names[patch.source],
+                                "image": found.names[patch.source],
                                 "top": patch.top,
                                 "left": patch.left,
                                 "activation": patch.activation,

@@ -27,11 +27,11 @@ def write_sheet(
     weights: Path | None,
     quiet: bool,
 ) -> Any:
-    """Look at a picture, or several, and write the sheet that shows what was found.
+    """Look at an image, or several, and write the sheet that shows what was found.
 
     Args:
         what: ``content``, ``style`` or ``gram``.
-        subject: The picture, or the pictures.
+        subject: The image, or the images.
         output: The sheet.
         settings: What is asked for.
         backbone: The network's name.
@@ -53,5 +53,5 @@ def write_sheet(
             settings=settings,
             on_progress=report,
         )
-        nstk.save_picture(output, draw(found))
+        nstk.save_image(output, draw(found))
     return found

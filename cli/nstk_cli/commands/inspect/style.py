@@ -1,4 +1,4 @@
-"""``nstk inspect style``: what the statistics of ever more layers keep of a picture."""
+"""``nstk inspect style``: what the statistics of ever more layers keep of an image."""
 
 from functools import partial
 from pathlib import Path
@@ -12,10 +12,10 @@ from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settin
 from nstk_cli.output import duration, print_made, print_table
 
 
-@partial(with_settings, only=("layers", "size", "steps", "minimizer", "pooling", "seed"))
+@partial(with_settings, only=("layers", "size", "steps", "optimizer", "pooling", "seed"))
 def style(
     *,
-    picture: Annotated[Path, typer.Argument(help="Picture to look at", metavar="PICTURE")],
+    image: Annotated[Path, typer.Argument(help="Image to look at", metavar="IMAGE")],
     output: SheetFile,
     settings: nstk.InspectSettings,
     backbone: BackboneName = "compact",
@@ -23,10 +23,10 @@ def style(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Make textures from the Gram matrices of layers 1, 1-2, … of PICTURE, starting from noise."""
+    """Make textures from the Gram matrices of layers 1, 1-2, … of IMAGE, starting from noise."""
     found: nstk.StyleInspection = write_sheet(
         "style",
-        picture,
+        image,
         output,
         settings=settings,
         backbone=backbone,

@@ -1,4 +1,4 @@
-"""Every minimizer takes the steps of its formula, computed again with NumPy."""
+"""Every optimizer takes the steps of its formula, computed again with NumPy."""
 
 import inspect
 
@@ -9,25 +9,25 @@ from landscapes import RAVINE, RIDGE, VALLEY
 
 from nstk.optimizers import (
     LBFGS,
-    MINIMIZERS,
+    OPTIMIZERS,
     Adam,
     Averaged,
     Evaluation,
     GradientDescent,
     Newton,
-    choose_minimizer,
+    choose_optimizer,
 )
 from nstk.optimizers.bounds import find_free, project
 from nstk.optimizers.lbfgs import apply_inverse_hessian
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 
 
-def walk(minimizer, evaluate, start, steps):
+def walk(optimizer, evaluate, start, steps):
     """Point, state and evaluation after each step."""
     x = tf.constant(start, tf.float64)
-    state = minimizer.init(x)
+    state = optimizer.init(x)
     for _ in range(steps):
-        x, state, evaluation = minimizer.step(evaluate, x, state)
+        x, state, evaluation = optimizer.step(evaluate, x, state)
         yield x.numpy(), state, evaluation
 
 
@@ -49,13 +49,13 @@ def test_what_is_not_said_otherwise_is_as_documented():
 
 def test_a_name_has_its_own_rate_of_which_a_share_may_be_used():
     rates = {"adam": 0.05, "gradient-descent": 30.0, "lbfgs": 0.05, "newton": 0.05}
-    for name in MINIMIZERS:
+    for name in OPTIMIZERS:
         for share in (1.0, 0.25):
-            made = choose_minimizer(name, share=share)
+            made = choose_optimizer(name, share=share)
             rate = getattr(made, "learning_rate", None) or made.first_step
             assert rate == share * rates[name]
-        assert choose_minimizer(name) == choose_minimizer(name, share=1.0)
-    assert choose_minimizer("gradient-descent").backtracking
+        assert choose_optimizer(name) == choose_optimizer(name, share=1.0)
+    assert choose_optimizer("gradient-descent").backtracking
 
 
 def test_adam_follows_algorithm_1_of_its_paper():

@@ -1,4 +1,4 @@
-"""Every minimizer on every landscape, and what each promises beyond that."""
+"""Every optimizer on every landscape, and what each promises beyond that."""
 
 from dataclasses import replace
 from functools import partial
@@ -12,17 +12,17 @@ from landscapes import BOWL, BOX, LANDSCAPES, RAVINE, RIDGE, VALLEY, Landscape
 from nstk.errors import SettingsError
 from nstk.optimizers import (
     LBFGS,
-    MINIMIZERS,
+    OPTIMIZERS,
     Adam,
     Averaged,
     Evaluation,
     GradientDescent,
     Newton,
-    choose_minimizer,
+    choose_optimizer,
     minimize,
     multiply_hessian,
 )
-from nstk.settings import MinimizerName
+from nstk.settings import OptimizerName
 
 RULES = {
     "gradient descent": (GradientDescent(learning_rate=0.03), 1200),
@@ -35,34 +35,34 @@ RULES = {
 SEARCHING = ("backtracking", "l-bfgs", "newton")
 
 
-def bound(minimizer, bounds):
-    """The same minimizer in a box."""
-    if isinstance(minimizer, Averaged):
-        return replace(minimizer, minimizer=bound(minimizer.minimizer, bounds))
-    return replace(minimizer, bounds=bounds)
+def bound(optimizer, bounds):
+    """The same optimizer in a box."""
+    if isinstance(optimizer, Averaged):
+        return replace(optimizer, optimizer=bound(optimizer.optimizer, bounds))
+    return replace(optimizer, bounds=bounds)
 
 
-def descend(minimizer, landscape, steps, start=None):
-    """Drive a minimizer inside the graph and return its result."""
+def descend(optimizer, landscape, steps, start=None):
+    """Drive an optimizer inside the graph and return its result."""
     x = tf.constant(landscape.start if start is None else start, tf.float64)
 
     @partial(tf.function, autograph=False)
     def run(x):
         x, state = tf.while_loop(
             lambda *_: True,
-            lambda x, state: minimizer.step(landscape.evaluate, x, state)[:2],
-            (x, minimizer.init(x)),
+            lambda x, state: optimizer.step(landscape.evaluate, x, state)[:2],
+            (x, optimizer.init(x)),
             maximum_iterations=steps,
         )
-        return minimizer.result(x, state)
+        return optimizer.result(x, state)
 
     return run(x).numpy()
 
 
-def follow(minimizer, evaluate, x, steps):
-    """Drive a minimizer as a picture's loop does; yield the point, the state, the evaluation."""
-    advance = tf.function(partial(minimizer.step, evaluate), autograph=False)
-    state = minimizer.init(x)
+def follow(optimizer, evaluate, x, steps):
+    """Drive an optimizer as an image's loop does; yield the point, the state, the evaluation."""
+    advance = tf.function(partial(optimizer.step, evaluate), autograph=False)
+    state = optimizer.init(x)
     for _ in range(steps):
         x, state, evaluation = advance(x, state)
         yield x, state, evaluation
@@ -74,46 +74,46 @@ def textures(tiny_backbone, scene, strokes):
     """A small style loss in float32, through convolutions, ReLU and pooling; and its start."""
     taps = tiny_backbone.tap(tiny_backbone.taps)
 
-    def look(picture):
-        maps = taps(picture[tf.newaxis], training=False)
+    def look(image):
+        maps = taps(image[tf.newaxis], training=False)
         return [
             tf.einsum("bijk,bijl->kl", a, a) / a[..., 0].shape.num_elements() for a in maps.values()
         ]
 
     targets = look(tf.constant(strokes))
 
-    def evaluate(picture):
+    def evaluate(image):
         with tf.GradientTape() as tape:
-            tape.watch(picture)
-            pairs = zip(look(picture), targets, strict=True)
+            tape.watch(image)
+            pairs = zip(look(image), targets, strict=True)
             loss = tf.add_n([tf.nn.l2_loss(a - b) / tf.nn.l2_loss(b) for a, b in pairs])
-        return Evaluation(loss, tape.gradient(loss, picture), {})
+        return Evaluation(loss, tape.gradient(loss, image), {})
 
     return evaluate, tf.constant(scene[:24, :32])
 
 
 @pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: landscape.name)
 @pytest.mark.parametrize("name", RULES)
-def test_every_minimizer_finds_every_known_minimum(name, landscape):
-    minimizer, steps = RULES[name]
-    np.testing.assert_allclose(descend(minimizer, landscape, steps), landscape.minimum, atol=2e-3)
+def test_every_optimizer_finds_every_known_minimum(name, landscape):
+    optimizer, steps = RULES[name]
+    np.testing.assert_allclose(descend(optimizer, landscape, steps), landscape.minimum, atol=2e-3)
 
 
 @pytest.mark.parametrize("landscape", LANDSCAPES, ids=lambda landscape: landscape.name)
 @pytest.mark.parametrize("name", RULES)
-def test_every_minimizer_finds_the_minimum_within_a_box(name, landscape):
-    minimizer, steps = RULES[name]
+def test_every_optimizer_finds_the_minimum_within_a_box(name, landscape):
+    optimizer, steps = RULES[name]
     start = np.clip(landscape.start, *BOX)
-    found = descend(bound(minimizer, BOX), landscape, steps // 2, start)
+    found = descend(bound(optimizer, BOX), landscape, steps // 2, start)
     np.testing.assert_allclose(found, landscape.bounded, atol=2e-3)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_state_is_a_nest_of_tensors_that_keeps_its_shapes(name):
-    minimizer, _ = RULES[name]
+    optimizer, _ = RULES[name]
     x = tf.constant(BOWL.start, tf.float64)
-    state = minimizer.init(x)
-    _, following, _ = minimizer.step(BOWL.evaluate, x, state)
+    state = optimizer.init(x)
+    _, following, _ = optimizer.step(BOWL.evaluate, x, state)
     tf.nest.assert_same_structure(state, following)
     for before, after in zip(tf.nest.flatten(state), tf.nest.flatten(following), strict=True):
         assert tf.is_tensor(before)
@@ -123,7 +123,7 @@ def test_a_state_is_a_nest_of_tensors_that_keeps_its_shapes(name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_a_step_evaluates_the_point_given_and_no_other(name):
-    minimizer, _ = RULES[name]
+    optimizer, _ = RULES[name]
     seen = []
 
     def evaluate(x):
@@ -131,26 +131,26 @@ def test_a_step_evaluates_the_point_given_and_no_other(name):
         return RAVINE.evaluate(x)
 
     x = tf.constant(RAVINE.start, tf.float64)
-    state = minimizer.init(x)
+    state = optimizer.init(x)
     for _ in range(5):
         seen.clear()
         given = x.numpy()
-        x, state, _ = minimizer.step(evaluate, x, state)
+        x, state, _ = optimizer.step(evaluate, x, state)
         assert len(seen) == 1 or name == "newton"
         assert len(seen) <= 1 + Newton.products
         np.testing.assert_array_equal(seen, [given] * len(seen))
 
 
-@pytest.mark.parametrize("name", MINIMIZERS)
-def test_a_picture_is_improved_within_its_range_by_a_step_compiled_once(name, textures):
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_image_is_improved_within_its_range_by_a_step_compiled_once(name, textures):
     evaluate, x = textures
-    minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
-    moments = list(follow(minimizer, evaluate, x, 12))
+    optimizer = choose_optimizer(name, bounds=(0.0, 1.0))
+    moments = list(follow(optimizer, evaluate, x, 12))
     for part in tf.nest.flatten([state for _, state, _ in moments]):
         assert np.isfinite(part.numpy()).all()
     point, state, evaluation = moments[-1]
     assert evaluation.loss.dtype == tf.float32
-    result = minimizer.result(point, state).numpy()
+    result = optimizer.result(point, state).numpy()
     assert result.min() >= 0
     assert result.max() <= 1
     assert evaluate(tf.constant(result)).loss < 0.9 * evaluate(x).loss
@@ -165,34 +165,34 @@ def test_a_descent_goes_on_where_it_was_after_a_change_of_grid(name):
         return tf.image.resize(tensor, [8, 8], method="bicubic")
 
     rules = {"gradient descent": GradientDescent(4.0), "adam": Adam(0.05)}
-    minimizer = bound(rules.get(name, RULES[name][0]), (0.0, 1.0))
+    optimizer = bound(rules.get(name, RULES[name][0]), (0.0, 1.0))
     x = tf.random.stateless_uniform([4, 4, 1], seed=[0, 1])
-    for point, state, _ in follow(minimizer, evaluate, x, 4):
-        kept = minimizer.result(point, state)
+    for point, state, _ in follow(optimizer, evaluate, x, 4):
+        kept = optimizer.result(point, state)
     x = resize(kept)
-    state, fresh = minimizer.rescale(x, state, resize), minimizer.init(x)
+    state, fresh = optimizer.rescale(x, state, resize), optimizer.init(x)
     tf.nest.assert_same_structure(state, fresh)
     for part, new in zip(tf.nest.flatten(state), tf.nest.flatten(fresh), strict=True):
         assert part.shape == new.shape
         assert np.isfinite(part.numpy()).all()
-    np.testing.assert_allclose(minimizer.result(x, state), x)
-    advance = tf.function(partial(minimizer.step, evaluate), autograph=False)
+    np.testing.assert_allclose(optimizer.result(x, state), x)
+    advance = tf.function(partial(optimizer.step, evaluate), autograph=False)
     for _ in range(150):
         x, state, _ = advance(x, state)
-    np.testing.assert_allclose(minimizer.result(x, state), tf.fill([8, 8, 1], 0.75), atol=0.02)
+    np.testing.assert_allclose(optimizer.result(x, state), tf.fill([8, 8, 1], 0.75), atol=0.02)
 
 
 @pytest.mark.parametrize("name", SEARCHING)
-def test_a_searching_minimizer_never_takes_a_point_that_is_not_lower(name):
-    minimizer = bound(RULES[name][0], (-2.0, 0.8))
+def test_a_searching_optimizer_never_takes_a_point_that_is_not_lower(name):
+    optimizer = bound(RULES[name][0], (-2.0, 0.8))
     x = tf.constant(VALLEY.start, tf.float64)
-    losses = [float(state.loss) for _, state, _ in follow(minimizer, VALLEY.evaluate, x, 60)]
+    losses = [float(state.loss) for _, state, _ in follow(optimizer, VALLEY.evaluate, x, 60)]
     assert losses == sorted(losses, reverse=True)
     assert losses[-1] < 0.041  # 0.04 at (0.8, 0.64)
 
 
 @pytest.mark.parametrize("name", SEARCHING)
-def test_a_searching_minimizer_comes_back_from_where_the_function_is_no_number(name):
+def test_a_searching_optimizer_comes_back_from_where_the_function_is_no_number(name):
     well = Landscape(
         "well",
         lambda x: tf.reduce_sum(x - tf.math.log(x)),
@@ -200,20 +200,20 @@ def test_a_searching_minimizer_comes_back_from_where_the_function_is_no_number(n
         np.ones(2),
         np.full(2, 0.5),
     )
-    minimizer = replace(RULES[name][0], **({"learning_rate": 50.0} if name == SEARCHING[0] else {}))
+    optimizer = replace(RULES[name][0], **({"learning_rate": 50.0} if name == SEARCHING[0] else {}))
     visited = [
         evaluation.loss
-        for *_, evaluation in follow(minimizer, well.evaluate, tf.constant(well.start), 40)
+        for *_, evaluation in follow(optimizer, well.evaluate, tf.constant(well.start), 40)
     ]
     if name != "l-bfgs":  # its first step is short
         assert not np.isfinite(visited).all()
-    np.testing.assert_allclose(descend(minimizer, well, 80), well.minimum, atol=1e-3)
+    np.testing.assert_allclose(descend(optimizer, well, 80), well.minimum, atol=1e-3)
 
 
 def test_gradient_descent_takes_the_step_of_its_formula():
     x = tf.constant(BOWL.start, tf.float64)
-    for minimizer in (GradientDescent(0.25), GradientDescent(0.25, backtracking=True)):
-        following, _, evaluation = minimizer.step(BOWL.evaluate, x, minimizer.init(x))
+    for optimizer in (GradientDescent(0.25), GradientDescent(0.25, backtracking=True)):
+        following, _, evaluation = optimizer.step(BOWL.evaluate, x, optimizer.init(x))
         np.testing.assert_allclose(following, x - 0.25 * evaluation.gradient)
 
 
@@ -225,15 +225,15 @@ def test_backtracking_finds_a_rate_where_a_fixed_one_diverges():
 
 def test_adam_moves_every_coordinate_by_the_learning_rate_at_first():
     x = tf.constant(RAVINE.start, tf.float64)
-    minimizer = Adam(learning_rate=0.125)
-    following, _, _ = minimizer.step(RAVINE.evaluate, x, minimizer.init(x))
+    optimizer = Adam(learning_rate=0.125)
+    following, _, _ = optimizer.step(RAVINE.evaluate, x, optimizer.init(x))
     np.testing.assert_allclose(following - x, np.full(3, 0.125))
 
 
 def test_adam_keeps_its_second_moment_positive_on_a_new_grid():
-    minimizer = Adam()
-    state = minimizer.init(tf.zeros([4, 4, 3]))
-    rescaled = minimizer.rescale(tf.zeros([8, 8, 3]), state, lambda t: tf.zeros([8, 8, 3]) - 1.0)
+    optimizer = Adam()
+    state = optimizer.init(tf.zeros([4, 4, 3]))
+    rescaled = optimizer.rescale(tf.zeros([8, 8, 3]), state, lambda t: tf.zeros([8, 8, 3]) - 1.0)
     assert rescaled.first.shape == (8, 8, 3)
     assert float(tf.reduce_min(rescaled.second)) == 0.0
 
@@ -259,9 +259,9 @@ def test_lbfgs_solves_a_quadratic_in_far_fewer_steps_than_adam(quadratic):
 
 
 def test_newton_solves_a_quadratic_in_one_step(quadratic):
-    minimizer = Newton(products=60, tolerance=1e-12, damping=0.0)
+    optimizer = Newton(products=60, tolerance=1e-12, damping=0.0)
     x = tf.constant(quadratic.start)
-    [(following, *_)] = follow(minimizer, quadratic.evaluate, x, 1)
+    [(following, *_)] = follow(optimizer, quadratic.evaluate, x, 1)
     np.testing.assert_allclose(following, quadratic.minimum, atol=1e-9)
 
 
@@ -270,18 +270,18 @@ def test_newton_in_one_dimension_is_the_rule_of_the_textbook():
         return Evaluation(tf.reduce_sum(tf.exp(x) - 2 * x), tf.exp(x) - 2, {})
 
     x = tf.constant([0.3], tf.float64)
-    minimizer = Newton(damping=0.0)
-    following, _, _ = minimizer.step(evaluate, x, minimizer.init(x))
-    slope, curvature = np.exp(0.3) - 2, np.exp(0.3)
-    np.testing.assert_allclose(following, [0.3 - slope / curvature])
+    optimizer = Newton(damping=0.0)
+    following, _, _ = optimizer.step(evaluate, x, optimizer.init(x))
+    gradient, curvature = np.exp(0.3) - 2, np.exp(0.3)
+    np.testing.assert_allclose(following, [0.3 - gradient / curvature])
 
 
 def test_newton_leads_downhill_where_the_ground_bends_down():
     for start in ([0.1, 0.25], [0.1, 0.0], [0.01, 5.0]):
         x = tf.constant(start, tf.float64)
-        minimizer = Newton()
+        optimizer = Newton()
         evaluation = RIDGE.evaluate(x)
-        following, _, _ = minimizer.step(RIDGE.evaluate, x, minimizer.init(x))
+        following, _, _ = optimizer.step(RIDGE.evaluate, x, optimizer.init(x))
         assert tf.reduce_sum((following - x) * evaluation.gradient) < 0
 
 
@@ -292,11 +292,11 @@ def test_newton_asks_for_no_product_after_a_point_it_refused():
         asked.append(x)
         return RIDGE.evaluate(x)
 
-    minimizer = Newton(damping=0.0, first_step=10.0)
+    optimizer = Newton(damping=0.0, first_step=10.0)
     x = tf.constant([0.1, 0.25], tf.float64)
-    x, state, _ = minimizer.step(evaluate, x, minimizer.init(x))
+    x, state, _ = optimizer.step(evaluate, x, optimizer.init(x))
     asked.clear()
-    _, refused, _ = minimizer.step(evaluate, x, state)
+    _, refused, _ = optimizer.step(evaluate, x, state)
     assert len(asked) == 1
     assert int(refused.count) == int(state.count)
     assert float(refused.damping) > float(state.damping)
@@ -312,19 +312,19 @@ def test_a_hessian_vector_product_is_the_derivative_of_the_gradient():
 
 def test_the_average_of_points_that_do_not_move_is_the_point():
     x = tf.constant([1.0, 2.0])
-    minimizer = Averaged(GradientDescent(learning_rate=0.0))
-    state = minimizer.init(x)
-    np.testing.assert_array_equal(minimizer.result(x, state), x)
+    optimizer = Averaged(GradientDescent(learning_rate=0.0))
+    state = optimizer.init(x)
+    np.testing.assert_array_equal(optimizer.result(x, state), x)
     for _ in range(5):
-        x, state, _ = minimizer.step(BOWL.evaluate, x, state)
-    np.testing.assert_allclose(minimizer.result(x, state), x, rtol=1e-6)
+        x, state, _ = optimizer.step(BOWL.evaluate, x, state)
+    np.testing.assert_allclose(optimizer.result(x, state), x, rtol=1e-6)
 
 
 def test_an_average_leaves_out_the_points_that_were_refused():
-    minimizer = Averaged(GradientDescent(1.0, backtracking=True), decay=0.5)
+    optimizer = Averaged(GradientDescent(1.0, backtracking=True), decay=0.5)
     x = tf.constant(RAVINE.start, tf.float64)
-    for _, state, _ in follow(minimizer, RAVINE.evaluate, x, 3):
-        np.testing.assert_allclose(minimizer.result(x, state), state.inner.x)
+    for _, state, _ in follow(optimizer, RAVINE.evaluate, x, 3):
+        np.testing.assert_allclose(optimizer.result(x, state), state.inner.x)
 
 
 def test_minimize_returns_the_best_point_it_has_evaluated():
@@ -334,24 +334,24 @@ def test_minimize_returns_the_best_point_it_has_evaluated():
     assert float(evaluation.loss) == float(BOWL.function(x))
 
 
-def test_every_name_is_a_minimizer_in_the_box_given():
-    assert MINIMIZERS == ("adam", "gradient-descent", "lbfgs", "newton") == get_args(MinimizerName)
-    made = [choose_minimizer(name, bounds=(0.0, 1.0)) for name in MINIMIZERS]
-    assert [type(minimizer) for minimizer in made] == [Adam, GradientDescent, LBFGS, Newton]
-    assert all(minimizer.bounds == (0.0, 1.0) for minimizer in made)
+def test_every_name_is_a_optimizer_in_the_box_given():
+    assert OPTIMIZERS == ("adam", "gradient-descent", "lbfgs", "newton") == get_args(OptimizerName)
+    made = [choose_optimizer(name, bounds=(0.0, 1.0)) for name in OPTIMIZERS]
+    assert [type(optimizer) for optimizer in made] == [Adam, GradientDescent, LBFGS, Newton]
+    assert all(optimizer.bounds == (0.0, 1.0) for optimizer in made)
 
 
 def test_a_learning_rate_is_passed_on():
-    assert choose_minimizer("adam").learning_rate == 0.05
-    assert choose_minimizer("adam", 0.02).learning_rate == 0.02
-    assert choose_minimizer("gradient-descent", 7.0).learning_rate == 7.0
-    assert choose_minimizer("lbfgs", 0.1).first_step == 0.1
-    assert choose_minimizer("newton", 0.1).first_step == 0.1
+    assert choose_optimizer("adam").learning_rate == 0.05
+    assert choose_optimizer("adam", 0.02).learning_rate == 0.02
+    assert choose_optimizer("gradient-descent", 7.0).learning_rate == 7.0
+    assert choose_optimizer("lbfgs", 0.1).first_step == 0.1
+    assert choose_optimizer("newton", 0.1).first_step == 0.1
 
 
 def test_an_unknown_name_is_answered_with_those_there_are():
-    with pytest.raises(SettingsError, match=r"'sgd' is no minimizer; there are adam, .*, newton"):
-        choose_minimizer("sgd")
+    with pytest.raises(SettingsError, match=r"'sgd' is no optimizer; there are adam, .*, newton"):
+        choose_optimizer("sgd")
 
 
 @pytest.mark.parametrize("name", ["l-bfgs", "newton"])

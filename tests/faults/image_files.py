@@ -1,4 +1,4 @@
-"""Pictures of every format that is read, in the ways that they are written."""
+"""Images of every format that is read, in the ways that they are written."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -7,21 +7,21 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageCms, TiffImagePlugin
 
-from nstk.errors import PictureError
+from nstk.errors import ImageError
 
 Made = tuple[Sequence[bytes], Callable[[Path], object]]
 """Whole files, and the function that is given the place of a spoilt one."""
 
 
 def draw(size=(24, 18)) -> Image.Image:
-    grey = Image.linear_gradient("L").resize(size)
+    gray = Image.linear_gradient("L").resize(size)
     turned = Image.radial_gradient("L").resize(size)
-    return Image.merge("RGB", (grey, turned, grey))
+    return Image.merge("RGB", (gray, turned, gray))
 
 
-def save(picture, format_name, **options) -> bytes:
+def save(image, format_name, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, format_name, **options)
+    image.save(file, format_name, **options)
     return file.getvalue()
 
 
@@ -32,40 +32,40 @@ def profile() -> bytes:
 def exif() -> Image.Exif:
     facts = Image.Exif()
     facts[0x0112] = 6
-    facts[0x010E] = "a picture"
+    facts[0x010E] = "an image"
     return facts
 
 
-def read_picture(path: Path) -> None:
+def read_image(path: Path) -> None:
     """Read it in every way there is; one way's refusal is no reason to leave out the others."""
-    from nstk.images.image import load_levels, load_picture, probe_picture
+    from nstk.images.image import load_image, load_levels, probe_image
 
     refusal = None
-    for read in (load_picture, load_levels, lambda place: probe_picture(place, whole=False)):
+    for read in (load_image, load_levels, lambda place: probe_image(place, whole=False)):
         try:
             read(path)
-        except PictureError as error:
+        except ImageError as error:
             refusal = error
     if refusal:
         raise refusal
 
 
-def pictures(*whole: Callable[[], bytes]) -> Callable[[], Made]:
-    return lambda: ([make() for make in whole], read_picture)
+def images(*whole: Callable[[], bytes]) -> Callable[[], Made]:
+    return lambda: ([make() for make in whole], read_image)
 
 
 def deep() -> Image.Image:
     return Image.fromarray((np.arange(24 * 18).reshape(18, 24) * 150).astype(np.uint16))
 
 
-JPEG = pictures(
+JPEG = images(
     lambda: save(draw(), "JPEG", exif=exif(), icc_profile=profile()),
     lambda: save(draw(), "JPEG", progressive=True),
     lambda: save(draw().convert("CMYK"), "JPEG"),
     lambda: save(draw().convert("L"), "JPEG", exif=exif()),
 )
 
-PNG = pictures(
+PNG = images(
     lambda: save(draw(), "PNG", exif=exif(), icc_profile=profile()),
     lambda: save(draw().convert("P"), "PNG", transparency=3),
     lambda: save(deep(), "PNG"),
@@ -74,13 +74,13 @@ PNG = pictures(
     lambda: save(draw(), "PNG", save_all=True, append_images=[draw().rotate(90)]),
 )
 
-WEBP = pictures(
+WEBP = images(
     lambda: save(draw(), "WEBP", exif=exif(), icc_profile=profile()),
     lambda: save(draw().convert("RGBA"), "WEBP", lossless=True),
     lambda: save(draw(), "WEBP", save_all=True, append_images=[draw().rotate(90)]),
 )
 
-TIFF = pictures(
+TIFF = images(
     lambda: save(draw(), "TIFF", icc_profile=profile()),
     lambda: save(draw(), "TIFF", compression="tiff_lzw"),
     lambda: save(draw(), "TIFF", compression="jpeg"),
@@ -98,13 +98,13 @@ def _turned():
     return facts
 
 
-BMP = pictures(
+BMP = images(
     lambda: save(draw(), "BMP"),
     lambda: save(draw().convert("P"), "BMP"),
     lambda: save(draw().convert("1"), "BMP"),
 )
 
-GIF = pictures(
+GIF = images(
     lambda: save(draw(), "GIF"),
     lambda: save(draw(), "GIF", save_all=True, append_images=[draw().rotate(90)], loop=0),
 )

@@ -1,4 +1,4 @@
-"""Any file that is a picture becomes float32 sRGB, and back."""
+"""Any file that is an image becomes float32 sRGB, and back."""
 
 import contextlib
 import io
@@ -14,22 +14,22 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
-from nstk.errors import NstkError, OutputError, PictureError, SettingsError
+from nstk.errors import ImageError, NstkError, OutputError, SettingsError
 from nstk.images.icc_profiles import SRGB_PROFILE
 from nstk.images.image import (
     check_output,
     fit_size,
-    load_picture,
-    probe_picture,
-    resize_picture,
+    load_image,
+    probe_image,
+    resize_image,
     resize_plane,
-    save_picture,
+    save_image,
 )
 
 LEVEL = 1 / 255
 
-GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6
-"""PNG colour types."""
+GRAY, RGB, PALETTE, GRAY_ALPHA, RGBA = 0, 2, 3, 4, 6
+"""PNG color types."""
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
@@ -37,12 +37,12 @@ def chunk(name: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + name + content + check
 
 
-def png(samples: np.ndarray, colour_type: int, **chunks: bytes) -> bytes:
+def png(samples: np.ndarray, color_type: int, **chunks: bytes) -> bytes:
     """A PNG file with the samples (height, width, channels), uint8 or uint16, as they are."""
     height, width, _ = samples.shape
     rows = samples.astype(samples.dtype.newbyteorder(">")).reshape(height, -1)
     depth = 8 * samples.dtype.itemsize
-    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, color_type, 0, 0, 0)
     return b"".join(
         [
             b"\x89PNG\r\n\x1a\n",
@@ -146,10 +146,10 @@ def write(path: Path, content: bytes) -> Path:
 @pytest.mark.parametrize("ending", ["png", "tif", "tiff", "bmp", "PNG"])
 @settings(max_examples=15)
 @given(pixels=arrays(np.float32, (3, 5, 3), elements=st.floats(0, 1, width=32)))
-def test_lossless_formats_keep_every_value_to_half_a_grey_level(tmp_path_factory, ending, pixels):
+def test_lossless_formats_keep_every_value_to_half_a_gray_level(tmp_path_factory, ending, pixels):
     path = tmp_path_factory.getbasetemp() / f"trip.{ending}"
-    assert save_picture(path, pixels) == path
-    loaded = load_picture(path)
+    assert save_image(path, pixels) == path
+    loaded = load_image(path)
     assert loaded.path == path
     assert loaded.pixels.dtype == np.float32
     assert loaded.pixels.flags.c_contiguous
@@ -161,49 +161,49 @@ def test_lossless_formats_keep_every_value_to_half_a_grey_level(tmp_path_factory
 @pytest.mark.parametrize("ending", ["png", "tif"])
 @settings(max_examples=15)
 @given(alpha=arrays(np.float32, (3, 5), elements=st.floats(0, 0.875, width=32)))
-def test_alpha_comes_back_and_colours_below_it_stay(tmp_path_factory, ending, alpha):
+def test_alpha_comes_back_and_colors_below_it_stay(tmp_path_factory, ending, alpha):
     pixels = np.linspace(0, 1, 45, dtype=np.float32).reshape(3, 5, 3)
-    path = save_picture(tmp_path_factory.getbasetemp() / f"a.{ending}", pixels, alpha=alpha)
-    loaded = load_picture(path)
+    path = save_image(tmp_path_factory.getbasetemp() / f"a.{ending}", pixels, alpha=alpha)
+    loaded = load_image(path)
     np.testing.assert_allclose(loaded.alpha, alpha, atol=LEVEL / 2 + 1e-6)
     np.testing.assert_allclose(loaded.pixels, pixels, atol=LEVEL / 2 + 1e-6)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
 def test_lossy_formats_come_close(tmp_path, scene, ending):
-    loaded = load_picture(save_picture(tmp_path / f"scene.{ending}", scene))
+    loaded = load_image(save_image(tmp_path / f"scene.{ending}", scene))
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
 
 
 def test_webp_keeps_alpha_exactly(tmp_path, scene):
     alpha = np.linspace(0, 1, 48 * 64, dtype=np.float32).reshape(48, 64)
-    loaded = load_picture(save_picture(tmp_path / "scene.webp", scene, alpha=alpha))
+    loaded = load_image(save_image(tmp_path / "scene.webp", scene, alpha=alpha))
     np.testing.assert_allclose(loaded.alpha, alpha, atol=LEVEL / 2 + 1e-6)
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
 
 
 @pytest.mark.parametrize("ending", ["jpg", "bmp"])
-def test_formats_without_alpha_save_the_colours(tmp_path, scene, ending):
-    path = save_picture(tmp_path / f"scene.{ending}", scene, alpha=np.zeros((48, 64), np.float32))
-    loaded = load_picture(path)
+def test_formats_without_alpha_save_the_colors(tmp_path, scene, ending):
+    path = save_image(tmp_path / f"scene.{ending}", scene, alpha=np.zeros((48, 64), np.float32))
+    loaded = load_image(path)
     assert loaded.alpha is None
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
 
 
-def test_jpeg_keeps_the_full_colour_resolution(tmp_path):
+def test_jpeg_keeps_the_full_color_resolution(tmp_path):
     stripes = np.zeros((16, 16, 3), np.float32)
     stripes[:, ::2, 0] = 1
     stripes[:, 1::2, 2] = 1
-    loaded = load_picture(save_picture(tmp_path / "stripes.jpg", stripes))
+    loaded = load_image(save_image(tmp_path / "stripes.jpg", stripes))
     assert np.abs(loaded.pixels - stripes).max() < 0.1
 
 
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
-def test_saved_files_carry_an_srgb_profile_and_equal_pictures_are_equal_files(
+def test_saved_files_carry_an_srgb_profile_and_equal_images_are_equal_files(
     tmp_path, scene, ending
 ):
-    first = save_picture(tmp_path / f"first.{ending}", scene)
-    second = save_picture(tmp_path / f"second.{ending}", scene)
+    first = save_image(tmp_path / f"first.{ending}", scene)
+    second = save_image(tmp_path / f"second.{ending}", scene)
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as image:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
@@ -212,82 +212,82 @@ def test_saved_files_carry_an_srgb_profile_and_equal_pictures_are_equal_files(
 
 def test_whole_levels_are_saved_as_they_are(tmp_path):
     levels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    save_picture(tmp_path / "levels.png", levels)
+    save_image(tmp_path / "levels.png", levels)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "levels.png")), levels)
 
 
 def test_whatever_gives_itself_as_an_array_is_saved(tmp_path, scene):
     image = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
-    save_picture(tmp_path / "image.png", image)
-    save_picture(tmp_path / "array.png", np.asarray(image))
+    save_image(tmp_path / "image.png", image)
+    save_image(tmp_path / "array.png", np.asarray(image))
     assert (tmp_path / "image.png").read_bytes() == (tmp_path / "array.png").read_bytes()
 
 
 @pytest.mark.parametrize("kind", ["int64", "bool", "object"])
 def test_what_is_neither_floats_nor_levels_is_not_saved(tmp_path, kind):
     with pytest.raises(OutputError, match=f"floats from 0 to 1 or uint8, not {kind}"):
-        save_picture(tmp_path / "odd.png", np.zeros((4, 4, 3), kind))
+        save_image(tmp_path / "odd.png", np.zeros((4, 4, 3), kind))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_values_beyond_black_and_white_are_clipped(tmp_path):
     pixels = np.array([[[-0.5, 0.5, 1.5]]], np.float32)
-    loaded = load_picture(save_picture(tmp_path / "a.png", pixels))
+    loaded = load_image(save_image(tmp_path / "a.png", pixels))
     np.testing.assert_allclose(loaded.pixels, [[[0, 128 / 255, 1]]])
 
 
-# Depths and kinds of colour
+# Depths and kinds of color
 
 
 @pytest.mark.parametrize("ending", ["png", "tif"])
 @settings(max_examples=20)
 @given(values=arrays(np.uint16, (4, 3)))
-def test_sixteen_bit_grey_keeps_every_bit(tmp_path_factory, ending, values):
+def test_sixteen_bit_gray_keeps_every_bit(tmp_path_factory, ending, values):
     path = tmp_path_factory.getbasetemp() / f"deep.{ending}"
     Image.fromarray(values).save(path)
-    pixels = load_picture(path).pixels
+    pixels = load_image(path).pixels
     assert pixels.shape == (4, 3, 3)
     assert (np.rint(pixels * 65535) == values[..., None]).all()
 
 
-@pytest.mark.parametrize(("colour_type", "channels"), [(GREY_ALPHA, 2), (RGB, 3), (RGBA, 4)])
+@pytest.mark.parametrize(("color_type", "channels"), [(GRAY_ALPHA, 2), (RGB, 3), (RGBA, 4)])
 @settings(max_examples=30)
 @given(data=st.data())
-def test_sixteen_bit_png_keeps_every_bit(tmp_path_factory, colour_type, channels, data):
+def test_sixteen_bit_png_keeps_every_bit(tmp_path_factory, color_type, channels, data):
     values = data.draw(arrays(np.uint16, (3, 4, channels)))
     values[0, 0, -1] = 7
-    path = write(tmp_path_factory.getbasetemp() / "deep.png", png(values, colour_type))
-    loaded = load_picture(path)
-    colours = 3 if channels > 2 else 1
-    assert (np.rint(loaded.pixels * 65535) == values[..., :colours]).all()
+    path = write(tmp_path_factory.getbasetemp() / "deep.png", png(values, color_type))
+    loaded = load_image(path)
+    colors = 3 if channels > 2 else 1
+    assert (np.rint(loaded.pixels * 65535) == values[..., :colors]).all()
     if channels in (2, 4):
         assert (np.rint(loaded.alpha * 65535) == values[..., -1]).all()
 
 
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("compression", [1, 8])
-def test_sixteen_bit_colour_tiff_keeps_every_bit(tmp_path, order, compression):
+def test_sixteen_bit_color_tiff_keeps_every_bit(tmp_path, order, compression):
     values = np.random.default_rng(1).integers(0, 65536, (5, 6, 3), dtype=np.uint16)
     path = write(tmp_path / "deep.tif", tiff(values, order, compression))
-    assert (np.rint(load_picture(path).pixels * 65535) == values).all()
+    assert (np.rint(load_image(path).pixels * 65535) == values).all()
 
 
-def test_sixteen_bit_colour_in_planes_is_refused_because_pillow_misreads_it(tmp_path):
+def test_sixteen_bit_color_in_planes_is_refused_because_pillow_misreads_it(tmp_path):
     path = write(tmp_path / "planes.tif", tiff(np.zeros((5, 6, 3), np.uint16), planes=True))
-    with pytest.raises(PictureError, match="interleaved"):
-        load_picture(path)
+    with pytest.raises(ImageError, match="interleaved"):
+        load_image(path)
 
 
-def test_grey_whose_zero_is_white_is_turned_round(tmp_path):
+def test_gray_whose_zero_is_white_is_turned_round(tmp_path):
     values = np.array([[[0], [65535], [257]]], np.uint16)
     path = write(tmp_path / "white.tif", tiff(values, photometric=0))
-    assert (np.rint(load_picture(path).pixels[..., :1] * 65535) == 65535 - values).all()
+    assert (np.rint(load_image(path).pixels[..., :1] * 65535) == 65535 - values).all()
 
 
-def test_a_transparent_colour_of_sixteen_bits_is_one_colour_only(tmp_path):
+def test_a_transparent_color_of_sixteen_bits_is_one_color_only(tmp_path):
     values = np.array([[[258, 3, 4], [257, 3, 4]]], np.uint16)
     key = struct.pack(">3H", 258, 3, 4)
-    loaded = load_picture(write(tmp_path / "key.png", png(values, RGB, tRNS=key)))
+    loaded = load_image(write(tmp_path / "key.png", png(values, RGB, tRNS=key)))
     assert loaded.alpha.tolist() == [[0, 1]]
     assert (np.rint(loaded.pixels * 65535) == values).all()
 
@@ -295,38 +295,38 @@ def test_a_transparent_colour_of_sixteen_bits_is_one_colour_only(tmp_path):
 def test_floating_point_from_0_to_1_is_taken_as_it_is(tmp_path):
     values = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     Image.fromarray(values).save(tmp_path / "float.tif")
-    assert (load_picture(tmp_path / "float.tif").pixels == values[..., None]).all()
+    assert (load_image(tmp_path / "float.tif").pixels == values[..., None]).all()
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 255.0, np.nan])
 def test_floating_point_without_a_known_white_is_refused(tmp_path, wrong):
     Image.fromarray(np.full((2, 2), wrong, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(PictureError, match="0 is black and 1 white"):
-        probe_picture(tmp_path / "float.tif")
+    with pytest.raises(ImageError, match="0 is black and 1 white"):
+        probe_image(tmp_path / "float.tif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LAB", "YCbCr"])
-def test_every_kind_of_colour_becomes_rgb(tmp_path, scene, mode):
-    colours = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
+def test_every_kind_of_color_becomes_rgb(tmp_path, scene, mode):
+    colors = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
     if mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
-        image = ImageCms.profileToProfile(colours, srgb, lab, outputMode="LAB")
+        image = ImageCms.profileToProfile(colors, srgb, lab, outputMode="LAB")
         image.info.clear()
     else:
-        image = colours.convert(mode)
+        image = colors.convert(mode)
     image.save(tmp_path / "kind.tif")
     expected = scene if mode in ("LAB", "CMYK") else np.asarray(image.convert("RGB")) / 255
-    loaded = load_picture(tmp_path / "kind.tif")
+    loaded = load_image(tmp_path / "kind.tif")
     assert np.abs(loaded.pixels - expected).mean() < 2.5 * LEVEL
     assert ("approximate" in "".join(loaded.notices)) == (mode == "CMYK")
 
 
 @pytest.mark.parametrize("ending", ["png", "gif"])
-def test_a_palette_with_a_transparent_entry_keeps_its_colours(tmp_path, ending):
+def test_a_palette_with_a_transparent_entry_keeps_its_colors(tmp_path, ending):
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.save(tmp_path / f"palette.{ending}", transparency=1)
-    loaded = load_picture(tmp_path / f"palette.{ending}")
+    loaded = load_image(tmp_path / f"palette.{ending}")
     assert loaded.pixels.tolist() == [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 1, 0]]]
     assert loaded.alpha.tolist() == [[1, 0], [1, 0]]
 
@@ -338,35 +338,35 @@ def test_a_palette_with_half_transparent_entries_keeps_them(tmp_path):
         PLTE=bytes([200, 100, 50, 0, 255, 0]),
         tRNS=bytes([51, 102]),
     )
-    loaded = load_picture(write(tmp_path / "palette.png", content))
+    loaded = load_image(write(tmp_path / "palette.png", content))
     np.testing.assert_allclose(loaded.alpha, [[0.2, 0.4]])
     np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [200, 100, 50], rtol=1e-6)
 
 
-def test_grey_with_alpha_keeps_both(tmp_path):
-    content = png(np.array([[[102, 51], [204, 255]]], np.uint8), GREY_ALPHA)
-    loaded = load_picture(write(tmp_path / "grey.png", content))
+def test_gray_with_alpha_keeps_both(tmp_path):
+    content = png(np.array([[[102, 51], [204, 255]]], np.uint8), GRAY_ALPHA)
+    loaded = load_image(write(tmp_path / "gray.png", content))
     np.testing.assert_allclose(loaded.alpha, [[0.2, 1]])
     np.testing.assert_allclose(loaded.pixels, [[[0.4] * 3, [0.8] * 3]])
 
 
 def test_alpha_that_hides_nothing_is_no_alpha(tmp_path, noise):
     opaque = np.concatenate([noise, np.full((9, 14, 1), 255, np.uint8)], axis=-1)
-    assert load_picture(write(tmp_path / "opaque.png", png(opaque, RGBA))).alpha is None
+    assert load_image(write(tmp_path / "opaque.png", png(opaque, RGBA))).alpha is None
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png", "tif"])
-def test_of_several_pictures_the_first_is_taken_with_a_notice(tmp_path, ending):
-    red, blue = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+def test_of_several_images_the_first_is_taken_with_a_notice(tmp_path, ending):
+    red, blue = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     path = tmp_path / f"several.{ending}"
     options = {"lossless": True} if ending == "webp" else {}
     red.save(path, save_all=True, append_images=[blue], **options)
-    loaded = load_picture(path)
+    loaded = load_image(path)
     assert (loaded.pixels == [1, 0, 0]).all()
-    assert loaded.notices == (f"{path}: the file holds several pictures; the first is used.",)
+    assert loaded.notices == (f"{path}: the file holds several images; the first is used.",)
 
 
-# Colour profiles
+# Color profiles
 
 
 @pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
@@ -375,13 +375,13 @@ def test_an_embedded_profile_is_converted_to_srgb(tmp_path, ending):
     path = tmp_path / f"swapped.{ending}"
     options = {"lossless": True} if ending == "webp" else {}
     image.save(path, icc_profile=swapped_profile(), quality=100, **options)
-    np.testing.assert_allclose(load_picture(path).pixels[4, 4] * 255, [120, 255, 0], atol=2)
+    np.testing.assert_allclose(load_image(path).pixels[4, 4] * 255, [120, 255, 0], atol=2)
 
 
 def test_the_srgb_profile_changes_nothing_not_even_sixteen_bits(tmp_path):
     values = np.random.default_rng(2).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
     content = png(values, RGB, iCCP=b"sRGB\0\0" + zlib.compress(SRGB_PROFILE))
-    loaded = load_picture(write(tmp_path / "deep.png", content))
+    loaded = load_image(write(tmp_path / "deep.png", content))
     assert (np.rint(loaded.pixels * 65535) == values).all()
     assert loaded.notices == ()
 
@@ -389,7 +389,7 @@ def test_the_srgb_profile_changes_nothing_not_even_sixteen_bits(tmp_path):
 def test_another_profile_costs_sixteen_bits_and_says_so(tmp_path):
     values = np.full((2, 2, 4), (65535, 30840, 0, 13107), np.uint16)
     content = png(values, RGBA, iCCP=b"swapped\0\0" + zlib.compress(swapped_profile()))
-    loaded = load_picture(write(tmp_path / "deep.png", content))
+    loaded = load_image(write(tmp_path / "deep.png", content))
     np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [120, 255, 0], atol=1.1)
     np.testing.assert_allclose(loaded.alpha, 0.2, rtol=1e-6)
     assert "eight bits" in loaded.notices[0]
@@ -398,23 +398,23 @@ def test_another_profile_costs_sixteen_bits_and_says_so(tmp_path):
 def test_alpha_passes_beside_the_profile(tmp_path):
     image = Image.new("RGBA", (2, 2), (255, 120, 0, 51))
     image.save(tmp_path / "a.png", icc_profile=swapped_profile())
-    loaded = load_picture(tmp_path / "a.png")
+    loaded = load_image(tmp_path / "a.png")
     np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [120, 255, 0], atol=1.1)
     np.testing.assert_allclose(loaded.alpha, 0.2, rtol=1e-6)
 
 
-def test_a_grey_profile_is_converted_to_srgb(tmp_path):
+def test_a_gray_profile_is_converted_to_srgb(tmp_path):
     linear = profile(b"GRAY", b"XYZ ", b"mntr", {b"kTRC": gamma(1)})
-    Image.new("L", (2, 2), 55).save(tmp_path / "grey.png", icc_profile=linear)
+    Image.new("L", (2, 2), 55).save(tmp_path / "gray.png", icc_profile=linear)
     light = 55 / 255
     expected = 1.055 * light ** (1 / 2.4) - 0.055
-    loaded = load_picture(tmp_path / "grey.png")
+    loaded = load_image(tmp_path / "gray.png")
     np.testing.assert_allclose(loaded.pixels, np.full((2, 2, 3), expected), atol=1.5 * LEVEL)
 
 
-def test_a_colour_profile_in_a_grey_picture_is_applied(tmp_path):
-    Image.new("L", (2, 2), 100).save(tmp_path / "grey.png", icc_profile=swapped_profile())
-    loaded = load_picture(tmp_path / "grey.png")
+def test_a_color_profile_in_a_gray_image_is_applied(tmp_path):
+    Image.new("L", (2, 2), 100).save(tmp_path / "gray.png", icc_profile=swapped_profile())
+    loaded = load_image(tmp_path / "gray.png")
     assert loaded.notices == ()
     np.testing.assert_allclose(loaded.pixels * 255, np.full((2, 2, 3), 100), atol=1.1)
 
@@ -425,7 +425,7 @@ def test_a_cmyk_profile_is_converted_to_srgb(tmp_path, ending):
     image.paste((255, 0, 0, 255), (0, 0, 8, 4))
     path = tmp_path / f"press.{ending}"
     image.save(path, icc_profile=black_only_profile())
-    loaded = load_picture(path)
+    loaded = load_image(path)
     np.testing.assert_allclose(loaded.pixels[0, 0], 0, atol=0.03)
     np.testing.assert_allclose(loaded.pixels[7, 7], 1, atol=0.03)
     assert loaded.notices == ()
@@ -434,7 +434,7 @@ def test_a_cmyk_profile_is_converted_to_srgb(tmp_path, ending):
 @pytest.mark.parametrize("broken", [b"nonsense", SRGB_PROFILE[:300], black_only_profile()])
 def test_a_profile_that_cannot_be_used_is_a_notice(tmp_path, noise, broken):
     Image.fromarray(noise).save(tmp_path / "a.png", icc_profile=broken)
-    loaded = load_picture(tmp_path / "a.png")
+    loaded = load_image(tmp_path / "a.png")
     assert (loaded.pixels * 255 == noise).all()
     assert "profile cannot be used" in loaded.notices[0]
 
@@ -446,7 +446,7 @@ SIDES = {1: "tl", 2: "tr", 3: "br", 4: "bl", 5: "lt", 6: "rt", 7: "rb", 8: "lb"}
 
 
 def lay_down(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """How a file of this orientation stores an upright picture."""
+    """How a file of this orientation stores an upright image."""
     rows, columns = SIDES[orientation]
     if rows in "lr":
         upright, rows, columns = upright.swapaxes(0, 1), *("tb"["lr".index(rows)], columns)
@@ -468,7 +468,7 @@ def test_orientation_turns_pixels_and_alpha_upright(tmp_path, orientation, endin
     options = {"lossless": True, "exact": True} if ending == "webp" else {}
     path = tmp_path / f"turned.{ending}"
     stored.save(path, exif=exif, **options)
-    loaded = load_picture(path)
+    loaded = load_image(path)
     difference = np.abs(loaded.pixels * 255 - upright[..., :3])
     assert np.median(difference) < 1.5
     if ending != "jpg":
@@ -484,14 +484,14 @@ def test_orientation_turns_sixteen_bits_too(tmp_path, ending):
     exif[0x0112] = 6
     stored = Image.fromarray(np.ascontiguousarray(lay_down(upright, 6)))
     stored.save(tmp_path / f"turned.{ending}", exif=exif)
-    loaded = load_picture(tmp_path / f"turned.{ending}")
+    loaded = load_image(tmp_path / f"turned.{ending}")
     assert (np.rint(loaded.pixels[..., 0] * 65535) == upright).all()
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"])
 def test_broken_exif_costs_nothing_but_a_notice(tmp_path, noise, exif):
     Image.fromarray(noise).save(tmp_path / "a.jpg", exif=exif)
-    loaded = load_picture(tmp_path / "a.jpg")
+    loaded = load_image(tmp_path / "a.jpg")
     assert loaded.pixels.shape == noise.shape
     assert all("\n" not in notice for notice in loaded.notices)
 
@@ -500,7 +500,7 @@ def test_broken_exif_costs_nothing_but_a_notice(tmp_path, noise, exif):
 
 
 def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
-    """Files that are no whole pictures, with a word of the reason."""
+    """Files that are no whole images, with a word of the reason."""
     Image.fromarray(noise.repeat(20, axis=0)).save(folder / "whole.jpg")
     whole = (folder / "whole.jpg").read_bytes()
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, RGB, 0, 0, 0)
@@ -514,7 +514,7 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
         folder / "broken.png": "a link to nothing",
         Path("/dev/null"): "a device",
         write(folder / "empty.jpg", b""): r"0 bytes",
-        write(folder / "text.jpg", b"dear reader,\nthis is no picture"): "looks like text",
+        write(folder / "text.jpg", b"dear reader,\nthis is no image"): "looks like text",
         write(folder / "phone.jpg", b"\0\0\0\x18ftypheic" + bytes(50)): "HEIC",
         write(folder / "zip.jpg", b"PK\x03\x04" + bytes(50)): "a zip; unpack it",
         write(folder / "bytes.jpg", bytes(range(128, 200))): "begins with the bytes 80 81",
@@ -526,22 +526,22 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
     }
 
 
-def test_what_is_no_whole_picture_is_refused_in_one_line(tmp_path, noise):
+def test_what_is_no_whole_image_is_refused_in_one_line(tmp_path, noise):
     for path, reason in bad_files(tmp_path, noise).items():
-        for refuse in (load_picture, probe_picture):
-            with pytest.raises(PictureError, match=reason) as caught:
+        for refuse in (load_image, probe_image):
+            with pytest.raises(ImageError, match=reason) as caught:
                 refuse(path)
             assert str(caught.value).startswith(f"{path}: ")
             assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "bmp", "gif"])
-def test_the_first_half_of_a_picture_is_refused(tmp_path, noise, ending):
+def test_the_first_half_of_a_image_is_refused(tmp_path, noise, ending):
     path = tmp_path / f"half.{ending}"
     Image.fromarray(noise.repeat(9, axis=0).repeat(9, axis=1)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(PictureError, match="damaged or cut short"):
-        probe_picture(path)
+    with pytest.raises(ImageError, match="damaged or cut short"):
+        probe_image(path)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "bmp", "gif"])
@@ -555,16 +555,16 @@ def test_damaged_files_load_or_are_refused_but_nothing_else(tmp_path_factory, en
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path = write(tmp_path_factory.getbasetemp() / "file", bytes(content))
-    with contextlib.suppress(PictureError):
-        assert np.isfinite(load_picture(path, max_pixels=10_000).pixels).all()
+    with contextlib.suppress(ImageError):
+        assert np.isfinite(load_image(path, max_pixels=10_000).pixels).all()
 
 
 def test_the_pixel_limit_is_counted_before_decoding_and_can_be_raised(tmp_path, noise):
     path = write(tmp_path / "a.png", png(noise, RGB))
     limit = Image.MAX_IMAGE_PIXELS
-    assert load_picture(path, max_pixels=9 * 14).pixels.shape == (9, 14, 3)
-    with pytest.raises(PictureError, match="claims 14 × 9 pixels, but at most 125"):
-        load_picture(path, max_pixels=125)
+    assert load_image(path, max_pixels=9 * 14).pixels.shape == (9, 14, 3)
+    with pytest.raises(ImageError, match="claims 14 × 9 pixels, but at most 125"):
+        load_image(path, max_pixels=125)
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
@@ -573,15 +573,15 @@ def test_our_limit_takes_the_place_of_that_of_pillow(tmp_path, ending, monkeypat
     Image.new("RGB", (60, 60)).save(tmp_path / f"a.{ending}")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     monkeypatch.setattr("nstk.images.decoding._HUGE", 1000)
-    assert load_picture(tmp_path / f"a.{ending}").pixels.shape == (60, 60, 3)
+    assert load_image(tmp_path / f"a.{ending}").pixels.shape == (60, 60, 3)
 
 
 def test_a_least_side_is_asked_for_by_name(tmp_path):
     for size in ((1, 1), (3, 2000), (2000, 3)):
         Image.new("RGB", size).save(tmp_path / "thin.png")
-        assert load_picture(tmp_path / "thin.png").pixels.shape == (*reversed(size), 3)
-        with pytest.raises(PictureError, match="each side needs at least 16"):
-            load_picture(tmp_path / "thin.png", minimum_side=16)
+        assert load_image(tmp_path / "thin.png").pixels.shape == (*reversed(size), 3)
+        with pytest.raises(ImageError, match="each side needs at least 16"):
+            load_image(tmp_path / "thin.png", minimum_side=16)
 
 
 @pytest.mark.parametrize(
@@ -598,34 +598,34 @@ def test_a_least_side_is_asked_for_by_name(tmp_path):
 def test_the_content_says_what_it_is_not_the_ending(tmp_path, noise, ending, name):
     Image.fromarray(noise).save(tmp_path / f"a.{ending}")
     liar = (tmp_path / f"a.{ending}").rename(tmp_path / "liar.txt")
-    assert probe_picture(liar) == name
-    assert load_picture(liar).pixels.shape == noise.shape
+    assert probe_image(liar) == name
+    assert load_image(liar).pixels.shape == noise.shape
 
 
-def test_a_photo_with_several_pictures_from_a_camera_is_a_jpeg(tmp_path):
-    first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
+def test_a_photo_with_several_images_from_a_camera_is_a_jpeg(tmp_path):
+    first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     first.save(tmp_path / "photo.mpo", save_all=True, append_images=[second])
-    assert probe_picture(tmp_path / "photo.mpo") == "JPEG"
-    assert load_picture(tmp_path / "photo.mpo").notices == ()
+    assert probe_image(tmp_path / "photo.mpo") == "JPEG"
+    assert load_image(tmp_path / "photo.mpo").notices == ()
 
 
 # What cannot be saved
 
 
 def test_an_unknown_ending_lists_the_known_ones(tmp_path, scene):
-    for name in ("picture.xyz", "picture", "picture.gif"):
-        for refuse in (check_output, lambda path: save_picture(path, scene)):
+    for name in ("image.xyz", "image", "image.gif"):
+        for refuse in (check_output, lambda path: save_image(path, scene)):
             with pytest.raises(OutputError, match=r"\.png, \.jpg, \.jpeg, \.webp"):
                 refuse(tmp_path / name)
 
 
-def test_places_where_no_picture_can_stand_are_refused_early(tmp_path):
-    check_output(tmp_path / "picture.png")
+def test_places_where_no_image_can_stand_are_refused_early(tmp_path):
+    check_output(tmp_path / "image.png")
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
         check_output(tmp_path / "folder.png")
     with pytest.raises(OutputError, match="create it first"):
-        check_output(tmp_path / "missing" / "picture.png")
+        check_output(tmp_path / "missing" / "image.png")
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
@@ -634,28 +634,28 @@ def test_values_that_are_no_numbers_are_not_saved(tmp_path, wrong):
     alpha = np.ones((4, 4), np.float32)
     pixels[1, 1, 1] = wrong
     with pytest.raises(OutputError, match="not finite"):
-        save_picture(tmp_path / "a.png", pixels)
+        save_image(tmp_path / "a.png", pixels)
     alpha[0, 0] = wrong
     with pytest.raises(OutputError, match="not finite"):
-        save_picture(tmp_path / "a.png", np.zeros_like(pixels), alpha=alpha)
+        save_image(tmp_path / "a.png", np.zeros_like(pixels), alpha=alpha)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_picture_is_not_saved(tmp_path, scene):
+def test_what_is_no_image_is_not_saved(tmp_path, scene):
     for pixels in (scene[..., 0], scene[..., :2], scene[:0]):
         with pytest.raises(OutputError, match=r"\(height, width, 3\)"):
-            save_picture(tmp_path / "a.png", pixels)
+            save_image(tmp_path / "a.png", pixels)
     with pytest.raises(OutputError, match="resize_plane"):
-        save_picture(tmp_path / "a.png", scene, alpha=np.ones((3, 3), np.float32))
+        save_image(tmp_path / "a.png", scene, alpha=np.ones((3, 3), np.float32))
     with pytest.raises(SettingsError, match="from 1 to 100"):
-        save_picture(tmp_path / "a.jpg", scene, quality=0)
+        save_image(tmp_path / "a.jpg", scene, quality=0)
     with pytest.raises(OutputError, match="at most 16383"):
-        save_picture(tmp_path / "a.webp", np.zeros((1, 17_000, 3), np.float32))
+        save_image(tmp_path / "a.webp", np.zeros((1, 17_000, 3), np.float32))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_picture_that_fails_half_way_leaves_the_old_one(tmp_path, scene, monkeypatch):
-    path = save_picture(tmp_path / "a.png", scene)
+def test_a_image_that_fails_half_way_leaves_the_old_one(tmp_path, scene, monkeypatch):
+    path = save_image(tmp_path / "a.png", scene)
     before = path.read_bytes()
 
     def fail(image, target, **options):
@@ -664,7 +664,7 @@ def test_a_picture_that_fails_half_way_leaves_the_old_one(tmp_path, scene, monke
 
     monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(NstkError, match="No space left"):
-        save_picture(path, 1 - scene)
+        save_image(path, 1 - scene)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -689,8 +689,8 @@ def test_a_fitted_size_has_the_longer_side_and_the_aspect(height, width, longer_
     height=st.integers(1, 20),
     width=st.integers(1, 20),
 )
-def test_a_resized_picture_is_a_picture(pixels, height, width):
-    resized = resize_picture(pixels, height, width)
+def test_a_resized_image_is_a_image(pixels, height, width):
+    resized = resize_image(pixels, height, width)
     assert resized.shape == (height, width, 3)
     assert resized.dtype == np.float32
     assert resized.min() >= 0
@@ -698,16 +698,16 @@ def test_a_resized_picture_is_a_picture(pixels, height, width):
 
 
 def test_the_same_size_changes_nothing_and_gives_a_new_array(scene):
-    resized = resize_picture(scene, 48, 64)
+    resized = resize_image(scene, 48, 64)
     np.testing.assert_array_equal(resized, scene)
     assert not np.shares_memory(resized, scene)
 
 
-def test_a_flat_picture_stays_flat_at_any_size():
+def test_a_flat_image_stays_flat_at_any_size():
     flat = np.full((5, 9, 3), [0.2, 0.5, 0.8], np.float32)
     for size in ((1, 1), (3, 20), (40, 2)):
         np.testing.assert_allclose(
-            resize_picture(flat, *size), np.broadcast_to(flat[0, 0], (*size, 3)), atol=1e-6
+            resize_image(flat, *size), np.broadcast_to(flat[0, 0], (*size, 3)), atol=1e-6
         )
 
 
@@ -717,7 +717,7 @@ def test_making_smaller_averages_instead_of_dropping():
     np.testing.assert_allclose(small, 0.5, atol=0.05)
 
 
-def test_a_picture_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
+def test_a_image_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     Image.new("RGB", (4, 3)).save(path)
 
@@ -725,5 +725,5 @@ def test_a_picture_too_large_for_the_memory_is_not_called_damaged(tmp_path, monk
         raise MemoryError
 
     monkeypatch.setattr(Image, "open", refuse)
-    with pytest.raises(PictureError, match=r"in the memory there is; make it smaller"):
-        load_picture(path)
+    with pytest.raises(ImageError, match=r"in the memory there is; make it smaller"):
+        load_image(path)

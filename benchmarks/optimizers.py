@@ -1,9 +1,9 @@
-"""Compare the minimizers on the default objective: loss against evaluations and against seconds.
+"""Compare the optimizers on the default objective: loss against evaluations and against seconds.
 
-    python benchmarks/minimizers.py --json minimizers.json --markdown minimizers.md \\
-        --svg docs/pictures/minimizers.svg
+    python benchmarks/optimizers.py --json optimizers.json --markdown optimizers.md \\
+        --svg docs/images/optimizers.svg
 
-One picture pair at one scale, from the content picture. The loss is that of the picture that would
+One image pair at one scale, from the content image. The loss is that of the image that would
 be kept should the descent end there (for Adam, as in `nstk stylize`, the running average), and is
 measured beside the clock. An evaluation is a loss with its gradient; a Hessian–vector product
 counts as three, which is what it takes. Seconds are processor seconds of the process, without
@@ -28,8 +28,8 @@ import tensorflow as tf
 
 from benchmarks.style_judge import find_shared
 from nstk.backbones.loading import load_backbone
-from nstk.images.image import Picture, fit_size, load_picture, resize_picture
-from nstk.optimizers import MINIMIZERS, Averaged, Minimizer, choose_minimizer
+from nstk.images.image import Image, fit_size, load_image, resize_image
+from nstk.optimizers import OPTIMIZERS, Averaged, Optimizer, choose_optimizer
 from nstk.settings import StylizeSettings
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
@@ -49,16 +49,16 @@ class Mark(NamedTuple):
     loss: float
 
 
-def load_pair(content: str, style: str, size: int) -> tuple[Picture, Picture]:
-    """Read both pictures at one size."""
-    folder = find_shared() / "data" / "pictures"
+def load_pair(content: str, style: str, size: int) -> tuple[Image, Image]:
+    """Read both images at one size."""
+    folder = find_shared() / "data" / "images"
     paths = folder / "content" / content, folder / "style" / style
-    pictures = [load_picture(path).pixels for path in paths]
-    scaled = [resize_picture(each, *fit_size(*each.shape[:2], size)) for each in pictures]
+    images = [load_image(path).pixels for path in paths]
+    scaled = [resize_image(each, *fit_size(*each.shape[:2], size)) for each in images]
     return scaled[0], scaled[1]
 
 
-def build_objective(content: Picture, style: Picture) -> StyleObjective:
+def build_objective(content: Image, style: Image) -> StyleObjective:
     """The objective of `nstk stylize` with its default settings."""
     settings = StylizeSettings()
     backbone = load_backbone("compact").prepared(edge="replicate")
@@ -72,26 +72,26 @@ def build_objective(content: Picture, style: Picture) -> StyleObjective:
     return StyleObjective.toward(backbone, content, [style], weights)
 
 
-def make_minimizer(name: str) -> Minimizer:
-    """A minimizer as `nstk stylize` uses it."""
-    minimizer = choose_minimizer(name, bounds=(0.0, 1.0))
-    return Averaged(minimizer, AVERAGING) if name == "adam" else minimizer
+def make_optimizer(name: str) -> Optimizer:
+    """An optimizer as `nstk stylize` uses it."""
+    optimizer = choose_optimizer(name, bounds=(0.0, 1.0))
+    return Averaged(optimizer, AVERAGING) if name == "adam" else optimizer
 
 
 def descend(
-    minimizer: Minimizer, objective: StyleObjective, start: Picture, budget: int
+    optimizer: Optimizer, objective: StyleObjective, start: Image, budget: int
 ) -> list[Mark]:
     """Descend until the evaluations are spent."""
     calls = tf.Variable(0)
 
-    def evaluate(picture: Any) -> Any:
+    def evaluate(image: Any) -> Any:
         calls.assign_add(1)
-        return objective.evaluate(picture)
+        return objective.evaluate(image)
 
-    advance = tf.function(partial(minimizer.step, evaluate))
+    advance = tf.function(partial(optimizer.step, evaluate))
     measure = tf.function(objective.measure)
     x = tf.constant(start)
-    state = minimizer.init(x)
+    state = optimizer.init(x)
     advance(x, state)  # compiles
     evaluations, seconds, marks = 0, 0.0, [Mark(0, 0.0, float(measure(x)[0]))]
     while evaluations < budget:
@@ -102,13 +102,13 @@ def descend(
         seconds += time.process_time() - begun
         evaluations += 1 + PRODUCT * (int(calls) - 1)
         if evaluations >= 1.05 * marks[-1].evaluations:
-            loss = float(measure(minimizer.result(x, state))[0])
+            loss = float(measure(optimizer.result(x, state))[0])
             marks.append(Mark(evaluations, seconds, loss))
     return marks
 
 
 def find_loss(marks: list[Mark], axis: int, limit: float) -> float:
-    """The loss of the last picture kept before a limit of evaluations (0) or seconds (1)."""
+    """The loss of the last image kept before a limit of evaluations (0) or seconds (1)."""
     return [mark.loss for mark in marks if mark[axis] <= limit][-1]
 
 
@@ -125,7 +125,7 @@ def write_table(runs: dict[str, list[Mark]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-COLORS = dict(zip(MINIMIZERS, ("#0072b2", "#767676", "#d55e00", "#009e73"), strict=True))
+COLORS = dict(zip(OPTIMIZERS, ("#0072b2", "#767676", "#d55e00", "#009e73"), strict=True))
 WIDTH, HEIGHT, TOP, BOTTOM = 400, 400, 48, 52
 LEFTS = (64, 640)
 FONT = "font-family='Helvetica, Arial, sans-serif' font-size='13'"
@@ -238,7 +238,7 @@ def main() -> None:
     parser.add_argument("--content", default="tubingen.jpg")
     parser.add_argument("--style", default="starry_night.jpg")
     parser.add_argument("--size", type=int, default=192, help="longer side in pixels")
-    parser.add_argument("--evaluations", type=int, default=240, help="for each minimizer")
+    parser.add_argument("--evaluations", type=int, default=240, help="for each optimizer")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--svg", type=Path)
@@ -246,8 +246,8 @@ def main() -> None:
     content, style = load_pair(arguments.content, arguments.style, arguments.size)
     objective = build_objective(content, style)
     runs = {
-        name: descend(make_minimizer(name), objective, content, arguments.evaluations)
-        for name in MINIMIZERS
+        name: descend(make_optimizer(name), objective, content, arguments.evaluations)
+        for name in OPTIMIZERS
     }
     table = write_table(runs)
     print(table)
@@ -258,7 +258,7 @@ def main() -> None:
         arguments.markdown.write_text(table, encoding="utf-8")
     if arguments.svg:
         pair = " × ".join(Path(name).stem for name in (arguments.content, arguments.style))
-        drawn = draw(runs, f"Loss of the picture kept: {pair}, {arguments.size} px")
+        drawn = draw(runs, f"Loss of the image kept: {pair}, {arguments.size} px")
         arguments.svg.write_text(drawn, encoding="utf-8")
 
 

@@ -1,28 +1,28 @@
-"""Small folders of labelled pictures that even a network with random weights can tell apart."""
+"""Small folders of labeled images that even a network with random weights can tell apart."""
 
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-COLOURS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
+COLORS = {"blue": (40, 60, 200), "green": (50, 180, 60), "red": (210, 50, 40)}
 SIZES = [(40, 52), (64, 36), (33, 33), (90, 48)]
 
 
-def draw_picture(colour: tuple[int, int, int], height: int, width: int, seed: int) -> np.ndarray:
-    """A grainy picture of one colour: uint8 ``(height, width, 3)``."""
+def draw_image(color: tuple[int, int, int], height: int, width: int, seed: int) -> np.ndarray:
+    """A grainy image of one color: uint8 ``(height, width, 3)``."""
     grain = np.random.default_rng(seed).normal(0, 25, (height, width, 3))
-    return np.clip(np.array(colour) + grain, 0, 255).astype(np.uint8)
+    return np.clip(np.array(color) + grain, 0, 255).astype(np.uint8)
 
 
 def draw_class(folder: Path, name: str, count: int) -> list[Path]:
-    """Pictures of one class, of several sizes and formats."""
+    """Images of one class, of several sizes and formats."""
     folder.mkdir(parents=True)
     paths = []
     for index in range(count):
         path = folder / f"{index}.{('png', 'jpg', 'webp')[index % 3]}"
         height, width = SIZES[index % len(SIZES)]
-        pixels = draw_picture(COLOURS[name], height, width, seed=hash_name(f"{folder.name}{path}"))
+        pixels = draw_image(COLORS[name], height, width, seed=hash_name(f"{folder.name}{path}"))
         Image.fromarray(pixels).save(path)
         paths.append(path)
     return paths
