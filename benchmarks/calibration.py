@@ -63,7 +63,7 @@ def measure_strangeness(made: Any) -> Values:
     """How many images of each kind are strange, and how well strangeness tells them apart."""
     import nstk
 
-    own = made.answers["validation"].strangeness
+    own = made.answers["validation"].ood_score
     tiny = sorted(path for path in find_data("tiny-imagenet").rglob("*") if path.is_file())
     tiny = [path for path in tiny if path.suffix.lower() in {".jpg", ".jpeg", ".png"}]
     with tempfile.TemporaryDirectory() as drawn:
@@ -75,12 +75,12 @@ def measure_strangeness(made: Any) -> Values:
         }
         found = {
             name: np.array(
-                [each.strangeness for each in nstk.predict(made.classifier, paths).predictions]
+                [each.ood_score for each in nstk.predict(made.classifier, paths).predictions]
             )
             for name, paths in others.items()
         }
     return {
-        "accepted": made.classifier.familiarity.accepted,
+        "accepted": made.classifier.ood_detector.accepted,
         "own": float(np.mean(own > 1)),
         **{
             name: {
@@ -109,14 +109,14 @@ def measure_all() -> Values:
     return {
         "hymenoptera": measure_reliability(insects),
         "trashnet": measure_reliability(waste),
-        "strangeness": measure_strangeness(insects),
+        "ood_score": measure_strangeness(insects),
     }
 
 
 def write_table(results: Values) -> str:
     """Write the results as Markdown tables."""
 
-    def spell(each: Values) -> str:
+    def format_value(each: Values) -> str:
         low, high = each["interval"]
         return f"{each['ece']:.3f} ({low:.3f}–{high:.3f})"
 
@@ -126,10 +126,10 @@ def write_table(results: Values) -> str:
         for what, said in (("measured", f"{found['images']} held out"), ("left out", "left out")):
             before, after = found[what]
             lines.append(
-                f"| {name}, {said} | {found['temperature']:.2f} | {spell(before)} | "
-                f"{spell(after)} |"
+                f"| {name}, {said} | {found['temperature']:.2f} | {format_value(before)} | "
+                f"{format_value(after)} |"
             )
-    strange = results["strangeness"]
+    strange = results["ood_score"]
     lines += ["", "| images | strange | AUROC |", "|---|---|---|"]
     lines.append(f"| own, held out | {100 * strange['own']:.1f} % | |")
     lines += [

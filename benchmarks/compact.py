@@ -94,9 +94,9 @@ def measure_top_1(backbone: Backbone) -> Values:
     classes = sheets.read_classes(folder)
     train, val = (sheets.read_split(folder, split, classes) for split in ("train", "val"))
     vectors = evaluation.embed(backbone.embed, train.pixels)
-    mean, deviation = vectors.mean(0), vectors.std(0) + 1e-6
-    probe = teachers.solve_probe((vectors - mean) / deviation, train.labels, iterations=100)
-    seen = (evaluation.embed(backbone.embed, val.pixels) - mean) / deviation
+    mean, std = vectors.mean(0), vectors.std(0) + 1e-6
+    probe = teachers.solve_probe((vectors - mean) / std, train.labels, iterations=100)
+    seen = (evaluation.embed(backbone.embed, val.pixels) - mean) / std
     logits = seen @ probe[:-1] + probe[-1]
     return {"solved_head": float((logits.argmax(1) == val.labels).mean())}
 

@@ -118,7 +118,7 @@ def measure_floor() -> Values:
 
     import nstk
     from nstk.features.crops import VIEWS, cut_views
-    from nstk.features.extractor import Observer
+    from nstk.features.extractor import FeatureExtractor
     from nstk.features.prefetching import BATCH, read_ahead
     from nstk.images.image import load_levels
 
@@ -128,7 +128,7 @@ def measure_floor() -> Values:
         read_ahead(paths, lambda path: cut_views(load_levels(path), SIZE, VIEWS[:1])[0], ahead=64)
     )
     decoded = time.perf_counter()
-    observer = Observer(nstk.load_backbone(NAME, weights=find_weights()), SIZE)
+    observer = FeatureExtractor(nstk.load_backbone(NAME, weights=find_weights()), SIZE)
     for first in range(0, len(squares), BATCH):
         observer.describe(np.stack(squares[first : first + BATCH]))
     ended = time.perf_counter()

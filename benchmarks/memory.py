@@ -47,7 +47,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
     from benchmarks.networks import load_network
     from nstk.images.image import save_image
 
-    network, megapixels, engine, precision, *rest = case.split(":")
+    network, megapixels, tiling, precision, *rest = case.split(":")
     height = round((float(megapixels) * 1e6 * 3 / 4) ** 0.5)
     width = round(height * 4 / 3)
     grain = np.random.default_rng(0).random((height // 8 + 1, width // 8 + 1, 3), np.float32)
@@ -60,7 +60,7 @@ def measure(case: str, steps: int) -> dict[str, Any]:
             size=max(height, width),
             steps=steps,
             scales=1,
-            engine=engine,
+            tiling=tiling,
             precision=precision,
             optimizer=rest[0] if rest else "adam",
         )

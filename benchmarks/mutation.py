@@ -42,7 +42,7 @@ TARGETS = {
     },
     "nstk/finetuning/links.py": ("test_links",),
     "nstk/finetuning/logistic.py": ("test_head",),
-    "nstk/media/splits.py": ("test_splits",),
+    "nstk/datasets/holdout.py": ("test_splits",),
     "nstk/finetuning/evaluation.py": ("test_evaluation",),
 }
 """Modules that are changed, each with the tests that are to notice."""

@@ -65,11 +65,11 @@ def build_objective(content: Image, style: Image) -> StyleObjective:
     weights = ObjectiveWeights(
         content=settings.content_weight,
         style=settings.style_weight,
-        variation=settings.variation_weight,
+        tv=settings.tv_weight,
         content_layers={choose_content_layer(backbone): 1.0},
         style_layers=choose_style_layers(backbone),
     )
-    return StyleObjective.toward(backbone, content, [style], weights)
+    return StyleObjective.from_images(backbone, content, [style], weights)
 
 
 def make_optimizer(name: str) -> Optimizer:

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from benchmarks.networks import load_network
 from benchmarks.step import make_our_step
-from nstk.backbones.stages import weigh_network
+from nstk.backbones.stages import count_flops
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 
 SHAPES = ((256, 64), (128, 128), (64, 256), (32, 512))
@@ -50,12 +50,12 @@ def count_operations(network: str, size: int) -> float:
     grams = sum(
         model.get_layer(name).output.shape[-1] ** 2 / backbone.stride(name) ** 2 for name in style
     )
-    return 4 * size**2 * (weigh_network(model).products + grams)
+    return 4 * size**2 * (count_flops(model).products + grams)
 
 
 def measure(network: str, size: int, precision: str, rounds: int) -> dict[str, Any]:
     """Take turns and compare the medians."""
-    step = make_our_step(size, network, "whole", precision, "default")
+    step = make_our_step(size, network, "off", precision, "default")
     work = {"step": (step, count_operations(network, size))}
     for side, channels in SHAPES:
         work[f"{side}×{channels}"] = make_convolution(side, channels, precision)

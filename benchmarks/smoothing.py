@@ -31,7 +31,7 @@ from benchmarks.style_judge import find_shared, judge
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import load_image
 from nstk.stylization.inputs import read_inputs
-from nstk.stylization.task import Painting
+from nstk.stylization.task import StyleTransferTask
 
 WEIGHTS = "mobilenet_0.75_224_notop.weights.h5"
 CONTENT_WEIGHTS = {"moments": 0.3, "gram": 0.01}
@@ -67,7 +67,7 @@ class SmoothedBackbone(Backbone):
 def paint(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Image:
     """Paint one pair at 256 px."""
     settings = nstk.StylizeSettings(size=256, style_loss=loss, content_weight=CONTENT_WEIGHTS[loss])
-    painting = Painting(network, read_inputs(content, style, settings), settings)
+    painting = StyleTransferTask(network, read_inputs(content, style, settings), settings)
     *_, descent = painting.descend(strength=0.5)
     return descent.image()
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = ("whole", "windows")
+ENGINES = ("off", "on")
 PRECISIONS = ("float32", "bfloat16")
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "float32": {},
@@ -29,7 +29,7 @@ ARITHMETICS: dict[str, dict[str, Any]] = {
 
 
 def make_our_step(
-    size: int, network: str, engine: str, arithmetic: str, layers: str
+    size: int, network: str, tiling: str, arithmetic: str, layers: str
 ) -> Callable[[], float]:
     """Build our step; what it returns takes one and gives the loss."""
     import numpy as np
@@ -39,9 +39,9 @@ def make_our_step(
     from benchmarks.plain_tensorflow import CONTENT, STYLE
     from nstk.optimizers import Adam, Averaged
     from nstk.stylization.layers import choose_content_layer, choose_style_layers
-    from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
-    from nstk.stylization.tiled.network import WindowedNetwork
-    from nstk.stylization.tiled.objective import WindowedObjective
+    from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
+    from nstk.stylization.tiled.network import TiledNetwork
+    from nstk.stylization.tiled.objective import TiledObjective
 
     backbone = load_network(network).prepared(edge="replicate", **ARITHMETICS[arithmetic])
     style_layers = dict.fromkeys(STYLE, 0.2)
@@ -52,13 +52,13 @@ def make_our_step(
     weights = ObjectiveWeights(1.0, 1.0, 0.1, content_layers, style_layers)
     generator = np.random.default_rng(0)
     content, style = generator.random((2, size, size, 3), np.float32)
-    objective: Any = StyleObjective.toward(backbone, content, [style], weights)
-    if engine == "windows":
-        cut = WindowedNetwork(backbone, tuple(style_layers), tuple(content_layers))
-        objective = WindowedObjective.within(cut, content, objective.regions, weights)
+    objective: Any = StyleObjective.from_images(backbone, content, [style], weights)
+    if tiling == "on":
+        cut = TiledNetwork(backbone, tuple(style_layers), tuple(content_layers))
+        objective = TiledObjective.within(cut, content, objective.regions, weights)
     rule = Averaged(Adam(0.02, bounds=(0.0, 1.0)), decay=0.9)
     advance = objective.compile(rule)
-    balance = Balance(*map(tf.constant, weights.balance))
+    balance = LossWeights(*map(tf.constant, weights.balance))
     x = tf.constant(content)
     standing = [x, rule.init(x)]
 
@@ -77,8 +77,8 @@ def serve(contestant: str) -> None:
 
         step = make_step(int(size), network)
     else:
-        engine, arithmetic, layers = rest
-        step = make_our_step(int(size), network, engine, arithmetic, layers)
+        tiling, arithmetic, layers = rest
+        step = make_our_step(int(size), network, tiling, arithmetic, layers)
     print("ready", flush=True)
     for _ in sys.stdin:
         begun = time.perf_counter()
@@ -123,8 +123,8 @@ def list_contestants(size: int, network: str, torch_python: str) -> dict[str, li
     """Everybody who takes steps at one size, by name."""
     ours = [sys.executable, "-m", "benchmarks.step", "--serve"]
     entries = {
-        f"ours, {engine}, {way}": [*ours, f"ours:{network}:{size}:{engine}:{way}:plain"]
-        for engine in ENGINES
+        f"ours, {tiling}, {way}": [*ours, f"ours:{network}:{size}:{tiling}:{way}:plain"]
+        for tiling in ENGINES
         for way in ARITHMETICS
     }
     entries["ours, default layers, float32"] = [

@@ -23,9 +23,9 @@ import tensorflow as tf
 import nstk
 from nstk.optimizers import OPTIMIZERS, Adam
 from nstk.progress import Progress
-from nstk.stylization.optimization import Descent
+from nstk.stylization.optimization import Optimization
 from nstk.stylization.preparing import prepare
-from nstk.stylization.task import Painting
+from nstk.stylization.task import StyleTransferTask
 
 PLAIN_STEPS = 500
 LONGEST = 1000
@@ -41,7 +41,7 @@ class Watch:
     """Ask a descent for the loss of what it would keep, with the clock stopped meanwhile."""
 
     def __init__(
-        self, painting: Painting, strength: float, every: int, goal: float, limit: float
+        self, painting: StyleTransferTask, strength: float, every: int, goal: float, limit: float
     ) -> None:
         """Build the judge: the objective at full size."""
         self.scale = painting.plan[-1]
@@ -70,12 +70,12 @@ class Watch:
         self.asked += time.perf_counter() - before
 
 
-def run_plain(painting: Painting, strength: float) -> tuple[float, float]:
+def run_plain(painting: StyleTransferTask, strength: float) -> tuple[float, float]:
     """Descend by plain Adam; give the last loss and the seconds."""
     scale = painting.plan[-1]
     objective, balance = painting.objective(scale), painting.balance(scale, strength)
     begun = time.perf_counter()
-    descent = Descent.start(Adam(0.02, bounds=(0.0, 1.0)), painting.start(scale))
+    descent = Optimization.start(Adam(0.02, bounds=(0.0, 1.0)), painting.start(scale))
     descent.run(objective, PLAIN_STEPS, lambda progress: None, balance=balance)
     seconds = time.perf_counter() - begun
     return float(objective.measure(tf.constant(descent.image()), balance)[0]), seconds
@@ -97,7 +97,7 @@ def main() -> None:
     recipes |= {f"{name}, one scale": replace(base, optimizer=name) for name in OPTIMIZERS}
     strength = 0.5
 
-    def build(settings: nstk.StylizeSettings) -> Painting:
+    def build(settings: nstk.StylizeSettings) -> StyleTransferTask:
         masks: Any = ((), (), None)
         return prepare(given.content, given.style, masks, given.backbone, settings, print)[0]
 

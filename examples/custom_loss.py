@@ -27,7 +27,7 @@ def main(content: str, style: str, output: str, size: str = "256", steps: str = 
     start, painting = read(content, int(size)), read(style, int(size))
     layers = {choose_content_layer(backbone): 1.0}, choose_style_layers(backbone)
     weights = ObjectiveWeights(0.3, 1.0, 0.1, *layers)
-    objective = StyleObjective.toward(backbone, start, [painting], weights)
+    objective = StyleObjective.from_images(backbone, start, [painting], weights)
 
     def evaluate(image: tf.Tensor) -> Evaluation:
         with tf.GradientTape() as tape:

@@ -11,7 +11,7 @@ import nstk
 
 def main(
     content: str, style: str, output: str, size: str = "256", steps: str = "60"
-) -> nstk.Stylization:
+) -> nstk.StylizeResult:
     """Stylize, reporting each scale as it ends.
 
     Args:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from nstk.auditing.findings import ClassBalance as ClassBalance
     from nstk.auditing.findings import Flaw as Flaw
     from nstk.auditing.findings import LabelSuspect as LabelSuspect
-    from nstk.auditing.findings import WrongEnding as WrongEnding
+    from nstk.auditing.findings import WrongExtension as WrongExtension
     from nstk.auditing.job import audit as audit
     from nstk.backbones.backbone import Backbone as Backbone
     from nstk.backbones.listing import backbone_names as backbone_names
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from nstk.classifiers.evaluation.figures import ConfusedPair as ConfusedPair
     from nstk.classifiers.evaluation.figures import Coverage as Coverage
     from nstk.classifiers.evaluation.figures import ImageLoss as ImageLoss
-    from nstk.classifiers.evaluation.job import Examination as Examination
+    from nstk.classifiers.evaluation.job import EvaluationReport as EvaluationReport
     from nstk.classifiers.evaluation.job import evaluate as evaluate
     from nstk.classifiers.explanation.job import Explanation as Explanation
     from nstk.classifiers.explanation.job import explain as explain
@@ -74,15 +74,15 @@ if TYPE_CHECKING:
     from nstk.exporting.job import export as export
     from nstk.features.cache import find_cache_folder as find_cache_folder
     from nstk.finetuning.job import finetune as finetune
-    from nstk.finetuning.result import Finetuning as Finetuning
+    from nstk.finetuning.result import FinetuneResult as FinetuneResult
     from nstk.finetuning.tensorboard import ScalarLog as ScalarLog
     from nstk.finetuning.unfreezing.stage import SecondStage as SecondStage
     from nstk.heads.calibration import Calibration as Calibration
     from nstk.heads.learning_curve import LearningCurve as LearningCurve
     from nstk.heads.metrics import ClassScore as ClassScore
     from nstk.heads.metrics import Evaluation as Evaluation
-    from nstk.heads.out_of_distribution import Familiarity as Familiarity
-    from nstk.heads.predictions import Answers as Answers
+    from nstk.heads.out_of_distribution import OODDetector as OODDetector
+    from nstk.heads.predictions import SplitPredictions as SplitPredictions
     from nstk.heads.reliability import Reliability as Reliability
     from nstk.heads.reliability import ReliabilityBin as ReliabilityBin
     from nstk.heads.selection import Selection as Selection
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
     from nstk.inspecting.textures import Texture as Texture
     from nstk.inspecting.textures import inspect_style as inspect_style
     from nstk.progress import Progress as Progress
-    from nstk.progress import ignore as ignore
+    from nstk.progress import no_progress as no_progress
     from nstk.reports.audit import check_audit_report as check_audit_report
     from nstk.reports.audit import write_audit_report as write_audit_report
     from nstk.reports.classifier import check_classifier_report as check_classifier_report
@@ -134,10 +134,10 @@ if TYPE_CHECKING:
     from nstk.settings import StylizeSettings as StylizeSettings
     from nstk.settings import list_words as list_words
     from nstk.settings import read_setting as read_setting
+    from nstk.storage.files import atomic_write as atomic_write
     from nstk.storage.files import check_writable as check_writable
     from nstk.storage.files import make_folder as make_folder
-    from nstk.storage.files import write_whole as write_whole
-    from nstk.stylization.job import Stylization as Stylization
+    from nstk.stylization.job import StylizeResult as StylizeResult
     from nstk.stylization.job import stylize as stylize
     from nstk.stylization.preparing import plan_stylization as plan_stylization
     from nstk.stylization.quality import Quality as Quality
@@ -145,7 +145,7 @@ if TYPE_CHECKING:
     from nstk.stylization.recording import Frames as Frames
     from nstk.stylization.recording import Previews as Previews
     from nstk.stylization.recording import Trace as Trace
-    from nstk.stylization.recording import tell as tell
+    from nstk.stylization.recording import broadcast as broadcast
     from nstk.stylization.saving import save_style as save_style
     from nstk.stylization.style_files import SavedStyle as SavedStyle
     from nstk.stylization.style_files import load_style as load_style
@@ -183,19 +183,19 @@ _HOMES = {
         "printable",
     ),
     "nstk.classifiers.evaluation.figures": ("ConfusedPair", "Coverage", "ImageLoss"),
-    "nstk.classifiers.evaluation.job": ("Examination", "evaluate"),
+    "nstk.classifiers.evaluation.job": ("EvaluationReport", "evaluate"),
     "nstk.classifiers.explanation.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
-    "nstk.heads.predictions": ("Answers",),
+    "nstk.heads.predictions": ("SplitPredictions",),
     "nstk.features.cache": ("find_cache_folder",),
     "nstk.heads.calibration": ("Calibration",),
     "nstk.classifiers.classifier": ("Classifier", "load_classifier"),
     "nstk.heads.metrics": ("ClassScore", "Evaluation"),
-    "nstk.heads.out_of_distribution": ("Familiarity",),
+    "nstk.heads.out_of_distribution": ("OODDetector",),
     "nstk.finetuning.job": ("finetune",),
     "nstk.heads.learning_curve": ("LearningCurve",),
     "nstk.classifiers.run_records": ("Replay", "replay", "save_manifest"),
-    "nstk.finetuning.result": ("Finetuning",),
+    "nstk.finetuning.result": ("FinetuneResult",),
     "nstk.heads.reliability": ("Reliability", "ReliabilityBin"),
     "nstk.finetuning.tensorboard": ("ScalarLog",),
     "nstk.finetuning.unfreezing.stage": ("SecondStage",),
@@ -216,7 +216,7 @@ _HOMES = {
     "nstk.inspecting.textures": ("StyleInspection", "Texture", "inspect_style"),
     "nstk.datasets.catalogs": ("LabeledImage",),
     "nstk.images.animations": ("check_animation",),
-    "nstk.storage.files": ("check_writable", "make_folder", "write_whole"),
+    "nstk.storage.files": ("check_writable", "make_folder", "atomic_write"),
     "nstk.datasets.folders": ("LabeledFolder", "scan_folder"),
     "nstk.datasets.listing": ("SkippedFile",),
     "nstk.images.image": (
@@ -236,7 +236,7 @@ _HOMES = {
     "nstk.classifiers.prediction.results": ("ResultsFile", "check_results"),
     "nstk.classifiers.prediction.resumption": ("KeptPredictions",),
     "nstk.classifiers.prediction.watching": ("watch_folder",),
-    "nstk.progress": ("Progress", "ignore"),
+    "nstk.progress": ("Progress", "no_progress"),
     "nstk.reports.classifier": ("check_classifier_report", "write_classifier_report"),
     "nstk.settings": (
         "AuditSettings",
@@ -249,11 +249,11 @@ _HOMES = {
         "read_setting",
     ),
     "nstk.reports.sheets.outputs": ("check_figure",),
-    "nstk.stylization.job": ("Stylization", "stylize"),
+    "nstk.stylization.job": ("StylizeResult", "stylize"),
     "nstk.stylization.tiled.planning": ("Plan",),
     "nstk.stylization.preparing": ("plan_stylization",),
     "nstk.stylization.quality": ("Quality", "measure_quality"),
-    "nstk.stylization.recording": ("Frames", "Previews", "Trace", "tell"),
+    "nstk.stylization.recording": ("Frames", "Previews", "Trace", "broadcast"),
     "nstk.reports.stylization": ("check_report", "write_report"),
     "nstk.stylization.saving": ("save_style",),
     "nstk.stylization.style_files": ("SavedStyle", "load_style"),

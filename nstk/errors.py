@@ -49,7 +49,7 @@ class NstkError(Exception):
     def __str__(self) -> str:
         return printable(super().__str__())
 
-    def say_of(self, path: object) -> str:
+    def message_for(self, path: object) -> str:
         """What it says of a file, without the file's name before it and the full stop behind."""
         return str(self).removeprefix(f"{printable(path)}: ").removesuffix(".")
 

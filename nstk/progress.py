@@ -34,7 +34,7 @@ Reporter = Callable[[Progress], Any]
 """Whoever listens to a job: any callable that takes one `Progress`."""
 
 
-def ignore(progress: Progress) -> None:
+def no_progress(progress: Progress) -> None:
     """Listen to nothing: the reporter of those who did not ask for one.
 
     Args:

@@ -11,7 +11,7 @@ from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.backbones.networks import build_network
-from nstk.backbones.preprocessing import DEVIATION, preprocess
+from nstk.backbones.preprocessing import STD, preprocess
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.weights import assign_weights, list_weights, set_weights
 
@@ -122,7 +122,7 @@ def divide_again(network):
     (normalization,) = (
         layer for layer in network.layers if isinstance(layer, keras.layers.Normalization)
     )
-    set_weights(normalization, [np.zeros(3), np.array(DEVIATION), np.array(0)])
+    set_weights(normalization, [np.zeros(3), np.array(STD), np.array(0)])
 
 
 def test_the_table_tells_the_truth(application, backbone):

@@ -35,7 +35,7 @@ def speeds(monkeypatch):
         return dict.fromkeys(kernels, given[way])
 
     monkeypatch.setattr(arithmetic, "time_convolutions", remember)
-    monkeypatch.setattr(arithmetic, "LIGHT", 0)
+    monkeypatch.setattr(arithmetic, "MIN_FLOPS", 0)
     return given
 
 
@@ -75,7 +75,7 @@ def test_losses_and_gradients_are_float32_and_the_loss_is_near(scene, strokes):
     losses = []
     for kind in ("float32", "bfloat16"):
         network = backbone.prepared(edge="replicate", precision=kind)
-        objective = StyleObjective.toward(network, scene, [strokes], weights)
+        objective = StyleObjective.from_images(network, scene, [strokes], weights)
         evaluation = objective.evaluate(tf.constant(0.5 * scene))
         assert evaluation.loss.dtype == evaluation.gradient.dtype == tf.float32
         losses.append(float(evaluation.loss))

@@ -17,8 +17,8 @@ from PIL import Image, ImageFilter
 import nstk
 from nstk.auditing.copies import group_near
 from nstk.auditing.flaws import find_flaws
-from nstk.auditing.reading import Sight
-from nstk.auditing.suspects import find_outliers, find_suspects, measure_strangeness
+from nstk.auditing.reading import AuditedImage
+from nstk.auditing.suspects import find_outliers, find_suspects, outlier_scores
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.images.image import load_image
 from nstk.images.quality import ImageQuality, measure_image
@@ -47,10 +47,10 @@ def paint(path: Path, seed: int, *, size=(96, 128)) -> np.ndarray:
 def spoilt(tmp_path_factory):
     """Two classes in two parts, with one example of everything that can be wrong."""
     root = tmp_path_factory.mktemp("spoilt") / "data"
-    for part, count in (("train", 8), ("val", 4)):
+    for split, count in (("train", 8), ("val", 4)):
         for name in ("ants", "bees"):
             for number in range(count):
-                paint(root / part / name / f"{name}-{part}-{number}.png", len(name + part) * 1000
+                paint(root / split / name / f"{name}-{split}-{number}.png", len(name + split) * 1000
                       + number + 500 * (name == "ants"))  # fmt: skip
     ants = root / "train" / "ants"
     image = Image.open(ants / "ants-train-0.png")
@@ -79,8 +79,8 @@ def found(spoilt, tiny_backbone):
 def test_files_that_are_wrong_are_listed(found):
     assert names(found.unreadable) == {"broken.png", "notes.txt"}
     assert names(found.skipped) == {"README.md"}
-    [ending] = found.wrong_ending
-    assert (ending.path.name, ending.format) == ("liar.jpg", "PNG")
+    [extension] = found.wrong_extension
+    assert (extension.path.name, extension.format) == ("liar.jpg", "PNG")
 
 
 def test_copies_are_found_and_told_apart(found):
@@ -185,7 +185,7 @@ def test_a_class_that_is_never_likely_does_not_claim_the_images_of_others():
 
 def test_frames_of_one_scene_are_compared_once_and_other_scenes_kept_apart():
     sights = [
-        Sight(
+        AuditedImage(
             Path(f"{number}"), "JPEG", False, f"{number}", number % 8, draw_thumbnail(number), None
         )
         for number in range(600)
@@ -204,12 +204,12 @@ def draw_thumbnail(number):
 def test_a_stranger_among_neighbors_is_an_outlier_and_a_copy_is_no_neighbor():
     vectors = np.random.default_rng(0).normal(0, 1, (200, 8)).astype(np.float32)
     vectors[17] += 12
-    strangeness = measure_strangeness(vectors, range(200))
-    assert find_outliers(strangeness)[0] == 17
+    ood_score = outlier_scores(vectors, range(200))
+    assert find_outliers(ood_score)[0] == 17
     twice = np.concatenate([vectors, np.repeat(vectors[17:18], 8, axis=0)])
     groups = [*range(200), *[17] * 8]
-    assert set(find_outliers(measure_strangeness(twice, groups))[:9]) == {17, *range(200, 208)}
-    assert not measure_strangeness(vectors[:8], range(8)).any()
+    assert set(find_outliers(outlier_scores(twice, groups))[:9]) == {17, *range(200, 208)}
+    assert not outlier_scores(vectors[:8], range(8)).any()
 
 
 # Small and strange data
@@ -385,7 +385,7 @@ def draw_sights(**measured):
     sound = ImageQuality(height=200, width=200, blur=0.3, brightness=0.5, contrast=0.6)
     square = np.zeros((32, 32, 3), np.uint8)
     return [
-        Sight(Path(f"{number}.png"), "PNG", False, str(number), number, square,
+        AuditedImage(Path(f"{number}.png"), "PNG", False, str(number), number, square,
               dataclasses.replace(sound, **{measure: value}))
         for number, value in enumerate(values)
     ]  # fmt: skip

@@ -14,7 +14,7 @@ import nstk
 from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.listing import backbone_names, describe_backbones, match_name
 from nstk.backbones.loading import load_backbone
-from nstk.backbones.preprocessing import DEVIATION, MEAN
+from nstk.backbones.preprocessing import MEAN, STD
 from nstk.backbones.weights import set_weights
 from nstk.errors import BackboneError, DownloadError, ModelError, WeightsError
 
@@ -165,7 +165,7 @@ def test_a_fetched_network_equals_keras_own(published, capsys, name):
     trained = constructor(include_top=False, weights=None, **application.options)
     for layer in trained.layers:
         if isinstance(layer, keras.layers.Normalization):
-            set_weights(layer, [np.array(MEAN), np.array(DEVIATION), np.array(0)])
+            set_weights(layer, [np.array(MEAN), np.array(STD), np.array(0)])
     trained.save_weights(published)
 
     heard = []

@@ -42,26 +42,26 @@ def compact_npz(tmp_path_factory):
 # The right files
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("extension", WRITERS)
 @pytest.mark.parametrize("top", [False, True], ids=["without top", "with top"])
-def test_every_format_loads_with_and_without_its_top(tmp_path, ending, top):
+def test_every_format_loads_with_and_without_its_top(tmp_path, extension, top):
     network = make_compact()
-    path = tmp_path / f"file.{ending}"
-    WRITERS[ending](path, put_top_on(network) if top else network)
+    path = tmp_path / f"file.{extension}"
+    WRITERS[extension](path, put_top_on(network) if top else network)
     loaded = load_backbone("compact", weights=path)
     assert loaded.digest == digest(network)
     assert loaded.source == str(path)
 
 
-@pytest.mark.parametrize("ending", ["weights.h5", "h5"])
-def test_a_real_network_of_keras_loads_with_and_without_its_top(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["weights.h5", "h5"])
+def test_a_real_network_of_keras_loads_with_and_without_its_top(tmp_path, extension):
     digests = set()
     for top in (False, True):
         keras.utils.set_random_seed(5)
         network = keras.applications.MobileNet(
             alpha=0.25, include_top=top, weights=None, input_shape=(224, 224, 3)
         )
-        path = WRITERS[ending](tmp_path / f"{top}.{ending}", network)
+        path = WRITERS[extension](tmp_path / f"{top}.{extension}", network)
         digests.add(load_backbone("mobilenet-0.25", weights=path).digest)
     assert len(digests) == 1
 
@@ -104,8 +104,8 @@ def test_names_that_keras_counted_on_from_other_networks_still_match(tmp_path):
 
     first, second = build(), build()
     assert first.layers[1].name != second.layers[1].name
-    for writer, ending in ((write_keras, "weights.h5"), (write_published, "h5")):
-        with open_weights(writer(tmp_path / f"first.{ending}", first)) as stored:
+    for writer, extension in ((write_keras, "weights.h5"), (write_published, "h5")):
+        with open_weights(writer(tmp_path / f"first.{extension}", first)) as stored:
             assign_weights(second, stored, name="counted", origin="first")
         assert digest(second) == digest(first)
 
@@ -169,10 +169,10 @@ def test_a_file_of_another_network_is_answered_with_both_sides(shared):
     )
 
 
-@pytest.mark.parametrize("ending", WRITERS)
-def test_other_shapes_are_answered_with_both_shapes(tmp_path, ending):
+@pytest.mark.parametrize("extension", WRITERS)
+def test_other_shapes_are_answered_with_both_shapes(tmp_path, extension):
     network = make_compact(widths=(16, 32, 64, 160, 24))
-    path = WRITERS[ending](tmp_path / f"narrow.{ending}", network)
+    path = WRITERS[extension](tmp_path / f"narrow.{extension}", network)
     refuse(path, "block5_conv1 3×3×160×24 + 24 instead of 3×3×160×384 + 384")
 
 
@@ -191,10 +191,10 @@ def test_what_is_no_weights_file_is_refused(tmp_path):
     refuse(tmp_path, "a folder, not a file")
 
 
-@pytest.mark.parametrize("ending", WRITERS)
+@pytest.mark.parametrize("extension", WRITERS)
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.99])
-def test_a_truncated_file_is_refused(tmp_path, ending, kept):
-    path = WRITERS[ending](tmp_path / f"cut.{ending}", make_compact(widths=(4,) * 5))
+def test_a_truncated_file_is_refused(tmp_path, extension, kept):
+    path = WRITERS[extension](tmp_path / f"cut.{extension}", make_compact(widths=(4,) * 5))
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content))])
     refuse(path)

@@ -12,7 +12,7 @@ from labeled_images import draw_folder
 from nstk.features import cache as cache_module
 from nstk.features.cache import FeatureCache, find_cache_folder
 from nstk.features.crops import VIEWS
-from nstk.features.extractor import Observer, extract_features
+from nstk.features.extractor import FeatureExtractor, extract_features
 from nstk.features.networks import BLOCKS
 
 RECIPE = {"network": "a", "size": 32}
@@ -189,7 +189,7 @@ def images(tmp_path_factory):
 
 
 def look(backbone, images, folder, choice="pooled", views=1):
-    observer = Observer(backbone, 32, BLOCKS[choice], VIEWS[:views])
+    observer = FeatureExtractor(backbone, 32, BLOCKS[choice], VIEWS[:views])
     return extract_features(observer, images, cache=FeatureCache(folder))
 
 

@@ -22,8 +22,8 @@ from nstk.finetuning.job import finetune
 from nstk.heads.calibration import Calibration, calibrate
 from nstk.heads.decisions import Thresholds
 from nstk.heads.links import SIGMOID, SOFTMAX
-from nstk.heads.out_of_distribution import Familiarity, learn_familiarity
-from nstk.heads.predictions import Answers
+from nstk.heads.out_of_distribution import OODDetector, fit_ood_detector
+from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import measure_reliability
 
 SEEDS = st.integers(0, 999)
@@ -160,61 +160,61 @@ def draw_vectors(seed, images, width=24):
 
 def learn(vectors, seed=0):
     count = len(vectors)
-    return learn_familiarity(vectors, np.arange(count) % 2, np.arange(count), seed)
+    return fit_ood_detector(vectors, np.arange(count) % 2, np.arange(count), seed)
 
 
 def test_own_images_are_within_at_the_stated_rate_and_others_beyond():
-    familiarity = learn(draw_vectors(0, 400))
-    own = familiarity.measure_strangeness(draw_vectors(1, 4000))
-    assert familiarity.accepted == pytest.approx(0.99, abs=0.003)
-    assert np.mean(own <= 1) == pytest.approx(familiarity.accepted, abs=0.015)
+    ood_detector = learn(draw_vectors(0, 400))
+    own = ood_detector.ood_scores(draw_vectors(1, 4000))
+    assert ood_detector.accepted == pytest.approx(0.99, abs=0.003)
+    assert np.mean(own <= 1) == pytest.approx(ood_detector.accepted, abs=0.015)
     other = np.random.default_rng(3).uniform(0, 20, (200, 24)).astype(np.float32)
-    assert np.mean(familiarity.measure_strangeness(other) > 1) > 0.98
+    assert np.mean(ood_detector.ood_scores(other) > 1) > 0.98
 
 
 @given(SEEDS, st.integers(2, 40), st.integers(1, 70))
 def test_any_vectors_can_be_learned_and_kept(seed, images, width):
     vectors = np.random.default_rng(seed).normal(size=(images, width)).astype(np.float32)
     vectors[:, 0] = 0
-    familiarity = learn(vectors)
-    if familiarity is None:  # a class of one image cannot do without it
+    ood_detector = learn(vectors)
+    if ood_detector is None:  # a class of one image cannot do without it
         assert images < 4
         return
-    card = json.loads(json.dumps(familiarity.to_card()))
-    kept = Familiarity.from_card(card, width)
-    strangeness = familiarity.measure_strangeness(vectors)
-    assert np.isfinite(strangeness).all()
-    assert np.array_equal(kept.measure_strangeness(vectors), strangeness)
+    card = json.loads(json.dumps(ood_detector.to_card()))
+    kept = OODDetector.from_card(card, width)
+    ood_score = ood_detector.ood_scores(vectors)
+    assert np.isfinite(ood_score).all()
+    assert np.array_equal(kept.ood_scores(vectors), ood_score)
     with pytest.raises(ValueError, match=r"\d"):
-        Familiarity.from_card(card, width + 1)
+        OODDetector.from_card(card, width + 1)
 
 
 def test_the_length_of_a_vector_does_not_count():
-    familiarity, vectors = learn(draw_vectors(0, 100)), draw_vectors(1, 20)
-    assert familiarity.measure_strangeness(3 * vectors) == pytest.approx(
-        familiarity.measure_strangeness(vectors), rel=1e-4
+    ood_detector, vectors = learn(draw_vectors(0, 100)), draw_vectors(1, 20)
+    assert ood_detector.ood_scores(3 * vectors) == pytest.approx(
+        ood_detector.ood_scores(vectors), rel=1e-4
     )
 
 
 def test_saying_nothing_about_doubtful_and_strange_images_is_counted():
     logits = np.log(np.array([[0.97, 0.03], [0.7, 0.3], [0.55, 0.45], [0.99, 0.01]]))
     targets = np.eye(2, dtype=bool)[[0, 0, 1, 1]]
-    answers = Answers(
+    answers = SplitPredictions(
         paths=(),
         targets=targets,
         assigned=np.eye(2, dtype=bool)[[0, 0, 0, 0]],
         logits=logits,
         temperatures=np.ones(4),
-        strangeness=np.array([0.3, 0.9, 0.5, 1.2]),
+        ood_score=np.array([0.3, 0.9, 0.5, 1.2]),
     )
-    found = {each.unsure_below: each for each in measure_coverage(answers)}
+    found = {each.abstain_below: each for each in measure_coverage(answers)}
     assert (found[0.0].images, found[0.0].accuracy) == (3, 2 / 3)
     assert (found[0.6].images, found[0.6].share, found[0.6].accuracy) == (2, 0.5, 1)
     assert (found[0.99].images, found[0.99].accuracy, found[0.99].accuracy_interval) == (
         *(0, None),
         None,
     )
-    everyone = dataclasses.replace(answers, strangeness=None)
+    everyone = dataclasses.replace(answers, ood_score=None)
     assert measure_coverage(everyone)[0].images == 4
 
 
@@ -269,25 +269,25 @@ def test_images_of_another_world_are_strange_and_own_ones_are_not(made, model, f
     assert np.mean([each.strange for each in own]) <= 0.1
     others = predict(load_classifier(model), elsewhere).predictions
     assert [each.path.stem for each in others if each.strange] == ["chequers", "noise", "white"]
-    assert all(each.strangeness > 1 for each in others)
+    assert all(each.ood_score > 1 for each in others)
 
 
 def test_unsure_is_said_of_strange_and_of_doubtful_images(made, folder, elsewhere):
     plain = predict(made.classifier, [folder / "red", elsewhere]).predictions
     assert {each.label for each in plain} <= {"blue", "red"}
-    asked = predict(made.classifier, [folder / "red", elsewhere], unsure_below=0).predictions
+    asked = predict(made.classifier, [folder / "red", elsewhere], abstain_below=0).predictions
     assert [each.label == "unsure" for each in asked] == [each.strange for each in plain]
-    asked = predict(made.classifier, folder / "red", unsure_below=1.0).predictions
+    asked = predict(made.classifier, folder / "red", abstain_below=1.0).predictions
     assert "unsure" in {each.label for each in asked}
     for each in asked:
         assert (each.label == "unsure") == (each.probability < 1 or each.strange)
     assert all(each.top[0][1] == each.probability for each in asked)
     with pytest.raises(SettingsError, match="unsure-below"):
-        predict(made.classifier, folder, unsure_below=1.5)
+        predict(made.classifier, folder, abstain_below=1.5)
 
 
 def test_the_shell_says_unsure_and_why(model, folder, elsewhere, tmp_path):
-    words = ["predict", model, folder / "red", elsewhere, "--unsure-below", 0]
+    words = ["predict", model, folder / "red", elsewhere, "--abstain-below", 0]
     answer = json.loads(invoke(*words, "--json", "-q").stdout)["predictions"]
     assert [each["label"] == "unsure" for each in answer] == [each["strange"] for each in answer]
     strange = sum(each["strange"] for each in answer)
@@ -296,9 +296,9 @@ def test_the_shell_says_unsure_and_why(model, folder, elsewhere, tmp_path):
     assert shown.count("like nothing in training") == shown.count(" unsure ") == strange
     invoke(*words, "--csv", tmp_path / "labels.csv")
     assert (tmp_path / "labels.csv").read_text().count(",unsure,") == strange
-    result = invoke("predict", model, folder, "--unsure-below", 2)
+    result = invoke("predict", model, folder, "--abstain-below", 2)
     assert result.exit_code == 2
-    assert "--unsure-below is 2.0" in complaint(result)
+    assert "--abstain-below is 2.0" in complaint(result)
 
 
 def test_evaluating_tells_calibration_and_what_abstaining_brings(made, model, folder):
@@ -335,9 +335,9 @@ def change(model, path, **changes):
 
 
 def test_a_file_that_does_not_know_its_images_still_predicts(model, folder, tmp_path):
-    older = load_classifier(change(model, tmp_path / "older.keras", familiarity=None))
-    found = predict(older, folder / "red", unsure_below=0.0).predictions
-    assert {(each.strangeness, each.strange) for each in found} == {(None, False)}
+    older = load_classifier(change(model, tmp_path / "older.keras", ood_detector=None))
+    found = predict(older, folder / "red", abstain_below=0.0).predictions
+    assert {(each.ood_score, each.strange) for each in found} == {(None, False)}
     assert {each.label for each in found} == {"red"}
     assert evaluate(older, folder).strange is None
 
@@ -345,7 +345,7 @@ def test_a_file_that_does_not_know_its_images_still_predicts(model, folder, tmp_
 @pytest.mark.parametrize("damage", [{}, [1], "no", {"mean": "?"}])
 def test_a_damaged_memory_of_training_images_is_refused(model, tmp_path, damage):
     with pytest.raises(ModelError, match="training images look like"):
-        load_classifier(change(model, tmp_path / "damaged.keras", familiarity=damage))
+        load_classifier(change(model, tmp_path / "damaged.keras", ood_detector=damage))
 
 
 @pytest.mark.slow
@@ -357,6 +357,6 @@ def test_waste_is_strange_to_who_knows_insects(shared):
     assert np.mean(~held_out.strange) >= 0.97
     waste = sorted((data / "trashnet").rglob("*.jpg"))[::20]
     paper = predict(made.classifier, waste).predictions
-    known = np.median(held_out.strangeness)
-    assert np.mean([each.strangeness > known for each in paper]) >= 0.95
+    known = np.median(held_out.ood_score)
+    assert np.mean([each.ood_score > known for each in paper]) >= 0.95
     assert np.mean([each.strange for each in paper]) >= 0.25

@@ -175,7 +175,7 @@ def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):
     answer = json.loads(result.stdout)
     assert list(answer) == ["predictions", "skipped", "deterministic"]
     assert [list(each) for each in answer["predictions"]] == [
-        ["path", "label", "probability", "top", "strangeness", "strange"]
+        ["path", "label", "probability", "top", "ood_score", "strange"]
     ] * 2
     for each in answer["predictions"]:
         assert each["path"].endswith(f"{each['label']}.png")
@@ -202,7 +202,7 @@ def test_csv_has_one_row_for_each_image(folder, model, tmp_path):
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
         *("path", "label", "probability", "label_2", "probability_2"),
-        *("strangeness", "sha256", "classifier"),
+        *("ood_score", "sha256", "classifier"),
     ]
     assert [row["label"] for row in rows] == ["blue", "red"]
     assert float(rows[0]["probability"]) > float(rows[0]["probability_2"])

@@ -104,7 +104,7 @@ def test_kept_answers_are_neither_overwritten_nor_taken_for_others(model, folder
     for options, said in (
         ((), "add --resume"),
         (("--resume", "--top", 1), "names 2 classes, not 1"),
-        (("--resume", "--unsure-below", 0.6), "--unsure-below is 0.6 and was not given"),
+        (("--resume", "--abstain-below", 0.6), "--abstain-below is 0.6 and was not given"),
     ):
         result = invoke(*command, *options)
         assert result.exit_code == 2

@@ -13,7 +13,7 @@ KEYS = [
     "width",
     "height",
     "backbone",
-    "engine",
+    "tiling",
     "precision",
     "convolution",
     "strength",
@@ -59,7 +59,7 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(files):
     assert (answer["width"], answer["height"]) == (32, 24)
     assert answer["steps"] == 2
     assert answer["seconds"] > answer["seconds_per_step"] > 0
-    assert {"content", "style", "variation"} <= set(answer["terms"])
+    assert {"content", "style", "tv"} <= set(answer["terms"])
     assert answer["peak_memory_bytes"] > 1e6
     assert result.stderr == ""
 

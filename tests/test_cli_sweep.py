@@ -31,7 +31,7 @@ def test_the_table_has_settings_terms_seconds_and_output_of_every_run(place):
     chosen = [(run["settings"]["strength"], run["settings"]["seed"]) for run in runs]
     assert chosen == [(0.2, 1), (0.2, 2), (0.8, 1), (0.8, 2)]
     for run_ in runs:
-        assert {"content", "style", "variation", "loss"} <= set(run_["terms"])
+        assert {"content", "style", "tv", "loss"} <= set(run_["terms"])
         assert run_["seconds"] > 0
         assert (place / run_["output"]).is_file()
     again = run(*over, "-o", "sweep.png")

@@ -15,7 +15,7 @@ from nstk.images.color_spaces import (
 )
 from nstk.stylization.color_transfer import (
     COLOR_MODES,
-    FAINTEST_DEVIATION,
+    FAINTEST_STD,
     MATCH_METHODS,
     NEEDS_STYLE_PIXELS,
     match_colors,
@@ -110,7 +110,7 @@ def test_colors_that_exist_keep_their_chroma(image):
 @given(seeds=st.tuples(SEEDS, SEEDS))
 def test_a_match_has_the_mean_and_the_covariance_of_its_target(method, seeds):
     image, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
-    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_DEVIATION**2)
+    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_STD**2)
     matched = match_colors(image, target, method=method)
     assume(matched.min() > 0 and matched.max() < 1)
     np.testing.assert_allclose(matched.mean((0, 1)), target.mean((0, 1)), atol=1e-5)
@@ -125,7 +125,7 @@ def test_a_image_matched_to_itself_is_itself(method, scene):
 @given(SEEDS)
 def test_the_symmetric_match_moves_colors_least(seed):
     image, target = cloud(seed, spread=0.2), cloud(seed + 1, spread=0.1)
-    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_DEVIATION**2)
+    assume(np.linalg.eigvalsh(covariance(image))[0] >= FAINTEST_STD**2)
     matched = {method: match_colors(image, target, method=method) for method in MATCH_METHODS}
     assume(all(made.min() > 0 and made.max() < 1 for made in matched.values()))
     moved = {method: np.mean((made - image) ** 2) for method, made in matched.items()}
@@ -226,19 +226,19 @@ def test_a_target_counts_by_its_shares_not_by_its_size(target):
 def test_luminance_takes_the_mean_and_the_deviation_only_where_asked(seeds):
     image, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
     shifted = match_luminance(image, target)
-    stretched = match_luminance(image, target, deviation=True)
+    stretched = match_luminance(image, target, std=True)
     wanted, own = to_luma(target), to_luma(image)
     for made in (shifted, stretched):
         assert np.ptp(made, axis=-1).max() == 0
         assert made.mean() == pytest.approx(wanted.mean(), abs=1e-5)
     assert to_luma(shifted).std() == pytest.approx(own.std(), abs=1e-5)
-    gain = min(1.0, own.std() / FAINTEST_DEVIATION)
+    gain = min(1.0, own.std() / FAINTEST_STD)
     assert to_luma(stretched).std() == pytest.approx(gain * wanted.std(), abs=1e-5)
 
 
 def test_a_flat_image_stays_flat_in_luminance(scene):
     flat = np.full((3, 3, 3), 0.3, np.float32)
-    np.testing.assert_allclose(match_luminance(flat, scene, deviation=True), to_luma(scene).mean())
+    np.testing.assert_allclose(match_luminance(flat, scene, std=True), to_luma(scene).mean())
 
 
 # Modes

@@ -13,7 +13,7 @@ from shell import ROOT, environment
 
 import nstk
 from nstk.backbones.applications import APPLICATIONS
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.preprocessing import preprocess
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
@@ -63,7 +63,7 @@ def test_a_classifier_has_the_same_bytes_in_every_project(project, folder, usual
     classifier = nstk.load_classifier(usual)
     shares = [each.top for each in nstk.predict(classifier, folder).predictions]
     assert read_settings() == before
-    with keep_conventions():
+    with pinned_keras_config():
         again = nstk.predict(nstk.load_classifier(usual), folder)
     assert shares == [each.top for each in again.predictions]
 
@@ -93,7 +93,7 @@ def test_what_learns_and_what_is_exported_is_float32_in_every_project(project, f
 def test_every_preprocessing_works_in_every_project(project, name):
     family = APPLICATIONS[name].family
     images = np.random.default_rng(0).random((1, 4, 5, 3)).astype(np.float32)
-    with keep_conventions():
+    with pinned_keras_config():
         given = keras.Input((None, None, 3))
         network = keras.Model(given, preprocess(given, family.convention))
         expected = network(images)
@@ -110,21 +110,21 @@ def test_threads_that_build_at_once_leave_the_settings_as_they_were(project):
     assert read_settings()[1:] == before
 
 
-@pytest.mark.parametrize("engine", ["jax", "torch"])
-def test_another_engine_is_refused_in_one_line(engine, tmp_path):
+@pytest.mark.parametrize("tiling", ["jax", "torch"])
+def test_another_engine_is_refused_in_one_line(tiling, tmp_path):
     (tmp_path / "there").mkdir()
-    (tmp_path / "there" / f"{engine}.py").write_text("raise ModuleNotFoundError(name=__name__)")
+    (tmp_path / "there" / f"{tiling}.py").write_text("raise ModuleNotFoundError(name=__name__)")
     source = "import nstk\ntry: nstk.load_backbone()\nexcept nstk.BackboneError as e: print(e)"
     run = subprocess.run(
         [sys.executable, "-c", source],
-        env=environment(KERAS_BACKEND=engine)
+        env=environment(KERAS_BACKEND=tiling)
         | {"PYTHONPATH": os.pathsep.join(map(str, (tmp_path / "there", ROOT)))},
         capture_output=True,
         text=True,
         check=True,
     )
     [line] = run.stdout.splitlines()
-    assert engine in line
+    assert tiling in line
     assert "start Python with KERAS_BACKEND=tensorflow" in line
 
 

@@ -88,10 +88,10 @@ COMMANDS = {
     },
     **{
         f"export to {format}": (
-            *("export", "{place}/colors.keras", "--to", format, "-o", "{out}/c" + ending),
+            *("export", "{place}/colors.keras", "--to", format, "-o", "{out}/c" + extension),
             *("--images", "4", "--images", "{place}/data"),
         )
-        for format, ending in (("tflite", ".tflite"), ("onnx", ".onnx"))
+        for format, extension in (("tflite", ".tflite"), ("onnx", ".onnx"))
     },
 }
 

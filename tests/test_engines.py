@@ -16,12 +16,12 @@ from nstk.errors import BackboneError
 from nstk.optimizers import OPTIMIZERS, Newton, choose_optimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
-from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import Region, cover
-from nstk.stylization.statistics import summarize
+from nstk.stylization.statistics import to_moments
 from nstk.stylization.styles import PaintedStyle, mix
-from nstk.stylization.tiled.network import WindowedNetwork
-from nstk.stylization.tiled.objective import WindowedObjective
+from nstk.stylization.tiled.network import TiledNetwork
+from nstk.stylization.tiled.objective import TiledObjective
 
 TINY = {"widths": (4, 6, 8, 10), "depths": (1, 2, 1, 1)}
 
@@ -46,16 +46,16 @@ def weigh(backbone, loss="moments"):
     return ObjectiveWeights(0.7, 1.0, 0.5, {content: 1.0}, choose_style_layers(backbone), loss)
 
 
-def windowed(backbone, weights, window_bytes):
+def tiled(backbone, weights, tile_bytes):
     layers = tuple(weights.style_layers), tuple(weights.content_layers)
-    return WindowedNetwork(backbone, *layers, window_bytes)
+    return TiledNetwork(backbone, *layers, tile_bytes)
 
 
 def cover_all(backbone, weights, *styles):
     layers = tuple(weights.style_layers)
     seen = [PaintedStyle("style", style).observe(backbone, layers, 64) for style in styles]
     mixed = mix(seen, [1.0 + number for number in range(len(seen))])
-    return [Region({name: summarize(sums) for name, sums in mixed.items()})]
+    return [Region({name: to_moments(sums) for name, sums in mixed.items()})]
 
 
 def cover_halves(backbone, weights, shape, *styles):
@@ -69,12 +69,12 @@ def cover_halves(backbone, weights, shape, *styles):
     ]
 
 
-def both(backbone, shape, weights, regions, window_bytes, free=None):
+def both(backbone, shape, weights, regions, tile_bytes, free=None):
     content = draw(*shape, seed=1)
-    network = windowed(backbone, weights, window_bytes)
+    network = tiled(backbone, weights, tile_bytes)
     return (
         StyleObjective.within(backbone, content, regions, weights, free),
-        WindowedObjective.within(network, content, regions, weights, free),
+        TiledObjective.within(network, content, regions, weights, free),
     )
 
 
@@ -97,7 +97,7 @@ def test_windows_have_the_gradient_of_the_whole_at_any_balance(deep):
     regions = cover_all(deep, weights, draw(40, 50, seed=3))
     pair = both(deep, (64, 96), weights, regions, 8_000)
     for alpha in (0.01, 3.0):
-        assert_equal(*pair, (64, 96), balance=Balance(alpha, 0.2, 0.7))
+        assert_equal(*pair, (64, 96), balance=LossWeights(alpha, 0.2, 0.7))
 
 
 @pytest.mark.parametrize("shape", [(64, 96), (61, 90), (37, 131), (16, 16)])
@@ -139,7 +139,7 @@ def test_a_large_style_has_the_statistics_of_the_whole(deep):
     weights, style = weigh(deep), draw(75, 90, seed=3)
     layers = tuple(weights.style_layers)
     whole = PaintedStyle("style", style).observe(deep, layers, 90)
-    parts = windowed(deep, weights, 8_000).gather(tf.constant(style))
+    parts = tiled(deep, weights, 8_000).gather(tf.constant(style))
     for name in layers:
         for expected, got in zip(whole[name], parts[name], strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-5)
@@ -148,13 +148,13 @@ def test_a_large_style_has_the_statistics_of_the_whole(deep):
 def test_windows_of_all_sizes_are_compiled_once(deep):
     weights = weigh(deep)
     regions = cover_all(deep, weights, draw(40, 50, seed=3))
-    network = windowed(deep, weights, 8_000)
+    network = tiled(deep, weights, 8_000)
     for shape in ((64, 96), (61, 90)):
-        objective = WindowedObjective.within(network, draw(*shape), regions, weights)
+        objective = TiledObjective.within(network, draw(*shape), regions, weights)
         objective.evaluate(tf.constant(draw(*shape, seed=2)))
     for stage in network.functions(tuple(weights.content_layers), [False]):
         assert stage.sum_up.experimental_get_tracing_count() == 1
-        assert stage.pull_back.experimental_get_tracing_count() == 1
+        assert stage.vjp.experimental_get_tracing_count() == 1
 
 
 def test_a_mean_over_the_whole_image_cannot_be_cut():
@@ -165,23 +165,21 @@ def test_a_mean_over_the_whole_image_cannot_be_cut():
         maps = keras.layers.Multiply(name="squeezed")([maps, mean])
         return keras.Model(inputs, maps)
 
-    with pytest.raises(BackboneError, match=r"squeezed .* --engine whole"):
+    with pytest.raises(BackboneError, match=r"squeezed .* --tiling off"):
         cut_network(seeded(build), ["squeezed"])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "shape", "window_bytes"),
+    ("name", "shape", "tile_bytes"),
     [
         ("vgg19", (150, 203), 12_000_000),
         ("resnet50", (170, 205), 12_000_000),
         ("mobilenet-0.25", (131, 170), 1_500_000),
     ],
 )
-def test_windows_have_the_gradient_of_the_whole_for_networks_of_all_shapes(
-    name, shape, window_bytes
-):
+def test_windows_have_the_gradient_of_the_whole_for_networks_of_all_shapes(name, shape, tile_bytes):
     network = seeded(lambda: build_network(APPLICATIONS[name]))
     weights = weigh(network)
     regions = cover_halves(network, weights, shape, draw(90, 80, seed=3), draw(80, 90, seed=4))
-    assert_equal(*both(network, shape, weights, regions, window_bytes), shape)
+    assert_equal(*both(network, shape, weights, regions, tile_bytes), shape)

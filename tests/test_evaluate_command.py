@@ -160,7 +160,7 @@ def test_the_shell_looks_for_the_record_beside_the_model(run, folder):
 def test_where_every_image_is_known_there_are_no_others(run, folder, tmp_path):
     made, model = run
     for file in made.files:
-        if file.part == "train":
+        if file.split == "train":
             (tmp_path / file.path).parent.mkdir(exist_ok=True)
             shutil.copy(folder / file.path, tmp_path / file.path)
     found = evaluate(made.classifier, tmp_path, record=model.with_suffix(".json"))
@@ -176,7 +176,7 @@ def test_without_the_record_of_this_very_run_nobody_knows(run, classifier, folde
 
 
 @pytest.mark.parametrize(
-    ("parts", "chosen"),
+    ("splits", "chosen"),
     [
         (("train", "val", "test"), "test"),
         (("Train", "Valid"), "Valid"),
@@ -184,11 +184,11 @@ def test_without_the_record_of_this_very_run_nobody_knows(run, classifier, folde
         (("test",), "test"),
     ],
 )
-def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, parts, chosen):
-    for part in parts:
+def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, splits, chosen):
+    for split in splits:
         for name in ("ants", "bees"):
-            (tmp_path / part / name).mkdir(parents=True)
-            (tmp_path / part / name / "1.jpg").touch()
+            (tmp_path / split / name).mkdir(parents=True)
+            (tmp_path / split / name / "1.jpg").touch()
     found = match_data(tmp_path, ("ants", "bees"))
     assert found.place == tmp_path / chosen
     assert [labels for _, labels in found.files] == [(0,), (1,)]
@@ -233,16 +233,16 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
         assert [file.path.parent.name for file in found.skipped] == ["wasps"]
 
 
-@pytest.mark.parametrize("part", ["test", "val"])
+@pytest.mark.parametrize("split", ["test", "val"])
 @pytest.mark.parametrize("classes", [("ants", "bees"), ("ants",)], ids=len)
-def test_nothing_to_learn_from_is_needed(tmp_path, part, classes):
+def test_nothing_to_learn_from_is_needed(tmp_path, split, classes):
     data, packed, rows = tmp_path / "data", tmp_path / "data.zip", "path,label,split\n"
     with zipfile.ZipFile(packed, "w") as archive:
         for name in classes:
-            (data / part / name).mkdir(parents=True)
-            (data / part / name / "1.jpg").write_bytes(b"image")
-            archive.write(data / part / name / "1.jpg", f"{part}/{name}/1.jpg")
-            rows += f"{part}/{name}/1.jpg,{name},{part}\n"
+            (data / split / name).mkdir(parents=True)
+            (data / split / name / "1.jpg").write_bytes(b"image")
+            archive.write(data / split / name / "1.jpg", f"{split}/{name}/1.jpg")
+            rows += f"{split}/{name}/1.jpg,{name},{split}\n"
     (data / "labels.csv").write_text(rows)
     for place in (data, data / "labels.csv", packed):
         found = match_data(place, ("ants", "bees"))

@@ -24,7 +24,7 @@ from nstk.errors import ExportError, ImageError, OutputError, SettingsError
 from nstk.exporting import formats, reload
 from nstk.exporting.decoding import decode_upright, read_orientation, turn_upright
 from nstk.exporting.formats import FORMATS
-from nstk.exporting.images import Album, gather_images, gather_recorded
+from nstk.exporting.images import SampleSet, gather_images, gather_recorded
 from nstk.exporting.images import draw_image as draw_waves
 from nstk.exporting.job import _calibrate, export
 from nstk.exporting.onnx_file import write_onnx
@@ -34,7 +34,7 @@ from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.job import finetune
 from nstk.heads.decisions import Likeliest
 from nstk.images.image import load_levels
-from nstk.progress import ignore
+from nstk.progress import no_progress
 from nstk.settings import FinetuneSettings
 
 CLASSES = ("class 10", "Ämeise", "蜂")
@@ -133,13 +133,13 @@ def test_what_is_fast_to_open_here_says_its_classes_and_answers_alike(classifier
     assert zipfile.ZipFile(tmp_path / "model.tflite").namelist() == ["labels.txt"]
     interpreter = tf.lite.Interpreter(str(tmp_path / "model.tflite"))
     runner = interpreter.get_signature_runner()
-    surest = []
+    most_confident = []
     for path in sorted(images.glob("*.png"))[:7]:
         batch = load_levels(path)[np.newaxis]
         [answer] = runner(images=batch).values()
         assert answer == pytest.approx(classifier.model(batch).numpy(), abs=1e-4)
-        surest.append(answer.max())
-    assert min(surest) < 0.95  # a classifier that is always sure would hide differences
+        most_confident.append(answer.max())
+    assert min(most_confident) < 0.95  # a classifier that is always sure would hide differences
 
 
 @pytest.mark.slow
@@ -166,7 +166,14 @@ def test_another_order_of_classes_is_noticed(classifier, tmp_path):
     asked = [draw_waves(1)]
     with pytest.raises(ExportError, match="names the classes"):
         compare(
-            FORMATS["keras"], path, classifier.model, CLASSES[::-1], Likeliest(), asked, 1, ignore
+            FORMATS["keras"],
+            path,
+            classifier.model,
+            CLASSES[::-1],
+            Likeliest(),
+            asked,
+            1,
+            no_progress,
         )
 
 
@@ -300,7 +307,7 @@ def test_the_documented_way_to_strangeness_is_that_of_predict(classifier, tmp_pa
     told: dict[str, Any] = {}
     exec(script, told)
     [said] = predict(classifier, np.zeros((480, 640, 3), np.uint8)).predictions
-    assert told["strangeness"] == pytest.approx([said.strangeness], rel=1e-4)
+    assert told["ood_score"] == pytest.approx([said.ood_score], rel=1e-4)
     assert told["probabilities"].max() == pytest.approx(said.probability, abs=1e-5)
 
 
@@ -389,7 +396,7 @@ def test_integers_are_calibrated_with_other_images_where_they_can_be_read():
 
     def chosen(asked, *readable):
         readers = [lambda number=n: kept[number] if number in readable else None for n in range(4)]
-        return [int(each.max()) for each in _calibrate(Album("given", readers), asked)]
+        return [int(each.max()) for each in _calibrate(SampleSet("given", readers), asked)]
 
     assert chosen(2, 0, 1, 2, 3) == [2, 3]
     assert chosen(2, 0, 1, 3) == [3]
@@ -424,7 +431,7 @@ def test_the_images_of_a_run_are_found_by_its_record_and_the_held_out_come_first
     data, record, made = run
     album = gather_recorded(record, made.classifier, 0)
     assert album.source == "recorded"
-    held_out = [file.path for file in made.files if file.part != "train"]
+    held_out = [file.path for file in made.files if file.split != "train"]
     expected = {load_levels(data / path).tobytes() for path in held_out}
     images = [each.tobytes() for each in album.read()]
     assert len(images) == len(made.files) == 18

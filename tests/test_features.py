@@ -11,7 +11,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
 from nstk.features import extractor as features
 from nstk.features.crops import VIEWS
-from nstk.features.extractor import Observer, extract_features
+from nstk.features.extractor import FeatureExtractor, extract_features
 from nstk.features.networks import (
     BLOCKS,
     SQUARE,
@@ -26,7 +26,7 @@ from nstk.storage.files import digest_file
 
 @pytest.fixture(scope="module")
 def observer(tiny_backbone):
-    return Observer(tiny_backbone, 32)
+    return FeatureExtractor(tiny_backbone, 32)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def square_of(extractor, pixels):
 @pytest.mark.parametrize("choice", list(BLOCKS))
 @pytest.mark.parametrize("views", [1, 3])
 def test_features_are_what_the_delivered_network_answers(tiny_backbone, images, choice, views):
-    observer = Observer(tiny_backbone, 32, BLOCKS[choice], VIEWS[:views])
+    observer = FeatureExtractor(tiny_backbone, 32, BLOCKS[choice], VIEWS[:views])
     found = extract_features(observer, images)
     assert found.forward_passes == views * len(images)
     assert found.indices.tolist() == list(range(len(images)))
@@ -62,7 +62,7 @@ def test_statistics_are_means_and_deviations_of_the_first_activations(tiny_backb
     taps = choose_statistics_taps(tiny_backbone)
     assert taps == ("block1_conv1", "block2_conv1", "block3_conv1")
     squares = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
-    described = Observer(tiny_backbone, 32, BLOCKS["pooled+statistics"]).describe(squares)
+    described = FeatureExtractor(tiny_backbone, 32, BLOCKS["pooled+statistics"]).describe(squares)
     maps = tiny_backbone.tap(taps)(squares)
     expected = [
         moment.numpy()

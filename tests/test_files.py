@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from nstk.errors import OutputError
 from nstk.storage.files import (
+    atomic_write,
+    atomic_write_folder,
     check_writable,
     digest_file,
     find_cache_folder,
-    write_folder_whole,
-    write_whole,
 )
 
 
@@ -29,7 +29,7 @@ def names(folder):
 @given(content=st.binary(max_size=200))
 def test_what_was_written_is_what_stands_there(tmp_path_factory, content):
     path = tmp_path_factory.mktemp("whole") / "model.keras"
-    assert write_whole(path, lambda temporary: temporary.write_bytes(content)) == path
+    assert atomic_write(path, lambda temporary: temporary.write_bytes(content)) == path
     assert path.read_bytes() == content
     assert names(path.parent) == ["model.keras"]
     assert digest_file(path) == hashlib.sha256(content).hexdigest()
@@ -42,7 +42,7 @@ def test_the_temporary_file_is_a_hidden_neighbor_with_the_same_ending(tmp_path):
         seen.append(temporary)
         temporary.touch()
 
-    write_whole(tmp_path / "image.png", write)
+    atomic_write(tmp_path / "image.png", write)
     assert seen[0].parent == tmp_path
     assert seen[0].suffix == ".png"
     assert seen[0].name.startswith(".")
@@ -58,7 +58,7 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path, failure
         raise failure
 
     with pytest.raises(failure):
-        write_whole(path, write)
+        atomic_write(path, write)
     assert path.read_text() == "old"
     assert names(tmp_path) == ["image.png"]
 
@@ -69,14 +69,14 @@ def test_a_full_disk_is_one_clear_line(tmp_path):
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match=r"image.png: No space left on device") as caught:
-        write_whole(tmp_path / "image.png", write)
+        atomic_write(tmp_path / "image.png", write)
     assert "\n" not in str(caught.value)
     assert names(tmp_path) == []
 
 
 def test_a_writer_that_writes_nothing_is_an_error(tmp_path):
     with pytest.raises(OutputError):
-        write_whole(tmp_path / "image.png", lambda temporary: None)
+        atomic_write(tmp_path / "image.png", lambda temporary: None)
 
 
 def test_a_failing_replacement_leaves_the_old_file(tmp_path, monkeypatch):
@@ -88,7 +88,7 @@ def test_a_failing_replacement_leaves_the_old_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", refuse)
     with pytest.raises(OutputError, match="Permission denied"):
-        write_whole(path, lambda temporary: temporary.write_text("new"))
+        atomic_write(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "old"
     assert names(tmp_path) == ["image.png"]
 
@@ -97,7 +97,7 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
     real, link = tmp_path / "real.png", tmp_path / "link.png"
     real.write_text("old")
     link.symlink_to(real)
-    write_whole(link, lambda temporary: temporary.write_text("new"))
+    atomic_write(link, lambda temporary: temporary.write_text("new"))
     assert link.is_symlink()
     assert real.read_text() == "new"
 
@@ -105,7 +105,7 @@ def test_a_link_stays_a_link_and_its_file_is_replaced(tmp_path):
 def test_a_link_to_a_file_that_is_not_there_yet_leads_to_it(tmp_path):
     (tmp_path / "link.png").symlink_to(tmp_path / "real.png")
     check_writable(tmp_path / "link.png")
-    write_whole(tmp_path / "link.png", lambda temporary: temporary.write_text("new"))
+    atomic_write(tmp_path / "link.png", lambda temporary: temporary.write_text("new"))
     assert (tmp_path / "real.png").read_text() == "new"
 
 
@@ -119,7 +119,7 @@ def test_a_link_to_itself_is_replaced(tmp_path):
     path = tmp_path / "image.png"
     path.symlink_to(path)
     check_writable(path)
-    write_whole(path, lambda temporary: temporary.write_text("new"))
+    atomic_write(path, lambda temporary: temporary.write_text("new"))
     assert path.read_text() == "new"
     assert names(tmp_path) == ["image.png"]
 
@@ -127,10 +127,10 @@ def test_a_link_to_itself_is_replaced(tmp_path):
 def test_permissions_are_those_of_any_new_file_and_kept_afterwards(tmp_path):
     path, plain = tmp_path / "image.png", tmp_path / "plain.png"
     plain.touch()
-    write_whole(path, lambda temporary: temporary.write_text("new"))
+    atomic_write(path, lambda temporary: temporary.write_text("new"))
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
     path.chmod(0o640)
-    write_whole(path, lambda temporary: temporary.write_text("newer"))
+    atomic_write(path, lambda temporary: temporary.write_text("newer"))
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
 
 
@@ -175,7 +175,7 @@ def fill(folder):
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can exchange two folders")
 def test_a_folder_is_there_at_every_moment_while_it_is_replaced(tmp_path):
     place, missing, done = tmp_path / "served", [], threading.Event()
-    write_folder_whole(place, fill)
+    atomic_write_folder(place, fill)
 
     def watch():
         while not done.is_set():
@@ -185,7 +185,7 @@ def test_a_folder_is_there_at_every_moment_while_it_is_replaced(tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     for _ in range(60):
-        write_folder_whole(place, fill)
+        atomic_write_folder(place, fill)
     done.set()
     watcher.join()
     assert not missing

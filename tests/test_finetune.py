@@ -130,8 +130,8 @@ def test_the_seed_decides_the_split(folder, tiny_backbone, made, tmp_path):
 
 
 def test_a_test_part_is_what_the_accuracy_is_measured_on(tmp_path, tiny_backbone):
-    for part, count in (("train", 8), ("val", 3), ("test", 5)):
-        draw_folder(tmp_path / part, count, ("blue", "green", "red"))
+    for split, count in (("train", 8), ("val", 3), ("test", 5)):
+        draw_folder(tmp_path / split, count, ("blue", "green", "red"))
     made = finetune(tmp_path, backbone=tiny_backbone)
     assert made.measured_on == "test"
     assert (made.train_images, made.validation_images, made.test_images) == (24, 9, 15)
@@ -231,8 +231,8 @@ def test_folds_leave_every_image_out_once_and_learn_from_all(folder, tiny_backbo
 
 
 def test_a_test_part_outweighs_folds(tmp_path, tiny_backbone):
-    for part, count in (("train", 6), ("test", 4)):
-        draw_folder(tmp_path / part, count)
+    for split, count in (("train", 6), ("test", 4)):
+        draw_folder(tmp_path / split, count)
     made = finetune(tmp_path, backbone=tiny_backbone, settings=FinetuneSettings(folds=3))
     assert made.measured_on == "test"
     assert made.evaluations["folds"].images == made.train_images == 12
@@ -311,7 +311,7 @@ def test_images_that_are_nearly_the_same_stay_on_one_side(textures, tiny_backbon
         Image.open(path).save(path.with_name(f"again-{path.stem}.jpg"), quality=90)
     made = finetune(root, backbone=tiny_backbone)
     scanned = scan_folder(root)
-    held_out = {image.path for image in scanned.part("validation")}
+    held_out = {image.path for image in scanned.split("validation")}
     assert made.validation_images < len(held_out)
     assert made.train_images + made.validation_images == 64
     assert made.notices == ()

@@ -139,8 +139,8 @@ def test_a_learning_curve_that_cannot_be_drawn_is_told(tmp_path):
     for path in sorted(draw_folder(tmp_path, 4, ("green",)).glob("*/*")):
         lines.append(f"{path.relative_to(tmp_path)},,train")
     for name in ("blue", "red"):
-        for path, part in zip(draw_class(tmp_path / name, name, 2), ("train", "val"), strict=True):
-            lines.append(f"{path.relative_to(tmp_path)},{name},{part}")
+        for path, split in zip(draw_class(tmp_path / name, name, 2), ("train", "val"), strict=True):
+            lines.append(f"{path.relative_to(tmp_path)},{name},{split}")
     (tmp_path / "labels.csv").write_text("\n".join(lines) + "\n")
     result = run(tmp_path / "labels.csv", tmp_path, "--learning-curve", "--json")
     answer = json.loads(result.stdout)

@@ -36,18 +36,18 @@ def draw(count: int = 10, sizes=((40, 40),)):
 
 
 @pytest.fixture(scope="module")
-def parts():
+def splits():
     """Images of several sizes for training and validation."""
     return {"train": draw(12, SIZES), "validation": draw(8, SIZES)}
 
 
 @pytest.fixture(scope="module")
-def from_folder(parts, tiny_backbone, tmp_path_factory):
+def from_folder(splits, tiny_backbone, tmp_path_factory):
     """What the same images give from a folder."""
     root = tmp_path_factory.mktemp("folder")
-    for part, (images, labels) in parts.items():
+    for split, (images, labels) in splits.items():
         for index, (image, label) in enumerate(zip(images, labels, strict=True)):
-            place = root / part / NAMES[label] / f"{index}.png"
+            place = root / split / NAMES[label] / f"{index}.png"
             place.parent.mkdir(parents=True, exist_ok=True)
             PILImage.fromarray(image).save(place)
     return finetune(root, backbone=tiny_backbone)
@@ -75,9 +75,9 @@ def to_pairs(images, labels):
 
 @pytest.mark.parametrize("give", [stream, to_floats, to_rows, to_pairs])
 def test_images_from_memory_give_the_head_that_a_folder_of_them_gives(
-    parts, from_folder, tiny_backbone, give
+    splits, from_folder, tiny_backbone, give
 ):
-    data = {part: give(*images) for part, images in parts.items()}
+    data = {split: give(*images) for split, images in splits.items()}
     made = finetune(data, class_names=NAMES, backbone=tiny_backbone)
     assert made.selection.head.digest == from_folder.selection.head.digest
     assert made.evaluation == from_folder.evaluation
@@ -154,22 +154,22 @@ def test_the_private_folder_goes_with_its_images():
     assert not place.exists()
 
 
-def test_audit_and_evaluate_take_them_too(parts, from_folder, tiny_backbone):
-    found = audit(parts["train"], class_names=NAMES, backbone=tiny_backbone)
+def test_audit_and_evaluate_take_them_too(splits, from_folder, tiny_backbone):
+    found = audit(splits["train"], class_names=NAMES, backbone=tiny_backbone)
     assert found.images == 12
-    measured = evaluate(from_folder.classifier, parts["validation"])
+    measured = evaluate(from_folder.classifier, splits["validation"])
     assert measured.evaluation == from_folder.evaluation
     assert str(measured.top_losses[0].path).startswith("the given images")
 
 
 def test_a_record_of_them_is_repeated_when_they_are_given_again(
-    parts, tiny_backbone, tmp_path, monkeypatch
+    splits, tiny_backbone, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
-    made = finetune(parts, class_names=NAMES, backbone=tiny_backbone)
+    made = finetune(splits, class_names=NAMES, backbone=tiny_backbone)
     record = save_manifest(made, tmp_path / "m.json", backbone="tiny")
     assert json.loads(record.read_text())["given"]["data"] is None
-    assert replay(record, data=parts, class_names=NAMES).differences == ()
+    assert replay(record, data=splits, class_names=NAMES).differences == ()
     with pytest.raises(ModelError, match="came from memory"):
         replay(record)
 

@@ -54,9 +54,9 @@ def test_one_folder_per_class(tmp_path):
     assert folder.skipped == ()
     assert folder.notices == ()
     assert folder.validation_source == "split"
-    assert len(folder.part("train")) == 16
-    assert len(folder.part("validation")) == 4
-    assert folder.part("test") == ()
+    assert len(folder.split("train")) == 16
+    assert len(folder.split("validation")) == 4
+    assert folder.split("test") == ()
     for image in folder.images:
         assert folder.classes[image.label] == image.path.parent.name
 
@@ -65,7 +65,7 @@ def test_parts_may_be_called_training_and_testing(tmp_path):
     images = [f"{place}/{each}" for place in ("Training", "Testing") for each in ten_each("a", "b")]
     folder = scan_folder(plant(tmp_path, *images))
     assert folder.classes == ("a", "b")
-    assert len(folder.part("test")) == 20
+    assert len(folder.split("test")) == 20
 
 
 @pytest.mark.parametrize("validation", ["val", "valid", "validation", "Val"])
@@ -76,28 +76,28 @@ def test_split_folders(tmp_path, validation, with_test):
     folder = scan_folder(plant(tmp_path, *images))
     assert folder.classes == ("a", "b")
     assert folder.validation_source == "folder"
-    assert len(folder.part("train")) == len(folder.part("validation")) == 20
-    assert {path.split("/")[0] for path in names(folder.part("validation"), tmp_path)} == {
+    assert len(folder.split("train")) == len(folder.split("validation")) == 20
+    assert {path.split("/")[0] for path in names(folder.split("validation"), tmp_path)} == {
         validation
     }
-    assert len(folder.part("test")) == (20 if with_test else 0)
+    assert len(folder.split("test")) == (20 if with_test else 0)
 
 
 def test_beside_a_test_folder_alone_the_validation_part_comes_from_train(tmp_path):
     images = [f"{place}/{name}" for place in ("train", "test") for name in ten_each("a", "b")]
     folder = scan_folder(plant(tmp_path, *images))
     assert folder.validation_source == "split"
-    assert len(folder.part("train")) == 16
-    assert all(name.startswith("train/") for name in names(folder.part("validation"), tmp_path))
-    assert len(folder.part("validation")) == 4
-    assert all(name.startswith("test/") for name in names(folder.part("test"), tmp_path))
-    assert len(folder.part("test")) == 20
+    assert len(folder.split("train")) == 16
+    assert all(name.startswith("train/") for name in names(folder.split("validation"), tmp_path))
+    assert len(folder.split("validation")) == 4
+    assert all(name.startswith("test/") for name in names(folder.split("test"), tmp_path))
+    assert len(folder.split("test")) == 20
 
 
 def test_a_train_folder_alone_is_split(tmp_path):
     folder = scan_folder(plant(tmp_path, *(f"train/{name}" for name in ten_each("a", "b"))))
     assert folder.classes == ("a", "b")
-    assert len(folder.part("validation")) == 4
+    assert len(folder.split("validation")) == 4
 
 
 def test_train_among_other_classes_is_a_class(tmp_path):
@@ -117,14 +117,14 @@ def test_a_folder_that_is_no_part_is_left_out_with_a_notice(tmp_path):
 def test_a_test_folder_without_classes_is_left_out_with_a_notice(tmp_path):
     images = [f"train/{name}" for name in ten_each("a", "b")]
     folder = scan_folder(plant(tmp_path, *images, "test/1.png", "test/2.png"))
-    assert folder.part("test") == ()
+    assert folder.split("test") == ()
     assert "no labels" in folder.notices[0]
 
 
 def test_a_class_that_a_part_lacks_is_a_notice(tmp_path):
     images = [f"train/{name}" for name in ten_each("a", "b")]
     folder = scan_folder(plant(tmp_path, *images, "val/a/1.png", "test/a/1.png", "test/b/"))
-    assert [image.label for image in folder.part("validation")] == [0]
+    assert [image.label for image in folder.split("validation")] == [0]
     assert "validation part has no image of b" in folder.notices[0]
     assert "test part has no image of b" in folder.notices[1]
 
@@ -134,7 +134,7 @@ def test_accents_may_be_encoded_differently_in_each_part(tmp_path):
     images = [*(f"train/{name}" for name in ten_each(composed, "tea"))]
     folder = scan_folder(plant(tmp_path, *images, f"val/{decomposed}/1.png", "val/tea/1.png"))
     assert folder.classes == (composed, "tea")
-    assert len(folder.part("validation")) == 2
+    assert len(folder.split("validation")) == 2
 
 
 # Order and names
@@ -143,8 +143,8 @@ def test_accents_may_be_encoded_differently_in_each_part(tmp_path):
 def test_classes_and_images_are_sorted_as_numbers(tmp_path):
     folder = scan_folder(plant(tmp_path, *ten_each("10", "2", "1")))
     assert folder.classes == ("1", "2", "10")
-    train = names(folder.part("train"), tmp_path)
-    assert train == sorted(train, key=lambda name: [int(part) for part in name[:-4].split("/")])
+    train = names(folder.split("train"), tmp_path)
+    assert train == sorted(train, key=lambda name: [int(split) for split in name[:-4].split("/")])
 
 
 @given(numbers=st.lists(st.integers(0, 10**20), unique=True))
@@ -331,11 +331,11 @@ def test_the_parts_of_a_scan_are_disjoint_complete_and_the_same_again(
     if not root.exists():
         plant(root, *ten_each("a", "b"), "c/1.png", "c/2.png")
     folder = scan_folder(root, validation_share=share, seed=seed)
-    train, validation = set(folder.part("train")), set(folder.part("validation"))
+    train, validation = set(folder.split("train")), set(folder.split("validation"))
     assert len(train) + len(validation) == len(folder.images) == 22
     assert {image.path for image in train}.isdisjoint(image.path for image in validation)
-    for part in (train, validation):
-        assert {image.label for image in part} == {0, 1, 2}
+    for split in (train, validation):
+        assert {image.label for image in split} == {0, 1, 2}
     assert scan_folder(root, validation_share=share, seed=seed) == folder
 
 
@@ -343,7 +343,7 @@ def test_another_seed_is_another_split_and_a_moved_folder_the_same(tmp_path):
     first = plant(tmp_path / "first", *ten_each("a", "b"))
     moved = plant(tmp_path / "moved", *ten_each("a", "b"))
     splits = [
-        names(scan_folder(root, seed=seed).part("validation"), root)
+        names(scan_folder(root, seed=seed).split("validation"), root)
         for root, seed in ((first, 0), (moved, 0), (first, 1))
     ]
     assert splits[0] == splits[1] != splits[2]
@@ -395,8 +395,8 @@ def test_a_pipe_is_skipped_and_does_not_block(tmp_path):
 def test_real_photographs_are_all_found(shared):
     folder = scan_folder(shared / "data" / "hymenoptera")
     assert folder.classes == ("ants", "bees")
-    assert np.bincount([image.label for image in folder.part("train")]).tolist() == [123, 121]
-    assert len(folder.part("validation")) == 153
+    assert np.bincount([image.label for image in folder.split("train")]).tolist() == [123, 121]
+    assert len(folder.split("validation")) == 153
     assert folder.skipped == ()
 
 

@@ -51,10 +51,10 @@ def test_with_labels_a_feature_is_in_units_of_what_they_do_not_explain():
     parts = decompose(features, one_hot(labels))
     means = np.stack([features[labels == label].mean(axis=0) for label in range(3)])
     among_equals = (features - means[labels]).std(axis=0)
-    ratio = parts.deviation / np.sqrt(among_equals)
+    ratio = parts.std / np.sqrt(among_equals)
     assert ratio == pytest.approx(np.full(6, ratio[0]), rel=0.02)
     assert parts.coordinates @ parts.basis.T == pytest.approx(
-        (features - features.mean(axis=0)) / parts.deviation, abs=1e-6
+        (features - features.mean(axis=0)) / parts.std, abs=1e-6
     )
 
 
@@ -62,7 +62,7 @@ def test_classes_of_one_image_leave_the_usual_units():
     features, _ = clusters(8, 5)
     parts = decompose(features, np.eye(8, dtype=bool))
     usual = np.sqrt(features.std(axis=0))
-    ratio = parts.deviation / usual
+    ratio = parts.std / usual
     assert ratio == pytest.approx(np.full(5, ratio[0]))
 
 
@@ -117,7 +117,7 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_image():
     head = fit_head(features, one_hot(labels), seed=4)
     folds = assign_folds(labels, FOLDS, 4)
     parts = decompose(features, one_hot(labels))
-    values = (features - parts.mean) / parts.deviation
+    values = (features - parts.mean) / parts.std
     for fold in range(FOLDS):
         out = folds == fold
         reference = LogisticRegression(C=1 / head.strength, tol=1e-8, max_iter=1000)

@@ -141,10 +141,12 @@ def test_links_that_go_round_in_circles_end(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../stray.png", "/etc/passwd", "a/../../stray.png", "C:\\x.png"])
-@pytest.mark.parametrize("ending", [".csv", ".jsonl"])
-def test_a_manifest_that_leaves_its_folder_is_refused(tmp_path, name, ending):
-    path = tmp_path / f"table{ending}"
-    line = f"path,label\n{name},a\n" if ending == ".csv" else json.dumps({"path": name, "label": 1})
+@pytest.mark.parametrize("extension", [".csv", ".jsonl"])
+def test_a_manifest_that_leaves_its_folder_is_refused(tmp_path, name, extension):
+    path = tmp_path / f"table{extension}"
+    line = (
+        f"path,label\n{name},a\n" if extension == ".csv" else json.dumps({"path": name, "label": 1})
+    )
     path.write_text(line, encoding="utf-8")
     with pytest.raises(nstk.FolderError, match=r"line \d"):
         open_catalog(path)
@@ -194,7 +196,7 @@ def test_names_with_control_characters_are_told_escaped(tmp_path, scene, name):
     with pytest.raises(nstk.ImageError) as caught:
         load_image(path)
     assert nstk.printable(caught.value) == str(caught.value)
-    assert caught.value.say_of(path).startswith("not an image")
+    assert caught.value.message_for(path).startswith("not an image")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)

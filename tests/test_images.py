@@ -143,11 +143,13 @@ def write(path: Path, content: bytes) -> Path:
 # Round trips
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "tiff", "bmp", "PNG"])
+@pytest.mark.parametrize("extension", ["png", "tif", "tiff", "bmp", "PNG"])
 @settings(max_examples=15)
 @given(pixels=arrays(np.float32, (3, 5, 3), elements=st.floats(0, 1, width=32)))
-def test_lossless_formats_keep_every_value_to_half_a_gray_level(tmp_path_factory, ending, pixels):
-    path = tmp_path_factory.getbasetemp() / f"trip.{ending}"
+def test_lossless_formats_keep_every_value_to_half_a_gray_level(
+    tmp_path_factory, extension, pixels
+):
+    path = tmp_path_factory.getbasetemp() / f"trip.{extension}"
     assert save_image(path, pixels) == path
     loaded = load_image(path)
     assert loaded.path == path
@@ -158,20 +160,20 @@ def test_lossless_formats_keep_every_value_to_half_a_gray_level(tmp_path_factory
     np.testing.assert_allclose(loaded.pixels, pixels, atol=LEVEL / 2 + 1e-6)
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("extension", ["png", "tif"])
 @settings(max_examples=15)
 @given(alpha=arrays(np.float32, (3, 5), elements=st.floats(0, 0.875, width=32)))
-def test_alpha_comes_back_and_colors_below_it_stay(tmp_path_factory, ending, alpha):
+def test_alpha_comes_back_and_colors_below_it_stay(tmp_path_factory, extension, alpha):
     pixels = np.linspace(0, 1, 45, dtype=np.float32).reshape(3, 5, 3)
-    path = save_image(tmp_path_factory.getbasetemp() / f"a.{ending}", pixels, alpha=alpha)
+    path = save_image(tmp_path_factory.getbasetemp() / f"a.{extension}", pixels, alpha=alpha)
     loaded = load_image(path)
     np.testing.assert_allclose(loaded.alpha, alpha, atol=LEVEL / 2 + 1e-6)
     np.testing.assert_allclose(loaded.pixels, pixels, atol=LEVEL / 2 + 1e-6)
 
 
-@pytest.mark.parametrize("ending", ["jpg", "jpeg", "webp"])
-def test_lossy_formats_come_close(tmp_path, scene, ending):
-    loaded = load_image(save_image(tmp_path / f"scene.{ending}", scene))
+@pytest.mark.parametrize("extension", ["jpg", "jpeg", "webp"])
+def test_lossy_formats_come_close(tmp_path, scene, extension):
+    loaded = load_image(save_image(tmp_path / f"scene.{extension}", scene))
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
 
 
@@ -182,9 +184,9 @@ def test_webp_keeps_alpha_exactly(tmp_path, scene):
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
 
 
-@pytest.mark.parametrize("ending", ["jpg", "bmp"])
-def test_formats_without_alpha_save_the_colors(tmp_path, scene, ending):
-    path = save_image(tmp_path / f"scene.{ending}", scene, alpha=np.zeros((48, 64), np.float32))
+@pytest.mark.parametrize("extension", ["jpg", "bmp"])
+def test_formats_without_alpha_save_the_colors(tmp_path, scene, extension):
+    path = save_image(tmp_path / f"scene.{extension}", scene, alpha=np.zeros((48, 64), np.float32))
     loaded = load_image(path)
     assert loaded.alpha is None
     assert np.abs(loaded.pixels - scene).mean() < 5 * LEVEL
@@ -198,12 +200,12 @@ def test_jpeg_keeps_the_full_color_resolution(tmp_path):
     assert np.abs(loaded.pixels - stripes).max() < 0.1
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
 def test_saved_files_carry_an_srgb_profile_and_equal_images_are_equal_files(
-    tmp_path, scene, ending
+    tmp_path, scene, extension
 ):
-    first = save_image(tmp_path / f"first.{ending}", scene)
-    second = save_image(tmp_path / f"second.{ending}", scene)
+    first = save_image(tmp_path / f"first.{extension}", scene)
+    second = save_image(tmp_path / f"second.{extension}", scene)
     assert first.read_bytes() == second.read_bytes()
     with Image.open(first) as image:
         embedded = ImageCms.ImageCmsProfile(io.BytesIO(image.info["icc_profile"]))
@@ -239,11 +241,11 @@ def test_values_beyond_black_and_white_are_clipped(tmp_path):
 # Depths and kinds of color
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("extension", ["png", "tif"])
 @settings(max_examples=20)
 @given(values=arrays(np.uint16, (4, 3)))
-def test_sixteen_bit_gray_keeps_every_bit(tmp_path_factory, ending, values):
-    path = tmp_path_factory.getbasetemp() / f"deep.{ending}"
+def test_sixteen_bit_gray_keeps_every_bit(tmp_path_factory, extension, values):
+    path = tmp_path_factory.getbasetemp() / f"deep.{extension}"
     Image.fromarray(values).save(path)
     pixels = load_image(path).pixels
     assert pixels.shape == (4, 3, 3)
@@ -321,12 +323,12 @@ def test_every_kind_of_color_becomes_rgb(tmp_path, scene, mode):
     assert ("approximate" in "".join(loaded.notices)) == (mode == "CMYK")
 
 
-@pytest.mark.parametrize("ending", ["png", "gif"])
-def test_a_palette_with_a_transparent_entry_keeps_its_colors(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["png", "gif"])
+def test_a_palette_with_a_transparent_entry_keeps_its_colors(tmp_path, extension):
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
-    image.save(tmp_path / f"palette.{ending}", transparency=1)
-    loaded = load_image(tmp_path / f"palette.{ending}")
+    image.save(tmp_path / f"palette.{extension}", transparency=1)
+    loaded = load_image(tmp_path / f"palette.{extension}")
     assert loaded.pixels.tolist() == [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 1, 0]]]
     assert loaded.alpha.tolist() == [[1, 0], [1, 0]]
 
@@ -355,11 +357,11 @@ def test_alpha_that_hides_nothing_is_no_alpha(tmp_path, noise):
     assert load_image(write(tmp_path / "opaque.png", png(opaque, RGBA))).alpha is None
 
 
-@pytest.mark.parametrize("ending", ["gif", "webp", "png", "tif"])
-def test_of_several_images_the_first_is_taken_with_a_notice(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["gif", "webp", "png", "tif"])
+def test_of_several_images_the_first_is_taken_with_a_notice(tmp_path, extension):
     red, blue = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
-    path = tmp_path / f"several.{ending}"
-    options = {"lossless": True} if ending == "webp" else {}
+    path = tmp_path / f"several.{extension}"
+    options = {"lossless": True} if extension == "webp" else {}
     red.save(path, save_all=True, append_images=[blue], **options)
     loaded = load_image(path)
     assert (loaded.pixels == [1, 0, 0]).all()
@@ -369,11 +371,11 @@ def test_of_several_images_the_first_is_taken_with_a_notice(tmp_path, ending):
 # Color profiles
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "jpg", "webp"])
-def test_an_embedded_profile_is_converted_to_srgb(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["png", "tif", "jpg", "webp"])
+def test_an_embedded_profile_is_converted_to_srgb(tmp_path, extension):
     image = Image.new("RGB", (8, 8), (255, 120, 0))
-    path = tmp_path / f"swapped.{ending}"
-    options = {"lossless": True} if ending == "webp" else {}
+    path = tmp_path / f"swapped.{extension}"
+    options = {"lossless": True} if extension == "webp" else {}
     image.save(path, icc_profile=swapped_profile(), quality=100, **options)
     np.testing.assert_allclose(load_image(path).pixels[4, 4] * 255, [120, 255, 0], atol=2)
 
@@ -419,11 +421,11 @@ def test_a_color_profile_in_a_gray_image_is_applied(tmp_path):
     np.testing.assert_allclose(loaded.pixels * 255, np.full((2, 2, 3), 100), atol=1.1)
 
 
-@pytest.mark.parametrize("ending", ["jpg", "tif"])
-def test_a_cmyk_profile_is_converted_to_srgb(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["jpg", "tif"])
+def test_a_cmyk_profile_is_converted_to_srgb(tmp_path, extension):
     image = Image.new("CMYK", (8, 8), (255, 0, 0, 0))
     image.paste((255, 0, 0, 255), (0, 0, 8, 4))
-    path = tmp_path / f"press.{ending}"
+    path = tmp_path / f"press.{extension}"
     image.save(path, icc_profile=black_only_profile())
     loaded = load_image(path)
     np.testing.assert_allclose(loaded.pixels[0, 0], 0, atol=0.03)
@@ -457,34 +459,34 @@ def lay_down(upright: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("orientation", SIDES)
-@pytest.mark.parametrize("ending", ["png", "tif", "webp", "jpg"])
-def test_orientation_turns_pixels_and_alpha_upright(tmp_path, orientation, ending):
+@pytest.mark.parametrize("extension", ["png", "tif", "webp", "jpg"])
+def test_orientation_turns_pixels_and_alpha_upright(tmp_path, orientation, extension):
     upright = np.random.default_rng(4).integers(0, 200, (3, 2, 4), dtype=np.uint8)
     upright = upright.repeat(16, axis=0).repeat(16, axis=1)
     stored = Image.fromarray(np.ascontiguousarray(lay_down(upright, orientation)))
-    stored = stored.convert("RGB") if ending == "jpg" else stored
+    stored = stored.convert("RGB") if extension == "jpg" else stored
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"lossless": True, "exact": True} if ending == "webp" else {}
-    path = tmp_path / f"turned.{ending}"
+    options = {"lossless": True, "exact": True} if extension == "webp" else {}
+    path = tmp_path / f"turned.{extension}"
     stored.save(path, exif=exif, **options)
     loaded = load_image(path)
     difference = np.abs(loaded.pixels * 255 - upright[..., :3])
     assert np.median(difference) < 1.5
-    if ending != "jpg":
+    if extension != "jpg":
         assert difference.max() < 1e-4
         np.testing.assert_allclose(loaded.alpha * 255, upright[..., 3], atol=1e-4)
     assert loaded.pixels.flags.c_contiguous
 
 
-@pytest.mark.parametrize("ending", ["png", "tif"])
-def test_orientation_turns_sixteen_bits_too(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_orientation_turns_sixteen_bits_too(tmp_path, extension):
     upright = np.arange(6, dtype=np.uint16).reshape(3, 2) * 257 + 3
     exif = Image.Exif()
     exif[0x0112] = 6
     stored = Image.fromarray(np.ascontiguousarray(lay_down(upright, 6)))
-    stored.save(tmp_path / f"turned.{ending}", exif=exif)
-    loaded = load_image(tmp_path / f"turned.{ending}")
+    stored.save(tmp_path / f"turned.{extension}", exif=exif)
+    loaded = load_image(tmp_path / f"turned.{extension}")
     assert (np.rint(loaded.pixels[..., 0] * 65535) == upright).all()
 
 
@@ -535,22 +537,22 @@ def test_what_is_no_whole_image_is_refused_in_one_line(tmp_path, noise):
             assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "bmp", "gif"])
-def test_the_first_half_of_a_image_is_refused(tmp_path, noise, ending):
-    path = tmp_path / f"half.{ending}"
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "bmp", "gif"])
+def test_the_first_half_of_a_image_is_refused(tmp_path, noise, extension):
+    path = tmp_path / f"half.{extension}"
     Image.fromarray(noise.repeat(9, axis=0).repeat(9, axis=1)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ImageError, match="damaged or cut short"):
         probe_image(path)
 
 
-@pytest.mark.parametrize("ending", ["jpg", "png", "webp", "tif", "bmp", "gif"])
+@pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "bmp", "gif"])
 @settings(max_examples=40, derandomize=True)
 @given(data=st.data())
-def test_damaged_files_load_or_are_refused_but_nothing_else(tmp_path_factory, ending, data):
+def test_damaged_files_load_or_are_refused_but_nothing_else(tmp_path_factory, extension, data):
     buffer = io.BytesIO()
     image = Image.fromarray(np.arange(12 * 11 * 3, dtype=np.uint8).reshape(12, 11, 3))
-    image.save(buffer, Image.registered_extensions()[f".{ending}"])
+    image.save(buffer, Image.registered_extensions()[f".{extension}"])
     content = bytearray(buffer.getvalue())
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
@@ -568,12 +570,12 @@ def test_the_pixel_limit_is_counted_before_decoding_and_can_be_raised(tmp_path, 
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
-@pytest.mark.parametrize("ending", ["png", "tif", "gif"])
-def test_our_limit_takes_the_place_of_that_of_pillow(tmp_path, ending, monkeypatch):
-    Image.new("RGB", (60, 60)).save(tmp_path / f"a.{ending}")
+@pytest.mark.parametrize("extension", ["png", "tif", "gif"])
+def test_our_limit_takes_the_place_of_that_of_pillow(tmp_path, extension, monkeypatch):
+    Image.new("RGB", (60, 60)).save(tmp_path / f"a.{extension}")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     monkeypatch.setattr("nstk.images.decoding._HUGE", 1000)
-    assert load_image(tmp_path / f"a.{ending}").pixels.shape == (60, 60, 3)
+    assert load_image(tmp_path / f"a.{extension}").pixels.shape == (60, 60, 3)
 
 
 def test_a_least_side_is_asked_for_by_name(tmp_path):
@@ -585,7 +587,7 @@ def test_a_least_side_is_asked_for_by_name(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("ending", "name"),
+    ("extension", "name"),
     [
         ("png", "PNG"),
         ("jpg", "JPEG"),
@@ -595,9 +597,9 @@ def test_a_least_side_is_asked_for_by_name(tmp_path):
         ("gif", "GIF"),
     ],
 )
-def test_the_content_says_what_it_is_not_the_ending(tmp_path, noise, ending, name):
-    Image.fromarray(noise).save(tmp_path / f"a.{ending}")
-    liar = (tmp_path / f"a.{ending}").rename(tmp_path / "liar.txt")
+def test_the_content_says_what_it_is_not_the_ending(tmp_path, noise, extension, name):
+    Image.fromarray(noise).save(tmp_path / f"a.{extension}")
+    liar = (tmp_path / f"a.{extension}").rename(tmp_path / "liar.txt")
     assert probe_image(liar) == name
     assert load_image(liar).pixels.shape == noise.shape
 

@@ -25,7 +25,7 @@ from nstk.inspecting.survey import find_responses, survey_images
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
 from nstk.settings import InspectSettings
-from nstk.stylization.styles import look
+from nstk.stylization.styles import extract_features
 
 QUICK = InspectSettings(size=64, steps=12, channels=2, pairs=2)
 
@@ -101,7 +101,7 @@ def test_a_layer_that_does_not_exist_lists_those_that_do(tiny_backbone, scene):
 def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
     image = np.random.default_rng(0).random((48, 64, 3), np.float32)
     for layer, field in trace_fields(tiny_backbone).items():
-        maps = look(tiny_backbone.tap([layer]), image)[layer].numpy()[0]
+        maps = extract_features(tiny_backbone.tap([layer]), image)[layer].numpy()[0]
         best = find_patches(maps[..., 0] + 1e-3, image, field, 0, 1)[0]
         blank = np.zeros_like(image)
         inside = np.s_[best.top : best.top + field.height, best.left : best.left + field.width]
@@ -110,7 +110,7 @@ def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
             (best.top + field.rows.before) // field.rows.stride,
             (best.left + field.columns.before) // field.columns.stride,
         )
-        again = look(tiny_backbone.tap([layer]), blank)[layer].numpy()[0]
+        again = extract_features(tiny_backbone.tap([layer]), blank)[layer].numpy()[0]
         assert again[cell] == pytest.approx(maps[cell], abs=1e-5)
         np.testing.assert_array_equal(best.pixels, image[inside])
 
@@ -148,7 +148,7 @@ def test_what_a_channel_likes_excites_it_more_than_any_image_shown(tiny_backbone
     taps = tiny_backbone.tap([layer])
 
     def mean(image, channel):
-        return float(look(taps, image)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
+        return float(extract_features(taps, image)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
 
     for channel, image in zip(channels, liked, strict=True):
         assert image.shape == (32, 32, 3)
@@ -168,7 +168,10 @@ def test_what_a_channel_likes_is_the_same_every_time(tiny_backbone):
 def test_layers_show_the_strongest_channels(found, tiny_backbone, scene, strokes):
     assert [each.layer for each in found.layers] == ["block1_conv1", "block2_conv1", "block3_conv1"]
     for layer in found.layers:
-        maps = [look(tiny_backbone.tap([layer.layer]), p)[layer.layer] for p in (scene, strokes)]
+        maps = [
+            extract_features(tiny_backbone.tap([layer.layer]), p)[layer.layer]
+            for p in (scene, strokes)
+        ]
         flat = np.concatenate([each.numpy().reshape(-1, each.shape[-1]) for each in maps])
         energy = np.square(flat).mean(axis=0)
         assert [each.channel for each in layer.channels] == np.argsort(-energy)[:2].tolist()
@@ -230,9 +233,9 @@ def test_layers_of_many_images_take_the_memory_of_a_few(tiny_backbone, tmp_path)
     def peak(count):
         tracemalloc.start()
         try:
-            survey = survey_images(files[:count], [layer], tiny_backbone, side, nstk.ignore)
+            survey = survey_images(files[:count], [layer], tiny_backbone, side, nstk.no_progress)
             strongest = {layer: (0, 1)}
-            find_responses(survey.sources, strongest, tiny_backbone, side, nstk.ignore)
+            find_responses(survey.sources, strongest, tiny_backbone, side, nstk.no_progress)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -279,7 +282,7 @@ def test_the_same_image_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
     for layer in made.layers:
         assert layer.errors[:2] == pytest.approx([0, 0], abs=1e-6)
         assert layer.errors[2] > 0.05
-        maps = look(tiny_backbone.tap([layer.layer]), strokes)[layer.layer].numpy()
+        maps = extract_features(tiny_backbone.tap([layer.layer]), strokes)[layer.layer].numpy()
         flat = maps.reshape(-1, maps.shape[-1]).astype(np.float64)
         np.testing.assert_allclose(layer.grams[0], flat.T @ flat / len(flat), rtol=1e-3, atol=1e-5)
         assert sorted(layer.order) == list(range(maps.shape[-1]))

@@ -7,13 +7,13 @@ from shell import complaint, invoke
 
 from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
-from nstk.features.activation_store import Bank
-from nstk.features.extractor import Observer, extract_features
+from nstk.features.activation_store import ActivationStore
+from nstk.features.extractor import FeatureExtractor, extract_features
 from nstk.features.networks import POOLED
 from nstk.images.image import load_image, save_image
 from nstk.inspecting.frozen import study_frozen
 from nstk.inspecting.random_weights import randomize_backbone
-from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
+from nstk.inspecting.scratch import Dataset, read_squares, train_from_scratch
 from nstk.reports.transfer import draw_frozen_sheet, save_frozen
 from nstk.reports.transfer_diagram import draw_diagram
 from nstk.settings import FrozenSettings
@@ -66,7 +66,7 @@ def test_random_kernels_keep_the_size_of_what_passes_through(tiny_backbone):
 
 def test_a_tap_among_the_blocks_gives_the_mean_of_its_map(tiny_backbone, folder):
     paths = sorted(folder.rglob("*.png"))[:3]
-    observer = Observer(tiny_backbone, 32, (POOLED, "block2_conv1"))
+    observer = FeatureExtractor(tiny_backbone, 32, (POOLED, "block2_conv1"))
     features = extract_features(observer, paths)
     squares = read_squares(paths, 32).take(np.arange(3)).astype(np.float32) / 255
     maps = tiny_backbone.tap(["block2_conv1"])(squares)["block2_conv1"].numpy()
@@ -106,9 +106,9 @@ def test_training_from_random_weights_is_bounded_and_clocked(study, folder, tiny
 def test_the_steps_that_are_told_end_where_the_seconds_do(tiny_backbone):
     told = []
     noise = np.random.default_rng(0).integers(0, 256, (40, 32, 32, 3), np.uint8)
-    squares = Bank(40, (32, 32, 3), np.uint8)
+    squares = ActivationStore(40, (32, 32, 3), np.uint8)
     squares.write(noise)
-    lesson = Lesson(squares, np.eye(2, dtype=bool)[np.arange(40) % 2])
+    lesson = Dataset(squares, np.eye(2, dtype=bool)[np.arange(40) % 2])
     train_from_scratch(
         tiny_backbone,
         lesson,
@@ -133,8 +133,8 @@ def test_more_squares_than_memory_may_hold_are_kept_in_a_file(tiny_backbone, fol
             squares.take(np.arange(6)),
             train_from_scratch(
                 tiny_backbone,
-                Lesson(squares, targets),
-                Lesson(squares, targets),
+                Dataset(squares, targets),
+                Dataset(squares, targets),
                 ("a", "b"),
                 passes=1,
                 seconds=100.0,

@@ -11,19 +11,19 @@ from nstk.stylization.losses import (
     measure_content,
     measure_gram,
     measure_moments,
-    measure_variation,
     measure_wasserstein,
     sum_content,
-    sum_variation,
-    weigh_variation,
+    total_variation,
+    tv_sums,
+    weight_tv,
 )
 from nstk.stylization.statistics import (
     blend,
     covariance,
-    gather,
-    square,
-    summarize,
-    widen,
+    feature_sums,
+    gram_matrix,
+    to_moments,
+    upcast,
 )
 
 DRAW = np.random.default_rng(7)
@@ -31,7 +31,7 @@ SEEN, WANTED = DRAW.normal(size=(2, 1, 6, 5, 3)) + np.array([0.5, -0.2, 0.1])
 
 
 def moments(features):
-    return summarize(gather(tf.constant(features)))
+    return to_moments(feature_sums(tf.constant(features)))
 
 
 def by_hand(features):
@@ -64,8 +64,8 @@ def test_gram_is_the_squared_distance_of_the_matrices_relative_to_the_target():
 def test_moments_is_the_root_of_three_relative_distances():
     (gram, mean, variance), (gram_, mean_, variance_) = by_hand(SEEN), by_hand(WANTED)
     floor = 1e-4 * variance_.mean()
-    deviation, deviation_ = np.sqrt(variance + floor), np.sqrt(variance_ + floor)
-    expected = root(relative(gram, gram_) + relative(mean, mean_) + relative(deviation, deviation_))
+    std, std_ = np.sqrt(variance + floor), np.sqrt(variance_ + floor)
+    expected = root(relative(gram, gram_) + relative(mean, mean_) + relative(std, std_))
     found = float(measure_moments(moments(SEEN), moments(WANTED)))
     assert found == pytest.approx(expected, rel=1e-9)
 
@@ -98,9 +98,9 @@ def test_variation_is_the_mean_square_over_eight_neighbors():
         (1 / 6, image[1:, :-1] - image[:-1, 1:]),
     )
     sums = [np.sum(difference**2) for _, difference in differences]
-    np.testing.assert_allclose(sum_variation(tf.constant(image)), sums)
+    np.testing.assert_allclose(tv_sums(tf.constant(image)), sums)
     expected = sum(weight * np.mean(difference**2) for weight, difference in differences)
-    assert float(measure_variation(tf.constant(image))) == pytest.approx(expected)
+    assert float(total_variation(tf.constant(image))) == pytest.approx(expected)
 
 
 @settings(deadline=None, max_examples=10)
@@ -108,24 +108,24 @@ def test_variation_is_the_mean_square_over_eight_neighbors():
 def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
     image = tf.constant(DRAW.random((5, 6, 3)))
     parts = [
-        sum_variation(image[: row + 1, : column + 1], row, column),
-        sum_variation(image[: row + 1, column:], row, 6 - column),
-        sum_variation(image[row:, : column + 1], 5 - row, column),
-        sum_variation(image[row:, column:], 5 - row, 6 - column),
+        tv_sums(image[: row + 1, : column + 1], row, column),
+        tv_sums(image[: row + 1, column:], row, 6 - column),
+        tv_sums(image[row:, : column + 1], 5 - row, column),
+        tv_sums(image[row:, column:], 5 - row, 6 - column),
     ]
-    np.testing.assert_allclose(tf.add_n(parts), sum_variation(image))
-    whole = measure_variation(image)
-    np.testing.assert_allclose(weigh_variation(tf.add_n(parts), (5, 6, 3)), whole)
+    np.testing.assert_allclose(tf.add_n(parts), tv_sums(image))
+    whole = total_variation(image)
+    np.testing.assert_allclose(weight_tv(tf.add_n(parts), (5, 6, 3)), whole)
 
 
 def test_sums_are_weighted_by_the_guide():
     guide = DRAW.random((6, 5))
-    found = gather(tf.constant(SEEN), tf.constant(guide))
+    found = feature_sums(tf.constant(SEEN), tf.constant(guide))
     weighted = guide[..., np.newaxis] * SEEN[0]
     np.testing.assert_allclose(found.gram, np.einsum("ijk,ijl->kl", weighted, SEEN[0]))
     np.testing.assert_allclose(found.total, weighted.sum((0, 1)))
     assert float(found.count) == pytest.approx(guide.sum())
-    assert float(gather(tf.constant(SEEN)).count) == 30
+    assert float(feature_sums(tf.constant(SEEN)).count) == 30
 
 
 def test_the_gradient_of_the_square_is_that_of_the_product():
@@ -133,7 +133,7 @@ def test_the_gradient_of_the_square_is_that_of_the_product():
     gradient, level = DRAW.normal(size=(3, 3)), DRAW.normal(size=3)
     with tf.GradientTape() as tape:
         tape.watch(flat)
-        gram, total = square(flat)
+        gram, total = gram_matrix(flat)
         value = tf.reduce_sum(gradient * gram) + tf.reduce_sum(level * total)
     np.testing.assert_allclose(gram, flat.numpy().T @ flat.numpy())
     np.testing.assert_allclose(total, flat.numpy().sum(0))
@@ -146,7 +146,9 @@ def test_covariance_is_that_of_numpy():
 
 
 def test_a_blend_is_the_mean_of_moments_by_weight():
-    mixed = summarize(blend([gather(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0]))
+    mixed = to_moments(
+        blend([feature_sums(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0])
+    )
     for found, one, other in zip(mixed[:2], by_hand(SEEN)[:2], by_hand(WANTED)[:2], strict=True):
         np.testing.assert_allclose(found, 0.25 * one + 0.75 * other)
 
@@ -156,9 +158,9 @@ def test_a_blend_is_the_mean_of_moments_by_weight():
     [("bfloat16", "float32"), ("float16", "float32"), ("float32", "float32"), (*["float64"] * 2,)],
 )
 def test_half_precision_alone_is_widened(given_, taken):
-    assert widen(tf.zeros([2], given_)).dtype == taken
+    assert upcast(tf.zeros([2], given_)).dtype == taken
 
 
 def test_a_variance_is_never_negative():
-    sums = gather(tf.fill([1, 9, 9, 2], tf.constant(0.1, tf.float32)))
-    assert float(tf.reduce_min(summarize(sums).variance)) >= 0
+    sums = feature_sums(tf.fill([1, 9, 9, 2], tf.constant(0.1, tf.float32)))
+    assert float(tf.reduce_min(to_moments(sums).variance)) >= 0

@@ -56,7 +56,7 @@ def test_a_table_of_paths_and_labels_is_as_good_as_class_folders(place):
         assert folder.classes == ("cat", "dog")
         assert folder.validation_source == "split"
         assert not folder.multi_label
-        assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [16, 4, 0]
+        assert [len(folder.split(split)) for split in ("train", "validation", "test")] == [16, 4, 0]
         for image in folder.images:
             assert folder.classes[image.label] == cat_or_dog(image.path.parent.name)
 
@@ -74,8 +74,8 @@ def test_a_split_column_tells_the_parts(place, word):
     rows = [f"{name},{name[0]},{split}" for name, split in zip(NAMES, splits, strict=True)]
     folder = scan_folder(write_csv(place, "path,label,split", *rows))
     assert folder.validation_source == "folder"
-    assert [len(folder.part(part)) for part in ("train", "validation", "test")] == [12, 4, 4]
-    assert [image.path.name for image in folder.part("test")] == ["4.png", "9.png"] * 2
+    assert [len(folder.split(split)) for split in ("train", "validation", "test")] == [12, 4, 4]
+    assert [image.path.name for image in folder.split("test")] == ["4.png", "9.png"] * 2
 
 
 def test_an_empty_split_column_is_none(place):
@@ -89,15 +89,15 @@ def test_a_class_that_a_part_lacks_is_a_notice(place):
     assert "images.csv: the validation part has no image of y" in folder.notices[0]
 
 
-@pytest.mark.parametrize("spell", [
+@pytest.mark.parametrize("format_value", [
     lambda labels: {"label": "|".join(labels)},
     lambda labels: {"label": " ; ".join(labels)},
     lambda labels: {"labels": labels},
     lambda labels: {"labels": json.dumps(labels)},
 ])  # fmt: skip
-def test_a_image_may_have_several_labels_or_none(place, spell):
+def test_a_image_may_have_several_labels_or_none(place, format_value):
     labels = [["red"], ["round", "red"], [], ["10", "2"]]
-    rows = [{"path": name, **spell(labels[k % 4])} for k, name in enumerate(NAMES)]
+    rows = [{"path": name, **format_value(labels[k % 4])} for k, name in enumerate(NAMES)]
     folder = scan_folder(write_jsonl(place, *rows))
     assert folder.multi_label
     assert folder.classes == ("2", "10", "red", "round")
@@ -106,8 +106,8 @@ def test_a_image_may_have_several_labels_or_none(place, spell):
     assert found[NAMES[0]].label == 2
     with pytest.raises(FolderError, match="2 labels where exactly one"):
         _ = found[NAMES[1]].label
-    for part in ("train", "validation"):
-        assert {label for each in folder.part(part) for label in each.labels} == {0, 1, 2, 3}
+    for split in ("train", "validation"):
+        assert {label for each in folder.split(split) for label in each.labels} == {0, 1, 2, 3}
 
 
 def test_a_column_of_labels_announces_several_even_where_nobody_has_them(place):

@@ -27,10 +27,10 @@ def disc(height: int, width: int) -> np.ndarray:
 # Files
 
 
-@pytest.mark.parametrize("ending", ["png", "webp", "tif", "bmp"])
-def test_white_is_inside_and_black_outside(tmp_path, ending):
+@pytest.mark.parametrize("extension", ["png", "webp", "tif", "bmp"])
+def test_white_is_inside_and_black_outside(tmp_path, extension):
     levels = np.tile(np.uint8([0, 51, 255]), (4, 1))
-    path = tmp_path / f"mask.{ending}"
+    path = tmp_path / f"mask.{extension}"
     Image.fromarray(levels).convert("RGB").save(path, lossless=True)
     loaded = load_mask(path)
     assert loaded.dtype == np.float32

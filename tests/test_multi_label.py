@@ -25,7 +25,7 @@ from nstk.errors import FolderError, ModelError
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
 from nstk.heads.decisions import Likeliest, Thresholds, choose_threshold
-from nstk.heads.folds import find_kinds
+from nstk.heads.folds import find_strata
 from nstk.heads.head import fit_head
 from nstk.heads.links import SIGMOID
 from nstk.heads.logistic import solve
@@ -109,9 +109,9 @@ def test_balance_lets_a_rare_label_be_given_as_easily_as_it_is_withheld():
 
 def test_the_kind_of_a_image_is_its_rarest_label():
     targets = np.array([[1, 1, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0], [1, 1, 0]], bool)
-    assert find_kinds(targets).tolist() == [1, 0, 2, -1, 1]
+    assert find_strata(targets).tolist() == [1, 0, 2, -1, 1]
     one_each = np.eye(3, dtype=bool)[[2, 0, 1, 0]]
-    assert find_kinds(one_each).tolist() == [2, 0, 1, 0]
+    assert find_strata(one_each).tolist() == [2, 0, 1, 0]
 
 
 @st.composite

@@ -12,18 +12,18 @@ from nstk.stylization.losses import (
     STYLE_LOSSES,
     measure_content,
     measure_moments,
-    measure_variation,
+    total_variation,
 )
-from nstk.stylization.objective import Balance, ObjectiveWeights, StyleObjective
+from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
 from nstk.stylization.regions import cover
-from nstk.stylization.statistics import gather, summarize
+from nstk.stylization.statistics import feature_sums, to_moments
 from nstk.stylization.styles import PaintedStyle
 from nstk.stylization.transport import measure_transport
 
 WEIGHTS = ObjectiveWeights(
     content=0.7,
     style=1.3,
-    variation=2.0,
+    tv=2.0,
     content_layers={"block3_conv1": 1.0},
     style_layers={"block1_conv1": 0.5, "block2_conv1": 0.3, "block3_conv1": 0.2},
 )
@@ -31,7 +31,7 @@ WEIGHTS = ObjectiveWeights(
 
 @pytest.fixture(scope="module")
 def objective(tiny_backbone, scene, strokes):
-    return StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
+    return StyleObjective.from_images(tiny_backbone, scene, [strokes], WEIGHTS)
 
 
 def weigh(**changes):
@@ -43,16 +43,16 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
     loss, terms = objective.measure(image)
     layers = sum(weight * terms[name] for name, weight in WEIGHTS.style_layers.items())
     np.testing.assert_allclose(terms["style"], layers, rtol=1e-5)
-    total = 0.7 * terms["content"] + 1.3 * terms["style"] + 2.0 * terms["variation"]
+    total = 0.7 * terms["content"] + 1.3 * terms["style"] + 2.0 * terms["tv"]
     np.testing.assert_allclose(loss, total, rtol=1e-5)
 
 
 def test_other_weights_need_neither_other_targets_nor_another_step(objective, strokes, scene):
     start = tf.constant(resize_image(strokes, *scene.shape[:2]))
     rule = Adam()
-    for balance in (Balance(0.1, 2.0, 0.5), Balance(4.0, 0.25, 0.0)):
+    for balance in (LossWeights(0.1, 2.0, 0.5), LossWeights(4.0, 0.25, 0.0)):
         advance = objective.compile(rule)
-        shares = Balance(*map(tf.constant, balance))
+        shares = LossWeights(*map(tf.constant, balance))
         _, _, taken = advance(start, rule.init(start), shares)
         anew = replace(objective, weights=weigh(**balance._asdict())).evaluate(start)
         np.testing.assert_allclose(taken.loss, anew.loss, rtol=1e-5)
@@ -79,13 +79,13 @@ def test_the_content_loss_is_measured_in_that_of_no_content_at_all(
 
 def test_styles_count_the_same_where_no_blending_is_given(tiny_backbone, scene, strokes):
     image, turned = tf.constant(scene), strokes[::-1].copy()
-    plain = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS)
-    told = StyleObjective.toward(tiny_backbone, scene, [strokes, turned], WEIGHTS, [1.0, 1.0])
+    plain = StyleObjective.from_images(tiny_backbone, scene, [strokes, turned], WEIGHTS)
+    told = StyleObjective.from_images(tiny_backbone, scene, [strokes, turned], WEIGHTS, [1.0, 1.0])
     assert float(plain.measure(image)[0]) == float(told.measure(image)[0])
 
 
 def test_the_style_image_has_no_style_loss(tiny_backbone, scene, strokes):
-    objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], WEIGHTS)
+    objective = StyleObjective.from_images(tiny_backbone, strokes, [strokes], WEIGHTS)
     _, terms = objective.measure(tf.constant(strokes))
     assert float(terms["style"]) < 1e-9
 
@@ -94,7 +94,9 @@ def test_the_style_image_has_no_style_loss(tiny_backbone, scene, strokes):
 def test_every_style_loss_is_zero_at_the_style_and_grows_away_from_it(
     tiny_backbone, scene, strokes, loss
 ):
-    objective = StyleObjective.toward(tiny_backbone, strokes, [strokes], weigh(style_loss=loss))
+    objective = StyleObjective.from_images(
+        tiny_backbone, strokes, [strokes], weigh(style_loss=loss)
+    )
     styles = [
         float(objective.measure(tf.constant(strokes + np.float32(shift)))[1]["style"])
         for shift in (0.0, 0.05, 0.2)
@@ -105,8 +107,8 @@ def test_every_style_loss_is_zero_at_the_style_and_grows_away_from_it(
 
 
 def test_two_equal_styles_are_one(tiny_backbone, scene, strokes):
-    one = StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
-    two = StyleObjective.toward(tiny_backbone, scene, [strokes, strokes], WEIGHTS, [0.2, 0.6])
+    one = StyleObjective.from_images(tiny_backbone, scene, [strokes], WEIGHTS)
+    two = StyleObjective.from_images(tiny_backbone, scene, [strokes, strokes], WEIGHTS, [0.2, 0.6])
     np.testing.assert_allclose(
         one.measure(tf.constant(scene))[0], two.measure(tf.constant(scene))[0], rtol=1e-5
     )
@@ -143,18 +145,18 @@ def in_halves(backbone, scene, strokes, weights):
     ("term", "loss", "masked"),
     [
         ("content", "moments", False),
-        ("variation", "moments", False),
+        ("tv", "moments", False),
         *[("style", loss, masked) for loss in STYLE_LOSSES for masked in (False, True)],
     ],
 )
 def test_the_gradient_of_every_term_is_that_of_finite_differences(
     precise_backbone, scene, strokes, term, loss, masked
 ):
-    only = {"content": 0.0, "style": 0.0, "variation": 0.0, "style_loss": loss, term: 1.0}
+    only = {"content": 0.0, "style": 0.0, "tv": 0.0, "style_loss": loss, term: 1.0}
     objective = (
         in_halves(precise_backbone, scene, strokes, weigh(**only))
         if masked
-        else StyleObjective.toward(precise_backbone, scene, [strokes], weigh(**only))
+        else StyleObjective.from_images(precise_backbone, scene, [strokes], weigh(**only))
     )
     generator = np.random.default_rng(0)
     image = generator.random(scene.shape)
@@ -172,7 +174,7 @@ def test_losses_do_not_depend_on_the_scale_of_the_features():
     features = np.random.default_rng(1).random((2, 1, 6, 5, 4)).astype(np.float32)
     for factor in (1e-3, 1.0, 1e3):
         a, b = map(tf.constant, features * np.float32(factor))
-        style = measure_moments(summarize(gather(a)), summarize(gather(b)))
+        style = measure_moments(to_moments(feature_sums(a)), to_moments(feature_sums(b)))
         content = measure_content(a, b)
         if factor == 1e-3:
             expected = style, content
@@ -187,26 +189,26 @@ def test_black_features_are_as_far_as_1_from_any_content():
 def test_variation_has_no_preferred_direction():
     image = np.random.default_rng(3).random((9, 7, 3)).astype(np.float32)
     turned = [np.rot90(image, k).copy() for k in range(4)] + [image[::-1].copy()]
-    values = [float(measure_variation(tf.constant(each))) for each in turned]
+    values = [float(total_variation(tf.constant(each))) for each in turned]
     np.testing.assert_allclose(values, values[0], rtol=1e-5)
-    assert float(measure_variation(tf.fill([5, 6, 3], 0.3))) == 0.0
+    assert float(total_variation(tf.fill([5, 6, 3], 0.3))) == 0.0
 
 
 @pytest.mark.parametrize("loss", STYLE_LOSSES)
 def test_a_channel_that_never_varies_has_a_finite_gradient(loss):
     features = tf.constant(np.ones((1, 4, 4, 3), np.float32))
     varied = np.random.default_rng(4).random((1, 4, 4, 3)).astype(np.float32)
-    target = summarize(gather(tf.constant(varied)))
+    target = to_moments(feature_sums(tf.constant(varied)))
     with tf.GradientTape() as tape:
         tape.watch(features)
-        value = STYLE_LOSSES[loss](summarize(gather(features)), target)
+        value = STYLE_LOSSES[loss](to_moments(feature_sums(features)), target)
     assert np.isfinite(tape.gradient(value, features).numpy()).all()
 
 
 def test_the_wasserstein_distance_of_shifted_features_is_the_shift():
     features = np.random.default_rng(5).random((1, 9, 8, 4))
     shift = np.array([0.3, -0.2, 0.1, 0.4])
-    a, b = (summarize(gather(tf.constant(each))) for each in (features, features + shift))
+    a, b = (to_moments(feature_sums(tf.constant(each))) for each in (features, features + shift))
     assert float(measure_transport(a, b)) == pytest.approx(np.sum(shift**2), rel=1e-6)
 
 
@@ -214,7 +216,7 @@ def test_the_wasserstein_distance_of_stretched_features_is_that_of_their_deviati
     features = np.random.default_rng(6).normal(size=(1, 40, 40, 3))
     features -= features.mean((0, 1, 2))
     stretched = features * np.array([1.0, 2.0, 0.5])
-    a, b = (summarize(gather(tf.constant(each))) for each in (features, stretched))
+    a, b = (to_moments(feature_sums(tf.constant(each))) for each in (features, stretched))
     flat = features.reshape(-1, 3)
     # Independent channels, nearly: W₂² = Σ(σ − σ*)².
     expected = np.sum((flat.std(0) * np.array([0.0, 1.0, 0.5])) ** 2)
@@ -224,7 +226,7 @@ def test_the_wasserstein_distance_of_stretched_features_is_that_of_their_deviati
 def test_what_is_to_stay_has_no_gradient(tiny_backbone, scene, strokes):
     free = np.ones((*scene.shape[:2], 1), np.float32)
     free[:20] = 0.0
-    whole = StyleObjective.toward(tiny_backbone, scene, [strokes], WEIGHTS)
+    whole = StyleObjective.from_images(tiny_backbone, scene, [strokes], WEIGHTS)
     objective = replace(whole, free=tf.constant(free))
     gradient = objective.evaluate(tf.constant(scene[::-1].copy())).gradient.numpy()
     assert np.abs(gradient[:20]).max() == 0.0

@@ -17,7 +17,7 @@ from nstk.optimizers import (
     Newton,
     choose_optimizer,
 )
-from nstk.optimizers.bounds import find_free, project
+from nstk.optimizers.bounds import free_variables, project
 from nstk.optimizers.lbfgs import apply_inverse_hessian
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 
@@ -131,9 +131,9 @@ def test_an_inner_product_is_that_of_numpy():
 def test_a_coordinate_is_stuck_only_where_it_is_pushed_into_a_wall():
     x = tf.constant([-1.0, -1.0, 0.0, 0.0, 1.0, 1.0, -1.0, 1.0])
     gradient = tf.constant([2.0, -2.0, 2.0, -2.0, -2.0, 2.0, 0.0, 0.0])
-    free = find_free(x, gradient, (-1.0, 1.0))
+    free = free_variables(x, gradient, (-1.0, 1.0))
     np.testing.assert_array_equal(free, [0, 1, 1, 1, 0, 1, 1, 1])
-    np.testing.assert_array_equal(find_free(x, gradient, None), np.ones(8))
+    np.testing.assert_array_equal(free_variables(x, gradient, None), np.ones(8))
     np.testing.assert_array_equal(project(3 * x, (-1.0, 1.0)), x)
     np.testing.assert_array_equal(project(3 * x, None), 3 * x)
 

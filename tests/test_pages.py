@@ -40,7 +40,7 @@ from nstk.reports.pages import (
 )
 from nstk.reports.pages.axes import linear_axis, log_axis
 from nstk.reports.pages.lettering import LINE_HEIGHT, measure_text, shorten_text, spread_labels
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.pages.palettes import CATEGORIES, pick_ramp
 
 NASTY = "\"><script>alert('x')</script><img src=http://evil.example/x.png>&amp;\x00\udcff.jpg"
@@ -161,7 +161,7 @@ def test_columns_of_numbers_and_columns_that_say_so_are_set_to_the_right():
     ],
 )
 def test_numbers_are_spelled_for_readers(value, text):
-    assert spell_number(value) == text
+    assert format_number(value) == text
 
 
 VALUES = st.lists(st.floats(-1e12, 1e12, allow_subnormal=False), min_size=1, max_size=8)

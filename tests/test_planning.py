@@ -18,7 +18,7 @@ from nstk.settings import StylizeSettings, parse_memory
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.scales import Scale
 from nstk.stylization.tiled import planning
-from nstk.stylization.tiled.planning import Demand, make_plan
+from nstk.stylization.tiled.planning import CostModel, make_plan
 
 WEIGHTS = ObjectiveWeights(
     0.4, 1.0, 0.1, {"block3_conv1": 1.0}, {"block1_conv1": 0.7, "block3_conv1": 0.3}
@@ -40,45 +40,45 @@ def quick_machine(monkeypatch):
 
 def demand(backbone, height, width, optimizer="adam", steps=10):
     scales = (Scale(height // 2, width // 2, steps), Scale(height, width, steps))
-    return Demand(backbone, WEIGHTS, optimizer, Arithmetic(), scales)
+    return CostModel(backbone, WEIGHTS, optimizer, Arithmetic(), scales)
 
 
 def test_a_image_that_fits_is_looked_at_at_once(tiny_backbone):
     plan = make_plan(demand(tiny_backbone, 300, 400), "auto", None)
-    assert (plan.engine, plan.precision) == ("whole", "float32")
+    assert (plan.tiling, plan.precision) == ("off", "float32")
     assert GIGABYTE // 2 < plan.peak_memory_bytes < GIGABYTE
     assert "fits" in plan.reason
 
 
 def test_a_image_that_does_not_fit_is_looked_at_in_windows(tiny_backbone):
     large = demand(tiny_backbone, 3000, 4000)
-    whole = large.predict_memory("whole", large.pixels)
+    whole = large.predict_memory("off", large.pixels)
     plan = make_plan(large, "auto", whole - 1)
-    assert plan.engine == "windows"
+    assert plan.tiling == "on"
     assert plan.peak_memory_bytes < whole
     assert "would take" in plan.reason
 
 
-@pytest.mark.parametrize("engine", ["whole", "windows"])
-def test_the_engine_that_is_asked_for_is_taken(tiny_backbone, engine):
-    plan = make_plan(demand(tiny_backbone, 300, 400), engine, None)
-    assert plan.engine == engine
-    assert engine in plan.reason
+@pytest.mark.parametrize("tiling", ["off", "on"])
+def test_the_engine_that_is_asked_for_is_taken(tiny_backbone, tiling):
+    plan = make_plan(demand(tiny_backbone, 300, 400), tiling, None)
+    assert plan.tiling == tiling
+    assert tiling in plan.reason
 
 
 def test_windows_take_longer_and_larger_images_more(tiny_backbone):
     small, large = demand(tiny_backbone, 300, 400), demand(tiny_backbone, 600, 800)
-    assert small.predict_seconds("whole") < small.predict_seconds("windows")
-    assert small.predict_seconds("whole") < large.predict_seconds("whole")
-    for engine in ("whole", "windows"):
-        memory = [each.predict_memory(engine, each.pixels) for each in (small, large)]
+    assert small.predict_seconds("off") < small.predict_seconds("on")
+    assert small.predict_seconds("off") < large.predict_seconds("off")
+    for tiling in ("off", "on"):
+        memory = [each.predict_memory(tiling, each.pixels) for each in (small, large)]
         assert memory == sorted(memory)
 
 
 def test_optimizers_with_more_state_need_more(tiny_backbone):
     names = ("adam", "newton", "lbfgs")
     needs = [
-        each.predict_memory("windows", each.pixels)
+        each.predict_memory("on", each.pixels)
         for each in (demand(tiny_backbone, 3000, 4000, name) for name in names)
     ]
     assert needs == sorted(needs)
@@ -108,10 +108,10 @@ def test_what_cannot_be_cut_is_looked_at_at_once_or_refused():
     maps = keras.layers.Multiply(name="squeezed")([maps, mean])
     network = Backbone("squeezing", keras.Model(inputs, maps), 32, "seeded")
     weights = ObjectiveWeights(1, 1, 0, {"squeezed": 1.0}, {"squeezed": 1.0})
-    asked = Demand(network, weights, "adam", Arithmetic(), (Scale(30, 40, 1),))
-    assert make_plan(asked, "auto", None).engine == "whole"
-    with pytest.raises(BackboneError, match="--engine whole"):
-        make_plan(asked, "windows", None)
+    asked = CostModel(network, weights, "adam", Arithmetic(), (Scale(30, 40, 1),))
+    assert make_plan(asked, "auto", None).tiling == "off"
+    with pytest.raises(BackboneError, match="--tiling off"):
+        make_plan(asked, "on", None)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_both_engines_paint_the_same_image(tiny_backbone, scene, strokes):
             scene,
             strokes,
             backbone=tiny_backbone,
-            settings=StylizeSettings(size=64, steps=3, scales=1, engine=engine),
+            settings=StylizeSettings(size=64, steps=3, scales=1, tiling=tiling),
         )
-        for engine in ("whole", "windows")
+        for tiling in ("off", "on")
     ]
-    assert [each.engine for each in made] == ["whole", "windows"]
+    assert [each.tiling for each in made] == ["off", "on"]
     np.testing.assert_allclose(made[0].image, made[1].image, atol=1e-3)
 
 
@@ -149,7 +149,7 @@ def test_the_shell_prints_a_plan_and_paints_nothing(tmp_path, scene, strokes):
     save_image(style, strokes)
     asked = ["stylize", content, style, "-o", output, "--size", "64", "--plan"]
     planned = json.loads(invoke(*asked, "--json", "--precision", "float32").stdout)
-    assert {"engine", "precision", "peak_memory_bytes", "seconds"} <= set(planned)
-    assert planned["engine"] == "whole"
+    assert {"tiling", "precision", "peak_memory_bytes", "seconds"} <= set(planned)
+    assert planned["tiling"] == "off"
     assert "whole engine in float32" in invoke(*asked, "--precision", "float32").stdout
     assert not output.exists()

@@ -14,7 +14,7 @@ from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.images.animations import check_animation
 from nstk.images.image import load_image
 from nstk.progress import Progress
-from nstk.stylization.recording import Frames, Previews, Trace, tell
+from nstk.stylization.recording import Frames, Previews, Trace, broadcast
 
 
 def painted(brightness, shape=(12, 16)):
@@ -69,14 +69,14 @@ def test_all_that_was_heard_before_an_end_is_kept():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        descend(tell(trace, frames, stop))
+        descend(broadcast(trace, frames, stop))
     assert len(trace.steps) == 6
     assert len(frames) == 7
 
 
 def test_everyone_is_told_in_order():
     heard = []
-    tell(lambda p: heard.append(("a", p.step)), lambda p: heard.append(("b", p.step)))(
+    broadcast(lambda p: heard.append(("a", p.step)), lambda p: heard.append(("b", p.step)))(
         Progress(stage="s", step=3, total=3)
     )
     assert heard == [("a", 3), ("b", 3)]
@@ -88,7 +88,7 @@ def test_previews_come_every_few_steps_and_replace_each_other(tmp_path):
     def look(progress):
         seen.append(load_image(path).pixels[0, 0, 0] if path.exists() else None)
 
-    descend(tell(Previews(path, 3), look))
+    descend(broadcast(Previews(path, 3), look))
     levels = [None if level is None else round(float(level), 2) for level in seen]
     # weights, 8×6 at steps 0 to 4, 16×12 at steps 0 to 3; the third and sixth step are due
     assert levels == [None, None, None, None, 0.75, 0.75, 0.75, 0.75, 0.67, 0.67]
@@ -98,7 +98,7 @@ def test_previews_come_every_few_steps_and_replace_each_other(tmp_path):
 def test_a_preview_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, caplog):
     trace = Trace()
     with caplog.at_level(logging.WARNING, "nstk"):
-        descend(tell(Previews(tmp_path / "absent" / "now.png", 5), trace))
+        descend(broadcast(Previews(tmp_path / "absent" / "now.png", 5), trace))
     assert len(trace.steps) == 7
     assert "No preview at step 5" in caplog.text
 
@@ -171,16 +171,16 @@ def test_a_place_for_no_animation_is_refused_at_once(tmp_path, name):
         Frames().save(tmp_path / name, painted(0.5))
 
 
-@pytest.mark.parametrize("ending", [KeyboardInterrupt, DivergenceError])
-def test_recorders_of_a_job_that_ends_early_can_still_be_saved(tmp_path, ending):
+@pytest.mark.parametrize("extension", [KeyboardInterrupt, DivergenceError])
+def test_recorders_of_a_job_that_ends_early_can_still_be_saved(tmp_path, extension):
     trace, frames = Trace(), Frames()
 
     def end(progress):
         if progress.step == 3:
-            raise ending
+            raise extension
 
-    with pytest.raises(ending):
-        descend(tell(trace, frames, end))
+    with pytest.raises(extension):
+        descend(broadcast(trace, frames, end))
     assert len(trace.steps) == 3
     assert frames.save(tmp_path / "out.gif", painted(0.5)).is_file()
 

@@ -18,7 +18,7 @@ from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
 
-ENDINGS = (".csv", ".jsonl")
+EXTENSIONS = (".csv", ".jsonl")
 LAYOUTS = (CsvLayout, JsonLinesLayout)
 
 
@@ -43,7 +43,7 @@ def write(path, classifier, folder, *, count=None, resume=False):
     return path
 
 
-@pytest.fixture(scope="module", params=ENDINGS)
+@pytest.fixture(scope="module", params=EXTENSIONS)
 def whole(request, classifier, folder, tmp_path_factory):
     """The file of a run that nothing interrupted."""
     return write(tmp_path_factory.mktemp("whole") / f"labels{request.param}", classifier, folder)
@@ -83,13 +83,13 @@ def test_a_file_that_is_not_gone_on_with_is_replaced_by_the_first_line(
 
 
 def test_both_layouts_say_the_same(classifier, folder, tmp_path):
-    rows, lines = (write(tmp_path / f"labels{end}", classifier, folder) for end in ENDINGS)
+    rows, lines = (write(tmp_path / f"labels{end}", classifier, folder) for end in EXTENSIONS)
     with rows.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    facts = ["strangeness", "strange", "sha256", "classifier"]
+    facts = ["ood_score", "strange", "sha256", "classifier"]
     assert list(entries[0]) == ["path", "label", "probability", "top", *facts]
-    assert [float(row["strangeness"]) for row in table] == [row["strangeness"] for row in entries]
+    assert [float(row["ood_score"]) for row in table] == [row["ood_score"] for row in entries]
     assert len(table) == len(entries) == 12
     for row, entry in zip(table, entries, strict=True):
         assert [row[key] for key in ("path", "label", "sha256")] == [
@@ -150,16 +150,16 @@ def test_another_classifier_or_number_of_labels_is_refused(whole, classifier, tm
     assert path.read_bytes() == whole.read_bytes()
 
 
-@pytest.mark.parametrize("ending", ENDINGS)
-def test_another_doubt_is_refused(classifier, folder, tmp_path, ending):
-    path = tmp_path / f"labels{ending}"
-    with ResultsFile(path, classifier, unsure_below=0.6) as results:
-        results.append(next(iter(stream_predictions(classifier, folder, unsure_below=0.6))))
-    with pytest.raises(OutputError, match=r"--unsure-below is not given and was 0\.6"):
+@pytest.mark.parametrize("extension", EXTENSIONS)
+def test_another_doubt_is_refused(classifier, folder, tmp_path, extension):
+    path = tmp_path / f"labels{extension}"
+    with ResultsFile(path, classifier, abstain_below=0.6) as results:
+        results.append(next(iter(stream_predictions(classifier, folder, abstain_below=0.6))))
+    with pytest.raises(OutputError, match=r"--abstain-below is not given and was 0\.6"):
         ResultsFile(path, classifier, resume=True)
-    with pytest.raises(OutputError, match=r"--unsure-below is 0\.7 and was 0\.6"):
-        ResultsFile(path, classifier, unsure_below=0.7, resume=True)
-    with ResultsFile(path, classifier, unsure_below=0.6, resume=True) as results:
+    with pytest.raises(OutputError, match=r"--abstain-below is 0\.7 and was 0\.6"):
+        ResultsFile(path, classifier, abstain_below=0.7, resume=True)
+    with ResultsFile(path, classifier, abstain_below=0.6, resume=True) as results:
         assert len(results.done) == 1
 
 

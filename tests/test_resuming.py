@@ -69,7 +69,7 @@ def killed(inputs, tmp_path):
         ({"optimizer": "lbfgs", "scales": 1}, 4),
         ({"optimizer": "gradient-descent"}, 8),
         ({"init": "noise", "seed": 5, "tolerance": 0.9, "steps": 24, "scales": 1}, 21),
-        ({"engine": "windows", "precision": "bfloat16", "scales": 1}, 3),
+        ({"tiling": "on", "precision": "bfloat16", "scales": 1}, 3),
         pytest.param({"color": "lab", "strength": "auto=0.9"}, 8, marks=pytest.mark.slow),
     ],
 )
@@ -79,7 +79,7 @@ def test_a_resumed_run_gives_the_same_bytes_and_figures(inputs, tmp_path, settin
         run(inputs, settings, tmp_path, on_progress=stop_at(step))
     resumed = run(inputs, settings, tmp_path, resume=True)
     np.testing.assert_array_equal(resumed.image, whole.image)
-    for figure in ("loss", "terms", "steps", "strength", "engine", "precision"):
+    for figure in ("loss", "terms", "steps", "strength", "tiling", "precision"):
         assert getattr(resumed, figure) == getattr(whole, figure), figure
 
 
@@ -178,8 +178,8 @@ def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, kil
     )
     monkeypatch.setattr("nstk.stylization.tiled.planning.available_memory", lambda: 2**28)
     resumed = run(inputs, {}, killed, resume=True)
-    made = resumed.engine, resumed.precision, resumed.convolution
-    assert made == ("whole", "float32", "direct")
+    made = resumed.tiling, resumed.precision, resumed.convolution
+    assert made == ("off", "float32", "direct")
     np.testing.assert_array_equal(resumed.image, plain.image)
 
 
@@ -189,7 +189,7 @@ def test_engine_and_precision_are_remembered_not_decided_anew(inputs, plain, kil
         lambda facts, arrays: facts.update(taken=[9]),
         lambda facts, arrays: facts.update(taken=[]),
         lambda facts, arrays: facts.update(taken=[0, 0, 0, 8]),
-        lambda facts, arrays: facts.update(decisions={"engine": "whole"}),
+        lambda facts, arrays: facts.update(decisions={"tiling": "off"}),
         lambda facts, arrays: arrays.pop("x"),
         lambda facts, arrays: arrays.update({"state/0": np.zeros(3)}),
         lambda facts, arrays: arrays.update({"good": arrays["x"].astype(np.float64)}),

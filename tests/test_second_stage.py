@@ -25,7 +25,7 @@ from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.job import finetune
 from nstk.finetuning.unfreezing import stage as second_stage
-from nstk.finetuning.unfreezing.mcnemar import Pairing
+from nstk.finetuning.unfreezing.mcnemar import McNemarTest
 from nstk.finetuning.unfreezing.model import normalization_weights
 from nstk.finetuning.unfreezing.training import Training
 from nstk.heads.learning_curve import LearningCurve
@@ -67,7 +67,7 @@ def keep(patch):
     """Find every check better than the last, and keep what came out."""
     check, better = Training.check, itertools.count()
     patch.setattr(Training, "check", lambda self: (-float(next(better)), *check(self)[1:]))
-    patch.setattr(Pairing, "favors_second", True)
+    patch.setattr(McNemarTest, "favors_second", True)
 
 
 @pytest.fixture(scope="module")
@@ -178,9 +178,9 @@ def test_every_way_to_ask_gives_the_same_answer(folder, backbone, tmp_path, monk
 
 
 def test_the_reported_accuracy_is_that_of_the_delivered_model(kept, folder):
-    parts = {file.path: file for file in kept.files if file.part == "validation"}
-    said = predict(kept.classifier, [folder / path for path in parts]).predictions
-    right = [each.label == parts[each.path.relative_to(folder).as_posix()].label for each in said]
+    splits = {file.path: file for file in kept.files if file.split == "validation"}
+    said = predict(kept.classifier, [folder / path for path in splits]).predictions
+    right = [each.label == splits[each.path.relative_to(folder).as_posix()].label for each in said]
     assert kept.accuracy == kept.second_stage.finetuned_accuracy == np.mean(right)
 
 
@@ -189,7 +189,7 @@ def test_the_page_says_what_it_brought_and_whose_the_learning_curve_is(
     which, request, tmp_path, monkeypatch
 ):
     made = request.getfixturevalue(which)
-    monkeypatch.setattr(Pairing, "favors_second", which == "kept")
+    monkeypatch.setattr(McNemarTest, "favors_second", which == "kept")
     curve = LearningCurve((4, 8), (0.5, 0.75), 0.8, "red", 0.5)
     made = dataclasses.replace(made, learning_curve=curve)
     text = check_page(write_classifier_report(tmp_path, made).read_text(encoding="utf-8")).text
@@ -313,7 +313,7 @@ def test_a_disk_without_room_is_one_line(folder, backbone, monkeypatch):
     def fill_up(*arguments):
         raise OutputError("no room")
 
-    monkeypatch.setattr("nstk.features.activation_store.Bank.write", fill_up)
+    monkeypatch.setattr("nstk.features.activation_store.ActivationStore.write", fill_up)
     with pytest.raises(OutputError, match="no room"):
         unfreeze(folder, backbone)
 

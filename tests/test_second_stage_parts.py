@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.errors import OutputError, SettingsError
-from nstk.features.activation_store import Bank
+from nstk.features.activation_store import ActivationStore
 from nstk.features.networks import BLOCKS, build_describer
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
-from nstk.finetuning.unfreezing.mcnemar import Pairing, compare_pairs
-from nstk.finetuning.unfreezing.model import OpenedNetwork, normalization_weights
+from nstk.finetuning.unfreezing.mcnemar import McNemarTest, mcnemar_test
+from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
 from nstk.finetuning.unfreezing.planning import EPOCHS, choose_opening, count_steps
-from nstk.finetuning.unfreezing.training_step import Descent, schedule_rate
+from nstk.finetuning.unfreezing.training_step import TrainingStep, schedule_rate
 from nstk.heads.head import Head
 from nstk.heads.links import SOFTMAX
 from nstk.settings import FinetuneSettings, parse_time
@@ -31,28 +31,28 @@ def test_the_test_of_pairs_is_the_two_sided_binomial_one(gained, lost):
     count = gained + lost
     chances = [comb(count, k) / 2**count for k in range(count + 1)]
     as_rare = sum(chance for chance in chances if chance <= chances[gained] * (1 + 1e-9))
-    assert Pairing(100, gained, lost).p_value == pytest.approx(as_rare)
+    assert McNemarTest(100, gained, lost).p_value == pytest.approx(as_rare)
 
 
 def test_only_what_is_better_by_more_than_luck_is_favored():
-    assert Pairing(100, 6, 0).favors_second
-    assert not Pairing(100, 5, 0).favors_second
-    assert not Pairing(100, 0, 6).favors_second
-    assert not Pairing(100, 0, 0).favors_second
-    assert Pairing(10_000, 2000, 1500).p_value < 1e-10
+    assert McNemarTest(100, 6, 0).favors_second
+    assert not McNemarTest(100, 5, 0).favors_second
+    assert not McNemarTest(100, 0, 6).favors_second
+    assert not McNemarTest(100, 0, 0).favors_second
+    assert McNemarTest(10_000, 2000, 1500).p_value < 1e-10
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
 def test_gains_and_losses_explain_the_difference(pairs):
     first, second = np.array(pairs).T
-    pairing = compare_pairs(first, second)
+    pairing = mcnemar_test(first, second)
     assert pairing.gained - pairing.lost == int(second.sum()) - int(first.sum())
 
 
 @pytest.mark.parametrize("memory", [0, 10**6])
 def test_a_bank_gives_back_what_was_written_in_memory_and_on_disk(memory):
     rows = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
-    bank = Bank(9, (2, 3), np.float32, memory=memory)
+    bank = ActivationStore(9, (2, 3), np.float32, memory=memory)
     bank.write(rows[:4])
     bank.write(rows[4:])
     assert bank.is_file == (memory == 0)
@@ -62,13 +62,13 @@ def test_a_bank_gives_back_what_was_written_in_memory_and_on_disk(memory):
 
 
 def test_a_row_may_be_empty():
-    bank = Bank(3, (0,), np.float32)
+    bank = ActivationStore(3, (0,), np.float32)
     bank.write(np.zeros((3, 0), np.float32))
     assert bank.take(np.array([1, 2])).shape == (2, 0)
 
 
 def test_a_full_disk_is_one_line(monkeypatch):
-    bank = Bank(3, (4,), np.float32, memory=0)
+    bank = ActivationStore(3, (4,), np.float32, memory=0)
 
     def fill_up(*arguments):
         raise OSError(28, "No space left on device")
@@ -192,15 +192,19 @@ def head_for(width):
 def test_both_halves_together_are_the_whole(residual, squares, features, opened):
     whole = build_describer(residual, 32, BLOCKS[features])(squares)
     expected = np.concatenate([whole[block] for block in BLOCKS[features]], axis=1)
-    network = OpenedNetwork(residual, opened, features, head_for(expected.shape[1]), "float32")
+    network = PartiallyFrozenModel(
+        residual, opened, features, head_for(expected.shape[1]), "float32"
+    )
     described = network.describe(*network.see(squares)).numpy()
     assert described == pytest.approx(expected, abs=1e-5)
 
 
 def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
     before = {layer.name: layer.get_weights() for layer in residual.model.layers}
-    network = OpenedNetwork(residual, 1, "pooled", head_for(8), "float32")
-    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    network = PartiallyFrozenModel(residual, 1, "pooled", head_for(8), "float32")
+    descent = TrainingStep(
+        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
+    )
     targets = np.eye(2, dtype=np.float32)[[0, 1, 0]]
     batch = (squares, np.zeros((3, 0), np.float32), targets, np.ones((3, 1), np.float32))
     losses = [descent.step(batch, 10.0, count, late=False)[0] for count in range(12)]
@@ -224,8 +228,10 @@ def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
 
 
 def test_a_step_at_rate_0_moves_nothing_and_all_replicas_hear_of_lateness(residual, squares):
-    network = OpenedNetwork(residual, 2, "pooled", head_for(8), "float32")
-    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    network = PartiallyFrozenModel(residual, 2, "pooled", head_for(8), "float32")
+    descent = TrainingStep(
+        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
+    )
     targets, weights = np.eye(2, dtype=np.float32)[[0, 1, 0]], np.ones((3, 1), np.float32)
     batch = (squares, np.zeros((3, 0), np.float32), targets, weights)
     before = network.read()
@@ -234,13 +240,15 @@ def test_a_step_at_rate_0_moves_nothing_and_all_replicas_hear_of_lateness(residu
 
 
 def test_what_lies_deeper_learns_more_slowly(residual):
-    network = OpenedNetwork(residual, 3, "pooled", head_for(8), "float32")
-    descent = Descent(network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True)
+    network = PartiallyFrozenModel(residual, 3, "pooled", head_for(8), "float32")
+    descent = TrainingStep(
+        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
+    )
     assert descent._rates == pytest.approx([1, 1, *(r for d in (1, 2, 3) for r in 2 * [0.8**d])])
 
 
 def test_half_precision_halves_maps_and_keeps_weights(residual, squares):
-    network = OpenedNetwork(residual, 1, "pooled", head_for(8), "bfloat16")
+    network = PartiallyFrozenModel(residual, 1, "pooled", head_for(8), "bfloat16")
     border, features = network.see(squares)
     assert border.dtype == tf.bfloat16
     assert network.describe(border, features).dtype == tf.float32

@@ -117,7 +117,7 @@ def test_what_the_clock_decided_is_not_decided_anew(inputs, tmp_path):
             inputs,
             tmp_path,
             settings=settings,
-            on_progress=nstk.tell(told.append, stop_at(3)),
+            on_progress=nstk.broadcast(told.append, stop_at(3)),
         )
     planned = told[-1].total
     stage = run(inputs, tmp_path, resume=True, settings=settings).second_stage

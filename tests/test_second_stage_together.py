@@ -101,8 +101,8 @@ def test_one_process_has_everything_to_itself():
     workers = Workers(Alone())
     assert (workers.count, workers.index, workers.replicas) == (1, 0, 1)
     assert workers.share([1, 2, 3]) == [1, 2, 3]
-    assert workers.exchange(b"word") == (b"word",)
-    assert workers.agree(2.5) == 2.5
+    assert workers.all_gather(b"word") == (b"word",)
+    assert workers.all_reduce_max(2.5) == 2.5
     np.testing.assert_array_equal(workers.join(np.array([[1.0, 2.0]])), [[1.0, 2.0]])
 
 

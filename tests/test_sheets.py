@@ -11,7 +11,13 @@ from PIL import Image, ImageDraw
 from nstk.reports.pages.lines import LineChart, Series
 from nstk.reports.sheets.charts import draw_chart
 from nstk.reports.sheets.heat_maps import paint_shares, paint_signed
-from nstk.reports.sheets.lettering import find_font, measure_text, spell, wrap_text, write_text
+from nstk.reports.sheets.lettering import (
+    find_font,
+    format_value,
+    measure_text,
+    wrap_text,
+    write_text,
+)
 from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
 
 
@@ -77,7 +83,7 @@ def test_the_number_of_columns_can_be_chosen():
 def test_wrapped_text_fits_and_loses_no_letter(text, width):
     lines = wrap_text(text, 13, width)
     assert all(measure_text(line, 13) <= width for line in lines)
-    assert "".join(lines).replace(" ", "") == spell(text.replace("\n", " ")).replace(" ", "")
+    assert "".join(lines).replace(" ", "") == format_value(text.replace("\n", " ")).replace(" ", "")
 
 
 def test_a_list_of_names_is_broken_behind_commas():
@@ -87,8 +93,8 @@ def test_a_list_of_names_is_broken_behind_commas():
 
 
 def test_what_the_font_lacks_is_spelled():
-    assert spell("α = 10⁻³ × ½ – Müller…") == "alpha = 10⁻³ x 1/2 - Muller..."
-    assert spell("그림.png") == "??.png"
+    assert format_value("α = 10⁻³ × ½ – Müller…") == "alpha = 10⁻³ x 1/2 - Muller..."
+    assert format_value("그림.png") == "??.png"
 
 
 def test_powers_of_ten_are_raised():

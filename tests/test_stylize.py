@@ -10,14 +10,14 @@ from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.inputs import open_image
-from nstk.stylization.job import Stylization, stylize
+from nstk.stylization.job import StylizeResult, stylize
 from nstk.stylization.preparing import plan_stylization
 
 QUICK = StylizeSettings(size=64, steps=8, scales=2)
 
 
 @pytest.fixture(scope="module")
-def painted(tiny_backbone, scene, strokes) -> Stylization:
+def painted(tiny_backbone, scene, strokes) -> StylizeResult:
     return stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)
 
 
@@ -30,7 +30,7 @@ def test_a_result_has_the_size_asked_for_and_the_aspect_of_the_content(painted):
 
 def test_terms_hold_content_style_variation_and_every_style_layer(painted):
     layers = {"block1_conv1", "block2_conv1", "block3_conv1"}
-    assert set(painted.terms) == {"content", "style", "variation", *layers}
+    assert set(painted.terms) == {"content", "style", "tv", *layers}
     assert np.isfinite(painted.loss)
 
 
@@ -54,7 +54,7 @@ def test_the_loss_falls(tiny_backbone, scene, strokes):
 
 
 def test_content_equal_to_style_stays_as_it_is(tiny_backbone, scene):
-    settings = StylizeSettings(size=64, steps=10, scales=1, variation_weight=0.0)
+    settings = StylizeSettings(size=64, steps=10, scales=1, tv_weight=0.0)
     result = stylize(scene, scene, backbone=tiny_backbone, settings=settings)
     noise = np.mean(np.square(result.image - scene))
     assert 10 * np.log10(1 / noise) > 25
@@ -239,5 +239,5 @@ def test_a_device_with_too_little_memory_is_told(tiny_backbone, scene, strokes, 
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", refuse)
-    with pytest.raises(SettingsError, match=r"pixels need more memory.*--engine windows"):
+    with pytest.raises(SettingsError, match=r"pixels need more memory.*--tiling on"):
         stylize(scene, strokes, backbone=tiny_backbone, settings=QUICK)

@@ -170,7 +170,7 @@ def test_layers_are_chosen_by_name_and_weight(tiny_backbone, scene, strokes):
         style_layers={"block1_conv1": 3.0, "block2_conv1": 1.0},
         content_layers={"block2_conv1": 1.0},
     )
-    assert set(made.terms) == {"content", "style", "variation", "block1_conv1", "block2_conv1"}
+    assert set(made.terms) == {"content", "style", "tv", "block1_conv1", "block2_conv1"}
     shares = 0.75 * made.terms["block1_conv1"] + 0.25 * made.terms["block2_conv1"]
     assert made.terms["style"] == pytest.approx(shares, rel=1e-4)
 

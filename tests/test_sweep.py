@@ -12,11 +12,11 @@ from nstk.reports.pages import Section
 from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
-from nstk.stylization.job import Stylization, stylize
+from nstk.stylization.job import StylizeResult, stylize
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import MANY, sweep
 from nstk.sweeping.records import SweptRun
-from nstk.sweeping.sharing import Family
+from nstk.sweeping.sharing import RunGroup
 
 QUICK = StylizeSettings(size=32, steps=4, scales=1)
 WEIGHTS = SweepAxis("content_weight", (0.01, 0.3, 10.0))
@@ -35,13 +35,13 @@ def paint(tiny_backbone, scene, strokes):
 def painted(monkeypatch):
     """The labels of the runs that were really painted, in order."""
     labels = []
-    original = Family.paint
+    original = RunGroup.paint
 
     def counting(self, point, *arguments, **options):
         labels.append(point.label)
         return original(self, point, *arguments, **options)
 
-    monkeypatch.setattr(Family, "paint", counting)
+    monkeypatch.setattr(RunGroup, "paint", counting)
     return labels
 
 
@@ -160,17 +160,17 @@ def test_what_was_finished_before_an_interrupt_is_kept(paint, painted, tmp_path)
 
 
 def test_a_run_that_diverges_is_marked_and_the_others_go_on(paint, monkeypatch, scene, tmp_path):
-    original = Family.paint
+    original = RunGroup.paint
 
     def diverge(self, point, *arguments, **options):
-        made: Stylization = original(self, point, *arguments, **options)
+        made: StylizeResult = original(self, point, *arguments, **options)
         if point.place == (1,):
             error = DivergenceError("The loss is nan.")
             error.made = made
             raise error
         return made
 
-    monkeypatch.setattr(Family, "paint", diverge)
+    monkeypatch.setattr(RunGroup, "paint", diverge)
     swept = paint(tmp_path / "runs", WEIGHTS)
     assert [run.diverged for run in swept.runs] == [False, True, False]
     assert "diverged" in save_sweep(swept, tmp_path / "page.html").read_text("utf-8")

@@ -6,7 +6,7 @@ from forgery import forge_newest
 import nstk
 from nstk.backbones.variants import Arithmetic
 from nstk.errors import CheckpointError
-from nstk.stylization.optimization import Descent
+from nstk.stylization.optimization import Optimization
 from nstk.sweeping.grid import SweepAxis
 
 SETTINGS = nstk.StylizeSettings(size=48, steps=5, scales=1, init="noise")
@@ -52,7 +52,7 @@ def killed(paint, tmp_path):
 def steps(monkeypatch):
     """How many steps each descent really took."""
     counts = []
-    original = Descent.run
+    original = Optimization.run
 
     def counting(self, *arguments, **options):
         before = self.steps
@@ -61,7 +61,7 @@ def steps(monkeypatch):
         finally:
             counts.append(self.steps - before)
 
-    monkeypatch.setattr(Descent, "run", counting)
+    monkeypatch.setattr(Optimization, "run", counting)
     return counts
 
 

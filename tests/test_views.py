@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstk.features.crops import VIEWS, cut_views, plan_sampling, take_views
+from nstk.features.crops import VIEWS, crop_views, cut_views, plan_sampling
 from nstk.features.networks import FEATURES, SQUARE, build_extractor
 
 SIDES = st.integers(1, 90)
@@ -29,14 +29,14 @@ def draw(height, width, seed=0):
 def test_every_view_is_the_one_of_the_delivered_network(cut, height, width):
     image = draw(height, width, seed=height * width)
     expected = cut(np.rint(image * 255)[np.newaxis]).numpy()[0]
-    assert take_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
+    assert crop_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize("size", [(1500, 1100), (700, 2000)])
 def test_large_images_are_seen_like_small_ones(cut, size):
     image = draw(*size)
     expected = cut(np.rint(image * 255)[np.newaxis]).numpy()[0]
-    assert take_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
+    assert crop_views(image, 32, VIEWS) == pytest.approx(expected, abs=1e-5)
 
 
 def test_whole_levels_of_any_type_give_the_same_views():
@@ -44,12 +44,12 @@ def test_whole_levels_of_any_type_give_the_same_views():
     levels = np.rint(image * 255)
     for kind in (np.uint8, np.float32, np.float64):
         squares = cut_views(levels.astype(kind), 32, VIEWS)
-        np.testing.assert_array_equal(squares, take_views(image, 32, VIEWS))
+        np.testing.assert_array_equal(squares, crop_views(image, 32, VIEWS))
 
 
 def test_a_square_of_its_own_size_stays_as_it_is_inside_its_border():
     image = draw(48, 48)
-    [square] = take_views(image, 48, VIEWS[:1])
+    [square] = crop_views(image, 48, VIEWS[:1])
     assert square[1:-1, 1:-1] == pytest.approx(image[1:-1, 1:-1], abs=1e-5)
 
 
@@ -64,13 +64,13 @@ def test_every_view_lies_inside_the_square(size):
 
 def test_one_color_stays_that_color_in_every_view():
     image = np.full((37, 53, 3), [0.2, 0.4, 0.8], np.float32)
-    assert take_views(image, 32, VIEWS) == pytest.approx(
+    assert crop_views(image, 32, VIEWS) == pytest.approx(
         np.broadcast_to(image[0, 0], (len(VIEWS), 32, 32, 3)), abs=1e-5
     )
 
 
 def test_views_are_all_different_and_the_first_mirrored_is_the_second():
-    squares = take_views(draw(60, 80), 32, VIEWS)
+    squares = crop_views(draw(60, 80), 32, VIEWS)
     assert squares[0][:, ::-1] == pytest.approx(squares[1])
     for number, square in enumerate(squares):
         for other in squares[number + 1 :]:

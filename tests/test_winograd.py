@@ -16,8 +16,8 @@ from nstk.backbones.winograd import (
     turn_kernel,
 )
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-from nstk.stylization.tiled.network import WindowedNetwork
-from nstk.stylization.tiled.objective import WindowedObjective
+from nstk.stylization.tiled.network import TiledNetwork
+from nstk.stylization.tiled.objective import TiledObjective
 
 SIDES = st.integers(1, 13)
 
@@ -108,9 +108,9 @@ def test_what_runs_in_bfloat16_stays_direct(network):
 def test_windows_show_what_the_whole_image_shows(network, scene):
     variant = network.prepared(convolution="winograd")
     weights = ObjectiveWeights(1.0, 1.0, 0.1, {"second": 1.0}, {"first": 0.5, "second": 0.5})
-    whole = StyleObjective.toward(variant, scene, [scene[:, ::-1]], weights)
-    cut = WindowedNetwork(variant, ("first", "second"), ("second",), window_bytes=2**20)
-    parts = WindowedObjective.within(cut, scene, whole.regions, weights)
+    whole = StyleObjective.from_images(variant, scene, [scene[:, ::-1]], weights)
+    cut = TiledNetwork(variant, ("first", "second"), ("second",), tile_bytes=2**20)
+    parts = TiledObjective.within(cut, scene, whole.regions, weights)
     assert len(parts.layout[0]) > 1
     x = tf.constant(0.5 * scene)
     wanted, found = whole.evaluate(x), parts.evaluate(x)

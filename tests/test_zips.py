@@ -60,7 +60,7 @@ def test_a_zip_is_as_good_as_its_folder(tmp_path, under):
     assert names(zipped) == [
         archive / under / p.path.relative_to(folder.root) for p in folder.images
     ]
-    assert [each.part for each in zipped.images] == [each.part for each in folder.images]
+    assert [each.split for each in zipped.images] == [each.split for each in folder.images]
     assert list(zipped.digests().values()) == list(folder.digests().values())
 
 
@@ -75,8 +75,8 @@ def test_the_files_are_private_and_go_with_the_result(tmp_path, private):
 
 
 def test_parts_and_manifests_may_be_packed_too(tmp_path):
-    parts = [f"{part}/{place}" for part in ("train", "val") for place in PLACES]
-    assert scan_folder(pack(tmp_path / "parts.zip", parts)).validation_source == "folder"
+    splits = [f"{split}/{place}" for split in ("train", "val") for place in PLACES]
+    assert scan_folder(pack(tmp_path / "parts.zip", splits)).validation_source == "folder"
     alone = [f"train/{place}" for place in PLACES]
     assert scan_folder(pack(tmp_path / "alone.zip", alone)).classes == ("ants", "bees")
     table = "\n".join(["path,label", *(f"{place},{place[0]}" for place in PLACES)])

@@ -125,7 +125,7 @@ def reporting(*, quiet: bool = False) -> Iterator[Reporter]:
         log.setLevel(logging.ERROR if quiet else level)
         log.addHandler(handler)
         if quiet:
-            yield nstk.ignore
+            yield nstk.no_progress
         elif sys.stderr.isatty():
             bars = Bars()
             stack.enter_context(bars.progress)

@@ -55,8 +55,8 @@ def initial_weights(seed: int) -> dict[str, NDArray[np.float32]]:
     generator = np.random.default_rng(seed)
     weights = {}
     for name, inputs, outputs, _ in list_layers():
-        deviation = np.sqrt(2 / (9 * inputs))
-        kernel = generator.normal(0, deviation, (3, 3, inputs, outputs))
+        std = np.sqrt(2 / (9 * inputs))
+        kernel = generator.normal(0, std, (3, 3, inputs, outputs))
         weights[f"{name}/kernel"] = kernel.astype(np.float32)
         weights[f"{name}/gamma"] = np.ones(outputs, np.float32)
         weights[f"{name}/beta"] = np.zeros(outputs, np.float32)

@@ -122,8 +122,8 @@ def prepare_class_teacher(train: Images, weights: Path, work: Path) -> ClassTeac
         work: Where features and probe are kept.
     """
     features = pool_mobilenet(train.pixels, weights, work)
-    mean, deviation = features.mean(0), features.std(0) + 1e-3
-    features = (features - mean) / deviation
+    mean, std = features.mean(0), features.std(0) + 1e-3
+    features = (features - mean) / std
     with np.load(find_weights(weights, "mobilenet_0.75_224_top.npz")) as top:
         kernel, bias = top["kernel"].astype(np.float32), top["bias"].astype(np.float32)
     file = work / "probe.npy"
@@ -132,7 +132,7 @@ def prepare_class_teacher(train: Images, weights: Path, work: Path) -> ClassTeac
     probe = np.load(file)
     return ClassTeacher(
         features.astype(np.float16),
-        kernel * deviation[:, None],
+        kernel * std[:, None],
         bias + mean @ kernel,
         probe[:-1],
         probe[-1],

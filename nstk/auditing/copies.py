@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nstk.auditing.reading import Sight
+from nstk.auditing.reading import AuditedImage
 from nstk.images.hashes import group_duplicates
 
 _ALIKE = 0.8
@@ -14,13 +14,13 @@ _CLOSE_COLOR = 24.0
 _BLOCK = 1024
 
 
-def group_exact(sights: Sequence[Sight]) -> list[int]:
+def group_exact(sights: Sequence[AuditedImage]) -> list[int]:
     """Group images with the same bytes; for each the number of its group."""
     numbers: dict[str, int] = {}
     return [numbers.setdefault(sight.digest, len(numbers)) for sight in sights]
 
 
-def group_near(sights: Sequence[Sight], distance: int) -> list[int]:
+def group_near(sights: Sequence[AuditedImage], distance: int) -> list[int]:
     """Group images that look the same, with the same bytes or not.
 
     Close hashes make a pair worth a look; the images are the same if their thumbnails are

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 from nstk.datasets.catalogs import Catalog, LabeledImage
-from nstk.datasets.layout import Part
+from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile
 from nstk.images.quality import ImageQuality
 
@@ -21,7 +21,7 @@ class ClassBalance:
     """
 
     name: str
-    counts: Mapping[Part, int]
+    counts: Mapping[Split, int]
 
     @property
     def images(self) -> int:
@@ -30,7 +30,7 @@ class ClassBalance:
 
 
 @dataclass(frozen=True)
-class WrongEnding:
+class WrongExtension:
     """A file whose name says another format than its content.
 
     Attributes:
@@ -113,7 +113,7 @@ class Audit:
     classes: tuple[ClassBalance, ...]
     unreadable: tuple[SkippedFile, ...]
     skipped: tuple[SkippedFile, ...]
-    wrong_ending: tuple[WrongEnding, ...]
+    wrong_extension: tuple[WrongExtension, ...]
     exact_duplicates: Groups
     near_duplicates: Groups
     cross_class_duplicates: Groups
@@ -142,9 +142,9 @@ class Audit:
         """The classes of an image."""
         return tuple(self.catalog.classes[label] for label in self._found[path].labels)
 
-    def part(self, path: Path) -> Part:
+    def split(self, path: Path) -> Split:
         """The part in which an image stands."""
-        return self._found[path].part
+        return self._found[path].split
 
     @cached_property
     def _found(self) -> Mapping[Path, LabeledImage]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.auditing.findings import Flaw
-from nstk.auditing.reading import Sight
+from nstk.auditing.reading import AuditedImage
 from nstk.auditing.suspects import FENCE
 from nstk.images.quality import ImageQuality
 
@@ -73,7 +73,7 @@ _KINDS = {
 }
 
 
-def find_flaws(sights: Sequence[Sight]) -> tuple[Mapping[str, tuple[Flaw, ...]], list[str]]:
+def find_flaws(sights: Sequence[AuditedImage]) -> tuple[Mapping[str, tuple[Flaw, ...]], list[str]]:
     """Find the images beyond the bounds of what is measured in them.
 
     What three quarters of the images are is no flaw of one of them but the kind of data they

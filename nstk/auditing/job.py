@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.auditing.copies import differ, group_exact, group_near, members
-from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongEnding
+from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongExtension
 from nstk.auditing.flaws import find_flaws
 from nstk.auditing.reading import Vectors, read_images
 from nstk.auditing.suspects import (
@@ -16,24 +16,24 @@ from nstk.auditing.suspects import (
     find_outliers,
     find_suspects,
     judge_labels,
-    measure_strangeness,
+    outlier_scores,
 )
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
-from nstk.datasets.folders import tell_several
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.folders import warn_multi_image_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
-from nstk.features.extractor import Observer
+from nstk.features.extractor import FeatureExtractor
 from nstk.features.sizes import choose_size
 from nstk.heads.links import SIGMOID, Targets
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import AuditSettings
 
 UNEVEN = 3.0
 
-_ENDINGS = {
+_EXTENSIONS = {
     "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
     "PNG": (".png",),
     "WEBP": (".webp",),
@@ -51,7 +51,7 @@ def audit(
     weights: str | Path | None = None,
     settings: AuditSettings | None = None,
     cache: str | Path | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Audit:
     """Look for what is wrong with labeled images; nothing is changed.
 
@@ -85,7 +85,7 @@ def audit(
     paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)
     try:
-        observer = Observer(backbone, choose_size(backbone, paths))
+        observer = FeatureExtractor(backbone, choose_size(backbone, paths))
         sights, vectors, unreadable = read_images(paths, observer, store, on_progress=on_progress)
     except FolderError as error:
         raise FolderError(catalog.rename(str(error))) from error
@@ -97,7 +97,7 @@ def audit(
     exact, near = group_exact(sights), group_near(sights, settings.near_distance)
     copies = list(members(near))
     suspects, notices = _suspect(catalog, images, vectors, near, settings.seed, on_progress)
-    strangeness = measure_strangeness(vectors, near)
+    ood_score = outlier_scores(vectors, near)
     flaws, kinds = find_flaws(sights)
 
     def grouped(groups: Sequence[Sequence[int]]) -> Groups:
@@ -109,10 +109,10 @@ def audit(
         classes=_count(catalog, images),
         unreadable=tuple(unreadable),
         skipped=catalog.skipped,
-        wrong_ending=tuple(
-            WrongEnding(sight.path, sight.format)
+        wrong_extension=tuple(
+            WrongExtension(sight.path, sight.format)
             for sight in sights
-            if sight.path.suffix.casefold() not in _ENDINGS[sight.format]
+            if sight.path.suffix.casefold() not in _EXTENSIONS[sight.format]
         ),
         exact_duplicates=grouped(list(members(exact))),
         near_duplicates=grouped([each for each in copies if differ(each, lambda i: exact[i])]),
@@ -120,19 +120,18 @@ def audit(
             [each for each in copies if differ(each, lambda i: images[i].labels)]
         ),
         cross_split_duplicates=grouped(
-            [each for each in copies if differ(each, lambda i: images[i].part)]
+            [each for each in copies if differ(each, lambda i: images[i].split)]
         ),
         label_suspects=suspects,
         outliers=tuple(
-            Flaw(sights[place].path, float(strangeness[place]))
-            for place in find_outliers(strangeness)
+            Flaw(sights[place].path, float(ood_score[place])) for place in find_outliers(ood_score)
         ),
         **flaws,
         qualities={sight.path: sight.quality for sight in sights},
         notices=(
             *catalog.notices,
             *_compare_classes(catalog, images),
-            *tell_several(catalog.name(sight.path) for sight in sights if sight.several),
+            *warn_multi_image_files(catalog.name(sight.path) for sight in sights if sight.several),
             *kinds,
             *notices,
             *store.notices,
@@ -202,7 +201,7 @@ def _doubt(
         vectors, targets[:, judged], groups, seed, link=SIGMOID, on_progress=on_progress
     )
 
-    def spell(labels: Iterable[int]) -> str:
+    def format_value(labels: Iterable[int]) -> str:
         return "|".join(catalog.classes[label] for label in sorted(labels))
 
     suspects = []
@@ -211,7 +210,9 @@ def _doubt(
         given = share if judged[column] in labels else 1 - share
         other = labels ^ {judged[column]}
         suspects.append(
-            LabelSuspect(images[place].path, spell(labels), spell(other), given, 1 - given)
+            LabelSuspect(
+                images[place].path, format_value(labels), format_value(other), given, 1 - given
+            )
         )
     return tuple(suspects), []
 
@@ -222,12 +223,12 @@ def _differ(groups: Sequence[int], which: npt.NDArray[np.bool_]) -> bool:
 
 
 def _count(catalog: Catalog, images: Sequence[LabeledImage]) -> tuple[ClassBalance, ...]:
-    counts = {name: dict.fromkeys(PART_ORDER, 0) for name in catalog.classes}
+    counts = {name: dict.fromkeys(SPLIT_ORDER, 0) for name in catalog.classes}
     for image in images:
         for label in image.labels:
-            counts[catalog.classes[label]][image.part] += 1
+            counts[catalog.classes[label]][image.split] += 1
     return tuple(
-        ClassBalance(name, {part: each[part] for part in PART_ORDER if part in catalog.parts})
+        ClassBalance(name, {split: each[split] for split in SPLIT_ORDER if split in catalog.splits})
         for name, each in counts.items()
     )
 
@@ -236,10 +237,10 @@ def _compare_classes(catalog: Catalog, images: Sequence[LabeledImage]) -> list[s
     """What is odd about the numbers of images in each class."""
     balances = _count(catalog, images)
     notices = []
-    for part in PART_ORDER:
-        missing = [each.name for each in balances if each.counts.get(part, 1) == 0]
+    for split in SPLIT_ORDER:
+        missing = [each.name for each in balances if each.counts.get(split, 1) == 0]
         if missing:
-            where = f"The {part} part has" if len(catalog.parts) > 1 else "There is"
+            where = f"The {split} part has" if len(catalog.splits) > 1 else "There is"
             notices.append(f"{where} no readable image of {', '.join(missing)}.")
     filled = [each for each in balances if each.images]
     most = max(filled, key=lambda each: each.images, default=balances[0])

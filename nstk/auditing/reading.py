@@ -13,16 +13,16 @@ from PIL import Image as PILImage
 
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, ImageError, WeightsError
-from nstk.features.cache import FeatureCache, Row, Shelf
-from nstk.features.crops import VIEWS, take_views
-from nstk.features.extractor import HASH_RECIPE, Observer
+from nstk.features.cache import CacheShard, FeatureCache, Row
+from nstk.features.crops import VIEWS, crop_views
+from nstk.features.extractor import HASH_RECIPE, FeatureExtractor
 from nstk.features.networks import POOLED
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.images.decoding import Header, identify
 from nstk.images.hashes import image_hash
 from nstk.images.image import Image, load_image
 from nstk.images.quality import ImageQuality, measure_image
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
 
 _THUMBNAIL = (32, 32)
@@ -31,7 +31,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class AuditedImage:
     """What one image is, without its pixels.
 
     Attributes:
@@ -55,11 +55,11 @@ class Sight:
 
 def read_images(
     paths: Sequence[Path],
-    observer: Observer,
+    observer: FeatureExtractor,
     cache: FeatureCache | None = None,
     *,
-    on_progress: Reporter = ignore,
-) -> tuple[list[Sight], Vectors, list[SkippedFile]]:
+    on_progress: Reporter = no_progress,
+) -> tuple[list[AuditedImage], Vectors, list[SkippedFile]]:
     """Decode every image once; what is kept of it does not depend on its size.
 
     Args:
@@ -80,7 +80,7 @@ def read_images(
     backbone = observer.backbone
     shelves = _Shelves(observer, cache or FeatureCache())
     width = backbone.embed.output_shape[-1]
-    sights: list[Sight] = []
+    sights: list[AuditedImage] = []
     vectors: list[Vectors] = [np.empty((0, width), np.float32)]
     skipped: list[SkippedFile] = []
     on_progress(Progress(stage="images", step=0, total=len(paths)))
@@ -107,7 +107,7 @@ def read_images(
 class _Shelves:
     """What the cache knows of an image by its content."""
 
-    def __init__(self, observer: Observer, cache: FeatureCache) -> None:
+    def __init__(self, observer: FeatureExtractor, cache: FeatureCache) -> None:
         self.cache = cache
         self.size = observer.size
         self.vectors = cache.shelf(observer.recipe(POOLED, VIEWS[0]))
@@ -130,7 +130,9 @@ class _Shelves:
                 shelf.add(digest, facts[name])
 
 
-def _look(read: Sequence[tuple[Sight, Row]], observer: Observer, shelf: Shelf) -> Vectors:
+def _look(
+    read: Sequence[tuple[AuditedImage, Row]], observer: FeatureExtractor, shelf: CacheShard
+) -> Vectors:
     """Give the vectors of images, of which either these or the squares are known."""
     rows = [row for _, row in read]
     unseen = [place for place, row in enumerate(rows) if row.ndim > 1]
@@ -142,7 +144,7 @@ def _look(read: Sequence[tuple[Sight, Row]], observer: Observer, shelf: Shelf) -
     return np.stack(rows)
 
 
-def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
+def _read(shelves: _Shelves, path: Path) -> tuple[AuditedImage, Row] | SkippedFile:
     """What there is to know about an image, and its vector, or its square for the network."""
     before = _state(path)
     try:
@@ -154,11 +156,11 @@ def _read(shelves: _Shelves, path: Path) -> tuple[Sight, Row] | SkippedFile:
             pixels = load_image(path).pixels
             facts = _measure(pixels)
             if row is None:
-                [row] = take_views(pixels, shelves.size, VIEWS[:1])
+                [row] = crop_views(pixels, shelves.size, VIEWS[:1])
         sight = _describe(path, identify(path), digest, facts)
     except ImageError as error:
         if _state(path) == before:
-            return SkippedFile(path, error.say_of(path))
+            return SkippedFile(path, error.message_for(path))
         raise _changed(path) from error
     except OSError as error:
         if _state(path) == before:
@@ -178,10 +180,10 @@ def _measure(pixels: Image) -> dict[str, Row]:
     }
 
 
-def _describe(path: Path, header: Header, digest: str, facts: Mapping[str, Row]) -> Sight:
+def _describe(path: Path, header: Header, digest: str, facts: Mapping[str, Row]) -> AuditedImage:
     height, width, *measures = facts["quality"].tolist()
     quality = ImageQuality(int(height), int(width), *measures)
-    return Sight(
+    return AuditedImage(
         path=path,
         format=header.format,
         several=header.several,

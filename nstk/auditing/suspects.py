@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nstk.heads.head import fit_head
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 
 _NEIGHBORS = 5
 _BLOCK = 1024
@@ -23,7 +23,7 @@ def judge_labels(
     seed: int,
     *,
     link: Link = SOFTMAX,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Matrix:
     """Give the probabilities of every class from a head that has not seen the image.
 
@@ -99,7 +99,7 @@ def find_doubts(probabilities: Matrix, targets: Targets) -> list[tuple[int, int]
     return [(place, label) for _, place, label in sorted(found)]
 
 
-def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:
+def outlier_scores(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:
     """Say how far every image is from its nearest others, against what is usual.
 
     The distance is the mean Euclidean one to five neighbors in standardized features; copies of
@@ -117,8 +117,8 @@ def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int])
     if len(set(groups)) <= 2 * _NEIGHBORS:
         return np.zeros(count)
     group = np.array(groups)
-    deviation = vectors.std(axis=0)
-    standard = (vectors - vectors.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    std = vectors.std(axis=0)
+    standard = (vectors - vectors.mean(axis=0)) / np.where(std > 0, std, 1)
     squares = (standard**2).sum(axis=1)
     distances = np.empty(count)
     for start in range(0, count, _BLOCK):
@@ -132,7 +132,7 @@ def measure_strangeness(vectors: npt.NDArray[np.float32], groups: Sequence[int])
     return spreads
 
 
-def find_outliers(strangeness: Matrix) -> list[int]:
+def find_outliers(ood_score: Matrix) -> list[int]:
     """Positions of the images unlike all others, the strangest first."""
-    far = np.flatnonzero(strangeness > FENCE)
-    return [int(place) for place in far[np.argsort(-strangeness[far], kind="stable")]]
+    far = np.flatnonzero(ood_score > FENCE)
+    return [int(place) for place in far[np.argsort(-ood_score[far], kind="stable")]]

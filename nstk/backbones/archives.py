@@ -17,9 +17,9 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.errors import ModelError, OutputError
-from nstk.storage.files import check_regular, write_whole
+from nstk.storage.files import atomic_write, check_regular
 from nstk.storage.zip_archives import DAMAGE, open_packed
 
 CARD = "nstk.json"
@@ -82,10 +82,10 @@ def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
             with zipfile.ZipFile(saved) as source, zipfile.ZipFile(temporary, "w") as target:
                 _copy_members(source, target, card)
 
-    return write_whole(path, write)
+    return atomic_write(path, write)
 
 
-@keep_conventions()
+@pinned_keras_config()
 def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
     """Read a model and its card, and run nothing that the file brings along.
 

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conv_benchmark import time_convolutions
-from nstk.backbones.stages import Convolution, weigh_network
+from nstk.backbones.stages import Convolution, count_flops
 from nstk.backbones.variants import Arithmetic
 from nstk.settings import ConvolutionName, PrecisionName
 
-LIGHT = 10_000
+MIN_FLOPS = 10_000
 """Multiplications a pixel below which the network waits for memory, not for its convolutions."""
 
-WORTH = 1.15
+MIN_SPEEDUP = 1.15
 """How many times faster another way has to be; below that, its lost bits are given for nothing."""
 
-WAYS = (
+CANDIDATES = (
     Arithmetic("float32", "direct"),
     Arithmetic("float32", "winograd"),
     Arithmetic("bfloat16", "direct"),
@@ -38,14 +38,14 @@ def choose_arithmetic(
         backbone: The network, in float32 and computed directly.
         layers: Which of its taps are looked at.
     """
-    ways = [way for way in WAYS if way.suits(precision, convolution)]
-    load = weigh_network(backbone.tap(layers))
-    if len(ways) == 1 or load.products < LIGHT:
+    ways = [way for way in CANDIDATES if way.suits(precision, convolution)]
+    load = count_flops(backbone.tap(layers))
+    if len(ways) == 1 or load.products < MIN_FLOPS:
         return ways[0]
     chosen, fastest = ways[0], sum(time_network(load.convolutions, ways[0]))
     for way in ways[1:]:
         seconds = sum(time_network(load.convolutions, way))
-        if WORTH * seconds < fastest:
+        if MIN_SPEEDUP * seconds < fastest:
             chosen, fastest = way, seconds
     return chosen
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.digests import digest_weights
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
 from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
@@ -42,7 +42,7 @@ class Backbone:
         layers = itertools.dropwhile(lambda layer: not _is_convolution(layer), self.model.layers)
         return tuple(layer.name for layer in layers if _is_feature_map(layer))
 
-    @keep_conventions()
+    @pinned_keras_config()
     def tap(self, names: Sequence[str]) -> Any:
         """Give a model that shares this network's layers and stops at the deepest one named.
 
@@ -60,7 +60,7 @@ class Backbone:
         if not wanted:
             raise BackboneError(
                 f"No layer of '{self.name}' was named; "
-                f"name one or more of its taps: {self._spell_taps()}."
+                f"name one or more of its taps: {self._format_taps()}."
             )
         if wanted not in self._tapped:
             outputs = {name: self.model.get_layer(self._check_tap(name)).output for name in wanted}
@@ -68,7 +68,7 @@ class Backbone:
         return self._tapped[wanted]
 
     @cached_property
-    @keep_conventions()
+    @pinned_keras_config()
     def embed(self) -> Any:
         """A model from Images ``(N, H, W, 3)`` to vectors ``(N, D)``.
 
@@ -153,10 +153,10 @@ class Backbone:
         nearest = difflib.get_close_matches(name, self.taps, n=3) or self.taps[:3]
         raise BackboneError(
             f"'{self.name}' has no layer '{name}'; the nearest are {', '.join(nearest)}. "
-            f"Choose from its {len(self.taps)} taps: {self._spell_taps()}."
+            f"Choose from its {len(self.taps)} taps: {self._format_taps()}."
         )
 
-    def _spell_taps(self) -> str:
+    def _format_taps(self) -> str:
         taps = self.taps if len(self.taps) <= 30 else (*self.taps[:10], "…", *self.taps[-10:])
         return ", ".join(taps)
 

@@ -7,7 +7,7 @@ import keras
 
 from nstk.backbones.archives import ADVICE, read_archive
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.errors import ModelError
 
 
@@ -34,7 +34,7 @@ def open_classifier(path: Path) -> Backbone:
     return take_backbone(network, name, input_size, str(path))
 
 
-@keep_conventions()
+@pinned_keras_config()
 def take_backbone(network: Any, name: str, input_size: int, source: str) -> Backbone:
     """Make a backbone of the network inside a classifier.
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.errors import SettingsError
 
 WIDTHS = (16, 32, 64, 160, 384)
 DEPTHS = (2, 2, 3, 3, 2)
 
 
-@keep_conventions()
+@pinned_keras_config()
 def build_compact(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     widths: Sequence[int] = WIDTHS,

@@ -15,7 +15,7 @@ import tensorflow as tf
 from nstk.backbones.variants import Arithmetic, Convolution
 from nstk.backbones.winograd import convolve, transform_kernel, turn_kernel
 from nstk.errors import OutputError
-from nstk.storage.files import find_cache_folder, write_whole
+from nstk.storage.files import atomic_write, find_cache_folder
 
 PRODUCTS = 1e8
 """Multiplications of one convolution that is timed."""
@@ -122,4 +122,4 @@ def _write(file: Path, known: dict[str, dict[str, list[float]]]) -> None:
 
     with suppress(OSError, OutputError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(file, write)
+        atomic_write(file, write)

@@ -22,7 +22,7 @@ _lock = RLock()
 
 
 @contextmanager
-def keep_conventions() -> Iterator[None]:
+def pinned_keras_config() -> Iterator[None]:
     """Build layers by the conventions of nstk while the block, or a function so decorated, runs.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from nstk.backbones.applications import Application
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.errors import DownloadError
 
 PATIENCE = 20.0
@@ -18,7 +18,7 @@ PATIENCE = 20.0
 _log = logging.getLogger("nstk")
 
 
-@keep_conventions()
+@pinned_keras_config()
 def fetch_network(application: Application) -> Any:
     """Build Keras's own network with the ImageNet weights that Keras publishes.
 

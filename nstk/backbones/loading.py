@@ -17,19 +17,19 @@ from nstk.backbones.networks import build_network
 from nstk.backbones.weights import assign_weights, list_weights
 from nstk.backbones.weights_files import open_weights
 from nstk.errors import ModelError, WeightsError
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 StrPath = str | os.PathLike[str]
 
-_WEIGHTS_ENDINGS = (".h5", ".hdf5", ".npz")
-_PATH_ENDINGS = (".keras", *_WEIGHTS_ENDINGS)
+_WEIGHTS_EXTENSIONS = (".h5", ".hdf5", ".npz")
+_PATH_EXTENSIONS = (".keras", *_WEIGHTS_EXTENSIONS)
 
 
 def load_backbone(
     name: StrPath = COMPACT,
     *,
     weights: StrPath | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Backbone:
     """Load a frozen pretrained network.
 
@@ -53,7 +53,7 @@ def load_backbone(
                 f"{name} brings its own weights, and {weights} was given too; "
                 "use --weights with a name that `nstk backbones` lists, or leave it out."
             )
-        if Path(name).suffix in _WEIGHTS_ENDINGS:
+        if Path(name).suffix in _WEIGHTS_EXTENSIONS:
             raise ModelError(
                 f"{name} is no classifier that nstk finetune made; if it holds weights, name their "
                 "network as --backbone and give the file as --weights."
@@ -68,7 +68,7 @@ def load_backbone(
 
 
 def _is_path(name: StrPath) -> bool:
-    return isinstance(name, os.PathLike) or os.sep in name or name.endswith(_PATH_ENDINGS)
+    return isinstance(name, os.PathLike) or os.sep in name or name.endswith(_PATH_EXTENSIONS)
 
 
 def _load_compact(weights: StrPath | None) -> Backbone:

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 
 from nstk.backbones.applications import Application
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
-from nstk.backbones.preprocessing import DEVIATION, preprocess
+from nstk.backbones.preprocessing import STD, preprocess
 
 _turn_over = partial(keras.ops.flip, axis=(1, 2))
 
 
-@keep_conventions()
+@pinned_keras_config()
 def build_network(application: Application) -> Any:
     """Build one network of keras.applications, without its classification top.
 
@@ -74,7 +74,7 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
             return _turn_over(layer(inputs))
         maps = layer(inputs, *args, **kwargs)
         if divide_again and isinstance(layer, keras.layers.Normalization):
-            scale = [1 / sqrt(deviation) for deviation in DEVIATION]
+            scale = [1 / sqrt(std) for std in STD]
             return keras.layers.Rescaling([[scale]], name="second_division")(maps)
         return maps
 

@@ -7,7 +7,7 @@ import keras
 from nstk.backbones.applications import Convention
 
 MEAN = (0.485, 0.456, 0.406)
-DEVIATION = (0.229, 0.224, 0.225)
+STD = (0.229, 0.224, 0.225)
 """Of ImageNet's training images: red, green and blue in [0, 1] (torchvision)."""
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
@@ -30,8 +30,8 @@ def preprocess(images: Any, convention: Convention) -> Any:
         case "symmetric":
             scale, offset = [2.0] * 3, [-1.0] * 3
         case "standardized":
-            scale = [1 / deviation for deviation in DEVIATION]
-            offset = [-mean / deviation for mean, deviation in zip(MEAN, DEVIATION, strict=True)]
+            scale = [1 / std for std in STD]
+            offset = [-mean / std for mean, std in zip(MEAN, STD, strict=True)]
         case "caffe":
             images = keras.ops.flip(images, axis=-1)
             scale, offset = [255.0] * 3, [-mean for mean in CAFFE_MEAN]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
@@ -39,7 +39,7 @@ class Convolution(NamedTuple):
         return prod(self.kernel) * self.cells
 
 
-class Load(NamedTuple):
+class NetworkCost(NamedTuple):
     """What a network costs for each cell of its input.
 
     Attributes:
@@ -77,7 +77,7 @@ class Stage:
     following: str | None
     fields: dict[str, tuple[ReceptiveField, ReceptiveField]]
     stride: int
-    load: Load
+    load: NetworkCost
 
     @property
     def step(self) -> int:
@@ -107,7 +107,7 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
         if backbone.reach(name) >= WHOLE_IMAGE:
             raise BackboneError(
                 f"Layer {name} of '{backbone.name}' depends on a mean over the whole image, "
-                "which cannot be computed part by part; choose --engine whole, shallower layers "
+                "which cannot be computed part by part; choose --tiling off, shallower layers "
                 "or another backbone."
             )
     model = backbone.tap(layers)
@@ -123,7 +123,7 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-@keep_conventions()
+@pinned_keras_config()
 def _make_stage(
     model: Any, begin: Any, stride: int, taps: tuple[str, ...], cut: str | None
 ) -> Stage:
@@ -132,10 +132,10 @@ def _make_stage(
     part.trainable = False
     rows, columns = trace_axes(part, begin)
     fields = {name: (rows[name], columns[name]) for name in names}
-    return Stage(part, taps, cut, fields, stride, weigh_network(part, begin))
+    return Stage(part, taps, cut, fields, stride, count_flops(part, begin))
 
 
-def weigh_network(model: Any, begin: Any | None = None) -> Load:
+def count_flops(model: Any, begin: Any | None = None) -> NetworkCost:
     """Add up what a network costs for each cell of its input.
 
     Args:
@@ -156,7 +156,7 @@ def weigh_network(model: Any, begin: Any | None = None) -> Load:
         if isinstance(operation, keras.layers.Conv2D):
             suits = suits_winograd(operation)
             convolutions.append(Convolution(tuple(operation.kernel.shape), cells, suits))
-    return Load(kept, largest, tuple(convolutions))
+    return NetworkCost(kept, largest, tuple(convolutions))
 
 
 def _is_kept(operation: Any) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.weights import set_weights
 from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError
@@ -49,7 +49,7 @@ def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> 
             raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
 
 
-@keep_conventions()
+@pinned_keras_config()
 def prepare_network(
     model: Any,
     *,

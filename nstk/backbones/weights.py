@@ -36,8 +36,8 @@ def assign_weights(network: Any, stored: StoredLayers, *, name: str, origin: str
     missing = [layer.name for layer in layers if layer.name not in stored]
     found = [(layer, _order(layer, stored[layer.name])) for layer in layers if layer.name in stored]
     different = [
-        f"{layer.name} {_spell(array.shape for array in arrays)} "
-        f"instead of {_spell(variable.shape for variable in layer.weights)}"
+        f"{layer.name} {_format(array.shape for array in arrays)} "
+        f"instead of {_format(variable.shape for variable in layer.weights)}"
         for layer, arrays in found
         if [array.shape for array in arrays] != [tuple(weight.shape) for weight in layer.weights]
     ]
@@ -112,7 +112,7 @@ def _order(layer: Any, arrays: Sequence[StoredArray]) -> Sequence[StoredArray]:
     return [named[name] for name in order] if named.keys() == set(order) else arrays
 
 
-def _spell(shapes: Iterable[Sequence[int]]) -> str:
+def _format(shapes: Iterable[Sequence[int]]) -> str:
     return " + ".join("×".join(map(str, shape)) or "1" for shape in shapes)
 
 

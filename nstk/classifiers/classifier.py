@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.archives import check_name, read_archive, write_archive
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.digests import digest_weights
 from nstk.errors import ModelError
-from nstk.features.networks import FEATURES, Passage
+from nstk.features.networks import FEATURES, InferencePipeline
 from nstk.heads.decisions import LIKELIEST, Decision, restore_decision
-from nstk.heads.out_of_distribution import Familiarity
+from nstk.heads.out_of_distribution import OODDetector
 from nstk.storage.files import check_writable
 
 _FORMAT = 1
@@ -62,7 +62,7 @@ class Classifier:
     results: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision = LIKELIEST
     temperature: float = 1.0
-    familiarity: Familiarity | None = None
+    ood_detector: OODDetector | None = None
 
     @property
     def multi_label(self) -> bool:
@@ -70,44 +70,44 @@ class Classifier:
         return self.decision.thresholds is not None
 
     @cached_property
-    def passage(self) -> Passage:
+    def passage(self) -> InferencePipeline:
         """The model cut at its square, compiled once for all predictions."""
-        return Passage(self.model)
+        return InferencePipeline(self.model)
 
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what its answers depend on: weights, names, size, thresholds, familiarity."""
         facts = [self.classes, self.size, self.decision.thresholds]
-        familiar = self.familiarity and self.familiarity.to_card()
+        familiar = self.ood_detector and self.ood_detector.to_card()
         told = json.dumps([digest_weights(self.model), *facts, familiar])
         return hashlib.sha256(told.encode()).hexdigest()
 
     @cached_property
-    @keep_conventions()
-    def judging(self) -> Passage:
+    @pinned_keras_config()
+    def inference_model(self) -> InferencePipeline:
         """The same with what `read` needs behind the probabilities, ``(N, C + D)``."""
-        if self.familiarity is None:
+        if self.ood_detector is None:
             return self.passage
         features = self.model.get_layer(FEATURES).output
         both = keras.layers.Concatenate()([self.model.outputs[0], features])
-        return Passage(keras.Model(self.model.inputs[0], both))
+        return InferencePipeline(keras.Model(self.model.inputs[0], both))
 
     def read(
         self, outputs: npt.NDArray[np.float32]
     ) -> tuple[npt.NDArray[np.float32], tuple[float | None, ...]]:
-        """Take apart what `judging` gives.
+        """Take apart what `inference_model` gives.
 
         Returns:
             Probabilities ``(N, C)``, and how strange each image is: its distance from the
             training images over what is usual among them, so that it is like none of them
             above 1; None where that is not known.
         """
-        if self.familiarity is None or not len(outputs):
+        if self.ood_detector is None or not len(outputs):
             return outputs, (None,) * len(outputs)
         probabilities, features = np.split(outputs, [len(self.classes)], axis=1)
-        strangeness = self.familiarity.measure_strangeness(features)
+        ood_score = self.ood_detector.ood_scores(features)
         # As many digits as a single number has, as probabilities are told.
-        return probabilities, tuple(float(str(each)) for each in strangeness)
+        return probabilities, tuple(float(str(each)) for each in ood_score)
 
     @staticmethod
     def check_output(path: str | Path) -> None:
@@ -137,7 +137,7 @@ class Classifier:
             "settings": dict(self.settings),
             "results": dict(self.results),
             "temperature": self.temperature,
-            "familiarity": self.familiarity and self.familiarity.to_card(),
+            "familiarity": self.ood_detector and self.ood_detector.to_card(),
         }
         return write_archive(Path(path), self.model, card)
 
@@ -177,7 +177,7 @@ def load_classifier(path: str | Path) -> Classifier:
         **{name: _read_facts(path, card, name) for name in ("backbone", "settings", "results")},
         decision=_read_decision(path, card.get("thresholds"), outputs),
         temperature=_read_temperature(path, card.get("temperature", 1.0)),
-        familiarity=_read_familiarity(path, model, card.get("familiarity")),
+        ood_detector=_read_familiarity(path, model, card.get("familiarity")),
     )
 
 
@@ -197,11 +197,11 @@ def _read_temperature(path: Path, temperature: Any) -> float:
     return float(temperature)
 
 
-def _read_familiarity(path: Path, model: Any, card: Any) -> Familiarity | None:
+def _read_familiarity(path: Path, model: Any, card: Any) -> OODDetector | None:
     if card is None:
         return None
     try:
-        return Familiarity.from_card(card, model.get_layer(FEATURES).output.shape[-1])
+        return OODDetector.from_card(card, model.get_layer(FEATURES).output.shape[-1])
     except (ValueError, TypeError) as error:
         raise ModelError(
             f"{path}: its nstk.json does not say what its training images look like ({error}); "

@@ -16,11 +16,11 @@ from nstk.classifiers.classifier import Classifier
 from nstk.datasets.sources import Data
 from nstk.errors import ModelError, NstkError
 from nstk.finetuning.job import finetune
-from nstk.finetuning.result import Finetuning
+from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import NOTHING, Plan
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings
-from nstk.storage.files import check_regular, write_whole
+from nstk.storage.files import atomic_write, check_regular
 
 _FORMAT = 1
 _LARGEST = 2**28
@@ -36,12 +36,16 @@ class Replay:
         differences: What is not as it was, one sentence each; empty where all numbers match.
     """
 
-    made: Finetuning
+    made: FinetuneResult
     differences: tuple[str, ...]
 
 
 def save_manifest(
-    made: Finetuning, path: str | Path, *, backbone: str | Path, weights: str | Path | None = None
+    made: FinetuneResult,
+    path: str | Path,
+    *,
+    backbone: str | Path,
+    weights: str | Path | None = None,
 ) -> Path:
     """Write the record of a run, whole or not at all; equal runs give equal bytes.
 
@@ -61,7 +65,7 @@ def save_manifest(
         "weights": None if weights is None else str(weights),
     }
     text = json.dumps(card, ensure_ascii=False, indent=1) + "\n"
-    return write_whole(path, lambda temporary: _write(temporary, text))
+    return atomic_write(path, lambda temporary: _write(temporary, text))
 
 
 def replay(
@@ -71,7 +75,7 @@ def replay(
     class_names: Sequence[str] | None = None,
     cache: str | Path | None = None,
     checkpoints: CheckpointSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Replay:
     """Repeat a run from its record, and compare.
 
@@ -158,7 +162,7 @@ def find_record(path: str | Path, classifier: Classifier) -> dict[str, Any] | No
     return record if told == made else None
 
 
-def describe_run(made: Finetuning) -> dict[str, Any]:
+def describe_run(made: FinetuneResult) -> dict[str, Any]:
     """What a run depended on and what came out of it, as plain JSON can say it."""
     classifier = made.classifier
     return {
@@ -191,7 +195,7 @@ def _is_record(card: Any) -> TypeGuard[dict[str, Any]]:
     files = card.get("files")
     if not isinstance(files, list) or "head" not in card:
         return False
-    parts += [(file, {"path", "sha256", "part"}) for file in files]
+    parts += [(file, {"path", "sha256", "split"}) for file in files]
     return all(isinstance(part, dict) and keys <= part.keys() for part, keys in parts)
 
 

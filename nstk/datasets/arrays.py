@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
-from nstk.datasets.layout import PARTS, Part
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.layout import SPLITS, Split
 from nstk.errors import FolderError
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.private_folders import PrivateFolder, open_privately
 
 _SOURCE = Path("the given images")
@@ -32,7 +32,7 @@ def catalog_arrays(
     data: Iterable[Any],
     class_names: Sequence[str] | None = None,
     *,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Catalog:
     """Write images from memory to a private folder, and list them.
 
@@ -49,48 +49,48 @@ def catalog_arrays(
         FolderError: If it is none of these; says what was found instead.
     """
     folder = PrivateFolder(_SOURCE)
-    parts = _by_part(data)
+    splits = _by_split(data)
     store = _Store(folder)
-    images: list[tuple[Path, Label, Part]] = []
-    for part, given in parts.items():
-        (folder.place / part).mkdir()
+    images: list[tuple[Path, Label, Split]] = []
+    for split, given in splits.items():
+        (folder.place / split).mkdir()
         total = _count(given)
         on_progress(Progress(stage="store", step=0, total=total))
         for step, pairs in enumerate(_stream(given), 1):
-            images += [(store.write(image, part), label, part) for image, label in pairs]
+            images += [(store.write(image, split), label, split) for image, label in pairs]
             on_progress(Progress(stage="store", step=step, total=max(total, step)))
     store.check_scale()
     names = class_names or next(
-        (given.class_names for given in parts.values() if hasattr(given, "class_names")), None
+        (given.class_names for given in splits.values() if hasattr(given, "class_names")), None
     )
     classes, labels = _name_labels([label for _, label, _ in images], names)
     listed = [
-        LabeledImage(path, positions, part)
-        for (path, _, part), positions in zip(images, labels, strict=True)
+        LabeledImage(path, positions, split)
+        for (path, _, split), positions in zip(images, labels, strict=True)
     ]
-    listed.sort(key=lambda each: (PART_ORDER.index(each.part), each.labels, each.path))
+    listed.sort(key=lambda each: (SPLIT_ORDER.index(each.split), each.labels, each.path))
     return Catalog(
         source=_SOURCE,
         root=folder.place,
         classes=classes,
         images=tuple(listed),
-        parts=frozenset(parts),
+        splits=frozenset(splits),
         multi_label=any(len(positions) != 1 for positions in labels),
         unpacked=folder,
     )
 
 
-def _by_part(data: Iterable[Any]) -> dict[Part, Any]:
+def _by_split(data: Iterable[Any]) -> dict[Split, Any]:
     if not isinstance(data, Mapping):
         return {"train": data}
-    named = [(PARTS.get(str(name).casefold()), given) for name, given in data.items()]
-    parts: dict[Part, Any] = {part: given for part, given in named if part is not None}
-    if len(parts) < len(named) or "train" not in parts:
+    named = [(SPLITS.get(str(name).casefold()), given) for name, given in data.items()]
+    splits: dict[Split, Any] = {split: given for split, given in named if split is not None}
+    if len(splits) < len(named) or "train" not in splits:
         raise _refuse(
             f"have the parts {', '.join(map(str, data)) or 'of an empty mapping'}",
             "name them train, validation and test, each once; train is needed",
         )
-    return parts
+    return splits
 
 
 def _count(given: Any) -> int:
@@ -183,7 +183,7 @@ class _Store:
     whole: bool = False
     largest: float = field(default=0.0)
 
-    def write(self, image: Any, part: Part) -> Path:
+    def write(self, image: Any, split: Split) -> Path:
         """Write one image; refuse what is none."""
         values = np.asarray(image)
         if values.ndim != 3 or values.shape[-1] != 3 or 0 in values.shape:
@@ -194,7 +194,7 @@ class _Store:
         if values.dtype.kind not in "uif":
             raise _refuse(f"hold values of type {values.dtype}", "give uint8 or floats")
         self._note(values)
-        path = self.folder.place / part / f"{self.written:08d}.bmp"
+        path = self.folder.place / split / f"{self.written:08d}.bmp"
         self.written += 1
         try:
             with open(path, "xb", opener=open_privately) as file:

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nstk.datasets.layout import Part, find_layout
+from nstk.datasets.layout import Split, find_layout
 from nstk.datasets.listing import SkippedFile, list_files
-from nstk.datasets.names import tell_alike
+from nstk.datasets.names import warn_similar_names
 from nstk.errors import FolderError
 from nstk.storage.private_folders import PrivateFolder
 
-PART_ORDER: tuple[Part, ...] = ("train", "validation", "test")
+SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -21,12 +21,12 @@ class LabeledImage:
             to begin like an image).
         labels: Its classes, as ascending positions among the classes: exactly one, but any number
             where images may have several labels.
-        part: What it is for.
+        split: What it is for.
     """
 
     path: Path
     labels: tuple[int, ...]
-    part: Part
+    split: Split
 
     @property
     def label(self) -> int:
@@ -52,7 +52,7 @@ class Catalog:
         root: The folder below which the images stand.
         classes: Class names in natural order (1, 2, 10).
         images: The images, in natural order within every part and class.
-        parts: The parts that are told apart; whatever is not, is ``"train"``.
+        splits: The parts that are told apart; whatever is not, is ``"train"``.
         multi_label: Whether an image may have several labels, or none.
         skipped: What was left out, and why.
         notices: What the reader should know, one sentence each.
@@ -64,7 +64,7 @@ class Catalog:
     root: Path
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
-    parts: frozenset[Part]
+    splits: frozenset[Split]
     multi_label: bool = False
     skipped: tuple[SkippedFile, ...] = ()
     notices: tuple[str, ...] = ()
@@ -93,18 +93,18 @@ def catalog_folder(root: Path, *, to_learn: bool = True) -> Catalog:
     classes = layout.classes
     images: list[LabeledImage] = []
     skipped = [*layout.skipped]
-    for part in PART_ORDER:
+    for split in SPLIT_ORDER:
         for label, name in enumerate(classes):
-            for folder in layout.parts.get(part, {}).get(name, ()):
+            for folder in layout.splits.get(split, {}).get(name, ()):
                 files, unsearched = list_files(folder)
-                images += [LabeledImage(file, (label,), part) for file in files]
+                images += [LabeledImage(file, (label,), split) for file in files]
                 skipped += unsearched
     return Catalog(
         source=root,
         root=root,
         classes=classes,
         images=tuple(images),
-        parts=frozenset(layout.parts),
+        splits=frozenset(layout.splits),
         skipped=tuple(skipped),
-        notices=(*layout.notices, *tell_alike(classes)),
+        notices=(*layout.notices, *warn_similar_names(classes)),
     )

@@ -8,14 +8,14 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
 from nstk.datasets.holdout import hold_out, rarest_labels
-from nstk.datasets.layout import Part
+from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile, list_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError, ImageError
 from nstk.images.decoding import Header, decode, identify
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 from nstk.storage.files import digest_file
 from nstk.storage.private_folders import PrivateFolder
@@ -49,9 +49,9 @@ class LabeledFolder:
     multi_label: bool = False
     unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
 
-    def part(self, name: Part) -> tuple[LabeledImage, ...]:
-        """The images of one part: ``"train"``, ``"validation"`` or ``"test"``."""
-        return tuple(image for image in self.images if image.part == name)
+    def split(self, name: Split) -> tuple[LabeledImage, ...]:
+        """The images of one split: ``"train"``, ``"validation"`` or ``"test"``."""
+        return tuple(image for image in self.images if image.split == name)
 
     def name(self, path: Path) -> Path:
         """The path of an image as its owner knows it: inside the zip, if it is from one."""
@@ -79,7 +79,7 @@ def scan_folder(
     validation_share: float = 0.2,
     seed: int = 0,
     whole: bool = True,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> LabeledFolder:
     """Find labeled images and decode every one, to know that it is usable.
 
@@ -111,7 +111,7 @@ def scan_folder(
     damaged, several = _probe([each.path for each in catalog.images], whole, on_progress)
     usable = [image for image in catalog.images if image.path not in damaged]
     notices = _check(catalog, usable)
-    source: Literal["folder", "split"] = "folder" if "validation" in catalog.parts else "split"
+    source: Literal["folder", "split"] = "folder" if "validation" in catalog.splits else "split"
     if source == "split":
         usable = _split_validation(catalog, usable, validation_share, seed)
     return LabeledFolder(
@@ -122,7 +122,7 @@ def scan_folder(
             *catalog.skipped,
             *(SkippedFile(catalog.name(file.path), file.reason) for file in damaged.values()),
         ),
-        notices=(*catalog.notices, *notices, *tell_several(map(catalog.name, several))),
+        notices=(*catalog.notices, *notices, *warn_multi_image_files(map(catalog.name, several))),
         validation_source=source,
         multi_label=catalog.multi_label,
         unpacked=catalog.unpacked,
@@ -158,7 +158,7 @@ def find_images(
     return tuple(found), tuple(skipped)
 
 
-def tell_several(paths: Iterable[Path]) -> list[str]:
+def warn_multi_image_files(paths: Iterable[Path]) -> list[str]:
     """What to say of files that hold several images: which of them is used."""
     files = list(paths)
     if not files:
@@ -202,7 +202,7 @@ def _look(whole: bool, path: Path) -> Header | SkippedFile:
         if whole:
             decode(path)
     except ImageError as error:
-        return SkippedFile(path, error.say_of(path))
+        return SkippedFile(path, error.message_for(path))
     return header
 
 
@@ -216,10 +216,10 @@ def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
                 f"{catalog.source}: the name of class {name} is no text in UTF-8, as the names "
                 "of a classifier have to be; rename it."
             ) from error
-    counts = {part: [0] * len(catalog.classes) for part in PART_ORDER}
+    counts = {split: [0] * len(catalog.classes) for split in SPLIT_ORDER}
     for image in usable:
         for label in image.labels:
-            counts[image.part][label] += 1
+            counts[image.split][label] += 1
     small = {
         name: learned
         for name, learned, checked in zip(
@@ -229,28 +229,28 @@ def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
     }
     if small:
         raise FolderError(
-            f"{catalog.source}: {_spell_counts(small)} to learn from; every class needs one "
+            f"{catalog.source}: {_format_counts(small)} to learn from; every class needs one "
             "to learn from and another to check with: add images or remove the class."
         )
     notices = []
-    for part in PART_ORDER[1:]:
-        if part not in catalog.parts:
+    for split in SPLIT_ORDER[1:]:
+        if split not in catalog.splits:
             continue
-        if not any(image.part == part for image in usable):
+        if not any(image.split == split for image in usable):
             raise FolderError(
-                f"{catalog.source}: the {part} part has no usable image; fill or remove it."
+                f"{catalog.source}: the {split} part has no usable image; fill or remove it."
             )
         missing = [
-            name for name, count in zip(catalog.classes, counts[part], strict=True) if not count
+            name for name, count in zip(catalog.classes, counts[split], strict=True) if not count
         ]
         if missing:
             notices.append(
-                f"{catalog.source}: the {part} part has no image of {', '.join(missing)}."
+                f"{catalog.source}: the {split} part has no image of {', '.join(missing)}."
             )
     return notices
 
 
-def _spell_counts(counts: Mapping[str, int]) -> str:
+def _format_counts(counts: Mapping[str, int]) -> str:
     """How few images classes have, the first of them by name."""
     [(name, count), *others] = counts.items()
     said = f"class {name} has {count} usable {'image' if count == 1 else 'images'}"
@@ -263,7 +263,7 @@ def _split_validation(
     catalog: Catalog, usable: Sequence[LabeledImage], share: float, seed: int
 ) -> list[LabeledImage]:
     """Move the share held out of each kind from the training to the validation part."""
-    train = [image for image in usable if image.part == "train"]
+    train = [image for image in usable if image.split == "train"]
     names = [image.path.relative_to(catalog.root) for image in train]
     kinds = rarest_labels([image.labels for image in train])
     held_out: set[Path] = set()
@@ -282,5 +282,5 @@ def _split_validation(
         if not out or not left.issuperset(image.labels)
     ]
     staying = set(kept)
-    checked = [replace(image, part="validation") for image in train if image not in staying]
-    return [*kept, *checked, *(image for image in usable if image.part != "train")]
+    checked = [replace(image, split="validation") for image in train if image not in staying]
+    return [*kept, *checked, *(image for image in usable if image.split != "train")]

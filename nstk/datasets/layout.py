@@ -10,9 +10,9 @@ from nstk.datasets.listing import SkippedFile, list_folder
 from nstk.datasets.names import natural_key
 from nstk.errors import FolderError
 
-Part = Literal["train", "validation", "test"]
+Split = Literal["train", "validation", "test"]
 
-PARTS: dict[str, Part] = {
+SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",
     "val": "validation",
@@ -29,13 +29,13 @@ class Layout:
     """The class folders of each part.
 
     Attributes:
-        parts: For each part that has a folder: class name → the folders of that class. Names
+        splits: For each part that has a folder: class name → the folders of that class. Names
             that differ only in how accents are encoded are one class.
         skipped: Files that lie outside all class folders.
         notices: What the reader of the folder should know.
     """
 
-    parts: Mapping[Part, Mapping[str, list[Path]]]
+    splits: Mapping[Split, Mapping[str, list[Path]]]
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
 
@@ -43,7 +43,7 @@ class Layout:
     def classes(self) -> tuple[str, ...]:
         """The classes of all parts, in natural order."""
         return tuple(
-            sorted({name for part in self.parts.values() for name in part}, key=natural_key)
+            sorted({name for split in self.splits.values() for name in split}, key=natural_key)
         )
 
 
@@ -70,11 +70,11 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
             "or a manifest (.csv or .jsonl)."
         )
     folders, _ = _list(root)
-    known: dict[Part, list[Path]] = {}
+    known: dict[Split, list[Path]] = {}
     for folder in folders:
-        if part := PARTS.get(folder.name.casefold()):
-            known.setdefault(part, []).append(folder)
-    others = [folder for folder in folders if folder.name.casefold() not in PARTS]
+        if split := SPLITS.get(folder.name.casefold()):
+            known.setdefault(split, []).append(folder)
+    others = [folder for folder in folders if folder.name.casefold() not in SPLITS]
     only_parts = bool(known) and not others
     if only_parts and "train" not in known and to_learn:
         raise FolderError(
@@ -85,34 +85,34 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
     else:
         classes, skipped = list_classes(root)
         layout = Layout({"train": classes}, skipped, ())
-    if not layout.parts:
+    if not layout.splits:
         raise FolderError(
             f"{root} has no class folders in {_names(folders)}; put the images of each class "
             "into a subfolder named after it."
         )
     if to_learn:
-        _check_classes(root, layout.parts)
+        _check_classes(root, layout.splits)
     return layout
 
 
-def _split_layout(root: Path, known: Mapping[Part, list[Path]], others: list[Path]) -> Layout:
-    parts: dict[Part, Mapping[str, list[Path]]] = {}
+def _split_layout(root: Path, known: Mapping[Split, list[Path]], others: list[Path]) -> Layout:
+    splits: dict[Split, Mapping[str, list[Path]]] = {}
     skipped = [SkippedFile(file, "lies outside the class folders") for file in _list(root)[1]]
     notices = []
     if others:
         notices.append(f"{root}: {_names(others)} beside train/ is no part and is left out.")
-    for part, folders in known.items():
+    for split, folders in known.items():
         if len(folders) > 1:
             raise FolderError(
-                f"{root} has {_names(folders)}, which all mean {part}; keep one of them."
+                f"{root} has {_names(folders)}, which all mean {split}; keep one of them."
             )
         folder = folders[0]
-        if part == "test" and not _list(folder)[0]:
+        if split == "test" and not _list(folder)[0]:
             notices.append(f"{folder} has no class folders, so it has no labels and is left out.")
             continue
-        parts[part], loose = list_classes(folder)
+        splits[split], loose = list_classes(folder)
         skipped += loose
-    return Layout(parts, tuple(skipped), tuple(notices))
+    return Layout(splits, tuple(skipped), tuple(notices))
 
 
 def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
@@ -139,20 +139,20 @@ def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile,
     return {name: classes[name] for name in sorted(classes, key=natural_key)}, skipped
 
 
-def _check_classes(root: Path, parts: Mapping[Part, Mapping[str, list[Path]]]) -> None:
-    classes = list(parts["train"])
+def _check_classes(root: Path, splits: Mapping[Split, Mapping[str, list[Path]]]) -> None:
+    classes = list(splits["train"])
     if len(classes) == 1:
-        folder = parts["train"][classes[0]][0]
+        folder = splits["train"][classes[0]][0]
         below = _list(folder)[0]
         hint = f" (or did you mean {folder}, which has {_names(below)}?)" if below else ""
         raise FolderError(
             f"{root} has only one class, {classes[0]}; give at least two class folders{hint}."
         )
-    for part, folders in parts.items():
+    for split, folders in splits.items():
         unknown = [name for name in folders if name not in classes]
         if unknown:
             raise FolderError(
-                f"{root}: the {part} part has classes that train/ lacks: {', '.join(unknown)}; "
+                f"{root}: the {split} part has classes that train/ lacks: {', '.join(unknown)}; "
                 f"rename or remove them (train/ has {', '.join(classes)})."
             )
 

@@ -99,11 +99,11 @@ def list_sources(given: Any) -> list[Any]:
     if is_single(given):
         return [given]
     if not isinstance(given, Iterable):
-        raise ImageError(f"The images: {spell_stranger(given)}, or several of these.")
+        raise ImageError(f"The images: {describe_unknown(given)}, or several of these.")
     return list(given)
 
 
-def spell_stranger(source: Any) -> str:
+def describe_unknown(source: Any) -> str:
     """What messages say of something that is no image of any kind."""
     return (
         f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "

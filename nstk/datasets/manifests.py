@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, NoReturn
 
-from nstk.datasets.catalogs import PART_ORDER, Catalog, LabeledImage
-from nstk.datasets.layout import PARTS, Part
-from nstk.datasets.names import natural_key, natural_path_key, tell_alike
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.layout import SPLITS, Split
+from nstk.datasets.names import natural_key, natural_path_key, warn_similar_names
 from nstk.errors import FolderError
 from nstk.storage.files import check_regular
 
-ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson")
+EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Endings of the files that are read as manifests."""
 
 MAX_BYTES = 2**28
@@ -76,25 +76,25 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
         for row, names in zip(rows, labels, strict=True):
             if not names:
                 _refuse(path, row.line, f"{row.path} has no label", "give it one")
-    parts = _parts(path, rows)
+    splits = _splits(path, rows)
     classes = tuple(sorted(frozenset().union(*labels), key=natural_key))
     if to_learn:
-        _check_classes(path, parts, labels, multi_label)
+        _check_classes(path, splits, labels, multi_label)
     places = {name: place for place, name in enumerate(classes)}
     images = [
-        LabeledImage(file, tuple(sorted(places[name] for name in names)), part)
-        for file, names, part in zip(files, labels, parts, strict=True)
+        LabeledImage(file, tuple(sorted(places[name] for name in names)), split)
+        for file, names, split in zip(files, labels, splits, strict=True)
     ]
     images.sort(key=lambda each: (each.labels, natural_path_key(each.path)))
-    images.sort(key=lambda each: PART_ORDER.index(each.part))
+    images.sort(key=lambda each: SPLIT_ORDER.index(each.split))
     return Catalog(
         source=path,
         root=path.parent,
         classes=classes,
         images=tuple(images),
-        parts=frozenset(parts),
+        splits=frozenset(splits),
         multi_label=multi_label,
-        notices=tell_alike(classes),
+        notices=warn_similar_names(classes),
     )
 
 
@@ -180,7 +180,7 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
     lines: dict[PurePosixPath, int] = {}
     missing: list[_Row] = []
     for row in rows:
-        place = _spell_as_stored(path.parent, row.path)
+        place = _format_as_stored(path.parent, row.path)
         if not row.path or place.is_absolute() or PureWindowsPath(row.path).drive:
             _refuse(
                 path, row.line, f"{row.path!r} as a path", "give one from the manifest's folder"
@@ -205,36 +205,36 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
     return [path.parent / place for place in lines]
 
 
-def _spell_as_stored(folder: Path, name: str) -> PurePosixPath:
+def _format_as_stored(folder: Path, name: str) -> PurePosixPath:
     """The path with its accents encoded as the disk has them: macOS and Excel do not agree."""
     spelled = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     return PurePosixPath(next((each for each in spelled if os.path.exists(folder / each)), name))
 
 
-def _parts(path: Path, rows: Sequence[_Row]) -> list[Part]:
+def _splits(path: Path, rows: Sequence[_Row]) -> list[Split]:
     if not any(row.split for row in rows):
         return ["train"] * len(rows)
     for row in rows:
-        if row.split.casefold() not in PARTS:
+        if row.split.casefold() not in SPLITS:
             _refuse(path, row.line, f"the split is {row.split!r}", "write train, val or test")
-    return [PARTS[row.split.casefold()] for row in rows]
+    return [SPLITS[row.split.casefold()] for row in rows]
 
 
 def _check_classes(
-    path: Path, parts: Sequence[Part], labels: Sequence[frozenset[str]], multi_label: bool
+    path: Path, splits: Sequence[Split], labels: Sequence[frozenset[str]], multi_label: bool
 ) -> None:
     """Refuse classes that cannot be learned."""
-    found: dict[Part, set[str]] = {part: set() for part in parts}
-    for part, names in zip(parts, labels, strict=True):
-        found[part] |= names
+    found: dict[Split, set[str]] = {split: set() for split in splits}
+    for split, names in zip(splits, labels, strict=True):
+        found[split] |= names
     if "train" not in found:
         raise FolderError(f"{path} has no image to learn from; give some the split train.")
     classes = tuple(sorted(found["train"], key=natural_key))
-    for part in PART_ORDER[1:]:
-        unknown = sorted(found.get(part, set()) - found["train"], key=natural_key)
+    for split in SPLIT_ORDER[1:]:
+        unknown = sorted(found.get(split, set()) - found["train"], key=natural_key)
         if unknown:
             raise FolderError(
-                f"{path}: the {part} part has classes that train lacks: {', '.join(unknown)}; "
+                f"{path}: the {split} part has classes that train lacks: {', '.join(unknown)}; "
                 f"rename or remove them (train has {', '.join(classes)})."
             )
     if not classes or (len(classes) == 1 and not multi_label):

@@ -28,7 +28,7 @@ def natural_key(name: str) -> NaturalKey:
     return folded, name
 
 
-def tell_alike(classes: Sequence[str]) -> tuple[str, ...]:
+def warn_similar_names(classes: Sequence[str]) -> tuple[str, ...]:
     """What to say of classes whose names differ only in case, spaces and underscores.
 
     Args:

@@ -7,12 +7,12 @@ from typing import Any
 
 from nstk.datasets.arrays import catalog_arrays
 from nstk.datasets.catalogs import Catalog, catalog_folder
-from nstk.datasets.layout import PARTS
+from nstk.datasets.layout import SPLITS
 from nstk.datasets.listing import SkippedFile, list_folder
-from nstk.datasets.manifests import ENDINGS, read_manifest
+from nstk.datasets.manifests import EXTENSIONS, read_manifest
 from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.storage.private_folders import PrivateFolder
 
 Data = str | Path | Iterable[Any]
@@ -26,7 +26,7 @@ def open_catalog(
     class_names: Sequence[str] | None = None,
     *,
     to_learn: bool = True,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Catalog:
     """List the labeled images of a folder, of a manifest, of a zip, or from memory.
 
@@ -52,7 +52,7 @@ def open_catalog(
     data = Path(data)
     if data.is_file() and data.suffix.casefold() == ".zip":
         return _open_zip(unpack_zip(data, on_progress=on_progress), to_learn=to_learn)
-    if data.is_file() and data.suffix.casefold() in ENDINGS:
+    if data.is_file() and data.suffix.casefold() in EXTENSIONS:
         return read_manifest(data, to_learn=to_learn)
     return catalog_folder(data, to_learn=to_learn)
 
@@ -77,9 +77,9 @@ def _find_data(place: Path) -> Path:
     """The manifest, or the folder with the layout; archives often hold one folder with all."""
     folders, files = list_folder(place)
     for file in files:
-        if file.suffix.casefold() in ENDINGS and file.stem.casefold() in _MANIFEST_NAMES:
+        if file.suffix.casefold() in EXTENSIONS and file.stem.casefold() in _MANIFEST_NAMES:
             return file
-    if files or len(folders) != 1 or folders[0].name.casefold() in PARTS:
+    if files or len(folders) != 1 or folders[0].name.casefold() in SPLITS:
         return place
     below = _find_data(folders[0])
     return place if below == folders[0] and not list_folder(below)[0] else below

@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from nstk.datasets.listing import is_hidden
 from nstk.errors import FolderError
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.private_folders import PrivateFolder, open_privately
 from nstk.storage.zip_archives import DAMAGE, open_packed
 
@@ -39,7 +39,7 @@ def unpack_zip(
     max_files: int = MAX_FILES,
     max_bytes: int = MAX_BYTES,
     max_ratio: float = MAX_RATIO,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> PrivateFolder:
     """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
 

@@ -8,10 +8,10 @@ from typing import Literal, get_args
 
 from nstk.errors import ExportError, OutputError
 from nstk.storage.files import (
+    atomic_write,
+    atomic_write_folder,
     check_folder_writable,
     check_writable,
-    write_folder_whole,
-    write_whole,
 )
 
 FormatName = Literal["keras", "savedmodel", "tflite", "tflite-int8", "onnx"]
@@ -66,8 +66,8 @@ class Format:
             check_writable(path)
 
     def write(self, path: Path, write: Callable[[Path], None]) -> Path:
-        """Write a file or folder of this format whole or not at all; see `write_whole`."""
-        return write_whole(path, write) if self.suffix else write_folder_whole(path, write)
+        """Write a file or folder of this format whole or not at all; see `atomic_write`."""
+        return atomic_write(path, write) if self.suffix else atomic_write_folder(path, write)
 
 
 FORMATS: dict[str, Format] = {

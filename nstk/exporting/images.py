@@ -26,7 +26,7 @@ _SIDES = (40, 480)
 
 
 @dataclass(frozen=True)
-class Album:
+class SampleSet:
     """Images that are read when they are needed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Album:
     @property
     def is_usable(self) -> bool:
         """Whether one of the first hundred is an image."""
-        beginning = Album(self.source, self.readers[:100])
+        beginning = SampleSet(self.source, self.readers[:100])
         return next(beginning.read(), None) is not None
 
     def read(self) -> Iterator[Levels]:
@@ -52,7 +52,7 @@ class Album:
                 yield pixels
 
 
-def gather_images(images: str | Path | Iterable[str | Path] | None, seed: int) -> Album:
+def gather_images(images: str | Path | Iterable[str | Path] | None, seed: int) -> SampleSet:
     """Gather images in an order drawn at random.
 
     Args:
@@ -64,20 +64,20 @@ def gather_images(images: str | Path | Iterable[str | Path] | None, seed: int) -
     """
     generator = np.random.default_rng(seed)
     if images is None:
-        return Album(
+        return SampleSet(
             "drawn", [partial(draw_image, int(s)) for s in generator.integers(2**31, size=_DRAWN)]
         )
     places = [Path(p) for p in ([images] if isinstance(images, str | Path) else images)]
     files = list(find_images(places)[0])
     generator.shuffle(files)
-    album = Album("given", [partial(_read, file) for file in files])
+    album = SampleSet("given", [partial(_read, file) for file in files])
     if not album.is_usable:
         named = ", ".join(map(str, places)) or "nothing"
         raise ImageError(f"{named}: no image that can be read; give a folder of images.")
     return album
 
 
-def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> Album | None:
+def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> SampleSet | None:
     """Gather the images of the run that made a classifier, by the record beside it.
 
     First those that it has not learned from, which tell most; then those that it has. What has
@@ -100,11 +100,11 @@ def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> Al
         return None
     files = [*card["files"]]
     np.random.default_rng(seed).shuffle(files)
-    files.sort(key=lambda file: file["part"] == "train")
+    files.sort(key=lambda file: file["split"] == "train")
     readers = [
         partial(_read_recorded, catalog.root / file["path"], file["sha256"]) for file in files
     ]
-    album = Album("recorded", readers, catalog)
+    album = SampleSet("recorded", readers, catalog)
     return album if album.is_usable else None
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format, FormatName, find_format
-from nstk.exporting.images import Album, Source, gather_images, gather_recorded
+from nstk.exporting.images import SampleSet, Source, gather_images, gather_recorded
 from nstk.exporting.onnx_file import write_onnx
 from nstk.exporting.proof import Agreement, compare
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.images.image import Levels
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 
 _CALIBRATION = 100
@@ -57,7 +57,7 @@ def export(
     min_agreement: float = 0.97,
     max_images: int = 200,
     seed: int = 0,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Export:
     """Write a classifier in another format, and keep it only if it answers like the original.
 
@@ -130,7 +130,9 @@ def export(
     )
 
 
-def _write(classifier: Classifier, format: Format, staged: Path, album: Album, asked: int) -> None:
+def _write(
+    classifier: Classifier, format: Format, staged: Path, album: SampleSet, asked: int
+) -> None:
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),
@@ -141,7 +143,7 @@ def _write(classifier: Classifier, format: Format, staged: Path, album: Album, a
     writers[format.name]()
 
 
-def _calibrate(album: Album, asked: int) -> Iterator[Levels]:
+def _calibrate(album: SampleSet, asked: int) -> Iterator[Levels]:
     """Other images than those of the proof, where there are any that can be read."""
     others = islice(replace(album, readers=album.readers[asked:]).read(), _CALIBRATION)
     first = next(others, None)

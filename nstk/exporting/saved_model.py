@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 from tensorflow.core.protobuf.fingerprint_pb2 import FingerprintDef
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
@@ -70,17 +70,17 @@ def _name_by_content(path: Path) -> None:
     path.write_bytes(fingerprint.SerializeToString(deterministic=True))
 
 
-@keep_conventions()
+@pinned_keras_config()
 def _build_module(classifier: Classifier, labels: Path) -> Any:
     model = classifier.model
     # Images of different sizes become squares one by one and go on as one batch.
     square = model.get_layer(SQUARE).output
     prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
 
-    spell = _build_spelling(classifier)
+    format_value = _build_spelling(classifier)
 
     def answer(probabilities: Any) -> dict[str, Any]:
-        return {"probabilities": probabilities, "labels": spell(probabilities)}
+        return {"probabilities": probabilities, "labels": format_value(probabilities)}
 
     def serve(images: Any) -> dict[str, Any]:
         return answer(model(tf.cast(images, tf.float32), training=False))
@@ -112,12 +112,12 @@ def _build_spelling(classifier: Classifier) -> Callable[[Any], Any]:
     if thresholds is None:
         return lambda probabilities: tf.gather(names, tf.argmax(probabilities, axis=-1))
 
-    def spell(probabilities: Any) -> Any:
+    def format_value(probabilities: Any) -> Any:
         given = probabilities >= tf.constant(thresholds, tf.float32)
         every = tf.broadcast_to(names, tf.shape(given))
         return tf.strings.reduce_join(tf.ragged.boolean_mask(every, given), -1, separator="|")
 
-    return spell
+    return format_value
 
 
 def _images(kind: Any) -> Any:

@@ -18,7 +18,7 @@ MEMORY = 256 * 2**20
 Rows = npt.NDArray[Any]
 
 
-class Bank:
+class ActivationStore:
     """Rows of one shape: in memory, or in a temporary file that goes when nobody needs it.
 
     Args:

@@ -33,7 +33,7 @@ LIMIT = 4 * 2**30
 """How many bytes the cache may take on disk."""
 
 _FORMAT = "features-1"
-_ENDING = ".rows"
+_EXTENSION = ".rows"
 _ROWS_PER_FILE = 1024
 _SECONDS_PER_FILE = 30.0
 """At most so much work is lost when a process is killed."""
@@ -55,7 +55,7 @@ class FeatureCache:
     def __init__(self, folder: str | Path | None = None, *, limit: int = LIMIT) -> None:
         self._root = None if folder is None else Path(folder) / _FORMAT
         self._limit = limit
-        self._shelves: dict[str, Shelf] = {}
+        self._shelves: dict[str, CacheShard] = {}
         self._notices: list[str] = []
 
     @property
@@ -63,7 +63,7 @@ class FeatureCache:
         """What went wrong with the cache, one sentence each, told once; never an error."""
         return tuple(dict.fromkeys(self._notices))
 
-    def shelf(self, recipe: Mapping[str, Any]) -> "Shelf":
+    def shelf(self, recipe: Mapping[str, Any]) -> "CacheShard":
         """Give the shelf of all rows that were made in one way.
 
         Args:
@@ -72,7 +72,7 @@ class FeatureCache:
         name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
         if name not in self._shelves:
             folder = self._root / name if self._root else None
-            self._shelves[name] = Shelf(folder, self._notices.append)
+            self._shelves[name] = CacheShard(folder, self._notices.append)
         return self._shelves[name]
 
     def close(self) -> None:
@@ -84,7 +84,7 @@ class FeatureCache:
                 _trim(self._root, self._limit)
 
 
-class Shelf:
+class CacheShard:
     """The rows of one kind; thread-safe.
 
     Args:
@@ -184,7 +184,7 @@ class Shelf:
 
 def _list_files(folder: Path) -> list[Path]:
     try:
-        return sorted(folder.glob(f"*{_ENDING}"))
+        return sorted(folder.glob(f"*{_EXTENSION}"))
     except OSError:
         return []
 
@@ -199,7 +199,7 @@ def _write_rows(folder: Path, rows: Mapping[bytes, Row]) -> None:
     temporary = folder / f"{secrets.token_hex(8)}.tmp"
     try:
         temporary.write_bytes(content)
-        os.replace(temporary, folder / f"{hashlib.sha256(content).hexdigest()}{_ENDING}")
+        os.replace(temporary, folder / f"{hashlib.sha256(content).hexdigest()}{_EXTENSION}")
     finally:
         temporary.unlink(missing_ok=True)
 

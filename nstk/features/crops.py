@@ -95,7 +95,7 @@ def plan_sampling(view: View, size: int) -> Sampling:
     return Sampling(size, factor, side, round(rest * view.row), round(rest * view.column))
 
 
-def take_views(image: Image, size: int, views: tuple[View, ...]) -> Squares:
+def crop_views(image: Image, size: int, views: tuple[View, ...]) -> Squares:
     """Cut the views out of an image.
 
     Args:

@@ -13,13 +13,13 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError
-from nstk.features.cache import FeatureCache, Shelf
+from nstk.features.cache import CacheShard, FeatureCache
 from nstk.features.crops import VIEWS, Squares, View, cut_views
 from nstk.features.networks import BLOCKS, build_describer
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.images.hashes import image_hash
 from nstk.images.image import load_levels
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
 
 Vectors = npt.NDArray[np.float32]
@@ -29,7 +29,7 @@ HASH_RECIPE = {"block": "image_hash"}
 
 
 @dataclass(frozen=True, eq=False)
-class Observer:
+class FeatureExtractor:
     """A frozen network at one size, and what is kept of its answers.
 
     Attributes:
@@ -101,11 +101,11 @@ class Features:
 
 
 def extract_features(
-    observer: Observer,
+    observer: FeatureExtractor,
     paths: Sequence[Path],
     *,
     cache: FeatureCache | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Features:
     """Look at every image that the cache does not know, once in each view.
 
@@ -118,11 +118,11 @@ def extract_features(
         cache: Where rows are kept from one run to the next; None keeps none.
         on_progress: Told how many files are done, stage ``"features"``.
     """
-    library = _Library(observer, cache or FeatureCache())
+    library = _FeatureStore(observer, cache or FeatureCache())
     on_progress(Progress(stage="features", step=0, total=len(paths)))
-    seen: dict[int, _Sight] = {}
+    seen: dict[int, _ExtractedRow] = {}
     skipped: list[SkippedFile] = []
-    waiting: list[tuple[_Sight, int, Squares]] = []
+    waiting: list[tuple[_ExtractedRow, int, Squares]] = []
     passes = 0
     sights = read_ahead(paths, library.look_up, ahead=max(2, 2 * BATCH // len(observer.views)))
     for index, sight in enumerate(sights):
@@ -151,7 +151,7 @@ def extract_features(
 
 
 @dataclass(eq=False)
-class _Sight:
+class _ExtractedRow:
     """What is known of one image: rows by block and view, squares of the views still to see."""
 
     digest: str
@@ -160,20 +160,20 @@ class _Sight:
     squares: dict[int, Squares] = field(default_factory=dict)
 
 
-class _Library:
+class _FeatureStore:
     """The shelves of an observer, and the way from a file to its rows."""
 
-    def __init__(self, observer: Observer, cache: FeatureCache) -> None:
+    def __init__(self, observer: FeatureExtractor, cache: FeatureCache) -> None:
         self.observer = observer
         self.cache = cache
         self._hashes = cache.shelf(HASH_RECIPE)
-        self._shelves: dict[tuple[str, int], Shelf] = {
+        self._shelves: dict[tuple[str, int], CacheShard] = {
             (block, number): cache.shelf(observer.recipe(block, view))
             for block in observer.blocks
             for number, view in enumerate(observer.views)
         }
 
-    def look_up(self, path: Path) -> _Sight | SkippedFile:
+    def look_up(self, path: Path) -> _ExtractedRow | SkippedFile:
         """Read one file: its rows from the cache, or its squares where there are none."""
         try:
             if not path.is_file():
@@ -184,12 +184,12 @@ class _Library:
             known = {place: row for place, row in rows.items() if row is not None}
             hashed = self._hashes.find(digest)
             missing = sorted({view for (_, view), row in rows.items() if row is None})
-            sight = _Sight(digest, 0 if hashed is None else int(hashed[0]), known)
+            sight = _ExtractedRow(digest, 0 if hashed is None else int(hashed[0]), known)
             if missing or hashed is None:
                 self._see(sight, path, missing)
             after = path.stat()
         except ImageError as error:
-            return SkippedFile(path, error.say_of(path))
+            return SkippedFile(path, error.message_for(path))
         except OSError as error:
             return SkippedFile(path, f"cannot be read ({error.strerror})")
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
@@ -198,7 +198,7 @@ class _Library:
             self._hashes.add(digest, np.array([sight.hash], np.uint64))
         return sight
 
-    def describe(self, batch: Sequence[tuple[_Sight, int, Squares]]) -> None:
+    def describe(self, batch: Sequence[tuple[_ExtractedRow, int, Squares]]) -> None:
         """Pass squares through the network, and keep the rows."""
         described = self.observer.describe(np.stack([square for _, _, square in batch]))
         for block, rows in described.items():
@@ -206,7 +206,7 @@ class _Library:
                 sight.rows[block, view] = row
                 self._shelves[block, view].add(sight.digest, row)
 
-    def collect(self, sights: Sequence[_Sight] | Any) -> dict[str, Vectors]:
+    def collect(self, sights: Sequence[_ExtractedRow] | Any) -> dict[str, Vectors]:
         """Stack the rows of all images, ``(n, views, D)`` for each block."""
         views = range(len(self.observer.views))
         return {
@@ -216,7 +216,7 @@ class _Library:
             for block in self.observer.blocks
         }
 
-    def _see(self, sight: _Sight, path: Path, missing: Sequence[int]) -> None:
+    def _see(self, sight: _ExtractedRow, path: Path, missing: Sequence[int]) -> None:
         levels = load_levels(path)
         sight.hash = image_hash(levels)
         views = tuple(self.observer.views[number] for number in missing)
@@ -228,6 +228,6 @@ class _Library:
         return int(self.observer.network.output[block].shape[-1])
 
 
-def _rows(sights: Sequence[_Sight], block: str, views: Sequence[int]) -> Iterator[Vectors]:
+def _rows(sights: Sequence[_ExtractedRow], block: str, views: Sequence[int]) -> Iterator[Vectors]:
     for sight in sights:
         yield np.stack([sight.rows[block, view] for view in views])

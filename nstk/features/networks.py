@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from nstk.backbones.activations import activated_taps
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.layer_names import count_afresh, is_named_by_counting
 from nstk.errors import SettingsError
 from nstk.features.crops import VIEWS, Squares, View, cut_views, plan_sampling
@@ -47,7 +47,7 @@ def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
     return tuple(names[0] for _, names in sorted(activated_taps(backbone).items()))
 
 
-@keep_conventions()
+@pinned_keras_config()
 def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any:
     """Build the network from squares to blocks of features.
 
@@ -68,7 +68,7 @@ def build_describer(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any
     return keras.Model(square, _describe(backbone, square, blocks, prefix=""))
 
 
-@keep_conventions()
+@pinned_keras_config()
 def build_extractor(
     backbone: Backbone, size: int, features: str = POOLED, views: Sequence[View] = VIEWS[:1]
 ) -> Any:
@@ -111,7 +111,7 @@ def build_extractor(
     return keras.Model(image, mean, name="extractor")
 
 
-@keep_conventions()
+@pinned_keras_config()
 def attach_head(extractor: Any, head: Head) -> Any:
     """Build the classifier: the extractor's layers, then the head and its link.
 
@@ -185,7 +185,7 @@ def _describe(
     pooled = f"{prefix}{POOLED}" if taps else f"{prefix}{FEATURES}"
     described = {POOLED: layers.GlobalAveragePooling2D(name=pooled)(last)}
     if measured:
-        moments = [moment for each in maps[: len(measured)] for moment in take_moments(each)]
+        moments = [moment for each in maps[: len(measured)] for moment in channel_moments(each)]
         described[STATISTICS] = layers.Concatenate(name=f"{prefix}{STATISTICS}")(moments)
     for block, each in zip(named, maps[len(measured) :], strict=True):
         mean = layers.GlobalAveragePooling2D(name=f"{prefix}mean_{block}")
@@ -193,7 +193,7 @@ def _describe(
     return described
 
 
-def take_moments(maps: Any) -> tuple[Any, Any]:
+def channel_moments(maps: Any) -> tuple[Any, Any]:
     """Mean and standard deviation of every channel."""
     variance = keras.ops.var(maps, axis=(1, 2))
     # Where a channel is silent the gradient of the root would be infinite.
@@ -207,7 +207,7 @@ def _join(described: dict[str, Any], name: str) -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class Passage:
+class InferencePipeline:
     """A network cut at its square: the way of one image to it, and of many squares from it.
 
     Images of different sizes meet as squares of one size, and can go on as a batch.
@@ -224,7 +224,7 @@ class Passage:
         return tuple(self.model.get_layer(SQUARE).output.shape[1:])
 
     @cached_property
-    @keep_conventions()
+    @pinned_keras_config()
     def prepare(self) -> Callable[..., Squares]:
         """One image ``(H, W, 3)``, whole numbers 0 to 255, to its square; thread-safe.
 
@@ -261,7 +261,7 @@ class Passage:
         return look
 
     @cached_property
-    @keep_conventions()
+    @pinned_keras_config()
     def finish(self) -> Callable[[Squares], npt.NDArray[np.float32]]:
         """Compiled: squares ``(N, *shape)`` to the network's output, ``(N, …)``."""
         square = self.model.get_layer(SQUARE).output

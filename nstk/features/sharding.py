@@ -10,18 +10,18 @@ import numpy as np
 
 from nstk.datasets.listing import SkippedFile
 from nstk.features.cache import FeatureCache
-from nstk.features.extractor import Features, Observer, extract_features
+from nstk.features.extractor import FeatureExtractor, Features, extract_features
 from nstk.features.workers import Workers
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 
 
 def extract_together(
-    observer: Observer,
+    observer: FeatureExtractor,
     paths: Sequence[Path],
     workers: Workers,
     *,
     cache: FeatureCache | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Features:
     """Do what `extract_features` does, each process for its share of the images.
 
@@ -37,7 +37,7 @@ def extract_together(
     if workers.count == 1:
         return features
     features = replace(features, indices=features.indices * workers.count + workers.index)
-    return _join([_unpack(each) for each in workers.exchange(_pack(features))])
+    return _join([_unpack(each) for each in workers.all_gather(_pack(features))])
 
 
 def _pack(features: Features) -> bytes:

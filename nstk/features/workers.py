@@ -47,7 +47,7 @@ class Workers:
         """
         return items[self.index :: self.count]
 
-    def exchange(self, message: bytes) -> tuple[bytes, ...]:
+    def all_gather(self, message: bytes) -> tuple[bytes, ...]:
         """Tell all others something, and hear what they tell; every process must call it.
 
         Returns:
@@ -67,14 +67,14 @@ class Workers:
         told = self.strategy.experimental_distribute_values_from_function(speak)
         return _split(self.strategy.gather(told, axis=0).numpy())
 
-    def agree(self, number: float) -> float:
+    def all_reduce_max(self, number: float) -> float:
         """The largest of the numbers that the processes give; every process must call it."""
-        told = self.exchange(np.float64(number).tobytes())
+        told = self.all_gather(np.float64(number).tobytes())
         return max(float(np.frombuffer(each, np.float64)[0]) for each in told)
 
     def join(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """The rows ``(n, k)`` of all processes, one below the other; every process must call it."""
-        told = self.exchange(np.ascontiguousarray(rows).tobytes())
+        told = self.all_gather(np.ascontiguousarray(rows).tobytes())
         return np.concatenate([np.frombuffer(each).reshape(-1, rows.shape[1]) for each in told])
 
     @cached_property

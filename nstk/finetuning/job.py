@@ -19,23 +19,23 @@ from nstk.datasets.sources import Data
 from nstk.errors import SettingsError, WeightsError
 from nstk.features.cache import FeatureCache
 from nstk.features.crops import VIEWS
-from nstk.features.extractor import Features, Observer
+from nstk.features.extractor import FeatureExtractor, Features
 from nstk.features.networks import BLOCKS, attach_head, build_extractor
 from nstk.features.sharding import extract_together
 from nstk.features.sizes import choose_size
 from nstk.features.workers import Workers
-from nstk.finetuning.result import Finetuning
-from nstk.finetuning.unfreezing.planning import Clock, Plan
-from nstk.finetuning.unfreezing.stage import Omission, SecondStage, run_second_stage
-from nstk.heads.binary_problems import ask_folds, ask_head
+from nstk.finetuning.result import FinetuneResult
+from nstk.finetuning.unfreezing.planning import Deadline, Plan
+from nstk.finetuning.unfreezing.stage import SecondStage, Skipped, run_second_stage
+from nstk.heads.binary_problems import cross_val_predict, predict_splits
 from nstk.heads.learning_curve import trace_learning_curve
 from nstk.heads.links import SIGMOID, SOFTMAX
 from nstk.heads.metrics import Evaluation, evaluate
-from nstk.heads.out_of_distribution import Familiarity, learn_familiarity
-from nstk.heads.predictions import Answers
+from nstk.heads.out_of_distribution import OODDetector, fit_ood_detector
+from nstk.heads.predictions import SplitPredictions
 from nstk.heads.selection import Selection, select_head
-from nstk.heads.splits import Parts, sort_by_part
-from nstk.progress import Reporter, ignore
+from nstk.heads.splits import Splits, split_samples
+from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder
 
@@ -57,8 +57,8 @@ def finetune(
     strategy: Any = None,
     plan: Plan | None = None,
     checkpoints: CheckpointSettings | None = None,
-    on_progress: Reporter = ignore,
-) -> Finetuning:
+    on_progress: Reporter = no_progress,
+) -> FinetuneResult:
     """Make a classifier from a folder of labeled images, on a frozen pretrained network.
 
     Every image passes through the network once in each view; on these features a linear head is
@@ -130,10 +130,10 @@ def _finetune(
     plan: Plan | None,
     checkpoints: CheckpointFolder,
     on_progress: Reporter,
-) -> Finetuning:
+) -> FinetuneResult:
     """See `finetune`."""
     began = time.perf_counter()
-    clock = Clock(None if settings.budget is None or plan else began + settings.budget)
+    clock = Deadline(None if settings.budget is None or plan else began + settings.budget)
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     ready = time.perf_counter()
@@ -154,13 +154,13 @@ def _finetune(
     _check_numbers(features, backbone)
     choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
     # What is unfrozen needs a judge: with folds, too, the held-out share is not learned from.
-    parts = sort_by_part(folder, features, choices, 0 if settings.opening else settings.folds)
+    splits = split_samples(folder, features, choices, 0 if settings.opening else settings.folds)
     seen = time.perf_counter()
-    train, link = parts.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
+    train, link = splits.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
     selection = select_head(train, settings, link=link, on_progress=on_progress)
     folded, folds = {}, 0
     if settings.folds:
-        folded["folds"], folds = ask_folds(parts, settings, link, on_progress)
+        folded["folds"], folds = cross_val_predict(splits, settings, link, on_progress)
     curve = (
         trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
         if settings.learning_curve
@@ -171,7 +171,7 @@ def _finetune(
         run_second_stage(
             observer,
             selection,
-            parts,
+            splits,
             settings,
             clock=clock,
             workers=workers,
@@ -182,19 +182,19 @@ def _finetune(
         if settings.opening
         else None
     )
-    remarks, stage = ([stage.reason], None) if isinstance(stage, Omission) else ([], stage)
+    remarks, stage = ([stage.reason], None) if isinstance(stage, Skipped) else ([], stage)
     network = backbone
     if settings.learning_curve and curve is None:
         remarks.append(_NO_CURVE)
-    if stage and stage.parts:
-        network, selection, parts, folded = stage.backbone, stage.selection, stage.parts, {}
-        if not len(parts.samples["test"]):
+    if stage and stage.splits:
+        network, selection, splits, folded = stage.backbone, stage.selection, stage.splits, {}
+        if not len(splits.samples["test"]):
             remarks.append(_JUDGED)
-    familiarity = _familiarize(selection, parts, settings)
-    answers = ask_head(selection, familiarity, parts) | folded
+    ood_detector = _familiarize(selection, splits, settings)
+    answers = predict_splits(selection, ood_detector, splits) | folded
     evaluations = {
-        part: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
-        for part, each in answers.items()
+        split: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
+        for split, each in answers.items()
     }
     extractor = build_extractor(network, size, selection.features, observer.views)
     classifier = Classifier(
@@ -209,12 +209,12 @@ def _finetune(
             "source": backbone.source,
         },
         settings=asdict(settings),
-        results=_summarize(selection, parts, evaluations, answers, stage),
+        results=_summarize(selection, splits, evaluations, answers, stage),
         temperature=selection.calibration.temperature,
-        familiarity=familiarity,
+        ood_detector=ood_detector,
     )
     ended = time.perf_counter()
-    return Finetuning(
+    return FinetuneResult(
         classifier=classifier,
         evaluations=evaluations,
         answers=answers,
@@ -222,17 +222,17 @@ def _finetune(
         learning_curve=curve,
         second_stage=stage,
         train_images=len(train),
-        validation_images=len(parts.samples["validation"]),
-        test_images=len(parts.samples["test"]),
+        validation_images=len(splits.samples["validation"]),
+        test_images=len(splits.samples["test"]),
         folds=folds,
         data=Path(data) if isinstance(data, str | Path) else None,
         folder=folder,
-        files=parts.files,
+        files=splits.files,
         skipped=(
             *folder.skipped,
             *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
         ),
-        notices=(*folder.notices, *parts.notices, *store.notices, *remarks),
+        notices=(*folder.notices, *splits.notices, *store.notices, *remarks),
         forward_passes=features.forward_passes,
         seconds={
             "scan": scanned - ready,
@@ -244,14 +244,14 @@ def _finetune(
     )
 
 
-def build_observer(backbone: Backbone, size: int, settings: FinetuneSettings) -> Observer:
+def build_observer(backbone: Backbone, size: int, settings: FinetuneSettings) -> FeatureExtractor:
     """Say what must be seen of every image, and refuse a size that the network cannot see.
 
     Raises:
         SettingsError: If the network cannot see a square this small.
     """
     blocks = BLOCKS["pooled+statistics" if settings.features == "auto" else settings.features]
-    observer = Observer(backbone, size, blocks, VIEWS[: settings.views])
+    observer = FeatureExtractor(backbone, size, blocks, VIEWS[: settings.views])
     _ = observer.network
     return observer
 
@@ -265,18 +265,18 @@ def _check_numbers(features: Features, backbone: Backbone) -> None:
 
 
 def _familiarize(
-    selection: Selection, parts: Parts, settings: FinetuneSettings
-) -> Familiarity | None:
-    samples = parts.samples["train"]
+    selection: Selection, splits: Splits, settings: FinetuneSettings
+) -> OODDetector | None:
+    samples = splits.samples["train"]
     vectors = samples.vectors[selection.features]
-    return learn_familiarity(vectors, samples.kinds, samples.groups, settings.seed)
+    return fit_ood_detector(vectors, samples.strata, samples.groups, settings.seed)
 
 
 def _summarize(
     selection: Selection,
-    parts: Parts,
+    splits: Splits,
     evaluations: Mapping[str, Evaluation],
-    answers: Mapping[str, Answers],
+    answers: Mapping[str, SplitPredictions],
     stage: SecondStage | None,
 ) -> dict[str, Any]:
     """What the classifier's file says about its making."""
@@ -287,15 +287,15 @@ def _summarize(
             name: {key: value if isfinite(value) else None for key, value in asdict(trial).items()}
             for name, trial in selection.trials.items()
         },
-        "images": {part: len(samples) for part, samples in parts.samples.items()},
-        "accuracy": {part: each.accuracy for part, each in evaluations.items()},
+        "images": {split: len(samples) for split, samples in splits.samples.items()},
+        "accuracy": {split: each.accuracy for split, each in evaluations.items()},
         "accuracy_interval": {
-            part: list(each.accuracy_interval) for part, each in evaluations.items()
+            split: list(each.accuracy_interval) for split, each in evaluations.items()
         },
-        "ece": {part: each.reliability.ece for part, each in answers.items()},
+        "ece": {split: each.reliability.ece for split, each in answers.items()},
         "ece_interval": {
-            part: list(each.reliability.ece_interval) for part, each in answers.items()
+            split: list(each.reliability.ece_interval) for split, each in answers.items()
         },
-        "ece_before": {part: each.reliability_before.ece for part, each in answers.items()},
+        "ece_before": {split: each.reliability_before.ece for split, each in answers.items()},
         "second_stage": stage and stage.describe(),
     }

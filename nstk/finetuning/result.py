@@ -11,14 +11,14 @@ from nstk.finetuning.unfreezing.stage import SecondStage
 from nstk.heads.calibration import Calibration
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation, Interval
-from nstk.heads.predictions import Answers
+from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import Reliability
 from nstk.heads.selection import Selection
 from nstk.heads.splits import UsedFile
 
 
 @dataclass(frozen=True, eq=False)
-class Finetuning:
+class FinetuneResult:
     """A classifier and how it came about.
 
     Attributes:
@@ -49,7 +49,7 @@ class Finetuning:
 
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
-    answers: Mapping[str, Answers]
+    answers: Mapping[str, SplitPredictions]
     selection: Selection
     learning_curve: LearningCurve | None
     second_stage: SecondStage | None
@@ -84,7 +84,7 @@ class Finetuning:
     @property
     def measured_on(self) -> str:
         """What `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
-        return next(part for part in _BY_WORTH if part in self.evaluations)
+        return next(split for split in _BY_WORTH if split in self.evaluations)
 
     @property
     def evaluation(self) -> Evaluation:

@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from nstk.errors import OutputError
-from nstk.finetuning.result import Finetuning
+from nstk.finetuning.result import FinetuneResult
 from nstk.progress import Progress
 
 # What TensorBoard's own package would write; tf.summary.scalar is missing where that is not there.
@@ -51,7 +51,7 @@ class ScalarLog:
             return
         self._write(progress.stage, {"loss": progress.loss, **progress.terms}, progress.step)
 
-    def record(self, made: Finetuning) -> None:
+    def record(self, made: FinetuneResult) -> None:
         """Write the final figures, and all that is not yet on disk.
 
         Args:

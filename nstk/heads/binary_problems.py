@@ -4,49 +4,47 @@ import numpy as np
 
 from nstk.errors import FolderError
 from nstk.heads.links import Link
-from nstk.heads.out_of_distribution import Familiarity
-from nstk.heads.predictions import Answers
+from nstk.heads.out_of_distribution import OODDetector
+from nstk.heads.predictions import SplitPredictions
 from nstk.heads.selection import Selection, cross_validate
-from nstk.heads.splits import Parts
+from nstk.heads.splits import Splits
 from nstk.progress import Reporter
 from nstk.settings import FinetuneSettings
 
 
-def ask_head(
-    selection: Selection, familiarity: Familiarity | None, parts: Parts
-) -> dict[str, Answers]:
+def predict_splits(
+    selection: Selection, ood_detector: OODDetector | None, splits: Splits
+) -> dict[str, SplitPredictions]:
     """What the head says about every part that it was not fitted on.
 
     Args:
         selection: The head, and how sure its answers may be.
         familiarity: What its training images look like.
-        parts: Every image, by part.
+        splits: Every image, by part.
     """
     head, answers = selection.head, {}
-    for part, samples in parts.samples.items():
-        if part != "train" and len(samples):
+    for split, samples in splits.samples.items():
+        if split != "train" and len(samples):
             vectors = samples.vectors[selection.features]
-            answers[part] = Answers(
-                paths=parts.paths[part],
+            answers[split] = SplitPredictions(
+                paths=splits.paths[split],
                 targets=samples.targets,
                 assigned=head.decision.assign(head.predict(vectors)),
                 logits=head.answer(vectors),
                 temperatures=np.full(len(samples), selection.calibration.temperature),
                 decision=selection.calibrated.decision,
-                strangeness=None
-                if familiarity is None
-                else familiarity.measure_strangeness(vectors),
+                ood_score=None if ood_detector is None else ood_detector.ood_scores(vectors),
             )
     return answers
 
 
-def ask_folds(
-    parts: Parts, settings: FinetuneSettings, link: Link, on_progress: Reporter
-) -> tuple[Answers, int]:
+def cross_val_predict(
+    splits: Splits, settings: FinetuneSettings, link: Link, on_progress: Reporter
+) -> tuple[SplitPredictions, int]:
     """What heads say about training images, each left out once.
 
     Args:
-        parts: Its training images.
+        splits: Its training images.
         settings: See `cross_validate`.
         link: What makes probabilities of logits.
         on_progress: See `cross_validate`.
@@ -57,7 +55,7 @@ def ask_folds(
     Raises:
         FolderError: If no image can be left out.
     """
-    samples = parts.samples["train"]
+    samples = splits.samples["train"]
     found = cross_validate(samples, settings, link=link, on_progress=on_progress)
     if not found.selections:
         raise FolderError(
@@ -65,8 +63,8 @@ def ask_folds(
             "add images, or leave out --folds."
         )
     out = np.flatnonzero(found.folds >= 0)
-    answers = Answers(
-        paths=tuple(parts.paths["train"][place] for place in out),
+    answers = SplitPredictions(
+        paths=tuple(splits.paths["train"][place] for place in out),
         targets=samples.targets[out],
         assigned=found.assigned[out],
         logits=found.logits[out],

@@ -66,7 +66,7 @@ def calibrate(
     temperature = fit_temperature(logits, targets, weights, link)
 
     def measure(logits: Matrix) -> Reliability:
-        posed = decision.pose(link.probabilities(logits), targets)
+        posed = decision.as_binary_problems(link.probabilities(logits), targets)
         return measure_reliability(*posed, images=len(targets))
 
     return Calibration(temperature, len(targets), measure(logits), measure(logits / temperature))

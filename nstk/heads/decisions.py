@@ -33,13 +33,13 @@ class Decision(Protocol):
     def assign(self, probabilities: Probabilities) -> Targets:
         """Say which labels are given, ``(…, C)``."""
 
-    def sureness(self, probabilities: Probabilities) -> Probabilities:
+    def confidence(self, probabilities: Probabilities) -> Probabilities:
         """The probability of the least sure of an image's answers, ``(…,)``."""
 
     def divide(self, temperature: float) -> "Decision":
         """Give the same labels for probabilities whose logits are divided by a temperature."""
 
-    def pose(
+    def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
         """The link's questions one by one: probabilities of the answers, and the right one.
@@ -70,7 +70,7 @@ class Likeliest:
         given: Targets = probabilities.argmax(axis=-1)[..., np.newaxis] == classes
         return given
 
-    def sureness(self, probabilities: Probabilities) -> Probabilities:
+    def confidence(self, probabilities: Probabilities) -> Probabilities:
         """See `Decision.sureness`."""
         sure: Probabilities = probabilities.max(axis=-1)
         return sure
@@ -79,10 +79,10 @@ class Likeliest:
         """See `Decision.divide`."""
         return self
 
-    def pose(
+    def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
-        """See `Decision.pose`: which class?"""
+        """See `Decision.as_binary_problems`: which class?"""
         return probabilities, targets.argmax(axis=1)
 
     def agree(
@@ -110,7 +110,7 @@ class Thresholds:
         given: Targets = probabilities >= np.array(self.thresholds)
         return given
 
-    def sureness(self, probabilities: Probabilities) -> Probabilities:
+    def confidence(self, probabilities: Probabilities) -> Probabilities:
         """See `Decision.sureness`."""
         sure: Probabilities = np.maximum(probabilities, 1 - probabilities).min(axis=-1)
         return sure
@@ -122,10 +122,10 @@ class Thresholds:
         logits = self.link.logits(np.array(self.thresholds)) / temperature
         return Thresholds(tuple(map(float, self.link.probabilities(logits))))
 
-    def pose(
+    def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
-        """See `Decision.pose`: this label, no or yes?"""
+        """See `Decision.as_binary_problems`: this label, no or yes?"""
         yes = probabilities.ravel()
         return np.stack([1 - yes, yes], axis=1), targets.ravel().astype(int)
 

@@ -8,7 +8,7 @@ from nstk.heads.links import Targets
 Labels = npt.NDArray[np.integer]
 
 
-def find_kinds(targets: Targets) -> Labels:
+def find_strata(targets: Targets) -> Labels:
     """Name the kind of each image, by which images are dealt: the rarest label that it has.
 
     Args:
@@ -25,7 +25,7 @@ def assign_folds(labels: Labels, folds: int, seed: int, groups: Labels | None = 
     """Deal the images of every class over the folds like cards.
 
     Args:
-        labels: Class of each image, or what `find_kinds` gives, ``(n,)``.
+        labels: Class of each image, or what `find_strata` gives, ``(n,)``.
         folds: How many folds, at least 2.
         seed: Of the order in which they are dealt.
         groups: Group of each image, ``(n,)``, from 0; a group stays together, and is dealt

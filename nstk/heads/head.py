@@ -15,11 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.decisions import LIKELIEST, Decision, choose_decision
-from nstk.heads.folds import Labels, assign_folds, find_kinds
+from nstk.heads.folds import Labels, assign_folds, find_strata
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
 from nstk.heads.logistic import answer_all, solve, weigh
 from nstk.heads.ridge import Decomposition, choose_strengths, decompose
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 FOLDS = 5
 
@@ -89,7 +89,7 @@ def fit_head(
     link: Link = SOFTMAX,
     groups: Labels | None = None,
     balance: bool = False,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Head:
     """Fit a head, with the strengths that the images themselves favor.
 
@@ -108,7 +108,7 @@ def fit_head(
         _RELATIVE_STRENGTHS, choose_strengths(decomposition, targets, link)
     )
     weights = weigh(targets, link, balance)
-    folds = assign_folds(find_kinds(targets), FOLDS, seed, groups)
+    folds = assign_folds(find_strata(targets), FOLDS, seed, groups)
     trial = _Trial(decomposition, targets, link, weights, folds)
     total = len(strengths) + 1
     on_progress(Progress(stage="head", step=0, total=total))

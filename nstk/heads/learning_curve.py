@@ -18,7 +18,7 @@ from nstk.heads.logistic import answer_all, weigh
 from nstk.heads.metrics import evaluate
 from nstk.heads.ridge import decompose
 from nstk.heads.selection import Samples, Selection
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
@@ -55,7 +55,7 @@ def trace_learning_curve(
     classes: Sequence[str],
     settings: FinetuneSettings,
     *,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> LearningCurve | None:
     """Measure accuracy on left-out images for growing numbers of images.
 
@@ -69,7 +69,7 @@ def trace_learning_curve(
     Returns:
         The curve; None where no label has enough images to leave any out.
     """
-    head, targets, kinds = selection.head, samples.targets, samples.kinds
+    head, targets, kinds = selection.head, samples.targets, samples.strata
     folds = assign_folds(kinds, FOLDS, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     left_out = folds >= 0

@@ -51,7 +51,7 @@ def solve(
     """
     weights = np.ones((len(targets), 1)) if weights is None else weights
     solution = _solve(decomposition, targets, weights, strengths, link, precision=1e-14)
-    kernel = (decomposition.basis @ solution[:-1]) / decomposition.deviation[:, np.newaxis]
+    kernel = (decomposition.basis @ solution[:-1]) / decomposition.std[:, np.newaxis]
     bias = solution[-1] - decomposition.mean @ kernel
     return kernel.astype(np.float32), bias.astype(np.float32)
 

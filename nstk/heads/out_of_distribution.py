@@ -41,7 +41,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Familiarity:
+class OODDetector:
     """What training images look like to the network.
 
     Attributes:
@@ -55,22 +55,22 @@ class Familiarity:
     """
 
     mean: Vectors
-    deviation: Vectors
+    std: Vectors
     basis: Vectors
     variances: Vectors
     rest: float
     threshold: float
     accepted: float
 
-    def measure_strangeness(self, vectors: Vectors) -> Vectors:
+    def ood_scores(self, vectors: Vectors) -> Vectors:
         """Distances over the threshold ``(n,)`` of vectors ``(n, D)``; above 1 is strange."""
-        standard = (_normalize(vectors) - self.mean) / self.deviation
+        standard = (_normalize(vectors) - self.mean) / self.std
         along = standard @ self.basis.astype(np.float64)
         beside = np.maximum((standard**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
         distances = np.sqrt((along**2 / self.variances).sum(axis=1) + beside / self.rest)
         # Vectors are float32; what lies beyond is rounding, which changes with the batch.
-        strangeness: Vectors = (distances / self.threshold).astype(np.float32)
-        return strangeness
+        ood_score: Vectors = (distances / self.threshold).astype(np.float32)
+        return ood_score
 
     def to_card(self) -> dict[str, Any]:
         """The same in what JSON can hold; arrays as base64 of little-endian float32."""
@@ -85,7 +85,7 @@ class Familiarity:
         }
 
     @staticmethod
-    def from_card(card: Mapping[str, Any], width: int) -> "Familiarity":
+    def from_card(card: Mapping[str, Any], width: int) -> "OODDetector":
         """Read what `to_card` wrote.
 
         Args:
@@ -108,12 +108,12 @@ class Familiarity:
             raise ValueError(str(error)) from error
         if not len(arrays["mean"]) == len(arrays["deviation"]) == width:
             raise ValueError(f"vectors have {width} numbers, not {len(arrays['mean'])}")
-        return Familiarity(**arrays, rest=rest, threshold=threshold, accepted=accepted)
+        return OODDetector(**arrays, rest=rest, threshold=threshold, accepted=accepted)
 
 
-def learn_familiarity(
+def fit_ood_detector(
     vectors: Vectors, labels: Labels, groups: Labels, seed: int
-) -> Familiarity | None:
+) -> OODDetector | None:
     """Learn what training images look like, and how far from that they may lie.
 
     Args:
@@ -133,7 +133,7 @@ def learn_familiarity(
     distances = np.concatenate(
         [np.empty(0)]
         + [
-            _fit(vectors[folds != fold]).measure_strangeness(vectors[folds == fold])
+            _fit(vectors[folds != fold]).ood_scores(vectors[folds == fold])
             for fold in range(int(folds.max()) + 1)
         ]
     )
@@ -146,7 +146,7 @@ def learn_familiarity(
     return _fit(vectors, threshold, rank / (len(distances) + 1))
 
 
-def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> Familiarity:
+def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> OODDetector:
     decomposition = decompose(_normalize(vectors))
     count, width = len(vectors), len(decomposition.mean)
     spread = decomposition.scatter / count
@@ -156,9 +156,9 @@ def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> Fam
     variances = (1 - shrinkage) * spread + shrinkage * usual
     chosen = np.argsort(-variances, kind="stable")[: min(_RANK, width - 1)]
     left = width * usual - variances[chosen].sum()
-    return Familiarity(
+    return OODDetector(
         mean=decomposition.mean.astype(np.float32),
-        deviation=decomposition.deviation.astype(np.float32),
+        std=decomposition.std.astype(np.float32),
         basis=np.ascontiguousarray(decomposition.basis[:, chosen], np.float32),
         variances=np.maximum(variances[chosen], _LEAST).astype(np.float32),
         rest=max(float(left / max(width - len(chosen), 1)), _LEAST),

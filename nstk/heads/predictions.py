@@ -13,7 +13,7 @@ from nstk.heads.reliability import Reliability, measure_reliability
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
+class SplitPredictions:
     """Logits and the truth.
 
     Attributes:
@@ -33,7 +33,7 @@ class Answers:
     logits: npt.NDArray[np.floating]
     temperatures: npt.NDArray[np.float64]
     decision: Decision = LIKELIEST
-    strangeness: npt.NDArray[np.float32] | None = None
+    ood_score: npt.NDArray[np.float32] | None = None
 
     @property
     def right(self) -> npt.NDArray[np.bool_]:
@@ -44,9 +44,9 @@ class Answers:
     @property
     def strange(self) -> npt.NDArray[np.bool_]:
         """Which images are like nothing in training, ``(n,)``."""
-        if self.strangeness is None:
+        if self.ood_score is None:
             return np.zeros(len(self.targets), bool)
-        strange: npt.NDArray[np.bool_] = self.strangeness > 1
+        strange: npt.NDArray[np.bool_] = self.ood_score > 1
         return strange
 
     @cached_property
@@ -65,7 +65,7 @@ class Answers:
         return self._measure(self._predict(np.ones(len(self.targets))))
 
     def _measure(self, probabilities: Matrix) -> Reliability:
-        posed = self.decision.pose(probabilities, self.targets)
+        posed = self.decision.as_binary_problems(probabilities, self.targets)
         return measure_reliability(*posed, images=len(self.targets))
 
     def _predict(self, temperatures: npt.NDArray[np.float64]) -> Matrix:

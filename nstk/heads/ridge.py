@@ -34,7 +34,7 @@ class Decomposition:
     """
 
     mean: Matrix
-    deviation: Matrix
+    std: Matrix
     coordinates: Matrix
     basis: Matrix
     scatter: Matrix
@@ -118,10 +118,10 @@ def choose_strengths(
 
 def _choose_units(values: Matrix, targets: Targets | None) -> Matrix:
     """What each feature is divided by, ``(D,)``; on average the deviation among all."""
-    deviation: Matrix = values.std(axis=0)
+    std: Matrix = values.std(axis=0)
     # What is constant up to rounding says nothing; dividing by its rounding would make it loud.
-    varies = deviation > 1e-6 * np.abs(values).max(axis=0)
-    unit = np.where(varies, deviation, 1.0)
+    varies = std > 1e-6 * np.abs(values).max(axis=0)
+    unit = np.where(varies, std, 1.0)
     if targets is not None and varies.any():
         root = np.sqrt(_deviate_among_equals(values, unit, targets))
         common = np.exp(np.log(unit[varies] / root[varies]).mean())
@@ -129,7 +129,7 @@ def _choose_units(values: Matrix, targets: Targets | None) -> Matrix:
     return unit
 
 
-def _deviate_among_equals(values: Matrix, deviation: Matrix, targets: Targets) -> Matrix:
+def _deviate_among_equals(values: Matrix, std: Matrix, targets: Targets) -> Matrix:
     """Standard deviation of what labels do not explain, ``(D,)``.
 
     C labels explain C images by themselves; these count with the deviation among all.
@@ -137,7 +137,7 @@ def _deviate_among_equals(values: Matrix, deviation: Matrix, targets: Targets) -
     images, labels = targets.shape
     known = np.column_stack([targets, np.ones(images)]).astype(np.float64)
     unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
-    squares = (unexplained**2).sum(axis=0) + labels * deviation**2
+    squares = (unexplained**2).sum(axis=0) + labels * std**2
     among: Matrix = np.sqrt(squares / images)
     return among
 

@@ -7,11 +7,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.calibration import Calibration, calibrate
-from nstk.heads.folds import Labels, assign_folds, find_kinds
+from nstk.heads.folds import Labels, assign_folds, find_strata
 from nstk.heads.head import Head, fit_head
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
 from nstk.heads.logistic import weigh
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
 
 Vectors = npt.NDArray[np.float32]
@@ -73,9 +73,9 @@ class Samples:
         return len(self.targets)
 
     @property
-    def kinds(self) -> Labels:
+    def strata(self) -> Labels:
         """The class of each image; of several the rarest, and −1 where there is none."""
-        return find_kinds(self.targets)
+        return find_strata(self.targets)
 
     def take(self, which: npt.NDArray[np.bool_]) -> "Samples":
         """Those of the images for which ``which`` ``(n,)`` is true."""
@@ -88,7 +88,7 @@ def select_head(
     settings: FinetuneSettings,
     *,
     link: Link = SOFTMAX,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Selection:
     """Fit a head for every choice of features; take the one that left-out images favor.
 
@@ -142,7 +142,7 @@ def cross_validate(
     settings: FinetuneSettings,
     *,
     link: Link = SOFTMAX,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> CrossValidation:
     """Leave out one fold after the other, and choose anew without it.
 
@@ -152,7 +152,7 @@ def cross_validate(
         link: What makes probabilities of logits.
         on_progress: Told after each fold, stage ``"folds"``.
     """
-    folds = assign_folds(samples.kinds, settings.folds, settings.seed, samples.groups)
+    folds = assign_folds(samples.strata, settings.folds, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     logits = np.full(samples.targets.shape, np.nan, np.float32)
     temperatures = np.ones(len(samples))

@@ -11,12 +11,12 @@ from nstk.datasets.catalogs import LabeledImage
 from nstk.datasets.folders import LabeledFolder
 from nstk.errors import FolderError
 from nstk.features.extractor import Features
-from nstk.heads.folds import Labels, find_kinds
+from nstk.heads.folds import Labels, find_strata
 from nstk.heads.links import Targets
 from nstk.heads.selection import Samples
 from nstk.images.hashes import group_duplicates
 
-_PARTS = ("train", "validation", "test")
+_SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class UsedFile:
         path: Relative to the folder, with / on every system.
         sha256: Digest of its content.
         label: Its class; several with | between them.
-        part: ``"train"``, ``"validation"`` or ``"test"``.
+        split: ``"train"``, ``"validation"`` or ``"test"``.
     """
 
     path: str
     sha256: str
     label: str
-    part: str
+    split: str
 
 
 @dataclass(frozen=True, eq=False)
-class Parts:
+class Splits:
     """The images of each part.
 
     Attributes:
@@ -53,9 +53,9 @@ class Parts:
     notices: tuple[str, ...]
 
 
-def sort_by_part(
+def split_samples(
     folder: LabeledFolder, features: Features, choices: Sequence[str], folds: int
-) -> Parts:
+) -> Splits:
     """Sort the features by part; refuse what no head can be fitted on.
 
     A held-out image that is nearly the same as a training image is learned from instead,
@@ -75,32 +75,32 @@ def sort_by_part(
     targets = np.zeros((len(images), len(folder.classes)), bool)
     for row, image in zip(targets, images, strict=True):
         row[list(image.labels)] = True
-    parts = np.array([image.part for image in images], "<U10")
+    splits = np.array([image.split for image in images], "<U10")
     groups = np.array(group_duplicates(features.hashes), int)
     notices = []
     if folder.validation_source == "split":
         if folds:
-            parts[parts == "validation"] = "train"
+            splits[splits == "validation"] = "train"
         else:
-            _move_relatives(parts, groups, find_kinds(targets))
-    for part in _PARTS[1:]:
-        known = np.isin(groups[parts == part], groups[parts == "train"]).sum()
+            _move_relatives(splits, groups, find_strata(targets))
+    for split in _SPLITS[1:]:
+        known = np.isin(groups[splits == split], groups[splits == "train"]).sum()
         if known:
             notices.append(
-                f"{folder.name(folder.root)}: {known} of the {part} images are nearly the same "
+                f"{folder.name(folder.root)}: {known} of the {split} images are nearly the same "
                 "as training images, so their accuracy says too much; `nstk audit` names them."
             )
-    _check(folder, targets, parts, features, folds)
+    _check(folder, targets, splits, features, folds)
     every = Samples({name: features.vectors(name) for name in choices}, targets, groups)
     files = tuple(
-        UsedFile(_name(folder, image.path), digest, _spell(folder, image), str(part))
-        for image, digest, part in zip(images, features.digests, parts, strict=True)
+        UsedFile(_name(folder, image.path), digest, _format(folder, image), str(split))
+        for image, digest, split in zip(images, features.digests, splits, strict=True)
     )
-    return Parts(
-        samples={part: every.take(parts == part) for part in _PARTS},
+    return Splits(
+        samples={split: every.take(splits == split) for split in _SPLITS},
         paths={
-            part: tuple(images[place].path for place in np.flatnonzero(parts == part))
-            for part in _PARTS
+            split: tuple(images[place].path for place in np.flatnonzero(splits == split))
+            for split in _SPLITS
         },
         files=files,
         notices=tuple(notices),
@@ -112,38 +112,38 @@ def _name(folder: LabeledFolder, path: Path) -> str:
     return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
 
 
-def _spell(folder: LabeledFolder, image: LabeledImage) -> str:
+def _format(folder: LabeledFolder, image: LabeledImage) -> str:
     """The labels of an image, as a manifest writes them."""
     return "|".join(folder.classes[label] for label in image.labels)
 
 
 def _move_relatives(
-    parts: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
+    splits: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
 ) -> None:
     """Learn from what resembles a training image, unless its kind had nothing else to check."""
-    relatives = (parts == "validation") & np.isin(groups, groups[parts == "train"])
+    relatives = (splits == "validation") & np.isin(groups, groups[splits == "train"])
     for kind in np.unique(kinds[relatives]):
-        checked = (parts == "validation") & (kinds == kind)
+        checked = (splits == "validation") & (kinds == kind)
         if (checked & ~relatives).any():
-            parts[checked & relatives] = "train"
+            splits[checked & relatives] = "train"
 
 
 def _check(
     folder: LabeledFolder,
     targets: Targets,
-    parts: npt.NDArray[np.str_],
+    splits: npt.NDArray[np.str_],
     features: Features,
     folds: int,
 ) -> None:
-    learned = targets[parts == "train"].any(axis=0)
+    learned = targets[splits == "train"].any(axis=0)
     lost = [name for name, known in zip(folder.classes, learned, strict=True) if not known]
-    if lost or not (folds or (parts != "train").any()):
+    if lost or not (folds or (splits != "train").any()):
         place = folder.name(folder.root)
         if not features.skipped:
             raise FolderError(f"{place} has nothing to check with; add images.")
         first = features.skipped[0]
         raise FolderError(
-            f"{place}: {', '.join(lost) or 'the part to check with'} has no image left; "
+            f"{place}: {', '.join(lost) or 'the split to check with'} has no image left; "
             f"{len(features.skipped)} files turned out to be unreadable, as in "
             f"{folder.name(first.path)}: {first.reason}. Mend or replace them, and leave the "
             "folder alone while it is used."

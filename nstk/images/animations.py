@@ -9,12 +9,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from nstk.errors import OutputError
-from nstk.storage.files import check_writable, write_whole
+from nstk.storage.files import atomic_write, check_writable
 
 Frame = npt.NDArray[np.uint8]
 """One frame: ``(height, width, 3)``, sRGB, 0 to 255."""
 
-ENDING = ".gif"
+EXTENSION = ".gif"
 
 _COLORS = 256
 _SAMPLED_FRAMES = 8
@@ -30,7 +30,7 @@ def check_animation(path: str | Path) -> None:
     Raises:
         OutputError: If its ending is not ``.gif``, or no file can be written there.
     """
-    if Path(path).suffix.lower() != ENDING:
+    if Path(path).suffix.lower() != EXTENSION:
         raise OutputError(f"Cannot write {path}: animations are GIF files; end its name in .gif.")
     check_writable(path)
 
@@ -77,7 +77,7 @@ def save_animation(
         "disposal": 1,
         "optimize": False,
     }
-    return write_whole(path, lambda target: first.save(target, format="GIF", **options))
+    return atomic_write(path, lambda target: first.save(target, format="GIF", **options))
 
 
 def _shared_palette(images: Sequence[Image.Image]) -> Image.Image:

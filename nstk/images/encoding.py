@@ -15,7 +15,7 @@ from nstk.settings import check_whole
 
 _log = logging.getLogger("nstk")
 
-_ENDINGS = {
+_EXTENSIONS = {
     ".png": "PNG",
     ".jpg": "JPEG",
     ".jpeg": "JPEG",
@@ -35,12 +35,12 @@ def format_of(path: Path) -> str:
         OutputError: If no format has this ending; lists those that have one.
     """
     try:
-        return _ENDINGS[path.suffix.lower()]
+        return _EXTENSIONS[path.suffix.lower()]
     except KeyError:
-        ending = f"the ending {path.suffix}" if path.suffix else "a name without ending"
+        extension = f"the ending {path.suffix}" if path.suffix else "a name without ending"
         raise OutputError(
-            f"Cannot write {path}: no image format belongs to {ending}; "
-            f"use one of {', '.join(_ENDINGS)}."
+            f"Cannot write {path}: no image format belongs to {extension}; "
+            f"use one of {', '.join(_EXTENSIONS)}."
         ) from None
 
 

@@ -13,7 +13,7 @@ from nstk.errors import ImageError
 from nstk.images.decoding import MAX_PIXELS, Decoded, decode, identify
 from nstk.images.encoding import encode, format_of
 from nstk.images.icc_profiles import convert_to_srgb
-from nstk.storage.files import check_writable, write_whole
+from nstk.storage.files import atomic_write, check_writable
 
 Image = npt.NDArray[np.float32]
 """An image everywhere in nstk: ``(height, width, 3)``, sRGB, ``[0, 1]``."""
@@ -214,7 +214,7 @@ def save_image(
     check_output(path)
     colors: npt.NDArray[Any] = np.asarray(pixels)
     given = None if alpha is None else np.asarray(alpha)
-    return write_whole(path, encode(Path(path), colors, given, quality))
+    return atomic_write(path, encode(Path(path), colors, given, quality))
 
 
 def resize_image(pixels: Image, height: int, width: int) -> Image:

@@ -76,8 +76,8 @@ def _measure_blur(levels: _Levels) -> float:
     sums = np.cumsum(np.pad(levels, ((0, 0), (1, 0))), axis=1)
     means = (sums[:, _WINDOW:] - sums[:, :-_WINDOW]) / _WINDOW
     margin = _WINDOW // 2
-    variation = np.abs(np.diff(levels[:, margin:-margin], axis=1))
-    lost = np.maximum(variation - np.abs(np.diff(means, axis=1)), 0)
-    total = float(variation.sum())
+    tv = np.abs(np.diff(levels[:, margin:-margin], axis=1))
+    lost = np.maximum(tv - np.abs(np.diff(means, axis=1)), 0)
+    total = float(tv.sum())
     # Steps below a hundredth of a gray level are rounding, not an image.
-    return 1 - float(lost.sum()) / total if total > 4e-5 * variation.size else 0.0
+    return 1 - float(lost.sum()) / total if total > 4e-5 * tv.size else 0.0

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.images.image import Image
 
 Values = npt.NDArray[np.float64]
@@ -82,7 +82,7 @@ def read_filters(backbone: Backbone) -> Filters | None:
     layer = next((each for each in backbone.model.layers if hasattr(each, "kernel_size")), None)
     if not isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[2] != 3:
         return None
-    with keep_conventions():
+    with pinned_keras_config():
         before = keras.Model(backbone.model.inputs[0], layer.input)
     mixed = np.einsum("hwdn,cd->nhwc", layer.get_weights()[0], _mix_colors(before))
     return Filters(layer.name, mixed.astype(np.float32))

@@ -14,16 +14,16 @@ from nstk.backbones.loading import load_backbone
 from nstk.datasets.folders import LabeledFolder, scan_folder
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError
-from nstk.features.extractor import Features, Observer, extract_features
+from nstk.features.extractor import FeatureExtractor, Features, extract_features
 from nstk.features.networks import POOLED
 from nstk.heads.learning_curve import SHARES, rank_images
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.selection import Samples, select_head
-from nstk.heads.splits import Parts, sort_by_part
+from nstk.heads.splits import Splits, split_samples
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
 from nstk.inspecting.random_weights import randomize_backbone
-from nstk.inspecting.scratch import Lesson, read_squares, train_from_scratch
-from nstk.progress import Progress, Reporter, ignore
+from nstk.inspecting.scratch import Dataset, read_squares, train_from_scratch
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings, FrozenSettings
 
 
@@ -33,7 +33,7 @@ def study_frozen(
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: FrozenSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> FrozenStudy:
     """Measure what transfer learning saves: accuracy by block, by images and by time.
 
@@ -61,8 +61,10 @@ def study_frozen(
     layers = _choose_layers(backbone)
     blocks = (POOLED, *layers[:-1])
     twins = {
-        "features": Observer(backbone, size, blocks),
-        "random features": Observer(randomize_backbone(backbone, settings.seed), size, blocks),
+        "features": FeatureExtractor(backbone, size, blocks),
+        "random features": FeatureExtractor(
+            randomize_backbone(backbone, settings.seed), size, blocks
+        ),
     }
     for observer in twins.values():
         _ = observer.describe
@@ -79,16 +81,16 @@ def study_frozen(
             "accuracies of one label each: give one label an image."
         )
     seconds: dict[str, float] = {}
-    seen: dict[str, tuple[Features, Parts]] = {}
+    seen: dict[str, tuple[Features, Splits]] = {}
     for stage, observer in twins.items():
         begun = time.perf_counter()
         seen[stage] = _look(folder, observer, stage, on_progress)
         seconds[stage.replace(" ", "_")] = time.perf_counter() - begun
-    (features, parts), (_, random_parts) = seen.values()
-    held_out = "test" if len(parts.samples["test"]) else "validation"
-    heads = _Heads(parts, random_parts, held_out, folder.classes, settings.seed)
+    (features, splits), (_, random_splits) = seen.values()
+    held_out = "test" if len(splits.samples["test"]) else "validation"
+    heads = _Heads(splits, random_splits, held_out, folder.classes, settings.seed)
     scores, curve, fitting = _fit_all(heads, backbone, layers, on_progress)
-    lessons = _read_lessons(folder, features, parts, held_out, size)
+    lessons = _read_lessons(folder, features, splits, held_out, size)
     scratch = train_from_scratch(
         backbone,
         *lessons,
@@ -98,7 +100,7 @@ def study_frozen(
         seed=settings.seed,
         on_progress=on_progress,
     )
-    train = len(parts.samples["train"])
+    train = len(splits.samples["train"])
     own = seconds["features"] * train / len(features.indices)
     seconds |= {"features_of_training": own, "head": fitting, "transfer": own + fitting}
     return FrozenStudy(
@@ -108,7 +110,7 @@ def study_frozen(
         classes=folder.classes,
         train_images=train,
         held_out=held_out,
-        held_out_images=len(parts.samples[held_out]),
+        held_out_images=len(splits.samples[held_out]),
         frozen_parameters=backbone.model.count_params(),
         learned_parameters=(scores[-1].channels + 1) * len(folder.classes),
         blocks=scores,
@@ -119,7 +121,7 @@ def study_frozen(
             *folder.skipped,
             *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
         ),
-        notices=(*folder.notices, *parts.notices),
+        notices=(*folder.notices, *splits.notices),
     )
 
 
@@ -130,8 +132,8 @@ def _choose_layers(backbone: Backbone) -> tuple[str, ...]:
 
 
 def _look(
-    folder: LabeledFolder, observer: Observer, stage: str, on_progress: Reporter
-) -> tuple[Features, Parts]:
+    folder: LabeledFolder, observer: FeatureExtractor, stage: str, on_progress: Reporter
+) -> tuple[Features, Splits]:
     """Look at all images through one of the networks."""
 
     def report(progress: Progress) -> None:
@@ -139,24 +141,24 @@ def _look(
 
     paths = [image.path for image in folder.images]
     features = extract_features(observer, paths, on_progress=report)
-    return features, sort_by_part(folder, features, observer.blocks, 0)
+    return features, split_samples(folder, features, observer.blocks, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Heads:
     """Heads on either network, all checked with the same images."""
 
-    pretrained: Parts
-    random: Parts
+    pretrained: Splits
+    random: Splits
     held_out: str
     classes: tuple[str, ...]
     seed: int
 
-    def judge(self, parts: Parts, block: str, share: float = 1.0) -> Evaluation:
+    def judge(self, splits: Splits, block: str, share: float = 1.0) -> Evaluation:
         """Fit a head on a share of the training images and check it."""
         train, check = (
             Samples({block: each.vectors[block]}, each.targets, each.groups)
-            for each in (parts.samples["train"], parts.samples[self.held_out])
+            for each in (splits.samples["train"], splits.samples[self.held_out])
         )
         used = self.ranks < share
         head = select_head(train.take(used), FinetuneSettings(seed=self.seed)).head
@@ -170,7 +172,7 @@ class _Heads:
     @property
     def ranks(self) -> Any:
         """Where every training image stands in its class, from 0 below 1."""
-        kinds = self.pretrained.samples["train"].kinds
+        kinds = self.pretrained.samples["train"].strata
         return rank_images(kinds, np.ones(len(kinds), bool), self.seed)
 
 
@@ -215,14 +217,14 @@ def _fit_all(
 
 
 def _read_lessons(
-    folder: LabeledFolder, features: Features, parts: Parts, held_out: str, size: int
-) -> tuple[Lesson, Lesson]:
+    folder: LabeledFolder, features: Features, splits: Splits, held_out: str, size: int
+) -> tuple[Dataset, Dataset]:
     """The squares to learn from and those to check with, in the order of the samples."""
     paths = [folder.images[index].path for index in features.indices]
-    names = [file.part for file in parts.files]
+    names = [file.split for file in splits.files]
 
-    def lesson(part: str) -> Lesson:
-        own = [path for path, name in zip(paths, names, strict=True) if name == part]
-        return Lesson(read_squares(own, size), parts.samples[part].targets)
+    def lesson(split: str) -> Dataset:
+        own = [path for path, name in zip(paths, names, strict=True) if name == split]
+        return Dataset(read_squares(own, size), splits.samples[split].targets)
 
     return lesson("train"), lesson(held_out)

@@ -24,12 +24,12 @@ from nstk.inspecting.layers import (
     choose_layers,
     trace_fields,
 )
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source, open_image
 from nstk.stylization.preparing import find_network
-from nstk.stylization.statistics import Moments, covariance, gather, summarize
-from nstk.stylization.styles import look
+from nstk.stylization.statistics import Moments, covariance, feature_sums, to_moments
+from nstk.stylization.styles import extract_features
 
 Matrix = npt.NDArray[np.float32]
 """One number for every pair of channels, ``(C, C)``."""
@@ -97,7 +97,7 @@ def inspect_gram(
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> GramInspection:
     """Compare the Gram matrices of a style and of what was made from it.
 
@@ -125,7 +125,10 @@ def inspect_gram(
     shown = tuple(bring_to_size(loaded.pixels, settings.size) for loaded in opened)
     for loaded, image in zip(opened, shown, strict=True):
         check_field(image, str(loaded.path), layers, backbone)
-    fields, seen = trace_fields(backbone), [look(backbone.tap(layers), each) for each in shown]
+    fields, seen = (
+        trace_fields(backbone),
+        [extract_features(backbone.tap(layers), each) for each in shown],
+    )
     found = []
     for step, layer in enumerate(layers):
         on_progress(Progress(stage="gram", step=step, total=len(layers)))
@@ -138,7 +141,7 @@ def inspect_gram(
 def _compare(
     layer: str, maps: Sequence[Any], images: Sequence[Image], field: Field, pairs: int
 ) -> LayerGram:
-    moments = [summarize(gather(each)) for each in maps]
+    moments = [to_moments(feature_sums(each)) for each in maps]
     grams = tuple(each.gram.numpy() for each in moments)
     size = max(float(np.linalg.norm(grams[0])), _NOTHING)
     correlations = [correlate(covariance(each).numpy()) for each in moments]
@@ -163,9 +166,9 @@ def _compare(
 
 def correlate(covariances: Matrix) -> Matrix:
     """Correlations from covariances, −1 to 1; 0 for a channel that is the same everywhere."""
-    deviations = np.sqrt(np.maximum(np.diag(covariances), 0))
-    still = deviations <= 1e-6 * max(float(deviations.max()), _NOTHING)
-    scale = np.where(still, 0, 1 / np.where(still, 1, deviations))
+    stds = np.sqrt(np.maximum(np.diag(covariances), 0))
+    still = stds <= 1e-6 * max(float(stds.max()), _NOTHING)
+    scale = np.where(still, 0, 1 / np.where(still, 1, stds))
     correlations: Matrix = np.clip(covariances * np.outer(scale, scale), -1, 1)
     return correlations.astype(np.float32)
 

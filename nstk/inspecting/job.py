@@ -13,7 +13,7 @@ from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
 from nstk.inspecting.survey import find_responses, gather_images, survey_images
 from nstk.inspecting.visualization import choose_side, visualize_channels
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
 from nstk.stylization.preparing import find_network
@@ -85,7 +85,7 @@ def inspect_layers(
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> NetworkInspection:
     """Show what layers of a network respond to.
 

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 
 
-@keep_conventions()
+@pinned_keras_config()
 def randomize_network(network: Any, seed: int) -> Any:
     """Clone a network and draw all its weights anew.
 

@@ -15,12 +15,12 @@ from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
 from nstk.inspecting.optimizations import descend
 from nstk.inspecting.subjects import open_subject
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import measure_content
 from nstk.stylization.preparing import find_network
-from nstk.stylization.styles import look
+from nstk.stylization.styles import extract_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def inspect_content(
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> ContentInspection:
     """Reconstruct an image from each layer alone, starting from white noise.
 
@@ -96,7 +96,7 @@ def _reconstruct(
     settings: InspectSettings,
     on_progress: Reporter,
 ) -> Reconstruction:
-    target = look(backbone.tap([layer]), original)[layer]
+    target = extract_features(backbone.tap([layer]), original)[layer]
     found = descend(
         backbone,
         [layer],

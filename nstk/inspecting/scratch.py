@@ -13,15 +13,15 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
-from nstk.features.activation_store import MEMORY, Bank
-from nstk.features.crops import VIEWS, take_views
+from nstk.backbones.conventions import pinned_keras_config
+from nstk.features.activation_store import MEMORY, ActivationStore
+from nstk.features.crops import VIEWS, crop_views
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.heads.links import Targets
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.images.image import load_image
 from nstk.inspecting.random_weights import randomize_network
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 RATE = 1e-3
 """Learning rate of Adam, Keras's own."""
@@ -47,7 +47,7 @@ class Moment:
 
 
 @dataclass(frozen=True, eq=False)
-class Lesson:
+class Dataset:
     """Images with their labels.
 
     Attributes:
@@ -55,11 +55,11 @@ class Lesson:
         targets: ``(n, C)``.
     """
 
-    squares: Bank
+    squares: ActivationStore
     targets: Targets
 
 
-def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> Bank:
+def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> ActivationStore:
     """Read images as the squares that a network of this size sees, in whole gray levels.
 
     Args:
@@ -73,11 +73,13 @@ def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> B
     """
 
     def read(path: Path) -> Levels:
-        square = take_views(load_image(path).pixels, size, VIEWS[:1])[0]
+        square = crop_views(load_image(path).pixels, size, VIEWS[:1])[0]
         levels: Levels = np.rint(np.clip(square, 0, 1) * 255).astype(np.uint8)
         return levels
 
-    bank = Bank(len(paths), (size, size, 3), np.uint8, memory=memory, remedy="give fewer images")
+    bank = ActivationStore(
+        len(paths), (size, size, 3), np.uint8, memory=memory, remedy="give fewer images"
+    )
     for square in read_ahead(paths, read, ahead=_AHEAD):
         bank.write(square[np.newaxis])
     return bank
@@ -85,14 +87,14 @@ def read_squares(paths: Sequence[Path], size: int, *, memory: int = MEMORY) -> B
 
 def train_from_scratch(
     backbone: Backbone,
-    train: Lesson,
-    held_out: Lesson,
+    train: Dataset,
+    held_out: Dataset,
     classes: Sequence[str],
     *,
     passes: int,
     seconds: float,
     seed: int,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> tuple[Moment, ...]:
     """Train the architecture of a backbone and a linear head from random weights.
 
@@ -145,7 +147,7 @@ def train_from_scratch(
     return tuple(moments)
 
 
-@keep_conventions()
+@pinned_keras_config()
 def _build_pupil(backbone: Backbone, classes: int, seed: int) -> Any:
     """The network with random weights, and a head that knows nothing."""
     network = randomize_network(backbone.model, seed)
@@ -184,7 +186,7 @@ def _compile_answer(model: Any) -> Any:
     return tf.function(answer, input_signature=signature, autograph=False)
 
 
-def _judge(answer: Any, held_out: Lesson, classes: Sequence[str]) -> Evaluation:
+def _judge(answer: Any, held_out: Dataset, classes: Sequence[str]) -> Evaluation:
     places = np.arange(len(held_out.squares))
     parts = [
         answer(held_out.squares.take(places[start : start + BATCH])).numpy()

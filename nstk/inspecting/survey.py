@@ -24,7 +24,7 @@ from nstk.inspecting.excitation import (
 from nstk.inspecting.layers import bring_to_size, check_field, trace_fields
 from nstk.progress import Progress, Reporter
 from nstk.stylization.inputs import Source, open_image
-from nstk.stylization.styles import look
+from nstk.stylization.styles import extract_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,7 @@ def survey_images(
             reason = str(error).removeprefix(printable(path)).lstrip(": ").rstrip(".")
             skipped.append(SkippedFile(Path(path), reason))
             continue
-        for layer, maps in look(taps, image).items():
+        for layer, maps in extract_features(taps, image).items():
             energies[layer] = energies.get(layer, 0) + measure_energy(maps.numpy()[0])
             cells[layer] += maps.shape[1] * maps.shape[2]
         names.append(str(loaded.path))
@@ -157,7 +157,7 @@ def find_responses(
     for step, source in enumerate(sources):
         on_progress(Progress(stage="patches", step=step, total=len(sources)))
         image = bring_to_size(open_image(source, f"image {step + 1}").pixels, size)
-        for layer, seen in look(taps, image).items():
+        for layer, seen in extract_features(taps, image).items():
             maps = seen.numpy()[0][..., list(channels[layer])]
             first.setdefault(layer, maps)
             for place, best in enumerate(patches[layer]):

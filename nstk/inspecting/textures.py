@@ -14,13 +14,13 @@ from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
 from nstk.inspecting.optimizations import descend
 from nstk.inspecting.subjects import open_subject
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import measure_gram
 from nstk.stylization.preparing import find_network
-from nstk.stylization.statistics import Moments, gather, summarize
-from nstk.stylization.styles import look
+from nstk.stylization.statistics import Moments, feature_sums, to_moments
+from nstk.stylization.styles import extract_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ def inspect_style(
     *,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> StyleInspection:
     """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of an image.
 
@@ -84,7 +84,7 @@ def inspect_style(
     began, settings = time.monotonic(), settings or InspectSettings()
     backbone = find_network(backbone, on_progress)
     original, layers, network = open_subject(image, backbone, settings)
-    targets = summarize_layers(look(network.tap(layers), original))
+    targets = summarize_layers(extract_features(network.tap(layers), original))
     textures = []
     for count in range(1, len(layers) + 1):
         among = layers[:count]
@@ -96,7 +96,7 @@ def inspect_style(
             settings,
             on_progress,
         )
-        reached = _compare(look(network.tap(layers), found.image), targets)
+        reached = _compare(extract_features(network.tap(layers), found.image), targets)
         errors = {name: float(loss) ** 0.5 for name, loss in reached.items()}
         textures.append(Texture(among, found.image, errors, found.losses))
     seconds = time.monotonic() - began
@@ -105,7 +105,7 @@ def inspect_style(
 
 def summarize_layers(maps: Mapping[str, Any]) -> dict[str, Moments]:
     """The moments of every layer's feature map."""
-    return {name: summarize(gather(features)) for name, features in maps.items()}
+    return {name: to_moments(feature_sums(features)) for name, features in maps.items()}
 
 
 def _compare(maps: Mapping[str, Any], targets: Mapping[str, Moments]) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.images.image import Image
 from nstk.inspecting.layers import Field
 from nstk.optimizers import Adam, Evaluation
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 """A root of the covariance of colors in ImageNet's images (Olah et al. 2017): rows are red,
@@ -56,7 +56,7 @@ def visualize_channels(
     side: int,
     steps: int = 100,
     seed: int = 0,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> list[Image]:
     """Ascend the mean activation of each channel, all of them together.
 
@@ -72,7 +72,7 @@ def visualize_channels(
     Returns:
         One Image ``(side, side, 3)`` for each channel.
     """
-    with keep_conventions():
+    with pinned_keras_config():
         network = keras.Model(
             backbone.model.inputs[0], _before_activation(backbone.model.get_layer(layer))
         )

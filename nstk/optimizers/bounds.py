@@ -13,7 +13,7 @@ def project(x: Any, bounds: Bounds | None) -> Any:
     return x if bounds is None else tf.clip_by_value(x, *bounds)
 
 
-def find_free(x: Any, gradient: Any, bounds: Bounds | None) -> Any:
+def free_variables(x: Any, gradient: Any, bounds: Bounds | None) -> Any:
     """1 where a coordinate may move downhill, 0 where a wall of the box is in its way.
 
     Curvature mixes coordinates. A direction made from all of them spends its steps pushing

@@ -11,7 +11,7 @@ from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Evaluate, Evaluation
 
 
-class Gradient(NamedTuple):
+class GradientDescentState(NamedTuple):
     """The state of gradient descent.
 
     Attributes:
@@ -47,28 +47,38 @@ class GradientDescent:
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> Gradient:
+    def init(self, x: Any) -> GradientDescentState:
         """See `Optimizer.init`."""
         rate = tf.constant(self.learning_rate, x.dtype)
-        return Gradient(tf.constant(0), x, tf.zeros([], x.dtype), tf.zeros_like(x), rate)
+        return GradientDescentState(
+            tf.constant(0), x, tf.zeros([], x.dtype), tf.zeros_like(x), rate
+        )
 
-    def step(self, evaluate: Evaluate, x: Any, state: Gradient) -> tuple[Any, Gradient, Evaluation]:
+    def step(
+        self, evaluate: Evaluate, x: Any, state: GradientDescentState
+    ) -> tuple[Any, GradientDescentState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         state = self._judge(x, evaluation, state)
         return project(state.x - state.rate * state.gradient, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: Gradient) -> Any:
+    def result(self, x: Any, state: GradientDescentState) -> Any:
         """See `Optimizer.result`; with ``backtracking`` the last point taken, the best so far."""
         return state.x if self.backtracking else x
 
-    def rescale(self, x: Any, state: Gradient, resize: Callable[[Any], Any]) -> Gradient:
+    def rescale(
+        self, x: Any, state: GradientDescentState, resize: Callable[[Any], Any]
+    ) -> GradientDescentState:
         """See `Optimizer.rescale`; η carries over."""
         return self.init(x)._replace(rate=state.rate)
 
-    def _judge(self, x: Any, evaluation: Evaluation, state: Gradient) -> Gradient:
+    def _judge(
+        self, x: Any, evaluation: Evaluation, state: GradientDescentState
+    ) -> GradientDescentState:
         """Take ``x`` or refuse it, and set η for the next trial."""
-        taken = Gradient(state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate)
+        taken = GradientDescentState(
+            state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate
+        )
         if not self.backtracking:
             return taken
         loss, before = evaluation.loss, state.loss
@@ -79,6 +89,6 @@ class GradientDescent:
         lower = first | is_lower(loss, before, promised, self.sufficient_decrease)
         taken = taken._replace(rate=tf.where(first, state.rate, farther))
         refused = state._replace(rate=nearer)
-        return Gradient(
+        return GradientDescentState(
             *(tf.where(lower, new, old) for new, old in zip(taken, refused, strict=True))
         )

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, find_free, project
+from nstk.optimizers.bounds import Bounds, free_variables, project
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Evaluate, Evaluation
 from nstk.optimizers.pyramid import spread
 
 
-class Memory(NamedTuple):
+class LBFGSState(NamedTuple):
     """The state of L-BFGS; k counts the points that were taken.
 
     Attributes:
@@ -39,13 +39,13 @@ class Memory(NamedTuple):
     gradient: Any
     direction: Any
     length: Any
-    shifts: Any
-    turns: Any
+    s_history: Any
+    y_history: Any
     curvatures: Any
 
 
 def apply_inverse_hessian(
-    gradient: Any, shifts: Any, turns: Any, curvatures: Any, levels: int = 1
+    gradient: Any, s_history: Any, y_history: Any, curvatures: Any, levels: int = 1
 ) -> Any:
     """The two-loop recursion: H_k·g from the remembered pairs (Nocedal and Wright, alg. 7.4).
 
@@ -60,12 +60,14 @@ def apply_inverse_hessian(
         levels: Of the pyramid that P sums over, see `spread`; 1 is the identity.
     """
     inverses = tf.unstack(tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures))  # ρ_i
-    pairs = list(zip(tf.unstack(shifts), tf.unstack(turns), inverses, strict=True))
+    pairs = list(zip(tf.unstack(s_history), tf.unstack(y_history), inverses, strict=True))
     q, alphas = gradient, []
     for shift, turn, inverse in reversed(pairs):
         alphas.append(inverse * inner(shift, q))
         q -= alphas[-1] * turn
-    newest = tf.math.divide_no_nan(curvatures[-1], inner(turns[-1], spread(turns[-1], levels)))
+    newest = tf.math.divide_no_nan(
+        curvatures[-1], inner(y_history[-1], spread(y_history[-1], levels))
+    )
     r = tf.where(newest > 0, newest, tf.ones_like(newest)) * spread(q, levels)
     for (shift, turn, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
         r += shift * (alpha - inverse * inner(turn, r))
@@ -92,11 +94,11 @@ class LBFGS:
     bounds: Bounds | None = None
     levels: int = 1
 
-    def init(self, x: Any) -> Memory:
+    def init(self, x: Any) -> LBFGSState:
         """See `Optimizer.init`."""
         zero, pairs = tf.zeros_like(x), tf.zeros([self.memory, *x.shape], x.dtype)
         scalar = tf.zeros([], x.dtype)
-        return Memory(
+        return LBFGSState(
             tf.constant(0),
             x,
             scalar,
@@ -108,7 +110,9 @@ class LBFGS:
             tf.zeros([self.memory], x.dtype),
         )
 
-    def step(self, evaluate: Evaluate, x: Any, state: Memory) -> tuple[Any, Memory, Evaluation]:
+    def step(
+        self, evaluate: Evaluate, x: Any, state: LBFGSState
+    ) -> tuple[Any, LBFGSState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         promised = inner(state.gradient, x - state.x)
@@ -120,15 +124,15 @@ class LBFGS:
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: Memory) -> Any:
+    def result(self, x: Any, state: LBFGSState) -> Any:
         """See `Optimizer.result`: the last point taken, which is the best one so far."""
         return state.x
 
-    def rescale(self, x: Any, state: Memory, resize: Callable[[Any], Any]) -> Memory:
+    def rescale(self, x: Any, state: LBFGSState, resize: Callable[[Any], Any]) -> LBFGSState:
         """See `Optimizer.rescale`; curvature does not carry over to another grid."""
         return self.init(x)
 
-    def _take(self, x: Any, evaluation: Evaluation, state: Memory) -> Memory:
+    def _take(self, x: Any, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
         """Remember the step to ``x``, then look along a new direction."""
         gradient = evaluation.gradient
         shift, turn = x - state.x, gradient - state.gradient
@@ -136,22 +140,22 @@ class LBFGS:
         # A pair without positive curvature would make the next direction point uphill. The
         # threshold is on their cosine, which is the same in all units of x and of the loss.
         keep = (state.count > 0) & (curvature > 1e-10 * tf.norm(shift) * tf.norm(turn))
-        shifts, turns, curvatures = (
+        s_history, y_history, curvatures = (
             tf.where(keep, tf.concat([old[1:], new[tf.newaxis]], axis=0), old)
             for old, new in (
-                (state.shifts, shift),
-                (state.turns, turn),
+                (state.s_history, shift),
+                (state.y_history, turn),
                 (state.curvatures, curvature),
             )
         )
-        free = find_free(x, gradient, self.bounds)
-        pairs = (shifts, turns, curvatures)
+        free = free_variables(x, gradient, self.bounds)
+        pairs = (s_history, y_history, curvatures)
         newton = -free * apply_inverse_hessian(free * gradient, *pairs, self.levels)
         downhill = inner(newton, gradient) < 0
         direction = tf.where(downhill, newton, -free * gradient)
         known = (curvatures[-1] > 0) & downhill
         largest = tf.reduce_max(tf.abs(direction))
-        return Memory(
+        return LBFGSState(
             state.count + 1,
             x,
             evaluation.loss,
@@ -165,7 +169,7 @@ class LBFGS:
             *pairs,
         )
 
-    def _refuse(self, evaluation: Evaluation, promised: Any, state: Memory) -> Memory:
+    def _refuse(self, evaluation: Evaluation, promised: Any, state: LBFGSState) -> LBFGSState:
         """Come nearer: to the minimum of the parabola through what is known of this line."""
         factor = fit_parabola(evaluation.loss, state.loss, promised, 0.1, 0.5)
         return state._replace(length=state.length * factor)

@@ -15,7 +15,9 @@ def inner(a: Any, b: Any) -> Any:
     return tf.reduce_sum(a * b)
 
 
-def is_lower(loss: Any, before: Any, promised: Any, sufficient_decrease: float) -> Any:
+def is_lower(
+    loss: Any, before: Any, directional_derivative: Any, sufficient_decrease: float
+) -> Any:
     """The condition of Armijo (1966): f(x + d) ≤ f(x) + c₁·⟨∇f(x), d⟩.
 
     Args:
@@ -28,10 +30,14 @@ def is_lower(loss: Any, before: Any, promised: Any, sufficient_decrease: float) 
     Returns:
         A boolean scalar.
     """
-    return loss <= before + sufficient_decrease * tf.minimum(promised, tf.zeros_like(promised))
+    return loss <= before + sufficient_decrease * tf.minimum(
+        directional_derivative, tf.zeros_like(directional_derivative)
+    )
 
 
-def fit_parabola(loss: Any, before: Any, promised: Any, shortest: float, longest: float) -> Any:
+def fit_parabola(
+    loss: Any, before: Any, directional_derivative: Any, shortest: float, longest: float
+) -> Any:
     """How much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
 
     This is where the parabola with the value and gradient at x and the value at x + d has its
@@ -47,7 +53,9 @@ def fit_parabola(loss: Any, before: Any, promised: Any, shortest: float, longest
     Returns:
         A factor for d, from ``shortest`` to ``longest``.
     """
-    excess = loss - before - promised
-    factor = tf.where(excess > 0, tf.math.divide_no_nan(-promised, 2 * excess), longest)
+    excess = loss - before - directional_derivative
+    factor = tf.where(
+        excess > 0, tf.math.divide_no_nan(-directional_derivative, 2 * excess), longest
+    )
     factor = tf.where(tf.math.is_finite(loss), factor, shortest)
     return tf.clip_by_value(factor, shortest, longest)

@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, find_free, project
+from nstk.optimizers.bounds import Bounds, free_variables, project
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Evaluate, Evaluation
 
 
-class Model(NamedTuple):
+class NewtonState(NamedTuple):
     """The state of Newton's method: the parabola at the last point taken, and the trial on it.
 
     Attributes:
@@ -48,7 +48,7 @@ class Model(NamedTuple):
     loss: Any
     gradient: Any
     direction: Any
-    bend: Any
+    hessian_p: Any
     length: Any
     damping: Any
 
@@ -98,13 +98,15 @@ class Newton:
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> Model:
+    def init(self, x: Any) -> NewtonState:
         """See `Optimizer.init`."""
         zero, scalar = tf.zeros_like(x), tf.zeros([], x.dtype)
         damping = tf.constant(self.damping, x.dtype)
-        return Model(tf.constant(0), x, scalar, zero, zero, zero, scalar, damping)
+        return NewtonState(tf.constant(0), x, scalar, zero, zero, zero, scalar, damping)
 
-    def step(self, evaluate: Evaluate, x: Any, state: Model) -> tuple[Any, Model, Evaluation]:
+    def step(
+        self, evaluate: Evaluate, x: Any, state: NewtonState
+    ) -> tuple[Any, NewtonState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         promised = inner(state.gradient, x - state.x)
@@ -116,40 +118,42 @@ class Newton:
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: Model) -> Any:
+    def result(self, x: Any, state: NewtonState) -> Any:
         """See `Optimizer.result`: the last point taken, which is the best one so far."""
         return state.x
 
-    def rescale(self, x: Any, state: Model, resize: Callable[[Any], Any]) -> Model:
+    def rescale(self, x: Any, state: NewtonState, resize: Callable[[Any], Any]) -> NewtonState:
         """See `Optimizer.rescale`; only the damping, which has no unit, carries over."""
         return self.init(x)._replace(damping=state.damping)
 
-    def _take(self, evaluate: Evaluate, x: Any, evaluation: Evaluation, state: Model) -> Model:
+    def _take(
+        self, evaluate: Evaluate, x: Any, evaluation: Evaluation, state: NewtonState
+    ) -> NewtonState:
         """Fit a new parabola at ``x`` and look for its minimum."""
         gradient = evaluation.gradient
         damping = self._adapt(x, evaluation, state)
-        free = find_free(x, gradient, self.bounds)
-        direction, bend = self._solve(evaluate, x, free * gradient, free, damping)
-        return Model(
+        free = free_variables(x, gradient, self.bounds)
+        direction, hessian_p = self._solve(evaluate, x, free * gradient, free, damping)
+        return NewtonState(
             state.count + 1,
             x,
             evaluation.loss,
             gradient,
             direction,
-            bend,
+            hessian_p,
             tf.ones_like(evaluation.loss),
             damping,
         )
 
-    def _refuse(self, evaluation: Evaluation, promised: Any, state: Model) -> Model:
+    def _refuse(self, evaluation: Evaluation, promised: Any, state: NewtonState) -> NewtonState:
         """Come nearer on the same line, and trust the next parabola less."""
         factor = fit_parabola(evaluation.loss, state.loss, promised, 0.1, 0.5)
         return state._replace(length=state.length * factor, damping=_raise(state.damping))
 
-    def _adapt(self, x: Any, evaluation: Evaluation, state: Model) -> Any:
+    def _adapt(self, x: Any, evaluation: Evaluation, state: NewtonState) -> Any:
         """λ by the ratio of the decrease that came to the one that was predicted."""
         shift = x - state.x
-        predicted = -inner(state.gradient + 0.5 * state.length * state.bend, shift)
+        predicted = -inner(state.gradient + 0.5 * state.length * state.hessian_p, shift)
         ratio = tf.math.divide_no_nan(state.loss - evaluation.loss, predicted)
         trusted = (ratio > 0.75) & (state.length == 1)
         doubted = ratio < 0.25
@@ -166,7 +170,7 @@ class Newton:
         longest = tf.reduce_max(tf.abs(gradient))
         downhill = tf.math.divide_no_nan(tf.cast(self.first_step, x.dtype), longest)
 
-        def advance(i: Any, p: Any, bend: Any, r: Any, d: Any, shift: Any, _: Any) -> Any:
+        def advance(i: Any, p: Any, hessian_p: Any, r: Any, d: Any, shift: Any, _: Any) -> Any:
             product = free * multiply_hessian(evaluate, x, d)
             curvature, square, error = inner(d, product), inner(d, d), inner(r, r)
             shift = tf.where(i == 0, damping * tf.abs(curvature) / square, shift)
@@ -177,16 +181,16 @@ class Newton:
             remaining = inner(r, r)
             following = -r + remaining / error * d
             more = (damped > 0) & (remaining > enough)
-            return i + 1, p + alpha * d, bend + alpha * product, r, following, shift, more
+            return i + 1, p + alpha * d, hessian_p + alpha * product, r, following, shift, more
 
         start = (tf.constant(0), zero, zero, gradient, -gradient, tf.zeros([], x.dtype))
-        _, p, bend, *_ = tf.while_loop(
+        _, p, hessian_p, *_ = tf.while_loop(
             lambda *state: state[-1],
             advance,
             (*start, longest > 0),
             maximum_iterations=self.products,
         )
-        return p, bend
+        return p, hessian_p
 
 
 def _raise(damping: Any) -> Any:

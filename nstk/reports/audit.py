@@ -115,13 +115,13 @@ def _share(audit: Audit) -> str:
 
 
 def _classes(audit: Audit) -> Section:
-    parts = list(audit.classes[0].counts)
-    several = len(parts) > 1
+    splits = list(audit.classes[0].counts)
+    several = len(splits) > 1
     rows: list[list[str | int]] = [
         [each.name, *each.counts.values(), *([each.images] if several else [])]
         for each in audit.classes
     ]
-    columns = ["class", *(parts if several else ["images"]), *(["all"] if several else [])]
+    columns = ["class", *(splits if several else ["images"]), *(["all"] if several else [])]
     return Section("Classes", [Table(columns, rows)])
 
 
@@ -167,13 +167,19 @@ def _copies(audit: Audit, title: str, groups: Groups, words: str) -> Section | N
 
 
 def _flaws(
-    audit: Audit, title: str, flaws: Sequence[Flaw], spell: Callable[[float], str], words: str
+    audit: Audit,
+    title: str,
+    flaws: Sequence[Flaw],
+    format_value: Callable[[float], str],
+    words: str,
 ) -> Section | None:
     if not flaws:
         return None
     shown = _show([flaw.path for flaw in flaws[:_MOST_IMAGES]])
     images = [
-        replace(each, note=f"{spell(flaws[place].value)} · {_place(audit, flaws[place].path)}")
+        replace(
+            each, note=f"{format_value(flaws[place].value)} · {_place(audit, flaws[place].path)}"
+        )
         for place, each in shown
     ]
     return Section(title, [Paragraph(words), ImageRow(images, _WIDTH), *_more(len(flaws))])
@@ -185,7 +191,7 @@ def _files(audit: Audit) -> Section | None:
     ]
     rows += [
         (str(audit.name(file.path)), f"the content is {file.format}, the name says otherwise")
-        for file in audit.wrong_ending
+        for file in audit.wrong_extension
     ]
     rows += [(str(file.path), file.reason) for file in audit.skipped]
     if not rows:
@@ -216,7 +222,7 @@ def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, Capt
 
 def _place(audit: Audit, path: Path) -> str:
     label = ", ".join(audit.labels(path)) or "no label"
-    return f"{label} · {audit.part(path)}" if len(audit.classes[0].counts) > 1 else label
+    return f"{label} · {audit.split(path)}" if len(audit.classes[0].counts) > 1 else label
 
 
 def _more(count: int) -> list[Paragraph]:

@@ -9,9 +9,9 @@ from nstk.auditing.findings import Audit
 from nstk.auditing.job import audit
 from nstk.backbones.classifier_files import take_backbone
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.job import Examination
-from nstk.finetuning.result import Finetuning
-from nstk.progress import Reporter, ignore
+from nstk.classifiers.evaluation.job import EvaluationReport
+from nstk.finetuning.result import FinetuneResult
+from nstk.progress import Reporter, no_progress
 from nstk.reports.classifier_sections import (
     count_findings,
     show_card,
@@ -39,7 +39,7 @@ from nstk.reports.pages import (
     Table,
     write_page,
 )
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.pages.records import check_folder, write_record, write_text
 from nstk.reports.wording import count, percent, span
 from nstk.settings import FinetuneSettings
@@ -65,11 +65,11 @@ def check_classifier_report(folder: str | Path) -> None:
 
 def write_classifier_report(
     folder: str | Path,
-    made: Finetuning | Examination,
+    made: FinetuneResult | EvaluationReport,
     *,
     command: str = "",
     cache: str | Path | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Path:
     """Write ``report.html``, one page that needs nothing else, and two files beside it.
 
@@ -95,7 +95,7 @@ def write_classifier_report(
         NstkError: Whatever `nstk.audit` raises.
     """
     check_classifier_report(folder)
-    if isinstance(made, Finetuning):
+    if isinstance(made, FinetuneResult):
         subject, found = describe_finetuning(made), _audit(made, cache, on_progress)
     else:
         subject, found = describe_examination(made), None
@@ -108,7 +108,7 @@ def write_classifier_report(
     return write_page(page, folder / PAGE_NAME)
 
 
-def _audit(made: Finetuning, cache: str | Path | None, on_progress: Reporter) -> Audit | None:
+def _audit(made: FinetuneResult, cache: str | Path | None, on_progress: Reporter) -> Audit | None:
     if made.data is None:
         return None
     known = made.classifier.backbone
@@ -160,12 +160,12 @@ def _headline(subject: Subject) -> Headline:
             percent(evaluation.accuracy),
             f"{span(evaluation.accuracy_interval)}, 95 % interval",
         ),
-        Figure("images", spell_number(evaluation.images), _compare_with_learned(subject)),
+        Figure("images", format_number(evaluation.images), _compare_with_learned(subject)),
         Figure("calibration error", percent(reliability.ece), span(reliability.ece_interval)),
     ]
     if subject.strange is not None:
         of = f"of {count(evaluation.images, 'image')}"
-        figures.append(Figure("like nothing in training", spell_number(subject.strange), of))
+        figures.append(Figure("like nothing in training", format_number(subject.strange), of))
     return Headline(figures)
 
 
@@ -174,11 +174,11 @@ def _compare_with_learned(subject: Subject) -> str:
     if subject.folds:
         return "learned from, each left out once"
     if subject.learned:
-        return f"learned from {spell_number(subject.learned)} of them"
+        return f"learned from {format_number(subject.learned)} of them"
     if subject.learned_from is None:
         return ""
     if subject.learned is None:
-        return f"learned from {spell_number(subject.learned_from)}"
+        return f"learned from {format_number(subject.learned_from)}"
     return f"learned from {count(subject.learned_from, 'other')}"
 
 
@@ -187,8 +187,8 @@ def _explain_making(subject: Subject, command: str) -> list[Block]:
     rows = [
         (
             field.name.replace("_", "-"),
-            _spell(classifier.settings.get(field.name, field.default)),
-            _spell(field.default),
+            _format(classifier.settings.get(field.name, field.default)),
+            _format(field.default),
             field.metadata.get("help", ""),
         )
         for field in fields(FinetuneSettings)
@@ -212,7 +212,7 @@ def _explain_making(subject: Subject, command: str) -> list[Block]:
     ]
 
 
-def _spell(value: Any) -> Cell:
+def _format(value: Any) -> Cell:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 

@@ -29,7 +29,7 @@ from nstk.reports.pages import (
     Series,
     Table,
 )
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.wording import count, percent, span
 
 _MOST_BARS = 30
@@ -144,7 +144,7 @@ def show_reliability(subject: Subject) -> Section:
     columns = ("unsure below", "images answered", "share", "right of these", "95 %")
     rows = [
         (
-            spell_number(each.unsure_below),
+            format_number(each.abstain_below),
             each.images,
             percent(each.share),
             percent(each.accuracy),
@@ -156,7 +156,7 @@ def show_reliability(subject: Subject) -> Section:
     strange = (
         "Which of them are like nothing in training is not known here."
         if subject.strange is None
-        else f"Like nothing in training: {spell_number(subject.strange)} of "
+        else f"Like nothing in training: {format_number(subject.strange)} of "
         f"{count(subject.evaluation.images, 'image')}; these count as not answered here."
     )
     return Section(
@@ -180,8 +180,8 @@ def show_second_stage(subject: Subject) -> Section | None:
         f"The network's {blocks} learned for {count(stage.plan.taken, 'step')}. Of "
         f"{count(pairing.images, 'validation image')} {percent(stage.finetuned_accuracy)} were "
         f"recognized then, and {percent(stage.probe_accuracy)} by the head alone: "
-        f"{spell_number(pairing.gained)} gained and {spell_number(pairing.lost)} lost, "
-        f"p = {spell_number(pairing.p_value, 3)}, {verdict}"
+        f"{format_number(pairing.gained)} gained and {format_number(pairing.lost)} lost, "
+        f"p = {format_number(pairing.p_value, 3)}, {verdict}"
     )
     return Section("What it brought to let blocks learn", [Paragraph(words)])
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.figures import Coverage, ImageLoss, measure_coverage, rank_losses
-from nstk.classifiers.evaluation.job import Examination
+from nstk.classifiers.evaluation.job import EvaluationReport
 from nstk.datasets.listing import SkippedFile
-from nstk.finetuning.result import Finetuning
+from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.stage import SecondStage
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation
-from nstk.heads.predictions import Answers
+from nstk.heads.predictions import SplitPredictions
 
 LOSSES = 8
 
@@ -46,7 +46,7 @@ class Subject:
     data: Path | None
     measured_on: str
     evaluation: Evaluation
-    answers: Answers
+    answers: SplitPredictions
     learned_from: int | None
     learned: int | None
     others: Evaluation | None
@@ -72,7 +72,7 @@ class Subject:
     @property
     def strange(self) -> int | None:
         """How many images are like nothing in training; None where that is not known."""
-        return None if self.answers.strangeness is None else int(self.answers.strange.sum())
+        return None if self.answers.ood_score is None else int(self.answers.strange.sum())
 
     @property
     def coverage(self) -> tuple[Coverage, ...]:
@@ -85,18 +85,18 @@ class Subject:
         return rank_losses(self.answers, self.classifier.classes, LOSSES)
 
 
-def describe_finetuning(made: Finetuning) -> Subject:
+def describe_finetuning(made: FinetuneResult) -> Subject:
     """A classifier that was just made, on what it was not fitted on."""
-    part = made.measured_on
-    folds = made.folds if part == "folds" else 0
+    split = made.measured_on
+    folds = made.folds if split == "folds" else 0
     return Subject(
         classifier=made.classifier,
         data=made.data,
         measured_on=f"the training images, each left out once in {folds} folds"
         if folds
-        else f"the {part} part",
+        else f"the {split} part",
         evaluation=made.evaluation,
-        answers=made.answers[part],
+        answers=made.answers[split],
         learned_from=made.train_images,
         learned=made.evaluation.images if folds else 0,
         others=None,
@@ -115,7 +115,7 @@ def describe_finetuning(made: Finetuning) -> Subject:
     )
 
 
-def describe_examination(made: Examination) -> Subject:
+def describe_examination(made: EvaluationReport) -> Subject:
     """A classifier that met labeled images."""
     images = made.classifier.results.get("images", {})
     return Subject(

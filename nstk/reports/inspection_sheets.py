@@ -37,7 +37,7 @@ def draw_content_sheet(found: ContentInspection) -> Image:
         "what is there."
     )
     title = f"What the layers of {found.backbone} keep of the content"
-    return _draw_descents(title, note, cells, _draw_losses(curves, "content loss, relative"))
+    return _draw_loss_curves(title, note, cells, _draw_losses(curves, "content loss, relative"))
 
 
 def draw_style_sheet(found: StyleInspection) -> Image:
@@ -60,7 +60,7 @@ def draw_style_sheet(found: StyleInspection) -> Image:
     )
     title = f"What the layers of {found.backbone} keep of the style"
     losses = _draw_losses(curves, "Gram loss, relative, mean of the layers")
-    return _draw_descents(title, note, cells, losses)
+    return _draw_loss_curves(title, note, cells, losses)
 
 
 def draw_gram_sheet(found: GramInspection) -> Image:
@@ -129,7 +129,7 @@ def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Image:
     return tile_images([each for line in padded for each in line] or [blank], PATCHES)
 
 
-def _draw_descents(title: str, note: str, cells: Sequence[Cell], losses: Image) -> Image:
+def _draw_loss_curves(title: str, note: str, cells: Sequence[Cell], losses: Image) -> Image:
     return draw_sheet(title, [Row(cells), Row([Cell(losses)])], note=note, columns=_COLUMNS)
 
 

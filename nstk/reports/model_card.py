@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from nstk.reports.classifier_subject import Subject
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.wording import count, percent, span
 
 
@@ -76,12 +76,12 @@ def _quality(subject: Subject) -> str:
     elif subject.learned:
         said = (
             f"Of {images}, {share} were {what}; but it had learned from "
-            f"{spell_number(subject.learned)} of them, and of others it will be less"
+            f"{format_number(subject.learned)} of them, and of others it will be less"
         )
         if subject.others:
             others = subject.others
             said += (
-                f": of the {spell_number(others.images)} that it had not learned from it is "
+                f": of the {format_number(others.images)} that it had not learned from it is "
                 f"{percent(others.accuracy)} ({span(others.accuracy_interval)}, 95 % interval)"
             )
     else:
@@ -98,12 +98,14 @@ def _sureness(subject: Subject) -> str:
 
 
 def _limits(subject: Subject) -> str:
-    familiarity = subject.classifier.familiarity
-    here = "" if subject.strange is None else f", and {spell_number(subject.strange)} of those here"
+    ood_detector = subject.classifier.ood_detector
+    here = (
+        "" if subject.strange is None else f", and {format_number(subject.strange)} of those here"
+    )
     known = (
         "An image that is like nothing in training gets a label as well, but is told: such are "
-        f"{percent(1 - familiarity.accepted)} of images like those it learned from{here}."
-        if familiarity
+        f"{percent(1 - ood_detector.accepted)} of images like those it learned from{here}."
+        if ood_detector
         else "It cannot tell an image that is like nothing in training."
     )
     return (

@@ -12,7 +12,7 @@ from nstk.reports.stylization_page import compose_page
 from nstk.storage.files import make_folder
 from nstk.storage.versions import list_versions
 from nstk.stylization.inputs import MaskSource, Source, list_masks, open_image
-from nstk.stylization.job import Stylization
+from nstk.stylization.job import StylizeResult
 from nstk.stylization.mask_images import draw_mask, name_masks
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
@@ -38,7 +38,7 @@ def write_report(
     *,
     content: Source,
     styles: Sequence[Source],
-    stylization: Stylization,
+    stylization: StylizeResult,
     trace: Trace,
     content_masks: Sequence[MaskSource] = (),
     style_masks: Sequence[MaskSource] = (),
@@ -97,7 +97,7 @@ def _record(
     content: Source,
     styles: Sequence[Source],
     masks: Mapping[str, MaskSource],
-    made: Stylization,
+    made: StylizeResult,
     trace: Trace,
     quality: Quality | None,
     command: str,
@@ -131,7 +131,7 @@ def _record(
 def _measure(
     subject: CaptionedImage,
     paintings: Sequence[CaptionedImage],
-    made: Stylization,
+    made: StylizeResult,
     complete: bool,
 ) -> Quality | None:
     """The figures, without those of style where a style has no pixels; none of a tiny result."""

@@ -28,11 +28,11 @@ from nstk.reports.pages import (
     Series,
     Table,
 )
-from nstk.reports.pages.numerals import spell_decimals, spell_number
-from nstk.stylization.job import Stylization
+from nstk.reports.pages.numerals import format_decimals, format_number
+from nstk.stylization.job import StylizeResult
 from nstk.stylization.recording import Trace
 
-_PARTS = ("content", "style", "variation")
+_PARTS = ("content", "style", "tv")
 
 
 def compose_page(
@@ -40,7 +40,7 @@ def compose_page(
     paintings: Sequence[CaptionedImage | str],
     masks: Sequence[CaptionedImage],
     record: Mapping[str, Any],
-    made: Stylization,
+    made: StylizeResult,
     trace: Trace,
 ) -> Page:
     """Put the page together.
@@ -73,7 +73,7 @@ def compose_page(
     return Page(
         title=_title(subject, paintings),
         subtitle=f"{made.steps} steps through {made.backbone} at strength "
-        f"{spell_number(made.strength, 3)}.",
+        f"{format_number(made.strength, 3)}.",
         blocks=blocks,
         footer=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
     )
@@ -86,7 +86,7 @@ def _title(subject: CaptionedImage, paintings: Sequence[CaptionedImage | str]) -
     return f"{Path(subject.note or 'An image').stem} in the style of {styles}"
 
 
-def _figures(quality: Mapping[str, Any], made: Stylization) -> list[Figure]:
+def _figures(quality: Mapping[str, Any], made: StylizeResult) -> list[Figure]:
     figures = []
     if quality:
         figures = [
@@ -95,11 +95,11 @@ def _figures(quality: Mapping[str, Any], made: Stylization) -> list[Figure]:
             Figure("Luma SSIM", _decimals(quality["luma_ssim"]), "1 is the same"),
         ]
     pace = made.seconds_per_step
-    per_step = f"{spell_number(pace, 2)} s each at full size" if math.isfinite(pace) else ""
+    per_step = f"{format_number(pace, 2)} s each at full size" if math.isfinite(pace) else ""
     return [
         *figures,
-        Figure("Steps", spell_number(made.steps), per_step),
-        Figure("Seconds", spell_number(made.seconds, 3)),
+        Figure("Steps", format_number(made.steps), per_step),
+        Figure("Seconds", format_number(made.seconds, 3)),
     ]
 
 
@@ -163,15 +163,15 @@ def _explain(quality: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _how(record: Mapping[str, Any], made: Stylization) -> list[Block]:
+def _how(record: Mapping[str, Any], made: StylizeResult) -> list[Block]:
     rows = []
     for option in dataclasses.fields(made.settings):
         value, default = getattr(made.settings, option.name), option.default
         rows.append(
             (
                 option.name.replace("_", "-"),
-                _spell(value),
-                None if value == default else _spell(default),
+                _format(value),
+                None if value == default else _format(default),
                 option.metadata.get("help", ""),
             )
         )
@@ -192,17 +192,17 @@ def _how(record: Mapping[str, Any], made: Stylization) -> list[Block]:
 
 
 def _decimals(figure: float) -> str:
-    return spell_decimals(figure, 3) if math.isfinite(figure) else spell_number(figure)
+    return format_decimals(figure, 3) if math.isfinite(figure) else format_number(figure)
 
 
-def _spell(value: Any) -> str:
+def _format(value: Any) -> str:
     """A setting or a figure as a person would write it."""
     if value is None or isinstance(value, str):
         return value or "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{name}:{_spell(weight)}" for name, weight in value.items())
+        return ", ".join(f"{name}:{_format(weight)}" for name, weight in value.items())
     if isinstance(value, tuple | list):
-        return ", ".join(_spell(part) for part in value)
-    return spell_number(value) if isinstance(value, int | float) else str(value)
+        return ", ".join(_format(part) for part in value)
+    return format_number(value) if isinstance(value, int | float) else str(value)

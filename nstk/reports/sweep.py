@@ -16,11 +16,11 @@ from nstk.reports.pages import (
     Table,
     write_page,
 )
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.sheets import sheet as sheets
 from nstk.reports.sheets.charts import draw_chart
 from nstk.reports.sheets.outputs import is_page
-from nstk.reports.sweep_curves import PARTS, draw_descents, draw_ends
+from nstk.reports.sweep_curves import PARTS, draw_ends, draw_loss_curves
 from nstk.sweeping.job import Sweep
 from nstk.sweeping.records import SweptRun
 
@@ -73,7 +73,7 @@ def draw_sweep_sheet(sweep: Sweep) -> Image:
         )
         for heading, runs in _rows(sweep)
     ]
-    charts = [*draw_ends(sweep), *draw_descents(sweep)]
+    charts = [*draw_ends(sweep), *draw_loss_curves(sweep)]
     rows += [sheets.Row([sheets.Cell(draw_chart(chart))]) for chart in charts]
     return sheets.draw_sheet(_title(sweep), rows, note=_note(sweep), width=_ROOM, columns=across)
 
@@ -85,17 +85,17 @@ def compose_sweep_page(sweep: Sweep) -> Page:
         ImageRow([CaptionedImage(image, name) for name, image in given], width=200),
         Headline(
             [
-                Figure("Runs", spell_number(len(sweep.runs))),
-                Figure("Seconds", spell_number(sweep.seconds, 3), "of all descents"),
+                Figure("Runs", format_number(len(sweep.runs))),
+                Figure("Seconds", format_number(sweep.seconds, 3), "of all descents"),
             ]
         ),
     ]
     for heading, runs in _rows(sweep):
         shown = [_show(sweep, run) for run in runs]
         blocks.append(Section(heading or "The paintings", [ImageRow(shown, width=200)]))
-    ends, descents = draw_ends(sweep), draw_descents(sweep)
-    if ends or descents:
-        blocks.append(Section("The losses", [*ends, *descents]))
+    ends, optimizations = draw_ends(sweep), draw_loss_curves(sweep)
+    if ends or optimizations:
+        blocks.append(Section("The losses", [*ends, *optimizations]))
     blocks.append(Section("All figures", [_tabulate(sweep)]))
     if any(run.diverged for run in sweep.runs):
         blocks.append(Paragraph("A run that diverged shows its last good image.", "warning"))
@@ -112,7 +112,7 @@ def _rows(sweep: Sweep) -> list[tuple[str, tuple[SweptRun, ...]]]:
 
 def _caption(sweep: Sweep, run: SweptRun) -> str:
     last = sweep.axes[-1]
-    losses = (f"{part} loss {spell_number(run.terms[part], 3)}" for part in PARTS)
+    losses = (f"{part} loss {format_number(run.terms[part], 3)}" for part in PARTS)
     notes = ["diverged: the last good image"] if run.diverged else []
     return "\n".join([last.label(run.point.choice[last.key]), *losses, *notes])
 
@@ -136,12 +136,12 @@ def _note(sweep: Sweep) -> str:
 
 def _tabulate(sweep: Sweep) -> Table:
     options = [axis.option for axis in sweep.axes]
-    parts = ("content", "style", "variation", "loss")
+    parts = ("content", "style", "tv", "loss")
     rows: list[tuple[Cell, ...]] = [
         (
-            *(axis.spell(run.point.choice[axis.key]) for axis in sweep.axes),
+            *(axis.format_value(run.point.choice[axis.key]) for axis in sweep.axes),
             *(run.terms[part] for part in parts),
-            spell_number(run.seconds, 3),
+            format_number(run.seconds, 3),
             run.output.name,
         )
         for run in sweep.runs

@@ -36,12 +36,12 @@ def draw_ends(sweep: Sweep) -> list[LineChart]:
         series = []
         for index, value in enumerate(other.values):
             runs = [run for run in sweep.runs if run.point.place[1 - across] == index]
-            series.append(_end_curve(other.spell(value), axis, runs, part))
+            series.append(_end_curve(other.format_value(value), axis, runs, part))
         charts.append(_end_chart(f"The {part} loss at the end, by {other.option}", axis, series))
     return charts
 
 
-def draw_descents(sweep: Sweep) -> list[LineChart]:
+def draw_loss_curves(sweep: Sweep) -> list[LineChart]:
     """Content and style loss of every run over its steps; nothing where they are too many."""
     if len(sweep.runs) > MOST_CURVES:
         return []
@@ -49,7 +49,7 @@ def draw_descents(sweep: Sweep) -> list[LineChart]:
     options = " and ".join(axis.option for axis in sweep.axes)
     return [
         LineChart(
-            [_descent(sweep.axes, run, part) for run in sweep.runs],
+            [_loss_curve(sweep.axes, run, part) for run in sweep.runs],
             "step, over all scales",
             f"{part} loss, relative",
             f"The {part} loss over the steps, by {options}",
@@ -81,9 +81,9 @@ def _end_chart(title: str, axis: SweepAxis, series: Sequence[Series]) -> LineCha
     )
 
 
-def _descent(axes: Sequence[SweepAxis], run: SweptRun, part: str) -> Series:
+def _loss_curve(axes: Sequence[SweepAxis], run: SweptRun, part: str) -> Series:
     values = run.curves[part]
-    label = ", ".join(axis.spell(run.point.choice[axis.key]) for axis in axes)
+    label = ", ".join(axis.format_value(run.point.choice[axis.key]) for axis in axes)
     return Series(label, range(1, len(values) + 1), values)
 
 

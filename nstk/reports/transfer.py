@@ -20,7 +20,7 @@ from nstk.reports.pages import (
     Table,
     write_page,
 )
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.sheets import sheet as sheets
 from nstk.reports.sheets.charts import draw_chart
 from nstk.reports.sheets.outputs import is_page
@@ -198,4 +198,4 @@ def _percent(score: Evaluation) -> str:
 
 
 def _seconds(seconds: float) -> str:
-    return f"{spell_number(seconds, 2)} s"
+    return f"{format_number(seconds, 2)} s"

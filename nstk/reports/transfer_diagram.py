@@ -9,7 +9,7 @@ from PIL import ImageDraw
 from nstk.images.image import Image
 from nstk.inspecting.frozen_study import FrozenStudy
 from nstk.reports.pages import Box
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 from nstk.reports.sheets.lettering import wrap_text, write_text
 from nstk.reports.sheets.sheet import INK, PAPER, QUIET_INK, from_image
 
@@ -88,7 +88,7 @@ def list_boxes(study: FrozenStudy) -> Sequence[Box]:
 
 def count_parameters(number: int) -> str:
     """A number of parameters for people: ``770``, ``1.2 million``."""
-    return f"{number / 1e6:.1f} million" if number >= 1e6 else spell_number(number)
+    return f"{number / 1e6:.1f} million" if number >= 1e6 else format_number(number)
 
 
 def _letter(box: Box) -> list[tuple[str, int, Ink]]:

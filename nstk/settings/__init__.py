@@ -11,10 +11,10 @@ from nstk.settings.checks import check_range as check_range
 from nstk.settings.checks import check_switch as check_switch
 from nstk.settings.checks import check_whole as check_whole
 from nstk.settings.checks import check_word as check_word
+from nstk.settings.fields import format_option as format_option
 from nstk.settings.fields import list_words as list_words
 from nstk.settings.fields import read_setting as read_setting
 from nstk.settings.fields import setting as setting
-from nstk.settings.fields import spell_option as spell_option
 from nstk.settings.finetuning import AuditSettings as AuditSettings
 from nstk.settings.finetuning import FinetuneSettings as FinetuneSettings
 from nstk.settings.inspecting import FrozenSettings as FrozenSettings
@@ -32,10 +32,10 @@ from nstk.settings.words import AugmentationName as AugmentationName
 from nstk.settings.words import ColorMatching as ColorMatching
 from nstk.settings.words import ColorMode as ColorMode
 from nstk.settings.words import ConvolutionName as ConvolutionName
-from nstk.settings.words import EngineName as EngineName
 from nstk.settings.words import FeatureChoice as FeatureChoice
 from nstk.settings.words import LayerWeights as LayerWeights
 from nstk.settings.words import OptimizerName as OptimizerName
 from nstk.settings.words import Pooling as Pooling
 from nstk.settings.words import PrecisionName as PrecisionName
 from nstk.settings.words import StyleLoss as StyleLoss
+from nstk.settings.words import TilingName as TilingName

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from nstk.errors import SettingsError
-from nstk.settings.fields import spell_option
+from nstk.settings.fields import format_option
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
@@ -84,7 +84,7 @@ def _check_number(
 
 
 def _refuse(name: str, value: object, needed: str) -> SettingsError:
-    return SettingsError(f"{spell_option(name)} is {value!r}; it must be {needed}.")
+    return SettingsError(f"{format_option(name)} is {value!r}; it must be {needed}.")
 
 
 def _is_number(value: object) -> bool:

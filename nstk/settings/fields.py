@@ -56,7 +56,7 @@ def read_setting(settings: type, name: str, text: str) -> Any:
         raise ValueError(f"{text!r} {is_none}.") from None
 
 
-def spell_option(name: str) -> str:
+def format_option(name: str) -> str:
     """How the shell spells a field: ``--learning-rate`` for ``learning_rate``."""
     return "--" + name.replace("_", "-")
 

@@ -12,12 +12,12 @@ from nstk.settings.words import (
     ColorMatching,
     ColorMode,
     ConvolutionName,
-    EngineName,
     LayerWeights,
     OptimizerName,
     Pooling,
     PrecisionName,
     StyleLoss,
+    TilingName,
 )
 
 DEFAULT_SIMILARITY = 0.75
@@ -54,7 +54,7 @@ class StylizeSettings:
         0.4, "Weight α of the content loss, at strength 0.5 and 512 pixels"
     )
     style_weight: float = setting(1.0, "Weight β of the style loss")
-    variation_weight: float = setting(0.1, "Weight γ of the variation of neighboring pixels")
+    tv_weight: float = setting(0.1, "Weight γ of the variation of neighboring pixels")
     content_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
         "Content layers; auto is one at stride 8",
@@ -98,7 +98,7 @@ class StylizeSettings:
     init: str = setting(
         "content", "Where the descent starts: content, noise, gray, style, or an image file"
     )
-    engine: EngineName = setting(
+    tiling: TilingName = setting(
         "auto",
         "Look at the whole image at once, or in windows, which takes half as long again and a "
         "fraction of the memory; auto looks at once where it fits",
@@ -125,7 +125,7 @@ class StylizeSettings:
         if self.scales != "auto":
             check_whole("scales", self.scales, 1, 20)
         self._check_strength()
-        for weight in ("content_weight", "style_weight", "variation_weight", "tolerance"):
+        for weight in ("content_weight", "style_weight", "tv_weight", "tolerance"):
             check_range(weight, getattr(self, weight), 0)
         check_layers("content_layers", self.content_layers)
         check_layers("style_layers", self.style_layers)
@@ -138,7 +138,7 @@ class StylizeSettings:
             ("color_matching", ColorMatching),
             ("optimizer", OptimizerName),
             ("pooling", Pooling),
-            ("engine", EngineName),
+            ("tiling", TilingName),
             ("precision", PrecisionName),
             ("convolution", ConvolutionName),
         ):

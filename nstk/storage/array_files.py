@@ -20,7 +20,7 @@ from nstk.storage.zip_archives import DAMAGE, open_packed
 
 Array = npt.NDArray[Any]
 
-_ENDING = ".npy"
+_EXTENSION = ".npy"
 
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
 """Shape, whether columns come first, and dtype."""
@@ -49,7 +49,7 @@ def write_arrays(
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_entry(title, compress), json.dumps(facts, indent=1))
         for name, array in arrays.items():
-            with archive.open(_entry(name + _ENDING, compress), "w", force_zip64=True) as file:
+            with archive.open(_entry(name + _EXTENSION, compress), "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
 
 
@@ -78,9 +78,9 @@ def read_arrays(
             if not isinstance(facts, dict):
                 raise ValueError(f"{title} is no JSON object")
             arrays = {
-                name.removesuffix(_ENDING): _parse(archive.read(name), name)
+                name.removesuffix(_EXTENSION): _parse(archive.read(name), name)
                 for name in archive.namelist()
-                if name.endswith(_ENDING)
+                if name.endswith(_EXTENSION)
             }
     except (*DAMAGE, KeyError, ValueError) as error:
         raise ValueError(str(error)) from error

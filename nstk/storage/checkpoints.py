@@ -20,10 +20,10 @@ from typing import Any, Protocol
 from nstk.errors import CheckpointError, OutputError
 from nstk.settings import CheckpointSettings
 from nstk.storage.array_files import Array, digest_arrays, read_arrays, write_arrays
-from nstk.storage.files import make_folder, write_whole
+from nstk.storage.files import atomic_write, make_folder
 from nstk.storage.locks import FolderLock
 
-ENDING = ".checkpoint"
+EXTENSION = ".checkpoint"
 TITLE = "checkpoint.json"
 FORMAT = 1
 KEPT = 2
@@ -83,7 +83,7 @@ class State:
     arrays: Mapping[str, Array]
 
 
-class Saver(Protocol):
+class CheckpointCallback(Protocol):
     """Whoever keeps the state of a job, as `CheckpointFolder.keep` does."""
 
     def __call__(self, step: int, look: Callable[[], State], *, now: bool = False) -> None:
@@ -143,8 +143,8 @@ class CheckpointFolder:
         self._lock = FolderLock(self._folder)
         if not settings.resume and self._list():
             self._lock.release()
-            raise CheckpointError(spell_earlier(self._folder))
-        for leftover in self._folder.glob(f".nstk-*{ENDING}"):  # of a run that was killed
+            raise CheckpointError(format_earlier(self._folder))
+        for leftover in self._folder.glob(f".nstk-*{EXTENSION}"):  # of a run that was killed
             with suppress(OSError):
                 leftover.unlink()
 
@@ -230,8 +230,8 @@ class CheckpointFolder:
         facts = {"format": FORMAT, "step": step, "recipe": asdict(recipe), "state": state.facts}
         facts = json.loads(json.dumps(facts))
         facts["digest"] = _digest(facts, state.arrays)
-        path = folder / f"step-{step:08d}{ENDING}"
-        write_whole(path, lambda target: write_arrays(target, TITLE, facts, state.arrays))
+        path = folder / f"step-{step:08d}{EXTENSION}"
+        atomic_write(path, lambda target: write_arrays(target, TITLE, facts, state.arrays))
         for former in self._list()[:-KEPT]:
             with suppress(OSError):
                 former.unlink()
@@ -246,12 +246,12 @@ class CheckpointFolder:
         if self._folder is None:
             return []
         with suppress(OSError):
-            return sorted(self._folder.glob(f"step-*{ENDING}"))
+            return sorted(self._folder.glob(f"step-*{EXTENSION}"))
         return []
 
 
 @contextmanager
-def understanding() -> Iterator[None]:
+def reraise_as_checkpoint_error() -> Iterator[None]:
     """Say in one line that a checkpoint, whole and of this very run, makes no sense.
 
     Raises:
@@ -266,7 +266,7 @@ def understanding() -> Iterator[None]:
         ) from error
 
 
-def spell_earlier(folder: Path) -> str:
+def format_earlier(folder: Path) -> str:
     """Why a run that begins keeps nothing in a folder that has the state of another."""
     return (
         f"{folder} holds the checkpoints of an earlier run; add --resume to go on from them, or "

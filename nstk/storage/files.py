@@ -122,7 +122,7 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
+def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a file whole or not at all; until then an older file of that name stays as it is.
 
     Args:
@@ -159,7 +159,7 @@ def write_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def write_folder_whole(path: str | Path, write: Callable[[Path], None]) -> Path:
+def atomic_write_folder(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a folder whole or not at all; until then an older one of that name stays as it is.
 
     Args:

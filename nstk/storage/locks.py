@@ -8,12 +8,12 @@ from nstk.errors import CheckpointError, OutputError
 
 if sys.platform == "win32":
 
-    def hold(descriptor: int) -> None:
+    def try_lock(descriptor: int) -> None:
         """Let an open file belong to this process; on Windows there is no such lock."""
 else:
     import fcntl
 
-    def hold(descriptor: int) -> None:
+    def try_lock(descriptor: int) -> None:
         """Let an open file belong to this process until it is closed.
 
         Raises:
@@ -44,7 +44,7 @@ class FolderLock:
         try:
             descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
             self._descriptor = descriptor
-            hold(descriptor)
+            try_lock(descriptor)
         except BlockingIOError as error:
             self.release()
             raise CheckpointError(

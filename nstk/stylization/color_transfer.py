@@ -31,7 +31,7 @@ MATCH_METHODS: tuple[str, ...] = get_args(ColorMatching)
 NEEDS_STYLE_PIXELS = frozenset({"luminance", "match", "match-luminance", "histogram"})
 """The modes that change the style image; a saved style file has none to change."""
 
-FAINTEST_DEVIATION = 2 / 255
+FAINTEST_STD = 2 / 255
 """An image's deviation counts as at least this: two gray levels.
 
 What is fainter is noise, which a match would blow up to the contrast of the target.
@@ -69,9 +69,7 @@ def prepare_colors(
     check_word("color", mode, ColorMode)
     match mode:
         case "luminance" | "match-luminance":
-            matched = match_luminance(
-                style, content, deviation=mode == "match-luminance", part=part
-            )
+            matched = match_luminance(style, content, std=mode == "match-luminance", part=part)
             return _gray(to_luma(content)), matched
         case "match":
             return content, match_colors(style, content, method=method, part=part)
@@ -139,7 +137,7 @@ def match_colors(
     check_word("color_matching", method, ColorMatching)
     source_mean, source = _summarize(image if part is None else part)
     target_mean, wanted = _summarize(target)
-    matrix = _transport(_power(source, 1.0, FAINTEST_DEVIATION**2), wanted, method)
+    matrix = _transport(_power(source, 1.0, FAINTEST_STD**2), wanted, method)
     # A(x − μ_s) + μ_t = Ax + (μ_t − Aμ_s), in one pass over the pixels.
     return _clip(image @ matrix.T + (target_mean - matrix @ source_mean))
 
@@ -170,7 +168,7 @@ def match_histogram(image: Image, target: Image, *, part: Image | None = None) -
 
 
 def match_luminance(
-    image: Image, target: Image, *, deviation: bool = False, part: Image | None = None
+    image: Image, target: Image, *, std: bool = False, part: Image | None = None
 ) -> Image:
     """Make a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
 
@@ -187,7 +185,7 @@ def match_luminance(
     """
     luma, wanted = to_luma(image).astype(np.float64), to_luma(target).astype(np.float64)
     seen = luma if part is None else to_luma(part).astype(np.float64)
-    gain = wanted.std() / max(seen.std(), FAINTEST_DEVIATION) if deviation else 1.0
+    gain = wanted.std() / max(seen.std(), FAINTEST_STD) if std else 1.0
     return _gray(_clip(gain * (luma - seen.mean()) + wanted.mean()))
 
 

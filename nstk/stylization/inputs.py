@@ -20,7 +20,7 @@ from nstk.images.image import (
 from nstk.images.masks import check_mask, load_mask
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
-from nstk.stylization.style_files import ENDING, SavedStyle, load_style
+from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
 from nstk.stylization.styles import PaintedStyle, Style
 
 Source = Image | Levels | str | Path
@@ -195,7 +195,7 @@ def _open_style(
     source: StyleSource, name: str, mask: MaskSource | None, settings: StylizeSettings
 ) -> tuple[Style, tuple[str, ...]]:
     """A style in its part and at its scale, and what was special about its file."""
-    if isinstance(source, str | Path) and Path(source).suffix.lower() == ENDING:
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == EXTENSION:
         source = load_style(source)
     if isinstance(source, SavedStyle):
         _check_saved(source, mask, settings)

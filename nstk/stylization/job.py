@@ -15,26 +15,26 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
 from nstk.images.image import Image, Plane, resize_image, resize_plane, save_image
 from nstk.images.masks import resize_mask
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings
-from nstk.storage.checkpoints import CheckpointFolder, Saver, State
+from nstk.storage.checkpoints import CheckpointCallback, CheckpointFolder, State
 from nstk.stylization.color_transfer import restore_colors
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.objective import Objective
-from nstk.stylization.optimization import Descent
-from nstk.stylization.preparing import find_network, plan_painting, read_painting
+from nstk.stylization.optimization import Optimization
+from nstk.stylization.preparing import find_network, plan_task, read_task
 from nstk.stylization.quality import content_similarity
 from nstk.stylization.resumption import (
     Decisions,
     capture,
     describe_run,
     recall_decisions,
-    recall_descent,
     recount,
+    restore_optimization,
 )
 from nstk.stylization.scales import Scale
 from nstk.stylization.strength import search_strength
-from nstk.stylization.task import Painting
+from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.memory import peak_memory
 from nstk.stylization.tiled.planning import Plan
 
@@ -45,7 +45,7 @@ TRIAL_STEPS = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Stylization:
+class StylizeResult:
     """A stylized image and how it came about.
 
     Attributes:
@@ -73,7 +73,7 @@ class Stylization:
     settings: StylizeSettings
     strength: float
     backbone: str
-    engine: str
+    tiling: str
     precision: str
     convolution: str
     loss: float
@@ -104,8 +104,8 @@ def stylize(
     style_masks: Sequence[MaskSource] = (),
     keep_mask: MaskSource | None = None,
     checkpoints: CheckpointSettings | None = None,
-    on_progress: Reporter = ignore,
-) -> Stylization:
+    on_progress: Reporter = no_progress,
+) -> StylizeResult:
     """Paint the content of one image in the style of others (Gatys, Ecker and Bethge 2016).
 
     Departures from the paper: losses are relative to their targets; style is Gram matrix, mean
@@ -138,7 +138,7 @@ def stylize(
         BackboneError: If the network is unknown or cannot be used for this.
         CheckpointError: If the checkpoints are another run's, or their folder is in use.
         DivergenceError: If the loss stops being a finite number twice; its ``made`` is the last
-            good image, a `Stylization`.
+            good image, a `StylizeResult`.
 
     Example:
         >>> import nstk
@@ -150,27 +150,27 @@ def stylize(
     masks = (content_masks, style_masks, keep_mask)
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
         network = find_network(backbone, on_progress)
-        painting = read_painting(content, styles, masks, network, settings)
+        task = read_task(content, styles, masks, network, settings)
         return paint(
-            painting,
-            partial(plan_painting, network=network),
+            task,
+            partial(plan_task, network=network),
             on_progress,
             begun=begun,
-            found=folder.find(describe_run(painting)) if folder.is_used else None,
+            found=folder.find(describe_run(task)) if folder.is_used else None,
             save=folder.keep,
         )
 
 
 def paint(
-    painting: Painting,
-    make_plan: Callable[[Painting], tuple[Painting, Plan]],
-    on_progress: Reporter = ignore,
+    task: StyleTransferTask,
+    make_plan: Callable[[StyleTransferTask], tuple[StyleTransferTask, Plan]],
+    on_progress: Reporter = no_progress,
     *,
     begun: float | None = None,
-    look: Callable[[Painting, Scale], Objective] = Painting.objective,
+    look: Callable[[StyleTransferTask, Scale], Objective] = StyleTransferTask.objective,
     found: State | None = None,
-    save: Saver,
-) -> Stylization:
+    save: CheckpointCallback,
+) -> StylizeResult:
     """Paint what was read; see `stylize`.
 
     Args:
@@ -183,108 +183,108 @@ def paint(
         save: Offered the state after every step and at the end, if it is no error.
     """
     begun = time.perf_counter() if begun is None else begun
-    painting, plan, decisions = _decide(painting, make_plan, found, on_progress)
-    log.info("%s engine in %s, %s: %s.", plan.engine, *plan.arithmetic, plan.reason)
-    descent = painting.begin() if found is None else recall_descent(painting, found)
-    recount(painting, descent, on_progress)
+    task, plan, decisions = _decide(task, make_plan, found, on_progress)
+    log.info("%s engine in %s, %s: %s.", plan.tiling, *plan.arithmetic, plan.reason)
+    optimization = task.begin() if found is None else restore_optimization(task, found)
+    recount(task, optimization, on_progress)
     strength = decisions.strength
 
-    def keep(descent: Descent, *, now: bool = False) -> None:
-        save(descent.steps, lambda: capture(descent, decisions), now=now)
+    def keep(optimization: Optimization, *, now: bool = False) -> None:
+        save(optimization.steps, lambda: capture(optimization, decisions), now=now)
 
-    def finish(interrupted: bool) -> Stylization:
+    def finish(interrupted: bool) -> StylizeResult:
         seconds = time.perf_counter() - begun
-        return _report(painting, plan, descent, strength, interrupted, seconds)
+        return _report(task, plan, optimization, strength, interrupted, seconds)
 
     try:
-        for _ in painting.descend(
-            strength, on_progress, look=partial(look, painting), descent=descent, keep=keep
+        for _ in task.descend(
+            strength, on_progress, look=partial(look, task), optimization=optimization, keep=keep
         ):
             pass
     except KeyboardInterrupt:
-        keep(descent, now=True)
+        keep(optimization, now=True)
         return finish(interrupted=True)
     except DivergenceError as error:
         error.made = finish(interrupted=True)
         raise
-    keep(descent, now=True)
+    keep(optimization, now=True)
     return finish(interrupted=False)
 
 
 def _decide(
-    painting: Painting,
-    make_plan: Callable[[Painting], tuple[Painting, Plan]],
+    task: StyleTransferTask,
+    make_plan: Callable[[StyleTransferTask], tuple[StyleTransferTask, Plan]],
     found: State | None,
     on_progress: Reporter,
-) -> tuple[Painting, Plan, Decisions]:
+) -> tuple[StyleTransferTask, Plan, Decisions]:
     """Choose engine, arithmetic and strength, or take those of the run that is gone on with."""
     if found is None:
-        painting, plan = make_plan(painting)
-        largest = None if math.isinf(painting.largest_whole) else int(painting.largest_whole)
-        strength = _choose_strength(painting, on_progress)
-        return painting, plan, Decisions(plan.engine, *plan.arithmetic, largest, strength)
-    asked, decisions = painting.settings, recall_decisions(found)
+        task, plan = make_plan(task)
+        largest = None if math.isinf(task.largest_whole) else int(task.largest_whole)
+        strength = _choose_strength(task, on_progress)
+        return task, plan, Decisions(plan.tiling, *plan.arithmetic, largest, strength)
+    asked, decisions = task.settings, recall_decisions(found)
     forced = replace(
         asked,
-        engine=decisions.engine,
+        tiling=decisions.tiling,
         precision=decisions.precision,
         convolution=decisions.convolution,
     )
-    painting, plan = make_plan(replace(painting, settings=forced))
+    task, plan = make_plan(replace(task, settings=forced))
     largest_whole = math.inf if decisions.largest_whole is None else decisions.largest_whole
-    painting = replace(painting, settings=asked, largest_whole=largest_whole)
-    return painting, plan, decisions
+    task = replace(task, settings=asked, largest_whole=largest_whole)
+    return task, plan, decisions
 
 
-def _choose_strength(painting: Painting, on_progress: Reporter) -> float:
+def _choose_strength(task: StyleTransferTask, on_progress: Reporter) -> float:
     """The strength asked for, or the one whose small result is as similar as asked for."""
-    settings, target = painting.settings, painting.settings.target_similarity
+    settings, target = task.settings, task.settings.target_similarity
     if target is None:
         return float(settings.strength)
-    coarsest = painting.plan[0]
-    small = Painting(
-        painting.network,
-        painting.inputs,
+    coarsest = task.plan[0]
+    small = StyleTransferTask(
+        task.network,
+        task.inputs,
         replace(settings, size=coarsest.longer_side, scales=1, steps=TRIAL_STEPS),
     )
 
     look = cache(small.objective)
 
     def measure(strength: float) -> float:
-        *_, descent = small.descend(strength, look=look)
-        return content_similarity(small.subject(small.plan[0]), descent.image())
+        *_, optimization = small.descend(strength, look=look)
+        return content_similarity(small.subject(small.plan[0]), optimization.image())
 
     return search_strength(measure, target, on_progress)
 
 
 def _report(
-    painting: Painting,
+    task: StyleTransferTask,
     plan: Plan,
-    descent: Descent,
+    optimization: Optimization,
     strength: float,
     interrupted: bool,
     seconds: float,
-) -> Stylization:
-    inputs = painting.inputs
-    image = _finish(descent.image(), inputs, painting.settings)
+) -> StylizeResult:
+    inputs = task.inputs
+    image = _finish(optimization.image(), inputs, task.settings)
     alpha = inputs.content.alpha
-    return Stylization(
+    return StylizeResult(
         image=image,
         alpha=None if alpha is None else resize_plane(alpha, *image.shape[:2]),
-        settings=painting.settings,
+        settings=task.settings,
         strength=strength,
-        backbone=painting.network.name,
-        engine=plan.engine,
+        backbone=task.network.name,
+        tiling=plan.tiling,
         precision=plan.precision,
         convolution=plan.convolution,
-        loss=descent.loss,
-        terms=descent.terms,
-        steps=descent.steps,
+        loss=optimization.loss,
+        terms=optimization.terms,
+        steps=optimization.steps,
         seconds=seconds,
-        seconds_per_step=median(descent.durations) if descent.durations else math.nan,
+        seconds_per_step=median(optimization.durations) if optimization.durations else math.nan,
         peak_memory_bytes=peak_memory(),
         interrupted=interrupted,
-        notices=(*inputs.notices, *filter(None, [descent.point.setback])),
+        notices=(*inputs.notices, *filter(None, [optimization.point.divergence_note])),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from nstk.stylization.statistics import Moments, widen
+from nstk.stylization.statistics import Moments, upcast
 from nstk.stylization.transport import measure_transport
 
 GRADIENT_FLOOR = 1e-6
@@ -33,8 +33,8 @@ def measure_content(features: Any, target: Any) -> Any:
 
 def sum_content(features: Any, target: Any | None = None) -> Any:
     """½‖a − a*‖², what the content loss adds up; ½‖a‖² where no target is given."""
-    wide = widen(features)
-    return tf.nn.l2_loss(wide if target is None else wide - widen(target))
+    wide = upcast(features)
+    return tf.nn.l2_loss(wide if target is None else wide - upcast(target))
 
 
 def measure_gram(moments: Moments, target: Moments) -> Any:
@@ -60,7 +60,7 @@ def measure_moments(moments: Moments, target: Moments) -> Any:
     return _distance(
         _relative(moments.gram, target.gram)
         + _relative(moments.mean, target.mean)
-        + _relative(_deviation(moments, target), _deviation(target, target))
+        + _relative(_std(moments, target), _std(target, target))
     )
 
 
@@ -88,7 +88,7 @@ STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
 """Every way to compare the moments of a layer with the style's, by its name."""
 
 
-def measure_variation(image: Any) -> Any:
+def total_variation(image: Any) -> Any:
     """Mean squared difference of neighboring pixels, over all eight neighbors.
 
     Diagonal neighbors count a quarter of straight ones, as in a nine-point Laplacian, so that
@@ -100,10 +100,10 @@ def measure_variation(image: Any) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    return weigh_variation(sum_variation(image), image.shape)
+    return weight_tv(tv_sums(image), image.shape)
 
 
-def sum_variation(image: Any, rows: Any = None, columns: Any = None) -> Any:
+def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
     """Squared differences of neighboring pixels, summed up direction by direction.
 
     A difference belongs to the upper, or else the left pixel's row and to the left pixel's
@@ -135,7 +135,7 @@ def sum_variation(image: Any, rows: Any = None, columns: Any = None) -> Any:
     return tf.stack([2 * tf.nn.l2_loss(side) for side in sides])
 
 
-def weigh_variation(sums: Any, shape: Any) -> Any:
+def weight_tv(sums: Any, shape: Any) -> Any:
     """The variation of an image, from the sums of all its parts.
 
     Args:
@@ -152,7 +152,7 @@ def _distance(squared: Any) -> Any:
     return tf.sqrt(squared + GRADIENT_FLOOR) - GRADIENT_FLOOR**0.5
 
 
-def _deviation(moments: Moments, target: Moments) -> Any:
+def _std(moments: Moments, target: Moments) -> Any:
     """σ_k, with a floor of a hundredth of the target's own: a root has no gradient at 0."""
     floor = 1e-4 * tf.reduce_mean(target.variance) + 1e-30
     return tf.sqrt(moments.variance + floor)

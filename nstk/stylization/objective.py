@@ -10,14 +10,14 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import STYLE_LOSSES, sum_content, sum_variation, weigh_variation
+from nstk.stylization.losses import STYLE_LOSSES, sum_content, tv_sums, weight_tv
 from nstk.stylization.regions import Region
-from nstk.stylization.statistics import summarize
-from nstk.stylization.styles import PaintedStyle, look, mix
+from nstk.stylization.statistics import to_moments
+from nstk.stylization.styles import PaintedStyle, extract_features, mix
 from nstk.stylization.sums import Sums, sum_layers
 
 
-class Balance(NamedTuple):
+class LossWeights(NamedTuple):
     """How much the three parts of the loss count; a step need not be compiled again for others.
 
     Attributes:
@@ -28,7 +28,7 @@ class Balance(NamedTuple):
 
     content: Any
     style: Any
-    variation: Any
+    tv: Any
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class ObjectiveWeights:
 
     content: float
     style: float
-    variation: float
+    tv: float
     content_layers: Mapping[str, float]
     style_layers: Mapping[str, float]
     style_loss: str = "moments"
@@ -57,9 +57,9 @@ class ObjectiveWeights:
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
 
     @property
-    def balance(self) -> Balance:
+    def balance(self) -> LossWeights:
         """α, β and γ."""
-        return Balance(self.content, self.style, self.variation)
+        return LossWeights(self.content, self.style, self.tv)
 
 
 def score(
@@ -68,7 +68,7 @@ def score(
     regions: Sequence[Region],
     sizes: Mapping[str, Any],
     shape: Sequence[int],
-    balance: Balance | None = None,
+    balance: LossWeights | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """The loss of an image and its parts, from its sums alone.
 
@@ -92,16 +92,16 @@ def score(
     layers = {
         name: tf.add_n(
             [
-                region.share * compare(summarize(statistics), region.targets[name])
+                region.share * compare(to_moments(statistics), region.targets[name])
                 for region, statistics in zip(regions, sums.style[name], strict=True)
             ]
         )
         for name in weights.style_layers
     }
     style = _weighted(layers, weights.style_layers)
-    variation = weigh_variation(sums.variation, shape)
-    loss = alpha * content + beta * style + gamma * variation
-    return loss, {"content": content, "style": style, "variation": variation, **layers}
+    tv = weight_tv(sums.tv, shape)
+    loss = alpha * content + beta * style + gamma * tv
+    return loss, {"content": content, "style": style, "tv": tv, **layers}
 
 
 class Objective(Protocol):
@@ -111,7 +111,7 @@ class Objective(Protocol):
     def weights(self) -> ObjectiveWeights:
         """What counts how much where nothing else is said."""
 
-    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
+    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
         """The loss of an image ``(height, width, 3)``, its gradient and its parts."""
 
     def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
@@ -145,7 +145,7 @@ class StyleObjective:
     free: Any | None = None
 
     @classmethod
-    def toward(
+    def from_images(
         cls,
         backbone: Backbone,
         content: Image,
@@ -168,7 +168,7 @@ class StyleObjective:
             for number, image in enumerate(styles, 1)
         ]
         mixed = mix(seen, blending or [1.0] * len(seen))
-        region = Region({name: summarize(sums) for name, sums in mixed.items()})
+        region = Region({name: to_moments(sums) for name, sums in mixed.items()})
         return cls.within(backbone, content, [region], weights)
 
     @classmethod
@@ -189,10 +189,10 @@ class StyleObjective:
             weights: What counts how much.
             free: How free every pixel is to move, ``(height, width, 1)``.
         """
-        seen = look(backbone.tap(list(weights.content_layers)), content)
+        seen = extract_features(backbone.tap(list(weights.content_layers)), content)
         return cls(backbone.tap(weights.layers), seen, tuple(regions), weights, free)
 
-    def measure(self, image: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
+    def measure(self, image: Any, balance: LossWeights | None = None) -> tuple[Any, dict[str, Any]]:
         """The loss of an image and its parts.
 
         Args:
@@ -206,7 +206,7 @@ class StyleObjective:
         """
         maps = self.taps(image[tf.newaxis], training=False)
         style, content = sum_layers(maps, self.guides, self.content)
-        sums = Sums(style, content, sum_variation(image))
+        sums = Sums(style, content, tv_sums(image))
         return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
     @property
@@ -220,7 +220,7 @@ class StyleObjective:
         with tf.init_scope():  # once, not in every step
             return {name: sum_content(target) for name, target in self.content.items()}
 
-    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
+    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
         """The loss, its gradient with respect to the pixels, and its parts; see `measure`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(image)
@@ -232,7 +232,7 @@ class StyleObjective:
         """See `Objective.compile`."""
         if optimizer not in self._steps:
 
-            def step(x: Any, state: Any, balance: Balance) -> Any:
+            def step(x: Any, state: Any, balance: LossWeights) -> Any:
                 return optimizer.step(partial(self.evaluate, balance=balance), x, state)
 
             self._steps[optimizer] = tf.function(step, autograph=False)

@@ -14,7 +14,7 @@ from nstk.errors import DivergenceError
 from nstk.images.image import Image
 from nstk.optimizers import Optimizer
 from nstk.progress import Progress, Reporter
-from nstk.stylization.objective import Balance, Objective
+from nstk.stylization.objective import LossWeights, Objective
 
 WINDOW = 20
 
@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Point:
+class OptimizationState:
     """Where a descent stands: all that the rest of it depends on.
 
     Attributes:
@@ -40,34 +40,34 @@ class Point:
         state: The optimizer's state.
         good: The last image known to have a finite loss.
         taken: Steps taken at each scale so far, the present one last.
-        setback: What became of the first loss that was no number, in words; None until then.
+        divergence_note: What became of the first loss that was no number, in words; None until then.
     """
 
     x: Any
     state: Any
     good: Any
     taken: tuple[int, ...] = (0,)
-    setback: str | None = None
+    divergence_note: str | None = None
 
 
-class Keeper(Protocol):
+class StepCallback(Protocol):
     """Whoever keeps where a descent stands."""
 
-    def __call__(self, descent: "Descent", *, now: bool = False) -> None:
+    def __call__(self, optimization: "Optimization", *, now: bool = False) -> None:
         """Look at a descent after a step, and keep it if it is time to, or in any case ``now``."""
 
 
-def forget(descent: "Descent", *, now: bool = False) -> None:
+def no_op(optimization: "Optimization", *, now: bool = False) -> None:
     """Keep nothing: the keeper of those who need none."""
 
 
 @dataclass
-class Descent:
+class Optimization:
     """An image on its way down; the loop moves it on, and whoever holds it can look at it.
 
     A loss that is no number sends it back, once, to the last good image, with the cautious rule
     from there on. Every move is one assignment, so wherever it is interrupted it stands at a
-    `Point` that was reached.
+    `OptimizationState` that was reached.
 
     Attributes:
         optimizer: The rule.
@@ -79,22 +79,22 @@ class Descent:
 
     optimizer: Optimizer
     cautious: Optimizer
-    point: Point
+    point: OptimizationState
     history: list[Step] = field(default_factory=list)
     durations: list[float] = field(default_factory=list)
 
     @classmethod
     def start(
         cls, optimizer: Optimizer, image: Any, cautious: Optimizer | None = None
-    ) -> "Descent":
+    ) -> "Optimization":
         """Stand at ``image``, with no step taken."""
         x = tf.constant(image)
-        return cls(optimizer, cautious or optimizer, Point(x, optimizer.init(x), x))
+        return cls(optimizer, cautious or optimizer, OptimizationState(x, optimizer.init(x), x))
 
     @property
     def rule(self) -> Optimizer:
         """The optimizer in force."""
-        return self.optimizer if self.point.setback is None else self.cautious
+        return self.optimizer if self.point.divergence_note is None else self.cautious
 
     @property
     def steps(self) -> int:
@@ -144,9 +144,9 @@ class Descent:
         steps: int,
         on_progress: Reporter,
         *,
-        balance: Balance | None = None,
+        balance: LossWeights | None = None,
         tolerance: float = 0.0,
-        keep: Keeper = forget,
+        keep: StepCallback = no_op,
     ) -> None:
         """Go on towards one objective until so many steps are taken at this scale.
 
@@ -164,7 +164,7 @@ class Descent:
         stage = f"{self.point.x.shape[1]}×{self.point.x.shape[0]}"
         report = partial(Progress, stage=stage, total=steps, preview=self.image)
         on_progress(report(step=self.point.taken[-1]))
-        shares = Balance(*map(tf.constant, balance or objective.weights.balance))
+        shares = LossWeights(*map(tf.constant, balance or objective.weights.balance))
         while self.point.taken[-1] < steps and not self._is_settled(tolerance):
             before = time.perf_counter()
             advance = objective.compile(self.rule)
@@ -203,9 +203,9 @@ class Descent:
             point,
             x=point.good,
             state=self.cautious.init(point.good),
-            setback=point.setback or setback,
+            divergence_note=point.divergence_note or setback,
         )
-        if point.setback is not None:
+        if point.divergence_note is not None:
             raise DivergenceError(
                 f"{found}, with smaller steps, too; it must be finite: lower --learning-rate, or "
                 "check the weights of the backbone."

@@ -9,11 +9,11 @@ from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import MaskSource, MaskSources, Source, StyleSource, read_inputs
-from nstk.stylization.task import Painting
-from nstk.stylization.tiled.planning import Demand, Plan, make_plan
+from nstk.stylization.task import StyleTransferTask
+from nstk.stylization.tiled.planning import CostModel, Plan, make_plan
 
 
 def plan_stylization(
@@ -25,7 +25,7 @@ def plan_stylization(
     content_masks: Sequence[MaskSource] = (),
     style_masks: Sequence[MaskSource] = (),
     keep_mask: MaskSource | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Plan:
     """Say what `stylize` would need for the same arguments, without painting.
 
@@ -65,7 +65,7 @@ def prepare(
     backbone: Backbone | str | Path,
     settings: StylizeSettings,
     on_progress: Reporter,
-) -> tuple[Painting, Plan]:
+) -> tuple[StyleTransferTask, Plan]:
     """Read and check everything, and choose arithmetic and engine.
 
     Args:
@@ -77,7 +77,7 @@ def prepare(
         on_progress: Told when weights are fetched.
     """
     network = find_network(backbone, on_progress)
-    return plan_painting(read_painting(content, styles, masks, network, settings), network)
+    return plan_task(read_task(content, styles, masks, network, settings), network)
 
 
 def find_network(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
@@ -92,13 +92,13 @@ def find_network(backbone: Backbone | str | Path, on_progress: Reporter) -> Back
     return load_backbone(backbone, on_progress=on_progress)
 
 
-def read_painting(
+def read_task(
     content: Source,
     styles: StyleSource | Sequence[StyleSource],
     masks: MaskSources,
     network: Backbone,
     settings: StylizeSettings,
-) -> Painting:
+) -> StyleTransferTask:
     """Read and check everything.
 
     Args:
@@ -121,32 +121,32 @@ def read_painting(
         keep_mask=keep_mask,
     )
     prepared = network.prepared(edge="replicate", pooling=settings.pooling)
-    painting = Painting(prepared, inputs, settings)
-    painting.check()
-    return painting
+    task = StyleTransferTask(prepared, inputs, settings)
+    task.check()
+    return task
 
 
-def plan_painting(painting: Painting, network: Backbone) -> tuple[Painting, Plan]:
+def plan_task(task: StyleTransferTask, network: Backbone) -> tuple[StyleTransferTask, Plan]:
     """Choose arithmetic and engine.
 
     Args:
         painting: In float32, looked at at once.
         network: The same network before it was prepared.
     """
-    settings = painting.settings
-    layers = painting.weights.layers
-    arithmetic = choose_arithmetic(
-        settings.precision, settings.convolution, painting.network, layers
-    )
+    settings = task.settings
+    layers = task.weights.layers
+    arithmetic = choose_arithmetic(settings.precision, settings.convolution, task.network, layers)
     if arithmetic != Arithmetic():
         variant = network.prepared(
             edge="replicate", pooling=settings.pooling, **arithmetic._asdict()
         )
-        painting = replace(painting, network=variant)
-    return choose_engine(painting, arithmetic)
+        task = replace(task, network=variant)
+    return choose_tiling(task, arithmetic)
 
 
-def choose_engine(painting: Painting, arithmetic: Arithmetic) -> tuple[Painting, Plan]:
+def choose_tiling(
+    task: StyleTransferTask, arithmetic: Arithmetic
+) -> tuple[StyleTransferTask, Plan]:
     """Say what a painting takes, and let it look in windows where it has to.
 
     Args:
@@ -157,17 +157,17 @@ def choose_engine(painting: Painting, arithmetic: Arithmetic) -> tuple[Painting,
         SettingsError: If it would need more memory than there is.
         BackboneError: If windows are wanted and the network cannot be looked at in parts.
     """
-    settings = painting.settings
-    demand = Demand(
-        painting.network,
-        painting.weights,
+    settings = task.settings
+    demand = CostModel(
+        task.network,
+        task.weights,
         settings.optimizer,
         arithmetic,
-        tuple(painting.plan),
+        tuple(task.plan),
     )
     limit = None if settings.max_memory == "auto" else settings.max_memory
-    plan = make_plan(demand, settings.engine, limit)
-    if plan.engine == "windows":
-        affordable = plan.peak_memory_bytes if settings.engine == "auto" else 0
-        return replace(painting, largest_whole=demand.largest_image("whole", affordable)), plan
-    return replace(painting, largest_whole=math.inf), plan
+    plan = make_plan(demand, settings.tiling, limit)
+    if plan.tiling == "on":
+        affordable = plan.peak_memory_bytes if settings.tiling == "auto" else 0
+        return replace(task, largest_whole=demand.largest_image("off", affordable)), plan
+    return replace(task, largest_whole=math.inf), plan

@@ -19,7 +19,7 @@ from nstk.errors import ImageError
 from nstk.images.color_spaces import to_luma
 from nstk.images.image import Image, fit_size, resize_image, take_array
 from nstk.stylization.layers import choose_style_layers
-from nstk.stylization.statistics import gather, summarize
+from nstk.stylization.statistics import feature_sums, to_moments
 
 CONTENT_LAYER = "block4_conv2"
 
@@ -143,7 +143,7 @@ def _observe(style: Image, longer_side: int) -> dict[str, Any]:
 
 
 def _gram(features: Any) -> Any:
-    return summarize(gather(features)).gram
+    return to_moments(feature_sums(features)).gram
 
 
 def _check_size(result: Image) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """What remains of a descent: its losses, its previews, its frames.
 
 Each is a reporter of its own that keeps what it has heard so far, so nothing is lost when a job
-is interrupted or its loss diverges; `tell` lets several of them listen to one job.
+is interrupted or its loss diverges; `broadcast` lets several of them listen to one job.
 
     trace, frames = Trace(), Frames()
     made = nstk.stylize(content, style, on_progress=tell(trace, frames, bars))
@@ -28,7 +28,7 @@ LONGEST_SIDE = 640
 _log = logging.getLogger("nstk")
 
 
-def tell(*reporters: Reporter) -> Reporter:
+def broadcast(*reporters: Reporter) -> Reporter:
     """Make one reporter of several.
 
     Args:

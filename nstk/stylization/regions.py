@@ -10,7 +10,7 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Plane
 from nstk.stylization.guides import guide_for
-from nstk.stylization.statistics import Moments, Statistics, summarize
+from nstk.stylization.statistics import Moments, Statistics, to_moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ def cover(
     Raises:
         MaskError: If nothing of the mask is left in some layer.
     """
-    targets = {layer: summarize(sums) for layer, sums in style.items()}
+    targets = {layer: to_moments(sums) for layer, sums in style.items()}
     if mask is None:
         return Region(targets)
     guides = {

@@ -15,15 +15,15 @@ import tensorflow as tf
 
 from nstk.backbones.variants import Convolution, Precision
 from nstk.progress import Progress, Reporter
-from nstk.settings import StylizeSettings, check_range, spell_option
+from nstk.settings import StylizeSettings, check_range, format_option
 from nstk.storage.array_files import digest_arrays
-from nstk.storage.checkpoints import Recipe, State, understanding
+from nstk.storage.checkpoints import Recipe, State, reraise_as_checkpoint_error
 from nstk.storage.files import digest_file
 from nstk.storage.versions import list_versions
 from nstk.stylization.initialization import STARTS
-from nstk.stylization.optimization import Descent, Point, Step
-from nstk.stylization.task import Painting
-from nstk.stylization.tiled.planning import Engine
+from nstk.stylization.optimization import Optimization, OptimizationState, Step
+from nstk.stylization.task import StyleTransferTask
+from nstk.stylization.tiled.planning import Tiling
 
 FREE = ("max_memory",)
 """Settings that may change from one run to the next: they decide nothing that is not remembered."""
@@ -41,26 +41,26 @@ class Decisions:
         strength: What is painted at.
     """
 
-    engine: Engine
+    tiling: Tiling
     precision: Precision
     convolution: Convolution
     largest_whole: int | None
     strength: float
 
 
-def describe_run(painting: Painting) -> Recipe:
+def describe_run(task: StyleTransferTask) -> Recipe:
     """Say what a run depends on.
 
     Args:
         painting: In float32, as it was read.
     """
-    inputs, settings = painting.inputs, painting.settings
+    inputs, settings = task.inputs, task.settings
     content = {"pixels": inputs.content.pixels}
     if inputs.content.alpha is not None:
         content["alpha"] = inputs.content.alpha
     digests = {
         "content": digest_arrays(content),
-        "network": painting.network.digest,
+        "network": task.network.digest,
     }
     for number, style in enumerate(inputs.styles, 1):
         digests[f"style {number}"] = style.digest
@@ -75,7 +75,7 @@ def describe_run(painting: Painting) -> Recipe:
 def list_options(settings: StylizeSettings) -> dict[str, Any]:
     """The options that the bytes of a painting depend on, as the shell spells them."""
     return {
-        spell_option(name): value for name, value in asdict(settings).items() if name not in FREE
+        format_option(name): value for name, value in asdict(settings).items() if name not in FREE
     }
 
 
@@ -86,9 +86,9 @@ def digest_start(settings: StylizeSettings) -> dict[str, str]:
     return {"first image": digest_file(settings.init)}
 
 
-def capture(descent: Descent, decisions: Decisions) -> State:
+def capture(optimization: Optimization, decisions: Decisions) -> State:
     """Put down where a descent stands."""
-    point, history = descent.point, descent.history[: descent.steps]
+    point, history = optimization.point, optimization.history[: optimization.steps]
     names = list(history[0].terms) if history else []
     leaves = tf.nest.flatten(point.state)
     arrays = {
@@ -101,7 +101,7 @@ def capture(descent: Descent, decisions: Decisions) -> State:
     facts = {
         "decisions": asdict(decisions),
         "taken": list(point.taken),
-        "setback": point.setback,
+        "setback": point.divergence_note,
         "terms": names,
     }
     return State(facts, arrays)
@@ -113,13 +113,13 @@ def recall_decisions(state: State) -> Decisions:
     Raises:
         CheckpointError: If it is not there.
     """
-    with understanding():
+    with reraise_as_checkpoint_error():
         decisions = Decisions(**state.facts["decisions"])
         check_range("strength", decisions.strength, 0, 1)
         return decisions
 
 
-def recall_descent(painting: Painting, state: State) -> Descent:
+def restore_optimization(task: StyleTransferTask, state: State) -> Optimization:
     """Stand where a descent stood.
 
     Args:
@@ -129,30 +129,30 @@ def recall_descent(painting: Painting, state: State) -> Descent:
     Raises:
         CheckpointError: If it is of another shape than a descent of this painting.
     """
-    descent = painting.begin()
-    with understanding():
+    optimization = task.begin()
+    with reraise_as_checkpoint_error():
         facts, arrays = state.facts, state.arrays
         taken = tuple(int(steps) for steps in facts["taken"])
         if min(taken) < 0 or sum(taken) != len(arrays["loss"]):
             raise ValueError("its steps do not add up")
-        scale = painting.plan[len(taken) - 1]
+        scale = task.plan[len(taken) - 1]
         x = _tensor(arrays, "x", tf.TensorSpec((scale.height, scale.width, 3), tf.float32))
         good = _tensor(arrays, "good", tf.TensorSpec(x.shape, tf.float32))
-        template = descent.optimizer.init(x)
+        template = optimization.optimizer.init(x)
         leaves = [
             _tensor(arrays, f"state/{number}", leaf)
             for number, leaf in enumerate(tf.nest.flatten(template))
         ]
         nest = tf.nest.pack_sequence_as(template, leaves)
-        descent.point = Point(x, nest, good, taken, facts["setback"])
-        descent.history = [
+        optimization.point = OptimizationState(x, nest, good, taken, facts["setback"])
+        optimization.history = [
             Step(float(loss), dict(zip(facts["terms"], map(float, terms), strict=True)))
             for loss, terms in zip(arrays["loss"], arrays["terms"], strict=True)
         ]
-    return descent
+    return optimization
 
 
-def recount(painting: Painting, descent: Descent, on_progress: Reporter) -> None:
+def recount(task: StyleTransferTask, optimization: Optimization, on_progress: Reporter) -> None:
     """Report the steps that were taken before, so that whoever listens knows all of them.
 
     Args:
@@ -160,8 +160,8 @@ def recount(painting: Painting, descent: Descent, on_progress: Reporter) -> None
         descent: Where it stands.
         on_progress: Told of every step, without a preview.
     """
-    steps = iter(descent.history[: descent.steps])
-    for scale, taken in zip(painting.plan, descent.point.taken, strict=False):
+    steps = iter(optimization.history[: optimization.steps])
+    for scale, taken in zip(task.plan, optimization.point.taken, strict=False):
         for number, step in zip(range(1, taken + 1), steps, strict=False):
             on_progress(
                 Progress(

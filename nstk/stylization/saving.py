@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import Source, read_styles
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.preparing import find_network
 from nstk.stylization.scales import COARSEST
-from nstk.stylization.style_files import SavedStyle, check_ending, write_style
+from nstk.stylization.style_files import SavedStyle, check_extension, write_style
 from nstk.stylization.styles import PaintedStyle, mix
 
 LARGEST = 2048
@@ -24,7 +24,7 @@ def save_style(
     *,
     backbone: Backbone | str | Path = "compact",
     settings: StylizeSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> SavedStyle:
     """Keep what a network sees in style images, for use wherever a style image is.
 
@@ -51,7 +51,7 @@ def save_style(
         >>> nstk.stylize("town.jpg", wave).save("painting.png")  # doctest: +SKIP
     """
     path, settings = Path(path), settings or StylizeSettings()
-    check_ending(path)
+    check_extension(path)
     images, weights = read_styles(styles, settings)
     network = find_network(backbone, on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)

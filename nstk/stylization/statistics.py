@@ -42,12 +42,12 @@ class Moments(NamedTuple):
     variance: Any
 
 
-def widen(features: Any) -> Any:
+def upcast(features: Any) -> Any:
     """Take half precision to float32, as sums of squares would overflow; leave the others."""
     return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
 
 
-def square(flat: Any) -> tuple[Any, Any]:
+def gram_matrix(flat: Any) -> tuple[Any, Any]:
     """FᵀF and the column sums of a map F of shape ``(positions, C)``.
 
     Their gradient is F(S + Sᵀ) + t for gradients S and t of the results: one product of matrices, where
@@ -66,7 +66,7 @@ def square(flat: Any) -> tuple[Any, Any]:
     return gram, total
 
 
-def gather(features: Any, guide: Any | None = None) -> Statistics:
+def feature_sums(features: Any, guide: Any | None = None) -> Statistics:
     """Sum up a feature map.
 
     Args:
@@ -76,23 +76,23 @@ def gather(features: Any, guide: Any | None = None) -> Statistics:
     Returns:
         The sums, in float32 or wider.
     """
-    flat = tf.reshape(widen(features), [-1, features.shape[-1]])
+    flat = tf.reshape(upcast(features), [-1, features.shape[-1]])
     if guide is None:
-        return Statistics(*square(flat), tf.cast(tf.shape(flat)[0], flat.dtype))
+        return Statistics(*gram_matrix(flat), tf.cast(tf.shape(flat)[0], flat.dtype))
     weights = tf.reshape(tf.cast(guide, flat.dtype), [-1, 1])
     return Statistics(
-        gram=square(tf.sqrt(weights) * flat)[0],
+        gram=gram_matrix(tf.sqrt(weights) * flat)[0],
         total=tf.matmul(weights, flat, transpose_a=True)[0],
         count=tf.reduce_sum(weights),
     )
 
 
-def add(parts: Sequence[Statistics]) -> Statistics:
+def merge(parts: Sequence[Statistics]) -> Statistics:
     """The statistics of all parts together."""
     return Statistics(*(tf.add_n(list(sums)) for sums in zip(*parts, strict=True)))
 
 
-def summarize(statistics: Statistics) -> Moments:
+def to_moments(statistics: Statistics) -> Moments:
     """Turn sums into moments: means over the positions."""
     gram = statistics.gram / statistics.count
     mean = statistics.total / statistics.count
@@ -115,7 +115,7 @@ def blend(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
         weights: One for each, at least one of them above 0.
     """
     share = [weight / sum(weights) for weight in weights]
-    return add(
+    return merge(
         [
             Statistics(*(part * (fraction / style.count) for part in style))
             for style, fraction in zip(styles, share, strict=True)

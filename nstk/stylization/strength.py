@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 RANGE = 4.0
 """Orders of magnitude of α between strength 0 and strength 1."""
@@ -32,7 +32,7 @@ def content_weight_at(strength: float, content_weight: float, longer_side: int) 
 
 
 def search_strength(
-    measure: Callable[[float], float], target: float, on_progress: Reporter = ignore
+    measure: Callable[[float], float], target: float, on_progress: Reporter = no_progress
 ) -> float:
     """Find the strength whose result keeps a content similarity, by bisection.
 

@@ -17,10 +17,10 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.errors import StyleFileError
 from nstk.storage.array_files import Array, digest_arrays, read_arrays, write_arrays
-from nstk.storage.files import write_whole
+from nstk.storage.files import atomic_write
 from nstk.stylization.statistics import Statistics
 
-ENDING = ".nstyle"
+EXTENSION = ".nstyle"
 TITLE = "style.json"
 VERSION = 1
 MAX_BYTES = 2**30
@@ -102,7 +102,7 @@ def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> 
         OutputError: If the file cannot be written.
     """
     path = Path(path)
-    check_ending(path)
+    check_extension(path)
     first = next(iter(style.sums.values()))
     facts = {
         "version": VERSION,
@@ -118,7 +118,7 @@ def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> 
         for layer, statistics in by_layer.items()
         for part, array in _pack(statistics).items()
     }
-    return write_whole(
+    return atomic_write(
         path, lambda target: write_arrays(target, TITLE, facts, arrays, compress=True)
     )
 
@@ -157,14 +157,14 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
     return SavedStyle(path.name, network, sums, scale)
 
 
-def check_ending(path: Path) -> None:
+def check_extension(path: Path) -> None:
     """Refuse to write a style under another ending.
 
     Raises:
         StyleFileError: With the ending that is needed.
     """
-    if path.suffix.lower() != ENDING:
-        raise StyleFileError(f"{path} cannot hold a style; give it the ending {ENDING}.")
+    if path.suffix.lower() != EXTENSION:
+        raise StyleFileError(f"{path} cannot hold a style; give it the ending {EXTENSION}.")
 
 
 def _pack(statistics: Statistics) -> dict[str, npt.NDArray[np.float32]]:

@@ -15,8 +15,8 @@ from nstk.images.image import Image, Plane, fit_size, resize_image
 from nstk.images.masks import resize_mask
 from nstk.storage.array_files import digest_arrays
 from nstk.stylization.guides import guide_for
-from nstk.stylization.statistics import Statistics, blend, gather
-from nstk.stylization.tiled.network import WindowedNetwork
+from nstk.stylization.statistics import Statistics, blend, feature_sums
+from nstk.stylization.tiled.network import TiledNetwork
 
 LARGE = 3 * 2**20
 """Values in an image from which on it is looked at in windows."""
@@ -105,8 +105,8 @@ class PaintedStyle:
             }
         if image.size > LARGE and all(backbone.reach(name) < WHOLE_IMAGE for name in layers):
             return cut_for(backbone, tuple(layers)).gather(image, guides)
-        maps = look(backbone.tap(layers), image)
-        return {name: gather(maps[name], guides.get(name)) for name in layers}
+        maps = extract_features(backbone.tap(layers), image)
+        return {name: feature_sums(maps[name], guides.get(name)) for name in layers}
 
     def _check_size(self, image: Image, backbone: Backbone, layers: Sequence[str]) -> None:
         height, width = image.shape[:2]
@@ -132,11 +132,11 @@ def mix(
 
 
 @lru_cache(maxsize=1)
-def cut_for(backbone: Backbone, layers: tuple[str, ...]) -> WindowedNetwork:
+def cut_for(backbone: Backbone, layers: tuple[str, ...]) -> TiledNetwork:
     """The network that looks at large styles; at the next scale it need not be compiled again."""
-    return WindowedNetwork(backbone, layers)
+    return TiledNetwork(backbone, layers)
 
 
-def look(taps: Any, image: Image) -> Any:
+def extract_features(taps: Any, image: Image) -> Any:
     """The feature maps of one image, by name."""
     return taps(tf.constant(np.asarray(image)[np.newaxis]), training=False)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from nstk.stylization.losses import sum_content
-from nstk.stylization.statistics import Statistics, gather
+from nstk.stylization.statistics import Statistics, feature_sums
 
 
 class Sums(NamedTuple):
@@ -18,7 +18,7 @@ class Sums(NamedTuple):
 
     style: Mapping[str, Sequence[Statistics]]
     content: Mapping[str, Any]
-    variation: Any
+    tv: Any
 
 
 def sum_layers(
@@ -38,7 +38,7 @@ def sum_layers(
         `Sums.style` and `Sums.content` of these layers.
     """
     style = {
-        name: tuple(gather(maps[name], plane) for plane in planes)
+        name: tuple(feature_sums(maps[name], plane) for plane in planes)
         for name, planes in guides.items()
         if name in maps
     }

@@ -14,22 +14,22 @@ from nstk.errors import ImageError, SettingsError
 from nstk.images.image import Image, Plane, probe_image, resize_image
 from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, choose_optimizer
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.stylization.guides import check_guides
 from nstk.stylization.initialization import STARTS, Palette, start_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
-from nstk.stylization.objective import Balance, Objective, ObjectiveWeights, StyleObjective
-from nstk.stylization.optimization import Descent, Keeper, forget
+from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
+from nstk.stylization.optimization import Optimization, StepCallback, no_op
 from nstk.stylization.regions import Region, cover
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
 from nstk.stylization.styles import PaintedStyle, mix
-from nstk.stylization.tiled.network import WindowedNetwork
-from nstk.stylization.tiled.objective import WindowedObjective
+from nstk.stylization.tiled.network import TiledNetwork
+from nstk.stylization.tiled.objective import TiledObjective
 
-CAUTION = 0.25
+DIVERGENCE_LR_FACTOR = 0.25
 """How much of the learning rate is left after a loss that was no number."""
 
 AVERAGING = 0.9
@@ -37,7 +37,7 @@ AVERAGING = 0.9
 
 
 @dataclass(frozen=True, eq=False)
-class Painting:
+class StyleTransferTask:
     """What is to be painted, and by which rules.
 
     Attributes:
@@ -70,7 +70,7 @@ class Painting:
         return ObjectiveWeights(
             content=settings.content_weight,
             style=settings.style_weight,
-            variation=settings.variation_weight,
+            tv=settings.tv_weight,
             content_layers=_share(content_layers),
             style_layers=_share(style_layers),
             style_loss=settings.style_loss,
@@ -113,11 +113,11 @@ class Painting:
         )
         return Averaged(rule, decay=AVERAGING) if self.settings.optimizer == "adam" else rule
 
-    def balance(self, scale: Scale, strength: float) -> Balance:
+    def balance(self, scale: Scale, strength: float) -> LossWeights:
         """α, β and γ at one scale."""
         settings = self.settings
         alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
-        return Balance(alpha, settings.style_weight, settings.variation_weight)
+        return LossWeights(alpha, settings.style_weight, settings.tv_weight)
 
     def objective(self, scale: Scale) -> Objective:
         """Look at all targets at one scale."""
@@ -129,14 +129,14 @@ class Painting:
             None if free is None else tf.constant(free[..., np.newaxis]),
         )
         if scale.height * scale.width > self.largest_whole:
-            return WindowedObjective.within(self.windowed, *targets)
+            return TiledObjective.within(self.tiled, *targets)
         return StyleObjective.within(self.network, *targets)
 
     @cached_property
-    def windowed(self) -> WindowedNetwork:
+    def tiled(self) -> TiledNetwork:
         """The network cut into stages, compiled once for all scales."""
         weights = self.weights
-        return WindowedNetwork(
+        return TiledNetwork(
             self.network, tuple(weights.style_layers), tuple(weights.content_layers)
         )
 
@@ -161,23 +161,25 @@ class Painting:
                 area = None if mask is None else self._at(mask, scale)
                 yield Palette(image, style.mask_at(*image.shape[:2]), share, area)
 
-    def begin(self) -> Descent:
+    def begin(self) -> Optimization:
         """Stand at the first image."""
         scale = self.plan[0]
         start, pin = self.start(scale), self._pinned(scale)
         if pin is not None:
             start = pin(start)
-        return Descent.start(self.optimizer, start, self._choose_optimizer(CAUTION))
+        return Optimization.start(
+            self.optimizer, start, self._choose_optimizer(DIVERGENCE_LR_FACTOR)
+        )
 
     def descend(
         self,
         strength: float,
-        on_progress: Reporter = ignore,
+        on_progress: Reporter = no_progress,
         *,
         look: Callable[[Scale], Objective] | None = None,
-        descent: Descent | None = None,
-        keep: Keeper = forget,
-    ) -> Iterator[Descent]:
+        optimization: Optimization | None = None,
+        keep: StepCallback = no_op,
+    ) -> Iterator[Optimization]:
         """Go from scale to scale.
 
         Args:
@@ -196,15 +198,15 @@ class Painting:
             DivergenceError: If the loss stops being a finite number.
             SettingsError: If the device has less memory than was planned with.
         """
-        descent = descent or self.begin()
-        yield descent
-        present = len(descent.point.taken) - 1
+        optimization = optimization or self.begin()
+        yield optimization
+        present = len(optimization.point.taken) - 1
         for number, scale in enumerate(self.plan[present:], present):
             try:
                 objective = (look or self.objective)(scale)
                 if number > present:
-                    descent.move_to(scale.height, scale.width, self._pinned(scale))
-                descent.run(
+                    optimization.move_to(scale.height, scale.width, self._pinned(scale))
+                optimization.run(
                     objective,
                     scale.steps,
                     on_progress,
@@ -215,9 +217,9 @@ class Painting:
             except tf.errors.ResourceExhaustedError as error:
                 raise SettingsError(
                     f"{scale.name} pixels need more memory than the device has; choose a smaller "
-                    "--size, --engine windows or a smaller --backbone."
+                    "--size, --tiling on or a smaller --backbone."
                 ) from error
-            yield descent
+            yield optimization
 
     def _pinned(self, scale: Scale) -> Any:
         """How to put back what is to stay as it is, which resizing has moved."""

@@ -35,7 +35,7 @@ class SweepAxis:
             raise SettingsError(_unknown(self.option))
         twice = [value for place, value in enumerate(self.values) if value in self.values[:place]]
         if twice or not self.values:
-            what = f"{self.spell(twice[0])} twice" if twice else "no value"
+            what = f"{self.format_value(twice[0])} twice" if twice else "no value"
             raise SettingsError(
                 f"--over {self.option} has {what}; give every value once, as in "
                 "--over content-weight=0.001,0.01,0.1."
@@ -46,7 +46,7 @@ class SweepAxis:
         """The key as the shell spells it."""
         return self.key.replace("_", "-")
 
-    def spell(self, value: Any) -> str:
+    def format_value(self, value: Any) -> str:
         """One of the values as a person would write it."""
         if isinstance(value, Mapping):
             parts = (
@@ -59,7 +59,7 @@ class SweepAxis:
 
     def label(self, value: Any) -> str:
         """The key with one of its values: ``content-weight 0.001``."""
-        return f"{self.option} {self.spell(value)}"
+        return f"{self.option} {self.format_value(value)}"
 
     @property
     def numbers(self) -> tuple[float, ...] | None:

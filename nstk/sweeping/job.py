@@ -9,7 +9,7 @@ from typing import Any
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, ImageError, SettingsError
 from nstk.images.image import Image
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk.storage.checkpoints import CheckpointFolder
 from nstk.stylization.inputs import (
@@ -21,11 +21,11 @@ from nstk.stylization.inputs import (
     open_image,
 )
 from nstk.stylization.mask_images import draw_mask, name_masks
-from nstk.stylization.recording import Trace, tell
+from nstk.stylization.recording import Trace, broadcast
 from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
 from nstk.sweeping.resumption import UnfinishedRun, describe_sweep
-from nstk.sweeping.sharing import Family, group_kin
+from nstk.sweeping.sharing import RunGroup, group_by_targets
 
 log = logging.getLogger("nstk")
 
@@ -80,7 +80,7 @@ def sweep(
     keep_mask: MaskSource | None = None,
     confirmed: bool = False,
     checkpoints: CheckpointSettings | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Sweep:
     """Paint one content in one style with every combination of some settings.
 
@@ -134,11 +134,11 @@ def sweep(
     if count > MANY and not confirmed:
         seconds = _estimate(axes, settings, content, styles, common)
         raise SettingsError(
-            f"--over asks for {count} runs, about {_spell_time(seconds)} on this machine; "
+            f"--over asks for {count} runs, about {_format_time(seconds)} on this machine; "
             "give --yes to paint them all, or fewer values."
         )
     with CheckpointFolder(checkpoints or CheckpointSettings()) as states:
-        families = list(group_kin(lay_grid(axes, settings), content, styles, **common))
+        families = list(group_by_targets(lay_grid(axes, settings), content, styles, **common))
         for family in families:
             family.check()
         images = _digest_images(content, styles, masks)
@@ -176,7 +176,7 @@ class _Series:
     unfinished: UnfinishedRun
     on_progress: Reporter
 
-    def complete(self, families: Iterable[Family]) -> tuple[SweptRun, ...]:
+    def complete(self, families: Iterable[RunGroup]) -> tuple[SweptRun, ...]:
         """Paint what is missing, and give all of them in order."""
         runs: dict[int, SweptRun] = {}
         redone = 0
@@ -207,7 +207,7 @@ class _Series:
             )
         return tuple(runs[number] for number in range(self.count))
 
-    def _paint(self, family: Family, number: int, point: GridPoint, digest: str) -> SweptRun:
+    def _paint(self, family: RunGroup, number: int, point: GridPoint, digest: str) -> SweptRun:
         """Paint one run and keep it."""
         title = f"run {number + 1} of {self.count}, {point.label}"
 
@@ -219,7 +219,7 @@ class _Series:
         try:
             made = family.paint(
                 point,
-                tell(trace, report),
+                broadcast(trace, report),
                 found=self.unfinished.find(digest),
                 save=self.unfinished.keeper(digest),
             )
@@ -246,7 +246,7 @@ class _Series:
 
 
 def _curves(trace: Trace) -> dict[str, tuple[float, ...]]:
-    parts = ("content", "style", "variation")
+    parts = ("content", "style", "tv")
     curves = {name: tuple(step.terms[name] for step in trace.steps) for name in parts}
     return {**curves, "loss": tuple(step.loss for step in trace.steps)}
 
@@ -261,7 +261,7 @@ def _estimate(
     """Seconds of all runs, from those of a few that are spread over the grid."""
     few = tuple(replace(axis, values=_spread(axis.values)) for axis in axes)
     points = lay_grid(few, settings)
-    families = group_kin(points, content, styles, **common)
+    families = group_by_targets(points, content, styles, **common)
     return sum(family.check() for family in families) * count_points(axes) / len(points)
 
 
@@ -307,6 +307,6 @@ def _open_styles(styles: Any) -> dict[str, Image]:
     return shown
 
 
-def _spell_time(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     hours, rest = divmod(round(seconds / 60), 60)
     return f"{hours} h {rest:02d} min" if hours else f"{max(rest, 1)} min"

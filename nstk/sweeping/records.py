@@ -19,7 +19,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError, OutputError
 from nstk.images.image import Image, Plane, load_image, save_image
 from nstk.settings import StylizeSettings
-from nstk.storage.files import check_writable, digest_file, make_folder, write_whole
+from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
 from nstk.stylization.initialization import STARTS
 from nstk.sweeping.grid import GridPoint
 
@@ -141,7 +141,7 @@ class RunFolder:
         def write(path: Path) -> None:
             path.write_text(text, encoding="utf-8", errors="backslashreplace")
 
-        write_whole(run.output.with_suffix(".json"), write)
+        atomic_write(run.output.with_suffix(".json"), write)
 
 
 def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[str, str]) -> str:

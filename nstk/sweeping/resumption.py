@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from nstk.settings import StylizeSettings
-from nstk.storage.checkpoints import CheckpointFolder, Recipe, Saver, State, understanding
+from nstk.storage.checkpoints import (
+    CheckpointCallback,
+    CheckpointFolder,
+    Recipe,
+    State,
+    reraise_as_checkpoint_error,
+)
 from nstk.storage.versions import list_versions
 from nstk.stylization.resumption import digest_start, list_options
 from nstk.sweeping.grid import SweepAxis
@@ -29,7 +35,7 @@ def describe_sweep(
         images: Digests of content, styles and masks, by name.
         networks: Digests of the networks, by name.
     """
-    over = [f"{axis.option}={';'.join(map(axis.spell, axis.values))}" for axis in axes]
+    over = [f"{axis.option}={';'.join(map(axis.format_value, axis.values))}" for axis in axes]
     digests = {
         **images,
         **{f"network {name}": digest for name, digest in networks.items()},
@@ -70,12 +76,12 @@ class UnfinishedRun:
         """
         if self._found is None:
             return None
-        with understanding():
+        with reraise_as_checkpoint_error():
             facts = dict(self._found.facts)
             ended = facts.pop(RUN)
             return replace(self._found, facts=facts) if ended == digest else None
 
-    def keeper(self, digest: str) -> Saver:
+    def keeper(self, digest: str) -> CheckpointCallback:
         """What keeps the state of one run."""
 
         def keep(step: int, look: Callable[[], State], *, now: bool = False) -> None:

@@ -14,16 +14,16 @@ from typing import Any
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.images.image import load_image
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
-from nstk.storage.checkpoints import Saver, State
+from nstk.storage.checkpoints import CheckpointCallback, State
 from nstk.stylization.initialization import STARTS
 from nstk.stylization.inputs import MaskSources, Source
-from nstk.stylization.job import Stylization, paint
+from nstk.stylization.job import StylizeResult, paint
 from nstk.stylization.objective import Objective
-from nstk.stylization.preparing import choose_engine, prepare
+from nstk.stylization.preparing import choose_tiling, prepare
 from nstk.stylization.scales import Scale
-from nstk.stylization.task import Painting
+from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import Plan
 from nstk.sweeping.grid import GridPoint
 
@@ -34,7 +34,7 @@ _OWN = (
     "strength",
     "content_weight",
     "style_weight",
-    "variation_weight",
+    "tv_weight",
     "optimizer",
     "learning_rate",
     "tolerance",
@@ -45,7 +45,7 @@ _OWN = (
 
 
 @dataclass(frozen=True, eq=False)
-class Family:
+class RunGroup:
     """Runs that are kin.
 
     Attributes:
@@ -56,7 +56,7 @@ class Family:
 
     points: tuple[tuple[int, GridPoint], ...]
     backbone: Backbone
-    open: Callable[[Backbone, StylizeSettings], tuple[Painting, Plan]]
+    open: Callable[[Backbone, StylizeSettings], tuple[StyleTransferTask, Plan]]
 
     def check(self) -> float:
         """Check every run and predict the seconds of all of them together.
@@ -74,7 +74,7 @@ class Family:
             total += known[key]
         return total
 
-    def prepare(self, point: GridPoint) -> tuple[Painting, Plan]:
+    def prepare(self, point: GridPoint) -> tuple[StyleTransferTask, Plan]:
         """Check and plan one of them, with what was read for the first.
 
         Raises:
@@ -89,30 +89,30 @@ class Family:
     def paint(
         self,
         point: GridPoint,
-        on_progress: Reporter = ignore,
+        on_progress: Reporter = no_progress,
         *,
         found: State | None = None,
-        save: Saver,
-    ) -> Stylization:
+        save: CheckpointCallback,
+    ) -> StylizeResult:
         """Paint one of them; see `nstk.stylization.job.paint`."""
-        painting = replace(self._first[0], settings=point.settings)
-        return paint(painting, self._plan, on_progress, look=self._look, found=found, save=save)
+        task = replace(self._first[0], settings=point.settings)
+        return paint(task, self._plan, on_progress, look=self._look, found=found, save=save)
 
-    def _plan(self, painting: Painting) -> tuple[Painting, Plan]:
+    def _plan(self, task: StyleTransferTask) -> tuple[StyleTransferTask, Plan]:
         """Choose the engine for one of them; all have the arithmetic of the first.
 
         A run that is gone on with says what that was.
         """
-        asked = painting.settings
+        asked = task.settings
         if not self._first[1].arithmetic.suits(asked.precision, asked.convolution):
             vars(self).update(_first=self.open(self.backbone, asked), _objectives={})
         first, plan = self._first
-        return choose_engine(replace(painting, network=first.network), plan.arithmetic)
+        return choose_tiling(replace(task, network=first.network), plan.arithmetic)
 
-    def _look(self, painting: Painting, scale: Scale) -> Objective:
+    def _look(self, task: StyleTransferTask, scale: Scale) -> Objective:
         size = scale.height, scale.width
         if size not in self._objectives:
-            self._objectives[size] = painting.objective(scale)
+            self._objectives[size] = task.objective(scale)
         return self._objectives[size]
 
     def forget(self) -> None:
@@ -121,7 +121,7 @@ class Family:
             vars(self).pop(name, None)
 
     @cached_property
-    def _first(self) -> tuple[Painting, Plan]:
+    def _first(self) -> tuple[StyleTransferTask, Plan]:
         return self.open(self.backbone, self.points[0][1].settings)
 
     @cached_property
@@ -129,7 +129,7 @@ class Family:
         return {}
 
 
-def group_kin(
+def group_by_targets(
     points: Sequence[GridPoint],
     content: Source,
     styles: Source | Sequence[Source],
@@ -137,8 +137,8 @@ def group_kin(
     masks: MaskSources = ((), (), None),
     backbone: Backbone | str | Path,
     weights: str | Path | None = None,
-    on_progress: Reporter = ignore,
-) -> Iterator[Family]:
+    on_progress: Reporter = no_progress,
+) -> Iterator[RunGroup]:
     """Sort the runs into families, and load each network once.
 
     Args:
@@ -151,7 +151,7 @@ def group_kin(
         on_progress: Told when weights are fetched.
     """
 
-    def open_first(network: Backbone, settings: StylizeSettings) -> tuple[Painting, Plan]:
+    def open_first(network: Backbone, settings: StylizeSettings) -> tuple[StyleTransferTask, Plan]:
         return prepare(content, styles, masks, network, settings, on_progress)
 
     def load(name: str | None) -> Backbone:
@@ -174,4 +174,4 @@ def group_kin(
     for name, _, members in families:
         if name not in networks:
             networks[name] = load(name)
-        yield Family(tuple(members), networks[name], open_first)
+        yield RunGroup(tuple(members), networks[name], open_first)

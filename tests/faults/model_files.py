@@ -63,13 +63,13 @@ def make_checkpoints() -> Made:
     [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
     recipe = checkpoints.Recipe(**json.loads(recipe))
     from nstk.stylization import resumption
-    from nstk.stylization.task import Painting
+    from nstk.stylization.task import StyleTransferTask
 
     painted = []
-    remember = Painting.begin
-    Painting.begin = lambda self: painted.append(self) or remember(self)
+    remember = StyleTransferTask.begin
+    StyleTransferTask.begin = lambda self: painted.append(self) or remember(self)
     stylize(image, image, backbone=network, settings=settings)
-    Painting.begin = remember
+    StyleTransferTask.begin = remember
     again = CheckpointSettings(checkpoint="again", resume=True)
     Path("again").mkdir()
 
@@ -83,7 +83,7 @@ def make_checkpoints() -> Made:
             if state is None:
                 raise LEFT_OUT
             resumption.recall_decisions(state)
-            resumption.recall_descent(painted[0], state)
+            resumption.restore_optimization(painted[0], state)
         finally:
             target.unlink(missing_ok=True)
 
@@ -125,8 +125,8 @@ def make_weights(write: str) -> Callable[[], Made]:
 
         keras.utils.set_random_seed(7)
         network = build_compact(widths=(2, 3), depths=(1, 1))
-        ending = {"npz": ".npz", "keras": ".weights.h5", "published": ".h5"}[write]
-        place = Path(f"whole{ending}")
+        extension = {"npz": ".npz", "keras": ".weights.h5", "published": ".h5"}[write]
+        place = Path(f"whole{extension}")
         getattr(weights_files, f"write_{write}")(place, network)
         whole = place.read_bytes()
         place.unlink()

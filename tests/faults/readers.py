@@ -29,7 +29,7 @@ class Kind:
     """
 
     name: str
-    ending: str
+    extension: str
     make: Callable[[], Made]
     spoil: Callable[..., bytes] = spoil
     share: int = 60

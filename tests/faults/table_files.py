@@ -51,13 +51,13 @@ def make_zips() -> Made:
     return packed, scan_folder
 
 
-def make_results(ending: str) -> Callable[[], Made]:
+def make_results(extension: str) -> Callable[[], Made]:
     """Files of predictions that are gone on with."""
 
     def make():
         from nstk.classifiers.prediction.results import ResultsFile
 
-        place = Path(f"whole{ending}")
+        place = Path(f"whole{extension}")
         with ResultsFile(place, CLASSIFIER) as results:
             for number in range(3):
                 results.append(predict(number))
@@ -109,7 +109,7 @@ def predict(number):
         digest="1" * 64,
         labels=("a",),
         top=(("a", 0.75), ("b", 0.25)),
-        strangeness=0.5,
+        ood_score=0.5,
     )
 
 
@@ -122,7 +122,7 @@ def make_records() -> Made:
         **{name: {} for name in ("settings", "versions", "results")},
         "given": {"data": "data", "backbone": "tiny", "weights": None},
         "backbone": {"name": "tiny", "digest": "0"},
-        "files": [{"path": "red/0.png", "sha256": "0", "part": "train", "label": "red"}],
+        "files": [{"path": "red/0.png", "sha256": "0", "split": "train", "label": "red"}],
         "head": "0",
     }
     return [json.dumps(record).encode()], read_record

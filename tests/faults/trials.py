@@ -126,7 +126,7 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     Image.init()  # or Pillow does so, with the eval of named tuples, when it first refuses a file
     kind = next(kind for kind in KINDS if kind.name == name)
     whole, read = kind.make()
-    path = home / f"input{kind.ending}"
+    path = home / f"input{kind.extension}"
     for content in whole:  # so that everything is imported, and to know that whole ones are read
         path.write_bytes(content)
         read(path)

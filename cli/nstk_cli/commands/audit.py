@@ -94,7 +94,7 @@ def describe(found: "nstk.Audit") -> dict[str, Any]:
             {"path": named(file.path), "reason": file.reason} for file in found.unreadable
         ],
         "wrong_ending": [
-            {"path": named(file.path), "format": file.format} for file in found.wrong_ending
+            {"path": named(file.path), "format": file.format} for file in found.wrong_extension
         ],
         "exact_duplicates": groups(found.exact_duplicates),
         "near_duplicates": groups(found.near_duplicates),
@@ -110,7 +110,7 @@ def describe(found: "nstk.Audit") -> dict[str, Any]:
             }
             for each in found.label_suspects
         ],
-        "outliers": flaws(found.outliers, "strangeness"),
+        "outliers": flaws(found.outliers, "ood_score"),
         "tiny": flaws(found.tiny, "side"),
         "blurred": flaws(found.blurred, "blur"),
         "dark": flaws(found.dark, "brightness"),
@@ -122,8 +122,8 @@ def describe(found: "nstk.Audit") -> dict[str, Any]:
 
 def print_findings(found: "nstk.Audit") -> None:
     """Print the classes, then what was found: how many of each kind, and the first of them."""
-    parts = list(found.classes[0].counts)
-    columns = parts if len(parts) > 1 else ["images"]
+    splits = list(found.classes[0].counts)
+    columns = splits if len(splits) > 1 else ["images"]
     print_table(
         ["class", *columns],
         [(each.name, *map(str, each.counts.values())) for each in found.classes],
@@ -157,7 +157,10 @@ def print_findings(found: "nstk.Audit") -> None:
         )
     print_list(
         "wrong endings",
-        [f"{place(found, file.path)}: the content is {file.format}" for file in found.wrong_ending],
+        [
+            f"{place(found, file.path)}: the content is {file.format}"
+            for file in found.wrong_extension
+        ],
     )
     print_list(
         "unreadable", [f"{place(found, file.path)}: {file.reason}" for file in found.unreadable]

@@ -94,7 +94,7 @@ def finetune(
             nstk.check_classifier_report(report_folder)
         place = choose_cache(cache)
         scalars = nstk.ScalarLog(tensorboard) if tensorboard else None
-        listen = nstk.tell(report, scalars) if scalars else report
+        listen = nstk.broadcast(report, scalars) if scalars else report
         repeated = None
         if replay:
             repeated = repeat(

@@ -49,7 +49,7 @@ def predict(
     top: Annotated[
         int, typer.Option(metavar="N", help="How many of the likeliest classes to name")
     ] = 5,
-    unsure_below: Annotated[
+    abstain_below: Annotated[
         float | None,
         typer.Option(
             metavar="P",
@@ -106,15 +106,15 @@ def predict(
 
         arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = load_classifier(model)
-        kept = KeptPredictions(checkpoints, classifier, top=top, unsure_below=unsure_below)
+        kept = KeptPredictions(checkpoints, classifier, top=top, abstain_below=abstain_below)
         stack.callback(kept.close)
         results = None
         if output:
             results = ResultsFile(
-                output, classifier, top=top, unsure_below=unsure_below, resume=resume
+                output, classifier, top=top, abstain_below=abstain_below, resume=resume
             )
             stack.enter_context(results)
-        ledger = Ledger(
+        ledger = PredictionSink(
             results, kept, several=classifier.multi_label, json=json, watching=watch is not None
         )
         try:
@@ -124,7 +124,7 @@ def predict(
                         classifier,
                         group,
                         top=top,
-                        unsure_below=unsure_below,
+                        abstain_below=abstain_below,
                         done=results.done if results else (),
                         known=kept.known,
                         on_progress=report,
@@ -183,7 +183,7 @@ def without(
         yield tuple(path for path in group if path.resolve() != own)
 
 
-class Ledger:
+class PredictionSink:
     """Where predictions go as they come: to a file, to JSON, to a line or a table for people.
 
     Only a table is kept in memory until its end.
@@ -237,7 +237,7 @@ class Ledger:
         elif self.results:
             return
         elif self.watching:
-            print(nstk.printable(f"{each.path}  {spell_labels(each)}"), flush=True)
+            print(nstk.printable(f"{each.path}  {format_labels(each)}"), flush=True)
         else:
             self.table.append(each)
 
@@ -255,8 +255,8 @@ class Ledger:
         skipped = [*self.skipped.values()]
         if self.json:
             beginning = "" if self.count else JSON_BEGINNING
-            ending = as_json(with_determinism({"skipped": list_skipped(skipped)}))
-            print(f"{beginning}], {ending.removeprefix('{')}")
+            extension = as_json(with_determinism({"skipped": list_skipped(skipped)}))
+            print(f"{beginning}], {extension.removeprefix('{')}")
             return
         if self.table:
             (print_labels if self.several else print_likeliest)(self.table)
@@ -268,15 +268,15 @@ class Ledger:
             print(f"{self.results.path}: {self.count} images{before}, {spent}")
 
 
-def spell_labels(prediction: "nstk.Prediction") -> str:
+def format_labels(prediction: "nstk.Prediction") -> str:
     """The labels given to an image, with their probabilities; or that there is none."""
-    given = [spell(pair) for pair in prediction.top if pair[0] in prediction.labels]
+    given = [format_value(pair) for pair in prediction.top if pair[0] in prediction.labels]
     return ", ".join(given) or ("unsure" if prediction.label == "unsure" else "–")
 
 
 def otherwise(prediction: "nstk.Prediction", labels: Collection[str]) -> str:
     """What else an image might show, and whether it is like nothing in training."""
-    said = [spell(pair) for pair in prediction.top if pair[0] not in labels]
+    said = [format_value(pair) for pair in prediction.top if pair[0] not in labels]
     return ", ".join([*said, "like nothing in training"] if prediction.strange else said)
 
 
@@ -304,7 +304,7 @@ def print_labels(predictions: Iterable["nstk.Prediction"]) -> None:
         [
             (
                 str(each.path),
-                spell_labels(each),
+                format_labels(each),
                 otherwise(each, each.labels),
             )
             for each in predictions
@@ -312,7 +312,7 @@ def print_labels(predictions: Iterable["nstk.Prediction"]) -> None:
     )
 
 
-def spell(pair: tuple[str, float]) -> str:
+def format_value(pair: tuple[str, float]) -> str:
     """A label with its probability: ``ants 93.5 %``."""
     return f"{pair[0]} {percent(pair[1])}"
 

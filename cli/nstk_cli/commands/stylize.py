@@ -88,7 +88,7 @@ def stylize(
     if report_folder is not None:
         nstk.check_report(report_folder)
     with reporting(quiet=quiet) as report:
-        from nstk import Frames, Previews, Trace, load_backbone, plan_stylization, tell
+        from nstk import Frames, Previews, Trace, broadcast, load_backbone, plan_stylization
         from nstk import stylize as run
 
         regions: dict[str, Any] = {
@@ -112,7 +112,7 @@ def stylize(
             listeners.append(Previews(preview, preview_every))
         try:
             made = run(
-                content, styles, on_progress=tell(*listeners), checkpoints=checkpoints, **asked
+                content, styles, on_progress=broadcast(*listeners), checkpoints=checkpoints, **asked
             )
         except nstk.DivergenceError as error:
             raise keep_last(error, output) from error
@@ -181,7 +181,7 @@ def show(made: "nstk.Stylization", output: Path, page: Path | None, *, json: boo
                 "width": width,
                 "height": height,
                 "backbone": made.backbone,
-                "engine": made.engine,
+                "tiling": made.tiling,
                 "precision": made.precision,
                 "convolution": made.convolution,
                 "strength": made.strength,
@@ -210,6 +210,6 @@ def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
         print_json(dataclasses.asdict(plan))
         return
     print(
-        f"{plan.engine} engine in {plan.precision}, {plan.convolution}, because {plan.reason}: "
+        f"{plan.tiling} engine in {plan.precision}, {plan.convolution}, because {plan.reason}: "
         f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {duration(plan.seconds)}"
     )

@@ -114,7 +114,7 @@ def show(swept: "nstk.Sweep", output: Path) -> None:
         [*(axis.option for axis in axes), "content", "style", "seconds", "image"],
         [
             (
-                *(axis.spell(run.point.choice[axis.key]) for axis in axes),
+                *(axis.format_value(run.point.choice[axis.key]) for axis in axes),
                 f"{run.terms['content']:.4g}",
                 f"{run.terms['style']:.4g}",
                 "kept" if run.resumed else f"{run.seconds:.1f}",

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nstk.heads.links import Targets
 from nstk.heads.metrics import Evaluation, Interval, wilson_interval
-from nstk.heads.predictions import Answers
+from nstk.heads.predictions import SplitPredictions
 
 Probabilities = npt.NDArray[np.floating]
 
@@ -57,34 +57,34 @@ class Coverage:
     """What it brings to say nothing about some images.
 
     Attributes:
-        unsure_below: The least probability of an answer; strange images get none at all.
+        abstain_below: The least probability of an answer; strange images get none at all.
         images: How many images got an answer.
         share: Of all images.
         accuracy: Share of them that were given exactly their labels; None where none got any.
         accuracy_interval: Wilson interval of it, 95 %.
     """
 
-    unsure_below: float
+    abstain_below: float
     images: int
     share: float
     accuracy: float | None
     accuracy_interval: Interval | None
 
 
-def measure_coverage(answers: Answers) -> tuple[Coverage, ...]:
+def measure_coverage(answers: SplitPredictions) -> tuple[Coverage, ...]:
     """For several least probabilities, how many images get an answer and how many a right one.
 
     Args:
         answers: At least one.
     """
-    sure = answers.decision.sureness(answers.probabilities)
+    sure = answers.decision.confidence(answers.probabilities)
     covered = []
     for least in _LEAST_PROBABILITIES:
         told = (sure >= least) & ~answers.strange
         count, correct = int(told.sum()), int(answers.right[told].sum())
         covered.append(
             Coverage(
-                unsure_below=least,
+                abstain_below=least,
                 images=count,
                 share=count / len(told),
                 accuracy=correct / count if count else None,
@@ -110,7 +110,7 @@ def find_confused_pairs(evaluation: Evaluation) -> tuple[ConfusedPair, ...]:
 
 
 def rank_losses(
-    answers: Answers,
+    answers: SplitPredictions,
     classes: Sequence[str],
     count: int,
     name: Callable[[Path], Path] = lambda path: path,
@@ -123,14 +123,14 @@ def rank_losses(
         count: How many to list.
         name: Gives the path of an image as its owner knows it.
     """
-    posed, right = answers.decision.pose(answers.probabilities, answers.targets)
+    posed, right = answers.decision.as_binary_problems(answers.probabilities, answers.targets)
     # The answers to the questions about an image are all right with the product.
     of_truth = posed[np.arange(len(right)), right].reshape(len(answers.paths), -1).prod(axis=1)
     return find_top_losses(
         [name(path) for path in answers.paths],
         of_truth,
-        _spell(answers.targets, classes),
-        _spell(answers.assigned, classes),
+        _format(answers.targets, classes),
+        _format(answers.assigned, classes),
         count,
     )
 
@@ -163,6 +163,6 @@ def find_top_losses(
     )
 
 
-def _spell(labels: Targets, classes: Sequence[str]) -> list[str]:
+def _format(labels: Targets, classes: Sequence[str]) -> list[str]:
     """The names of the labels of every image, as a manifest writes them."""
     return ["|".join(np.array(classes)[row]) for row in labels]

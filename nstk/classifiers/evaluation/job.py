@@ -26,14 +26,14 @@ from nstk.errors import FolderError
 from nstk.heads.links import Matrix
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compare
-from nstk.heads.predictions import Answers
+from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import Reliability
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 from nstk.settings import check_whole
 
 
 @dataclass(frozen=True)
-class Examination:
+class EvaluationReport:
     """How a classifier fared on a folder of labeled images.
 
     Attributes:
@@ -59,7 +59,7 @@ class Examination:
 
     classifier: Classifier
     evaluation: Evaluation
-    answers: Answers
+    answers: SplitPredictions
     coverage: tuple[Coverage, ...]
     confused_pairs: tuple[ConfusedPair, ...]
     top_losses: tuple[ImageLoss, ...]
@@ -92,7 +92,7 @@ class Examination:
     @property
     def strange(self) -> int | None:
         """How many images are like nothing in training; None where that is not known."""
-        return None if self.answers.strangeness is None else int(self.answers.strange.sum())
+        return None if self.answers.ood_score is None else int(self.answers.strange.sum())
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -121,8 +121,8 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     losses: int = 10,
     record: str | Path | None = None,
-    on_progress: Reporter = ignore,
-) -> Examination:
+    on_progress: Reporter = no_progress,
+) -> EvaluationReport:
     """Measure a classifier on labeled images; classes are matched by name, never by place.
 
     Args:
@@ -163,7 +163,7 @@ def evaluate(
     answers, counted = heard.answers, heard.count(np.ones(count, bool))
     known = None if record is None else _recall(record, classifier, heard.digests)
     learned = None if known is None else int(known.sum())
-    return Examination(
+    return EvaluationReport(
         classifier=classifier,
         evaluation=counted,
         answers=answers,
@@ -199,7 +199,7 @@ class _Heard:
 
     classifier: Classifier
     probabilities: Matrix
-    answers: Answers
+    answers: SplitPredictions
     digests: Sequence[str]
     unread: Sequence[SkippedFile]
 
@@ -218,7 +218,7 @@ def _ask(
     paths: list[Path] = []
     digests: list[str] = []
     rows: list[Matrix] = []
-    strangeness: list[float] = []
+    ood_score: list[float] = []
     unread: list[SkippedFile] = []
     stream = stream_predictions(classifier, truth, top=len(positions), on_progress=on_progress)
     for each in stream:
@@ -231,20 +231,20 @@ def _ask(
         paths.append(each.path)
         digests.append(each.digest)
         rows.append(row)
-        if each.strangeness is not None:
-            strangeness.append(each.strangeness)
+        if each.ood_score is not None:
+            ood_score.append(each.ood_score)
     probabilities = np.array(rows).reshape(-1, len(positions))
     targets = np.zeros(probabilities.shape, bool)
     for target, path in zip(targets, paths, strict=True):
         target[list(truth[path])] = True
-    answers = Answers(
+    answers = SplitPredictions(
         paths=tuple(paths),
         targets=targets,
         assigned=decision.assign(probabilities),
         logits=temperature * decision.link.logits(probabilities),
         temperatures=np.full(len(paths), temperature),
         decision=decision,
-        strangeness=np.array(strangeness, np.float32) if len(strangeness) == len(paths) else None,
+        ood_score=np.array(ood_score, np.float32) if len(ood_score) == len(paths) else None,
     )
     return _Heard(classifier, probabilities, answers, digests, unread)
 
@@ -256,5 +256,5 @@ def _recall(
     card = find_record(record, classifier)
     if card is None:
         return None
-    learned = {file["sha256"] for file in card["files"] if file["part"] == "train"}
+    learned = {file["sha256"] for file in card["files"] if file["split"] == "train"}
     return np.array([digest in learned for digest in digests], bool)

@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nstk.datasets.catalogs import Catalog
-from nstk.datasets.layout import PARTS, Part, list_classes
+from nstk.datasets.layout import SPLITS, Split, list_classes
 from nstk.datasets.listing import SkippedFile, list_files, list_folder
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
-from nstk.progress import Reporter, ignore
+from nstk.progress import Reporter, no_progress
 
-_PREFERRED: tuple[Part, ...] = ("test", "validation", "train")
+_PREFERRED: tuple[Split, ...] = ("test", "validation", "train")
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def match_data(
     *,
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> LabeledFiles:
     """Find the images of a classifier's classes.
 
@@ -140,11 +140,11 @@ def _list_folder(place: Path) -> tuple[_Named, list[SkippedFile]]:
 
 
 def _list_catalog(catalog: Catalog) -> tuple[_Named, list[SkippedFile]]:
-    part = next(each for each in _PREFERRED if each in catalog.parts)
+    split = next(each for each in _PREFERRED if each in catalog.splits)
     named = [
         (image.path, tuple(catalog.classes[label] for label in image.labels))
         for image in catalog.images
-        if image.part == part
+        if image.split == split
     ]
     return named, [*catalog.skipped]
 
@@ -153,8 +153,8 @@ def _choose_place(root: Path, known: Collection[str]) -> Path:
     folders, _ = list_folder(root)
     if any(_normalize(folder.name) in known for folder in folders):
         return root
-    parts = {PARTS.get(folder.name.casefold()): folder for folder in folders}
-    return next((parts[part] for part in _PREFERRED if part in parts), root)
+    splits = {SPLITS.get(folder.name.casefold()): folder for folder in folders}
+    return next((splits[split] for split in _PREFERRED if split in splits), root)
 
 
 def _normalize(name: str) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.features.networks import SQUARE
 from nstk.heads.links import Link
 
@@ -39,7 +39,7 @@ def choose_method(model: Any) -> Method:
     return "class activation map" if is_linear else "Grad-CAM"
 
 
-@keep_conventions()
+@pinned_keras_config()
 def build_look(model: Any, method: Method, link: Link) -> Look:
     """Give what looks at one square after the other; of several views it explains the first.
 

@@ -10,11 +10,11 @@ import numpy.typing as npt
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.explanation.class_activation import Method, build_look, choose_method
 from nstk.classifiers.explanation.overlays import paint_overlay
-from nstk.classifiers.prediction.reading import Entry, Source, list_entries
+from nstk.classifiers.prediction.reading import InputRow, Source, list_input_rows
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
 from nstk.images.image import Image
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +47,7 @@ def explain(
     paths: Source | Iterable[Source],
     *,
     label: str | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Iterator[Explanation | SkippedFile]:
     """Explain one image after the other; no more than one is held in memory.
 
@@ -70,13 +70,13 @@ def explain(
             f"The classifier knows no class '{label}'; "
             f"choose one of {', '.join(classifier.classes)}."
         )
-    entries, skipped = list_entries(paths)
+    entries, skipped = list_input_rows(paths)
     return _explain(classifier, entries, skipped, label, on_progress)
 
 
 def _explain(
     classifier: Classifier,
-    entries: tuple[Entry, ...],
+    entries: tuple[InputRow, ...],
     skipped: tuple[SkippedFile, ...],
     label: str | None,
     on_progress: Reporter,
@@ -90,7 +90,7 @@ def _explain(
         try:
             image = entry.open()
         except ImageError as error:
-            yield SkippedFile(path, error.say_of(path))
+            yield SkippedFile(path, error.message_for(path))
         else:
             probabilities, explain = look(prepare(np.rint(image * 255)))
             chosen = (

@@ -11,11 +11,17 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.reading import Entry, Reader, Sight, Source, list_entries
+from nstk.classifiers.prediction.reading import (
+    InputRow,
+    PreparedImage,
+    Reader,
+    Source,
+    list_input_rows,
+)
 from nstk.datasets.listing import SkippedFile
 from nstk.features.crops import Squares
 from nstk.features.prefetching import BATCH, read_ahead
-from nstk.progress import Progress, Reporter, ignore
+from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 
 UNSURE = "unsure"
@@ -44,12 +50,12 @@ class Prediction:
     labels: tuple[str, ...]
     top: tuple[tuple[str, float], ...]
     digest: str
-    strangeness: float | None = None
+    ood_score: float | None = None
 
     @property
     def strange(self) -> bool:
         """Whether it is like nothing in training: strangeness above 1."""
-        return self.strangeness is not None and self.strangeness > 1
+        return self.ood_score is not None and self.ood_score > 1
 
     def describe(self, *, several: bool = False) -> dict[str, Any]:
         """What JSON says about it.
@@ -63,7 +69,7 @@ class Prediction:
             "probability": self.probability,
             **({"labels": list(self.labels)} if several else {}),
             "top": [{"label": label, "probability": share} for label, share in self.top],
-            "strangeness": self.strangeness,
+            "ood_score": self.ood_score,
             "strange": self.strange,
         }
 
@@ -87,8 +93,8 @@ def predict(
     *,
     top: int = 5,
     batch: int = BATCH,
-    unsure_below: float | None = None,
-    on_progress: Reporter = ignore,
+    abstain_below: float | None = None,
+    on_progress: Reporter = no_progress,
 ) -> Predictions:
     """Classify images and keep all answers; what cannot be read is listed.
 
@@ -101,14 +107,14 @@ def predict(
         top: How many of the likeliest classes each prediction names, at most all of them.
         batch: How many images go through the network together; the scores depend on it by no
             more than rounding, 1e-6.
-        unsure_below: The label is ``"unsure"`` where the answer, or the least sure of several, has
+        abstain_below: The label is ``"unsure"`` where the answer, or the least sure of several, has
             a smaller probability than this, or the image is like nothing in training; None
             always names the likeliest class.
         on_progress: Told how many images are done, stage ``"predict"``.
 
     Raises:
         ImageError: If a path does not exist, or something is no image of any kind.
-        SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
+        SettingsError: If ``top`` or ``batch`` is less than 1, or ``abstain_below`` is no
             probability.
     """
     predictions: list[Prediction] = []
@@ -118,7 +124,7 @@ def predict(
         images,
         top=top,
         batch=batch,
-        unsure_below=unsure_below,
+        abstain_below=abstain_below,
         on_progress=on_progress,
     ):
         if isinstance(each, Prediction):
@@ -134,10 +140,10 @@ def stream_predictions(
     *,
     top: int = 5,
     batch: int = BATCH,
-    unsure_below: float | None = None,
+    abstain_below: float | None = None,
     done: Collection[tuple[Path, str]] = (),
     known: Mapping[tuple[Path, str], Prediction] | None = None,
-    on_progress: Reporter = ignore,
+    on_progress: Reporter = no_progress,
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify one image after the other; memory does not grow with their number.
 
@@ -150,7 +156,7 @@ def stream_predictions(
         images: As `predict` takes them.
         top: How many of the likeliest classes each prediction names, at most all of them.
         batch: How many images go through the network together.
-        unsure_below: As `predict` takes it.
+        abstain_below: As `predict` takes it.
         done: Paths and SHA-256 digests of the images that need no answer any more.
         known: Answers that are given again as they are, as `KeptPredictions` has them.
         on_progress: Told how many images are done, stage ``"predict"``.
@@ -161,41 +167,41 @@ def stream_predictions(
 
     Raises:
         ImageError: If a path does not exist, or something is no image of any kind.
-        SettingsError: If ``top`` or ``batch`` is less than 1, or ``unsure_below`` is no
+        SettingsError: If ``top`` or ``batch`` is less than 1, or ``abstain_below`` is no
             probability.
     """
     check_whole("top", top, 1)
     check_whole("batch", batch, 1)
-    if unsure_below is not None:
-        check_range("unsure_below", unsure_below, 0, 1)
-    entries, unsearched = list_entries(images)
+    if abstain_below is not None:
+        check_range("abstain_below", abstain_below, 0, 1)
+    entries, unsearched = list_input_rows(images)
     again = {key: each for key, each in (known or {}).items() if key not in done}
-    reader = Reader(classifier.judging, {*done, *again})
-    naming = Naming(classifier, top, unsure_below, again)
+    reader = Reader(classifier.inference_model, {*done, *again})
+    naming = PredictionDecoder(classifier, top, abstain_below, again)
     return _stream(naming, reader, entries, unsearched, batch, on_progress)
 
 
 @dataclass(frozen=True, eq=False)
-class Naming:
+class PredictionDecoder:
     """How what the network gives becomes predictions.
 
     Attributes:
         classifier: Whose network it is.
         top: How many of the likeliest classes each prediction names.
-        unsure_below: As `predict` takes it.
+        abstain_below: As `predict` takes it.
         known: Answers that are given again, by the path and the digest of the image.
     """
 
     classifier: Classifier
     top: int
-    unsure_below: float | None
+    abstain_below: float | None
     known: Mapping[tuple[Path, str], Prediction]
 
     def name(
         self,
-        sight: Sight,
+        sight: PreparedImage,
         probabilities: npt.NDArray[np.float32],
-        strangeness: float | None,
+        ood_score: float | None,
     ) -> Prediction:
         """Name the classes of one image."""
         classes, decision = self.classifier.classes, self.classifier.decision
@@ -206,17 +212,17 @@ class Naming:
             (classes[index], float(str(probabilities[index]))) for index in falling[: self.top]
         )
         labels = tuple(classes[index] for index in falling if given[index])
-        told = Prediction(sight.entry.path, *named[0], labels, named, sight.digest, strangeness)
-        least = self.unsure_below
-        if least is None or (decision.sureness(probabilities) >= least and not told.strange):
+        told = Prediction(sight.entry.path, *named[0], labels, named, sight.digest, ood_score)
+        least = self.abstain_below
+        if least is None or (decision.confidence(probabilities) >= least and not told.strange):
             return told
         return replace(told, label=UNSURE, labels=())
 
 
 def _stream(
-    naming: Naming,
+    naming: PredictionDecoder,
     reader: Reader,
-    entries: Sequence[Entry],
+    entries: Sequence[InputRow],
     unsearched: Sequence[SkippedFile],
     batch: int,
     on_progress: Reporter,
@@ -227,7 +233,7 @@ def _stream(
     batch = min(batch, max(len(entries), 1))
     batches = np.empty((3, batch, *passage.shape), np.float32)
 
-    def read(numbered: tuple[int, Entry]) -> Sight | SkippedFile:
+    def read(numbered: tuple[int, InputRow]) -> PreparedImage | SkippedFile:
         number, entry = numbered
         return reader.read(entry, batches[number // batch % len(batches), number % batch])
 
@@ -242,7 +248,7 @@ def _stream(
 
 
 def _answer(
-    naming: Naming, together: Sequence[Sight | SkippedFile], squares: Squares
+    naming: PredictionDecoder, together: Sequence[PreparedImage | SkippedFile], squares: Squares
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify what goes through the network together, unless all of it is known.
 
@@ -250,17 +256,19 @@ def _answer(
     """
     classifier = naming.classifier
     scores: dict[int, tuple[npt.NDArray[np.float32], float | None]] = {}
-    if any(isinstance(each, Sight) and each.square is not None for each in together):
-        reader = Reader(classifier.judging)
+    if any(isinstance(each, PreparedImage) and each.square is not None for each in together):
+        reader = Reader(classifier.inference_model)
         company = [
             reader.read(each.entry, square)
-            if isinstance(each, Sight) and each.square is None
+            if isinstance(each, PreparedImage) and each.square is None
             else each
             for each, square in zip(together, squares, strict=False)
         ]
-        seen = [place for place, each in enumerate(company) if isinstance(each, Sight)]
+        seen = [place for place, each in enumerate(company) if isinstance(each, PreparedImage)]
         whole = len(seen) == len(together)
-        outputs = classifier.judging.finish(squares[: len(seen)] if whole else squares[seen])
+        outputs = classifier.inference_model.finish(
+            squares[: len(seen)] if whole else squares[seen]
+        )
         answers = zip(*classifier.read(outputs), strict=True)
         scores = dict(zip(seen, answers, strict=True))
     for place, each in enumerate(together):

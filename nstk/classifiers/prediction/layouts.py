@@ -65,13 +65,13 @@ class CsvLayout:
         """The names of the columns."""
         more = [f"{word}_{n}" for n in range(2, self.places + 1) for word in _WORDS]
         given = ["labels"] if self.several else []
-        return _row(["path", *given, *_WORDS, *more, "strangeness", *_FACTS])
+        return _row(["path", *given, *_WORDS, *more, "ood_score", *_FACTS])
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
         """One row."""
         more = [cell for pair in prediction.top[1:] for cell in pair]
         given = ["|".join(prediction.labels)] if self.several else []
-        answer = [*given, prediction.label, prediction.probability, *more, prediction.strangeness]
+        answer = [*given, prediction.label, prediction.probability, *more, prediction.ood_score]
         return _row([prediction.path, *answer, prediction.digest, classifier])
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -143,7 +143,7 @@ class JsonLinesLayout:
             TypeError: Likewise.
         """
         entry = json.loads(record)
-        label, strangeness = str(entry["label"]), entry["strangeness"]
+        label, ood_score = str(entry["label"]), entry["ood_score"]
         top = tuple((str(each["label"]), float(each["probability"])) for each in entry["top"])
         named = (label,) if label == top[0][0] else ()
         return Prediction(
@@ -153,7 +153,7 @@ class JsonLinesLayout:
             labels=tuple(map(str, entry["labels"])) if self.several else named,
             top=top,
             digest=str(entry["sha256"]),
-            strangeness=None if strangeness is None else float(strangeness),
+            ood_score=None if ood_score is None else float(ood_score),
         )
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.datasets.folders import find_images
-from nstk.datasets.listing import SkippedFile, is_single, list_sources, spell_stranger
+from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_sources
 from nstk.errors import ImageError
 from nstk.features.crops import Squares
-from nstk.features.networks import Passage
+from nstk.features.networks import InferencePipeline
 from nstk.images.decoding import read_content
 from nstk.images.image import (
     Image,
@@ -30,7 +30,7 @@ floats in ``[0, 1]``."""
 
 
 @dataclass(frozen=True)
-class Entry:
+class InputRow:
     """One image that is to be classified.
 
     Attributes:
@@ -54,7 +54,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class PreparedImage:
     """One image as it was found.
 
     Attributes:
@@ -63,7 +63,7 @@ class Sight:
         square: What the network sees; None where nobody wants to know any more.
     """
 
-    entry: Entry
+    entry: InputRow
     digest: str
     square: Squares | None
 
@@ -77,10 +77,10 @@ class Reader:
         done: Paths with the digests that need no answer any more.
     """
 
-    passage: Passage
+    passage: InferencePipeline
     done: Collection[tuple[Path, str]] = ()
 
-    def read(self, entry: Entry, out: Squares | None = None) -> Sight | SkippedFile:
+    def read(self, entry: InputRow, out: Squares | None = None) -> PreparedImage | SkippedFile:
         """Read an image, unless it is known by its path and content.
 
         Args:
@@ -91,15 +91,15 @@ class Reader:
             if isinstance(entry.given, np.ndarray):
                 levels = round_levels(entry.path, entry.given)
                 known = digest_arrays({"levels": levels})
-                return Sight(entry, known, self.passage.prepare(levels, out))
+                return PreparedImage(entry, known, self.passage.prepare(levels, out))
             content = read_content(entry.path) if entry.given is None else entry.given
             known = digest(content)
             if (entry.path, known) in self.done:
-                return Sight(entry, known, None)
+                return PreparedImage(entry, known, None)
             levels = load_levels(entry.path, content=content)
-            return Sight(entry, known, self.passage.prepare(levels, out))
+            return PreparedImage(entry, known, self.passage.prepare(levels, out))
         except ImageError as error:
-            return SkippedFile(entry.path, error.say_of(entry.path))
+            return SkippedFile(entry.path, error.message_for(entry.path))
 
 
 def digest(content: bytes) -> str:
@@ -131,9 +131,9 @@ def round_levels(path: Path, array: npt.NDArray[Any]) -> Levels:
     return levels
 
 
-def list_entries(
+def list_input_rows(
     sources: Source | Iterable[Source],
-) -> tuple[tuple[Entry, ...], tuple[SkippedFile, ...]]:
+) -> tuple[tuple[InputRow, ...], tuple[SkippedFile, ...]]:
     """List the images: folders are searched to the bottom, nothing is opened.
 
     Returns:
@@ -142,16 +142,16 @@ def list_entries(
     Raises:
         ImageError: If a path does not exist, or something is no image of any kind.
     """
-    entries: dict[Path, Entry] = {}
+    entries: dict[Path, InputRow] = {}
     unsearched: list[SkippedFile] = []
     for number, source in enumerate(list_sources(sources), start=1):
         if isinstance(source, str | Path):
             files, skipped = find_images([source])
-            entries |= {path: Entry(path) for path in files if path not in entries}
+            entries |= {path: InputRow(path) for path in files if path not in entries}
             unsearched += skipped
         else:
             place = Path(f"image {number}")
-            entries[place] = Entry(place, _take(str(place), source))
+            entries[place] = InputRow(place, _take(str(place), source))
     return tuple(entries.values()), tuple(unsearched)
 
 
@@ -160,5 +160,5 @@ def _take(name: str, source: Any) -> bytes | npt.NDArray[Any]:
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source)
     if not is_single(source):
-        raise ImageError(f"{name}: {spell_stranger(source)}.")
+        raise ImageError(f"{name}: {describe_unknown(source)}.")
     return np.asarray(source)

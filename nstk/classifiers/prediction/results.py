@@ -13,7 +13,7 @@ from nstk.classifiers.prediction.job import Prediction
 from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout, JsonLinesLayout, Layout
 from nstk.errors import OutputError
 from nstk.storage.files import check_writable
-from nstk.storage.locks import hold
+from nstk.storage.locks import try_lock
 
 _DIGITS = 16
 _DOUBT = " unsure below "
@@ -47,7 +47,7 @@ class ResultsFile:
         path: Ends in ``.csv`` or ``.jsonl``.
         classifier: Whose predictions these are.
         top: How many of the likeliest classes each prediction names.
-        unsure_below: See `nstk.predict`; predictions made otherwise are not gone on with.
+        abstain_below: See `nstk.predict`; predictions made otherwise are not gone on with.
         resume: Go on with what the file has.
         advice: What can be done where that is not possible.
 
@@ -62,7 +62,7 @@ class ResultsFile:
         classifier: Classifier,
         *,
         top: int = 5,
-        unsure_below: float | None = None,
+        abstain_below: float | None = None,
         resume: bool = False,
         advice: str = "write to another file, or leave --resume out to replace it",
     ) -> None:
@@ -71,7 +71,7 @@ class ResultsFile:
         check_results(self.path)
         places = min(top, len(classifier.classes))
         self._layout: Layout = _LAYOUTS[self.path.suffix](places, classifier.multi_label)
-        doubt = "" if unsure_below is None else f"{_DOUBT}{unsure_below}"
+        doubt = "" if abstain_below is None else f"{_DOUBT}{abstain_below}"
         self._classifier = classifier.digest[:_DIGITS] + doubt
         self._file: io.FileIO | None = None
         self._size = 0
@@ -145,7 +145,7 @@ class ResultsFile:
     def _open(self) -> io.FileIO:
         try:
             self._file = file = io.FileIO(self.path, "a+")
-            hold(file.fileno())
+            try_lock(file.fileno())
         except BlockingIOError as error:
             self.close()
             raise OutputError(
@@ -203,7 +203,7 @@ class ResultsFile:
             raise self._refuse(
                 f"record {number} is by the classifier {then}, not {now}"
                 if then != now
-                else f"--unsure-below is {doubts or 'not given'} and was {doubted or 'not given'}"
+                else f"--abstain-below is {doubts or 'not given'} and was {doubted or 'not given'}"
             )
         self._done.add((Path(path), digest))
         self._size += len(record)

@@ -12,7 +12,7 @@ from nstk.classifiers.prediction.layouts import LONGEST, JsonLinesLayout
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import CheckpointError, OutputError
 from nstk.settings import CheckpointSettings
-from nstk.storage.checkpoints import Schedule, spell_earlier, understanding
+from nstk.storage.checkpoints import Schedule, format_earlier, reraise_as_checkpoint_error
 from nstk.storage.files import make_folder
 from nstk.storage.locks import FolderLock
 
@@ -33,7 +33,7 @@ class KeptPredictions:
         settings: Where, how often, and whether to go on from what is there.
         classifier: Whose answers these are.
         top: How many of the likeliest classes each names.
-        unsure_below: See `nstk.predict`.
+        abstain_below: See `nstk.predict`.
 
     Raises:
         CheckpointError: If another run uses the folder, or it holds the answers of an earlier
@@ -48,7 +48,7 @@ class KeptPredictions:
         classifier: Classifier,
         *,
         top: int = 5,
-        unsure_below: float | None = None,
+        abstain_below: float | None = None,
     ) -> None:
         self._schedule = Schedule(settings)
         self._count = 0
@@ -64,12 +64,12 @@ class KeptPredictions:
             stack.callback(FolderLock(folder).release)
             path = folder / NAME
             if path.exists() and not settings.resume:
-                raise CheckpointError(spell_earlier(folder))
+                raise CheckpointError(format_earlier(folder))
             self._results = ResultsFile(
                 path,
                 classifier,
                 top=top,
-                unsure_below=unsure_below,
+                abstain_below=abstain_below,
                 resume=settings.resume,
                 advice="give another --checkpoint folder",
             )
@@ -111,7 +111,7 @@ class KeptPredictions:
 
 
 def _recall(path: Path, layout: JsonLinesLayout) -> dict[tuple[Path, str], Prediction]:
-    with understanding(), path.open("rb") as file:
+    with reraise_as_checkpoint_error(), path.open("rb") as file:
         records = layout.split(iter(partial(file.readline, LONGEST), b""))
         answers = map(layout.recall, records)
         return {(each.path, each.digest): each for each in answers}

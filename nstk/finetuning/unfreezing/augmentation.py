@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 
 Batch = tuple[Any, Any, Any, Any]
 """Maps ``(n, h, w, c)``, features ``(n, d)``, targets ``(n, C)`` and weights ``(n, q)``."""
@@ -39,7 +39,7 @@ class Augmentation:
         even: What a target is where nothing is known.
     """
 
-    @keep_conventions()
+    @pinned_keras_config()
     def __init__(self, name: str, seed: int, even: float) -> None:
         self._change = [] if name not in REACHING_PIXELS else _PIXELS[name](seed)
         mixes = name in ("mixup", "strong")
@@ -66,7 +66,7 @@ class Augmentation:
         layers = [*self._change, *([self._mix] if self._mix else [])]
         return [variable for layer in layers for variable in layer.variables]
 
-    @keep_conventions()
+    @pinned_keras_config()
     def _augment(self, maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
         for layer in self._change:
             maps = layer(maps, training=True)

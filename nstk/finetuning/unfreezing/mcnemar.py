@@ -10,7 +10,7 @@ SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Pairing:
+class McNemarTest:
     """Where two classifiers differ.
 
     Attributes:
@@ -40,11 +40,11 @@ class Pairing:
         return self.gained > self.lost and self.p_value < SIGNIFICANCE
 
 
-def compare_pairs(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> Pairing:
+def mcnemar_test(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> McNemarTest:
     """Count where two classifiers differ.
 
     Args:
         first: Which images the first recognized, ``(n,)``.
         second: Which of the same images the second recognized, ``(n,)``.
     """
-    return Pairing(len(first), int((second & ~first).sum()), int((first & ~second).sum()))
+    return McNemarTest(len(first), int((second & ~first).sum()), int((first & ~second).sum()))

@@ -9,15 +9,15 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import Block, find_blocks, parts_of
-from nstk.backbones.conventions import keep_conventions
+from nstk.backbones.conventions import pinned_keras_config
 from nstk.backbones.variants import Precision, prepare_network
-from nstk.features.networks import BLOCKS, STATISTICS, choose_statistics_taps, take_moments
+from nstk.features.networks import BLOCKS, STATISTICS, channel_moments, choose_statistics_taps
 from nstk.heads.head import Head
 
 Arrays = list[npt.NDArray[np.float32]]
 
 
-class OpenedNetwork:
+class PartiallyFrozenModel:
     """A network in two halves: below the border it stays as it is, above it learns.
 
     Batch normalization stays as it is everywhere: it is called in inference mode, and none of its
@@ -36,7 +36,7 @@ class OpenedNetwork:
             towards the image.
     """
 
-    @keep_conventions()
+    @pinned_keras_config()
     def __init__(
         self, backbone: Backbone, blocks: int, features: str, head: Head, precision: Precision
     ) -> None:
@@ -131,7 +131,7 @@ def _open(block: Block) -> list[Any]:
 
 
 def _describe(maps: Sequence[Any]) -> list[Any]:
-    return [moment for each in maps for moment in take_moments(keras.ops.cast(each, "float32"))]
+    return [moment for each in maps for moment in channel_moments(keras.ops.cast(each, "float32"))]
 
 
 def _join(rows: list[Any]) -> Any:

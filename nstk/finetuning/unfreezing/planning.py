@@ -49,7 +49,7 @@ NOTHING = Plan(0, "none", "float32", 0, 0)
 
 
 @dataclass(frozen=True)
-class Clock:
+class Deadline:
     """How much time is left.
 
     Attributes:

@@ -10,12 +10,12 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.errors import ImageError
-from nstk.features.activation_store import Bank
-from nstk.features.crops import Squares, View, take_views
+from nstk.features.activation_store import ActivationStore
+from nstk.features.crops import Squares, View, crop_views
 from nstk.features.prefetching import BATCH, read_ahead
 from nstk.finetuning.unfreezing.augmentation import Batch
-from nstk.finetuning.unfreezing.model import OpenedNetwork
-from nstk.finetuning.unfreezing.planning import Clock
+from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
+from nstk.finetuning.unfreezing.planning import Deadline
 from nstk.images.image import load_image
 from nstk.progress import Progress, Reporter
 
@@ -25,7 +25,7 @@ Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
-class Exposure:
+class PrecomputedActivations:
     """What was seen of some images.
 
     Attributes:
@@ -36,8 +36,8 @@ class Exposure:
         views: How many rows an image has.
     """
 
-    maps: Bank
-    features: Bank
+    maps: ActivationStore
+    features: ActivationStore
     targets: Vectors
     weights: Vectors
     views: int
@@ -52,8 +52,8 @@ class Exposure:
         return maps, self.features.take(rows), self.targets[places], self.weights[places]
 
 
-def expose(
-    network: OpenedNetwork,
+def precompute_activations(
+    network: PartiallyFrozenModel,
     paths: Sequence[Path],
     targets: Vectors,
     weights: Vectors,
@@ -61,9 +61,9 @@ def expose(
     views: tuple[View, ...],
     *,
     keep_squares: bool,
-    clock: Clock,
+    clock: Deadline,
     on_progress: Reporter,
-) -> Exposure | None:
+) -> PrecomputedActivations | None:
     """Look at images once; those that cannot be read any more are left out.
 
     Args:
@@ -102,15 +102,15 @@ def expose(
         border, below = (np.asarray(each) for each in see(np.concatenate(waiting)))
         if maps is None or features is None:
             count, kind = len(paths) * len(views), np.float16 if keep_squares else np.float32
-            maps = Bank(count, border.shape[1:], kind)
-            features = Bank(count, below.shape[1:], np.float32)
+            maps = ActivationStore(count, border.shape[1:], kind)
+            features = ActivationStore(count, below.shape[1:], np.float32)
         maps.write(border)
         features.write(below)
         waiting = []
         on_progress(Progress(stage=STAGE, step=place + 1, total=len(paths)))
     if maps is None or features is None:
         return None
-    return Exposure(maps, features, targets[known], weights[known], len(views))
+    return PrecomputedActivations(maps, features, targets[known], weights[known], len(views))
 
 
 def _look_no_further(squares: Squares) -> tuple[Squares, Vectors]:
@@ -119,6 +119,6 @@ def _look_no_further(squares: Squares) -> tuple[Squares, Vectors]:
 
 def _read(path: Path, size: int, views: tuple[View, ...]) -> Squares | None:
     try:
-        return take_views(load_image(path).pixels, size, views)
+        return crop_views(load_image(path).pixels, size, views)
     except ImageError:
         return None

@@ -15,17 +15,17 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.finetuning.unfreezing.interruptions import postpone_interruptions
-from nstk.finetuning.unfreezing.planning import Clock, Plan
-from nstk.finetuning.unfreezing.training import Course, Standing, Training
-from nstk.heads.splits import Parts
+from nstk.finetuning.unfreezing.planning import Deadline, Plan
+from nstk.finetuning.unfreezing.training import History, Training, TrainingState
+from nstk.heads.splits import Splits
 from nstk.progress import Reporter
-from nstk.settings import FinetuneSettings, spell_option
-from nstk.storage.checkpoints import CheckpointFolder, Recipe, State, understanding
+from nstk.settings import FinetuneSettings, format_option
+from nstk.storage.checkpoints import CheckpointFolder, Recipe, State, reraise_as_checkpoint_error
 from nstk.storage.versions import list_versions
 
 
 def describe_run(
-    settings: FinetuneSettings, backbone: Backbone, size: int, parts: Parts, plan: Plan | None
+    settings: FinetuneSettings, backbone: Backbone, size: int, splits: Splits, plan: Plan | None
 ) -> Recipe:
     """Say what a run depends on.
 
@@ -33,31 +33,31 @@ def describe_run(
         settings: Those of the whole run.
         backbone: The frozen network.
         size: Side of its squares in pixels.
-        parts: The images.
+        splits: The images.
         plan: What is to be done, where an earlier run is repeated.
     """
-    options = {spell_option(name): value for name, value in asdict(settings).items()}
+    options = {format_option(name): value for name, value in asdict(settings).items()}
     options |= {"--size": size, "plan": plan and asdict(plan)}
     images = {
-        f"image {file.path}": f"{file.sha256} {file.part} {file.label}" for file in parts.files
+        f"image {file.path}": f"{file.sha256} {file.split} {file.label}" for file in splits.files
     }
     return Recipe(
         "finetune", {**options, **list_versions()}, {"network": backbone.digest, **images}
     )
 
 
-def capture(training: Training, plan: Plan, standing: Standing) -> State:
+def capture(training: Training, plan: Plan, standing: TrainingState) -> State:
     """Put down where a descent stands."""
-    parts: dict[str, Sequence[Any]] = {
+    splits: dict[str, Sequence[Any]] = {
         "network": training.network.read(),
-        "moments": training.descent.read(),
+        "moments": training.training_step.read(),
         "random": training.augmentation.read(),
         "kept": standing.kept,
         "losses": [np.array(standing.losses, np.float64)],
     }
     arrays = {
         f"{name}/{number}": array
-        for name, some in parts.items()
+        for name, some in splits.items()
         for number, array in enumerate(some)
     }
     done = replace(plan, steps=standing.steps, taken=standing.last)
@@ -70,11 +70,11 @@ def recall_plan(state: State) -> Plan:
     Raises:
         CheckpointError: If it is not there.
     """
-    with understanding():
+    with reraise_as_checkpoint_error():
         return Plan(**state.facts["plan"])
 
 
-def recall(training: Training, state: State) -> Standing:
+def recall(training: Training, state: State) -> TrainingState:
     """Let a training stand where it stood.
 
     Args:
@@ -84,28 +84,28 @@ def recall(training: Training, state: State) -> Standing:
     Raises:
         CheckpointError: If it is none of such a training.
     """
-    with understanding():
+    with reraise_as_checkpoint_error():
         facts, plan = state.facts, recall_plan(state)
         network = training.network.read()
         kept = _take(state, "kept", network)
         training.network.write(_take(state, "network", network))
-        training.descent.write(_take(state, "moments", training.descent.read()))
+        training.training_step.write(_take(state, "moments", training.training_step.read()))
         training.augmentation.write(_take(state, "random", training.augmentation.read()))
         losses = [float(loss) for loss in state.arrays["losses/0"]]
         taken, best = int(facts["taken"]), int(facts["best"])
         if not (0 <= taken <= plan.taken <= plan.steps and 0 <= best < len(losses)):
             raise ValueError("its steps do not add up")
-        return Standing(plan.steps, plan.taken, taken, losses, best, kept)
+        return TrainingState(plan.steps, plan.taken, taken, losses, best, kept)
 
 
 def descend(
     training: Training,
     plan: Plan,
-    clock: Clock,
+    clock: Deadline,
     checkpoints: CheckpointFolder,
     state: State | None,
     on_progress: Reporter,
-) -> Course:
+) -> History:
     """Go down from the beginning or from where it stood, and keep the state now and then.
 
     Args:
@@ -122,7 +122,7 @@ def descend(
     planned = (plan.steps, plan.taken) if plan.steps else None
     standing = recall(training, state) if state else training.begin(clock, planned)
 
-    def keep(standing: Standing, *, now: bool = False) -> None:
+    def keep(standing: TrainingState, *, now: bool = False) -> None:
         checkpoints.keep(standing.taken, partial(capture, training, plan, standing), now=now)
 
     whole = postpone_interruptions if checkpoints.is_used else nullcontext

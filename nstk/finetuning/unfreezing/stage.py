@@ -18,19 +18,19 @@ from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.backbones.variants import Precision
-from nstk.features.extractor import Observer
+from nstk.features.extractor import FeatureExtractor
 from nstk.features.networks import BLOCKS
 from nstk.features.prefetching import BATCH
 from nstk.features.sharding import extract_together
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
-from nstk.finetuning.unfreezing.mcnemar import Pairing, compare_pairs
-from nstk.finetuning.unfreezing.model import OpenedNetwork, normalization_weights
-from nstk.finetuning.unfreezing.planning import NOTHING, Clock, Plan, choose_opening
-from nstk.finetuning.unfreezing.precomputing import Exposure, expose
+from nstk.finetuning.unfreezing.mcnemar import McNemarTest, mcnemar_test
+from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
+from nstk.finetuning.unfreezing.planning import NOTHING, Deadline, Plan, choose_opening
+from nstk.finetuning.unfreezing.precomputing import PrecomputedActivations, precompute_activations
 from nstk.finetuning.unfreezing.resumption import descend, describe_run, recall_plan
-from nstk.finetuning.unfreezing.training import Course, Training
-from nstk.finetuning.unfreezing.training_step import Descent
+from nstk.finetuning.unfreezing.training import History, Training
+from nstk.finetuning.unfreezing.training_step import TrainingStep
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
 from nstk.heads.folds import Labels, assign_folds
@@ -38,8 +38,8 @@ from nstk.heads.head import Head, fit_head
 from nstk.heads.links import SIGMOID
 from nstk.heads.logistic import weigh
 from nstk.heads.selection import Samples, Selection
-from nstk.heads.splits import Parts
-from nstk.progress import Reporter, ignore
+from nstk.heads.splits import Splits
+from nstk.progress import Reporter, no_progress
 from nstk.settings import FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder, State
 
@@ -47,7 +47,7 @@ _FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Omission:
+class Skipped:
     """Why there was no second stage.
 
     Attributes:
@@ -69,19 +69,19 @@ class SecondStage:
         pairing: The head alone and the network that learned, on the validation images.
         probe_accuracy: Share of these that the head alone recognized.
         finetuned_accuracy: Share of these that the network that learned recognized.
-        parts: The images as the network that learned sees them; None where it is not kept.
+        splits: The images as the network that learned sees them; None where it is not kept.
         pinned: How many arrays of batch normalisations are bit for bit as they were: all.
         seconds: Wall time.
     """
 
     plan: Plan
-    course: Course
+    course: History
     backbone: Backbone
     selection: Selection
-    pairing: Pairing
+    pairing: McNemarTest
     probe_accuracy: float
     finetuned_accuracy: float
-    parts: Parts | None
+    splits: Splits | None
     pinned: int
     seconds: float
 
@@ -108,23 +108,23 @@ class SecondStage:
 
 
 def run_second_stage(
-    observer: Observer,
+    observer: FeatureExtractor,
     selection: Selection,
-    parts: Parts,
+    splits: Splits,
     settings: FinetuneSettings,
     *,
-    clock: Clock,
+    clock: Deadline,
     workers: Workers,
     checkpoints: CheckpointFolder,
     plan: Plan | None = None,
-    on_progress: Reporter = ignore,
-) -> SecondStage | Omission:
+    on_progress: Reporter = no_progress,
+) -> SecondStage | Skipped:
     """Let the last blocks learn, and judge the result.
 
     Args:
         observer: The frozen network, its size and its views.
         selection: The head that was solved on all training images.
-        parts: The images.
+        splits: The images.
         settings: Its ``unfreeze``, ``augment``, ``balance`` and ``seed``.
         clock: Says how much time there is.
         workers: The processes that take part.
@@ -137,31 +137,31 @@ def run_second_stage(
         OutputError: If feature maps cannot be kept on a full disk.
     """
     began = time.perf_counter()
-    train, held_out = parts.samples["train"], parts.samples["validation"]
-    folds = assign_folds(train.kinds, _FOLDS, settings.seed, train.groups)
+    train, held_out = splits.samples["train"], splits.samples["validation"]
+    folds = assign_folds(train.strata, _FOLDS, settings.seed, train.groups)
     if not len(held_out) or not (folds == 0).any():
-        return Omission(
+        return Skipped(
             "There was no second stage: too few images are held out to judge it; add images."
         )
     if plan == NOTHING:
-        return Omission("There was no second stage, as in the run that is repeated.")
-    state = checkpoints.find(describe_run(settings, observer.backbone, observer.size, parts, plan))
+        return Skipped("There was no second stage, as in the run that is repeated.")
+    state = checkpoints.find(describe_run(settings, observer.backbone, observer.size, splits, plan))
     if state:
-        plan, clock = recall_plan(state), Clock(None)
-    if workers.agree(-clock.left) >= 0:
-        return Omission("There was no second stage: the head alone took all of the time.")
-    ground = _Ground(observer, selection, parts, settings, folds, workers, checkpoints)
+        plan, clock = recall_plan(state), Deadline(None)
+    if workers.all_reduce_max(-clock.left) >= 0:
+        return Skipped("There was no second stage: the head alone took all of the time.")
+    ground = _Ground(observer, selection, splits, settings, folds, workers, checkpoints)
     plan = plan or ground.plan(clock)
     clock = ground.reserve(clock)
     trained = ground.train(plan, clock, state, on_progress)
     if trained is None:
-        return Omission("There was no second stage: no time was left for a step of it.")
+        return Skipped("There was no second stage: no time was left for a step of it.")
     course, backbone, learned = trained
     pinned = _check_pinned(observer.backbone, backbone)
     seen, known = ground.see(backbone, "validation")
     first = _recognize(selection, held_out.take(known))
     second = _recognize(learned, seen)
-    pairing = compare_pairs(first, second)
+    pairing = mcnemar_test(first, second)
     return SecondStage(
         plan=replace(plan, steps=course.steps, taken=course.taken),
         course=course,
@@ -170,7 +170,7 @@ def run_second_stage(
         pairing=pairing,
         probe_accuracy=float(first.mean()),
         finetuned_accuracy=float(second.mean()),
-        parts=ground.see_all(backbone) if pairing.favors_second else None,
+        splits=ground.see_all(backbone) if pairing.favors_second else None,
         pinned=pinned,
         seconds=time.perf_counter() - began,
     )
@@ -180,19 +180,19 @@ def run_second_stage(
 class _Ground:
     """What a second stage stands on; see `run_second_stage`."""
 
-    observer: Observer
+    observer: FeatureExtractor
     selection: Selection
-    parts: Parts
+    splits: Splits
     settings: FinetuneSettings
     folds: Labels
     workers: Workers
     checkpoints: CheckpointFolder
 
-    def plan(self, clock: Clock) -> Plan:
+    def plan(self, clock: Deadline) -> Plan:
         """Say what to do in the time that is left."""
         network = self.observer.backbone.model
         timed = clock.deadline is not None
-        seconds = self.workers.agree(self._seconds_per_image()) if timed else 0.0
+        seconds = self.workers.all_reduce_max(self._seconds_per_image()) if timed else 0.0
         asked = self.settings.opening
         blocks, augmentation = choose_opening(
             asked or "auto",
@@ -200,38 +200,38 @@ class _Ground:
             find_blocks(network),
             network,
             int((self.folds != 0).sum()),
-            -self.workers.agree(-clock.left),
+            -self.workers.all_reduce_max(-clock.left),
             seconds,
         )
         return Plan(blocks, augmentation, self._choose_precision(), 0, 0)
 
-    def reserve(self, clock: Clock) -> Clock:
+    def reserve(self, clock: Deadline) -> Deadline:
         """Leave time for judging."""
         if clock.deadline is None:
             return clock
-        asked = sum(map(len, self.parts.paths.values()))
-        return Clock(clock.deadline - asked * self._seconds_per_image())
+        asked = sum(map(len, self.splits.paths.values()))
+        return Deadline(clock.deadline - asked * self._seconds_per_image())
 
     def train(
-        self, plan: Plan, clock: Clock, state: State | None, on_progress: Reporter
-    ) -> tuple[Course, Backbone, Selection] | None:
+        self, plan: Plan, clock: Deadline, state: State | None, on_progress: Reporter
+    ) -> tuple[History, Backbone, Selection] | None:
         """Learn; None if the time was over before the first step."""
         link = self.selection.head.link
         strategy, reaches = self.workers.strategy, plan.augmentation in REACHING_PIXELS
         backbone, features = self.observer.backbone, self.selection.features
         start = self._fit_start()
         with strategy.scope():
-            network = OpenedNetwork(backbone, plan.blocks, features, start, plan.precision)
+            network = PartiallyFrozenModel(backbone, plan.blocks, features, start, plan.precision)
         timed = plan.steps == 0
-        seeing = clock if timed else Clock(None)
+        seeing = clock if timed else Deadline(None)
         learned = self._expose(network, self.folds != 0, reaches, seeing, on_progress)
         checked = learned and self._expose(network, self.folds == 0, False, seeing, on_progress)
-        if self.workers.agree(float(not learned or not checked)) or not learned or not checked:
+        if self.workers.all_reduce_max(float(not learned or not checked)) or not learned or not checked:
             return None
         training = Training(
             network=network,
             link=link,
-            descent=Descent(network, link, self.workers, reaches_pixels=reaches),
+            training_step=TrainingStep(network, link, self.workers, reaches_pixels=reaches),
             augmentation=Augmentation(
                 plan.augmentation,
                 self.settings.seed + 100 * self.workers.index,
@@ -259,7 +259,7 @@ class _Ground:
         calibration = calibrate(logits, known, decision=head.decision)
         return course, backbone, replace(self.selection, head=head, calibration=calibration)
 
-    def see(self, backbone: Backbone, part: str) -> tuple[Samples, npt.NDArray[np.bool_]]:
+    def see(self, backbone: Backbone, split: str) -> tuple[Samples, npt.NDArray[np.bool_]]:
         """Look at a part through another network.
 
         Returns:
@@ -267,22 +267,22 @@ class _Ground:
         """
         features = self.selection.features
         observer = replace(self.observer, backbone=backbone, blocks=BLOCKS[features])
-        seen = extract_together(observer, self.parts.paths[part], self.workers)
-        known = np.isin(np.arange(len(self.parts.paths[part])), seen.indices)
-        samples = self.parts.samples[part].take(known)
+        seen = extract_together(observer, self.splits.paths[split], self.workers)
+        known = np.isin(np.arange(len(self.splits.paths[split])), seen.indices)
+        samples = self.splits.samples[split].take(known)
         return replace(samples, vectors={features: seen.vectors(features)}), known
 
-    def see_all(self, backbone: Backbone) -> Parts:
+    def see_all(self, backbone: Backbone) -> Splits:
         """Look at all parts through another network."""
         samples, paths = {}, {}
-        for part, files in self.parts.paths.items():
-            samples[part], known = self.see(backbone, part)
-            paths[part] = tuple(compress(files, known))
-        return replace(self.parts, samples=samples, paths=paths)
+        for split, files in self.splits.paths.items():
+            samples[split], known = self.see(backbone, split)
+            paths[split] = tuple(compress(files, known))
+        return replace(self.splits, samples=samples, paths=paths)
 
     def _fit_start(self) -> Head:
         learned = self.folds != 0
-        samples = self.parts.samples["train"].take(learned)
+        samples = self.splits.samples["train"].take(learned)
         return fit_head(
             samples.vectors[self.selection.features],
             samples.targets,
@@ -294,17 +294,17 @@ class _Ground:
 
     def _expose(
         self,
-        network: OpenedNetwork,
+        network: PartiallyFrozenModel,
         which: Any,
         keep_squares: bool,
-        clock: Clock,
+        clock: Deadline,
         on_progress: Reporter,
-    ) -> Exposure | None:
-        targets = self.parts.samples["train"].targets[which]
+    ) -> PrecomputedActivations | None:
+        targets = self.splits.samples["train"].targets[which]
         weights = weigh(targets, self.selection.head.link, self.settings.balance)
-        paths = self.parts.paths["train"]
+        paths = self.splits.paths["train"]
         own = self.workers.share(np.flatnonzero(which))
-        return expose(
+        return precompute_activations(
             network,
             [paths[place] for place in own],
             self.workers.share(targets.astype(np.float32)),
@@ -328,7 +328,7 @@ class _Ground:
     def _choose_precision(self) -> Precision:
         backbone = self.observer.backbone
         chosen = choose_arithmetic("auto", "direct", backbone, backbone.taps[-1:]).precision
-        return "float32" if self.workers.agree(float(chosen == "float32")) else "bfloat16"
+        return "float32" if self.workers.all_reduce_max(float(chosen == "float32")) else "bfloat16"
 
 
 def _recognize(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:

@@ -13,10 +13,10 @@ import tensorflow as tf
 
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import Augmentation, Batch
-from nstk.finetuning.unfreezing.model import Arrays, OpenedNetwork
-from nstk.finetuning.unfreezing.planning import Clock, count_steps
-from nstk.finetuning.unfreezing.precomputing import Exposure
-from nstk.finetuning.unfreezing.training_step import RATE, Descent, schedule_rate
+from nstk.finetuning.unfreezing.model import Arrays, PartiallyFrozenModel
+from nstk.finetuning.unfreezing.planning import Deadline, count_steps
+from nstk.finetuning.unfreezing.precomputing import PrecomputedActivations
+from nstk.finetuning.unfreezing.training_step import RATE, TrainingStep, schedule_rate
 from nstk.heads.links import Link, Matrix
 from nstk.progress import Progress, Reporter
 
@@ -30,7 +30,7 @@ PATIENCE = 10
 
 
 @dataclass(frozen=True)
-class Course:
+class History:
     """How a descent went.
 
     Attributes:
@@ -47,15 +47,15 @@ class Course:
 
 
 @dataclass(eq=False)
-class Standing:
+class TrainingState:
     """Where a descent stands, apart from what its parts remember themselves.
 
     Attributes:
         steps: How many steps the schedule is made for.
         last: How many are to be taken.
         taken: How many were taken.
-        losses: See `Course`.
-        best: See `Course`.
+        losses: See `History`.
+        best: See `History`.
         kept: The network as it was at the best point.
         reserve: Seconds that must be left for a check.
     """
@@ -74,7 +74,7 @@ class Standing:
         return self.taken >= self.last or len(self.losses) - 1 - self.best >= PATIENCE
 
 
-Keep = Callable[[Standing], None]
+Keep = Callable[[TrainingState], None]
 """Told after every step, when everything stands still."""
 
 
@@ -94,12 +94,12 @@ class Training:
         images: How many there are to learn from, over all workers.
     """
 
-    network: OpenedNetwork
+    network: PartiallyFrozenModel
     link: Link
-    descent: Descent
+    training_step: TrainingStep
     augmentation: Augmentation
-    learned: Exposure
-    checked: Exposure
+    learned: PrecomputedActivations
+    checked: PrecomputedActivations
     workers: Workers
     seed: int
     images: int
@@ -116,7 +116,7 @@ class Training:
         """Steps in which every image is about once."""
         return max(1, round(self.images / (self.batch * self.workers.count)))
 
-    def begin(self, clock: Clock, planned: tuple[int, int] | None) -> Standing:
+    def begin(self, clock: Deadline, planned: tuple[int, int] | None) -> TrainingState:
         """Look where the descent starts, and how many steps it may take.
 
         Args:
@@ -124,23 +124,23 @@ class Training:
             planned: Steps of the schedule and steps to take, where both are known beforehand.
         """
         loss = self.check()[0]
-        step, check = self._rehearse()
+        step, check = self._warm_up()
         if planned:
             steps, last = planned
         else:
-            left = -self.workers.agree(-clock.left)
+            left = -self.workers.all_reduce_max(-clock.left)
             steps = last = count_steps(self.per_epoch, left, step, check)
-        return Standing(steps, last, 0, [loss], 0, self.network.read(), check)
+        return TrainingState(steps, last, 0, [loss], 0, self.network.read(), check)
 
     def run(
         self,
-        standing: Standing,
-        clock: Clock,
+        standing: TrainingState,
+        clock: Deadline,
         on_progress: Reporter,
         *,
         keep: Keep = lambda standing: None,
         whole: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> Course:
+    ) -> History:
         """Go down as far as time allows, and back to the best point.
 
         Args:
@@ -158,7 +158,7 @@ class Training:
                 keep(standing)
             on_progress(event)
         self.network.write(standing.kept)
-        return Course(standing.steps, standing.taken, tuple(standing.losses), standing.best)
+        return History(standing.steps, standing.taken, tuple(standing.losses), standing.best)
 
     def check(self) -> tuple[float, Matrix, Matrix]:
         """Ask about the images to check with, those of all workers.
@@ -185,10 +185,12 @@ class Training:
         )
         return compiled
 
-    def _advance(self, standing: Standing, batches: Iterator[Batch], is_late: bool) -> Progress:
+    def _advance(
+        self, standing: TrainingState, batches: Iterator[Batch], is_late: bool
+    ) -> Progress:
         """Take one step, and look where it led where an epoch or the descent ends with it."""
         rate, total = schedule_rate(standing.taken, standing.steps), standing.last
-        loss, late = self.descent.step(next(batches), rate, standing.taken, is_late)
+        loss, late = self.training_step.step(next(batches), rate, standing.taken, is_late)
         standing.taken += 1
         terms = {"learning rate": rate * RATE}
         if late:
@@ -200,7 +202,7 @@ class Training:
                 standing.best, standing.kept = len(standing.losses) - 1, self.network.read()
         return Progress(stage=STAGE, step=standing.taken, total=total, loss=loss, terms=terms)
 
-    def _rehearse(self) -> tuple[float, float]:
+    def _warm_up(self) -> tuple[float, float]:
         """Seconds of a step and of a check, each done before, so that it is compiled.
 
         The rehearsal is part of every run, timed or not, as it takes from what is random.
@@ -209,12 +211,12 @@ class Training:
         seconds = 0.0
         for _ in range(2):
             began = time.perf_counter()
-            self.descent.step(next(batches), 0.0, 0, False)
+            self.training_step.step(next(batches), 0.0, 0, False)
             seconds = time.perf_counter() - began
-        self.descent.forget()
+        self.training_step.forget()
         began = time.perf_counter()
         self.check()
-        return self.workers.agree(seconds), self.workers.agree(time.perf_counter() - began)
+        return self.workers.all_reduce_max(seconds), self.workers.all_reduce_max(time.perf_counter() - began)
 
     def _deal(self, taken: int) -> Iterator[Batch]:
         """Batches without end: each epoch in an order of its own, each image in one view.

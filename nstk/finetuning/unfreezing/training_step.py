@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import Batch
-from nstk.finetuning.unfreezing.model import OpenedNetwork
+from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.heads.links import Link
 from nstk.optimizers.adam import Moments, update
 
@@ -43,7 +43,7 @@ def schedule_rate(step: int, steps: int) -> float:
     return (1 + cos(pi * (step - warm) / max(1, steps - warm))) / 2
 
 
-class Descent:
+class TrainingStep:
     """The state of Adam for all variables that learn, and the compiled step.
 
     Args:
@@ -55,7 +55,7 @@ class Descent:
     """
 
     def __init__(
-        self, network: OpenedNetwork, link: Link, workers: Workers, *, reaches_pixels: bool
+        self, network: PartiallyFrozenModel, link: Link, workers: Workers, *, reaches_pixels: bool
     ) -> None:
         self._network, self._link, self._workers = network, link, workers
         self._reaches_pixels = reaches_pixels

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nstk.reports.pages.numerals import spell_decimals, spell_number, spell_power_of_ten
+from nstk.reports.pages.numerals import format_decimals, format_number, format_power_of_ten
 
 Range = tuple[float, float]
 
@@ -75,7 +75,7 @@ def linear_axis(
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
     ticks = tuple(
-        Tick(_place(k * step, low, high, False), _spell(k * step, decimals))
+        Tick(_place(k * step, low, high, False), _format(k * step, decimals))
         for k in range(first, last + 1)
     )
     return Axis(low, high, False, ticks)
@@ -109,7 +109,7 @@ def log_axis(values: Iterable[float], *, span: Range | None = None, tick_count: 
         return Axis(low, high, True, tuple(Tick(_place(p, low, high, True), s) for p, s in spelled))
     marks = marks[:: math.ceil(len(marks) / max(tick_count, 2))]
     ticks = (
-        Tick(_place(digit * 10.0**decade, low, high, True), _spell_decade(digit, decade))
+        Tick(_place(digit * 10.0**decade, low, high, True), _format_decade(digit, decade))
         for digit, decade in marks
     )
     return Axis(low, high, True, tuple(ticks))
@@ -134,13 +134,15 @@ def _whole(values: list[float]) -> bool:
     return all(float(value).is_integer() for value in values)
 
 
-def _spell(value: float, decimals: int) -> str:
+def _format(value: float, decimals: int) -> str:
     small = value and decimals > 4
-    return spell_number(value, 3) if small or abs(value) >= 1e7 else spell_decimals(value, decimals)
+    return (
+        format_number(value, 3) if small or abs(value) >= 1e7 else format_decimals(value, decimals)
+    )
 
 
-def _spell_decade(digit: int, decade: int) -> str:
+def _format_decade(digit: int, decade: int) -> str:
     if decade in _PLAIN_DECADES:
-        return spell_decimals(digit * 10.0**decade, max(0, -decade))
-    power = spell_power_of_ten(decade)
+        return format_decimals(digit * 10.0**decade, max(0, -decade))
+    power = format_power_of_ten(decade)
     return power if digit == 1 else f"{digit}×{power}"

@@ -8,7 +8,7 @@ from typing import ClassVar
 from nstk.reports.pages.axes import Axis, Range, linear_axis
 from nstk.reports.pages.lettering import measure_text, shorten_text
 from nstk.reports.pages.lines import WIDTH
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 
 _PITCH, _TOP, _BOTTOM, _NAME_ROOM = 26.0, 8.0, 44.0, 220.0
 
@@ -84,7 +84,7 @@ class BarChart:
         shown = [0.0, *(end for end in ends if end is not None)]
         axis = linear_axis(shown, span=self.value_range, round_ends=True, tick_count=7)
         names = max((measure_text(bar.label) for bar in self.bars), default=0.0)
-        texts = [bar.text or spell_number(bar.value) for bar in self.bars]
+        texts = [bar.text or format_number(bar.value) for bar in self.bars]
         left = min(names, _NAME_ROOM) + 12
         right = WIDTH - max((measure_text(text) for text in texts), default=0.0) - 14
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 from nstk.reports.pages.embedding import CaptionedImage
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 
 Cell = str | int | float | bool | None
 """What a table or a fact shows: a text as it is, a number by `spell_number`, None as a dash."""
@@ -169,13 +169,13 @@ class Details:
     blocks: Sequence[Block]
 
 
-def spell_cell(cell: Cell) -> str:
+def format_cell(cell: Cell) -> str:
     """Write a cell: numbers by `spell_number`, booleans as yes and no, None as a dash."""
     if cell is None:
         return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return cell if isinstance(cell, str) else spell_number(cell)
+    return cell if isinstance(cell, str) else format_number(cell)
 
 
 def _all_numbers(cells: Sequence[Cell]) -> bool:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from nstk.reports.pages.lettering import LINE_HEIGHT, measure_text, shorten_text
 from nstk.reports.pages.lines import WIDTH
-from nstk.reports.pages.numerals import spell_number
+from nstk.reports.pages.numerals import format_number
 
 _NAME_ROOM, _LARGEST_CELL, _SMALLEST_CELL, _GAP = 190.0, 58.0, 5.0, 1.5
 _GRADIENT = math.sqrt(0.5)
@@ -110,7 +110,7 @@ class HeatMap:
                 if not math.isfinite(value):
                     continue
                 shade = self.shades[i][j] if self.shades else value / most if most > 0 else 0.0
-                number = spell_number(int(value) if float(value).is_integer() else value, 2)
+                number = format_number(int(value) if float(value).is_integer() else value, 2)
                 text = number if measure_text(number) < cell - 4 and cell >= 16 else ""
                 meaning = f"{row} → {column}: {number}"
                 x, y = left + j * cell, top + i * cell

@@ -7,7 +7,7 @@ THIN_SPACE = "\u202f"
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-def spell_number(value: float, digits: int = 4) -> str:
+def format_number(value: float, digits: int = 4) -> str:
     """Write a number with a given number of significant digits, and no zeros after the last.
 
     Args:
@@ -25,18 +25,18 @@ def spell_number(value: float, digits: int = 4) -> str:
         return "∞" if value > 0 else f"{MINUS}∞"
     if value and not 1e-4 <= abs(value) < 1e7:
         mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
-        return f"{_with_minus(_trim(mantissa))}×{spell_power_of_ten(int(exponent))}"
+        return f"{_with_minus(_trim(mantissa))}×{format_power_of_ten(int(exponent))}"
     decimals = digits - 1 - (math.floor(math.log10(abs(value))) if value else 0)
-    return _trim(spell_decimals(value, max(decimals, 0)))
+    return _trim(format_decimals(value, max(decimals, 0)))
 
 
-def spell_decimals(value: float, decimals: int) -> str:
+def format_decimals(value: float, decimals: int) -> str:
     """Write a finite number with a given number of decimals, and no minus before a zero."""
     text = f"{value:,.{decimals}f}"
     return _with_minus(text if text.strip("-0.,") else text.lstrip("-"))
 
 
-def spell_power_of_ten(exponent: int) -> str:
+def format_power_of_ten(exponent: int) -> str:
     """``"10⁻³"`` for −3."""
     return "10" + str(exponent).translate(_SUPERSCRIPTS)
 

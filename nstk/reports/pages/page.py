@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nstk.reports.pages.blocks import Block, Section, spell_cell
-from nstk.storage.files import write_whole
+from nstk.reports.pages.blocks import Block, Section, format_cell
+from nstk.storage.files import atomic_write
 
 LINKED_SECTIONS = 4
 """From this many sections on, a page begins with links to them."""
@@ -78,7 +78,7 @@ def write_page(page: Page, path: str | Path) -> Path:
     def write(target: Path) -> None:
         target.write_bytes(document)
 
-    return write_whole(path, write)
+    return atomic_write(path, write)
 
 
 @cache
@@ -92,7 +92,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_printable,
     )
-    environment.filters |= {"cell": spell_cell}
+    environment.filters |= {"cell": format_cell}
     return environment
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.errors import OutputError
-from nstk.storage.files import check_writable, write_whole
+from nstk.storage.files import atomic_write, check_writable
 
 
 def check_folder(folder: str | Path, names: Iterable[str]) -> None:
@@ -51,7 +51,7 @@ def write_text(text: str, path: Path) -> Path:
     def write(target: Path) -> None:
         target.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
-    return write_whole(path, write)
+    return atomic_write(path, write)
 
 
 def _plain(value: Any) -> Any:

@@ -52,7 +52,7 @@ def find_font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def spell(text: str) -> str:
+def format_value(text: str) -> str:
     """Write a text with what can be drawn: the signs of ASCII, and raised digits.
 
     Mathematical signs and Greek letters are spelled out, accents are dropped, spaces of any width
@@ -63,7 +63,9 @@ def spell(text: str) -> str:
         >>> spell("α/β = 3×10⁻⁴, café")
         'alpha/beta = 3x10⁻⁴, cafe'
     """
-    return "".join(part if raised else _spell_plainly(part) for raised, part in _split_raised(text))
+    return "".join(
+        part if raised else _format_plainly(part) for raised, part in _split_raised(text)
+    )
 
 
 def _split_raised(text: str) -> Iterator[tuple[bool, str]]:
@@ -73,7 +75,7 @@ def _split_raised(text: str) -> Iterator[tuple[bool, str]]:
             yield number % 2 == 1, part
 
 
-def _spell_plainly(text: str) -> str:
+def _format_plainly(text: str) -> str:
     plain = unicodedata.normalize("NFKD", text).translate(_SIGNS)
     bare = "".join(letter for letter in plain if not unicodedata.combining(letter))
     composed = unicodedata.normalize("NFC", bare)
@@ -118,7 +120,7 @@ def _set_letters(
     text: str, size: int
 ) -> Iterator[tuple[str, ImageFont.FreeTypeFont, float, float]]:
     """The parts of a line: letters, their font, how far they are raised, and how wide they are."""
-    for raised, part in _split_raised(spell(text)):
+    for raised, part in _split_raised(format_value(text)):
         font = find_font(round(_SMALLER * size) if raised else size)
         words = part.translate(_SUPERSCRIPTS)
         yield words, font, _HIGHER * size if raised else 0.0, font.getlength(words)
@@ -145,7 +147,7 @@ def wrap_text(text: str, size: int, width: int) -> list[str]:
     """
     lines: list[str] = []
     for paragraph in text.split("\n"):
-        lines += _wrap_line(spell(paragraph), size, width)
+        lines += _wrap_line(format_value(paragraph), size, width)
     return lines
 
 

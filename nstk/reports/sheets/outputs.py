@@ -5,12 +5,12 @@ from pathlib import Path
 from nstk.images.image import check_output
 from nstk.storage.files import check_writable
 
-_PAGE_ENDINGS = (".html", ".htm")
+_PAGE_EXTENSIONS = (".html", ".htm")
 
 
 def is_page(path: str | Path) -> bool:
     """Whether a path has the ending of a page."""
-    return Path(path).suffix.lower() in _PAGE_ENDINGS
+    return Path(path).suffix.lower() in _PAGE_EXTENSIONS
 
 
 def check_figure(path: str | Path) -> None:

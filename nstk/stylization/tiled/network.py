@@ -20,9 +20,9 @@ from nstk.backbones.stages import Stage, cut_network
 from nstk.stylization.statistics import Statistics
 from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiled_map import TiledMap
-from nstk.stylization.tiled.tiles import Window, cut_map
+from nstk.stylization.tiled.tiles import Tile, cut_map
 
-WINDOW_BYTES = 256 * 2**20
+TILE_BYTES = 256 * 2**20
 """What a window may take while it is differentiated, about."""
 
 TRANSIENT = 4
@@ -30,7 +30,7 @@ TRANSIENT = 4
 
 
 @dataclass(frozen=True, eq=False)
-class WindowedNetwork:
+class TiledNetwork:
     """A network cut into stages.
 
     Attributes:
@@ -43,7 +43,7 @@ class WindowedNetwork:
     backbone: Backbone
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...] = ()
-    window_bytes: int = WINDOW_BYTES
+    tile_bytes: int = TILE_BYTES
 
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
@@ -70,14 +70,14 @@ class WindowedNetwork:
             )
         return self._functions[key]
 
-    def lay_out(self, shape: Sequence[int]) -> list[list[Window]]:
+    def lay_out(self, shape: Sequence[int]) -> list[list[Tile]]:
         """The windows of every stage for an image of this height and width."""
         windows, size = [], (shape[0], shape[1])
         for stage in self.stages:
             channels = stage.model.inputs[0].shape[-1]
             shapes = stage.model.compute_output_shape((1, *size, channels))
             sizes = {name: (whole[1], whole[2]) for name, whole in shapes.items()}
-            cells = self.window_bytes / (stage.load.map_bytes + TRANSIENT * stage.load.largest)
+            cells = self.tile_bytes / (stage.load.map_bytes + TRANSIENT * stage.load.largest)
             side = math.isqrt(int(cells))
             windows.append(cut_map(size, sizes, stage.fields, stage.step, side))
             size = sizes.get(str(stage.following), size)
@@ -114,7 +114,7 @@ class WindowedNetwork:
         planes = {name: [guides[name]] if guides else [] for name in self.style_layers}
         functions = self.functions((), (bool(guides),))
         layout = self.lay_out(image.shape)
-        style, _, _ = sum_windows(functions, layout, image, {}, planes)
+        style, _, _ = sum_tiles(functions, layout, image, {}, planes)
         return {name: sums[0] for layers in style for name, sums in layers.items()}
 
     @cached_property
@@ -122,9 +122,9 @@ class WindowedNetwork:
         return {}
 
 
-def sum_windows(
+def sum_tiles(
     functions: Sequence[StageFunctions],
-    layout: Sequence[Sequence[Window]],
+    layout: Sequence[Sequence[Tile]],
     image: Any,
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Any]],
@@ -163,7 +163,7 @@ def sum_windows(
 
 def surroundings(
     functions: StageFunctions,
-    window: Window,
+    window: Tile,
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Any]],
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
@@ -186,12 +186,12 @@ def hold(image: Any) -> TiledMap:
     return tiles
 
 
-def lay_tiles(windows: Sequence[Window], output: str) -> TiledMap:
+def lay_tiles(windows: Sequence[Tile], output: str) -> TiledMap:
     """An empty map of an output with one tile for what each window owns of it."""
     return TiledMap(*zip(*(window.outputs(output) for window in windows), strict=True))
 
 
-def place(window: Window) -> dict[str, Any]:
+def place(window: Tile) -> dict[str, Any]:
     """Where the owned cells of every output lie in what the window gives."""
     names = window.rows.outputs
     return {

@@ -9,23 +9,23 @@ import tensorflow as tf
 
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import sum_content, sum_variation
-from nstk.stylization.objective import Balance, ObjectiveWeights, list_guides, score
+from nstk.stylization.losses import sum_content, tv_sums
+from nstk.stylization.objective import LossWeights, ObjectiveWeights, list_guides, score
 from nstk.stylization.regions import Region
 from nstk.stylization.sums import Sums
 from nstk.stylization.tiled.network import (
-    WindowedNetwork,
+    TiledNetwork,
     place,
-    sum_windows,
+    sum_tiles,
     surroundings,
 )
 from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiled_map import TiledMap
-from nstk.stylization.tiled.tiles import Window
+from nstk.stylization.tiled.tiles import Tile
 
 
 @dataclass(frozen=True, eq=False)
-class WindowedObjective:
+class TiledObjective:
     """The same L as `StyleObjective`, with the same gradient, in bounded memory.
 
     Once through all windows for the sums, which alone the loss depends on; their gradients are known
@@ -42,23 +42,23 @@ class WindowedObjective:
             where None.
     """
 
-    network: WindowedNetwork
+    network: TiledNetwork
     content: Mapping[str, TiledMap]
     sizes: Mapping[str, Any]
     regions: Sequence[Region]
     weights: ObjectiveWeights
-    layout: Sequence[Sequence[Window]]
+    layout: Sequence[Sequence[Tile]]
     free: Any | None = None
 
     @classmethod
     def within(
         cls,
-        network: WindowedNetwork,
+        network: TiledNetwork,
         content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
         free: Any | None = None,
-    ) -> "WindowedObjective":
+    ) -> "TiledObjective":
         """Look at the content once; see `StyleObjective.within`."""
         seen = network.look(content)
         sizes = {
@@ -68,22 +68,22 @@ class WindowedObjective:
         layout = network.lay_out(content.shape)
         return cls(network, seen, sizes, tuple(regions), weights, layout, free)
 
-    def measure(self, image: Any, balance: Balance | None = None) -> tuple[Any, dict[str, Any]]:
+    def measure(self, image: Any, balance: LossWeights | None = None) -> tuple[Any, dict[str, Any]]:
         """See `StyleObjective.measure`."""
         sums, _ = self._sum_up(image)
         return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
-    def evaluate(self, image: Any, balance: Balance | None = None) -> Evaluation:
+    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
         sums, sources = self._sum_up(image)
         loss, terms, gradients = self._differentiate_score(sums, balance or self.weights.balance)
         gradient: TiledMap | None = None
         for number in reversed(range(len(sources))):
-            gradient = self._pull_back(number, sources.pop(), gradients, gradient)
+            gradient = self._vjp(number, sources.pop(), gradients, gradient)
         assert gradient is not None
         for window in self.layout[0]:
             part, rows, columns = _with_next(image, window)
-            pulled = _pull_back_variation(part, rows, columns, gradients.variation)
+            pulled = _tv_vjp(part, rows, columns, gradients.tv)
             gradient.add(*_shift(window, part.shape), pulled[tf.newaxis])
         whole = gradient.whole()[0]
         return Evaluation(loss, whole if self.free is None else whole * self.free, terms)
@@ -91,27 +91,25 @@ class WindowedObjective:
     def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
         """See `Objective.compile`; the step's parts are compiled, and run one after another."""
 
-        def step(x: Any, state: Any, balance: Balance) -> Any:
+        def step(x: Any, state: Any, balance: LossWeights) -> Any:
             return optimizer.step(partial(self.evaluate, balance=balance), x, state)
 
         return step
 
     def _sum_up(self, image: Any) -> tuple[Sums, list[TiledMap]]:
         """The sums of the whole image and what every stage takes."""
-        style, content, sources = sum_windows(
+        style, content, sources = sum_tiles(
             self._functions, self.layout, image, self.content, self._guides
         )
-        variation = tf.add_n(
-            [_sum_variation(*_with_next(image, window)) for window in self.layout[0]]
-        )
+        tv = tf.add_n([_tv_sums(*_with_next(image, window)) for window in self.layout[0]])
         merged: dict[str, Any] = {}
         errors: dict[str, Any] = {}
         for sums, squares in zip(style, content, strict=True):
             merged |= sums
             errors |= squares
-        return Sums(merged, errors, variation), sources
+        return Sums(merged, errors, tv), sources
 
-    def _pull_back(
+    def _vjp(
         self, number: int, source: TiledMap, gradients: Sums, following: TiledMap | None
     ) -> TiledMap:
         """The gradient of what a stage takes, from those of the sums and of what it gives."""
@@ -128,9 +126,7 @@ class WindowedObjective:
             last = []
             if following is not None:
                 last = [following.read(*window.outputs(str(stage.following)))]
-            pulled = functions.pull_back(
-                source.read(*window.seen), place(window), *around, flat, last
-            )
+            pulled = functions.vjp(source.read(*window.seen), place(window), *around, flat, last)
             result.add(*window.seen, pulled)
         return result
 
@@ -151,7 +147,7 @@ class WindowedObjective:
     def _differentiate_score(self) -> Any:
         rows, columns = (self.layout[0][-1].own[axis][1] for axis in (0, 1))
 
-        def differentiate(sums: Sums, balance: Balance) -> tuple[Any, dict[str, Any], Sums]:
+        def differentiate(sums: Sums, balance: LossWeights) -> tuple[Any, dict[str, Any], Sums]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(sums)
                 shape = rows, columns
@@ -162,30 +158,30 @@ class WindowedObjective:
         return tf.function(differentiate, autograph=False)
 
 
-def _with_next(image: Any, window: Window) -> tuple[Any, Any, Any]:
+def _with_next(image: Any, window: Tile) -> tuple[Any, Any, Any]:
     """What a window owns of an image with the next row and column, and how much it owns."""
     (top, bottom), (left, right) = window.own
     own = tf.constant(bottom - top), tf.constant(right - left)
     return image[top : bottom + 1, left : right + 1], *own
 
 
-def _shift(window: Window, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+def _shift(window: Tile, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
     """Where a part of this shape lies that begins where the window's own begins."""
     (top, _), (left, _) = window.own
     return (top, top + shape[0]), (left, left + shape[1])
 
 
-def _differentiate_variation(part: Any, rows: Any, columns: Any, gradients: Any) -> Any:
+def _differentiate_tv(part: Any, rows: Any, columns: Any, gradients: Any) -> Any:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(part)
-        sums = sum_variation(part, rows, columns)
+        sums = tv_sums(part, rows, columns)
     return tape.gradient(sums, part, output_gradients=gradients)
 
 
 _PART = [tf.TensorSpec([None, None, 3]), *[tf.TensorSpec([], tf.int32)] * 2]
-_sum_variation = tf.function(sum_variation, input_signature=_PART, autograph=False)
-_pull_back_variation = tf.function(
-    _differentiate_variation,
+_tv_sums = tf.function(tv_sums, input_signature=_PART, autograph=False)
+_tv_vjp = tf.function(
+    _differentiate_tv,
     input_signature=[*_PART, tf.TensorSpec([4])],
     autograph=False,
 )

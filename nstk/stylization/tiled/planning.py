@@ -10,16 +10,16 @@ from typing import Any, Literal
 from nstk.backbones.arithmetic import time_network
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
-from nstk.backbones.stages import Load, weigh_network
+from nstk.backbones.stages import NetworkCost, count_flops
 from nstk.backbones.variants import Arithmetic, Convolution, Precision
 from nstk.errors import SettingsError
-from nstk.settings import EngineName, OptimizerName
+from nstk.settings import OptimizerName, TilingName
 from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.scales import Scale
 from nstk.stylization.tiled.memory import available_memory, current_memory
-from nstk.stylization.tiled.network import TRANSIENT, WINDOW_BYTES, WindowedNetwork
+from nstk.stylization.tiled.network import TILE_BYTES, TRANSIENT, TiledNetwork
 
-Engine = Literal["whole", "windows"]
+Tiling = Literal["off", "on"]
 
 IMAGES: Mapping[OptimizerName, int] = {
     "adam": 13,
@@ -67,7 +67,7 @@ class Plan:
         reason: Why this engine, in one line.
     """
 
-    engine: Engine
+    tiling: Tiling
     precision: Precision
     convolution: Convolution
     peak_memory_bytes: int
@@ -81,7 +81,7 @@ class Plan:
 
 
 @dataclass(frozen=True, eq=False)
-class Demand:
+class CostModel:
     """What is to be painted, as far as memory and time depend on it.
 
     Attributes:
@@ -108,32 +108,32 @@ class Demand:
         """Whether no layer depends on a mean over the whole image."""
         return all(self.backbone.reach(name) < WHOLE_IMAGE for name in self.weights.layers)
 
-    def predict_memory(self, engine: Engine, pixels: int) -> int:
+    def predict_memory(self, tiling: Tiling, pixels: int) -> int:
         """Largest resident size of this process while it paints so many pixels."""
         fixed = current_memory() + COMPILED_BYTES + self._transformed_kernels
         images = pixels * IMAGE_BYTES * IMAGES[self.optimizer]
         maps = pixels * (self.load.map_bytes + TRANSIENT * self.load.largest)
-        if engine == "windows":
-            maps = min(maps, WINDOW_BYTES + pixels * self._kept_between_stages)
+        if tiling == "on":
+            maps = min(maps, TILE_BYTES + pixels * self._kept_between_stages)
         return int(fixed + images + maps)
 
-    def largest_image(self, engine: Engine, memory: int) -> int:
+    def largest_image(self, tiling: Tiling, memory: int) -> int:
         """How many pixels can be painted in so much memory."""
         fits, too_many = 0, 2
-        while self.predict_memory(engine, too_many) <= memory:
+        while self.predict_memory(tiling, too_many) <= memory:
             fits, too_many = too_many, 2 * too_many
         while too_many - fits > 1:
             pixels = (fits + too_many) // 2
-            if self.predict_memory(engine, pixels) <= memory:
+            if self.predict_memory(tiling, pixels) <= memory:
                 fits = pixels
             else:
                 too_many = pixels
         return fits
 
-    def predict_seconds(self, engine: Engine) -> float:
+    def predict_seconds(self, tiling: Tiling) -> float:
         """Time of all steps on this machine."""
         forward, backward = time_network(self.load.convolutions, self.arithmetic)
-        passes = 2 * forward + backward if engine == "windows" else forward + backward
+        passes = 2 * forward + backward if tiling == "on" else forward + backward
         evaluations = NEWTON_EVALUATIONS if self.optimizer == "newton" else 1
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
         return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
@@ -149,7 +149,7 @@ class Demand:
     @cached_property
     def _kept_between_stages(self) -> float:
         """Bytes for each pixel that the engine in windows keeps of the network, at most."""
-        network = WindowedNetwork(
+        network = TiledNetwork(
             self.backbone, tuple(self.weights.style_layers), tuple(self.weights.content_layers)
         )
         held = [0.0]
@@ -170,12 +170,12 @@ class Demand:
         )
 
     @cached_property
-    def load(self) -> Load:
+    def load(self) -> NetworkCost:
         """What the network costs for each pixel."""
-        return weigh_network(self.backbone.tap(self.weights.layers))
+        return count_flops(self.backbone.tap(self.weights.layers))
 
 
-def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
+def make_plan(demand: CostModel, asked: TilingName, limit: int | None) -> Plan:
     """Choose the engine, or refuse what does not fit.
 
     Args:
@@ -190,38 +190,38 @@ def make_plan(demand: Demand, asked: EngineName, limit: int | None) -> Plan:
     free = available_memory()
     if limit is None and free is not None:
         limit = current_memory() + int(SHARE_OF_MEMORY * free)
-    whole = demand.predict_memory("whole", demand.pixels)
+    whole = demand.predict_memory("off", demand.pixels)
     fits = limit is None or whole <= limit
-    if asked == "whole" or (asked == "auto" and (fits or not demand.can_be_cut)):
-        engine: Engine = "whole"
+    if asked == "off" or (asked == "auto" and (fits or not demand.can_be_cut)):
+        tiling: Tiling = "off"
         peak, reason = whole, "the whole image fits in memory"
     else:
-        engine = "windows"
-        peak = demand.predict_memory("windows", demand.pixels)
-        reason = f"the whole image at once would take {spell_bytes(whole)}"
+        tiling = "on"
+        peak = demand.predict_memory("on", demand.pixels)
+        reason = f"the whole image at once would take {format_bytes(whole)}"
     if asked != "auto":
-        reason = f"--engine {asked} was asked for"
+        reason = f"--tiling {asked} was asked for"
     if limit is not None and peak > limit:
-        raise SettingsError(_refuse(demand, engine, peak, limit))
-    return Plan(engine, *demand.arithmetic, peak, demand.predict_seconds(engine), reason)
+        raise SettingsError(_refuse(demand, tiling, peak, limit))
+    return Plan(tiling, *demand.arithmetic, peak, demand.predict_seconds(tiling), reason)
 
 
-def spell_bytes(size: float) -> str:
+def format_bytes(size: float) -> str:
     """A number of bytes for people: ``3.4 GiB``."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def _refuse(demand: Demand, engine: Engine, peak: int, limit: int) -> str:
+def _refuse(demand: CostModel, tiling: Tiling, peak: int, limit: int) -> str:
     scale = demand.scales[-1]
-    best: Engine = "windows" if demand.can_be_cut else engine
+    best: Tiling = "on" if demand.can_be_cut else tiling
     share = demand.largest_image(best, limit) / demand.pixels
     size = int(scale.longer_side * share**0.5)
     advice = f"choose --size {size}" if size >= SMALLEST_ADVICE else "choose a smaller --backbone"
-    if best != engine:
-        advice += " and --engine auto"
+    if best != tiling:
+        advice += " and --tiling auto"
     return (
-        f"{scale.width}×{scale.height} pixels need {spell_bytes(peak)} with this network, and "
-        f"{spell_bytes(limit)} may be used: {advice}, or raise --max-memory."
+        f"{scale.width}×{scale.height} pixels need {format_bytes(peak)} with this network, and "
+        f"{format_bytes(limit)} may be used: {advice}, or raise --max-memory."
     )
 
 

@@ -38,7 +38,7 @@ class StageFunctions:
         return tf.function(self._sum_up, input_signature=self._signature, autograph=False)
 
     @cached_property
-    def pull_back(self) -> Any:
+    def vjp(self) -> Any:
         """``(map, places, targets, guides, gradients, following)`` to the gradient of the map.
 
         ``gradients`` are those of the flat sums, ``following`` holds that of the next map, if any.
@@ -47,7 +47,7 @@ class StageFunctions:
         gradients = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
         last = [] if following is None else [tf.TensorSpec(following.shape, following.dtype)]
         signature = [*self._signature, gradients, last]
-        return tf.function(self._pull_back, input_signature=signature, autograph=False)
+        return tf.function(self._vjp, input_signature=signature, autograph=False)
 
     def _show(self, window: Any, places: Mapping[str, Any]) -> dict[str, Any]:
         maps = self.stage.model(window, training=False)
@@ -65,7 +65,7 @@ class StageFunctions:
         style, content = sum_layers(taps, self._align(guides), targets)
         return style, content, maps.get(str(self.stage.following))
 
-    def _pull_back(
+    def _vjp(
         self,
         window: Any,
         places: Mapping[str, Any],

@@ -35,7 +35,7 @@ class Cut:
 
 
 @dataclass(frozen=True)
-class Window:
+class Tile:
     """A rectangle: a piece of the rows and a piece of the columns."""
 
     rows: Cut
@@ -100,7 +100,7 @@ def cut_map(
     fields: Mapping[str, tuple[ReceptiveField, ReceptiveField]],
     step: int,
     largest: int,
-) -> list[Window]:
+) -> list[Tile]:
     """Cover a map with windows, row by row.
 
     Args:
@@ -120,7 +120,7 @@ def cut_map(
         )
         for axis in (0, 1)
     )
-    return [Window(row, column) for row in rows for column in columns]
+    return [Tile(row, column) for row in rows for column in columns]
 
 
 def _round_up(value: int, step: int) -> int:

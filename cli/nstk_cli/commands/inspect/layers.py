@@ -69,7 +69,7 @@ def layers(
     if sheet not in places:
         print(f"{sheet}: {len(places)} layers of {found.backbone}")
     for place, layer in zip(places, found.layers, strict=True):
-        print(f"{place}: {layer.layer}, channels {spell_channels(layer)}")
+        print(f"{place}: {layer.layer}, channels {format_channels(layer)}")
     print_skipped(found.skipped)
 
 
@@ -78,7 +78,7 @@ def place_sheet(sheet: Path, layer: str, is_folder: bool) -> Path:
     return sheet.with_name(f"{layer}.png" if is_folder else f"{sheet.stem}-{layer}{sheet.suffix}")
 
 
-def spell_channels(layer: "nstk.LayerInspection") -> str:
+def format_channels(layer: "nstk.LayerInspection") -> str:
     """The channels that are shown, as ``3, 17, 5``."""
     return ", ".join(str(each.channel) for each in layer.channels)
 
