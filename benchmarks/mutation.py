@@ -36,14 +36,14 @@ TARGETS = {
     **{
         f"nstk/optimizers/{name}.py": ("test_optimizer_steps", "test_optimizers", "test_pyramid")
         for name in (
-            *("adam", "averaging", "box", "choice", "gradient_descent"),
+            *("adam", "averaging", "bounds", "choice", "gradient_descent"),
             *("lbfgs", "line_search", "newton", "pyramid"),
         )
     },
-    "nstk/finetuning/links.py": ("test_links",),
-    "nstk/finetuning/logistic.py": ("test_head",),
-    "nstk/datasets/holdout.py": ("test_splits",),
-    "nstk/finetuning/evaluation.py": ("test_evaluation",),
+    "nstk/heads/links.py": ("test_links",),
+    "nstk/heads/logistic.py": ("test_head",),
+    "nstk/datasets/holdout.py": ("test_holdout",),
+    "nstk/heads/metrics.py": ("test_metrics",),
 }
 """Modules that are changed, each with the tests that are to notice."""
 
@@ -162,7 +162,7 @@ def test(path: str, tree: ast.Module) -> int:
     import pytest
 
     os.chdir(ROOT)
-    files = [f"tests/{name}.py" for name in TARGETS[path]]
+    files = [str(file) for name in TARGETS[path] for file in Path("tests").rglob(f"{name}.py")]
     options = ["-x", "-q", "-p", "no:cacheprovider", "-m", "not slow"]
     return int(pytest.main([*options, *files]))
 

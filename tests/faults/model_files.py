@@ -142,7 +142,7 @@ def make_weights(write: str) -> Callable[[], Made]:
 
 def make_classifiers() -> Made:
     import keras
-    from test_classifier import build_classifier
+    from drawn_classifier import build_classifier
 
     from nstk.backbones.backbone import Backbone
     from nstk.backbones.classifier_files import open_classifier

@@ -226,7 +226,11 @@ class _Ground:
         seeing = clock if timed else Deadline(None)
         learned = self._expose(network, self.folds != 0, reaches, seeing, on_progress)
         checked = learned and self._expose(network, self.folds == 0, False, seeing, on_progress)
-        if self.workers.all_reduce_max(float(not learned or not checked)) or not learned or not checked:
+        if (
+            self.workers.all_reduce_max(float(not learned or not checked))
+            or not learned
+            or not checked
+        ):
             return None
         training = Training(
             network=network,

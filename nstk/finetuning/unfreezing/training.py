@@ -216,7 +216,9 @@ class Training:
         self.training_step.forget()
         began = time.perf_counter()
         self.check()
-        return self.workers.all_reduce_max(seconds), self.workers.all_reduce_max(time.perf_counter() - began)
+        return self.workers.all_reduce_max(seconds), self.workers.all_reduce_max(
+            time.perf_counter() - began
+        )
 
     def _deal(self, taken: int) -> Iterator[Batch]:
         """Batches without end: each epoch in an order of its own, each image in one view.

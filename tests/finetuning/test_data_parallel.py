@@ -14,7 +14,7 @@ from working_together import work
 
 from nstk.features.workers import Workers, _split
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def start(data, kind, config=None):

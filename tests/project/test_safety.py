@@ -12,7 +12,7 @@ import nstk
 from nstk.backbones import listing
 from nstk.backbones.loading import load_backbone
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for place in ("nstk", "cli") for path in (ROOT / place).rglob("*.py"))
 
 FOREIGN_CODE = {

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from shell import environment
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
 from nstk.images.image import load_image
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from shell import environment
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 IN_PYTHON = [
     "stylize_in_python.py",

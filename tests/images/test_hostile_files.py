@@ -3,8 +3,7 @@
 import json
 import os
 import threading
-import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from shell import complaint, invoke
+from untrusted_files import PATIENCE, open_and_read, soon
 
 import nstk
 from nstk.backbones.archives import read_archive
-from nstk.backbones.weights_files import open_weights
 from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout
 from nstk.classifiers.run_records import read_record
 from nstk.datasets.folders import find_images
@@ -24,13 +23,6 @@ from nstk.datasets.sources import open_catalog
 from nstk.images.decoding import read_content
 from nstk.images.image import load_image, load_levels, probe_image
 from nstk.stylization.style_files import load_style
-
-PATIENCE = 5.0
-
-
-def open_and_read(path):
-    with open_weights(path) as stored:
-        return [array.read() for arrays in stored.values() for array in arrays]
 
 
 def list_and_read(path):
@@ -51,14 +43,6 @@ READERS = {
     "table.jsonl": list_and_read,
     "images.zip": list_and_read,
 }
-
-
-@contextmanager
-def soon():
-    """What takes longer than five seconds hangs; a pipe would block for ever without the writer."""
-    began = time.monotonic()
-    yield
-    assert time.monotonic() - began < PATIENCE
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 from PIL import Image
-from test_hostile_files import open_and_read, soon
+from untrusted_files import open_and_read, soon
 
 import nstk
 from nstk.datasets.sources import open_catalog
@@ -148,7 +148,7 @@ def test_weights_that_point_to_other_files_or_claim_terabytes_are_refused(tmp_pa
 
 @pytest.fixture(scope="module")
 def whole_classifier(tiny_backbone, tmp_path_factory):
-    from test_classifier import build_classifier
+    from drawn_classifier import build_classifier
 
     path = tmp_path_factory.mktemp("classifier") / "whole.keras"
     return build_classifier(tiny_backbone, 16, 1.0).save(path)

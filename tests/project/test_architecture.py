@@ -11,7 +11,7 @@ import pytest
 
 import nstk
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 FLOORS = {
     "errors": 0,
