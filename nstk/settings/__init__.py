@@ -14,6 +14,7 @@ from nstk.settings.checks import check_word as check_word
 from nstk.settings.fields import format_option as format_option
 from nstk.settings.fields import list_words as list_words
 from nstk.settings.fields import read_setting as read_setting
+from nstk.settings.fields import resolve_settings as resolve_settings
 from nstk.settings.fields import setting as setting
 from nstk.settings.finetuning import AuditSettings as AuditSettings
 from nstk.settings.finetuning import FinetuneSettings as FinetuneSettings

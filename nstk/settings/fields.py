@@ -1,8 +1,49 @@
 """One field of a settings class: its default, its help text, and how it is read."""
 
-from collections.abc import Callable
+import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import field, fields
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from nstk.errors import SettingsError
+
+_Settings = TypeVar("_Settings")
+
+
+def resolve_settings(
+    kind: type[_Settings], settings: _Settings | None, options: Mapping[str, Any]
+) -> _Settings:
+    """Return a settings object, given as such or as keyword options.
+
+    Args:
+        kind: The settings class, such as `StylizeSettings`.
+        settings: An instance of it, or None.
+        options: Fields of the class by name; the others keep their defaults.
+
+    Raises:
+        SettingsError: If both are given, an option is unknown, or a value is out of range.
+
+    Example:
+        >>> from nstk.settings import StylizeSettings, resolve_settings
+        >>> resolve_settings(StylizeSettings, None, {"size": 256}).size
+        256
+    """
+    if settings is not None and not isinstance(settings, kind):
+        raise SettingsError(
+            f"settings is a {type(settings).__name__}; pass a {kind.__name__}, or the settings "
+            "as keyword arguments."
+        )
+    if settings is not None and options:
+        raise SettingsError(
+            f"both settings and {', '.join(options)} were passed; pass a {kind.__name__} or "
+            "keyword arguments."
+        )
+    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    for unknown in (name for name in options if name not in names):
+        nearest = difflib.get_close_matches(unknown, names, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(names)}."
+        raise SettingsError(f"{unknown} is not a parameter of {kind.__name__}; {hint}")
+    return kind(**options) if settings is None else settings
 
 
 def setting(
