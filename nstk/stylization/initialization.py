@@ -7,7 +7,7 @@ import numpy as np
 
 from nstk.images.image import Image, Plane, load_image, resize_image
 
-STARTS = ("content", "noise", "gray", "style")
+INITS = ("content", "noise", "gray", "style")
 """The starts that have a name; any other is the path of an image."""
 
 
@@ -28,7 +28,7 @@ class Palette(NamedTuple):
     area: Plane | None
 
 
-def start_image(
+def initial_image(
     init: str, content: Image, palettes: Sequence[Palette], generator: np.random.Generator
 ) -> Image:
     """Make the first image, of the size of the content.

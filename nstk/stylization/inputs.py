@@ -21,12 +21,12 @@ from nstk.images.masks import check_mask, load_mask
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
-from nstk.stylization.styles import PaintedStyle, Style
+from nstk.stylization.styles import StyleImage, Style
 
 Source = Image | Levels | str | Path
 """An image in memory or the path of one."""
 
-StyleSource = Source | PaintedStyle | SavedStyle
+StyleSource = Source | StyleImage | SavedStyle
 """An image, a style file, or a style already at hand."""
 
 MaskSource = Plane | str | Path
@@ -105,7 +105,7 @@ def read_inputs(
     for number, source in enumerate(listed):
         mask = style_masks[number] if style_masks else None
         style, told = _open_style(source, f"style {number + 1}", mask, settings)
-        if isinstance(style, PaintedStyle):
+        if isinstance(style, StyleImage):
             pixels, colored = prepare_colors(
                 subject.pixels,
                 style.pixels,
@@ -118,7 +118,7 @@ def read_inputs(
         notices += told
     weights = _weights(settings, len(opened))
     seen = [style for style, weight in zip(opened, weights, strict=True) if weight]
-    if settings.init == "style" and not any(isinstance(each, PaintedStyle) for each in seen):
+    if settings.init == "style" and not any(isinstance(each, StyleImage) for each in seen):
         raise StyleFileError(
             f"{seen[0].name} holds no pixels, which --init style needs; give the style image "
             "instead, or another --init."
@@ -139,7 +139,7 @@ def read_inputs(
 
 def read_styles(
     styles: Source | Sequence[Source], settings: StylizeSettings
-) -> tuple[list[PaintedStyle], tuple[float, ...]]:
+) -> tuple[list[StyleImage], tuple[float, ...]]:
     """Read style images alone, with the weight of each.
 
     Raises:
@@ -150,7 +150,7 @@ def read_styles(
         open_image(source, f"style {number}")
         for number, source in enumerate(list_styles(styles), 1)
     ]
-    painted = [PaintedStyle(str(loaded.path), loaded.pixels) for loaded in opened]
+    painted = [StyleImage(str(loaded.path), loaded.pixels) for loaded in opened]
     return painted, _weights(settings, len(painted))
 
 
@@ -184,7 +184,7 @@ def list_styles(styles: Any) -> Sequence[Any]:
     Raises:
         SettingsError: If there is none.
     """
-    if is_single(styles) or isinstance(styles, PaintedStyle | SavedStyle):
+    if is_single(styles) or isinstance(styles, StyleImage | SavedStyle):
         return [styles]
     if not styles:
         raise SettingsError("No style was given; at least one image is needed.")
@@ -201,9 +201,9 @@ def _open_style(
         _check_saved(source, mask, settings)
         return replace(source, scale=source.scale * settings.style_scale), ()
     notices: tuple[str, ...] = ()
-    if not isinstance(source, PaintedStyle):
+    if not isinstance(source, StyleImage):
         loaded = open_image(source, name)
-        source, notices = PaintedStyle(str(loaded.path), loaded.pixels), loaded.notices
+        source, notices = StyleImage(str(loaded.path), loaded.pixels), loaded.notices
     plane = source.mask
     if mask is not None:
         plane = _open_mask(mask, source.pixels.shape, f"the mask of {name}")

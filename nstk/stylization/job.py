@@ -22,7 +22,7 @@ from nstk.stylization.color_transfer import restore_colors
 from nstk.stylization.inputs import Inputs, MaskSource, Source, StyleSource
 from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import find_network, plan_task, read_task
+from nstk.stylization.preparing import resolve_backbone, plan_task, read_task
 from nstk.stylization.quality import content_similarity
 from nstk.stylization.resumption import (
     Decisions,
@@ -149,19 +149,19 @@ def stylize(
     settings = settings or StylizeSettings()
     masks = (content_masks, style_masks, keep_mask)
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
-        network = find_network(backbone, on_progress)
+        network = resolve_backbone(backbone, on_progress)
         task = read_task(content, styles, masks, network, settings)
-        return paint(
+        return run_task(
             task,
             partial(plan_task, network=network),
             on_progress,
             begun=begun,
-            found=folder.find(describe_run(task)) if folder.is_used else None,
-            save=folder.keep,
+            found=folder.restore(describe_run(task)) if folder.is_enabled else None,
+            save=folder.save,
         )
 
 
-def paint(
+def run_task(
     task: StyleTransferTask,
     make_plan: Callable[[StyleTransferTask], tuple[StyleTransferTask, Plan]],
     on_progress: Reporter = no_progress,

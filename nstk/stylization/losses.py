@@ -2,7 +2,7 @@
 
 Gatys et al. sum squared differences, so their weights mean something else for every size, layer
 and style. Here every loss is measured in units of its target: 0 is perfect agreement, a black
-feature map is 1 away (√3 by the three parts of `measure_moments`), and α and β mean the same at 128
+feature map is 1 away (√3 by the three parts of `moments_loss`), and α and β mean the same at 128
 and at 4096 pixels.
 """
 
@@ -12,13 +12,13 @@ from typing import Any
 import tensorflow as tf
 
 from nstk.stylization.statistics import Moments, upcast
-from nstk.stylization.transport import measure_transport
+from nstk.stylization.transport import wasserstein_squared
 
 GRADIENT_FLOOR = 1e-6
 """Added under a root, which has no gradient at 0."""
 
 
-def measure_content(features: Any, target: Any) -> Any:
+def content_loss(features: Any, target: Any) -> Any:
     """½‖a − a*‖² / ½‖a*‖², the content loss of Gatys et al. 2016, eq. 1, made relative.
 
     Args:
@@ -28,16 +28,16 @@ def measure_content(features: Any, target: Any) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    return sum_content(features, target) / tf.maximum(sum_content(target), 1e-30)
+    return content_sum(features, target) / tf.maximum(content_sum(target), 1e-30)
 
 
-def sum_content(features: Any, target: Any | None = None) -> Any:
+def content_sum(features: Any, target: Any | None = None) -> Any:
     """½‖a − a*‖², what the content loss adds up; ½‖a‖² where no target is given."""
     wide = upcast(features)
     return tf.nn.l2_loss(wide if target is None else wide - upcast(target))
 
 
-def measure_gram(moments: Moments, target: Moments) -> Any:
+def gram_loss(moments: Moments, target: Moments) -> Any:
     """‖G − G*‖²_F / ‖G*‖²_F, the style loss of Gatys et al. 2016, eq. 4, made relative.
 
     Returns:
@@ -46,7 +46,7 @@ def measure_gram(moments: Moments, target: Moments) -> Any:
     return _relative(moments.gram, target.gram)
 
 
-def measure_moments(moments: Moments, target: Moments) -> Any:
+def moments_loss(moments: Moments, target: Moments) -> Any:
     """√(‖G − G*‖²_F / ‖G*‖²_F + ‖μ − μ*‖² / ‖μ*‖² + ‖σ − σ*‖² / ‖σ*‖²).
 
     Means and deviations cost nothing: the Gram matrix mixes the two, and its strongest channels
@@ -64,7 +64,7 @@ def measure_moments(moments: Moments, target: Moments) -> Any:
     )
 
 
-def measure_wasserstein(moments: Moments, target: Moments) -> Any:
+def wasserstein_loss(moments: Moments, target: Moments) -> Any:
     """W₂ / √(‖μ*‖² + tr C*), the distance of two normal distributions of features.
 
     W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) with covariances C (Givens and Shortt 1984).
@@ -72,7 +72,7 @@ def measure_wasserstein(moments: Moments, target: Moments) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    squared = measure_transport(moments, target)
+    squared = wasserstein_squared(moments, target)
     size = tf.reduce_sum(tf.square(target.mean)) + tf.reduce_sum(target.variance)
     return _distance(squared / tf.maximum(size, 1e-30))
 
@@ -81,9 +81,9 @@ DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
 """How much horizontal, vertical, falling and rising neighbors count."""
 
 STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
-    "gram": measure_gram,
-    "moments": measure_moments,
-    "wasserstein": measure_wasserstein,
+    "gram": gram_loss,
+    "moments": moments_loss,
+    "wasserstein": wasserstein_loss,
 }
 """Every way to compare the moments of a layer with the style's, by its name."""
 
@@ -100,7 +100,7 @@ def total_variation(image: Any) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    return weight_tv(tv_sums(image), image.shape)
+    return tv_from_sums(tv_sums(image), image.shape)
 
 
 def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
@@ -135,7 +135,7 @@ def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
     return tf.stack([2 * tf.nn.l2_loss(side) for side in sides])
 
 
-def weight_tv(sums: Any, shape: Any) -> Any:
+def tv_from_sums(sums: Any, shape: Any) -> Any:
     """The variation of an image, from the sums of all its parts.
 
     Args:

@@ -10,10 +10,10 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import STYLE_LOSSES, sum_content, tv_sums, weight_tv
+from nstk.stylization.losses import STYLE_LOSSES, content_sum, tv_sums, tv_from_sums
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import to_moments
-from nstk.stylization.styles import PaintedStyle, extract_features, mix
+from nstk.stylization.styles import StyleImage, extract_features, blend_styles
 from nstk.stylization.sums import Sums, sum_layers
 
 
@@ -62,7 +62,7 @@ class ObjectiveWeights:
         return LossWeights(self.content, self.style, self.tv)
 
 
-def score(
+def combine_losses(
     sums: Sums,
     weights: ObjectiveWeights,
     regions: Sequence[Region],
@@ -99,7 +99,7 @@ def score(
         for name in weights.style_layers
     }
     style = _weighted(layers, weights.style_layers)
-    tv = weight_tv(sums.tv, shape)
+    tv = tv_from_sums(sums.tv, shape)
     loss = alpha * content + beta * style + gamma * tv
     return loss, {"content": content, "style": style, "tv": tv, **layers}
 
@@ -164,10 +164,10 @@ class StyleObjective:
         """
         layers = tuple(weights.style_layers)
         seen = [
-            PaintedStyle(f"style {number}", image).observe(backbone, layers, max(image.shape))
+            StyleImage(f"style {number}", image).observe(backbone, layers, max(image.shape))
             for number, image in enumerate(styles, 1)
         ]
-        mixed = mix(seen, blending or [1.0] * len(seen))
+        mixed = blend_styles(seen, blending or [1.0] * len(seen))
         region = Region({name: to_moments(sums) for name, sums in mixed.items()})
         return cls.within(backbone, content, [region], weights)
 
@@ -207,7 +207,7 @@ class StyleObjective:
         maps = self.taps(image[tf.newaxis], training=False)
         style, content = sum_layers(maps, self.guides, self.content)
         sums = Sums(style, content, tv_sums(image))
-        return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
+        return combine_losses(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
     @property
     def guides(self) -> Mapping[str, Sequence[Any]]:
@@ -218,7 +218,7 @@ class StyleObjective:
     def sizes(self) -> Mapping[str, Any]:
         """½‖a*‖² of every content layer."""
         with tf.init_scope():  # once, not in every step
-            return {name: sum_content(target) for name, target in self.content.items()}
+            return {name: content_sum(target) for name, target in self.content.items()}
 
     def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
         """The loss, its gradient with respect to the pixels, and its parts; see `measure`."""

@@ -76,11 +76,11 @@ def prepare(
         settings: What is asked for.
         on_progress: Told when weights are fetched.
     """
-    network = find_network(backbone, on_progress)
+    network = resolve_backbone(backbone, on_progress)
     return plan_task(read_task(content, styles, masks, network, settings), network)
 
 
-def find_network(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
+def resolve_backbone(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
     """Take a backbone as it is, and load a name.
 
     Args:

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from nstk.backbones.variants import Convolution, Precision
 from nstk.progress import Progress, Reporter
-from nstk.settings import StylizeSettings, check_range, format_option
+from nstk.settings import StylizeSettings, check_range
 from nstk.storage.array_files import digest_arrays
-from nstk.storage.checkpoints import Recipe, State, reraise_as_checkpoint_error
+from nstk.storage.checkpoints import RunIdentity, State, reraise_as_checkpoint_error
 from nstk.storage.files import digest_file
-from nstk.storage.versions import list_versions
-from nstk.stylization.initialization import STARTS
+from nstk.storage.run_identity import list_versions
+from nstk.stylization.initialization import INITS
 from nstk.stylization.optimization import Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import Tiling
@@ -48,7 +48,7 @@ class Decisions:
     strength: float
 
 
-def describe_run(task: StyleTransferTask) -> Recipe:
+def describe_run(task: StyleTransferTask) -> RunIdentity:
     """Say what a run depends on.
 
     Args:
@@ -68,20 +68,20 @@ def describe_run(task: StyleTransferTask) -> Recipe:
         digests[f"content mask {number}"] = digest_arrays({"mask": mask})
     if inputs.keep is not None:
         digests["keep mask"] = digest_arrays({"mask": inputs.keep})
-    digests |= digest_start(settings)
-    return Recipe("stylize", {**list_options(settings), **list_versions()}, digests)
+    digests |= digest_init(settings)
+    return RunIdentity("stylize", {**option_values(settings), **list_versions()}, digests)
 
 
-def list_options(settings: StylizeSettings) -> dict[str, Any]:
-    """The options that the bytes of a painting depend on, as the shell spells them."""
+def option_values(settings: StylizeSettings) -> dict[str, Any]:
+    """The options that the bytes of a painting depend on, by name."""
     return {
-        format_option(name): value for name, value in asdict(settings).items() if name not in FREE
+        name: value for name, value in asdict(settings).items() if name not in FREE
     }
 
 
-def digest_start(settings: StylizeSettings) -> dict[str, str]:
+def digest_init(settings: StylizeSettings) -> dict[str, str]:
     """The digest of the first image, where it is one of the user's."""
-    if settings.init in STARTS or not Path(settings.init).is_file():
+    if settings.init in INITS or not Path(settings.init).is_file():
         return {}
     return {"first image": digest_file(settings.init)}
 

@@ -9,10 +9,10 @@ from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import Source, read_styles
 from nstk.stylization.layers import choose_style_layers
-from nstk.stylization.preparing import find_network
+from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.scales import COARSEST
 from nstk.stylization.style_files import SavedStyle, check_extension, write_style
-from nstk.stylization.styles import PaintedStyle, mix
+from nstk.stylization.styles import StyleImage, blend_styles
 
 LARGEST = 2048
 """Longer side in pixels beyond which a style is not looked at."""
@@ -53,7 +53,7 @@ def save_style(
     path, settings = Path(path), settings or StylizeSettings()
     check_extension(path)
     images, weights = read_styles(styles, settings)
-    network = find_network(backbone, on_progress)
+    network = resolve_backbone(backbone, on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
     layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)
@@ -62,7 +62,7 @@ def save_style(
     on_progress(Progress(stage="style", step=0, total=len(sizes)))
     for step, size in enumerate(sizes, 1):
         seen = [image.observe(network, layers, size) for image in images]
-        sums[size] = mix(seen, weights)
+        sums[size] = blend_styles(seen, weights)
         on_progress(Progress(stage="style", step=step, total=len(sizes)))
     facts = {"backbone": network.name, "digest": network.digest, "pooling": settings.pooling}
     saved = SavedStyle(path.name, facts, sums)
@@ -70,7 +70,7 @@ def save_style(
     return saved
 
 
-def _sizes(styles: Sequence[PaintedStyle]) -> list[int]:
+def _sizes(styles: Sequence[StyleImage]) -> list[int]:
     """Sizes √2 apart up to the largest that every image has."""
     largest = min(LARGEST, *(max(style.pixels.shape[:2]) for style in styles))
     steps = max(math.floor(2 * math.log2(largest / COARSEST)), 0)

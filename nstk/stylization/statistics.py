@@ -105,7 +105,7 @@ def covariance(moments: Moments) -> Any:
     return moments.gram - moments.mean[:, tf.newaxis] * moments.mean[tf.newaxis, :]
 
 
-def blend(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
+def blend_statistics(styles: Sequence[Statistics], weights: Sequence[float]) -> Statistics:
     """Mix the statistics of several style images.
 
     Every image counts by its weight alone, not by its size.

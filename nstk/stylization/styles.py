@@ -14,8 +14,8 @@ from nstk.errors import ImageError
 from nstk.images.image import Image, Plane, fit_size, resize_image
 from nstk.images.masks import resize_mask
 from nstk.storage.array_files import digest_arrays
-from nstk.stylization.guides import guide_for
-from nstk.stylization.statistics import Statistics, blend, feature_sums
+from nstk.stylization.regions import make_guide
+from nstk.stylization.statistics import Statistics, blend_statistics, feature_sums
 from nstk.stylization.tiled.network import TiledNetwork
 
 LARGE = 3 * 2**20
@@ -45,7 +45,7 @@ class Style(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class PaintedStyle:
+class StyleImage:
     """A style given by an image, or by the part of one that a mask shows.
 
     Attributes:
@@ -98,13 +98,13 @@ class PaintedStyle:
             mask = self.mask_at(*image.shape[:2])
             shapes = backbone.tap(layers).compute_output_shape((1, *image.shape))
             guides = {
-                layer: guide_for(
+                layer: make_guide(
                     mask, backbone, layer, shapes[layer][1:3], name=f"the mask of {self.name}"
                 )
                 for layer in layers
             }
         if image.size > LARGE and all(backbone.reach(name) < WHOLE_IMAGE for name in layers):
-            return cut_for(backbone, tuple(layers)).gather(image, guides)
+            return tiled_network_for(backbone, tuple(layers)).gather(image, guides)
         maps = extract_features(backbone.tap(layers), image)
         return {name: feature_sums(maps[name], guides.get(name)) for name in layers}
 
@@ -119,7 +119,7 @@ class PaintedStyle:
             )
 
 
-def mix(
+def blend_styles(
     seen: Sequence[Mapping[str, Statistics]], weights: Sequence[float]
 ) -> Mapping[str, Statistics]:
     """Blend the statistics of several styles, layer by layer.
@@ -128,11 +128,11 @@ def mix(
         seen: The statistics of each style.
         weights: One for each, 0 or more, at least one of them above 0.
     """
-    return {name: blend([style[name] for style in seen], weights) for name in seen[0]}
+    return {name: blend_statistics([style[name] for style in seen], weights) for name in seen[0]}
 
 
 @lru_cache(maxsize=1)
-def cut_for(backbone: Backbone, layers: tuple[str, ...]) -> TiledNetwork:
+def tiled_network_for(backbone: Backbone, layers: tuple[str, ...]) -> TiledNetwork:
     """The network that looks at large styles; at the next scale it need not be compiled again."""
     return TiledNetwork(backbone, layers)
 

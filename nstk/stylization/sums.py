@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from nstk.stylization.losses import sum_content
+from nstk.stylization.losses import content_sum
 from nstk.stylization.statistics import Statistics, feature_sums
 
 
@@ -43,5 +43,5 @@ def sum_layers(
         if name in maps
     }
     return style, {
-        name: sum_content(maps[name], target) for name, target in content.items() if name in maps
+        name: content_sum(maps[name], target) for name, target in content.items() if name in maps
     }

@@ -16,16 +16,16 @@ from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, choose_optimizer
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
-from nstk.stylization.guides import check_guides
-from nstk.stylization.initialization import STARTS, Palette, start_image
+from nstk.stylization.regions import check_guides
+from nstk.stylization.initialization import INITS, Palette, initial_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.optimization import Optimization, StepCallback, no_op
-from nstk.stylization.regions import Region, cover
+from nstk.stylization.regions import Region, make_region
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
-from nstk.stylization.styles import PaintedStyle, mix
+from nstk.stylization.styles import StyleImage, blend_styles
 from nstk.stylization.tiled.network import TiledNetwork
 from nstk.stylization.tiled.objective import TiledObjective
 
@@ -71,8 +71,8 @@ class StyleTransferTask:
             content=settings.content_weight,
             style=settings.style_weight,
             tv=settings.tv_weight,
-            content_layers=_share(content_layers),
-            style_layers=_share(style_layers),
+            content_layers=_normalize(content_layers),
+            style_layers=_normalize(style_layers),
             style_loss=settings.style_loss,
         )
 
@@ -147,7 +147,7 @@ class StyleTransferTask:
     def start(self, scale: Scale) -> Image:
         """The first image."""
         generator = np.random.default_rng(self.settings.seed)
-        return start_image(
+        return initial_image(
             self.settings.init, self.subject(scale), list(self._palettes(scale)), generator
         )
 
@@ -156,7 +156,7 @@ class StyleTransferTask:
         inputs = self.inputs
         masks = inputs.masks or (None,) * len(inputs.styles)
         for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
-            if isinstance(style, PaintedStyle) and share:
+            if isinstance(style, StyleImage) and share:
                 image = style.at(scale.longer_side)
                 area = None if mask is None else self._at(mask, scale)
                 yield Palette(image, style.mask_at(*image.shape[:2]), share, area)
@@ -236,15 +236,15 @@ class StyleTransferTask:
             for style in dict.fromkeys(inputs.styles)
         }
         if not inputs.masks:
-            mixed = mix([seen[style] for style in inputs.styles], inputs.weights)
-            return [cover(mixed, free, backbone=self.network, name="what --keep-mask leaves")]
+            mixed = blend_styles([seen[style] for style in inputs.styles], inputs.weights)
+            return [make_region(mixed, free, backbone=self.network, name="what --keep-mask leaves")]
         areas: dict[Any, Plane] = {}
         for style, mask in zip(inputs.styles, inputs.masks, strict=True):
             area = self._at(mask, scale) if free is None else self._at(mask, scale) * free
             # Two masks of one style are one mask: no edge is eroded between them.
             areas[style] = np.minimum(areas[style] + area, 1) if style in areas else area
         return [
-            cover(seen[style], area, backbone=self.network, name=f"the mask of {style.name}")
+            make_region(seen[style], area, backbone=self.network, name=f"the mask of {style.name}")
             for style, area in areas.items()
         ]
 
@@ -262,7 +262,7 @@ class StyleTransferTask:
             BackboneError: If the network has no such layer.
         """
         self._check_sizes()
-        if self.settings.init not in STARTS:
+        if self.settings.init not in INITS:
             probe_image(self.settings.init, whole=False)
         last = self.plan[-1]
         for number, mask in enumerate(self.inputs.masks, 1):
@@ -275,7 +275,7 @@ class StyleTransferTask:
         images += [
             (style.name, style.pixels)
             for style in self.inputs.styles
-            if isinstance(style, PaintedStyle)
+            if isinstance(style, StyleImage)
         ]
         for name, pixels in images:
             height, width = pixels.shape[:2]
@@ -286,7 +286,7 @@ class StyleTransferTask:
                 )
 
 
-def _share(layers: Any) -> dict[str, float]:
+def _normalize(layers: Any) -> dict[str, float]:
     """The same weights with a sum of 1."""
     total = sum(layers.values())
     return {name: weight / total for name, weight in layers.items() if weight > 0}

@@ -10,7 +10,7 @@ RELATIVE_FLOOR = 1e-5
 """Smallest eigenvalue, as a share of the mean one: it keeps roots and their gradients finite."""
 
 
-def measure_transport(moments: Moments, target: Moments) -> Any:
+def wasserstein_squared(moments: Moments, target: Moments) -> Any:
     """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984).
 
     Args:

@@ -118,7 +118,7 @@ class GridPoint:
     label: str
 
 
-def lay_grid(axes: Sequence[SweepAxis], settings: StylizeSettings) -> tuple[GridPoint, ...]:
+def make_grid(axes: Sequence[SweepAxis], settings: StylizeSettings) -> tuple[GridPoint, ...]:
     """Every combination of the values; the last axis changes fastest.
 
     Args:

@@ -22,9 +22,9 @@ from nstk.stylization.inputs import (
 )
 from nstk.stylization.mask_images import draw_mask, name_masks
 from nstk.stylization.recording import Trace, broadcast
-from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, lay_grid
+from nstk.sweeping.grid import BACKBONE, GridPoint, SweepAxis, count_points, make_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run, digest_source
-from nstk.sweeping.resumption import UnfinishedRun, describe_sweep
+from nstk.sweeping.resumption import UnfinishedRun, identify_sweep
 from nstk.sweeping.sharing import RunGroup, group_by_targets
 
 log = logging.getLogger("nstk")
@@ -138,12 +138,12 @@ def sweep(
             "give --yes to paint them all, or fewer values."
         )
     with CheckpointFolder(checkpoints or CheckpointSettings()) as states:
-        families = list(group_by_targets(lay_grid(axes, settings), content, styles, **common))
+        families = list(group_by_targets(make_grid(axes, settings), content, styles, **common))
         for family in families:
             family.check()
         images = _digest_images(content, styles, masks)
         networks = {family.backbone.name: family.backbone.digest for family in families}
-        recipe = describe_sweep(axes, settings, images, networks)
+        recipe = identify_sweep(axes, settings, images, networks)
         series = _Series(store, images, count, UnfinishedRun(states, recipe), on_progress)
         runs = series.complete(families)
     return Sweep(
@@ -260,7 +260,7 @@ def _estimate(
 ) -> float:
     """Seconds of all runs, from those of a few that are spread over the grid."""
     few = tuple(replace(axis, values=_spread(axis.values)) for axis in axes)
-    points = lay_grid(few, settings)
+    points = make_grid(few, settings)
     families = group_by_targets(points, content, styles, **common)
     return sum(family.check() for family in families) * count_points(axes) / len(points)
 

@@ -20,7 +20,7 @@ from nstk.errors import ImageError, OutputError
 from nstk.images.image import Image, Plane, load_image, save_image
 from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
-from nstk.stylization.initialization import STARTS
+from nstk.stylization.initialization import INITS
 from nstk.sweeping.grid import GridPoint
 
 _FORMAT = 2
@@ -153,7 +153,7 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[st
         images: Digests of content, styles and masks, by name.
     """
     known = asdict(settings)
-    if settings.init not in STARTS:
+    if settings.init not in INITS:
         known["init"] = digest_source(settings.init)
     parts = {
         "format": _FORMAT,

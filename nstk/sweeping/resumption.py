@@ -10,23 +10,23 @@ from nstk.settings import StylizeSettings
 from nstk.storage.checkpoints import (
     CheckpointCallback,
     CheckpointFolder,
-    Recipe,
+    RunIdentity,
     State,
     reraise_as_checkpoint_error,
 )
-from nstk.storage.versions import list_versions
-from nstk.stylization.resumption import digest_start, list_options
+from nstk.storage.run_identity import list_versions
+from nstk.stylization.resumption import digest_init, option_values
 from nstk.sweeping.grid import SweepAxis
 
 RUN = "run"
 
 
-def describe_sweep(
+def identify_sweep(
     axes: Sequence[SweepAxis],
     settings: StylizeSettings,
     images: Mapping[str, str],
     networks: Mapping[str, str],
-) -> Recipe:
+) -> RunIdentity:
     """Say what all the runs of a sweep depend on.
 
     Args:
@@ -39,9 +39,9 @@ def describe_sweep(
     digests = {
         **images,
         **{f"network {name}": digest for name, digest in networks.items()},
-        **digest_start(settings),
+        **digest_init(settings),
     }
-    return Recipe("sweep", {"--over": over, **list_options(settings), **list_versions()}, digests)
+    return RunIdentity("sweep", {"over": over, **option_values(settings), **list_versions()}, digests)
 
 
 class UnfinishedRun:
@@ -55,15 +55,15 @@ class UnfinishedRun:
         CheckpointError: If the folder has the state of another sweep.
     """
 
-    def __init__(self, folder: CheckpointFolder, recipe: Recipe) -> None:
+    def __init__(self, folder: CheckpointFolder, recipe: RunIdentity) -> None:
         self._folder = folder
-        self._found = folder.find(recipe) if folder.is_used else None
+        self._found = folder.restore(recipe) if folder.is_enabled else None
         self._before = 0
 
     @property
     def is_kept(self) -> bool:
         """Whether there is a folder to keep it in."""
-        return self._folder.is_used
+        return self._folder.is_enabled
 
     def find(self, digest: str) -> State | None:
         """Where a run stood, None where it was not the one that was ended.
@@ -89,7 +89,7 @@ class UnfinishedRun:
                 state = look()
                 return replace(state, facts={**state.facts, RUN: digest})
 
-            self._folder.keep(self._before + step, marked, now=now)
+            self._folder.save(self._before + step, marked, now=now)
 
         return keep
 

@@ -17,9 +17,9 @@ from nstk.images.image import load_image
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.storage.checkpoints import CheckpointCallback, State
-from nstk.stylization.initialization import STARTS
+from nstk.stylization.initialization import INITS
 from nstk.stylization.inputs import MaskSources, Source
-from nstk.stylization.job import StylizeResult, paint
+from nstk.stylization.job import StylizeResult, run_task
 from nstk.stylization.objective import Objective
 from nstk.stylization.preparing import choose_tiling, prepare
 from nstk.stylization.scales import Scale
@@ -82,7 +82,7 @@ class RunGroup:
         """
         own = replace(self._first[0], settings=point.settings)
         own.check()
-        if point.settings.init not in STARTS:
+        if point.settings.init not in INITS:
             load_image(point.settings.init)
         return self._plan(own)
 
@@ -94,9 +94,9 @@ class RunGroup:
         found: State | None = None,
         save: CheckpointCallback,
     ) -> StylizeResult:
-        """Paint one of them; see `nstk.stylization.job.paint`."""
+        """Paint one of them; see `nstk.stylization.job.run_task`."""
         task = replace(self._first[0], settings=point.settings)
-        return paint(task, self._plan, on_progress, look=self._look, found=found, save=save)
+        return run_task(task, self._plan, on_progress, look=self._look, found=found, save=save)
 
     def _plan(self, task: StyleTransferTask) -> tuple[StyleTransferTask, Plan]:
         """Choose the engine for one of them; all have the arithmetic of the first.

@@ -14,13 +14,13 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.compact import build_compact
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import BackboneError, MaskError
-from nstk.stylization.guides import (
+from nstk.stylization.regions import (
     EFFECTIVE_SHARE,
     LEAST_SHARE,
     average_cells,
     check_guides,
     erode,
-    guide_for,
+    make_guide,
 )
 
 MASKS = st.tuples(st.integers(4, 40), st.integers(4, 40)).flatmap(
@@ -41,7 +41,7 @@ def map_shape(backbone, layer, shape):
 
 
 def guide(mask, backbone, layer, **options):
-    return guide_for(mask, backbone, layer, map_shape(backbone, layer, mask.shape), **options)
+    return make_guide(mask, backbone, layer, map_shape(backbone, layer, mask.shape), **options)
 
 
 def plain_guide(mask, backbone, layer):
@@ -255,4 +255,4 @@ def test_a_region_of_half_the_image_is_large_enough(deep, side, value):
 
 def test_an_unknown_layer_is_refused(deep):
     with pytest.raises(BackboneError, match="block9"):
-        guide_for(np.ones((32, 32), np.float32), deep, "block9_conv1", (2, 2))
+        make_guide(np.ones((32, 32), np.float32), deep, "block9_conv1", (2, 2))

@@ -8,17 +8,17 @@ from hypothesis import strategies as st
 
 from nstk.stylization.losses import (
     GRADIENT_FLOOR,
-    measure_content,
-    measure_gram,
-    measure_moments,
-    measure_wasserstein,
-    sum_content,
+    content_loss,
+    gram_loss,
+    moments_loss,
+    wasserstein_loss,
+    content_sum,
     total_variation,
     tv_sums,
-    weight_tv,
+    tv_from_sums,
 )
 from nstk.stylization.statistics import (
-    blend,
+    blend_statistics,
     covariance,
     feature_sums,
     gram_matrix,
@@ -50,15 +50,15 @@ def root(squared):
 
 def test_content_is_half_the_squared_distance_relative_to_half_the_square():
     expected = 0.5 * np.sum((SEEN - WANTED) ** 2)
-    assert float(sum_content(tf.constant(SEEN), tf.constant(WANTED))) == pytest.approx(expected)
-    assert float(sum_content(tf.constant(SEEN))) == pytest.approx(0.5 * np.sum(SEEN**2))
-    found = measure_content(tf.constant(SEEN), tf.constant(WANTED))
+    assert float(content_sum(tf.constant(SEEN), tf.constant(WANTED))) == pytest.approx(expected)
+    assert float(content_sum(tf.constant(SEEN))) == pytest.approx(0.5 * np.sum(SEEN**2))
+    found = content_loss(tf.constant(SEEN), tf.constant(WANTED))
     assert float(found) == pytest.approx(relative(SEEN, WANTED))
 
 
 def test_gram_is_the_squared_distance_of_the_matrices_relative_to_the_target():
     expected = relative(by_hand(SEEN)[0], by_hand(WANTED)[0])
-    assert float(measure_gram(moments(SEEN), moments(WANTED))) == pytest.approx(expected)
+    assert float(gram_loss(moments(SEEN), moments(WANTED))) == pytest.approx(expected)
 
 
 def test_moments_is_the_root_of_three_relative_distances():
@@ -66,7 +66,7 @@ def test_moments_is_the_root_of_three_relative_distances():
     floor = 1e-4 * variance_.mean()
     std, std_ = np.sqrt(variance + floor), np.sqrt(variance_ + floor)
     expected = root(relative(gram, gram_) + relative(mean, mean_) + relative(std, std_))
-    found = float(measure_moments(moments(SEEN), moments(WANTED)))
+    found = float(moments_loss(moments(SEEN), moments(WANTED)))
     assert found == pytest.approx(expected, rel=1e-9)
 
 
@@ -77,16 +77,16 @@ def test_wasserstein_is_the_distance_of_normal_distributions_relative_to_the_tar
     shared = np.sqrt(np.linalg.eigvals(cov @ cov_).real).sum()
     squared = np.sum((mean - mean_) ** 2) + np.trace(cov) + np.trace(cov_) - 2 * shared
     expected = root(squared / (np.sum(mean_**2) + variance_.sum()))
-    found = float(measure_wasserstein(moments(SEEN), moments(WANTED)))
+    found = float(wasserstein_loss(moments(SEEN), moments(WANTED)))
     assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_targets_of_nothing_have_finite_losses():
     nothing = np.zeros_like(SEEN)
-    for measure in (measure_gram, measure_moments, measure_wasserstein):
+    for measure in (gram_loss, moments_loss, wasserstein_loss):
         assert np.isfinite(float(measure(moments(SEEN), moments(nothing))))
         assert float(measure(moments(nothing), moments(nothing))) == pytest.approx(0, abs=1e-6)
-    assert float(measure_content(tf.constant(nothing), tf.constant(nothing))) == 0
+    assert float(content_loss(tf.constant(nothing), tf.constant(nothing))) == 0
 
 
 def test_variation_is_the_mean_square_over_eight_neighbors():
@@ -115,7 +115,7 @@ def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
     ]
     np.testing.assert_allclose(tf.add_n(parts), tv_sums(image))
     whole = total_variation(image)
-    np.testing.assert_allclose(weight_tv(tf.add_n(parts), (5, 6, 3)), whole)
+    np.testing.assert_allclose(tv_from_sums(tf.add_n(parts), (5, 6, 3)), whole)
 
 
 def test_sums_are_weighted_by_the_guide():
@@ -147,7 +147,7 @@ def test_covariance_is_that_of_numpy():
 
 def test_a_blend_is_the_mean_of_moments_by_weight():
     mixed = to_moments(
-        blend([feature_sums(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0])
+        blend_statistics([feature_sums(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0])
     )
     for found, one, other in zip(mixed[:2], by_hand(SEEN)[:2], by_hand(WANTED)[:2], strict=True):
         np.testing.assert_allclose(found, 0.25 * one + 0.75 * other)

@@ -10,15 +10,15 @@ from nstk.images.image import resize_image
 from nstk.optimizers import Adam
 from nstk.stylization.losses import (
     STYLE_LOSSES,
-    measure_content,
-    measure_moments,
+    content_loss,
+    moments_loss,
     total_variation,
 )
 from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
-from nstk.stylization.regions import cover
+from nstk.stylization.regions import make_region
 from nstk.stylization.statistics import feature_sums, to_moments
-from nstk.stylization.styles import PaintedStyle
-from nstk.stylization.transport import measure_transport
+from nstk.stylization.styles import StyleImage
+from nstk.stylization.transport import wasserstein_squared
 
 WEIGHTS = ObjectiveWeights(
     content=0.7,
@@ -132,10 +132,10 @@ def in_halves(backbone, scene, strokes, weights):
     """The objective of an image whose left half and right half have styles of their own."""
     left = np.zeros(scene.shape[:2], np.float32)
     left[:, : scene.shape[1] // 2] = 1.0
-    styles = [PaintedStyle("strokes", strokes), PaintedStyle("turned", strokes[::-1].copy())]
+    styles = [StyleImage("strokes", strokes), StyleImage("turned", strokes[::-1].copy())]
     layers = tuple(weights.style_layers)
     regions = [
-        cover(style.observe(backbone, layers, 64), mask, backbone=backbone)
+        make_region(style.observe(backbone, layers, 64), mask, backbone=backbone)
         for style, mask in zip(styles, (left, 1 - left), strict=True)
     ]
     return StyleObjective.within(backbone, scene, regions, weights)
@@ -174,8 +174,8 @@ def test_losses_do_not_depend_on_the_scale_of_the_features():
     features = np.random.default_rng(1).random((2, 1, 6, 5, 4)).astype(np.float32)
     for factor in (1e-3, 1.0, 1e3):
         a, b = map(tf.constant, features * np.float32(factor))
-        style = measure_moments(to_moments(feature_sums(a)), to_moments(feature_sums(b)))
-        content = measure_content(a, b)
+        style = moments_loss(to_moments(feature_sums(a)), to_moments(feature_sums(b)))
+        content = content_loss(a, b)
         if factor == 1e-3:
             expected = style, content
         np.testing.assert_allclose((style, content), expected, rtol=1e-3)
@@ -183,7 +183,7 @@ def test_losses_do_not_depend_on_the_scale_of_the_features():
 
 def test_black_features_are_as_far_as_1_from_any_content():
     target = np.random.default_rng(2).random((1, 4, 4, 3)).astype(np.float32)
-    assert float(measure_content(tf.zeros_like(target), tf.constant(target))) == pytest.approx(1.0)
+    assert float(content_loss(tf.zeros_like(target), tf.constant(target))) == pytest.approx(1.0)
 
 
 def test_variation_has_no_preferred_direction():
@@ -209,7 +209,7 @@ def test_the_wasserstein_distance_of_shifted_features_is_the_shift():
     features = np.random.default_rng(5).random((1, 9, 8, 4))
     shift = np.array([0.3, -0.2, 0.1, 0.4])
     a, b = (to_moments(feature_sums(tf.constant(each))) for each in (features, features + shift))
-    assert float(measure_transport(a, b)) == pytest.approx(np.sum(shift**2), rel=1e-6)
+    assert float(wasserstein_squared(a, b)) == pytest.approx(np.sum(shift**2), rel=1e-6)
 
 
 def test_the_wasserstein_distance_of_stretched_features_is_that_of_their_deviations():
@@ -220,7 +220,7 @@ def test_the_wasserstein_distance_of_stretched_features_is_that_of_their_deviati
     flat = features.reshape(-1, 3)
     # Independent channels, nearly: W₂² = Σ(σ − σ*)².
     expected = np.sum((flat.std(0) * np.array([0.0, 1.0, 0.5])) ** 2)
-    assert float(measure_transport(a, b)) == pytest.approx(expected, rel=0.02)
+    assert float(wasserstein_squared(a, b)) == pytest.approx(expected, rel=0.02)
 
 
 def test_what_is_to_stay_has_no_gradient(tiny_backbone, scene, strokes):

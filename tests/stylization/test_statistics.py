@@ -4,7 +4,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstk.stylization.statistics import blend, feature_sums, merge, to_moments
+from nstk.stylization.statistics import blend_statistics, feature_sums, merge, to_moments
 
 MAPS = st.tuples(st.integers(1, 5), st.integers(1, 5), st.integers(1, 4), st.integers(0, 2**16))
 
@@ -43,7 +43,7 @@ def test_the_statistics_of_parts_add_up_to_those_of_the_whole(cut):
 
 def test_a_style_blended_with_itself_is_the_style():
     style = feature_sums(feature_map(6, 7, 4, seed=2))
-    once, twice = to_moments(style), to_moments(blend([style, style], [0.3, 0.9]))
+    once, twice = to_moments(style), to_moments(blend_statistics([style, style], [0.3, 0.9]))
     for a, b in zip(once, twice, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
@@ -51,8 +51,8 @@ def test_a_style_blended_with_itself_is_the_style():
 def test_a_large_style_image_counts_no_more_than_a_small_one():
     small, large = feature_map(2, 2, 3, seed=3), feature_map(2, 2, 3, seed=4)
     tiled = tf.tile(large, [1, 5, 5, 1])
-    even = to_moments(blend([feature_sums(small), feature_sums(large)], [1, 1]))
-    with_tiled = to_moments(blend([feature_sums(small), feature_sums(tiled)], [1, 1]))
+    even = to_moments(blend_statistics([feature_sums(small), feature_sums(large)], [1, 1]))
+    with_tiled = to_moments(blend_statistics([feature_sums(small), feature_sums(tiled)], [1, 1]))
     np.testing.assert_allclose(even.gram, with_tiled.gram, rtol=1e-4, atol=1e-5)
 
 

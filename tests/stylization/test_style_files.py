@@ -17,7 +17,7 @@ from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.saving import save_style
 from nstk.stylization.style_files import load_style
-from nstk.stylization.styles import PaintedStyle
+from nstk.stylization.styles import StyleImage
 
 QUICK = {"size": 64, "steps": 6, "scales": 1}
 
@@ -159,7 +159,7 @@ def test_the_strokes_of_a_style_at_hand_are_scaled_like_those_of_its_file(tmp_pa
     noise = np.random.default_rng(5).random((300, 300, 3)).astype(np.float32)
     kept = save_style(noise, tmp_path / "noise.nstyle")
     chosen = StylizeSettings(style_scale=0.5)
-    for source in (kept, tmp_path / "noise.nstyle", PaintedStyle("noise", noise)):
+    for source in (kept, tmp_path / "noise.nstyle", StyleImage("noise", noise)):
         [style] = read_inputs(noise, source, chosen).styles
         assert style.scale == 0.5
     [finer] = read_inputs(noise, load_style(tmp_path / "noise.nstyle", scale=0.5), chosen).styles

@@ -8,7 +8,7 @@ from nstk.images.image import save_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.job import stylize
-from nstk.stylization.styles import PaintedStyle
+from nstk.stylization.styles import StyleImage
 
 
 def paint(backbone, content, styles, *, content_masks=(), style_masks=(), keep=None, **chosen):
@@ -256,7 +256,7 @@ def tf_nan_when_painted(image, scene):
 def test_a_mask_belongs_to_a_style_already_at_hand_too(scene, strokes):
     mask = np.zeros(strokes.shape[:2], np.float32)
     mask[:20] = 1.0
-    style = PaintedStyle("strokes", strokes)
+    style = StyleImage("strokes", strokes)
     [masked] = read_inputs(scene, style, StylizeSettings(), style_masks=[mask]).styles
     np.testing.assert_array_equal(masked.mask, mask)
 

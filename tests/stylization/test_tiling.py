@@ -17,9 +17,9 @@ from nstk.optimizers import OPTIMIZERS, Newton, choose_optimizer
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.losses import STYLE_LOSSES
 from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
-from nstk.stylization.regions import Region, cover
+from nstk.stylization.regions import Region, make_region
 from nstk.stylization.statistics import to_moments
-from nstk.stylization.styles import PaintedStyle, mix
+from nstk.stylization.styles import StyleImage, blend_styles
 from nstk.stylization.tiled.network import TiledNetwork
 from nstk.stylization.tiled.objective import TiledObjective
 
@@ -53,8 +53,8 @@ def tiled(backbone, weights, tile_bytes):
 
 def cover_all(backbone, weights, *styles):
     layers = tuple(weights.style_layers)
-    seen = [PaintedStyle("style", style).observe(backbone, layers, 64) for style in styles]
-    mixed = mix(seen, [1.0 + number for number in range(len(seen))])
+    seen = [StyleImage("style", style).observe(backbone, layers, 64) for style in styles]
+    mixed = blend_styles(seen, [1.0 + number for number in range(len(seen))])
     return [Region({name: to_moments(sums) for name, sums in mixed.items()})]
 
 
@@ -64,7 +64,7 @@ def cover_halves(backbone, weights, shape, *styles):
     left[:, : shape[1] // 2] = 1.0
     left[: shape[0] // 3] = 0.25
     return [
-        cover(PaintedStyle("style", style).observe(backbone, layers, 64), mask, backbone=backbone)
+        make_region(StyleImage("style", style).observe(backbone, layers, 64), mask, backbone=backbone)
         for style, mask in zip(styles, (left, 1 - left), strict=True)
     ]
 
@@ -138,7 +138,7 @@ def test_every_optimizer_takes_the_same_steps_in_windows(deep, name):
 def test_a_large_style_has_the_statistics_of_the_whole(deep):
     weights, style = weigh(deep), draw(75, 90, seed=3)
     layers = tuple(weights.style_layers)
-    whole = PaintedStyle("style", style).observe(deep, layers, 90)
+    whole = StyleImage("style", style).observe(deep, layers, 90)
     parts = tiled(deep, weights, 8_000).gather(tf.constant(style))
     for name in layers:
         for expected, got in zip(whole[name], parts[name], strict=True):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from nstk.errors import SettingsError
 from nstk.settings import StylizeSettings
-from nstk.sweeping.grid import KEYS, SweepAxis, count_points, lay_grid, read_axis
+from nstk.sweeping.grid import KEYS, SweepAxis, count_points, make_grid, read_axis
 
 numbers = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4, unique=True)
 
@@ -12,7 +12,7 @@ numbers = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4, unique=True)
 @given(strengths=numbers, weights=numbers)
 def test_every_combination_is_painted_once_and_the_last_axis_changes_fastest(strengths, weights):
     axes = [SweepAxis("strength", tuple(strengths)), SweepAxis("content_weight", tuple(weights))]
-    points = lay_grid(axes, StylizeSettings(size=64))
+    points = make_grid(axes, StylizeSettings(size=64))
     pairs = [(point.settings.strength, point.settings.content_weight) for point in points]
     assert pairs == [(strength, weight) for strength in strengths for weight in weights]
     assert len(points) == count_points(axes)
@@ -66,15 +66,15 @@ def test_what_cannot_be_varied_is_refused_with_what_can(typed, words):
 
 def test_one_or_two_settings_are_varied():
     size, seed, steps = (SweepAxis(key, (20, 30)) for key in ("size", "seed", "steps"))
-    assert len(lay_grid([size, seed], StylizeSettings())) == 4
+    assert len(make_grid([size, seed], StylizeSettings())) == 4
     for axes in ([], [size, seed, steps], [size, size]):
         with pytest.raises(SettingsError, match="one or two different settings"):
-            lay_grid(axes, StylizeSettings())
+            make_grid(axes, StylizeSettings())
 
 
 def test_labels_tell_all_points_apart():
     axes = [read_axis("content-layers=a;a,b:2"), read_axis("seed=1000000,1000001")]
-    labels = [point.label for point in lay_grid(axes, StylizeSettings())]
+    labels = [point.label for point in make_grid(axes, StylizeSettings())]
     assert labels[0] == "content-layers a, seed 1000000"
     assert len(set(labels)) == len(labels)
 

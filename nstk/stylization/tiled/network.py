@@ -87,15 +87,15 @@ class TiledNetwork:
         """The feature maps of the content layers of an image ``(height, width, 3)``, in tiles."""
         layers = self.content_layers
         seen: dict[str, TiledMap] = {}
-        source = hold(image)
+        source = as_tiled_map(image)
         for functions, windows in zip(
             self.functions((), ()), self.lay_out(image.shape), strict=True
         ):
             stage = functions.stage
             kept = [*(name for name in stage.taps if name in layers), stage.following]
-            maps = {name: lay_tiles(windows, name) for name in kept if name}
+            maps = {name: empty_map(windows, name) for name in kept if name}
             for window in windows:
-                shown = functions.show(source.read(*window.seen), place(window))
+                shown = functions.show(source.read(*window.seen), owned_slices(window))
                 for name, tiles in maps.items():
                     tiles.write(*window.outputs(name), shown[name])
             seen |= {name: tiles for name, tiles in maps.items() if name in layers}
@@ -142,15 +142,15 @@ def sum_tiles(
         The sums of style and those of content, one of each for every stage, and what every stage
         takes, from the image on.
     """
-    style, content, sources = [], [], [hold(image)]
+    style, content, sources = [], [], [as_tiled_map(image)]
     for stage, windows in zip(functions, layout, strict=True):
         following = stage.stage.following
-        tiles = lay_tiles(windows, following) if following else None
+        tiles = empty_map(windows, following) if following else None
         total: Any = None
         for window in windows:
-            around = surroundings(stage, window, targets, guides)
+            around = crop_targets(stage, window, targets, guides)
             seen = sources[-1].read(*window.seen)
-            *sums, kept = stage.sum_up(seen, place(window), *around)
+            *sums, kept = stage.sum_up(seen, owned_slices(window), *around)
             if tiles is not None:
                 tiles.write(*window.outputs(str(following)), kept)
             total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
@@ -161,7 +161,7 @@ def sum_tiles(
     return style, content, sources
 
 
-def surroundings(
+def crop_targets(
     functions: StageFunctions,
     window: Tile,
     targets: Mapping[str, TiledMap],
@@ -178,7 +178,7 @@ def surroundings(
     return here, cropped
 
 
-def hold(image: Any) -> TiledMap:
+def as_tiled_map(image: Any) -> TiledMap:
     """An image ``(height, width, 3)`` as a map of one tile."""
     rows, columns = (0, image.shape[0]), (0, image.shape[1])
     tiles = TiledMap([rows], [columns])
@@ -186,12 +186,12 @@ def hold(image: Any) -> TiledMap:
     return tiles
 
 
-def lay_tiles(windows: Sequence[Tile], output: str) -> TiledMap:
+def empty_map(windows: Sequence[Tile], output: str) -> TiledMap:
     """An empty map of an output with one tile for what each window owns of it."""
     return TiledMap(*zip(*(window.outputs(output) for window in windows), strict=True))
 
 
-def place(window: Tile) -> dict[str, Any]:
+def owned_slices(window: Tile) -> dict[str, Any]:
     """Where the owned cells of every output lie in what the window gives."""
     names = window.rows.outputs
     return {

@@ -9,15 +9,15 @@ import tensorflow as tf
 
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import sum_content, tv_sums
-from nstk.stylization.objective import LossWeights, ObjectiveWeights, list_guides, score
+from nstk.stylization.losses import content_sum, tv_sums
+from nstk.stylization.objective import LossWeights, ObjectiveWeights, list_guides, combine_losses
 from nstk.stylization.regions import Region
 from nstk.stylization.sums import Sums
 from nstk.stylization.tiled.network import (
     TiledNetwork,
-    place,
+    owned_slices,
     sum_tiles,
-    surroundings,
+    crop_targets,
 )
 from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiled_map import TiledMap
@@ -62,7 +62,7 @@ class TiledObjective:
         """Look at the content once; see `StyleObjective.within`."""
         seen = network.look(content)
         sizes = {
-            name: tf.add_n([sum_content(tile) for tile in tiles.tiles()])
+            name: tf.add_n([content_sum(tile) for tile in tiles.tiles()])
             for name, tiles in seen.items()
         }
         layout = network.lay_out(content.shape)
@@ -71,7 +71,7 @@ class TiledObjective:
     def measure(self, image: Any, balance: LossWeights | None = None) -> tuple[Any, dict[str, Any]]:
         """See `StyleObjective.measure`."""
         sums, _ = self._sum_up(image)
-        return score(sums, self.weights, self.regions, self.sizes, image.shape, balance)
+        return combine_losses(sums, self.weights, self.regions, self.sizes, image.shape, balance)
 
     def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
@@ -122,11 +122,11 @@ class TiledObjective:
         flat = tf.nest.flatten((style, content))
         result = TiledMap(*zip(*(window.own for window in windows), strict=True))
         for window in windows:
-            around = surroundings(functions, window, self.content, self._guides)
+            around = crop_targets(functions, window, self.content, self._guides)
             last = []
             if following is not None:
                 last = [following.read(*window.outputs(str(stage.following)))]
-            pulled = functions.vjp(source.read(*window.seen), place(window), *around, flat, last)
+            pulled = functions.vjp(source.read(*window.seen), owned_slices(window), *around, flat, last)
             result.add(*window.seen, pulled)
         return result
 
@@ -151,7 +151,7 @@ class TiledObjective:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(sums)
                 shape = rows, columns
-                loss, terms = score(sums, self.weights, self.regions, self.sizes, shape, balance)
+                loss, terms = combine_losses(sums, self.weights, self.regions, self.sizes, shape, balance)
             gradients = tape.gradient(loss, sums, unconnected_gradients="zero")
             return loss, terms, gradients
 
