@@ -1,8 +1,8 @@
-"""Draw the images of inspecting.md: what its commands write, small enough for a page.
+"""Draw the figures of inspecting.md: the outputs of its commands, scaled down for the page.
 
 python docs/write_inspections.py
 
-It needs `demo/image.png` and `demo/painting.png`, which `make demo` draws, and some minutes.
+Requires `demo/image.png` and `demo/painting.png`, which `make demo` draws. Takes a few minutes.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ WIDTH, QUALITY = 700, 60
 
 
 def main() -> None:
-    """Inspect the demo's images through the packaged network."""
+    """Inspect the demo images with the packaged network and save all sheets."""
     root = Path(__file__).parents[1]
     content, style = root / "demo" / "image.png", root / "demo" / "painting.png"
     backbone = nstk.load_backbone()
@@ -30,9 +30,9 @@ def main() -> None:
         "gram": nstk.draw_gram_sheet(grams),
     }
     for name, sheet in sheets.items():
-        place = Path(__file__).parent / "images" / f"inspect-{name}.jpg"
-        shown = fit_width(sheet, WIDTH) if sheet.shape[1] > WIDTH else sheet
-        nstk.save_image(place, shown, quality=QUALITY)
+        path = Path(__file__).parent / "images" / f"inspect-{name}.jpg"
+        scaled = fit_width(sheet, WIDTH) if sheet.shape[1] > WIDTH else sheet
+        nstk.save_image(path, scaled, quality=QUALITY)
 
 
 if __name__ == "__main__":
