@@ -1,5 +1,6 @@
 """What a running job reports, and to whom."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,3 +41,36 @@ def no_progress(progress: Progress) -> None:
     Args:
         progress: Whatever is reported.
     """
+
+
+class Stopwatch:
+    """Wall-clock seconds of a job, by stage.
+
+    Attributes:
+        began: When the job began, as ``time.perf_counter`` tells it.
+        seconds: Of each finished stage.
+    """
+
+    def __init__(self) -> None:
+        self.began = self._last = time.perf_counter()
+        self.seconds: dict[str, float] = {}
+
+    @property
+    def total(self) -> float:
+        """Seconds since the job began."""
+        return time.perf_counter() - self.began
+
+    def lap(self, stage: str | None = None) -> float:
+        """End a stage and begin the next.
+
+        Args:
+            stage: Name of the stage that ends; None does not record it.
+
+        Returns:
+            Its seconds.
+        """
+        now = time.perf_counter()
+        seconds, self._last = now - self._last, now
+        if stage is not None:
+            self.seconds[stage] = seconds
+        return seconds

@@ -1,1 +1,1 @@
-"""What is wrong with labeled data: files, copies, labels, and images that stand out."""
+"""Auditing labeled data: unreadable files, duplicates, label errors, outliers, poor quality."""

@@ -1,9 +1,10 @@
-"""What an audit finds, in values."""
+"""The findings of an audit."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from nstk.datasets.catalogs import Catalog, LabeledImage
 from nstk.datasets.layout import Split
@@ -13,11 +14,11 @@ from nstk.images.quality import ImageQuality
 
 @dataclass(frozen=True)
 class ClassBalance:
-    """How many readable images of one class there are.
+    """Number of readable images of one class.
 
     Attributes:
         name: The class.
-        counts: Images by part.
+        counts: Images by split.
     """
 
     name: str
@@ -25,17 +26,18 @@ class ClassBalance:
 
     @property
     def images(self) -> int:
-        """In all parts."""
+        """Images in all splits."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
 class WrongExtension:
-    """A file whose name says another format than its content.
+    """A file whose extension does not match its content.
 
     Attributes:
         path: The file.
-        format: What it is: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"``, ``"GIF"``.
+        format: The true format: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"`` or
+            ``"GIF"``.
     """
 
     path: Path
@@ -44,17 +46,17 @@ class WrongExtension:
 
 @dataclass(frozen=True)
 class LabelSuspect:
-    """An image that looks like one of another class to heads which have not seen it.
+    """An image whose label is likely wrong, according to out-of-fold predictions.
 
     Attributes:
         path: The file.
-        label: The class it is given; several with | between them.
-        suggestion: The class it looks like; of several labels all, with the one in doubt added or
-            taken away.
-        label_probability: Probability of the class it is given; of several labels, that the one in
-            doubt is right.
-        probability: Probability of the class it looks like; of several labels, that the one in
-            doubt is wrong.
+        label: Its label; several with | between them.
+        suggestion: The predicted class; of several labels all, with the doubtful one added or
+            removed.
+        label_probability: Probability of its label; of several labels, that the doubtful one is
+            right.
+        probability: Probability of the suggestion; of several labels, that the doubtful one is
+            wrong.
     """
 
     path: Path
@@ -65,12 +67,12 @@ class LabelSuspect:
 
 
 @dataclass(frozen=True)
-class Flaw:
-    """An image that stands out by something measured in it.
+class ImageIssue:
+    """An outlier, or an image of poor quality.
 
     Attributes:
         path: The file.
-        value: The measure, in the unit of the list it stands in.
+        value: The measure; its unit depends on the list.
     """
 
     path: Path
@@ -78,34 +80,34 @@ class Flaw:
 
 
 Groups = tuple[tuple[Path, ...], ...]
-"""Images that belong together, each group in the order of the data."""
+"""Groups of duplicates, each in the order of the data."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Audit:
-    """What was found in labeled data. Lists begin with what is worst.
+    """The findings of an audit. Lists begin with the worst.
 
     Attributes:
         catalog: The data.
-        classes: How many images every class has.
-        unreadable: Files that no image can be read from.
-        skipped: Files beside the classes, and folders that cannot be searched.
-        wrong_ending: Images whose name says another format.
+        classes: Number of images of every class.
+        unreadable: Files that contain no readable image.
+        skipped: Files outside the class folders, and folders that cannot be searched.
+        wrong_extension: Images with the extension of another format.
         exact_duplicates: Images with the same bytes.
         near_duplicates: Images that look the same; not all have the same bytes.
-        cross_class_duplicates: Those of both kinds that have different labels.
-        cross_split_duplicates: Those of both kinds that stand in different parts.
+        cross_class_duplicates: Duplicates of both kinds with different labels.
+        cross_split_duplicates: Duplicates of both kinds in different splits.
         label_suspects: Images whose label is likely wrong.
-        outliers: Images unlike all others; how many spreads above the upper quartile their
-            distance to their neighbors is.
-        tiny: Images far smaller than a network needs or than the others are; shorter side in
+        outliers: Images unlike all others; distance to their neighbors above the upper quartile,
+            in interquartile ranges.
+        tiny: Images much smaller than a network needs or than the others; shorter side in
             pixels.
         blurred: Images without sharp edges; `ImageQuality.blur`.
         dark: Nearly black images; mean luma.
         low_contrast: Nearly empty images; `ImageQuality.contrast`.
-        qualities: What was measured in each readable image.
-        notices: What the reader should know, one sentence each.
-        backbone: Name of the network that looked.
+        qualities: Quality metrics of each readable image.
+        notices: Warnings, one sentence each.
+        backbone: Name of the network.
         seconds: Wall time by stage and in ``total``.
     """
 
@@ -119,33 +121,88 @@ class Audit:
     cross_class_duplicates: Groups
     cross_split_duplicates: Groups
     label_suspects: tuple[LabelSuspect, ...]
-    outliers: tuple[Flaw, ...]
-    tiny: tuple[Flaw, ...]
-    blurred: tuple[Flaw, ...]
-    dark: tuple[Flaw, ...]
-    low_contrast: tuple[Flaw, ...]
+    outliers: tuple[ImageIssue, ...]
+    tiny: tuple[ImageIssue, ...]
+    blurred: tuple[ImageIssue, ...]
+    dark: tuple[ImageIssue, ...]
+    low_contrast: tuple[ImageIssue, ...]
     qualities: Mapping[Path, ImageQuality]
     notices: tuple[str, ...]
     backbone: str
     seconds: Mapping[str, float] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        duplicates = len(self.exact_duplicates) + len(self.near_duplicates)
+        return (
+            f"Audit({self.images} images, {len(self.label_suspects)} label suspects, "
+            f"{duplicates} groups of duplicates, {len(self.outliers)} outliers, "
+            f"{len(self.unreadable)} unreadable)"
+        )
+
     @property
     def images(self) -> int:
-        """How many images could be read."""
+        """Number of readable images."""
         return len(self.qualities)
 
-    def name(self, path: Path) -> Path:
-        """The path of an image as its owner knows it: inside the zip, if it is from one."""
-        return self.catalog.name(path)
+    def display_path(self, path: Path) -> Path:
+        """The path of an image as the user knows it: inside the zip, if it comes from one."""
+        return self.catalog.display_path(path)
 
     def labels(self, path: Path) -> tuple[str, ...]:
         """The classes of an image."""
-        return tuple(self.catalog.classes[label] for label in self._found[path].labels)
+        return tuple(self.catalog.classes[label] for label in self._by_path[path].labels)
 
     def split(self, path: Path) -> Split:
-        """The part in which an image stands."""
-        return self._found[path].split
+        """The split of an image."""
+        return self._by_path[path].split
+
+    def to_dict(self) -> dict[str, Any]:
+        """All findings as plain values for JSON, with the paths that the user knows."""
+
+        def shown(path: Path) -> str:
+            return str(self.display_path(path))
+
+        def groups(many: Groups) -> list[list[str]]:
+            return [[shown(path) for path in group] for group in many]
+
+        def issues(many: Sequence[ImageIssue], measure: str) -> list[dict[str, Any]]:
+            return [{"path": shown(issue.path), measure: issue.value} for issue in many]
+
+        return {
+            "images": self.images,
+            "classes": [
+                {"name": each.name, "images": each.images, **each.counts} for each in self.classes
+            ],
+            "unreadable": [
+                {"path": shown(file.path), "reason": file.reason} for file in self.unreadable
+            ],
+            "wrong_extension": [
+                {"path": shown(file.path), "format": file.format} for file in self.wrong_extension
+            ],
+            "exact_duplicates": groups(self.exact_duplicates),
+            "near_duplicates": groups(self.near_duplicates),
+            "cross_class_duplicates": groups(self.cross_class_duplicates),
+            "cross_split_duplicates": groups(self.cross_split_duplicates),
+            "label_suspects": [
+                {
+                    "path": shown(each.path),
+                    "label": each.label,
+                    "suggestion": each.suggestion,
+                    "label_probability": each.label_probability,
+                    "probability": each.probability,
+                }
+                for each in self.label_suspects
+            ],
+            "outliers": issues(self.outliers, "ood_score"),
+            "tiny": issues(self.tiny, "side"),
+            "blurred": issues(self.blurred, "blur"),
+            "dark": issues(self.dark, "brightness"),
+            "low_contrast": issues(self.low_contrast, "contrast"),
+            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            "notices": self.notices,
+            "seconds": dict(self.seconds),
+        }
 
     @cached_property
-    def _found(self) -> Mapping[Path, LabeledImage]:
+    def _by_path(self) -> Mapping[Path, LabeledImage]:
         return {image.path: image for image in self.catalog.images}

@@ -1,35 +1,42 @@
-"""The audit: everything that is read is read once, then every list is made from it."""
+"""The audit: every image is read once, then all findings follow."""
 
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.auditing.copies import differ, group_exact, group_near, members
-from nstk.auditing.findings import Audit, ClassBalance, Flaw, Groups, LabelSuspect, WrongExtension
-from nstk.auditing.flaws import find_flaws
-from nstk.auditing.reading import Vectors, read_images
+from nstk.auditing.duplicates import differ, group_identical, group_similar, list_groups
+from nstk.auditing.findings import (
+    Audit,
+    ClassBalance,
+    Groups,
+    ImageIssue,
+    LabelSuspect,
+    WrongExtension,
+)
+from nstk.auditing.issues import find_quality_issues
+from nstk.auditing.reading import AuditedImage, Vectors, read_images
 from nstk.auditing.suspects import (
-    find_doubts,
+    find_label_errors,
     find_outliers,
     find_suspects,
-    judge_labels,
     outlier_scores,
+    predict_out_of_fold,
 )
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog
 from nstk.datasets.folders import warn_multi_image_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
+from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
-from nstk.features.sizes import choose_size
 from nstk.heads.links import SIGMOID, Targets
-from nstk.progress import Reporter, no_progress
-from nstk.settings import AuditSettings
+from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.settings import AuditSettings, resolve_settings
 
 UNEVEN = 3.0
 
@@ -52,199 +59,215 @@ def audit(
     settings: AuditSettings | None = None,
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> Audit:
-    """Look for what is wrong with labeled images; nothing is changed.
+    """Find problems in labeled images; nothing is changed.
 
-    Every file is read once, and decoded unless the cache knows its content. Copies are found by
-    their bytes and by a hash of what is seen; likely wrong labels by heads, solved on the features
-    of a frozen network, that have not seen the image; outliers by the distance to their
-    neighbors in the same features.
+    Every file is read once, and decoded unless the cache knows its content. Duplicates are found
+    by their bytes and by an image hash; label errors by out-of-fold predictions on the features
+    of a frozen network; outliers by the distance to their neighbors in the same features.
 
     Args:
-        data: A folder, a manifest or a zip, or images from memory, as `nstk.finetune` takes
-            them. Classes may be smaller than there, for this is where one learns about it.
-        class_names: Of images from memory, in the order of their labels.
+        data: A folder, a manifest or a zip, or images in memory, as `nstk.finetune` takes them.
+            Classes may be smaller than there.
+        class_names: For images in memory: the classes, in the order of their labels.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
-        settings: What to do otherwise than by default.
-        cache: A folder in which features are kept for the next time, the one of `nstk.finetune`;
-            None keeps none.
-        on_progress: Told about the stages ``"unpack"`` (of a zip), ``"images"`` and ``"head"``.
+        settings: All settings as one object; or give them as keyword arguments.
+        cache: A folder in which features are kept for later runs, the same as for
+            `nstk.finetune`; None keeps none.
+        on_progress: Called for the stages ``"unpack"`` (of a zip), ``"images"`` and ``"head"``.
+        **options: Fields of `AuditSettings`, instead of ``settings``.
 
     Raises:
-        BackboneError: If no network goes by that name.
-        FolderError: If the data cannot be used, or changed while it was read.
-        WeightsError: If the weights do not belong to the network, or are no numbers.
+        BackboneError: If there is no network of that name.
+        FolderError: If the data cannot be used, or change during the run.
+        WeightsError: If the weights do not fit the network, or are not finite.
     """
-    settings = settings or AuditSettings()
-    began = time.perf_counter()
+    chosen = resolve_settings(AuditSettings, settings, options)
+    watch = Stopwatch()
     catalog = open_catalog(data, class_names, on_progress=on_progress)
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
-    ready = time.perf_counter()
+    watch.lap()
     paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)
     try:
-        observer = FeatureExtractor(backbone, choose_size(backbone, paths))
-        sights, vectors, unreadable = read_images(paths, observer, store, on_progress=on_progress)
+        extractor = FeatureExtractor(backbone, choose_size(backbone, paths))
+        read, vectors, unreadable = read_images(paths, extractor, store, on_progress=on_progress)
     except FolderError as error:
-        raise FolderError(catalog.rename(str(error))) from error
-    if not sights:
-        raise FolderError(f"{catalog.source} has no image that can be read; give others.")
-    read = time.perf_counter()
-    by_path = {image.path: image for image in catalog.images}
-    images = [by_path[sight.path] for sight in sights]
-    exact, near = group_exact(sights), group_near(sights, settings.near_distance)
-    copies = list(members(near))
-    suspects, notices = _suspect(catalog, images, vectors, near, settings.seed, on_progress)
-    ood_score = outlier_scores(vectors, near)
-    flaws, kinds = find_flaws(sights)
-
-    def grouped(groups: Sequence[Sequence[int]]) -> Groups:
-        return tuple(tuple(sights[place].path for place in group) for group in groups)
-
-    judged = time.perf_counter()
+        raise FolderError(catalog.display_message(str(error))) from error
+    if not read:
+        raise FolderError(f"{catalog.source} has no readable image; give other data.")
+    watch.lap("images")
+    images = _Images(catalog, read, vectors, chosen, on_progress)
+    suspects, suspect_notices = images.find_suspects()
+    issues, issue_notices = find_quality_issues(read)
+    classes = images.count_classes()
+    notices = (*catalog.notices, *_compare_classes(catalog, classes), *images.multi_image_notices())
+    found = {**images.find_duplicates(), "outliers": images.find_outliers(), **issues}
+    watch.lap("analysis")
     return Audit(
         catalog=catalog,
-        classes=_count(catalog, images),
+        classes=classes,
         unreadable=tuple(unreadable),
         skipped=catalog.skipped,
-        wrong_extension=tuple(
-            WrongExtension(sight.path, sight.format)
-            for sight in sights
-            if sight.path.suffix.casefold() not in _EXTENSIONS[sight.format]
-        ),
-        exact_duplicates=grouped(list(members(exact))),
-        near_duplicates=grouped([each for each in copies if differ(each, lambda i: exact[i])]),
-        cross_class_duplicates=grouped(
-            [each for each in copies if differ(each, lambda i: images[i].labels)]
-        ),
-        cross_split_duplicates=grouped(
-            [each for each in copies if differ(each, lambda i: images[i].split)]
-        ),
+        wrong_extension=images.find_wrong_extensions(),
         label_suspects=suspects,
-        outliers=tuple(
-            Flaw(sights[place].path, float(ood_score[place])) for place in find_outliers(ood_score)
-        ),
-        **flaws,
-        qualities={sight.path: sight.quality for sight in sights},
-        notices=(
-            *catalog.notices,
-            *_compare_classes(catalog, images),
-            *warn_multi_image_files(catalog.name(sight.path) for sight in sights if sight.several),
-            *kinds,
-            *notices,
-            *store.notices,
-        ),
+        **found,
+        qualities={image.path: image.quality for image in read},
+        notices=(*notices, *issue_notices, *suspect_notices, *store.notices),
         backbone=backbone.name,
-        seconds={
-            "images": read - ready,
-            "judging": judged - read,
-            "total": judged - began,
-        },
+        seconds={**watch.seconds, "total": watch.total},
     )
 
 
-def _suspect(
-    catalog: Catalog,
-    images: Sequence[LabeledImage],
-    vectors: Vectors,
-    groups: Sequence[int],
-    seed: int,
-    on_progress: Reporter,
-) -> tuple[tuple[LabelSuspect, ...], list[str]]:
-    """The suspects, or why there cannot be any."""
-    targets = np.zeros((len(images), len(catalog.classes)), bool)
-    for row, image in zip(targets, images, strict=True):
-        row[list(image.labels)] = True
-    if catalog.multi_label:
-        return _doubt(catalog, images, vectors, targets, groups, seed, on_progress)
-    if sum(_differ(groups, column) for column in targets.T) < 2:
-        return (), ["Wrong labels are looked for only where two classes have two images each."]
-    # A head has an output for every class, and every output needs an image.
-    present = np.flatnonzero(targets.any(axis=0))
-    positions = targets[:, present].argmax(axis=1)
-    probabilities = judge_labels(
-        vectors, targets[:, present], groups, seed, on_progress=on_progress
-    )
-    names = [catalog.classes[label] for label in present]
-    return tuple(
-        LabelSuspect(
-            path=images[place].path,
-            label=names[positions[place]],
-            suggestion=names[likely],
-            label_probability=float(probabilities[place, positions[place]]),
-            probability=float(probabilities[place, likely]),
+class _Images:
+    """The readable images of a catalog, with everything that was measured."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        read: Sequence[AuditedImage],
+        vectors: Vectors,
+        settings: AuditSettings,
+        on_progress: Reporter,
+    ) -> None:
+        self._catalog, self._read, self._vectors = catalog, read, vectors
+        self._seed, self._on_progress = settings.seed, on_progress
+        by_path = {image.path: image for image in catalog.images}
+        self._images = [by_path[image.path] for image in read]
+        self._similar = group_similar(read, settings.near_distance)
+
+    def count_classes(self) -> tuple[ClassBalance, ...]:
+        """Images of each class, by split."""
+        counts = {name: dict.fromkeys(SPLIT_ORDER, 0) for name in self._catalog.classes}
+        for image in self._images:
+            for label in image.labels:
+                counts[self._catalog.classes[label]][image.split] += 1
+        splits = [split for split in SPLIT_ORDER if split in self._catalog.splits]
+        return tuple(
+            ClassBalance(name, {split: each[split] for split in splits})
+            for name, each in counts.items()
         )
-        for place, likely in find_suspects(probabilities, positions)
-    ), []
 
+    def multi_image_notices(self) -> Sequence[str]:
+        """Warnings about files with several images."""
+        paths = (image.path for image in self._read if image.several)
+        return tuple(warn_multi_image_files(self._catalog.display_path(path) for path in paths))
 
-def _doubt(
-    catalog: Catalog,
-    images: Sequence[LabeledImage],
-    vectors: Vectors,
-    targets: Targets,
-    groups: Sequence[int],
-    seed: int,
-    on_progress: Reporter,
-) -> tuple[tuple[LabelSuspect, ...], list[str]]:
-    """The same where images may have several labels, each of which is judged on its own."""
-    judged = [
-        label
-        for label, column in enumerate(targets.T)
-        if _differ(groups, column) and _differ(groups, ~column)
-    ]
-    if not judged:
-        return (), ["Wrong labels are looked for only where two images have one and two lack it."]
-    probabilities = judge_labels(
-        vectors, targets[:, judged], groups, seed, link=SIGMOID, on_progress=on_progress
-    )
+    def find_wrong_extensions(self) -> tuple[WrongExtension, ...]:
+        """Files whose extension does not match their content."""
+        return tuple(
+            WrongExtension(image.path, image.format)
+            for image in self._read
+            if image.path.suffix.casefold() not in _EXTENSIONS[image.format]
+        )
 
-    def format_value(labels: Iterable[int]) -> str:
-        return "|".join(catalog.classes[label] for label in sorted(labels))
+    def find_duplicates(self) -> dict[str, Groups]:
+        """The four lists of duplicates."""
+        identical, images = group_identical(self._read), self._images
+        similar = list(list_groups(self._similar))
 
-    suspects = []
-    for place, column in find_doubts(probabilities, targets[:, judged]):
-        labels, share = set(images[place].labels), float(probabilities[place, column])
-        given = share if judged[column] in labels else 1 - share
-        other = labels ^ {judged[column]}
-        suspects.append(
+        def paths(groups: Sequence[Sequence[int]]) -> Groups:
+            return tuple(tuple(self._read[index].path for index in group) for group in groups)
+
+        return {
+            "exact_duplicates": paths(list(list_groups(identical))),
+            "near_duplicates": paths([g for g in similar if differ(g, lambda i: identical[i])]),
+            "cross_class_duplicates": paths(
+                [g for g in similar if differ(g, lambda i: images[i].labels)]
+            ),
+            "cross_split_duplicates": paths(
+                [g for g in similar if differ(g, lambda i: images[i].split)]
+            ),
+        }
+
+    def find_outliers(self) -> tuple[ImageIssue, ...]:
+        """Images far from their nearest neighbors."""
+        scores = outlier_scores(self._vectors, self._similar)
+        return tuple(
+            ImageIssue(self._read[index].path, float(scores[index]))
+            for index in find_outliers(scores)
+        )
+
+    def find_suspects(self) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+        """Likely label errors, or a notice why they cannot be found."""
+        targets = np.zeros((len(self._images), len(self._catalog.classes)), bool)
+        for row, image in zip(targets, self._images, strict=True):
+            row[list(image.labels)] = True
+        if self._catalog.multi_label:
+            return self._find_label_errors(targets)
+        if sum(self._has_two(column) for column in targets.T) < 2:
+            return (), ["Label errors are searched only if two classes have two images each."]
+        # A head has an output for every class, and every output needs an image.
+        present = np.flatnonzero(targets.any(axis=0))
+        positions = targets[:, present].argmax(axis=1)
+        probabilities = predict_out_of_fold(
+            self._vectors,
+            targets[:, present],
+            self._similar,
+            self._seed,
+            on_progress=self._on_progress,
+        )
+        names = [self._catalog.classes[label] for label in present]
+        return tuple(
             LabelSuspect(
-                images[place].path, format_value(labels), format_value(other), given, 1 - given
+                path=self._images[index].path,
+                label=names[positions[index]],
+                suggestion=names[likely],
+                label_probability=float(probabilities[index, positions[index]]),
+                probability=float(probabilities[index, likely]),
             )
+            for index, likely in find_suspects(probabilities, positions)
+        ), []
+
+    def _find_label_errors(self, targets: Targets) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+        """The same where images may have several labels; each label is tested on its own."""
+        tested = [
+            label
+            for label, column in enumerate(targets.T)
+            if self._has_two(column) and self._has_two(~column)
+        ]
+        if not tested:
+            needed = "two images have a label and two do not"
+            return (), [f"Label errors are searched only if {needed}."]
+        probabilities = predict_out_of_fold(
+            self._vectors,
+            targets[:, tested],
+            self._similar,
+            self._seed,
+            link=SIGMOID,
+            on_progress=self._on_progress,
         )
-    return tuple(suspects), []
+        suspects = []
+        for index, column in find_label_errors(probabilities, targets[:, tested]):
+            image, label = self._images[index], tested[column]
+            labels, share = set(image.labels), float(probabilities[index, column])
+            own = share if label in labels else 1 - share
+            given, other = (self._join(each) for each in (labels, labels ^ {label}))
+            suspects.append(LabelSuspect(image.path, given, other, own, 1 - own))
+        return tuple(suspects), []
+
+    def _join(self, labels: set[int]) -> str:
+        return "|".join(self._catalog.classes[label] for label in sorted(labels))
+
+    def _has_two(self, which: npt.NDArray[np.bool_]) -> bool:
+        """Whether at least two of these images are not duplicates of each other."""
+        return len(set(np.array(self._similar)[which].tolist())) > 1
 
 
-def _differ(groups: Sequence[int], which: npt.NDArray[np.bool_]) -> bool:
-    """Whether at least two of these images are no copies of each other."""
-    return len(set(np.array(groups)[which].tolist())) > 1
-
-
-def _count(catalog: Catalog, images: Sequence[LabeledImage]) -> tuple[ClassBalance, ...]:
-    counts = {name: dict.fromkeys(SPLIT_ORDER, 0) for name in catalog.classes}
-    for image in images:
-        for label in image.labels:
-            counts[catalog.classes[label]][image.split] += 1
-    return tuple(
-        ClassBalance(name, {split: each[split] for split in SPLIT_ORDER if split in catalog.splits})
-        for name, each in counts.items()
-    )
-
-
-def _compare_classes(catalog: Catalog, images: Sequence[LabeledImage]) -> list[str]:
-    """What is odd about the numbers of images in each class."""
-    balances = _count(catalog, images)
+def _compare_classes(catalog: Catalog, classes: Sequence[ClassBalance]) -> list[str]:
+    """Warnings about missing and uneven classes."""
     notices = []
     for split in SPLIT_ORDER:
-        missing = [each.name for each in balances if each.counts.get(split, 1) == 0]
+        missing = [each.name for each in classes if each.counts.get(split, 1) == 0]
         if missing:
-            where = f"The {split} part has" if len(catalog.splits) > 1 else "There is"
+            where = f"The {split} split has" if len(catalog.splits) > 1 else "There is"
             notices.append(f"{where} no readable image of {', '.join(missing)}.")
-    filled = [each for each in balances if each.images]
-    most = max(filled, key=lambda each: each.images, default=balances[0])
-    least = min(filled, key=lambda each: each.images, default=balances[0])
+    filled = [each for each in classes if each.images]
+    most = max(filled, key=lambda each: each.images, default=classes[0])
+    least = min(filled, key=lambda each: each.images, default=classes[0])
     if most.images > UNEVEN * least.images:
         notices.append(
             f"{most.name} has {most.images / least.images:.1f} times as many images as "

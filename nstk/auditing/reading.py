@@ -1,4 +1,4 @@
-"""Every image read once: its digest, its hash, its quality and what the network sees in it."""
+"""Every image read once: digest, hash, thumbnail, quality and features."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,10 @@ from PIL import Image as PILImage
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, ImageError, WeightsError
 from nstk.features.cache import CacheShard, FeatureCache, Row
-from nstk.features.crops import VIEWS, crop_views
-from nstk.features.extractor import HASH_RECIPE, FeatureExtractor
+from nstk.features.crops import CROPS, extract_crops
+from nstk.features.extractor import BATCH_SIZE, HASH_RECIPE, FeatureExtractor, prefetch
 from nstk.features.networks import POOLED
-from nstk.features.prefetching import BATCH, read_ahead
-from nstk.images.decoding import Header, identify
+from nstk.images.decoding import identify
 from nstk.images.hashes import image_hash
 from nstk.images.image import Image, load_image
 from nstk.images.quality import ImageQuality, measure_image
@@ -32,16 +31,16 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class AuditedImage:
-    """What one image is, without its pixels.
+    """What an audit keeps of an image.
 
     Attributes:
         path: The file.
         format: By content: ``"JPEG"``, ``"PNG"``, ….
         several: Whether the file holds more images than this one.
         digest: SHA-256 of the file.
-        hash: What `image_hash` gives.
-        thumbnail: The whole image on a small square, uint8 ``(32, 32, 3)``.
-        quality: What was measured.
+        hash: From `image_hash`.
+        thumbnail: The whole image, uint8 ``(32, 32, 3)``.
+        quality: Its quality metrics.
     """
 
     path: Path
@@ -55,162 +54,153 @@ class AuditedImage:
 
 def read_images(
     paths: Sequence[Path],
-    observer: FeatureExtractor,
+    extractor: FeatureExtractor,
     cache: FeatureCache | None = None,
     *,
     on_progress: Reporter = no_progress,
 ) -> tuple[list[AuditedImage], Vectors, list[SkippedFile]]:
-    """Decode every image once; what is kept of it does not depend on its size.
+    """Decode every image once; the memory used does not depend on their sizes.
 
     Args:
         paths: The files.
-        observer: The network that looks, at its size.
-        cache: What earlier runs kept of images, `nstk.finetune` among them; an image of which
-            all is known is not decoded again. None keeps nothing.
-        on_progress: Told after each batch, stage ``"images"``.
+        extractor: The network and its size.
+        cache: What earlier runs know about images, including those of `nstk.finetune`. An image
+            about which everything is known is not decoded again.
+        on_progress: Called after each batch, stage ``"images"``.
 
     Returns:
-        What was seen, in order; the vectors of the same images, ``(n, D)``; and the files that
-        cannot be read.
+        The images in order, their features ``(n, D)``, and the unreadable files.
 
     Raises:
-        FolderError: If a file goes or changes while it is read.
-        WeightsError: If the network answers with what is no number.
+        FolderError: If a file disappears or changes while it is read.
+        WeightsError: If the features are not finite.
     """
-    backbone = observer.backbone
-    shelves = _Shelves(observer, cache or FeatureCache())
-    width = backbone.embed.output_shape[-1]
-    sights: list[AuditedImage] = []
-    vectors: list[Vectors] = [np.empty((0, width), np.float32)]
+    backbone = extractor.backbone
+    known = _Cache(extractor, cache or FeatureCache())
+    images: list[AuditedImage] = []
+    vectors: list[Vectors] = [np.empty((0, backbone.embed.output_shape[-1]), np.float32)]
     skipped: list[SkippedFile] = []
     on_progress(Progress(stage="images", step=0, total=len(paths)))
-    outcomes = read_ahead(paths, partial(_read, shelves), ahead=2 * BATCH)
+    outcomes = prefetch(paths, partial(_read, known), ahead=2 * BATCH_SIZE)
     done = 0
-    while batch := list(islice(outcomes, BATCH)):
+    while batch := list(islice(outcomes, BATCH_SIZE)):
         skipped += [each for each in batch if isinstance(each, SkippedFile)]
         read = [each for each in batch if not isinstance(each, SkippedFile)]
         if read:
-            sights += [sight for sight, _ in read]
-            vectors.append(_look(read, observer, shelves.vectors))
+            images += [image for image, _ in read]
+            vectors.append(_extract(read, extractor, known.vectors))
         done += len(batch)
         on_progress(Progress(stage="images", step=done, total=len(paths)))
-    shelves.cache.close()
-    seen = np.concatenate(vectors)
-    if not np.isfinite(seen).all():
+    known.cache.close()
+    features = np.concatenate(vectors)
+    if not np.isfinite(features).all():
         raise WeightsError(
-            f"'{backbone.name}' answers with infinite or undefined numbers; "
-            f"its weights ({backbone.source}) are damaged, use others."
+            f"the outputs of '{backbone.name}' are not finite; its weights ({backbone.source}) "
+            "are damaged: use others."
         )
-    return sights, seen, skipped
+    return images, features, skipped
 
 
-class _Shelves:
-    """What the cache knows of an image by its content."""
+class _Cache:
+    """What the cache knows about images, by digest."""
 
-    def __init__(self, observer: FeatureExtractor, cache: FeatureCache) -> None:
+    def __init__(self, extractor: FeatureExtractor, cache: FeatureCache) -> None:
         self.cache = cache
-        self.size = observer.size
-        self.vectors = cache.shelf(observer.recipe(POOLED, VIEWS[0]))
+        self.size = extractor.size
+        self.vectors = cache.shard(extractor.recipe(POOLED, CROPS[0]))
         self._facts = {
-            "hash": cache.shelf(HASH_RECIPE),
-            "thumbnail": cache.shelf({"block": "thumbnail", "size": _THUMBNAIL}),
-            "quality": cache.shelf({"block": "quality"}),
+            "hash": cache.shard(HASH_RECIPE),
+            "thumbnail": cache.shard({"block": "thumbnail", "size": _THUMBNAIL}),
+            "quality": cache.shard({"block": "quality"}),
         }
 
-    def recall(self, digest: str) -> dict[str, Row] | None:
-        """Everything but the vector, or None where anything is missing."""
-        found = {name: shelf.find(digest) for name, shelf in self._facts.items()}
-        known = {name: row for name, row in found.items() if row is not None}
-        return known if len(known) == len(found) else None
+    def find(self, digest: str) -> dict[str, Row] | None:
+        """Everything but the features, or None if anything is missing."""
+        rows = {name: shard.find(digest) for name, shard in self._facts.items()}
+        known = {name: row for name, row in rows.items() if row is not None}
+        return known if len(known) == len(rows) else None
 
-    def keep(self, digest: str, facts: Mapping[str, Row]) -> None:
-        """Keep what is new of it."""
-        for name, shelf in self._facts.items():
-            if shelf.find(digest) is None:
-                shelf.add(digest, facts[name])
+    def add(self, digest: str, facts: Mapping[str, Row]) -> None:
+        """Add what is new."""
+        for name, shard in self._facts.items():
+            if shard.find(digest) is None:
+                shard.add(digest, facts[name])
 
 
-def _look(
-    read: Sequence[tuple[AuditedImage, Row]], observer: FeatureExtractor, shelf: CacheShard
+def _extract(
+    read: Sequence[tuple[AuditedImage, Row]], extractor: FeatureExtractor, shard: CacheShard
 ) -> Vectors:
-    """Give the vectors of images, of which either these or the squares are known."""
+    """Features of images; each row is either the features already, or the crop."""
     rows = [row for _, row in read]
-    unseen = [place for place, row in enumerate(rows) if row.ndim > 1]
-    if unseen:
-        described = observer.describe(np.stack([rows[place] for place in unseen]))[POOLED]
-        for place, row in zip(unseen, described, strict=True):
-            rows[place] = row
-            shelf.add(read[place][0].digest, row)
+    missing = [index for index, row in enumerate(rows) if row.ndim > 1]
+    if missing:
+        vectors = extractor.describe(np.stack([rows[index] for index in missing]))[POOLED]
+        for index, row in zip(missing, vectors, strict=True):
+            rows[index] = row
+            shard.add(read[index][0].digest, row)
     return np.stack(rows)
 
 
-def _read(shelves: _Shelves, path: Path) -> tuple[AuditedImage, Row] | SkippedFile:
-    """What there is to know about an image, and its vector, or its square for the network."""
-    before = _state(path)
+def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Row] | SkippedFile:
+    """An image, and its features or the crop to compute them from."""
+    before = _stat(path)
     try:
         if not path.is_file():
-            load_image(path)  # which says what is there instead
+            load_image(path)  # raises an error that says what is there instead
         digest = digest_file(path)
-        facts, row = shelves.recall(digest), shelves.vectors.find(digest)
+        facts, row = known.find(digest), known.vectors.find(digest)
         if facts is None or row is None:
             pixels = load_image(path).pixels
             facts = _measure(pixels)
             if row is None:
-                [row] = crop_views(pixels, shelves.size, VIEWS[:1])
-        sight = _describe(path, identify(path), digest, facts)
+                [row] = extract_crops(pixels, known.size, CROPS[:1])
+        header = identify(path)
     except ImageError as error:
-        if _state(path) == before:
+        if _stat(path) == before:
             return SkippedFile(path, error.message_for(path))
         raise _changed(path) from error
     except OSError as error:
-        if _state(path) == before:
+        if _stat(path) == before:
             return SkippedFile(path, f"cannot be read ({error.strerror})")
         raise _changed(path) from error
-    if _state(path) != before:
+    if _stat(path) != before:
         raise _changed(path)
-    shelves.keep(digest, facts)
-    return sight, row
-
-
-def _measure(pixels: Image) -> dict[str, Row]:
-    return {
-        "hash": np.array([image_hash(pixels)], np.uint64),
-        "thumbnail": _shrink(pixels),
-        "quality": np.array(astuple(measure_image(pixels))),
-    }
-
-
-def _describe(path: Path, header: Header, digest: str, facts: Mapping[str, Row]) -> AuditedImage:
+    known.add(digest, facts)
     height, width, *measures = facts["quality"].tolist()
-    quality = ImageQuality(int(height), int(width), *measures)
-    return AuditedImage(
+    image = AuditedImage(
         path=path,
         format=header.format,
         several=header.several,
         digest=digest,
         hash=int(facts["hash"][0]),
         thumbnail=facts["thumbnail"],
-        quality=quality,
+        quality=ImageQuality(int(height), int(width), *measures),
     )
+    return image, row
 
 
-def _state(path: Path) -> tuple[int, ...] | None:
-    """What changes when a file does; None where there is nothing at all."""
+def _measure(pixels: Image) -> dict[str, Row]:
+    image = PILImage.fromarray(np.uint8(np.rint(pixels * 255)))
+    thumbnail = image.resize(_THUMBNAIL, PILImage.Resampling.BILINEAR)
+    return {
+        "hash": np.array([image_hash(pixels)], np.uint64),
+        "thumbnail": np.asarray(thumbnail),
+        "quality": np.array(astuple(measure_image(pixels))),
+    }
+
+
+def _stat(path: Path) -> tuple[int, ...] | None:
+    """A value that changes when a file does; None if there is no file."""
     try:
         status = os.stat(path)
     except OSError:
-        # A link to nothing is a file that cannot be read, not one that has gone.
+        # A dangling link is a file that cannot be read, not one that has disappeared.
         return (0,) if os.path.lexists(path) else None
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _changed(path: Path) -> FolderError:
     return FolderError(
-        f"{path} changed while it was read; leave the images alone while they are audited, "
-        "and start again."
+        f"{path} changed while it was read; do not change the images during an audit, and run it "
+        "again."
     )
-
-
-def _shrink(pixels: Image) -> npt.NDArray[np.uint8]:
-    image = PILImage.fromarray(np.uint8(np.rint(pixels * 255)))
-    return np.asarray(image.resize(_THUMBNAIL, PILImage.Resampling.BILINEAR))

@@ -1,9 +1,7 @@
-"""Transfer learning: features of a frozen network, a solved head, an honest number."""
+"""Transfer learning: features of a frozen network, a solved head, an unbiased accuracy."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from math import isfinite
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,37 +10,32 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import scan_folder
-from nstk.datasets.listing import SkippedFile
 from nstk.datasets.sources import Data
 from nstk.errors import SettingsError, WeightsError
 from nstk.features.cache import FeatureCache
-from nstk.features.crops import VIEWS
+from nstk.features.crops import CROPS, choose_size
 from nstk.features.extractor import FeatureExtractor, Features
-from nstk.features.networks import BLOCKS, attach_head, build_extractor
-from nstk.features.sharding import extract_together
-from nstk.features.sizes import choose_size
+from nstk.features.networks import BLOCKS
+from nstk.features.sharding import extract_features_sharded
 from nstk.features.workers import Workers
+from nstk.finetuning.assembly import Extracted, Fitted, assemble_result
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
-from nstk.finetuning.unfreezing.stage import SecondStage, Skipped, run_second_stage
-from nstk.heads.binary_problems import cross_val_predict, predict_splits
+from nstk.finetuning.unfreezing.stage import Skipped, Unfreezing
 from nstk.heads.learning_curve import trace_learning_curve
 from nstk.heads.links import SIGMOID, SOFTMAX
-from nstk.heads.metrics import Evaluation, evaluate
-from nstk.heads.out_of_distribution import OODDetector, fit_ood_detector
-from nstk.heads.predictions import SplitPredictions
-from nstk.heads.selection import Selection, select_head
-from nstk.heads.splits import Splits, split_samples
-from nstk.progress import Reporter, no_progress
-from nstk.settings import CheckpointSettings, FinetuneSettings
+from nstk.heads.predictions import SplitPredictions, cross_val_predict
+from nstk.heads.selection import select_head
+from nstk.heads.splits import split_samples
+from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.settings import CheckpointSettings, FinetuneSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder
 
 _NO_CURVE = "There is no learning curve: no class has enough images to leave some out; add some."
-_JUDGED = (
-    "The validation images have also decided that the network that learned is kept, so the "
-    "accuracy on them may be a little too good; a test part would tell."
+_OPTIMISTIC = (
+    "The validation images also decided that the fine-tuned network is kept, so its accuracy on "
+    "them may be slightly too high; a test split would give an unbiased one."
 )
 
 
@@ -55,247 +48,192 @@ def finetune(
     settings: FinetuneSettings | None = None,
     cache: str | Path | None = None,
     strategy: Any = None,
-    plan: Plan | None = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> FinetuneResult:
-    """Make a classifier from a folder of labeled images, on a frozen pretrained network.
+    """Train an image classifier on labeled images, with a frozen pretrained network.
 
-    Every image passes through the network once in each view; on these features a linear head is
-    solved, its strength and, if asked, its features chosen by the training images alone. Where
-    images have several labels, each has a strength and a threshold of its own. The same input
+    Every image passes through the network once per view. On these features a linear head is
+    solved; its ``l2`` and, if asked for, its features are chosen on the training images alone.
+    Where images have several labels, each label has its own ``l2`` and threshold. The same input
     gives the same bytes.
 
+        result = nstk.finetune("insects", views=2)
+        result.classifier.save("insects.keras")
+
     Args:
-        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or images from
-            memory: arrays ``(images, labels)``; a ``tf.data.Dataset`` of ``(image, label)``,
-            batched or not; or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such.
-            Images are ``(height, width, 3)``, uint8 or floats from 0 to 255; labels are whole
-            numbers, or rows of 0 and 1, with several 1s where images have several labels. They
-            stream by into a private folder for temporary files.
-        class_names: Of images from memory, in the order of their labels; without them those of
-            the dataset, or numbers.
+        data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or images in memory:
+            arrays ``(images, labels)``; a ``tf.data.Dataset`` of ``(image, label)``, batched or
+            not; or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such. Images are
+            ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1, with
+            several 1s where images have several labels. Images in memory are streamed into a
+            private temporary folder.
+        class_names: For images in memory: the classes, in the order of their labels. Without them
+            those of the dataset, or numbers.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
-        settings: What to do otherwise than by default.
-        cache: A folder in which features are kept for the next time, such as
-            `nstk.find_cache_folder` gives; None keeps none.
-        strategy: A ``tf.distribute`` strategy whose workers share the feature pass and, with its
-            replicas, the second stage; each of them gets the same result. None takes the strategy
-            in whose scope this is called, if any.
-        plan: What an earlier second stage did, to do the same whatever the time.
-        checkpoints: Where and how often the state of a second stage is kept, and whether to go on
-            from it to the same bytes; without a cache, features are kept there, too. Nowhere when
-            None.
-        on_progress: Told about the stages ``"store"`` (from memory), ``"scan"``, ``"features"``,
-            ``"head"``, ``"folds"``, ``"learning curve"``, ``"border"`` and ``"second stage"``, and
-            about fetching weights where that is needed.
+        settings: All settings as one object; or give them as keyword arguments.
+        cache: A folder in which features are kept for later runs, such as
+            `nstk.find_cache_folder` returns; None keeps none.
+        strategy: A ``tf.distribute`` strategy. Its workers share the feature extraction and, with
+            its replicas, unfreezing; each of them returns the same result. None takes the
+            strategy in whose scope this is called, if any.
+        checkpoints: Where and how often the state of unfreezing is saved, and whether to resume
+            from it, with bit-identical results; without a cache, features are saved there, too.
+        on_progress: Called for the stages ``"store"`` (images in memory), ``"scan"``,
+            ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``, ``"activations"`` and
+            ``"second stage"``, and during downloads.
+        **options: Fields of `FinetuneSettings`, instead of ``settings``.
 
     Raises:
-        BackboneError: If no network goes by that name.
+        BackboneError: If there is no network of that name.
         CheckpointError: If the checkpoints are another run's, or their folder is in use.
-        FolderError: If the folder cannot be used, or changed while it was read.
-        SettingsError: If the size is too small for the network, or several processes are to keep
+        FolderError: If the folder cannot be used, or changes during the run.
+        SettingsError: If the size is too small for the network, or several processes are to save
             checkpoints.
-        WeightsError: If the weights do not belong to the network, or are no numbers.
+        WeightsError: If the weights do not fit the network, or are not finite.
     """
-    workers = Workers(strategy or tf.distribute.get_strategy())
-    if checkpoints and checkpoints.checkpoint and workers.count > 1:
-        raise SettingsError(
-            f"--checkpoint was given to {workers.count} processes that work together; leave it out."
-        )
-    with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
-        return _finetune(
-            data,
-            class_names,
-            backbone,
-            weights,
-            settings or FinetuneSettings(),
-            cache or folder.place("features"),
-            workers,
-            plan,
-            folder,
-            on_progress,
-        )
-
-
-def _finetune(
-    data: Data,
-    class_names: Sequence[str] | None,
-    backbone: Backbone | str | Path,
-    weights: str | Path | None,
-    settings: FinetuneSettings,
-    cache: str | Path | None,
-    workers: Workers,
-    plan: Plan | None,
-    checkpoints: CheckpointFolder,
-    on_progress: Reporter,
-) -> FinetuneResult:
-    """See `finetune`."""
-    began = time.perf_counter()
-    clock = Deadline(None if settings.budget is None or plan else began + settings.budget)
-    if not isinstance(backbone, Backbone):
-        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
-    ready = time.perf_counter()
-    folder = scan_folder(
-        data,
+    return FinetuneJob(
+        data=data,
         class_names=class_names,
-        validation_share=settings.validation_share,
-        seed=settings.seed,
-        whole=False,
+        backbone=backbone,
+        weights=weights,
+        settings=resolve_settings(FinetuneSettings, settings, options),
+        cache=cache,
+        strategy=strategy,
+        checkpoints=checkpoints or CheckpointSettings(),
         on_progress=on_progress,
-    )
-    paths = [image.path for image in folder.images]
-    size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
-    observer = build_observer(backbone, size, settings)
-    scanned = time.perf_counter()
-    store = FeatureCache(cache)
-    features = extract_together(observer, paths, workers, cache=store, on_progress=on_progress)
-    _check_numbers(features, backbone)
-    choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
-    # What is unfrozen needs a judge: with folds, too, the held-out share is not learned from.
-    splits = split_samples(folder, features, choices, 0 if settings.opening else settings.folds)
-    seen = time.perf_counter()
-    train, link = splits.samples["train"], SIGMOID if folder.multi_label else SOFTMAX
-    selection = select_head(train, settings, link=link, on_progress=on_progress)
-    folded, folds = {}, 0
-    if settings.folds:
-        folded["folds"], folds = cross_val_predict(splits, settings, link, on_progress)
-    curve = (
-        trace_learning_curve(train, selection, folder.classes, settings, on_progress=on_progress)
-        if settings.learning_curve
-        else None
-    )
-    solved = time.perf_counter()
-    stage = (
-        run_second_stage(
-            observer,
-            selection,
-            splits,
-            settings,
-            clock=clock,
-            workers=workers,
-            checkpoints=checkpoints,
-            plan=plan,
-            on_progress=on_progress,
+    ).run()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FinetuneJob:
+    """What `finetune` was given, and the plan of an earlier run where that is repeated."""
+
+    data: Data
+    class_names: Sequence[str] | None
+    backbone: Backbone | str | Path
+    weights: str | Path | None
+    settings: FinetuneSettings
+    cache: str | Path | None
+    strategy: Any = None
+    checkpoints: CheckpointSettings
+    plan: Plan | None = None
+    on_progress: Reporter
+
+    def run(self) -> FinetuneResult:
+        """Train; see `finetune`."""
+        workers = Workers(self.strategy or tf.distribute.get_strategy())
+        if self.checkpoints.checkpoint and workers.count > 1:
+            raise SettingsError(
+                f"`checkpoint` was given to {workers.count} processes that share a run; remove it."
+            )
+        with CheckpointFolder(self.checkpoints) as folder:
+            watch = Stopwatch()
+            extracted = self._extract(workers, self.cache or folder.file_path("features"), watch)
+            fitted = self._fit(extracted)
+            watch.lap("head")
+            if self.settings.unfreeze_depth:
+                fitted = self._unfreeze(extracted, fitted, workers, folder, watch)
+            return assemble_result(extracted, fitted, self.settings, self.data, watch)
+
+    def _extract(self, workers: Workers, cache: str | Path | None, watch: Stopwatch) -> Extracted:
+        """Scan the data and compute its features."""
+        settings, backbone = self.settings, self.backbone
+        if not isinstance(backbone, Backbone):
+            backbone = load_backbone(backbone, weights=self.weights, on_progress=self.on_progress)
+        watch.lap()
+        folder = scan_folder(
+            self.data,
+            class_names=self.class_names,
+            validation_share=settings.validation_share,
+            seed=settings.seed,
+            whole=False,
+            on_progress=self.on_progress,
         )
-        if settings.opening
-        else None
-    )
-    remarks, stage = ([stage.reason], None) if isinstance(stage, Skipped) else ([], stage)
-    network = backbone
-    if settings.learning_curve and curve is None:
-        remarks.append(_NO_CURVE)
-    if stage and stage.splits:
-        network, selection, splits, folded = stage.backbone, stage.selection, stage.splits, {}
-        if not len(splits.samples["test"]):
-            remarks.append(_JUDGED)
-    ood_detector = _familiarize(selection, splits, settings)
-    answers = predict_splits(selection, ood_detector, splits) | folded
-    evaluations = {
-        split: evaluate(each.targets, each.assigned, each.probabilities, folder.classes)
-        for split, each in answers.items()
-    }
-    extractor = build_extractor(network, size, selection.features, observer.views)
-    classifier = Classifier(
-        model=attach_head(extractor, selection.calibrated),
-        classes=folder.classes,
-        size=size,
-        decision=selection.calibrated.decision,
-        backbone={
-            "name": backbone.name,
-            "digest": backbone.digest,
-            "input_size": backbone.input_size,
-            "source": backbone.source,
-        },
-        settings=asdict(settings),
-        results=_summarize(selection, splits, evaluations, answers, stage),
-        temperature=selection.calibration.temperature,
-        ood_detector=ood_detector,
-    )
-    ended = time.perf_counter()
-    return FinetuneResult(
-        classifier=classifier,
-        evaluations=evaluations,
-        answers=answers,
-        selection=selection,
-        learning_curve=curve,
-        second_stage=stage,
-        train_images=len(train),
-        validation_images=len(splits.samples["validation"]),
-        test_images=len(splits.samples["test"]),
-        folds=folds,
-        data=Path(data) if isinstance(data, str | Path) else None,
-        folder=folder,
-        files=splits.files,
-        skipped=(
-            *folder.skipped,
-            *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
-        ),
-        notices=(*folder.notices, *splits.notices, *store.notices, *remarks),
-        forward_passes=features.forward_passes,
-        seconds={
-            "scan": scanned - ready,
-            "features": seen - scanned,
-            "head": solved - seen,
-            **({"second stage": stage.seconds} if stage else {}),
-            "total": ended - began,
-        },
-    )
+        paths = [image.path for image in folder.images]
+        size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
+        extractor = _build_extractor(backbone, size, settings)
+        watch.lap("scan")
+        store = FeatureCache(cache)
+        features = extract_features_sharded(
+            extractor, paths, workers, cache=store, on_progress=self.on_progress
+        )
+        _check_finite(features, backbone)
+        choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
+        # Unfreezing needs a held-out split: with folds, too, the validation images are held out.
+        folds = 0 if settings.unfreeze_depth else settings.folds
+        splits = split_samples(folder, features, choices, folds)
+        watch.lap("features")
+        return Extracted(folder, extractor, features, splits, store.notices)
+
+    def _fit(self, extracted: Extracted) -> Fitted:
+        """Solve the head, and what cross-validation is asked for."""
+        settings, splits, folder = self.settings, extracted.splits, extracted.folder
+        train = splits.samples["train"]
+        link = SIGMOID if folder.multi_label else SOFTMAX
+        selection = select_head(train, settings, link=link, on_progress=self.on_progress)
+        predictions: dict[str, SplitPredictions] = {}
+        folds, curve = 0, None
+        if settings.folds:
+            predictions["folds"], folds = cross_val_predict(
+                splits, settings, link, self.on_progress
+            )
+        if settings.learning_curve:
+            curve = trace_learning_curve(
+                train, selection, folder.classes, settings, on_progress=self.on_progress
+            )
+        notices = (_NO_CURVE,) if settings.learning_curve and curve is None else ()
+        backbone = extracted.extractor.backbone
+        return Fitted(backbone, selection, splits, predictions, folds, curve, None, notices)
+
+    def _unfreeze(
+        self,
+        extracted: Extracted,
+        fitted: Fitted,
+        workers: Workers,
+        folder: CheckpointFolder,
+        watch: Stopwatch,
+    ) -> Fitted:
+        """Train the last blocks; take the fine-tuned network if it is better."""
+        budget = None if self.plan else self.settings.budget
+        deadline = Deadline(None if budget is None else watch.began + budget)
+        stage = Unfreezing(
+            extracted.extractor, fitted.selection, fitted.splits, self.settings, workers, folder
+        ).run(deadline, self.plan, self.on_progress)
+        if isinstance(stage, Skipped):
+            return replace(fitted, notices=(stage.reason, *fitted.notices))
+        watch.seconds["second stage"] = stage.seconds
+        if stage.splits is None:
+            return replace(fitted, stage=stage)
+        optimistic = not len(stage.splits.samples["test"])
+        return replace(
+            fitted,
+            backbone=stage.backbone,
+            selection=stage.selection,
+            splits=stage.splits,
+            fold_predictions={},
+            stage=stage,
+            notices=(*fitted.notices, *([_OPTIMISTIC] if optimistic else [])),
+        )
 
 
-def build_observer(backbone: Backbone, size: int, settings: FinetuneSettings) -> FeatureExtractor:
-    """Say what must be seen of every image, and refuse a size that the network cannot see.
+def _build_extractor(backbone: Backbone, size: int, settings: FinetuneSettings) -> FeatureExtractor:
+    """Build the extractor of all features that the settings ask for.
 
     Raises:
-        SettingsError: If the network cannot see a square this small.
+        SettingsError: If the size is too small for the network.
     """
     blocks = BLOCKS["pooled+statistics" if settings.features == "auto" else settings.features]
-    observer = FeatureExtractor(backbone, size, blocks, VIEWS[: settings.views])
-    _ = observer.network
-    return observer
+    extractor = FeatureExtractor(backbone, size, blocks, CROPS[: settings.views])
+    _ = extractor.network
+    return extractor
 
 
-def _check_numbers(features: Features, backbone: Backbone) -> None:
+def _check_finite(features: Features, backbone: Backbone) -> None:
     if not all(np.isfinite(rows).all() for rows in features.blocks.values()):
         raise WeightsError(
-            f"'{backbone.name}' answers with infinite or undefined numbers; "
-            f"its weights ({backbone.source}) are damaged, use others."
+            f"the outputs of '{backbone.name}' are not finite; its weights ({backbone.source}) "
+            "are damaged: use others."
         )
-
-
-def _familiarize(
-    selection: Selection, splits: Splits, settings: FinetuneSettings
-) -> OODDetector | None:
-    samples = splits.samples["train"]
-    vectors = samples.vectors[selection.features]
-    return fit_ood_detector(vectors, samples.strata, samples.groups, settings.seed)
-
-
-def _summarize(
-    selection: Selection,
-    splits: Splits,
-    evaluations: Mapping[str, Evaluation],
-    answers: Mapping[str, SplitPredictions],
-    stage: SecondStage | None,
-) -> dict[str, Any]:
-    """What the classifier's file says about its making."""
-    return {
-        "features": selection.features,
-        "strength": selection.head.strength,
-        "trials": {
-            name: {key: value if isfinite(value) else None for key, value in asdict(trial).items()}
-            for name, trial in selection.trials.items()
-        },
-        "images": {split: len(samples) for split, samples in splits.samples.items()},
-        "accuracy": {split: each.accuracy for split, each in evaluations.items()},
-        "accuracy_interval": {
-            split: list(each.accuracy_interval) for split, each in evaluations.items()
-        },
-        "ece": {split: each.reliability.ece for split, each in answers.items()},
-        "ece_interval": {
-            split: list(each.reliability.ece_interval) for split, each in answers.items()
-        },
-        "ece_before": {split: each.reliability_before.ece for split, each in answers.items()},
-        "second_stage": stage and stage.describe(),
-    }

@@ -1,8 +1,10 @@
-"""What comes out of fine-tuning: a classifier, and how it came about."""
+"""The result of fine-tuning: a classifier, and how it was made."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
+from typing import Any
 
 from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import LabeledFolder
@@ -16,40 +18,41 @@ from nstk.heads.reliability import Reliability
 from nstk.heads.selection import Selection
 from nstk.heads.splits import UsedFile
 
+_PREFERENCE = ("test", "validation", "folds")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class FinetuneResult:
-    """A classifier and how it came about.
+    """A classifier and how it was made.
 
     Attributes:
-        classifier: The result; its head is fitted on the training images alone, so that an
-            accuracy on another part is that of this very classifier.
-        evaluations: How it fares on each part that it was not fitted on: ``"validation"`` and,
-            where the folder has one, ``"test"``; and under ``"folds"`` how heads made in the same
-            way fare on training images that they were not fitted on.
-        answers: What was said there about every image, by the same names.
-        selection: What was chosen from, and what.
-        learning_curve: How accuracy grows with images, where that was asked for.
-        second_stage: How the last blocks of the network learned and whether that was kept; None
-            where nothing was unfrozen.
-        train_images: How many images the head is fitted on.
-        validation_images: How many images the validation part has.
-        test_images: How many images the test part has.
-        folds: How many folds were left out in turn; 0 where none were.
-        data: The folder, as it was given; None where images came from memory.
-        folder: What was found in it; images of a zip are files for as long as this lives.
-        files: Every image that was used, with its digest, its label and its part.
-        skipped: The files that were left out, and why.
-        notices: What the reader of the folder should know, one sentence each.
-        forward_passes: How many squares went through the network: images × views, less what
-            the cache had.
+        classifier: The classifier. Its head is fitted on the training images alone, so the
+            accuracy on another split is that of this very classifier.
+        evaluations: Metrics on each split that it was not fitted on: ``"validation"`` and, if the
+            data have one, ``"test"``; and under ``"folds"`` the out-of-fold metrics of
+            cross-validation.
+        predictions: The predictions behind them, by the same names.
+        selection: The chosen head, and what it was chosen from.
+        learning_curve: Accuracy by number of images, if asked for.
+        second_stage: The result of unfreezing; None if nothing was unfrozen.
+        train_images: Number of training images.
+        validation_images: Number of validation images.
+        test_images: Number of test images.
+        folds: Number of folds; 0 without cross-validation.
+        data: The data's path as given; None for images in memory.
+        folder: The scanned data; images of a zip are files for as long as this lives.
+        files: Every image used, with its digest, label and split.
+        skipped: The files left out, and why.
+        notices: Warnings about the data, one sentence each.
+        forward_passes: Number of crops that went through the network: images × views, less those
+            in the cache.
         seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
-            where there was one, and in ``total``.
+            if there was one, and in ``total``.
     """
 
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
-    answers: Mapping[str, SplitPredictions]
+    predictions: Mapping[str, SplitPredictions]
     selection: Selection
     learning_curve: LearningCurve | None
     second_stage: SecondStage | None
@@ -65,6 +68,21 @@ class FinetuneResult:
     forward_passes: int
     seconds: Mapping[str, float]
 
+    def __repr__(self) -> str:
+        return (
+            f"FinetuneResult({len(self.classes)} classes, accuracy {self.accuracy:.1%} on "
+            f"{self.evaluation.images} {self.measured_on} images, {self.seconds['total']:.1f} s)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{escape(score.name)}</td><td>{score.support}</td>"
+            f"<td>{_percent(score.recall)}</td><td>{_percent(score.precision)}</td></tr>"
+            for score in self.evaluation.per_class
+        )
+        head = "<tr><th>class</th><th>images</th><th>recall</th><th>precision</th></tr>"
+        return f"<p>{escape(repr(self))}</p><table>{head}{rows}</table>"
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the outputs."""
@@ -77,14 +95,14 @@ class FinetuneResult:
 
     @property
     def thresholds(self) -> Mapping[str, float] | None:
-        """From which probability on each label is given; None where every image has one."""
+        """The probability from which each label is given; None if every image has one label."""
         values = self.classifier.decision.thresholds
         return None if values is None else dict(zip(self.classes, values, strict=True))
 
     @property
     def measured_on(self) -> str:
-        """What `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
-        return next(split for split in _BY_WORTH if split in self.evaluations)
+        """The split that `evaluation` is about: ``"test"``, ``"validation"`` or ``"folds"``."""
+        return next(split for split in _PREFERENCE if split in self.evaluations)
 
     @property
     def evaluation(self) -> Evaluation:
@@ -93,28 +111,76 @@ class FinetuneResult:
 
     @property
     def calibration(self) -> Calibration:
-        """The temperature, and what it does to training images left out."""
+        """The temperature, and its effect on out-of-fold training images."""
         return self.selection.calibration
 
     @property
     def reliability(self) -> Reliability:
-        """How far the probabilities on that part are from the truth."""
-        return self.answers[self.measured_on].reliability
+        """Calibration error on the reported split."""
+        return self.predictions[self.measured_on].reliability
 
     @property
     def reliability_before(self) -> Reliability:
         """The same at temperature 1."""
-        return self.answers[self.measured_on].reliability_before
+        return self.predictions[self.measured_on].reliability_before
 
     @property
     def accuracy(self) -> float:
-        """Share of the images of that part that were given exactly their labels."""
+        """Share of the images of the reported split that got exactly their labels."""
         return self.evaluation.accuracy
 
     @property
     def accuracy_interval(self) -> Interval:
-        """Wilson interval of the accuracy, 95 %."""
+        """95 % Wilson interval of the accuracy."""
         return self.evaluation.accuracy_interval
 
+    def to_dict(self) -> dict[str, Any]:
+        """All figures as plain values for JSON."""
+        stage = self.second_stage and self.second_stage.to_dict()
+        return {
+            "classes": self.classes,
+            "train_images": self.train_images,
+            "validation_images": self.validation_images,
+            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            "accuracy": self.accuracy,
+            "forward_passes": self.forward_passes,
+            "seconds": dict(self.seconds),
+            "accuracy_interval": self.accuracy_interval,
+            "folds": self.folds,
+            "features": self.features,
+            "size": self.classifier.size,
+            "probe_accuracy": stage["probe_accuracy"] if stage else self.accuracy,
+            "finetuned_accuracy": stage["finetuned_accuracy"] if stage else None,
+            "p_value": stage["p_value"] if stage else None,
+            "kept": stage["kept"] if stage else "probe",
+            "second_stage": stage,
+            "trials": {name: asdict(each) for name, each in self.selection.trials.items()},
+            "mean_average_precision": self.evaluation.mean_average_precision,
+            "thresholds": self.thresholds,
+            "per_class": [asdict(score) for score in self.evaluation.per_class],
+            "confusion": self.evaluation.confusion,
+            "learning_curve": self.learning_curve and asdict(self.learning_curve),
+            "ece": self.reliability.ece,
+            "ece_interval": self.reliability.ece_interval,
+            "temperature": self.calibration.temperature,
+            "calibration": {
+                "before": asdict(self.reliability_before),
+                "after": asdict(self.reliability),
+            },
+            "calibration_left_out": _describe_calibration(self.calibration),
+            "notices": self.notices,
+        }
 
-_BY_WORTH = ("test", "validation", "folds")
+
+def _describe_calibration(calibration: Calibration) -> dict[str, Any] | None:
+    if calibration.before is None or calibration.after is None:
+        return None
+    return {
+        "images": calibration.images,
+        "before": asdict(calibration.before),
+        "after": asdict(calibration.after),
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"

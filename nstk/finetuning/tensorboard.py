@@ -1,4 +1,4 @@
-"""Figures of a run as TensorBoard shows them."""
+"""Scalars for TensorBoard."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from nstk.errors import OutputError
 from nstk.finetuning.result import FinetuneResult
 from nstk.progress import Progress
 
-# What TensorBoard's own package would write; tf.summary.scalar is missing where that is not there.
+# Metadata as TensorBoard's own package writes it; tf.summary.scalar needs that package.
 _SCALAR = tf.compat.v1.SummaryMetadata(
     data_class="DATA_CLASS_SCALAR",
     plugin_data=tf.compat.v1.SummaryMetadata.PluginData(plugin_name="scalars"),
@@ -17,16 +17,16 @@ _SCALAR = tf.compat.v1.SummaryMetadata(
 
 
 class ScalarLog:
-    """A listener that writes what has a loss into a folder for TensorBoard.
+    """Writes losses to a folder for TensorBoard; pass it as ``on_progress``.
 
         log = nstk.ScalarLog("runs/insects")
-        made = nstk.finetune("insects", settings=settings, on_progress=log)
-        log.record(made)
+        result = nstk.finetune("insects", unfreeze="auto", on_progress=log)
+        log.record(result)
 
-    TensorFlow writes the files itself; only looking at them needs TensorBoard.
+    Writing needs only TensorFlow; viewing needs TensorBoard.
 
     Args:
-        folder: Where to; made if it is not there.
+        folder: Where to write; created if missing.
 
     Raises:
         OutputError: If nothing can be written there.
@@ -39,49 +39,49 @@ class ScalarLog:
             self._writer = tf.summary.create_file_writer(str(folder))
             self._writer.init()
         except (OSError, tf.errors.OpError) as error:
-            raise self._explain(error) from error
+            raise self._output_error(error) from error
 
     def __call__(self, progress: Progress) -> None:
-        """Write the loss and its terms at a step, if it has one.
+        """Write the loss of a step and its terms, if it has any.
 
         Args:
-            progress: What is reported; a stage is a group of scalars.
+            progress: The event; its stage names the group of scalars.
         """
         if progress.loss is None:
             return
         self._write(progress.stage, {"loss": progress.loss, **progress.terms}, progress.step)
 
-    def record(self, made: FinetuneResult) -> None:
-        """Write the final figures, and all that is not yet on disk.
+    def record(self, result: FinetuneResult) -> None:
+        """Write the final metrics, and flush.
 
         Args:
-            made: What `nstk.finetune` gave.
+            result: What `nstk.finetune` returned.
 
         Raises:
             OutputError: If they cannot be written.
         """
-        accuracies = {part: each.accuracy for part, each in made.evaluations.items()}
+        accuracies = {split: each.accuracy for split, each in result.evaluations.items()}
         self._write("accuracy", accuracies, 0)
-        if stage := made.second_stage:
+        if stage := result.second_stage:
             figures = {
                 "probe accuracy": stage.probe_accuracy,
                 "finetuned accuracy": stage.finetuned_accuracy,
-                "p-value": stage.pairing.p_value,
+                "p-value": stage.mcnemar.p_value,
                 "kept": float(stage.kept),
             }
             self._write("second stage", figures, stage.plan.taken)
         try:
             self._writer.flush()
         except tf.errors.OpError as error:
-            raise self._explain(error) from error
+            raise self._output_error(error) from error
 
     def _write(self, group: str, figures: dict[str, Any], step: int) -> None:
         with self._writer.as_default():
             for name, value in figures.items():
                 tf.summary.write(f"{group}/{name}", float(value), step=step, metadata=_SCALAR)
 
-    def _explain(self, error: Exception) -> OutputError:
+    def _output_error(self, error: Exception) -> OutputError:
         reason = getattr(error, "strerror", None) or getattr(error, "message", error)
         return OutputError(
-            f"Cannot write figures to {self._folder} ({reason}); name a folder that can be written."
+            f"cannot write scalars to {self._folder} ({reason}); choose a writable folder."
         )

@@ -17,7 +17,7 @@ from nstk.settings.words import AugmentationName, FeatureChoice
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneSettings:
-    """How a head is fitted on the features of a folder of images, and what may follow.
+    """How `nstk.finetune` computes features, fits the head and unfreezes blocks.
 
     Raises:
         SettingsError: If a value is out of its range.
@@ -25,46 +25,50 @@ class FinetuneSettings:
 
     size: int | Literal["auto"] = setting(
         "auto",
-        "Side in pixels of the square the network sees; auto is the network's own, or 5/7 of it "
-        "where it would magnify the images more than 2.5 times",
+        "Side in pixels of the square crop the network sees; auto: the network's own size, or "
+        "5/7 of it if that magnified the images more than 2.5 times",
     )
     features: FeatureChoice = setting(
         "pooled",
-        "What the head sees: pooled, the mean of the last map; pooled+statistics, also means and "
-        "deviations of earlier maps; auto, the one that training images left out favor",
+        "Features of the head: pooled (channel means of the last map), pooled+statistics (also "
+        "means and standard deviations of earlier maps) or auto (whichever scores better in "
+        "cross-validation)",
     )
     views: int = setting(
-        1, "In how many ways every image is seen, mirrored and cropped; the head sees the mean"
+        1, "Number of views per image, flipped and cropped; the head sees their mean"
     )
     folds: int = setting(
-        0, "Cross-validate with this many folds and learn from all images; 0 holds out a share"
+        0, "Cross-validate with this many folds and train on all images; 0 holds out a share"
     )
-    balance: bool = setting(False, "Let every class weigh the same, however many images it has")
+    balance: bool = setting(
+        False, "Give every class the same weight, regardless of its number of images"
+    )
     learning_curve: bool = setting(
-        False, "Measure how accuracy grows with images, and what twice as many would bring"
+        False,
+        "Measure how accuracy grows with the number of images, and predict it for twice as many",
     )
     validation_share: float = setting(
-        0.2, "Share of the training images held out where the folder brings no validation part"
+        0.2, "Share of the training images to hold out if DATA has no validation split"
     )
     unfreeze: int | Literal["none", "auto", "all"] = setting(
         "none",
-        "How many of the network's last blocks go on learning once the head is solved; kept only "
-        "where images held out favor it",
+        "Number of last blocks to unfreeze and train once the head is solved; the result is "
+        "kept only if it is significantly better on held-out images",
     )
     budget: float | None = setting(
         None,
-        "Time for all of it, as in 60s or 10m: the head first, then blocks are unfrozen (auto, "
-        "unless --unfreeze says how many) for as long as is left",
+        "Time limit, e.g. 60s or 10m: the head first, then blocks are unfrozen and trained in the "
+        "remaining time (as many as --unfreeze says, else auto)",
         parse=parse_time,
         metavar="TIME",
     )
     augment: AugmentationName = setting(
         "auto",
-        "What images go through while blocks learn: none; mixup, which needs no new pass through "
-        "the frozen blocks; light, mirrored, moved and relit; strong, RandAugment and mixup; auto, "
-        "light where time allows",
+        "Data augmentation for --unfreeze: none, mixup (reuses precomputed activations), light "
+        "(flip, zoom, shift, color jitter), strong (RandAugment and mixup) or auto (light if "
+        "time allows)",
     )
-    seed: int = setting(0, "Seed of everything random")
+    seed: int = setting(0, "Random seed")
 
     def __post_init__(self) -> None:
         if self.size != "auto":
@@ -84,8 +88,8 @@ class FinetuneSettings:
         check_whole("seed", self.seed, 0, 2**31 - 1)
 
     @property
-    def opening(self) -> int | Literal["auto", "all"] | None:
-        """How many blocks learn in a second stage; None where there is none."""
+    def unfreeze_depth(self) -> int | Literal["auto", "all"] | None:
+        """How many blocks to unfreeze; None for none at all."""
         if self.unfreeze == "none":
             return None if self.budget is None else "auto"
         return self.unfreeze
@@ -93,16 +97,16 @@ class FinetuneSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings:
-    """What an audit takes for a copy, and how it deals the images over its folds.
+    """What `nstk.audit` considers a duplicate, and its random seed.
 
     Raises:
         SettingsError: If a value is out of its range.
     """
 
     near_distance: int = setting(
-        8, "How many of the 64 bits of their hashes may differ between near duplicates"
+        8, "Bits of the 64-bit image hash that may differ between near-duplicates"
     )
-    seed: int = setting(0, "Seed of everything random")
+    seed: int = setting(0, "Random seed")
 
     def __post_init__(self) -> None:
         check_whole("near_distance", self.near_distance, 0, 32)

@@ -1,4 +1,4 @@
-"""The settings of the commands that look inside a network."""
+"""The settings of `nstk.inspect_…` and `nstk.study_frozen`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,23 +12,23 @@ from nstk.settings.words import OptimizerName, Pooling
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenSettings:
-    """How ``nstk inspect frozen`` looks, and how long it trains what it compares with.
+    """How `nstk.study_frozen` computes features, and how long it trains from scratch.
 
     Raises:
         SettingsError: If a value is out of its range.
     """
 
     size: int | Literal["auto"] = setting(
-        "auto", "Side in pixels of the square the network sees; auto is the network's own"
+        "auto", "Side in pixels of the square crop the network sees; auto: the network's own size"
     )
-    scratch_passes: int = setting(
-        20, "Train random weights for this many passes through the images, at most"
+    scratch_passes: int = setting(20, "Train from random weights for at most this many epochs")
+    scratch_seconds: float = setting(
+        60.0, "Train from random weights for at most this many seconds"
     )
-    scratch_seconds: float = setting(60.0, "Train random weights for so many seconds, at most")
     validation_share: float = setting(
-        0.2, "Share of the training images held out where the folder brings no validation part"
+        0.2, "Share of the training images to hold out if DATA has no validation split"
     )
-    seed: int = setting(0, "Seed of everything random")
+    seed: int = setting(0, "Random seed")
 
     def __post_init__(self) -> None:
         if self.size != "auto":
@@ -41,7 +41,7 @@ class FrozenSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings:
-    """What of a network is shown, at which size, and how long is descended for it.
+    """Which layers and channels to inspect, at which size, and how images are optimized.
 
     Raises:
         SettingsError: If a value is out of its range.
@@ -49,23 +49,25 @@ class InspectSettings:
 
     layers: tuple[str, ...] | Literal["auto"] = setting(
         "auto",
-        "Layers to look at; auto is the first activation at every stride up to 16",
+        "Layers to inspect; auto: the first activation at every stride up to 16",
         parse=parse_names,
         metavar="LAYER,…",
     )
-    size: int = setting(256, "Longer side in pixels that larger images are brought to")
-    channels: int = setting(6, "How many channels of a layer are shown, the strongest first")
-    pairs: int = setting(3, "How many pairs of channels of a layer are shown")
-    steps: int = setting(100, "Steps of every descent, or ascent")
-    optimizer: OptimizerName = setting("lbfgs", "The rule of descent")
-    pooling: Pooling = setting("max", "How a network of VGG's shape pools")
-    seed: int = setting(0, "Seed of everything random")
+    size: int = setting(256, "Longer side in pixels; larger images are scaled down to it")
+    channels: int = setting(
+        6, "Number of channels to show per layer, those with the most energy first"
+    )
+    pairs: int = setting(3, "Number of channel pairs to show per layer")
+    steps: int = setting(100, "Optimization steps per image")
+    optimizer: OptimizerName = setting("lbfgs", "Optimizer")
+    pooling: Pooling = setting("max", "Pooling of VGG-like networks")
+    seed: int = setting(0, "Random seed")
 
     def __post_init__(self) -> None:
         names = self.layers if isinstance(self.layers, tuple | list) else ()
         if self.layers != "auto" and not any(names):
             raise SettingsError(
-                f"--layers is {self.layers!r}; it must be auto, or names of layers as in "
+                f"`layers` is {self.layers!r}; it must be auto, or layer names such as "
                 "block1_conv1,block2_conv1."
             )
         check_whole("size", self.size, 16)

@@ -1,1 +1,1 @@
-"""The second stage: the last blocks of the network learn too, and are kept only if that helps."""
+"""Unfreezing: the last blocks of the network learn too, and are kept only if that helps."""

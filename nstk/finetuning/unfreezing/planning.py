@@ -1,4 +1,4 @@
-"""How far a second stage goes: how many blocks, what images go through, how many steps."""
+"""How far unfreezing goes: how many blocks, which augmentation, how many steps."""
 
 import time
 from collections.abc import Sequence
@@ -9,31 +9,31 @@ from typing import Any, Literal
 from nstk.backbones.blocks import Block, parts_of
 from nstk.backbones.receptive_fields import trace_axes
 from nstk.backbones.variants import Precision
-from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS
+from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES
 
 EPOCHS = 20
-"""How often every image is learned from, where no time is set."""
+"""Epochs of a run without a time budget."""
 
-MOST_EPOCHS = 60
-FEWEST_EPOCHS = 5
-"""What a time must allow for, or less is opened."""
+MAX_EPOCHS = 60
+MIN_EPOCHS = 5
+"""Epochs that the budget must allow for; otherwise fewer blocks are unfrozen."""
 
 IMAGES = 25
-"""How many images one block needs; each doubling is worth another."""
+"""Images needed to unfreeze one block; each doubling allows another."""
 
-_BACKWARD = 2.0
-_LEARNING_SHARE = 0.7
+_BACKWARD_COST = 2.0
+_TRAINING_SHARE = 0.7
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a second stage does, as far as it follows from the data and the time.
+    """What follows from the data and the time budget.
 
     Attributes:
-        blocks: How many of the last blocks are opened.
+        blocks: How many of the last blocks are unfrozen.
         augmentation: A recipe of `Augmentation`.
-        precision: What convolutions run in while blocks learn.
-        steps: How many steps the schedule is made for.
+        precision: Precision of the convolutions during training.
+        steps: Steps of the learning-rate schedule.
         taken: How many of them were taken.
     """
 
@@ -44,69 +44,69 @@ class Plan:
     taken: int
 
 
-NOTHING = Plan(0, "none", "float32", 0, 0)
-"""The plan of a run that had no second stage, although it was asked for one."""
+NO_UNFREEZING = Plan(0, "none", "float32", 0, 0)
+"""The plan of a run that asked for unfreezing but skipped it."""
 
 
 @dataclass(frozen=True)
 class Deadline:
-    """How much time is left.
+    """The end of a time budget.
 
     Attributes:
-        deadline: When the job must end, as ``time.perf_counter`` tells it; None for never.
+        end: In seconds of ``time.perf_counter``; None without a budget.
     """
 
-    deadline: float | None
+    end: float | None
 
     @property
-    def left(self) -> float:
-        """Seconds, below 0 when it is over."""
-        return float("inf") if self.deadline is None else self.deadline - time.perf_counter()
+    def remaining(self) -> float:
+        """Seconds until the end, negative after it, infinite without one."""
+        return float("inf") if self.end is None else self.end - time.perf_counter()
 
 
-def choose_opening(
+def choose_depth(
     asked: int | Literal["auto", "all"],
     augment: str,
     blocks: Sequence[Block],
     network: Any,
     images: int,
-    left: float,
+    remaining: float,
     seconds: float,
 ) -> tuple[int, str]:
-    """Say how many blocks to open, and what images go through.
+    """Choose how many blocks to unfreeze, and the augmentation.
 
-    ``auto`` opens 1 + ⌊log₂(n / 25)⌋ blocks for n images, and fewer where five epochs would take
-    more than 70 % of the time that is left. A step on the way there costs what the opened blocks
-    take, and twice as much on the way back; the frozen blocks are passed once, or in every epoch
-    where the augmentation reaches pixels.
+    ``auto`` unfreezes 1 + ⌊log₂(n / 25)⌋ blocks for n images, and fewer if five epochs would take
+    more than 70 % of the remaining time. A step costs one forward pass through the unfrozen
+    blocks and twice as much for the backward pass; the frozen blocks run once, or in every epoch
+    if the augmentation changes pixels.
 
     Args:
         asked: The setting ``unfreeze``.
         augment: The setting ``augment``.
-        blocks: Those of the network.
-        network: It.
-        images: How many there are to learn from.
-        left: Seconds that are left.
-        seconds: That one image takes through the network.
+        blocks: All blocks of the network.
+        network: The network.
+        images: Number of training images.
+        remaining: Seconds until the deadline.
+        seconds: Time of one image through the network.
     """
-    most = len(blocks)
     fitting = 1 + int(log2(max(1.0, images / IMAGES)))
-    wanted = {"all": most, "auto": min(most, fitting)}.get(str(asked), min(most, _number(asked)))
-    fewest = 1 if asked == "auto" else wanted
+    number = asked if isinstance(asked, int) else fitting if asked == "auto" else len(blocks)
+    most = min(len(blocks), number)
+    fewest = 1 if asked == "auto" else most
     recipes = ("light", "mixup") if augment == "auto" else (augment,)
-    work = weigh_blocks(blocks, network)
-    for opened in range(wanted, fewest - 1, -1):
-        above = sum(work[-opened:]) / sum(work)
+    cost = count_multiplications(blocks, network)
+    for depth in range(most, fewest - 1, -1):
+        share = sum(cost[-depth:]) / sum(cost)
         for recipe in recipes:
-            repeated = FEWEST_EPOCHS if recipe in REACHING_PIXELS else 1
-            passes = repeated * (1 - above) + FEWEST_EPOCHS * above * (1 + _BACKWARD)
-            if images * seconds * passes <= _LEARNING_SHARE * left:
-                return opened, recipe
+            repeated = MIN_EPOCHS if recipe in PIXEL_RECIPES else 1
+            passes = repeated * (1 - share) + MIN_EPOCHS * share * (1 + _BACKWARD_COST)
+            if images * seconds * passes <= _TRAINING_SHARE * remaining:
+                return depth, recipe
     return fewest, recipes[-1]
 
 
-def weigh_blocks(blocks: Sequence[Block], network: Any) -> tuple[float, ...]:
-    """Multiplications of each block for one pixel of the image; a layer without any counts 1."""
+def count_multiplications(blocks: Sequence[Block], network: Any) -> tuple[float, ...]:
+    """Multiplications of each block per pixel of the image; layers without weights count 1."""
     rows, columns = trace_axes(network)
     return tuple(
         sum(
@@ -118,19 +118,15 @@ def weigh_blocks(blocks: Sequence[Block], network: Any) -> tuple[float, ...]:
     )
 
 
-def count_steps(per_epoch: int, left: float, step: float, check: float) -> int:
-    """How many steps fit into the time that is left, at most those of `MOST_EPOCHS`.
+def count_steps(per_epoch: int, remaining: float, step: float, check: float) -> int:
+    """How many steps fit into the remaining time, at most those of `MAX_EPOCHS`.
 
     Args:
         per_epoch: Steps of an epoch.
-        left: Seconds; infinite where no time is set.
+        remaining: Seconds until the deadline; infinite without one.
         step: Seconds of a step.
-        check: Seconds of the check after an epoch.
+        check: Seconds of the evaluation after an epoch.
     """
-    if left == float("inf"):
+    if remaining == float("inf"):
         return EPOCHS * per_epoch
-    return max(0, min(MOST_EPOCHS * per_epoch, int(left / (step + check / per_epoch))))
-
-
-def _number(asked: int | str) -> int:
-    return asked if isinstance(asked, int) else 0
+    return max(0, min(MAX_EPOCHS * per_epoch, int(remaining / (step + check / per_epoch))))

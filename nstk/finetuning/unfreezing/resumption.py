@@ -1,12 +1,13 @@
-"""A second stage in a file and back: what it depends on, where it stands, how to go on from there.
+"""Checkpoints of unfreezing: what a run depends on, its state, and how it is resumed.
 
-What can be made again as it was is not kept: the images at the border, the head that is started
-from, the order of the images. What was decided by the clock or by looking at the machine (the
-plan) is.
+Only what cannot be recomputed is saved. Activations, the initial head and the order of the images
+are recomputed; the plan is saved, as it depends on the clock and on the machine.
 """
 
-from collections.abc import Sequence
-from contextlib import nullcontext
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
@@ -14,131 +15,148 @@ from typing import Any
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.finetuning.unfreezing.interruptions import postpone_interruptions
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
 from nstk.finetuning.unfreezing.training import History, Training, TrainingState
 from nstk.heads.splits import Splits
 from nstk.progress import Reporter
-from nstk.settings import FinetuneSettings, format_option
-from nstk.storage.checkpoints import CheckpointFolder, Recipe, State, reraise_as_checkpoint_error
-from nstk.storage.versions import list_versions
+from nstk.settings import FinetuneSettings
+from nstk.storage.checkpoints import CheckpointFolder, State, reraise_as_checkpoint_error
+from nstk.storage.run_identity import RunIdentity, list_versions
+
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 
 
 def describe_run(
     settings: FinetuneSettings, backbone: Backbone, size: int, splits: Splits, plan: Plan | None
-) -> Recipe:
-    """Say what a run depends on.
+) -> RunIdentity:
+    """Everything a run depends on.
 
     Args:
-        settings: Those of the whole run.
-        backbone: The frozen network.
-        size: Side of its squares in pixels.
+        settings: Settings of the whole run.
+        backbone: The pretrained network.
+        size: Side of its crops in pixels.
         splits: The images.
-        plan: What is to be done, where an earlier run is repeated.
+        plan: The plan of an earlier run, if that is repeated.
     """
-    options = {format_option(name): value for name, value in asdict(settings).items()}
-    options |= {"--size": size, "plan": plan and asdict(plan)}
+    options = asdict(settings) | {"size": size, "plan": plan and asdict(plan)}
     images = {
         f"image {file.path}": f"{file.sha256} {file.split} {file.label}" for file in splits.files
     }
-    return Recipe(
-        "finetune", {**options, **list_versions()}, {"network": backbone.digest, **images}
-    )
+    inputs = {"network": backbone.digest, **images}
+    return RunIdentity("finetune", {**options, **list_versions()}, inputs)
 
 
-def capture(training: Training, plan: Plan, standing: TrainingState) -> State:
-    """Put down where a descent stands."""
-    splits: dict[str, Sequence[Any]] = {
-        "network": training.network.read(),
-        "moments": training.training_step.read(),
-        "random": training.augmentation.read(),
-        "kept": standing.kept,
-        "losses": [np.array(standing.losses, np.float64)],
-    }
-    arrays = {
-        f"{name}/{number}": array
-        for name, some in splits.items()
-        for number, array in enumerate(some)
-    }
-    done = replace(plan, steps=standing.steps, taken=standing.last)
-    return State({"plan": asdict(done), "taken": standing.taken, "best": standing.best}, arrays)
-
-
-def recall_plan(state: State) -> Plan:
-    """Read what was decided before the first step.
-
-    Raises:
-        CheckpointError: If it is not there.
-    """
-    with reraise_as_checkpoint_error():
-        return Plan(**state.facts["plan"])
-
-
-def recall(training: Training, state: State) -> TrainingState:
-    """Let a training stand where it stood.
-
-    Args:
-        training: Made as it was then.
-        state: What `capture` put down.
-
-    Raises:
-        CheckpointError: If it is none of such a training.
-    """
-    with reraise_as_checkpoint_error():
-        facts, plan = state.facts, recall_plan(state)
-        network = training.network.read()
-        kept = _take(state, "kept", network)
-        training.network.write(_take(state, "network", network))
-        training.training_step.write(_take(state, "moments", training.training_step.read()))
-        training.augmentation.write(_take(state, "random", training.augmentation.read()))
-        losses = [float(loss) for loss in state.arrays["losses/0"]]
-        taken, best = int(facts["taken"]), int(facts["best"])
-        if not (0 <= taken <= plan.taken <= plan.steps and 0 <= best < len(losses)):
-            raise ValueError("its steps do not add up")
-        return TrainingState(plan.steps, plan.taken, taken, losses, best, kept)
-
-
-def descend(
+def train(
     training: Training,
     plan: Plan,
-    clock: Deadline,
+    deadline: Deadline,
     checkpoints: CheckpointFolder,
-    state: State | None,
+    saved: State | None,
     on_progress: Reporter,
 ) -> History:
-    """Go down from the beginning or from where it stood, and keep the state now and then.
+    """Train from the start or from a checkpoint.
 
     Args:
-        training: What goes down.
-        plan: What it does; where its steps are 0, the clock says how many there are.
-        clock: Says how much time there is.
-        checkpoints: Where the state is kept: when it is time, at Ctrl-C and at the end.
-        state: Where it stood.
-        on_progress: Told after each step.
+        training: Model, step and data.
+        plan: The plan; with 0 steps the deadline decides how many there are.
+        deadline: The end of the time budget.
+        checkpoints: Where the state is saved: when it is due, at Ctrl-C and at the end.
+        saved: The state in the newest checkpoint.
+        on_progress: Called after each step.
 
     Raises:
-        CheckpointError: If the state is none of such a training.
+        CheckpointError: If the state does not belong to such a training.
     """
     planned = (plan.steps, plan.taken) if plan.steps else None
-    standing = recall(training, state) if state else training.begin(clock, planned)
+    state = restore_state(training, saved) if saved else training.start(deadline, planned)
 
-    def keep(standing: TrainingState, *, now: bool = False) -> None:
-        checkpoints.keep(standing.taken, partial(capture, training, plan, standing), now=now)
+    def on_step(state: TrainingState, *, now: bool = False) -> None:
+        checkpoints.save(state.taken, partial(capture_state, training, plan, state), now=now)
 
-    whole = postpone_interruptions if checkpoints.is_used else nullcontext
+    uninterrupted = postpone_interruptions if checkpoints.is_enabled else nullcontext
     try:
-        course = training.run(standing, clock, on_progress, keep=keep, whole=whole)
+        history = training.run(
+            state, deadline, on_progress, on_step=on_step, uninterrupted=uninterrupted
+        )
     except KeyboardInterrupt:
-        keep(standing, now=True)
+        on_step(state, now=True)
         raise
-    keep(standing, now=True)
-    return course
+    on_step(state, now=True)
+    return history
 
 
-def _take(state: State, name: str, like: Sequence[Any]) -> list[Any]:
-    """Arrays of one part, in the shapes that they must have."""
-    taken = [state.arrays[f"{name}/{number}"] for number in range(len(like))]
-    for number, (array, other) in enumerate(zip(taken, like, strict=True)):
+def capture_state(training: Training, plan: Plan, state: TrainingState) -> State:
+    """The state of a training as a checkpoint holds it."""
+    lists: dict[str, Sequence[Any]] = {
+        "network": training.step.network.get_weights(),
+        "moments": training.step.get_state(),
+        "random": training.augmentation.get_state(),
+        "best": state.best_weights,
+        "losses": [np.array(state.losses, np.float64)],
+    }
+    arrays = {f"{name}/{n}": array for name, some in lists.items() for n, array in enumerate(some)}
+    plan = replace(plan, steps=state.steps, taken=state.last)
+    return State({"plan": asdict(plan), "taken": state.taken, "best": state.best}, arrays)
+
+
+def restore_plan(saved: State) -> Plan:
+    """The plan in a checkpoint.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    with reraise_as_checkpoint_error():
+        return Plan(**saved.facts["plan"])
+
+
+def restore_state(training: Training, saved: State) -> TrainingState:
+    """Put a training into the state that `capture_state` returned.
+
+    Raises:
+        CheckpointError: If the state does not belong to such a training.
+    """
+    with reraise_as_checkpoint_error():
+        facts, plan, step = saved.facts, restore_plan(saved), training.step
+        weights = step.network.get_weights()
+        best_weights = _arrays(saved, "best", weights)
+        step.network.set_weights(_arrays(saved, "network", weights))
+        step.set_state(_arrays(saved, "moments", step.get_state()))
+        training.augmentation.set_state(_arrays(saved, "random", training.augmentation.get_state()))
+        losses = [float(loss) for loss in saved.arrays["losses/0"]]
+        taken, best = int(facts["taken"]), int(facts["best"])
+        if not (0 <= taken <= plan.taken <= plan.steps and 0 <= best < len(losses)):
+            raise ValueError("its steps are inconsistent")
+        return TrainingState(plan.steps, plan.taken, taken, losses, best, best_weights)
+
+
+def _arrays(saved: State, name: str, expected: Sequence[Any]) -> list[Any]:
+    """A list of arrays, which must have the expected shapes and types."""
+    arrays = [saved.arrays[f"{name}/{number}"] for number in range(len(expected))]
+    for number, (array, other) in enumerate(zip(arrays, expected, strict=True)):
         if array.shape != other.shape or array.dtype != other.dtype:
             raise ValueError(f"{name}/{number} is {array.dtype} of shape {array.shape}")
-    return taken
+    return arrays
+
+
+@contextmanager
+def postpone_interruptions() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM until the block ends.
+
+    Signals reach only the main thread; in other threads the block just runs.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+
+    def postpone(number: int, frame: Any) -> None:
+        pending.append(number)
+
+    handlers = {number: signal.signal(number, postpone) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])

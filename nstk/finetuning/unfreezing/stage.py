@@ -1,14 +1,15 @@
-"""The whole of the second stage: from a solved head to a network that learned, if it is better.
+"""Unfreezing as a whole: from a solved head to a fine-tuned network, if that is better.
 
-The head is solved anew on four fifths of the training images, and the last blocks go on
-learning from there (LP-FT, Kumar et al. 2022); the other fifth says when to stop. Whether the
-result is kept, the validation images decide, on which neither the head nor the blocks were
-fitted.
+The head is solved again on four fifths of the training images, and the last blocks are trained
+from there (LP-FT, Kumar et al. 2022); the remaining fifth decides when to stop. The validation
+images, which neither stage was fitted on, decide whether the result is kept.
 """
 
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import compress
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -23,14 +24,17 @@ from nstk.features.networks import BLOCKS
 from nstk.features.prefetching import BATCH
 from nstk.features.sharding import extract_together
 from nstk.features.workers import Workers
-from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
-from nstk.finetuning.unfreezing.mcnemar import McNemarTest, mcnemar_test
+from nstk.finetuning.unfreezing.activations import (
+    LabeledPaths,
+    PrecomputedActivations,
+    precompute_activations,
+)
+from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES, Augmentation
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
-from nstk.finetuning.unfreezing.planning import NOTHING, Deadline, Plan, choose_opening
-from nstk.finetuning.unfreezing.precomputing import PrecomputedActivations, precompute_activations
-from nstk.finetuning.unfreezing.resumption import descend, describe_run, recall_plan
+from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Deadline, Plan, choose_depth
+from nstk.finetuning.unfreezing.resumption import describe_run, restore_plan, train
+from nstk.finetuning.unfreezing.step import TrainingStep
 from nstk.finetuning.unfreezing.training import History, Training
-from nstk.finetuning.unfreezing.training_step import TrainingStep
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
 from nstk.heads.folds import Labels, assign_folds
@@ -43,63 +47,101 @@ from nstk.progress import Reporter, no_progress
 from nstk.settings import FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder, State
 
+SIGNIFICANCE = 0.05
 _FOLDS = 5
 
 
 @dataclass(frozen=True)
-class Skipped:
-    """Why there was no second stage.
+class McNemarTest:
+    """Two classifiers on the same images.
 
     Attributes:
-        reason: One sentence.
+        images: Number of images.
+        gained: Images that only the second classified correctly.
+        lost: Images that only the first classified correctly.
     """
+
+    images: int
+    gained: int
+    lost: int
+
+    @classmethod
+    def compare(cls, first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> "McNemarTest":
+        """Compare which images each classified correctly, ``(n,)`` both."""
+        return cls(len(first), int((second & ~first).sum()), int((first & ~second).sum()))
+
+    @property
+    def p_value(self) -> float:
+        """McNemar's exact test, two-sided.
+
+        If both are equally good, each of the n = gained + lost images is as likely gained as
+        lost: p = min(1, 2·Σ_{k ≤ min(gained, lost)} C(n, k) / 2ⁿ) (McNemar 1947).
+        """
+        differing, fewer = self.gained + self.lost, min(self.gained, self.lost)
+        ways = sum(comb(differing, k) for k in range(fewer + 1))
+        return min(1.0, 2 * ways / (1 << differing))
+
+    @property
+    def favors_second(self) -> bool:
+        """Whether the second is significantly better, at the 5 % level."""
+        return self.gained > self.lost and self.p_value < SIGNIFICANCE
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """Unfreezing was skipped; `reason` is one sentence."""
 
     reason: str
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SecondStage:
-    """What came out of a second stage.
+    """The result of unfreezing.
 
     Attributes:
         plan: What was done.
-        course: How the descent went.
-        backbone: The network as it was at the best point.
-        selection: Its head, as sure as the images that it was checked with say it may be.
-        pairing: The head alone and the network that learned, on the validation images.
-        probe_accuracy: Share of these that the head alone recognized.
-        finetuned_accuracy: Share of these that the network that learned recognized.
-        splits: The images as the network that learned sees them; None where it is not kept.
-        pinned: How many arrays of batch normalisations are bit for bit as they were: all.
+        history: How training went.
+        backbone: The fine-tuned network.
+        selection: Its head, calibrated on the images that training was evaluated on.
+        mcnemar: The head alone against the fine-tuned network, on the validation images.
+        probe_accuracy: Accuracy of the head alone on them.
+        finetuned_accuracy: Accuracy of the fine-tuned network on them.
+        splits: The images with features of the fine-tuned network; None where it is not kept.
+        pinned: Number of batch-normalization arrays, all verified to be bit-identical.
         seconds: Wall time.
     """
 
     plan: Plan
-    course: History
+    history: History
     backbone: Backbone
     selection: Selection
-    pairing: McNemarTest
+    mcnemar: McNemarTest
     probe_accuracy: float
     finetuned_accuracy: float
     splits: Splits | None
     pinned: int
     seconds: float
 
+    def __repr__(self) -> str:
+        kept = "kept" if self.kept else "not kept"
+        accuracies = f"{self.probe_accuracy:.1%} → {self.finetuned_accuracy:.1%}"
+        return f"SecondStage({self.plan.blocks} blocks, {accuracies}, {kept})"
+
     @property
     def kept(self) -> bool:
-        """Whether the network that learned is better by more than luck explains."""
-        return self.pairing.favors_second
+        """Whether the fine-tuned network is significantly better than the head alone."""
+        return self.mcnemar.favors_second
 
-    def describe(self) -> dict[str, Any]:
-        """What it did and what came out, as plain JSON can say it."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plan and result as plain JSON values."""
         return {
             **asdict(self.plan),
-            "log_losses": list(self.course.losses),
-            "best": self.course.best,
-            **asdict(self.pairing),
+            "log_losses": list(self.history.losses),
+            "best": self.history.best,
+            **asdict(self.mcnemar),
             "probe_accuracy": self.probe_accuracy,
             "finetuned_accuracy": self.finetuned_accuracy,
-            "p_value": self.pairing.p_value,
+            "p_value": self.mcnemar.p_value,
             "kept": "finetuned" if self.kept else "probe",
             "pinned": self.pinned,
             "backbone": self.backbone.digest,
@@ -107,151 +149,136 @@ class SecondStage:
         }
 
 
-def run_second_stage(
-    observer: FeatureExtractor,
-    selection: Selection,
-    splits: Splits,
-    settings: FinetuneSettings,
-    *,
-    clock: Deadline,
-    workers: Workers,
-    checkpoints: CheckpointFolder,
-    plan: Plan | None = None,
-    on_progress: Reporter = no_progress,
-) -> SecondStage | Skipped:
-    """Let the last blocks learn, and judge the result.
+@dataclass(frozen=True, eq=False)
+class Unfreezing:
+    """Trains the last blocks of a network, starting from a solved head.
 
-    Args:
-        observer: The frozen network, its size and its views.
+    Attributes:
+        extractor: The pretrained network, its size and its views.
         selection: The head that was solved on all training images.
         splits: The images.
-        settings: Its ``unfreeze``, ``augment``, ``balance`` and ``seed``.
-        clock: Says how much time there is.
+        settings: ``unfreeze``, ``augment``, ``balance`` and ``seed`` are used.
         workers: The processes that take part.
-        checkpoints: Where the state is kept, and looked for.
-        plan: What to do, where that is known from an earlier run.
-        on_progress: Told about the stages ``"border"`` and ``"second stage"``.
-
-    Raises:
-        CheckpointError: If the checkpoints are another run's.
-        OutputError: If feature maps cannot be kept on a full disk.
+        checkpoints: Where the state is saved and restored from.
     """
-    began = time.perf_counter()
-    train, held_out = splits.samples["train"], splits.samples["validation"]
-    folds = assign_folds(train.strata, _FOLDS, settings.seed, train.groups)
-    if not len(held_out) or not (folds == 0).any():
-        return Skipped(
-            "There was no second stage: too few images are held out to judge it; add images."
-        )
-    if plan == NOTHING:
-        return Skipped("There was no second stage, as in the run that is repeated.")
-    state = checkpoints.find(describe_run(settings, observer.backbone, observer.size, splits, plan))
-    if state:
-        plan, clock = recall_plan(state), Deadline(None)
-    if workers.all_reduce_max(-clock.left) >= 0:
-        return Skipped("There was no second stage: the head alone took all of the time.")
-    ground = _Ground(observer, selection, splits, settings, folds, workers, checkpoints)
-    plan = plan or ground.plan(clock)
-    clock = ground.reserve(clock)
-    trained = ground.train(plan, clock, state, on_progress)
-    if trained is None:
-        return Skipped("There was no second stage: no time was left for a step of it.")
-    course, backbone, learned = trained
-    pinned = _check_pinned(observer.backbone, backbone)
-    seen, known = ground.see(backbone, "validation")
-    first = _recognize(selection, held_out.take(known))
-    second = _recognize(learned, seen)
-    pairing = mcnemar_test(first, second)
-    return SecondStage(
-        plan=replace(plan, steps=course.steps, taken=course.taken),
-        course=course,
-        backbone=backbone,
-        selection=learned,
-        pairing=pairing,
-        probe_accuracy=float(first.mean()),
-        finetuned_accuracy=float(second.mean()),
-        splits=ground.see_all(backbone) if pairing.favors_second else None,
-        pinned=pinned,
-        seconds=time.perf_counter() - began,
-    )
 
-
-@dataclass(frozen=True, eq=False)
-class _Ground:
-    """What a second stage stands on; see `run_second_stage`."""
-
-    observer: FeatureExtractor
+    extractor: FeatureExtractor
     selection: Selection
     splits: Splits
     settings: FinetuneSettings
-    folds: Labels
     workers: Workers
     checkpoints: CheckpointFolder
 
-    def plan(self, clock: Deadline) -> Plan:
-        """Say what to do in the time that is left."""
-        network = self.observer.backbone.model
-        timed = clock.deadline is not None
-        seconds = self.workers.all_reduce_max(self._seconds_per_image()) if timed else 0.0
-        asked = self.settings.opening
-        blocks, augmentation = choose_opening(
-            asked or "auto",
+    def run(
+        self, deadline: Deadline, plan: Plan | None = None, on_progress: Reporter = no_progress
+    ) -> SecondStage | Skipped:
+        """Train the last blocks and compare the result with the head alone.
+
+        Args:
+            deadline: The end of the time budget.
+            plan: The plan of an earlier run, to repeat it.
+            on_progress: Called for the stages ``"activations"`` and ``"second stage"``.
+
+        Raises:
+            CheckpointError: If the checkpoints are another run's.
+            OutputError: If activations do not fit on the disk.
+        """
+        began = time.perf_counter()
+        extractor, splits = self.extractor, self.splits
+        held_out = splits.samples["validation"]
+        if not len(held_out) or not (self._folds == 0).any():
+            return Skipped("Unfreezing was skipped: too few images are held out; add images.")
+        if plan == NO_UNFREEZING:
+            return Skipped("Unfreezing was skipped, as in the run that is repeated.")
+        recipe = describe_run(self.settings, extractor.backbone, extractor.size, splits, plan)
+        saved = self.checkpoints.restore(recipe)
+        if saved:
+            plan, deadline = restore_plan(saved), Deadline(None)
+        if self.workers.all_reduce_max(-deadline.remaining) >= 0:
+            return Skipped("Unfreezing was skipped: the head alone used up the `budget`.")
+        plan = plan or self._plan(deadline)
+        trained = self._train(plan, self._reserve(deadline), saved, on_progress)
+        if trained is None:
+            return Skipped("Unfreezing was skipped: the `budget` left no time for a step.")
+        history, backbone, selection = trained
+        samples, known = self._extract(backbone, "validation")
+        first = _classify(self.selection, held_out.subset(known))
+        second = _classify(selection, samples)
+        mcnemar = McNemarTest.compare(first, second)
+        return SecondStage(
+            plan=replace(plan, steps=history.steps, taken=history.taken),
+            history=history,
+            backbone=backbone,
+            selection=selection,
+            mcnemar=mcnemar,
+            probe_accuracy=float(first.mean()),
+            finetuned_accuracy=float(second.mean()),
+            splits=self._extract_all(backbone) if mcnemar.favors_second else None,
+            pinned=_check_pinned(extractor.backbone, backbone),
+            seconds=time.perf_counter() - began,
+        )
+
+    @cached_property
+    def _folds(self) -> Labels:
+        """Fold of each training image; those of fold 0 are for evaluation."""
+        train = self.splits.samples["train"]
+        return assign_folds(train.strata, _FOLDS, self.settings.seed, train.groups)
+
+    def _plan(self, deadline: Deadline) -> Plan:
+        network = self.extractor.backbone.model
+        timed = deadline.end is not None
+        blocks, augmentation = choose_depth(
+            self.settings.unfreeze_depth or "auto",
             self.settings.augment,
             find_blocks(network),
             network,
-            int((self.folds != 0).sum()),
-            -self.workers.all_reduce_max(-clock.left),
-            seconds,
+            int((self._folds != 0).sum()),
+            -self.workers.all_reduce_max(-deadline.remaining),
+            self.workers.all_reduce_max(self._seconds_per_image()) if timed else 0.0,
         )
         return Plan(blocks, augmentation, self._choose_precision(), 0, 0)
 
-    def reserve(self, clock: Deadline) -> Deadline:
-        """Leave time for judging."""
-        if clock.deadline is None:
-            return clock
-        asked = sum(map(len, self.splits.paths.values()))
-        return Deadline(clock.deadline - asked * self._seconds_per_image())
+    def _reserve(self, deadline: Deadline) -> Deadline:
+        """Leave time for the features of all images after training."""
+        if deadline.end is None:
+            return deadline
+        images = sum(map(len, self.splits.paths.values()))
+        return Deadline(deadline.end - images * self._seconds_per_image())
 
-    def train(
-        self, plan: Plan, clock: Deadline, state: State | None, on_progress: Reporter
+    def _train(
+        self, plan: Plan, deadline: Deadline, saved: State | None, on_progress: Reporter
     ) -> tuple[History, Backbone, Selection] | None:
-        """Learn; None if the time was over before the first step."""
-        link = self.selection.head.link
-        strategy, reaches = self.workers.strategy, plan.augmentation in REACHING_PIXELS
-        backbone, features = self.observer.backbone, self.selection.features
+        """Train; None if the deadline came before the first step."""
+        link, from_pixels = self.selection.head.link, plan.augmentation in PIXEL_RECIPES
+        backbone, features = self.extractor.backbone, self.selection.features
         start = self._fit_start()
-        with strategy.scope():
+        with self.workers.strategy.scope():
             network = PartiallyFrozenModel(backbone, plan.blocks, features, start, plan.precision)
-        timed = plan.steps == 0
-        seeing = clock if timed else Deadline(None)
-        learned = self._expose(network, self.folds != 0, reaches, seeing, on_progress)
-        checked = learned and self._expose(network, self.folds == 0, False, seeing, on_progress)
-        if (
-            self.workers.all_reduce_max(float(not learned or not checked))
-            or not learned
-            or not checked
-        ):
-            return None
-        training = Training(
-            network=network,
-            link=link,
-            training_step=TrainingStep(network, link, self.workers, reaches_pixels=reaches),
-            augmentation=Augmentation(
-                plan.augmentation,
-                self.settings.seed + 100 * self.workers.index,
-                even=0.5 if link == SIGMOID else 1 / learned.targets.shape[1],
-            ),
-            learned=learned,
-            checked=checked,
-            workers=self.workers,
-            seed=self.settings.seed,
-            images=int((self.folds != 0).sum()),
+        until = deadline if plan.steps == 0 else Deadline(None)
+        train_set = self._precompute(network, self._folds != 0, from_pixels, until, on_progress)
+        held_out = train_set and self._precompute(
+            network, self._folds == 0, False, until, on_progress
         )
-        course = descend(training, plan, clock, self.checkpoints, state, on_progress)
-        if not course.taken:
+        missing = not train_set or not held_out
+        if self.workers.all_reduce_max(float(missing)) or not train_set or not held_out:
             return None
-        _, logits, targets = training.check()
-        backbone, (kernel, bias) = network.close()
+        uniform_target = 0.5 if link == SIGMOID else 1 / train_set.targets.shape[1]
+        seed = self.settings.seed
+        training = Training(
+            step=TrainingStep(network, link, self.workers, from_pixels=from_pixels),
+            augmentation=Augmentation(
+                plan.augmentation, seed + 100 * self.workers.index, uniform_target
+            ),
+            train=train_set,
+            held_out=held_out,
+            seed=seed,
+            images=int((self._folds != 0).sum()),
+        )
+        history = train(training, plan, deadline, self.checkpoints, saved, on_progress)
+        if not history.taken:
+            return None
+        _, logits, targets = training.evaluate()
+        backbone, (kernel, bias) = network.to_backbone()
         known = targets > 0
         head = replace(
             self.selection.head,
@@ -261,32 +288,10 @@ class _Ground:
             decision=choose_decision(link, link.probabilities(logits), known),
         )
         calibration = calibrate(logits, known, decision=head.decision)
-        return course, backbone, replace(self.selection, head=head, calibration=calibration)
-
-    def see(self, backbone: Backbone, split: str) -> tuple[Samples, npt.NDArray[np.bool_]]:
-        """Look at a part through another network.
-
-        Returns:
-            The images that can still be read, and which those are.
-        """
-        features = self.selection.features
-        observer = replace(self.observer, backbone=backbone, blocks=BLOCKS[features])
-        seen = extract_together(observer, self.splits.paths[split], self.workers)
-        known = np.isin(np.arange(len(self.splits.paths[split])), seen.indices)
-        samples = self.splits.samples[split].take(known)
-        return replace(samples, vectors={features: seen.vectors(features)}), known
-
-    def see_all(self, backbone: Backbone) -> Splits:
-        """Look at all parts through another network."""
-        samples, paths = {}, {}
-        for split, files in self.splits.paths.items():
-            samples[split], known = self.see(backbone, split)
-            paths[split] = tuple(compress(files, known))
-        return replace(self.splits, samples=samples, paths=paths)
+        return history, backbone, replace(self.selection, head=head, calibration=calibration)
 
     def _fit_start(self) -> Head:
-        learned = self.folds != 0
-        samples = self.splits.samples["train"].take(learned)
+        samples = self.splits.samples["train"].subset(self._folds != 0)
         return fit_head(
             samples.vectors[self.selection.features],
             samples.targets,
@@ -296,55 +301,72 @@ class _Ground:
             balance=self.settings.balance,
         )
 
-    def _expose(
+    def _precompute(
         self,
         network: PartiallyFrozenModel,
-        which: Any,
-        keep_squares: bool,
-        clock: Deadline,
+        which: npt.NDArray[np.bool_],
+        keep_crops: bool,
+        deadline: Deadline,
         on_progress: Reporter,
     ) -> PrecomputedActivations | None:
         targets = self.splits.samples["train"].targets[which]
         weights = weigh(targets, self.selection.head.link, self.settings.balance)
-        paths = self.splits.paths["train"]
-        own = self.workers.share(np.flatnonzero(which))
+        share, paths = self.workers.share, self.splits.paths["train"]
+        images = LabeledPaths(
+            [paths[index] for index in share(np.flatnonzero(which))],
+            share(targets.astype(np.float32)),
+            share(weights.astype(np.float32)),
+        )
         return precompute_activations(
             network,
-            [paths[place] for place in own],
-            self.workers.share(targets.astype(np.float32)),
-            self.workers.share(weights.astype(np.float32)),
-            self.observer.size,
-            self.observer.views,
-            keep_squares=keep_squares,
-            clock=clock,
+            images,
+            self.extractor,
+            keep_crops=keep_crops,
+            deadline=deadline,
             on_progress=on_progress,
         )
 
+    def _extract(self, backbone: Backbone, split: str) -> tuple[Samples, npt.NDArray[np.bool_]]:
+        """Features of a split from another network, and which images can still be read."""
+        features, paths = self.selection.features, self.splits.paths[split]
+        extractor = replace(self.extractor, backbone=backbone, blocks=BLOCKS[features])
+        extracted = extract_together(extractor, paths, self.workers)
+        known = np.isin(np.arange(len(paths)), extracted.indices)
+        samples = self.splits.samples[split].subset(known)
+        return replace(samples, vectors={features: extracted.vectors(features)}), known
+
+    def _extract_all(self, backbone: Backbone) -> Splits:
+        samples, paths = {}, {}
+        for split, files in self.splits.paths.items():
+            samples[split], known = self._extract(backbone, split)
+            paths[split] = tuple(compress(files, known))
+        return replace(self.splits, samples=samples, paths=paths)
+
     def _seconds_per_image(self) -> float:
-        squares = np.zeros((BATCH, self.observer.size, self.observer.size, 3), np.float32)
+        crops = np.zeros((BATCH, self.extractor.size, self.extractor.size, 3), np.float32)
         seconds = 0.0
-        for _ in range(2):
+        for _ in range(2):  # the first call compiles
             began = time.perf_counter()
-            self.observer.describe(squares)
+            self.extractor.extract(crops)
             seconds = time.perf_counter() - began
-        return seconds * len(self.observer.views) / BATCH
+        return seconds * len(self.extractor.crops) / BATCH
 
     def _choose_precision(self) -> Precision:
-        backbone = self.observer.backbone
+        backbone = self.extractor.backbone
         chosen = choose_arithmetic("auto", "direct", backbone, backbone.taps[-1:]).precision
         return "float32" if self.workers.all_reduce_max(float(chosen == "float32")) else "bfloat16"
 
 
-def _recognize(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
+def _classify(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
     """Which images are given exactly their labels."""
     head = selection.head
-    assigned = head.decision.assign(head.predict(samples.vectors[selection.features]))
-    right: npt.NDArray[np.bool_] = (assigned == samples.targets).all(axis=1)
-    return right
+    assigned = head.decision.predict(head.predict_proba(samples.vectors[selection.features]))
+    correct: npt.NDArray[np.bool_] = (assigned == samples.targets).all(axis=1)
+    return correct
 
 
 def _check_pinned(before: Backbone, after: Backbone) -> int:
-    """Assert that batch normalization is bit for bit as it was; count its arrays."""
+    """Assert that batch normalization is bit-identical; count its arrays."""
     pairs = list(
         zip(normalization_weights(before.model), normalization_weights(after.model), strict=True)
     )

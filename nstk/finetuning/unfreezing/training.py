@@ -1,4 +1,4 @@
-"""The loop: steps in a seeded order, a check after every epoch, the best point kept."""
+"""The training loop: seeded order, an evaluation after every epoch, the best weights kept."""
 
 import itertools
 import time
@@ -11,33 +11,32 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from nstk.features.workers import Workers
+from nstk.finetuning.unfreezing.activations import PrecomputedActivations
 from nstk.finetuning.unfreezing.augmentation import Augmentation, Batch
-from nstk.finetuning.unfreezing.model import Arrays, PartiallyFrozenModel
+from nstk.finetuning.unfreezing.model import Arrays
 from nstk.finetuning.unfreezing.planning import Deadline, count_steps
-from nstk.finetuning.unfreezing.precomputing import PrecomputedActivations
-from nstk.finetuning.unfreezing.training_step import RATE, TrainingStep, schedule_rate
-from nstk.heads.links import Link, Matrix
+from nstk.finetuning.unfreezing.step import LEARNING_RATE, TrainingStep, schedule_rate
+from nstk.heads.links import Matrix
 from nstk.progress import Progress, Reporter
 
 STAGE = "second stage"
 
 BATCH = 32
-"""Images of one step, over all workers."""
+"""Images per step, over all workers."""
 
 PATIENCE = 10
-"""How many epochs without a better check end the descent."""
+"""Epochs without a better evaluation after which training stops."""
 
 
 @dataclass(frozen=True)
 class History:
-    """How a descent went.
+    """How training went.
 
     Attributes:
-        steps: How many steps the schedule was made for.
-        taken: How many were taken.
-        losses: Log-loss of the images it is checked with: before, and after each epoch.
-        best: Which of these was the smallest; the network is as it was then.
+        steps: Steps of the learning-rate schedule.
+        taken: Steps taken.
+        losses: Log-loss of the evaluation images: before training, and after each epoch.
+        best: Index of the smallest of these, whose weights the network has now.
     """
 
     steps: int
@@ -48,16 +47,16 @@ class History:
 
 @dataclass(eq=False)
 class TrainingState:
-    """Where a descent stands, apart from what its parts remember themselves.
+    """The state of training, apart from that of the step and the augmentation.
 
     Attributes:
-        steps: How many steps the schedule is made for.
-        last: How many are to be taken.
-        taken: How many were taken.
+        steps: Steps of the learning-rate schedule.
+        last: Steps to take.
+        taken: Steps taken.
         losses: See `History`.
         best: See `History`.
-        kept: The network as it was at the best point.
-        reserve: Seconds that must be left for a check.
+        best_weights: The weights at the best evaluation.
+        reserve: Seconds that an evaluation needs.
     """
 
     steps: int
@@ -65,175 +64,160 @@ class TrainingState:
     taken: int
     losses: list[float]
     best: int
-    kept: Arrays
+    best_weights: Arrays
     reserve: float = 0.0
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to do, or nothing better has come for long."""
+        """Whether all steps are taken or patience has run out."""
         return self.taken >= self.last or len(self.losses) - 1 - self.best >= PATIENCE
-
-
-Keep = Callable[[TrainingState], None]
-"""Told after every step, when everything stands still."""
 
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """What it takes to go down.
+    """Model, step and data of a training run.
 
     Attributes:
-        network: What learns.
-        link: What makes probabilities of its logits.
-        descent: Its steps.
-        augmentation: What batches go through first.
-        learned: This worker's images to learn from.
-        checked: This worker's images to check with.
-        workers: All that take part.
+        step: The step, with the model, link and workers.
+        augmentation: Applied to each batch.
+        train: This worker's training images.
+        held_out: This worker's evaluation images.
         seed: Of the order of the images.
-        images: How many there are to learn from, over all workers.
+        images: Number of training images of all workers.
     """
 
-    network: PartiallyFrozenModel
-    link: Link
-    training_step: TrainingStep
+    step: TrainingStep
     augmentation: Augmentation
-    learned: PrecomputedActivations
-    checked: PrecomputedActivations
-    workers: Workers
+    train: PrecomputedActivations
+    held_out: PrecomputedActivations
     seed: int
     images: int
 
     @property
-    def batch(self) -> int:
-        """Images of one step that are this worker's, as many for each of its replicas."""
-        share = min(BATCH, self.images) // self.workers.count
-        replicas = self.workers.replicas
-        return max(1, share // replicas) * replicas
+    def batch_size(self) -> int:
+        """Images per step of this worker, the same number for each of its replicas."""
+        workers = self.step.workers
+        share = min(BATCH, self.images) // workers.count
+        return max(1, share // workers.replicas) * workers.replicas
 
     @property
     def per_epoch(self) -> int:
-        """Steps in which every image is about once."""
-        return max(1, round(self.images / (self.batch * self.workers.count)))
+        """Steps per epoch."""
+        return max(1, round(self.images / (self.batch_size * self.step.workers.count)))
 
-    def begin(self, clock: Deadline, planned: tuple[int, int] | None) -> TrainingState:
-        """Look where the descent starts, and how many steps it may take.
+    def start(self, deadline: Deadline, planned: tuple[int, int] | None) -> TrainingState:
+        """Evaluate the initial weights and count the steps.
 
         Args:
-            clock: Says how much time there is.
-            planned: Steps of the schedule and steps to take, where both are known beforehand.
+            deadline: The end of the time budget.
+            planned: Steps of the schedule and steps to take, if an earlier run decided them.
         """
-        loss = self.check()[0]
+        loss = self.evaluate()[0]
         step, check = self._warm_up()
         if planned:
             steps, last = planned
         else:
-            left = -self.workers.all_reduce_max(-clock.left)
-            steps = last = count_steps(self.per_epoch, left, step, check)
-        return TrainingState(steps, last, 0, [loss], 0, self.network.read(), check)
+            remaining = -self.step.workers.all_reduce_max(-deadline.remaining)
+            steps = last = count_steps(self.per_epoch, remaining, step, check)
+        return TrainingState(steps, last, 0, [loss], 0, self.step.network.get_weights(), check)
 
     def run(
         self,
-        standing: TrainingState,
-        clock: Deadline,
+        state: TrainingState,
+        deadline: Deadline,
         on_progress: Reporter,
         *,
-        keep: Keep = lambda standing: None,
-        whole: Callable[[], AbstractContextManager[None]] = nullcontext,
+        on_step: Callable[[TrainingState], None] = lambda state: None,
+        uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> History:
-        """Go down as far as time allows, and back to the best point.
+        """Train until the deadline at most, then restore the best weights.
 
         Args:
-            standing: From where; it goes along.
-            clock: Says how much time there is.
-            on_progress: Told after each step.
-            keep: Told after each step, before `on_progress` is.
-            whole: Put around each step, for which everything moves at once.
+            state: Where to start; updated in place.
+            deadline: The end of the time budget.
+            on_progress: Called after each step.
+            on_step: Called with the state after each step, before `on_progress`.
+            uninterrupted: A context for each step, during which the state is inconsistent.
         """
-        batches = self._deal(standing.taken)
-        on_progress(Progress(stage=STAGE, step=standing.taken, total=standing.last))
-        while not standing.is_over:
-            with whole():
-                event = self._advance(standing, batches, clock.left <= standing.reserve)
-                keep(standing)
+        batches = self._batches(state.taken)
+        on_progress(Progress(stage=STAGE, step=state.taken, total=state.last))
+        while not state.is_over:
+            with uninterrupted():
+                event = self._advance(state, batches, deadline.remaining <= state.reserve)
+                on_step(state)
             on_progress(event)
-        self.network.write(standing.kept)
-        return History(standing.steps, standing.taken, tuple(standing.losses), standing.best)
+        self.step.network.set_weights(state.best_weights)
+        return History(state.steps, state.taken, tuple(state.losses), state.best)
 
-    def check(self) -> tuple[float, Matrix, Matrix]:
-        """Ask about the images to check with, those of all workers.
+    def evaluate(self) -> tuple[float, Matrix, Matrix]:
+        """Evaluate on the held-out images of all workers.
 
         Returns:
-            The mean log-loss of a question in nats, the logits ``(n, C)`` and targets ``(n, C)``.
+            The mean log-loss in nats, the logits ``(n, C)`` and the targets ``(n, C)``.
         """
-        rows = np.arange(len(self.checked) * self.checked.views)
-        described = [
-            self.describe(self.checked.maps.take(some), self.checked.features.take(some))
+        images, network = self.held_out, self.step.network
+        rows = np.arange(len(images) * images.views)
+        features = [
+            self._features(images.maps.take_rows(some), images.features.take_rows(some))
             for some in np.array_split(rows, max(1, -(-len(rows) // BATCH)))
         ]
-        vectors = np.concatenate(described).reshape(len(self.checked), self.checked.views, -1)
-        answers = self.network.judge(tf.constant(vectors.mean(axis=1))).numpy()
-        known = self.workers.join(np.hstack([answers, self.checked.targets]).astype(np.float64))
-        logits, targets = np.hsplit(known, 2)
-        return float(self.link.losses(targets, logits).mean()), logits, targets
+        vectors = np.concatenate(features).reshape(len(images), images.views, -1)
+        outputs = network.logits(tf.constant(vectors.mean(axis=1))).numpy()
+        known = np.hstack([outputs, images.targets]).astype(np.float64)
+        logits, targets = np.hsplit(self.step.workers.gather_rows(known), 2)
+        return float(self.step.link.losses(targets, logits).mean()), logits, targets
 
     @cached_property
-    def describe(self) -> Callable[[Any, Any], Any]:
-        """From rows at the border to the features that the head sees, compiled."""
-        compiled: Callable[[Any, Any], Any] = tf.function(
-            self.network.describe, autograph=False, reduce_retracing=True
-        )
-        return compiled
+    def _features(self) -> Any:
+        features = self.step.network.features
+        return tf.function(features, autograph=False, reduce_retracing=True)
 
-    def _advance(
-        self, standing: TrainingState, batches: Iterator[Batch], is_late: bool
-    ) -> Progress:
-        """Take one step, and look where it led where an epoch or the descent ends with it."""
-        rate, total = schedule_rate(standing.taken, standing.steps), standing.last
-        loss, late = self.training_step.step(next(batches), rate, standing.taken, is_late)
-        standing.taken += 1
-        terms = {"learning rate": rate * RATE}
+    def _advance(self, state: TrainingState, batches: Iterator[Batch], is_late: bool) -> Progress:
+        """Take one step; evaluate at the end of an epoch and at the end of training."""
+        rate, total = schedule_rate(state.taken, state.steps), state.last
+        loss, late = self.step(next(batches), rate, state.taken, is_late)
+        state.taken += 1
+        terms = {"learning rate": rate * LEARNING_RATE}
         if late:
-            standing.last = standing.taken
-        if standing.taken % self.per_epoch == 0 or standing.taken == standing.last:
-            standing.losses.append(self.check()[0])
-            terms["log-loss of left-out images"] = standing.losses[-1]
-            if standing.losses[-1] < standing.losses[standing.best]:
-                standing.best, standing.kept = len(standing.losses) - 1, self.network.read()
-        return Progress(stage=STAGE, step=standing.taken, total=total, loss=loss, terms=terms)
+            state.last = state.taken
+        if state.taken % self.per_epoch == 0 or state.taken == state.last:
+            state.losses.append(self.evaluate()[0])
+            terms["validation log-loss"] = state.losses[-1]
+            if state.losses[-1] < state.losses[state.best]:
+                state.best = len(state.losses) - 1
+                state.best_weights = self.step.network.get_weights()
+        return Progress(stage=STAGE, step=state.taken, total=total, loss=loss, terms=terms)
 
     def _warm_up(self) -> tuple[float, float]:
-        """Seconds of a step and of a check, each done before, so that it is compiled.
+        """Measure the seconds of a step and of an evaluation, once both are compiled.
 
-        The rehearsal is part of every run, timed or not, as it takes from what is random.
+        Every run does this, with or without a deadline, as it advances the random generators.
         """
-        batches = self._deal(0)
+        batches = self._batches(0)
         seconds = 0.0
         for _ in range(2):
             began = time.perf_counter()
-            self.training_step.step(next(batches), 0.0, 0, False)
+            self.step(next(batches), 0.0, 0, False)
             seconds = time.perf_counter() - began
-        self.training_step.forget()
+        self.step.reset()
         began = time.perf_counter()
-        self.check()
-        return self.workers.all_reduce_max(seconds), self.workers.all_reduce_max(
-            time.perf_counter() - began
-        )
+        self.evaluate()
+        reduce = self.step.workers.all_reduce_max
+        return reduce(seconds), reduce(time.perf_counter() - began)
 
-    def _deal(self, taken: int) -> Iterator[Batch]:
-        """Batches without end: each epoch in an order of its own, each image in one view.
+    def _batches(self, taken: int) -> Iterator[Batch]:
+        """Endless batches: each epoch in its own order, each image in one random view.
 
         Args:
-            taken: How many batches of the first epochs are left out.
+            taken: How many batches to skip.
         """
-        count = self.per_epoch * self.batch
+        count = self.per_epoch * self.batch_size
         for epoch in itertools.count(taken // self.per_epoch):
-            random = np.random.default_rng([self.seed, epoch, self.workers.index])
-            order = np.resize(random.permutation(len(self.learned)), count)
-            views = random.integers(self.learned.views, size=count)
-            known = taken % self.per_epoch if epoch == taken // self.per_epoch else 0
-            for first in range(known * self.batch, count, self.batch):
-                some = slice(first, first + self.batch)
-                yield self.augmentation(
-                    *map(tf.constant, self.learned.take(order[some], views[some]))
-                )
+            random = np.random.default_rng([self.seed, epoch, self.step.workers.index])
+            order = np.resize(random.permutation(len(self.train)), count)
+            views = random.integers(self.train.views, size=count)
+            skipped = taken % self.per_epoch if epoch == taken // self.per_epoch else 0
+            for first in range(skipped * self.batch_size, count, self.batch_size):
+                some = slice(first, first + self.batch_size)
+                batch = self.train.batch(order[some], views[some])
+                yield self.augmentation(*map(tf.constant, batch))
