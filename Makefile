@@ -1,6 +1,7 @@
 # make demo   see both jobs done on images drawn here        (a few minutes)
 # make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
 # make fast   the same without the slow tests
+# make portable  the numerical tests under other instruction sets and thread counts  (20 minutes)
 # make soak   kill, fill and corrupt, and print what was survived  (half an hour)
 # make coverage  run the tests and say which lines and branches they reach
 # make clean  remove what these made
@@ -10,7 +11,7 @@ BIN := .venv/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test fast soak coverage lint clean
+.PHONY: help demo test fast portable soak coverage lint clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -31,6 +32,23 @@ test: lint
 fast: lint
 	$(PYTEST) -m "not slow and not faults"
 
+# What TensorFlow computes depends on oneDNN, on the instructions it may use and on the number of
+# threads. Without oneDNN the instruction set cannot be chosen. Each run also has another time zone,
+# umask and locale. ISA "DEFAULT" is the machine's own.
+NUMERICAL := tests/backbones tests/optimizers tests/features tests/heads tests/classifiers \
+	tests/finetuning tests/stylization tests/sweeping tests/inspecting
+portable: .venv/dev.stamp
+	@set -e; for setting in "0 DEFAULT 1 UTC C.UTF-8 022" "0 DEFAULT 2 Asia/Kathmandu C 077" \
+		"1 SSE41 1 Pacific/Kiritimati C.UTF-8 077" "1 SSE41 2 UTC C 022" \
+		"1 AVX2 1 America/St_Johns C 027" "1 AVX2 2 UTC C.UTF-8 077" \
+		"1 DEFAULT 1 Australia/Lord_Howe C.UTF-8 022" "1 DEFAULT 2 UTC C 022"; do \
+		set -- $$setting; \
+		echo "oneDNN $$1, instruction set $$2, $$3 threads, time zone $$4, locale $$5, umask $$6"; \
+		( umask $$6; TF_ENABLE_ONEDNN_OPTS=$$1 ONEDNN_MAX_CPU_ISA=$$2 TF_NUM_INTRAOP_THREADS=$$3 \
+			TF_NUM_INTEROP_THREADS=1 OMP_NUM_THREADS=$$3 TZ=$$4 LC_ALL=$$5 \
+			$(PYTEST) -q -m "not slow and not faults" $(NUMERICAL) ); \
+	done
+
 # One run after the other, as what is counted is printed at the end.
 soak: export NSTK_SOAK = 1
 soak: export TF_NUM_INTRAOP_THREADS = 1
@@ -47,6 +65,7 @@ coverage: .venv/dev.stamp
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 
 clean:
