@@ -3,7 +3,8 @@
 import dataclasses
 import functools
 import inspect
-from collections.abc import Callable, Collection
+import re
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -72,8 +73,47 @@ def choose_cache(given: str | None) -> Path | None:
     return nstk.find_cache_folder() if given is None else Path(given)
 
 
+_PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
+
+
+def with_options(message: str, options: Mapping[str, str]) -> str:
+    """Replace the library's parameters in a message by the options of a command.
+
+    Args:
+        message: A message that names parameters: ``lower `size`, or give `tiling='auto'`.``
+        options: How the command spells each parameter.
+
+    Returns:
+        The message with ``--size`` and ``--tiling auto``; other names stay as they are.
+    """
+
+    def spell(found: re.Match[str]) -> str:
+        name, value = found.groups()
+        if name not in options:
+            return found[0]
+        given = "" if value in (None, "True") else " " + value.strip("'\"")
+        return options[name] + given
+
+    return _PARAMETER.sub(spell, message)
+
+
 class Command(TyperCommand):
     """A command whose help names its arguments the way people type them: CONTENT STYLE..."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; its errors name options (``--size``) instead of parameters (`size`)."""
+        try:
+            return super().invoke(ctx)
+        except nstk.NstkError as error:
+            options = {
+                parameter.name: parameter.opts[0]
+                if parameter.param_type_name == "option"
+                else parameter.metavar or str(parameter.name).upper()
+                for parameter in self.get_params(ctx)
+                if parameter.name
+            }
+            error.args = (with_options(str(error), options),)
+            raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words after the command's name, without Typer's braces round what is required."""

@@ -19,8 +19,8 @@ import keras
 
 from nstk.backbones.conventions import pinned_keras_config
 from nstk.errors import ModelError, OutputError
+from nstk.storage.array_files import ZIP_ERRORS, open_zip
 from nstk.storage.files import atomic_write, check_regular
-from nstk.storage.zip_archives import DAMAGE, open_packed
 
 CARD = "nstk.json"
 SUFFIX = ".keras"
@@ -94,10 +94,10 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
     """
     _check_format(path)
     try:
-        with open_packed(path) as archive:
+        with open_zip(path) as archive:
             _check_members(path, archive)
             config, card = (_read_json(path, archive, name) for name in (_CONFIG, CARD))
-    except (*DAMAGE, OSError) as error:
+    except (*ZIP_ERRORS, OSError) as error:
         raise ModelError(f"{path}: a damaged archive ({error}); make or fetch it anew.") from error
     _check_config(path, config)
     try:

@@ -23,9 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import WeightsError
-from nstk.storage.array_files import read_array, read_header
+from nstk.storage.array_files import ZIP_ERRORS, open_zip, read_array, read_header
 from nstk.storage.files import check_regular
-from nstk.storage.zip_archives import DAMAGE, open_packed
 
 FORMATS = "Keras weights (.weights.h5 or .h5) or an .npz with layer/variable keys"
 
@@ -69,7 +68,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[StoredLayers]:
             if signature == HDF5_SIGNATURE:
                 stored = _list_hdf5(stack.enter_context(h5py.File(path, "r")))
             elif signature.startswith(ZIP_SIGNATURE):
-                stored = _list_npz(stack.enter_context(open_packed(path)))
+                stored = _list_npz(stack.enter_context(open_zip(path)))
             else:
                 raise WeightsError(f"{path} is not a weights file; give {FORMATS}.")
         yield stored
@@ -79,7 +78,7 @@ def open_weights(path: str | os.PathLike[str]) -> Iterator[StoredLayers]:
 def _report_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
-    except (*DAMAGE, OSError, KeyError, TypeError, ValueError) as error:
+    except (*ZIP_ERRORS, OSError, KeyError, TypeError, ValueError) as error:
         told = str(getattr(error, "strerror", None) or error)
         reason = told.partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{path} cannot be read ({reason}); give {FORMATS}.") from error

@@ -14,11 +14,16 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.catalogs import (
+    SPLIT_ORDER,
+    Catalog,
+    LabeledImage,
+    TemporaryFolder,
+    private_opener,
+)
 from nstk.datasets.layout import SPLITS, Split
 from nstk.errors import FolderError
 from nstk.progress import Progress, Reporter, no_progress
-from nstk.storage.private_folders import PrivateFolder, open_privately
 
 _SOURCE = Path("the given images")
 _INFINITE = -1
@@ -48,12 +53,12 @@ def catalog_arrays(
     Raises:
         FolderError: If it is none of these; says what was found instead.
     """
-    folder = PrivateFolder(_SOURCE)
+    folder = TemporaryFolder(_SOURCE)
     splits = _by_split(data)
     store = _Store(folder)
     images: list[tuple[Path, Label, Split]] = []
     for split, given in splits.items():
-        (folder.place / split).mkdir()
+        (folder.path / split).mkdir()
         total = _count(given)
         on_progress(Progress(stage="store", step=0, total=total))
         for step, pairs in enumerate(_stream(given), 1):
@@ -71,7 +76,7 @@ def catalog_arrays(
     listed.sort(key=lambda each: (SPLIT_ORDER.index(each.split), each.labels, each.path))
     return Catalog(
         source=_SOURCE,
-        root=folder.place,
+        root=folder.path,
         classes=classes,
         images=tuple(listed),
         splits=frozenset(splits),
@@ -178,7 +183,7 @@ def _name_labels(
 class _Store:
     """Writes images to files, and keeps in mind what their values are like."""
 
-    folder: PrivateFolder
+    folder: TemporaryFolder
     written: int = 0
     whole: bool = False
     largest: float = field(default=0.0)
@@ -194,14 +199,14 @@ class _Store:
         if values.dtype.kind not in "uif":
             raise _refuse(f"hold values of type {values.dtype}", "give uint8 or floats")
         self._note(values)
-        path = self.folder.place / split / f"{self.written:08d}.bmp"
+        path = self.folder.path / split / f"{self.written:08d}.bmp"
         self.written += 1
         try:
-            with open(path, "xb", opener=open_privately) as file:
+            with open(path, "xb", opener=private_opener) as file:
                 Image.fromarray(np.rint(values).astype(np.uint8)).save(file, "BMP")
         except OSError as error:
             raise FolderError(
-                f"The given images cannot be kept in {self.folder.place} "
+                f"The given images cannot be kept in {self.folder.path} "
                 f"({error.strerror or error}); make room there, or set TMPDIR to another folder."
             ) from error
         return path

@@ -1,5 +1,9 @@
 """What labeled data says about itself, before any image is looked at."""
 
+import os
+import shutil
+import tempfile
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -7,7 +11,38 @@ from nstk.datasets.layout import Split, find_layout
 from nstk.datasets.listing import SkippedFile, list_files
 from nstk.datasets.names import warn_similar_names
 from nstk.errors import FolderError
-from nstk.storage.private_folders import PrivateFolder
+
+
+@dataclass(frozen=True, eq=False)
+class TemporaryFolder:
+    """A folder for images from a zip or from memory, deleted together with this object.
+
+    Only its owner can read it.
+
+    Attributes:
+        source: What messages call the origin of its files: the path of a zip, or words.
+        path: The folder.
+    """
+
+    source: Path
+    path: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nstk-")))
+
+    def __post_init__(self) -> None:
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def display_path(self, path: Path) -> Path:
+        """Path of a file inside the source, for messages."""
+        return self.source / path.relative_to(self.path)
+
+    def display_message(self, message: str) -> str:
+        """A message whose paths are inside the source."""
+        return message.replace(str(self.path), str(self.source))
+
+
+def private_opener(path: str, flags: int) -> int:
+    """Create a file that only its owner can read, as ``opener`` of ``open``."""
+    return os.open(path, flags, 0o600)
+
 
 SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
 
@@ -68,15 +103,15 @@ class Catalog:
     multi_label: bool = False
     skipped: tuple[SkippedFile, ...] = ()
     notices: tuple[str, ...] = ()
-    unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
+    unpacked: TemporaryFolder | None = field(default=None, compare=False, repr=False)
 
-    def name(self, path: Path) -> Path:
+    def display_path(self, path: Path) -> Path:
         """The path of an image as its owner knows it: inside the zip, if it is from one."""
-        return self.unpacked.name(path) if self.unpacked else path
+        return self.unpacked.display_path(path) if self.unpacked else path
 
-    def rename(self, words: str) -> str:
-        """Words in which paths are told as their owner knows them."""
-        return self.unpacked.rename(words) if self.unpacked else words
+    def display_message(self, message: str) -> str:
+        """A message whose paths are those the user knows."""
+        return self.unpacked.display_message(message) if self.unpacked else message
 
 
 def catalog_folder(root: Path, *, to_learn: bool = True) -> Catalog:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage, TemporaryFolder
 from nstk.datasets.holdout import hold_out, rarest_labels
 from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile, list_files
@@ -18,7 +18,6 @@ from nstk.images.decoding import Header, decode, identify
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 from nstk.storage.files import digest_file
-from nstk.storage.private_folders import PrivateFolder
 
 _MOST_NAMES = 9
 
@@ -47,15 +46,15 @@ class LabeledFolder:
     notices: tuple[str, ...]
     validation_source: Literal["folder", "split"]
     multi_label: bool = False
-    unpacked: PrivateFolder | None = field(default=None, compare=False, repr=False)
+    unpacked: TemporaryFolder | None = field(default=None, compare=False, repr=False)
 
     def split(self, name: Split) -> tuple[LabeledImage, ...]:
         """The images of one split: ``"train"``, ``"validation"`` or ``"test"``."""
         return tuple(image for image in self.images if image.split == name)
 
-    def name(self, path: Path) -> Path:
+    def display_path(self, path: Path) -> Path:
         """The path of an image as its owner knows it: inside the zip, if it is from one."""
-        return self.unpacked.name(path) if self.unpacked else path
+        return self.unpacked.display_path(path) if self.unpacked else path
 
     def digests(self) -> dict[Path, str]:
         """SHA-256 of the content of every usable image, read anew at every call.
@@ -120,9 +119,9 @@ def scan_folder(
         images=tuple(usable),
         skipped=(
             *catalog.skipped,
-            *(SkippedFile(catalog.name(file.path), file.reason) for file in damaged.values()),
+            *(SkippedFile(catalog.display_path(file.path), file.reason) for file in damaged.values()),
         ),
-        notices=(*catalog.notices, *notices, *warn_multi_image_files(map(catalog.name, several))),
+        notices=(*catalog.notices, *notices, *warn_multi_image_files(map(catalog.display_path, several))),
         validation_source=source,
         multi_label=catalog.multi_label,
         unpacked=catalog.unpacked,

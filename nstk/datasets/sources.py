@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from nstk.datasets.arrays import catalog_arrays
-from nstk.datasets.catalogs import Catalog, catalog_folder
+from nstk.datasets.catalogs import Catalog, TemporaryFolder, catalog_folder
 from nstk.datasets.layout import SPLITS
 from nstk.datasets.listing import SkippedFile, list_folder
 from nstk.datasets.manifests import EXTENSIONS, read_manifest
 from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
 from nstk.progress import Reporter, no_progress
-from nstk.storage.private_folders import PrivateFolder
 
 Data = str | Path | Iterable[Any]
 """Labeled images: the path of a folder, manifest or zip, or what `catalog_arrays` takes."""
@@ -57,18 +56,18 @@ def open_catalog(
     return catalog_folder(data, to_learn=to_learn)
 
 
-def _open_zip(unpacked: PrivateFolder, *, to_learn: bool) -> Catalog:
+def _open_zip(unpacked: TemporaryFolder, *, to_learn: bool) -> Catalog:
     try:
-        catalog = open_catalog(_find_data(unpacked.place), to_learn=to_learn)
+        catalog = open_catalog(_find_data(unpacked.path), to_learn=to_learn)
     except FolderError as error:
-        raise FolderError(unpacked.rename(str(error))) from error
+        raise FolderError(unpacked.display_message(str(error))) from error
     return replace(
         catalog,
         source=unpacked.source,
         skipped=tuple(
-            SkippedFile(unpacked.name(file.path), file.reason) for file in catalog.skipped
+            SkippedFile(unpacked.display_path(file.path), file.reason) for file in catalog.skipped
         ),
-        notices=tuple(map(unpacked.rename, catalog.notices)),
+        notices=tuple(map(unpacked.display_message, catalog.notices)),
         unpacked=unpacked,
     )
 

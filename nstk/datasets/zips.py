@@ -12,11 +12,11 @@ import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NoReturn
 
+from nstk.datasets.catalogs import TemporaryFolder, private_opener
 from nstk.datasets.listing import is_hidden
 from nstk.errors import FolderError
 from nstk.progress import Progress, Reporter, no_progress
-from nstk.storage.private_folders import PrivateFolder, open_privately
-from nstk.storage.zip_archives import DAMAGE, open_packed
+from nstk.storage.array_files import ZIP_ERRORS, open_zip
 
 MAX_FILES = 1_000_000
 """How many files an archive may hold."""
@@ -40,7 +40,7 @@ def unpack_zip(
     max_bytes: int = MAX_BYTES,
     max_ratio: float = MAX_RATIO,
     on_progress: Reporter = no_progress,
-) -> PrivateFolder:
+) -> TemporaryFolder:
     """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
 
     Hidden files and what systems add by themselves are left out, and zips inside it stay packed.
@@ -57,11 +57,11 @@ def unpack_zip(
             its folder; or if there is no room for it.
     """
     try:
-        with open_packed(archive) as opened:
+        with open_zip(archive) as opened:
             members = _check(archive, opened.infolist(), max_files)
             _check_size(archive, members, max_bytes, max_ratio)
             return _unpack(archive, opened, members, on_progress)
-    except (*DAMAGE, ValueError) as error:
+    except (*ZIP_ERRORS, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FolderError(
             f"{archive} cannot be unpacked ({reason}); get it anew or pack it anew."
@@ -123,13 +123,13 @@ def _check_size(archive: Path, members: _Members, max_bytes: int, max_ratio: flo
 
 def _unpack(
     archive: Path, opened: zipfile.ZipFile, members: _Members, on_progress: Reporter
-) -> PrivateFolder:
-    folder = PrivateFolder(archive)
+) -> TemporaryFolder:
+    folder = TemporaryFolder(archive)
     on_progress(Progress(stage="unpack", step=0, total=len(members)))
     for step, (name, info) in enumerate(members.items(), 1):
-        target = folder.place / name
+        target = folder.path / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with opened.open(info) as source, open(target, "xb", opener=open_privately) as file:
+        with opened.open(info) as source, open(target, "xb", opener=private_opener) as file:
             shutil.copyfileobj(source, file, _CHUNK)
         on_progress(Progress(stage="unpack", step=step, total=len(members)))
     return folder

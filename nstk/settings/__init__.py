@@ -1,7 +1,7 @@
-"""Every default and every range, written once.
+"""All settings: every default, range and help text, defined once.
 
-The shell reads its options, defaults and help texts from these classes, so a setting that
-stands here is an option there, and a test holds the two together.
+The command line takes its options, defaults and help texts from these classes; a test compares
+the two.
 """
 
 from nstk.settings.checkpoints import CheckpointSettings as CheckpointSettings
@@ -11,7 +11,7 @@ from nstk.settings.checks import check_range as check_range
 from nstk.settings.checks import check_switch as check_switch
 from nstk.settings.checks import check_whole as check_whole
 from nstk.settings.checks import check_word as check_word
-from nstk.settings.fields import format_option as format_option
+from nstk.settings.exporting import ExportSettings as ExportSettings
 from nstk.settings.fields import list_words as list_words
 from nstk.settings.fields import read_setting as read_setting
 from nstk.settings.fields import resolve_settings as resolve_settings

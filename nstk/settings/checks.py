@@ -1,17 +1,16 @@
-"""What a value must be, and the one line that says so where it is not."""
+"""Range and type checks for settings, each with a one-line error."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args
 
 from nstk.errors import SettingsError
-from nstk.settings.fields import format_option
 
 
 def check_range(name: str, value: float, low: float, high: float = float("inf")) -> None:
     """Refuse a number outside ``[low, high]``, and anything that is not a finite number.
 
     Raises:
-        SettingsError: With the option's name, the value received and the range needed.
+        SettingsError: Names the parameter, its value and the range.
     """
     _check_number(name, value, low, high, is_kind=_is_number(value), kind="a number")
 
@@ -20,7 +19,7 @@ def check_whole(name: str, value: int, low: float, high: float = float("inf")) -
     """Refuse a number outside ``[low, high]``, and anything that is not a whole number.
 
     Raises:
-        SettingsError: With the option's name, the value received and the range needed.
+        SettingsError: Names the parameter, its value and the range.
     """
     is_whole = _is_number(value) and isinstance(value, int)
     _check_number(name, value, low, high, is_kind=is_whole, kind="a whole number")
@@ -30,7 +29,7 @@ def check_word(name: str, value: object, kind: Any) -> None:
     """Refuse a word that is not one of a ``Literal``.
 
     Raises:
-        SettingsError: With the option's name, the value received and the words there are.
+        SettingsError: Names the parameter, its value and the choices.
     """
     words = get_args(kind)
     if value not in words:
@@ -38,34 +37,34 @@ def check_word(name: str, value: object, kind: Any) -> None:
 
 
 def check_switch(name: str, value: object) -> None:
-    """Refuse what is neither true nor false.
+    """Refuse a value that is not a bool.
 
     Raises:
-        SettingsError: With the option's name and the value received.
+        SettingsError: Names the parameter and its value.
     """
     if not isinstance(value, bool):
         raise _refuse(name, value, "true or false")
 
 
 def check_blocks(name: str, value: object) -> None:
-    """Refuse what is no number of blocks.
+    """Refuse a value that is not a number of blocks.
 
     Raises:
-        SettingsError: With the option's name and the value received.
+        SettingsError: Names the parameter and its value.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise _refuse(name, value, "none, auto, all or a number of blocks from 1 on")
+        raise _refuse(name, value, "none, auto, all or a number of blocks, at least 1")
 
 
 def check_layers(name: str, value: object) -> None:
-    """Refuse what does not map layers to weights of 0 or more.
+    """Refuse a value that does not map layers to weights of 0 or more.
 
     Raises:
-        SettingsError: With the option's name, the value received and what is needed.
+        SettingsError: Names the parameter, its value and what is needed.
     """
     weights = list(value.values()) if isinstance(value, Mapping) else []
     if value != "auto" and not are_weights(weights):
-        layers = "auto, or layers with weights of 0 or more that are not all 0"
+        layers = "auto, or layers with weights of 0 or more, not all of them 0"
         raise _refuse(name, value, f"{layers}, as in block1_conv1:4,block2_conv1:1")
 
 
@@ -84,9 +83,9 @@ def _check_number(
 
 
 def _refuse(name: str, value: object, needed: str) -> SettingsError:
-    return SettingsError(f"{format_option(name)} is {value!r}; it must be {needed}.")
+    return SettingsError(f"`{name}` is {value!r}; it must be {needed}.")
 
 
 def _is_number(value: object) -> bool:
-    """Whether a value is a number; True and False are none."""
+    """Whether a value is a number; bool does not count."""
     return isinstance(value, int | float) and not isinstance(value, bool)

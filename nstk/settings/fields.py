@@ -1,4 +1,4 @@
-"""One field of a settings class: its default, its help text, and how it is read."""
+"""Fields of settings classes: default, help text, and how to parse the value."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -53,27 +53,27 @@ def setting(
     parse: Callable[[str], Any] | None = None,
     metavar: str | None = None,
 ) -> Any:
-    """Declare one field of a settings class, with what the shell needs to know about it.
+    """Declare one field of a settings class, with what the command line needs to know about it.
 
     Args:
-        default: The value of those who do not choose one.
-        help: One sentence, without a full stop.
-        parse: Turns what is typed into the value, where its type alone does not say how.
-        metavar: What the help page shows in the place of such a value.
+        default: The default value.
+        help: Help text: one sentence, without a full stop.
+        parse: Converts text to the value, if the field's type alone does not determine how.
+        metavar: Placeholder for the value in help pages.
     """
     return field(default=default, metadata={"help": help, "parse": parse, "metavar": metavar})
 
 
 def read_setting(settings: type, name: str, text: str) -> Any:
-    """Read one value of a settings class from what was typed; its range is checked by the class.
+    """Parse the value of one setting; the settings class itself checks its range.
 
     Args:
         settings: The class.
-        name: Of one of its fields.
-        text: What was typed.
+        name: Name of the field.
+        text: The text that the user typed.
 
     Raises:
-        ValueError: If it is no such value; in words for whoever typed it.
+        ValueError: If the text is not such a value; the message is meant for the user.
 
     Example:
         >>> from nstk.settings import StylizeSettings, read_setting
@@ -92,21 +92,15 @@ def read_setting(settings: type, name: str, text: str) -> Any:
     try:
         return number(text)
     except ValueError:
-        choices = " nor ".join(["a whole number" if number is int else "a number", *words])
-        is_none = f"is neither {choices}" if words else f"is not {choices}"
-        raise ValueError(f"{text!r} {is_none}.") from None
-
-
-def format_option(name: str) -> str:
-    """How the shell spells a field: ``--learning-rate`` for ``learning_rate``."""
-    return "--" + name.replace("_", "-")
+        choices = " or ".join(["a whole number" if number is int else "a number", *words])
+        raise ValueError(f"{text!r} is not {choices}.") from None
 
 
 def list_words(kind: Any) -> tuple[str, ...]:
-    """The words among the values of a type: those of a ``Literal``, alone or in a union.
+    """List the choices of a ``Literal``, alone or in a union.
 
     Args:
-        kind: The type of a setting.
+        kind: Type of a setting.
     """
     parts = get_args(kind) if get_origin(kind) is not Literal else (kind,)
     return tuple(word for part in parts if get_origin(part) is Literal for word in get_args(part))

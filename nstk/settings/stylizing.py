@@ -166,7 +166,7 @@ class StylizeSettings:
             value = float("nan")
         if word != "auto" or not 0 < value < 1:
             raise SettingsError(
-                f"--strength is {self.strength!r}; it must be a number from 0 to 1, auto, or "
+                f"`strength` is {self.strength!r}; it must be a number from 0 to 1, auto, or "
                 "auto=TARGET with a content similarity between 0 and 1."
             )
         return value
@@ -181,7 +181,7 @@ class StylizeSettings:
             object.__setattr__(self, "init", str(init))
         elif not isinstance(init, str):
             raise SettingsError(
-                f"--init is {init!r}; it must be content, noise, gray, style, or the path of "
+                f"`init` is {init!r}; it must be content, noise, gray, style, or the path of "
                 "an image."
             )
 
@@ -191,6 +191,6 @@ class StylizeSettings:
             return
         if not (isinstance(blend, tuple | list) and are_weights(blend)):
             raise SettingsError(
-                f"--style-blend is {self.style_blend!r}; it must be equal, or one weight of 0 or "
+                f"`style_blend` is {self.style_blend!r}; it must be equal, or one weight of 0 or "
                 "more for every style, not all of them 0, as in 0.7,0.3."
             )

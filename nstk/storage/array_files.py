@@ -1,14 +1,16 @@
-"""Facts and arrays in one file: a zip of a JSON object and of arrays in NumPy's own format.
+"""Files of named facts and arrays: a zip of one JSON object and of arrays in NumPy's format.
 
-Nothing in such a file is code and nothing in it is unpickled. No array can claim more numbers than
-are there, and equal content is written as equal bytes.
+Such files contain no code and are read without unpickling. An array cannot claim more values than
+the file holds, and equal content gives equal bytes.
 """
 
 import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any
@@ -16,14 +18,37 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from nstk.storage.zip_archives import DAMAGE, open_packed
+from nstk.storage.files import check_regular
 
 Array = npt.NDArray[Any]
 
 _EXTENSION = ".npy"
 
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]
-"""Shape, whether columns come first, and dtype."""
+"""Shape, whether the order is Fortran's, and dtype."""
+
+ZIP_ERRORS = (EOFError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
+"""Errors that a damaged zip archive may raise, apart from OSError."""
+
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a zip archive whose members are stored or deflated.
+
+    Archives with other compression methods are refused: these can demand any amount of memory.
+
+    Raises:
+        OSError: If the file is missing or cannot be read.
+        zipfile.BadZipFile: If it is not such an archive. Reading may raise other `ZIP_ERRORS`.
+    """
+    check_regular(path)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():
+            if member.compress_type not in _METHODS:
+                raise zipfile.BadZipFile("unsupported compression; only deflate is supported")
+        yield archive
 
 
 def write_arrays(
@@ -34,14 +59,14 @@ def write_arrays(
     *,
     compress: bool = False,
 ) -> None:
-    """Write a file of facts and arrays.
+    """Write facts and arrays to a file.
 
     Args:
-        path: Where to; a temporary place that `write_whole` gives.
-        title: Name of the JSON inside, which tells kinds of files apart: ``style.json``.
+        path: The temporary path that `atomic_write` passes.
+        title: Name of the JSON member, which identifies the kind of file: ``style.json``.
         facts: Plain JSON.
         arrays: NumPy arrays or tensors by name.
-        compress: Whether to deflate; where not, no part of the file is larger than the file.
+        compress: Whether to deflate. Without it, the content is never larger than the file.
 
     Raises:
         OSError: If the disk refuses.
@@ -56,42 +81,42 @@ def write_arrays(
 def read_arrays(
     path: Path, title: str, *, limit: float = math.inf
 ) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Read a file that `write_arrays` wrote.
+    """Read a file written by `write_arrays`.
 
     Args:
         path: The file.
-        title: Name of the JSON inside.
-        limit: How many bytes may be in it, unpacked.
+        title: Name of the JSON member.
+        limit: Largest size of the unpacked content, in bytes.
 
     Returns:
-        Its facts and its arrays by name. The arrays cannot be written to.
+        The facts, and read-only arrays by name.
 
     Raises:
-        OSError: If there is no such file, or it cannot be read.
+        OSError: If the file is missing or cannot be read.
         ValueError: If it is damaged, too large or of another kind.
     """
     try:
-        with open_packed(path) as archive:
+        with open_zip(path) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > limit:
-                raise ValueError("it is far too large")
+                raise ValueError(f"it unpacks to more than {limit:.0f} bytes")
             facts = json.loads(archive.read(title))
             if not isinstance(facts, dict):
-                raise ValueError(f"{title} is no JSON object")
+                raise ValueError(f"{title} is not a JSON object")
             arrays = {
                 name.removesuffix(_EXTENSION): _parse(archive.read(name), name)
                 for name in archive.namelist()
                 if name.endswith(_EXTENSION)
             }
-    except (*DAMAGE, KeyError, ValueError) as error:
+    except (*ZIP_ERRORS, KeyError, ValueError) as error:
         raise ValueError(str(error)) from error
     return facts, arrays
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Read what an array in NumPy's format claims to be.
+    """Read the header of an array in NumPy's format.
 
     Raises:
-        ValueError: If it is no such array, or one that would have to be unpickled.
+        ValueError: If the header is damaged, or the array would have to be unpickled.
     """
     try:
         version = np.lib.format.read_magic(file)
@@ -99,37 +124,37 @@ def read_header(file: IO[bytes]) -> Header:
             (1, 0): np.lib.format.read_array_header_1_0,
             (2, 0): np.lib.format.read_array_header_2_0,
         }[version]
-        shape, by_columns, dtype = read(file)
-    except Exception as error:  # What a damaged header makes NumPy raise has no end.
+        shape, fortran_order, dtype = read(file)
+    except Exception as error:  # damaged headers make NumPy raise almost anything
         raise ValueError("an array with a damaged header") from error
     if dtype.hasobject or any(side < 0 for side in shape):
-        raise ValueError("an array of something else than numbers")
-    return shape, by_columns, dtype
+        raise ValueError("an array that does not hold numbers")
+    return shape, fortran_order, dtype
 
 
 def read_array(file: IO[bytes], room: int) -> Array:
-    """Read an array, and no more than is there: NumPy would make room for all that it claims.
+    """Read an array, but allocate no more memory than ``room``, whatever its header claims.
 
     Args:
-        file: Where it begins.
-        room: How many bytes it can have at most.
+        file: A file at the beginning of the array.
+        room: Largest possible size of the array in bytes.
 
     Raises:
-        ValueError: If it is damaged or claims more.
+        ValueError: If the array is damaged or claims to be larger.
     """
-    shape, by_columns, dtype = read_header(file)
+    shape, fortran_order, dtype = read_header(file)
     size = dtype.itemsize * math.prod(shape)
     numbers = file.read(size) if size <= room else b""
     if len(numbers) != size:
-        raise ValueError("an array that does not hold what it claims")
+        raise ValueError("an array that is shorter than its header claims")
     try:
-        return np.frombuffer(numbers, dtype).reshape(shape, order="F" if by_columns else "C")
+        return np.frombuffer(numbers, dtype).reshape(shape, order="F" if fortran_order else "C")
     except OverflowError as error:
         raise ValueError(str(error)) from error
 
 
 def digest_arrays(arrays: Mapping[str, Any]) -> str:
-    """SHA-256 of names, dtypes, shapes and numbers, in hexadecimal digits."""
+    """SHA-256 of names, dtypes, shapes and values, in hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.asarray(arrays[name], order="C")
@@ -139,7 +164,7 @@ def digest_arrays(arrays: Mapping[str, Any]) -> str:
 
 
 def _entry(name: str, compress: bool) -> zipfile.ZipInfo:
-    """A member without the time of day, which would make equal content unequal."""
+    """A member without a date, so that equal content gives equal bytes."""
     entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
     return entry
@@ -149,5 +174,5 @@ def _parse(content: bytes, name: str) -> Array:
     file = BytesIO(content)
     array = read_array(file, len(content))
     if file.read(1):
-        raise ValueError(f"{name} holds more than it claims")
+        raise ValueError(f"{name} is longer than its header claims")
     return array

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and their digests."""
+"""Files that are written completely or not at all, and their digests."""
 
 import ctypes
 import errno
@@ -9,15 +9,17 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import platformdirs
 
 from nstk.errors import OutputError
 
 _RENAME_EXCHANGE = 2
 
-_KINDS = {
+_FILE_TYPES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -27,35 +29,29 @@ _KINDS = {
 
 
 def find_cache_folder() -> Path:
-    """The place for nstk's cache in the user's cache folder, as each system has it.
+    """The user's cache folder for nstk, where the operating system expects it.
 
     Raises:
         OutputError: If the user has no home folder, as in some containers.
     """
     try:
-        if sys.platform == "win32":
-            base = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        elif sys.platform == "darwin":
-            base = Path.home() / "Library" / "Caches"
-        else:
-            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        return platformdirs.user_cache_path("nstk", appauthor=False, opinion=False)
     except RuntimeError as error:
         raise OutputError(
-            "There is no home folder to keep a cache in; set HOME or XDG_CACHE_HOME to a folder "
-            "that can be written."
+            "No cache folder: the user has no home folder; set HOME or XDG_CACHE_HOME to a "
+            "writable folder."
         ) from error
-    return Path(base) / "nstk"
 
 
 def check_writable(path: str | Path) -> None:
-    """Refuse, before any long work, a place where no file can be written.
+    """Refuse, before any long work, a path where no file can be written.
 
     Args:
-        path: Where a file is to be written later.
+        path: Where a file will be written later.
 
     Raises:
-        OutputError: If ``path`` is a folder or a device, or if its folder is missing, is not a
-            folder or does not let us write.
+        OutputError: If ``path`` is a folder or a device, or if its parent is missing, is not a
+            folder or is not writable.
     """
     path = Path(path)
     if path.is_dir():
@@ -66,15 +62,15 @@ def check_writable(path: str | Path) -> None:
 
 
 def check_folder_writable(path: str | Path, *, member: str) -> None:
-    """Refuse, before any long work, a place where no folder can be written.
+    """Refuse, before any long work, a path where no folder can be written.
 
     Args:
-        path: Where a folder is to be written later.
-        member: A file that tells an older folder of the same kind, which may be replaced.
+        path: Where a folder will be written later.
+        member: A file that identifies an earlier folder of the same kind, which may be replaced.
 
     Raises:
-        OutputError: If ``path`` is a file or a folder with other things, or if its own folder
-            is missing, is not a folder or does not let us write.
+        OutputError: If ``path`` is a file or a folder with other content, or if its parent is
+            missing, is not a folder or is not writable.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -87,135 +83,137 @@ def check_folder_writable(path: str | Path, *, member: str) -> None:
 
 
 def _check_parent(path: Path) -> None:
-    folder = _follow(path).parent
+    folder = _resolve(path).parent
     if not folder.exists():
         raise OutputError(f"Cannot write {path}: there is no folder {folder}; create it first.")
     if not folder.is_dir():
-        raise OutputError(f"Cannot write {path}: {folder} is not a folder; choose another place.")
+        raise OutputError(f"Cannot write {path}: {folder} is not a folder; choose another path.")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            f"Cannot write {path}: the folder {folder} does not let you write; "
-            "choose another place or change its permissions."
+            f"Cannot write {path}: the folder {folder} is not writable; choose another path or "
+            "change its permissions."
         )
 
 
 def make_folder(path: str | Path) -> Path:
-    """Make a folder in one that is there, unless it is there itself.
+    """Create a folder inside an existing one, unless it exists.
 
     Args:
-        path: Where.
+        path: The folder.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If it cannot be made.
+        OutputError: If it cannot be created.
     """
     path = Path(path)
     try:
         path.mkdir(exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"Cannot make the folder {path}: {error.strerror or error}; choose another place or "
-            "make room."
+            f"Cannot create the folder {path}: {error.strerror or error}; choose another path or "
+            "free some disk space."
         ) from error
     return path
 
 
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Write a file whole or not at all; until then an older file of that name stays as it is.
+    """Write a file completely or not at all; an older file stays until the new one is complete.
 
     Args:
-        path: Where the file is to stand; a link is followed to the file it names.
-        write: Writes the content to the path it is given: a temporary name in the same folder
-            with the same ending.
+        path: Where to write the file; a link is followed to its target.
+        write: Writes the content to the path that it receives: a temporary name in the same
+            folder with the same extension.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If the disk refuses. Whatever else ``write`` raises passes through; in
-            every case nothing new is left behind.
+        OutputError: If the disk refuses. Other errors of ``write`` pass through. In every case
+            nothing new is left behind.
     """
     path = Path(path)
-    try:
-        target = _follow(path)
+    with _report_refusal(path):
+        target = _resolve(path)
         check_writable(target)
         temporary = target.with_name(f".nstk-{secrets.token_hex(8)}{target.suffix}")
         try:
             write(temporary)
-            _synchronize(temporary)
+            _fsync(temporary)
             if target.exists():
                 temporary.chmod(target.stat().st_mode & 0o777)
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(
-            f"Cannot write {path}: {reason}; choose another place or make room."
-        ) from error
-    _synchronize_folder(target.parent)
+    _fsync_folder(target.parent)
     return path
 
 
 def atomic_write_folder(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Write a folder whole or not at all; until then an older one of that name stays as it is.
+    """Write a folder completely or not at all; an older one stays until the new one is complete.
 
     Args:
-        path: Where the folder is to stand; `check_folder_writable` has been asked.
-        write: Writes the folder to the path it is given: a new name beside it.
+        path: Where to write the folder; `check_folder_writable` has accepted it.
+        write: Writes the folder to the path that it receives: a temporary name beside it.
 
     Returns:
         ``path``.
 
     Raises:
-        OutputError: If the disk refuses. Whatever else ``write`` raises passes through; in
-            every case nothing new is left behind.
+        OutputError: If the disk refuses. Other errors of ``write`` pass through. In every case
+            nothing new is left behind.
     """
     path = Path(path)
-    target = _follow(path)
+    target = _resolve(path)
     temporary, former = (target.with_name(f".nstk-{secrets.token_hex(8)}") for _ in range(2))
     try:
-        write(temporary)
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _synchronize(file)
-        if not (target.exists() and _exchange(temporary, target)):
-            if target.exists():
-                target.rename(former)
-            temporary.rename(target)
-    except OSError as error:
-        reason = error.strerror or error
-        raise OutputError(
-            f"Cannot write {path}: {reason}; choose another place or make room."
-        ) from error
+        with _report_refusal(path):
+            write(temporary)
+            for file in temporary.rglob("*"):
+                if file.is_file():
+                    _fsync(file)
+            if not (target.exists() and _swap(temporary, target)):
+                if target.exists():
+                    target.rename(former)
+                temporary.rename(target)
     finally:
         if former.exists() and not target.exists():
             former.rename(target)
         for leftover in (temporary, former):
             shutil.rmtree(leftover, ignore_errors=True)
-    _synchronize_folder(target.parent)
+    _fsync_folder(target.parent)
     return path
 
 
-def check_regular(path: str | Path, largest: float = math.inf) -> None:
-    """Refuse, before it is opened, what is no file with an end: pipes and devices would block.
+@contextmanager
+def _report_refusal(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write {path}: {error.strerror or error}; choose another path or free some "
+            "disk space."
+        ) from error
+
+
+def check_regular(path: str | Path, max_bytes: float = math.inf) -> None:
+    """Refuse anything but a regular file before it is opened: pipes and devices would block.
 
     Args:
         path: A file, or a link to one.
-        largest: How many bytes it may have.
+        max_bytes: Largest size of the file.
 
     Raises:
-        OSError: If it is not there, is something else or is larger; its ``strerror`` says so.
+        OSError: If the path is missing, is not a regular file or is larger; see ``strerror``.
     """
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        kind = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "a special file")
         raise OSError(errno.EINVAL, f"{kind}, not a file", str(path))
-    if status.st_size > largest:
-        told = f"it has {status.st_size} bytes, at most {largest:.0f} are read"
-        raise OSError(errno.EFBIG, told, str(path))
+    if status.st_size > max_bytes:
+        reason = f"it has {status.st_size} bytes; at most {max_bytes:.0f} are read"
+        raise OSError(errno.EFBIG, reason, str(path))
 
 
 def digest_file(path: str | Path) -> str:
@@ -228,29 +226,29 @@ def digest_file(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _follow(path: Path) -> Path:
-    """Where a link leads, also one to nothing; a link in a circle is a file like any other."""
+def _resolve(path: Path) -> Path:
+    """The target of a link, even a missing one; a circular link counts as a file."""
     return Path(os.path.realpath(path))
 
 
-def _exchange(one: Path, other: Path) -> bool:
-    """Let two folders take each other's name at once, if the system can; say whether they did.
+def _swap(one: Path, other: Path) -> bool:
+    """Exchange two folders atomically, if the system can; return whether it did.
 
-    Of two renames one after the other, a process may be killed between the two.
+    A process may be killed between two renames.
     """
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     return rename is not None and rename(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
 
 
-def _synchronize(path: Path) -> None:
+def _fsync(path: Path) -> None:
     with path.open("r+b") as file:
         os.fsync(file.fileno())
 
 
-def _synchronize_folder(folder: Path) -> None:
-    # The new name is durable only with its folder; some systems cannot synchronize one, and the
-    # file itself stands safely by now.
+def _fsync_folder(folder: Path) -> None:
+    # The new name is durable only with its folder. Some systems cannot synchronize a folder; the
+    # file itself is safe by now.
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -1,63 +1,83 @@
-"""Files and folders that belong to one process at a time."""
+"""Files and folders that one process uses at a time."""
 
-import os
-import sys
+from contextlib import suppress
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from nstk.errors import CheckpointError, OutputError
-
-if sys.platform == "win32":
-
-    def try_lock(descriptor: int) -> None:
-        """Let an open file belong to this process; on Windows there is no such lock."""
-else:
-    import fcntl
-
-    def try_lock(descriptor: int) -> None:
-        """Let an open file belong to this process until it is closed.
-
-        Raises:
-            BlockingIOError: If another process has it.
-        """
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
 
 NAME = "lock"
 
 
-class FolderLock:
-    """Keep other processes out of a folder until this one leaves it or dies.
+def try_lock(path: Path) -> FileLock:
+    """Lock a file for this process, without waiting.
 
-    The operating system holds the lock and gives it back with the process, however that ends, so
-    no lock is ever stale. The file that carries it stays in the folder and is empty.
+    The operating system releases the lock when the process ends in any way, so a lock is never
+    stale. The file is empty and stays there.
 
     Args:
-        folder: Which; it is there.
+        path: The lock file; it is created if necessary, and its folder must exist.
 
     Raises:
-        CheckpointError: If another process has it.
+        BlockingIOError: If another process holds the lock.
+        OSError: If the file cannot be locked.
+    """
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(f"{path} is locked by another process") from error
+    return lock
+
+
+class FileGuard:
+    """Keeps other processes from writing a file until `release`.
+
+    The lock is a hidden file beside it, which `release` removes.
+
+    Args:
+        path: The file; its folder must exist.
+
+    Raises:
+        BlockingIOError: If another process writes the file.
+        OSError: If it cannot be locked.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path = path.resolve()
+        self._lock = try_lock(path.with_name(f".{path.name}.lock"))
+
+    def release(self) -> None:
+        """Let other processes write the file."""
+        with suppress(OSError):  # removed while it is held, so that nobody else loses a lock
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
+
+
+class FolderLock:
+    """Keeps other processes out of a folder until `release`.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        CheckpointError: If another process uses it.
         OutputError: If it cannot be locked.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._descriptor: int | None = None
         try:
-            descriptor = os.open(folder / NAME, os.O_RDWR | os.O_CREAT, 0o644)
-            self._descriptor = descriptor
-            try_lock(descriptor)
+            self._lock = try_lock(folder / NAME)
         except BlockingIOError as error:
-            self.release()
             raise CheckpointError(
                 f"Another run is using {folder}; wait for its end, or give another folder."
             ) from error
         except OSError as error:
-            self.release()
             raise OutputError(
                 f"Cannot lock {folder}: {error.strerror or error}; choose another folder."
             ) from error
 
     def release(self) -> None:
-        """Let others in."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        self._descriptor = None
+        """Let other processes use the folder."""
+        self._lock.release()

@@ -17,9 +17,9 @@ from nstk.backbones.variants import Convolution, Precision
 from nstk.progress import Progress, Reporter
 from nstk.settings import StylizeSettings, check_range
 from nstk.storage.array_files import digest_arrays
-from nstk.storage.checkpoints import RunIdentity, State, reraise_as_checkpoint_error
+from nstk.storage.checkpoints import State, reraise_as_checkpoint_error
 from nstk.storage.files import digest_file
-from nstk.storage.run_identity import list_versions
+from nstk.storage.run_identity import RunIdentity, list_versions
 from nstk.stylization.initialization import INITS
 from nstk.stylization.optimization import Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask

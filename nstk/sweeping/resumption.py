@@ -10,11 +10,10 @@ from nstk.settings import StylizeSettings
 from nstk.storage.checkpoints import (
     CheckpointCallback,
     CheckpointFolder,
-    RunIdentity,
     State,
     reraise_as_checkpoint_error,
 )
-from nstk.storage.run_identity import list_versions
+from nstk.storage.run_identity import RunIdentity, list_versions
 from nstk.stylization.resumption import digest_init, option_values
 from nstk.sweeping.grid import SweepAxis
 
@@ -84,9 +83,9 @@ class UnfinishedRun:
     def keeper(self, digest: str) -> CheckpointCallback:
         """What keeps the state of one run."""
 
-        def keep(step: int, look: Callable[[], State], *, now: bool = False) -> None:
+        def keep(step: int, make_state: Callable[[], State], *, now: bool = False) -> None:
             def marked() -> State:
-                state = look()
+                state = make_state()
                 return replace(state, facts={**state.facts, RUN: digest})
 
             self._folder.save(self._before + step, marked, now=now)

@@ -56,32 +56,32 @@ def test_settings_are_frozen_and_take_keywords_only(settings):
     [(kind, field.name) for kind in CLASSES for field in dataclasses.fields(kind)],
 )
 def test_a_number_out_of_range_is_named_with_its_value_and_the_range(settings, name):
-    if isinstance(getattr(settings, name), str) and name == "init":
-        return
+    if name == "init":
+        return  # any text may be a path
     with pytest.raises(SettingsError) as caught:
         settings(**{name: -1})
     message = str(caught.value)
-    assert f"--{name.replace('_', '-')} is -1" in message
+    assert f"`{name}` is -1" in message
     assert "\n" not in message
 
 
 @given(st.floats(allow_nan=True, allow_infinity=True), st.floats(-1e6, 1e6), st.floats(0, 1e6))
-def test_a_range_lets_through_what_lies_in_it_and_nothing_else(value, low, width):
+def test_a_range_accepts_exactly_the_numbers_in_it(value, low, width):
     inside = math.isfinite(value) and low <= value <= low + width
     if inside:
         check_range("some_number", value, low, low + width)
     else:
-        with pytest.raises(SettingsError, match="--some-number"):
+        with pytest.raises(SettingsError, match="some_number"):
             check_range("some_number", value, low, low + width)
 
 
 @pytest.mark.parametrize("value", [True, None, "12", math.nan])
-def test_what_is_no_number_is_in_no_range(value):
+def test_a_value_that_is_not_a_number_is_out_of_range(value):
     with pytest.raises(SettingsError):
         check_range("size", value, 0)
 
 
-def test_no_number_of_the_user_is_infinite():
+def test_infinity_is_refused():
     with pytest.raises(SettingsError):
         check_range("style_weight", math.inf, 0)
 
@@ -95,25 +95,25 @@ def test_no_number_of_the_user_is_infinite():
         if int in kinds_of(kind, field.name) and float not in kinds_of(kind, field.name)
     ],
 )
-def test_whole_numbers_are_whole(settings, name):
-    with pytest.raises(SettingsError, match=f"--{name.replace('_', '-')} is 33.5; it must be .*"):
+def test_whole_numbers_must_be_whole(settings, name):
+    with pytest.raises(SettingsError, match=f"`{name}` is 33.5"):
         settings(**{name: 33.5})
 
 
 @pytest.mark.parametrize(
     "blend", [("0.7", "0.3"), (0.7, None), (True, False), (0.7, math.nan), (0.0, 0.0), (), 0.5]
 )
-def test_a_blend_is_of_numbers_of_which_one_counts(blend):
-    with pytest.raises(SettingsError, match="--style-blend is"):
+def test_a_blend_needs_finite_weights_of_which_one_is_positive(blend):
+    with pytest.raises(SettingsError, match="style_blend"):
         StylizeSettings(style_blend=blend)
 
 
-def test_an_array_is_no_blend():
-    with pytest.raises(SettingsError, match="--style-blend is"):
+def test_an_array_is_not_a_blend():
+    with pytest.raises(SettingsError, match="style_blend"):
         StylizeSettings(style_blend=np.array([0.7, 0.3]))
 
 
-def test_a_first_image_goes_by_text_however_its_path_is_given():
+def test_a_path_to_the_first_image_becomes_text():
     assert StylizeSettings(init=Path("start.png")).init == "start.png"
-    with pytest.raises(SettingsError, match="--init is None"):
+    with pytest.raises(SettingsError, match="`init` is None"):
         StylizeSettings(init=None)

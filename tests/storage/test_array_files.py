@@ -1,4 +1,4 @@
-"""Facts and arrays in one file come back as they were, and nothing else is read."""
+"""Files of facts and arrays round-trip exactly, and damaged ones are refused."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def place(tmp_path_factory):
     st.dictionaries(st.sampled_from(["x", "state/0", "ü"]), ARRAYS), st.booleans(), st.integers()
 )
 @settings(max_examples=50)
-def test_what_is_read_is_what_was_written(place, arrays, compress, number):
+def test_reading_returns_what_was_written(place, arrays, compress, number):
     write_arrays(place, TITLE, {"number": number}, arrays, compress=compress)
     facts, found = read_arrays(place, TITLE)
     assert facts == {"number": number}
@@ -39,7 +39,7 @@ def test_what_is_read_is_what_was_written(place, arrays, compress, number):
         assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
 
 
-def test_equal_content_is_equal_bytes(place, monkeypatch):
+def test_equal_content_gives_equal_bytes(place, monkeypatch):
     write_arrays(place, TITLE, {"a": 1}, {"x": np.arange(6)})
     first = place.read_bytes()
     monkeypatch.setattr("time.time", lambda: 0.0)
@@ -47,7 +47,7 @@ def test_equal_content_is_equal_bytes(place, monkeypatch):
     assert place.read_bytes() == first
 
 
-def test_a_digest_tells_names_shapes_dtypes_and_numbers_apart():
+def test_the_digest_depends_on_names_shapes_dtypes_and_values():
     x = np.arange(6, dtype=np.float32)
     others = [{"y": x}, {"x": x.reshape(2, 3)}, {"x": x.view(np.int32)}, {"x": x + 1}, {}]
     digests = {digest_arrays(arrays) for arrays in [{"x": x}, *others]}
@@ -79,7 +79,7 @@ class Harm:
         b"",
     ],
 )
-def test_an_array_that_claims_what_is_not_there_is_refused(place, content):
+def test_an_array_that_claims_more_than_it_holds_is_refused(place, content):
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr(TITLE, "{}")
         archive.writestr("x.npy", content)
@@ -88,27 +88,27 @@ def test_an_array_that_claims_what_is_not_there_is_refused(place, content):
 
 
 @pytest.mark.parametrize("content", ["[]", "{", "", "[" * 100_000])
-def test_facts_that_are_no_json_object_are_refused(place, content):
+def test_facts_must_be_a_json_object(place, content):
     with zipfile.ZipFile(place, "w") as archive:
         archive.writestr(TITLE, content)
     with pytest.raises(ValueError, match=r".+"):
         read_arrays(place, TITLE)
 
 
-def test_a_file_that_would_unpack_to_more_than_it_may_is_not_unpacked(place):
+def test_a_file_larger_than_the_limit_is_not_unpacked(place):
     write_arrays(place, TITLE, {}, {"x": np.zeros(10**6)}, compress=True)
-    with pytest.raises(ValueError, match="far too large"):
+    with pytest.raises(ValueError, match="1000000 bytes"):
         read_arrays(place, TITLE, limit=10**6)
 
 
-def test_what_is_not_compressed_is_never_larger_than_its_file(place):
+def test_uncompressed_content_is_never_larger_than_its_file(place):
     write_arrays(place, TITLE, {"a": 1}, {"x": np.zeros(1000)})
     assert read_arrays(place, TITLE, limit=place.stat().st_size)[0] == {"a": 1}
 
 
 @given(st.data())
 @settings(max_examples=60)
-def test_damage_anywhere_is_refused_or_harmless(place, data):
+def test_a_flipped_bit_is_refused_or_harmless(place, data):
     write_arrays(place, TITLE, {"a": 1}, {"x": np.arange(9.0)})
     whole = read_arrays(place, TITLE)
     content = bytearray(place.read_bytes())

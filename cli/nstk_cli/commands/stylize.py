@@ -47,8 +47,8 @@ def stylize(
     ],
     settings: nstk.StylizeSettings,
     checkpoints: nstk.CheckpointSettings,
-    content_mask: ContentMasks = None,
-    style_mask: StyleMasks = None,
+    content_masks: ContentMasks = None,
+    style_masks: StyleMasks = None,
     keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
@@ -82,7 +82,7 @@ def stylize(
     nstk.check_output(output)
     if animation is not None:
         nstk.check_animation(animation)
-    masks = [*(content_mask or ()), *(style_mask or ()), keep_mask]
+    masks = [*(content_masks or ()), *(style_masks or ()), keep_mask]
     preview = preview_path(output) if preview_every else None
     spare_inputs([content, *styles, *masks, Path(settings.init)], output, animation, preview)
     if report_folder is not None:
@@ -92,8 +92,8 @@ def stylize(
         from nstk import stylize as run
 
         regions: dict[str, Any] = {
-            "content_masks": content_mask or (),
-            "style_masks": style_mask or (),
+            "content_masks": content_masks or (),
+            "style_masks": style_masks or (),
             "keep_mask": keep_mask,
         }
         asked: dict[str, Any] = {

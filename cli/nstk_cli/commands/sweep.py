@@ -49,8 +49,8 @@ def sweep(
     ],
     settings: nstk.StylizeSettings,
     checkpoints: nstk.CheckpointSettings,
-    content_mask: ContentMasks = None,
-    style_mask: StyleMasks = None,
+    content_masks: ContentMasks = None,
+    style_masks: StyleMasks = None,
     keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
@@ -66,7 +66,7 @@ def sweep(
     with reporting(quiet=quiet) as report:
         axes = [nstk.read_axis(text) for text in over]
         nstk.check_figure(output)
-        masks = [*(content_mask or ()), *(style_mask or ()), keep_mask]
+        masks = [*(content_masks or ()), *(style_masks or ()), keep_mask]
         spare_inputs([content, *styles, *masks, Path(settings.init)], output)
         from nstk import save_sweep
         from nstk import sweep as run
@@ -79,8 +79,8 @@ def sweep(
             backbone=backbone,
             weights=weights,
             settings=settings,
-            content_masks=content_mask or (),
-            style_masks=style_mask or (),
+            content_masks=content_masks or (),
+            style_masks=style_masks or (),
             keep_mask=keep_mask,
             confirmed=yes,
             checkpoints=checkpoints,
