@@ -1,15 +1,17 @@
-"""Measure how sure a classifier may be, and what it finds strange.
+"""Measure the calibration and the out-of-distribution detection of a classifier.
 
     python benchmarks/calibration.py --json calibration.json --markdown calibration.md
 
-The network is MobileNet-0.75 with ImageNet weights at 224 px, its head solved on the 244 training
-images of hymenoptera and measured on the 153 validation images, and on trashnet in five folds.
+The network is MobileNet-0.75 with ImageNet weights at 224 px. Its head is solved on the 244
+training images of hymenoptera and measured on the 153 validation images, and on trashnet in five
+folds.
 
 - Calibration error: expected calibration error in 15 bins with a 95 % bootstrap interval, at
-  temperature 1 and at the one that training images left out have chosen.
-- Strange: the share of images that are like nothing in training: held-out own images, 600
-  images of waste, 200 of Tiny ImageNet, and 60 of noise and plain color.
-- AUROC: the chance that one of the others is stranger than one of the own.
+  temperature 1 and at the temperature fitted on out-of-fold training images.
+- Out of distribution: the share of images with an `ood_score` above 1, of the held-out hymenoptera
+  images, 600 images of waste, 200 of Tiny ImageNet, and 60 of noise and plain colors.
+- AUROC: the probability that an image of another set has a higher `ood_score` than a held-out
+  hymenoptera image.
 """
 
 import argparse
@@ -30,16 +32,16 @@ from benchmarks.finetune import NAME, find_data, find_weights
 Values = dict[str, Any]
 
 
-def measure_reliability(made: Any) -> Values:
-    """The calibration error before and after, on held-out images and on those left out."""
-    left_out = made.calibration
+def measure_reliability(result: Any) -> Values:
+    """Return the calibration errors at both temperatures, held out and out of fold."""
+    out_of_fold = result.calibration
     pairs = {
-        "measured": (made.reliability_before, made.reliability),
-        "left out": (left_out.before, left_out.after),
+        "held out": (result.reliability_before, result.reliability),
+        "out of fold": (out_of_fold.before, out_of_fold.after),
     }
     return {
-        "temperature": left_out.temperature,
-        "images": made.evaluation.images,
+        "temperature": out_of_fold.temperature,
+        "images": result.evaluation.images,
         **{
             name: [{"ece": each.ece, "interval": each.ece_interval} for each in pair]
             for name, pair in pairs.items()
@@ -47,8 +49,8 @@ def measure_reliability(made: Any) -> Values:
     }
 
 
-def draw_others(folder: Path) -> None:
-    """Noise and plain colors."""
+def draw_synthetic_images(folder: Path) -> None:
+    """Write 30 images of noise and 30 of plain colors."""
     from PIL import Image
 
     generator = np.random.default_rng(0)
@@ -59,42 +61,42 @@ def draw_others(folder: Path) -> None:
             Image.fromarray(np.uint8(pixels)).save(folder / f"{kind}{number}.png")
 
 
-def measure_strangeness(made: Any) -> Values:
-    """How many images of each kind are strange, and how well strangeness tells them apart."""
+def measure_ood_detection(result: Any) -> Values:
+    """Return the share of out-of-distribution images and the AUROC of every image set."""
     import nstk
 
-    own = made.answers["validation"].ood_score
+    in_distribution = result.predictions["validation"].ood_score
     tiny = sorted(path for path in find_data("tiny-imagenet").rglob("*") if path.is_file())
     tiny = [path for path in tiny if path.suffix.lower() in {".jpg", ".jpeg", ".png"}]
-    with tempfile.TemporaryDirectory() as drawn:
-        draw_others(Path(drawn))
-        others = {
+    with tempfile.TemporaryDirectory() as folder:
+        draw_synthetic_images(Path(folder))
+        image_sets = {
             "waste": [find_data("trashnet")],
             "Tiny ImageNet": tiny[:: max(1, len(tiny) // 200)][:200],
-            "noise and plain colors": [Path(drawn)],
+            "noise and plain colors": [Path(folder)],
         }
-        found = {
+        scores = {
             name: np.array(
-                [each.ood_score for each in nstk.predict(made.classifier, paths).predictions]
+                [each.ood_score for each in nstk.predict(result.classifier, paths).predictions]
             )
-            for name, paths in others.items()
+            for name, paths in image_sets.items()
         }
     return {
-        "accepted": made.classifier.ood_detector.accepted,
-        "own": float(np.mean(own > 1)),
+        "accepted": result.classifier.ood_detector.accepted,
+        "held out": float(np.mean(in_distribution > 1)),
         **{
             name: {
                 "images": len(values),
-                "strange": float(np.mean(values > 1)),
-                "auroc": float(np.mean(values[:, np.newaxis] > own)),
+                "ood": float(np.mean(values > 1)),
+                "auroc": float(np.mean(values[:, np.newaxis] > in_distribution)),
             }
-            for name, values in found.items()
+            for name, values in scores.items()
         },
     }
 
 
 def measure_all() -> Values:
-    """Measure everything."""
+    """Fine-tune on both data sets and return all figures."""
     import nstk
 
     insects, waste = (
@@ -109,42 +111,55 @@ def measure_all() -> Values:
     return {
         "hymenoptera": measure_reliability(insects),
         "trashnet": measure_reliability(waste),
-        "ood_score": measure_strangeness(insects),
+        "ood_score": measure_ood_detection(insects),
     }
 
 
 def write_table(results: Values) -> str:
-    """Write the results as Markdown tables."""
+    """Return the results as two Markdown tables."""
 
     def format_value(each: Values) -> str:
         low, high = each["interval"]
         return f"{each['ece']:.3f} ({low:.3f}–{high:.3f})"
 
-    lines = ["| images | temperature | error at 1 | error with it |", "|---|---|---|---|"]
+    lines = [
+        "| images | temperature | error at temperature 1 | at the fitted temperature |",
+        "|---|---|---|---|",
+    ]
     for name in ("hymenoptera", "trashnet"):
-        found = results[name]
-        for what, said in (("measured", f"{found['images']} held out"), ("left out", "left out")):
-            before, after = found[what]
+        figures = results[name]
+        for key, label in (
+            ("held out", f"{figures['images']} held out"),
+            ("out of fold", "out of fold"),
+        ):
+            before, after = figures[key]
             lines.append(
-                f"| {name}, {said} | {found['temperature']:.2f} | {format_value(before)} | "
+                f"| {name}, {label} | {figures['temperature']:.2f} | {format_value(before)} | "
                 f"{format_value(after)} |"
             )
-    strange = results["ood_score"]
-    lines += ["", "| images | strange | AUROC |", "|---|---|---|"]
-    lines.append(f"| own, held out | {100 * strange['own']:.1f} % | |")
+    detection = results["ood_score"]
+    lines += ["", "| images | out of distribution | AUROC |", "|---|---|---|"]
+    lines.append(f"| hymenoptera, held out | {100 * detection['held out']:.1f} % | |")
     lines += [
-        f"| {name} | {100 * found['strange']:.1f} % of {found['images']} | {found['auroc']:.3f} |"
-        for name, found in strange.items()
-        if isinstance(found, dict)
+        f"| {name} | {100 * figures['ood']:.1f} % of {figures['images']} | {figures['auroc']:.3f} |"
+        for name, figures in detection.items()
+        if isinstance(figures, dict)
     ]
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Measure and write both tables."""
-    parser = argparse.ArgumentParser(description="Measure calibration and strangeness.")
-    parser.add_argument("--json", type=Path, default=Path("calibration.json"), help="results")
-    parser.add_argument("--markdown", type=Path, help="write the tables here too")
+    """Measure, print the tables and write them to files."""
+    parser = argparse.ArgumentParser(
+        description="Measure calibration and out-of-distribution detection."
+    )
+    parser.add_argument(
+        "--json",
+        type=Path,
+        default=Path("calibration.json"),
+        help="write all results here [%(default)s]",
+    )
+    parser.add_argument("--markdown", type=Path, help="write the tables here")
     arguments = parser.parse_args()
     results = measure_all()
     arguments.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,28 +1,29 @@
-"""Measure fine-tuning: how right it is, what it costs, and what the usual loop costs.
+"""Measure the accuracy and cost of fine-tuning, and compare it with the usual training loop.
 
     python benchmarks/finetune.py --json finetune.json --markdown finetune.md
 
-The network is MobileNet-0.75 with ImageNet weights at 224 px. Every row is measured in a process
-of its own, and clocks start after the imports; times are medians of --repeats processes, measured
-in turn.
+The network is MobileNet-0.75 with ImageNet weights at 224 px. Every row is measured in its own
+process, and timing starts after the imports; times are medians of --repeats processes, measured in
+turn.
 
 - `accuracy`: hymenoptera, 244 training and 153 validation images; trashnet, 600 images in five
-  folds. Strength and, for `auto`, the features are chosen on training images alone, inside every
-  fold anew. trashnet is measured with --seeds different deals of the folds; the first is reported,
-  and the mean of all.
+  folds. `l2` and, for `auto`, the features are chosen on training images only, separately in every
+  fold. trashnet is measured with --seeds different assignments of the folds; the table states the
+  first and the mean of all.
 - `cost`: `nstk.finetune` on hymenoptera with an empty cache, then with a warm one, from the name of
-  the backbone to the classifier. `floor` is decoding every image to its square in as many
-  threads, then one pass of all squares through the compiled network, building and compiling it
-  included, in the same process.
-- `second stage`: `nstk.finetune` with `--budget`: the head alone and the network that learned on
-  the validation images, McNemar's p-value, and the time against the budget.
-- `memory`: the largest resident set of a process that fine-tunes on the images of hymenoptera,
-  and of one that does so on five times as many: each linked five times. The difference, divided by
-  the images more, is what an image costs.
-- `size`: 20 classes of Tiny-ImageNet, 40 training and 40 validation images each, as they are (64
-  px) and at half their size, seen at 160 px, which `--size auto` chooses for them, and at 224.
-- `loop`: what the Keras tutorial does with the same data and network: images from the folder,
-  flips and rotations, a frozen base, dropout and a dense layer, ten epochs of Adam, validated after
+  the backbone to the classifier. `floor` decodes and crops every image in the same number of
+  threads, then passes all crops once through the compiled network, including building and
+  compiling it, in the same process.
+- `second stage`: `nstk.finetune` with `--budget`: the accuracy of the original head and of the
+  fine-tuned network on the validation images, McNemar's p-value, and the time against the budget.
+- `memory`: the maximum resident set size of a process that fine-tunes on the images of hymenoptera,
+  and of one that does so on five links to each of them. The difference divided by the number of
+  additional images is the cost per image.
+- `size`: 20 classes of Tiny-ImageNet, 40 training and 40 validation images each, in their original
+  size (64 px) and at half of it, with input size 160, which `--size auto` chooses for them, and
+  224.
+- `loop`: the Keras tutorial with the same data and network: images from the folder, random flips
+  and rotations, a frozen base, dropout and a dense layer, ten epochs of Adam, validation after
   each.
 """
 
@@ -41,7 +42,7 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.style_judge import find_shared
+from benchmarks.style_metrics import find_shared
 
 NAME = "mobilenet-0.75"
 SIZE = 224
@@ -52,20 +53,20 @@ Values = dict[str, Any]
 
 
 def find_weights() -> Path:
-    """The file of the network's weights."""
+    """Return the weights file of the network."""
     return find_shared() / "weights" / "mobilenet_0.75_224_notop.weights.h5"
 
 
 def find_data(name: str) -> Path:
-    """The folder of one set of labeled images."""
+    """Return the folder of one data set."""
     return find_shared() / "data" / name
 
 
 def measure_accuracy(data: str, features: str, folds: int, seed: int) -> Values:
-    """Fine-tune on one set; its accuracy with its interval, and what was chosen."""
+    """Fine-tune on one data set; return the accuracy, its interval and the chosen features."""
     import nstk
 
-    made = nstk.finetune(
+    result = nstk.finetune(
         find_data(data),
         backbone=NAME,
         weights=find_weights(),
@@ -73,23 +74,23 @@ def measure_accuracy(data: str, features: str, folds: int, seed: int) -> Values:
         cache=os.environ.get("NSTK_BENCHMARK_CACHE"),
     )
     return {
-        "accuracy": made.accuracy,
-        "interval": made.accuracy_interval,
-        "measured_on": made.measured_on,
-        "images": made.evaluation.images,
-        "chosen": made.features,
-        "recalls": {score.name: score.recall for score in made.evaluation.per_class},
+        "accuracy": result.accuracy,
+        "interval": result.accuracy_interval,
+        "measured_on": result.measured_on,
+        "images": result.evaluation.images,
+        "chosen": result.features,
+        "recalls": {score.name: score.recall for score in result.evaluation.per_class},
     }
 
 
 def measure_cost(features: str) -> Values:
-    """Time a run with an empty cache, one with a warm one, and the least that must be done."""
+    """Time a run with an empty cache, one with a warm cache, and the unavoidable work."""
     import tensorflow as tf
 
     import nstk
     from nstk.features.networks import BLOCKS
 
-    _ = tf.constant(0), BLOCKS  # the clock starts behind all imports
+    _ = tf.constant(0), BLOCKS  # the clock starts after all imports
     settings = nstk.FinetuneSettings(features=features)
     data, weights = find_data("hymenoptera"), find_weights()
     with tempfile.TemporaryDirectory() as cache:
@@ -113,66 +114,65 @@ def measure_cost(features: str) -> Values:
 
 
 def measure_floor() -> Values:
-    """Time decoding every image in threads, then one pass of all squares."""
+    """Time decoding and cropping every image in threads, then one forward pass of all crops."""
     import numpy as np
 
     import nstk
-    from nstk.features.crops import VIEWS, cut_views
-    from nstk.features.extractor import FeatureExtractor
-    from nstk.features.prefetching import BATCH, read_ahead
-    from nstk.images.image import load_levels
+    from nstk.features.crops import CROPS, crop_levels
+    from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
+    from nstk.images.loading import load_levels
 
     paths = [image.path for image in nstk.scan_folder(find_data("hymenoptera")).images]
     began = time.perf_counter()
-    squares = list(
-        read_ahead(paths, lambda path: cut_views(load_levels(path), SIZE, VIEWS[:1])[0], ahead=64)
+    crops = list(
+        prefetch(paths, lambda path: crop_levels(load_levels(path), SIZE, CROPS[:1])[0], ahead=64)
     )
     decoded = time.perf_counter()
-    observer = FeatureExtractor(nstk.load_backbone(NAME, weights=find_weights()), SIZE)
-    for first in range(0, len(squares), BATCH):
-        observer.describe(np.stack(squares[first : first + BATCH]))
+    extractor = FeatureExtractor(nstk.load_backbone(NAME, weights=find_weights()), SIZE)
+    for first in range(0, len(crops), BATCH_SIZE):
+        extractor.extract(np.stack(crops[first : first + BATCH_SIZE]))
     ended = time.perf_counter()
     return {"decode": decoded - began, "forward": ended - decoded, "total": ended - began}
 
 
 def measure_second_stage(data: str, budget: float) -> Values:
-    """Let blocks learn for as long as a budget allows."""
+    """Fine-tune with unfreezing under a time budget."""
     import nstk
 
     began = time.perf_counter()
-    made = nstk.finetune(
+    result = nstk.finetune(
         find_data(data),
         backbone=NAME,
         weights=find_weights(),
         settings=nstk.FinetuneSettings(budget=budget),
     )
-    stage = made.second_stage
+    stage = result.second_stage
     if stage is None:
-        raise SystemExit("; ".join(made.notices))
-    return {**stage.describe(), "seconds": time.perf_counter() - began, "budget": budget}
+        raise SystemExit("; ".join(result.notices))
+    return {**stage.to_dict(), "seconds": time.perf_counter() - began, "budget": budget}
 
 
 def measure_memory(copies: int) -> Values:
-    """Fine-tune on every image of hymenoptera, taken a number of times."""
+    """Fine-tune on a number of links to every image of hymenoptera."""
     import resource
 
     import nstk
 
     with tempfile.TemporaryDirectory() as folder:
         for path in sorted(find_data("hymenoptera").rglob("*.jpg")):
-            place = Path(folder, path.parent.name)
-            place.mkdir(exist_ok=True)
+            class_folder = Path(folder, path.parent.name)
+            class_folder.mkdir(exist_ok=True)
             for number in range(copies):
-                Path(place, f"{number}-{path.name}").symlink_to(path)
-        made = nstk.finetune(folder, backbone=NAME, weights=find_weights())
+                Path(class_folder, f"{number}-{path.name}").symlink_to(path)
+        result = nstk.finetune(folder, backbone=NAME, weights=find_weights())
     return {
-        "images": made.train_images + made.validation_images,
+        "images": result.train_images + result.validation_images,
         "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
     }
 
 
 def measure_size(side: int, size: int) -> Values:
-    """Fine-tune on small images, seen at one size."""
+    """Fine-tune on images of ``side`` pixels with input size ``size``."""
     import numpy as np
     from PIL import Image
 
@@ -182,24 +182,27 @@ def measure_size(side: int, size: int) -> Values:
     names = [line.split("\t")[0] for line in (root / "classes.tsv").read_text().splitlines()]
     chosen = np.random.default_rng(0).permutation(names)[:20]
 
-    def cut(name: str, part: str) -> list[Any]:
-        sheet = Image.open(root / part / f"{name}.jpg").convert("RGB")
+    def cut_sheet(name: str, split: str) -> list[Any]:
+        sheet = Image.open(root / split / f"{name}.jpg").convert("RGB")
         columns = sheet.width // 64
         cells = [(64 * (cell % columns), 64 * (cell // columns)) for cell in range(40)]
         images = [sheet.crop((x, y, x + 64, y + 64)).resize((side, side)) for x, y in cells]
         return [np.asarray(image) for image in images]
 
     data = {
-        part: ([each for name in chosen for each in cut(name, part)], np.repeat(range(20), 40))
-        for part in ("train", "val")
+        split: (
+            [each for name in chosen for each in cut_sheet(name, split)],
+            np.repeat(range(20), 40),
+        )
+        for split in ("train", "val")
     }
     settings = nstk.FinetuneSettings(size=size)
-    made = nstk.finetune(data, backbone=NAME, weights=find_weights(), settings=settings)
-    return {"accuracy": made.accuracy, "seconds": made.seconds["total"]}
+    result = nstk.finetune(data, backbone=NAME, weights=find_weights(), settings=settings)
+    return {"accuracy": result.accuracy, "seconds": result.seconds["total"]}
 
 
 def measure_loop() -> Values:
-    """Time the usual loop: a frozen base under augmentation, epoch after epoch."""
+    """Time the usual training loop: a frozen base, augmentation, ten epochs."""
     import keras
 
     import nstk
@@ -208,14 +211,14 @@ def measure_loop() -> Values:
     began = time.perf_counter()
     train, validation = (
         keras.utils.image_dataset_from_directory(
-            find_data("hymenoptera") / part,
+            find_data("hymenoptera") / split,
             image_size=(SIZE, SIZE),
             batch_size=32,
-            shuffle=part == "train",
+            shuffle=split == "train",
             seed=0,
             verbose=False,
         ).prefetch(2)
-        for part in ("train", "val")
+        for split in ("train", "val")
     )
     base = nstk.load_backbone(NAME, weights=find_weights()).model
     image = keras.Input((SIZE, SIZE, 3))
@@ -246,27 +249,27 @@ MEASURES: dict[str, Callable[..., Values]] = {
 
 
 def measure(name: str, *arguments: Any) -> Values:
-    """Measure one thing in a process of its own."""
+    """Run one measurement in its own process."""
     command = [sys.executable, __file__, "--measure", json.dumps([name, *arguments])]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    values: Values = json.loads(answer.stdout.splitlines()[-1])
+    process = subprocess.run(command, check=True, capture_output=True, text=True)
+    values: Values = json.loads(process.stdout.splitlines()[-1])
     print(name, *arguments, json.dumps(values)[:300], file=sys.stderr)
     return values
 
 
 def median(runs: list[Values], *names: str) -> float:
-    """The median over runs of one value, found by its names from outside in."""
+    """Return the median over runs of one value, given its nested keys."""
 
-    def find(values: Any) -> float:
+    def lookup(values: Any) -> float:
         for name in names:
             values = values[name]
         return float(values)
 
-    return statistics.median(map(find, runs))
+    return statistics.median(map(lookup, runs))
 
 
 def measure_all(repeats: int, seeds: int, budget: float) -> Values:
-    """Measure everything."""
+    """Run all measurements."""
     results: Values = {"accuracy": {}, "cost": {choice: [] for choice in CHOICES}, "loop": []}
     results["second stage"] = {
         data: measure("second stage", data, budget) for data in ("hymenoptera", "trashnet")
@@ -294,22 +297,22 @@ def measure_all(repeats: int, seeds: int, budget: float) -> Values:
 
 
 def write_table(results: Values) -> str:
-    """Write the results as a Markdown table."""
-    bars = {
+    """Return the results as a Markdown table."""
+    targets = {
         "hymenoptera pooled": "≥ 92.5 %",
         "hymenoptera auto": "≥ 93.5 %",
         "trashnet pooled": "≥ 79.5 %",
         "trashnet auto": "≥ 83.5 %",
     }
-    lines = ["| figure | bar | measured |", "|---|---|---|"]
-    for name, bar in bars.items():
+    lines = ["| figure | target | measured |", "|---|---|---|"]
+    for name, target in targets.items():
         runs = results["accuracy"][name]
         low, high = runs[0]["interval"]
         mean = statistics.mean(run["accuracy"] for run in runs)
-        deals = f"; {100 * mean:.1f} % over {len(runs)} deals" if len(runs) > 1 else ""
+        average = f"; {100 * mean:.1f} % over {len(runs)} seeds" if len(runs) > 1 else ""
         lines.append(
-            f"| {name} | {bar} | {100 * runs[0]['accuracy']:.1f} % "
-            f"({100 * low:.1f}–{100 * high:.1f}), {runs[0]['chosen']}{deals} |"
+            f"| {name} | {target} | {100 * runs[0]['accuracy']:.1f} % "
+            f"({100 * low:.1f}–{100 * high:.1f}), {runs[0]['chosen']}{average} |"
         )
     loop = results["loop"]
     for choice, runs in results["cost"].items():
@@ -319,17 +322,17 @@ def write_table(results: Values) -> str:
             f"| wall, {choice}: decode + one pass | ≤ 1.25 × | {median(runs, 'ratio'):.2f} × "
             f"({total:.1f} s of {median(runs, 'floor', 'total'):.1f} s) |",
             f"| second run, cache warm, {choice} | ≤ 3 s | {median(runs, 'warm', 'total'):.1f} s |",
-            f"| share of the tutorial's loop, {choice} | ≤ 0.167 | "
+            f"| time relative to the tutorial loop, {choice} | ≤ 0.167 | "
             f"{total / median(loop, 'seconds'):.3f} ({100 * runs[0]['accuracy']:.1f} % against "
             f"{100 * median(loop, 'accuracy'):.1f} %) |",
-            f"| bytes kept for an image, {choice} | – | {median(runs, 'bytes_per_image'):.0f} |",
+            f"| bytes stored per image, {choice} | – | {median(runs, 'bytes_per_image'):.0f} |",
         ]
     lines += [describe_second_stage(*each) for each in results["second stage"].items()]
     few, many = results["memory"]
     more = (many["peak"] - few["peak"]) / (many["images"] - few["images"])
     lines.append(
-        f"| peak memory, {few['images']} images | – | {few['peak'] / 2**20:.0f} MiB, and "
-        f"{more / 1024:.0f} KiB for each image more |"
+        f"| peak memory, {few['images']} images | – | {few['peak'] / 2**20:.0f} MiB, plus "
+        f"{more / 1024:.0f} KiB per additional image |"
     )
     for name, run in results["size"].items():
         accuracy, seconds = 100 * run["accuracy"], run["seconds"]
@@ -338,10 +341,10 @@ def write_table(results: Values) -> str:
 
 
 def describe_second_stage(data: str, run: Values) -> str:
-    """The row of the second stage."""
+    """Return the table row of the second stage."""
     return (
         f"| second stage, {data}, {run['blocks']} blocks, {run['taken']} steps "
-        "| never below the head | "
+        "| never below the original head | "
         f"{100 * run['finetuned_accuracy']:.1f} % against {100 * run['probe_accuracy']:.1f} %, "
         f"p = {run['p_value']:.3g}, kept: {run['kept']}; {run['pinned']} arrays of batch "
         f"normalization bit-identical; {run['seconds']:.0f} s of {run['budget']:.0f} s |"
@@ -349,18 +352,18 @@ def describe_second_stage(data: str, run: Values) -> str:
 
 
 def main() -> None:
-    """Measure and write both tables, or measure one thing for the process that asked."""
+    """Run all measurements and write the table, or run one for the parent process."""
     parser = argparse.ArgumentParser(description="Measure fine-tuning.")
     parser.add_argument("--json", type=Path, default=Path("finetune.json"), help="results")
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--repeats", type=int, default=3, help="processes for each time")
-    parser.add_argument("--seeds", type=int, default=3, help="deals of the folds")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--repeats", type=int, default=3, help="processes per measurement of time")
+    parser.add_argument("--seeds", type=int, default=3, help="assignments of the folds")
     parser.add_argument("--budget", type=float, default=300, help="seconds for the second stage")
     parser.add_argument("--measure", type=json.loads, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        name, *given = arguments.measure
-        print(json.dumps(MEASURES[name](*given)))
+        name, *parameters = arguments.measure
+        print(json.dumps(MEASURES[name](*parameters)))
         return
     results = measure_all(arguments.repeats, arguments.seeds, arguments.budget)
     arguments.json.write_text(json.dumps(results, indent=1) + "\n")

@@ -1,9 +1,9 @@
-"""Paint four contents in six styles and lay them out on one sheet to look at.
+"""Stylize four content images in six styles and arrange them on one contact sheet.
 
     python benchmarks/gallery.py gallery.jpg --size 256
 
 Contents are three photographs from the shared images and one landscape drawn by the examples;
-styles are six paintings. The first row and the first column show what was given.
+styles are six paintings. The first row and the first column show the input images.
 """
 
 import argparse
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from PIL import Image, ImageDraw, ImageFont
 
 import nstk
-from benchmarks.style_judge import find_shared
+from benchmarks.style_metrics import find_shared
 from landscape import draw_landscape
 
 CONTENTS = ("tubingen", "lion", "figures")
@@ -34,27 +34,27 @@ STYLES = (
 CELL, GAP, CAPTION = 240, 10, 26
 
 
-def paint_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
-    """Paint every content in every style.
+def stylize_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
+    """Stylize every content in every style.
 
     Args:
         size: Longer side of each result in pixels.
-        folder: Gets the drawn landscape and one image for every pair; those already there
-            are kept.
+        folder: Where the drawn landscape and one image per pair are written; existing
+            images are reused.
 
     Returns:
-        The images by content and style; ``("", style)`` and ``(content, "")`` are the inputs.
+        The files by content and style; ``("", style)`` and ``(content, "")`` are the inputs.
     """
-    images = find_shared() / "data" / "images"
+    images = find_shared() / "data" / "pictures"
     landscape = folder / "landscape.png"
     draw_landscape().save(landscape)
-    given = {name: images / "content" / f"{name}.jpg" for name in CONTENTS}
-    given["landscape"] = landscape
+    contents = {name: images / "content" / f"{name}.jpg" for name in CONTENTS}
+    contents["landscape"] = landscape
     styles = {name: images / "style" / f"{name}.jpg" for name in STYLES}
-    cells = {(name, ""): path for name, path in given.items()}
+    cells = {(name, ""): path for name, path in contents.items()}
     cells |= {("", name): path for name, path in styles.items()}
     settings = nstk.StylizeSettings(size=size)
-    for content, content_path in given.items():
+    for content, content_path in contents.items():
         for style, style_path in styles.items():
             path = folder / f"{content}-{style}-{size}.png"
             if not path.is_file():
@@ -64,8 +64,8 @@ def paint_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
     return cells
 
 
-def lay_out(cells: dict[tuple[str, str], Path]) -> Image.Image:
-    """Lay the images out: contents downwards, styles to the right."""
+def draw_sheet(cells: dict[tuple[str, str], Path]) -> Image.Image:
+    """Draw the contact sheet: one row per content, one column per style."""
     rows, columns = ("", *CONTENTS, "landscape"), ("", *STYLES)
     width = len(columns) * (CELL + GAP) + GAP
     height = len(rows) * (CELL + CAPTION + GAP) + GAP
@@ -78,8 +78,8 @@ def lay_out(cells: dict[tuple[str, str], Path]) -> Image.Image:
             left, top = GAP + c * (CELL + GAP), GAP + r * (CELL + CAPTION + GAP)
             image = Image.open(cells[content, style]).convert("RGB")
             image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-            place = (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2)
-            sheet.paste(image, place)
+            position = (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2)
+            sheet.paste(image, position)
             if not content or not style:
                 name = (content or style).replace("_", " ")
                 middle = (left + CELL / 2, top + CELL + 4)
@@ -88,16 +88,16 @@ def lay_out(cells: dict[tuple[str, str], Path]) -> Image.Image:
 
 
 def main() -> None:
-    """Paint, lay out, save."""
+    """Stylize all pairs and save the sheet."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", type=Path, help="the sheet to write")
-    parser.add_argument("--size", type=int, default=256, help="longer side in px [%(default)s]")
-    parser.add_argument("--keep", type=Path, help="folder for the single images")
+    parser.add_argument("output", type=Path, help="contact sheet to write")
+    parser.add_argument("--size", type=int, default=256, help="longer side in pixels [%(default)s]")
+    parser.add_argument("--keep", type=Path, help="store the single images here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        lay_out(paint_all(arguments.size, folder)).save(arguments.output, quality=90)
+        draw_sheet(stylize_all(arguments.size, folder)).save(arguments.output, quality=90)
     print(arguments.output)
 
 

@@ -1,11 +1,12 @@
-"""Measure the peak resident size of a run, and how well it was predicted.
+"""Measure the peak memory of a stylization and compare it with the prediction.
 
     python benchmarks/memory.py --json memory.json
-    python benchmarks/memory.py --cases vgg19:12:windows:bfloat16 --json memory.json
+    python benchmarks/memory.py --cases vgg19:12:on:bfloat16 --json memory.json
 
-Every case is `nstk.stylize` at one scale in a process of its own, from a JPEG file, and is written
-NETWORK:MEGAPIXELS:ENGINE:PRECISION[:OPTIMIZER]. Cases already in the JSON file are kept unless they
-are named. Weights are random: memory does not depend on them.
+A case NETWORK:MEGAPIXELS:TILING:PRECISION[:OPTIMIZER] runs `nstk.stylize` on a JPEG file at one
+scale, in its own process. The peak is the maximum resident set size of that process. Cases already
+in the JSON file are not measured again unless --cases names them. Weights are random: memory does
+not depend on them.
 """
 
 import argparse
@@ -19,42 +20,42 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 CASES = (
-    "compact:0.2:whole:float32",
-    "compact:1:whole:float32",
-    "compact:2:whole:float32",
-    "compact:2:windows:float32",
-    "compact:12:windows:float32",
-    "vgg19:0.2:whole:float32",
-    "vgg19:0.2:whole:bfloat16",
-    "vgg19:1:whole:float32",
-    "vgg19:1:whole:bfloat16",
-    "vgg19:1:windows:float32",
-    "vgg19:1:windows:bfloat16",
-    "vgg19:0.2:whole:float32:lbfgs",
-    "resnet50:0.2:whole:float32",
-    "resnet50:1:whole:float32",
-    "resnet50:1:windows:float32",
-    "vgg19:12:windows:bfloat16",
-    "vgg19:24:windows:bfloat16",
+    "compact:0.2:off:float32",
+    "compact:1:off:float32",
+    "compact:2:off:float32",
+    "compact:2:on:float32",
+    "compact:12:on:float32",
+    "vgg19:0.2:off:float32",
+    "vgg19:0.2:off:bfloat16",
+    "vgg19:1:off:float32",
+    "vgg19:1:off:bfloat16",
+    "vgg19:1:on:float32",
+    "vgg19:1:on:bfloat16",
+    "vgg19:0.2:off:float32:lbfgs",
+    "resnet50:0.2:off:float32",
+    "resnet50:1:off:float32",
+    "resnet50:1:on:float32",
+    "vgg19:12:on:bfloat16",
+    "vgg19:24:on:bfloat16",
 )
 
 
 def measure(case: str, steps: int) -> dict[str, Any]:
-    """Run one case in this process."""
+    """Run one case in this process and return its figures."""
     import numpy as np
 
     import nstk
     from benchmarks.networks import load_network
-    from nstk.images.image import save_image
+    from nstk.images.encoding import save_image
 
     network, megapixels, tiling, precision, *rest = case.split(":")
     height = round((float(megapixels) * 1e6 * 3 / 4) ** 0.5)
     width = round(height * 4 / 3)
-    grain = np.random.default_rng(0).random((height // 8 + 1, width // 8 + 1, 3), np.float32)
-    content = grain.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
+    noise = np.random.default_rng(0).random((height // 8 + 1, width // 8 + 1, 3), np.float32)
+    content = noise.repeat(8, axis=0).repeat(8, axis=1)[:height, :width]
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "content.jpg"
-        save_image(place, content)
+        path = Path(folder) / "content.jpg"
+        save_image(path, content)
         del content
         settings = nstk.StylizeSettings(
             size=max(height, width),
@@ -65,47 +66,47 @@ def measure(case: str, steps: int) -> dict[str, Any]:
             optimizer=rest[0] if rest else "adam",
         )
         backbone = load_network(network)
-        styles = grain[:64, :64].repeat(8, axis=0).repeat(8, axis=1)
-        plan = nstk.plan_stylization(place, styles, backbone=backbone, settings=settings)
-        begun = time.perf_counter()
-        made = nstk.stylize(place, styles, backbone=backbone, settings=settings)
+        styles = noise[:64, :64].repeat(8, axis=0).repeat(8, axis=1)
+        plan = nstk.plan_stylization(path, styles, backbone=backbone, settings=settings)
+        began = time.perf_counter()
+        result = nstk.stylize(path, styles, backbone=backbone, settings=settings)
     return {
         "case": case,
         "pixels": height * width,
         "predicted_bytes": plan.peak_memory_bytes,
-        "measured_bytes": made.peak_memory_bytes,
-        "ratio": round(plan.peak_memory_bytes / made.peak_memory_bytes, 3),
-        "seconds_per_step": made.seconds_per_step,
+        "measured_bytes": result.peak_memory_bytes,
+        "ratio": round(plan.peak_memory_bytes / result.peak_memory_bytes, 3),
+        "seconds_per_step": result.seconds_per_step,
         "predicted_seconds": plan.seconds,
-        "seconds": time.perf_counter() - begun,
+        "seconds": time.perf_counter() - began,
     }
 
 
 def main() -> None:
-    """Run the cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", nargs="*")
-    parser.add_argument("--steps", type=int, default=2)
-    parser.add_argument("--json", type=Path, default=Path("memory.json"))
+    """Measure all cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cases", nargs="*", help="measure these cases, even if known")
+    parser.add_argument("--steps", type=int, default=2, help="steps per case [%(default)s]")
+    parser.add_argument("--json", type=Path, default=Path("memory.json"), help="results")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.case:
-        print(json.dumps(measure(given.case, given.steps)))
+    arguments = parser.parse_args()
+    if arguments.case:
+        print(json.dumps(measure(arguments.case, arguments.steps)))
         return
-    rows = json.loads(given.json.read_text()) if given.json.exists() else []
-    known = {row["case"]: row for row in rows}
-    for case in given.cases or [case for case in CASES if case not in known]:
+    rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+    measured = {row["case"]: row for row in rows}
+    for case in arguments.cases or [case for case in CASES if case not in measured]:
         command = [sys.executable, "-m", "benchmarks.memory", "--case", case]
-        command += ["--steps", str(given.steps)]
-        ended = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-        if ended.returncode:
-            print(f"{case}: {ended.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+        command += ["--steps", str(arguments.steps)]
+        process = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+        if process.returncode:
+            print(f"{case}: {process.stderr.strip().splitlines()[-1]}", file=sys.stderr)
             continue
-        known[case] = json.loads(ended.stdout.strip().splitlines()[-1])
-        given.json.write_text(json.dumps(list(known.values()), indent=1))
-    print("| case | measured | predicted | predicted / measured | bytes a pixel |")
+        measured[case] = json.loads(process.stdout.strip().splitlines()[-1])
+        arguments.json.write_text(json.dumps(list(measured.values()), indent=1))
+    print("| case | measured | predicted | predicted / measured | bytes per pixel |")
     print("|---|---|---|---|---|")
-    for row in known.values():
+    for row in measured.values():
         print(
             f"| {row['case']} | {row['measured_bytes'] / 2**30:.2f} GiB "
             f"| {row['predicted_bytes'] / 2**30:.2f} GiB | {row['ratio']:.2f} "

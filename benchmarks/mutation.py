@@ -1,13 +1,13 @@
-"""Change one operator, comparison or number at a time, and see whether the tests notice.
+"""Mutation testing: change one operator, comparison or number, and check whether a test fails.
 
     python benchmarks/mutation.py --count 100 --seed 0
 
 A mutant is a module with one change in its syntax tree: + for −, · for /, < for ≤, "and" for "or",
-a condition turned round, a number made another. A sample of all there are is drawn with a seed;
-for each of it, the tests of that module run in a process forked from one that has TensorFlow
-loaded, and see the changed module in the place of the right one. A mutant is killed if a test
-fails or hangs. What decorators and annotations say is not changed, nor are texts. Some survivors
-mean the same as the original, so that no test can kill them; they count as survivors all the same.
+a negated condition, another number. The program draws a random sample of all mutants. For each, it
+forks a process that has TensorFlow loaded, replaces the module by the mutant and runs the tests of
+that module. A mutant is killed if a test fails or hangs. Decorators, annotations and strings do
+not change. Some survivors are equivalent to the original, so that no test can kill them; they count
+as survivors all the same.
 """
 
 import argparse
@@ -45,7 +45,7 @@ TARGETS = {
     "nstk/datasets/holdout.py": ("test_holdout",),
     "nstk/heads/metrics.py": ("test_metrics",),
 }
-"""Modules that are changed, each with the tests that are to notice."""
+"""Modules to mutate, with the tests that must fail."""
 
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Add: ast.Sub,
@@ -74,10 +74,10 @@ class Mutant:
 
     Attributes:
         path: The module.
-        line: Where it is changed.
-        before: What stood there.
-        after: What stands there now.
-        tree: All of it.
+        line: The changed line.
+        before: The original expression.
+        after: The changed expression.
+        tree: The changed module.
     """
 
     path: str
@@ -88,54 +88,56 @@ class Mutant:
 
 
 def main() -> None:
-    """Draw mutants, try each, and print what came of them."""
+    """Draw mutants, test each, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--count", type=int, default=100, help="how many mutants")
-    parser.add_argument("--seed", type=int, default=0, help="which of them")
-    parser.add_argument("--only", default="", help="modules whose path contains this")
-    parser.add_argument("--minutes", type=float, default=60.0, help="begin none after these")
+    parser.add_argument("--count", type=int, default=100, help="number of mutants [%(default)s]")
+    parser.add_argument("--seed", type=int, default=0, help="random seed [%(default)s]")
+    parser.add_argument("--only", default="", help="only modules whose path contains this")
+    parser.add_argument(
+        "--minutes", type=float, default=60.0, help="start no mutant after this time [%(default)s]"
+    )
     options = parser.parse_args()
-    for name in ("keras", "pytest"):  # loaded once for all that are forked
+    for name in ("keras", "pytest"):  # loaded once, before forking
         import_module(name)
     paths = [path for path in TARGETS if options.only in path]
-    examples = {TARGETS[path]: path for path in paths}
-    limits = {tests: measure(path) for tests, path in examples.items()}
-    every = [mutant for path in paths for mutant in mutate(path)]
-    drawn = random.Random(options.seed).sample(every, min(options.count, len(every)))
+    modules = {TARGETS[path]: path for path in paths}
+    limits = {tests: measure_time_limit(path) for tests, path in modules.items()}
+    mutants = [mutant for path in paths for mutant in mutate(path)]
+    drawn = random.Random(options.seed).sample(mutants, min(options.count, len(mutants)))
     end = time.monotonic() + 60 * options.minutes
     killed: dict[str, list[bool]] = {path: [] for path in paths}
     for mutant in drawn:
         if time.monotonic() > end:
             break
-        dies = not passes(mutant.path, mutant.tree, limits[TARGETS[mutant.path]])
-        killed[mutant.path].append(dies)
+        is_killed = not passes(mutant.path, mutant.tree, limits[TARGETS[mutant.path]])
+        killed[mutant.path].append(is_killed)
         print(
-            f"{'killed  ' if dies else 'SURVIVED'} {mutant.path}:{mutant.line}: "
+            f"{'killed  ' if is_killed else 'SURVIVED'} {mutant.path}:{mutant.line}: "
             f"{mutant.before}  →  {mutant.after}",
             flush=True,
         )
     print("\n| module | mutants | killed |\n|---|---|---|")
     for path, results in killed.items():
         print(f"| `{path}` | {len(results)} | {sum(results)} |")
-    tried = [result for results in killed.values() for result in results]
-    share = 100 * sum(tried) / max(1, len(tried))
-    print(f"| all, drawn from {len(every)} | {len(tried)} | {sum(tried)} ({share:.0f} %) |")
+    tested = [result for results in killed.values() for result in results]
+    share = 100 * sum(tested) / max(1, len(tested))
+    print(f"| all, drawn from {len(mutants)} | {len(tested)} | {sum(tested)} ({share:.0f} %) |")
 
 
-def measure(path: str) -> float:
-    """Seconds after which the tests of a module count as hanging; they must pass as it is."""
+def measure_time_limit(path: str) -> float:
+    """Run the tests of the unchanged module; return a time limit for those of its mutants."""
     began = time.monotonic()
     if not passes(path, ast.parse((ROOT / path).read_text(encoding="utf-8")), 600):
-        sys.exit(f"the tests of {path} fail without any change")
+        sys.exit(f"the tests of {path} fail on the unchanged module; fix them first")
     return 10 + 3 * (time.monotonic() - began)
 
 
 def passes(path: str, tree: ast.Module, limit: float) -> bool:
-    """Whether the tests of a module pass with this in its place."""
+    """Return whether the tests of a module pass with this syntax tree in its place."""
     child = os.fork()
     if not child:
         os.setsid()
-        os._exit(int(test(path, tree)))
+        os._exit(run_tests(path, tree))
     end = time.monotonic() + limit
     while time.monotonic() < end:
         done, status = os.waitpid(child, os.WNOHANG)
@@ -147,16 +149,16 @@ def passes(path: str, tree: ast.Module, limit: float) -> bool:
     return False
 
 
-def test(path: str, tree: ast.Module) -> int:
-    """Run the tests of a module, this in its place; the exit status of pytest."""
-    silence = os.open(os.devnull, os.O_WRONLY)
+def run_tests(path: str, tree: ast.Module) -> int:
+    """Run the tests of a module with this syntax tree in its place; return pytest's exit status."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
-        os.dup2(silence, descriptor)
-    place, read = str(ROOT / path), SourceFileLoader.get_code
+        os.dup2(null_device, descriptor)
+    file, original = str(ROOT / path), SourceFileLoader.get_code
 
     def get_code(loader: SourceFileLoader, name: str) -> CodeType | None:
-        changed = loader.path == place
-        return compile(tree, place, "exec") if changed else read(loader, name)
+        is_mutated = loader.path == file
+        return compile(tree, file, "exec") if is_mutated else original(loader, name)
 
     SourceFileLoader.get_code = get_code
     import pytest
@@ -168,20 +170,20 @@ def test(path: str, tree: ast.Module) -> int:
 
 
 def mutate(path: str) -> Iterator[Mutant]:
-    """Every mutant of a module."""
+    """Yield every mutant of a module."""
     original = ast.parse((ROOT / path).read_text(encoding="utf-8"))
-    for number, node in enumerate(walk(original)):
-        for change in range(len(changes(node))):
+    for number, node in enumerate(iterate_expressions(original)):
+        for change in range(len(list_changes(node))):
             tree = copy.deepcopy(original)
-            place = list(walk(tree))[number]
-            before = ast.unparse(place)
-            changes(place)[change]()
-            after = ast.unparse(place)
-            yield Mutant(path, place.lineno, before, after, ast.fix_missing_locations(tree))
+            target = list(iterate_expressions(tree))[number]
+            before = ast.unparse(target)
+            list_changes(target)[change]()
+            after = ast.unparse(target)
+            yield Mutant(path, target.lineno, before, after, ast.fix_missing_locations(tree))
 
 
-def walk(node: ast.AST) -> Iterator[ast.expr]:
-    """The expressions below a node that say what is computed, in the order they stand there."""
+def iterate_expressions(node: ast.AST) -> Iterator[ast.expr]:
+    """Yield the expressions below a node in source order, without annotations and decorators."""
     for name, value in ast.iter_fields(node):
         if name in ("annotation", "returns", "decorator_list", "type_params"):
             continue
@@ -189,11 +191,11 @@ def walk(node: ast.AST) -> Iterator[ast.expr]:
             if isinstance(child, ast.expr):
                 yield child
             if isinstance(child, ast.AST):
-                yield from walk(child)
+                yield from iterate_expressions(child)
 
 
-def changes(node: ast.expr) -> list[Callable[[], None]]:
-    """What can be done to an expression, each a call that does it."""
+def list_changes(node: ast.expr) -> list[Callable[[], None]]:
+    """Return the possible changes of an expression, each as a function that applies it."""
     if isinstance(node, ast.BinOp | ast.BoolOp) and type(node.op) in SWAPS:
         return [lambda: setattr(node, "op", SWAPS[type(node.op)]())]
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):

@@ -1,4 +1,4 @@
-"""Networks for measurements of time and memory, which do not depend on the weights."""
+"""Backbones with random weights, for measuring time and memory."""
 
 import keras
 
@@ -9,7 +9,7 @@ from nstk.backbones.networks import build_network
 
 
 def load_network(name: str) -> Backbone:
-    """The packaged network, or one of keras.applications with seeded random weights."""
+    """Return the packaged network, or one of keras.applications with seeded random weights."""
     if name == "compact":
         return load_backbone(name)
     keras.utils.set_random_seed(0)

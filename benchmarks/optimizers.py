@@ -3,12 +3,12 @@
     python benchmarks/optimizers.py --json optimizers.json --markdown optimizers.md \\
         --svg docs/images/optimizers.svg
 
-One image pair at one scale, from the content image. The loss is that of the image that would
-be kept should the descent end there (for Adam, as in `nstk stylize`, the running average), and is
-measured beside the clock. An evaluation is a loss with its gradient; a Hessian–vector product
-counts as three, which is what it takes. Seconds are processor seconds of the process, without
-tracing and compiling, so that other work on the machine does not count; start it with
-TF_NUM_INTRAOP_THREADS=1, and they are those of one core.
+One image pair at one scale, starting from the content image. The loss is that of the image that
+would be the result if the run ended there (for Adam, as in `nstk stylize`, the running average);
+computing it is not timed. An evaluation computes the loss and its gradient; a Hessian–vector
+product costs as much as three and counts as three. Seconds are processor seconds of the process,
+without tracing and compiling, so that other work on the machine does not count; with
+TF_NUM_INTRAOP_THREADS=1 they are those of one core.
 """
 
 import argparse
@@ -26,23 +26,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.style_judge import find_shared
+from benchmarks.style_metrics import find_shared
 from nstk.backbones.loading import load_backbone
-from nstk.images.image import Image, fit_size, load_image, resize_image
+from nstk.images.image import Image, fit_size, resize_image
+from nstk.images.loading import load_image
 from nstk.optimizers import OPTIMIZERS, Averaged, Optimizer, choose_optimizer
 from nstk.settings import StylizeSettings
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 from nstk.stylization.task import AVERAGING
 
-PRODUCT = 3
-"""Evaluations that a Hessian–vector product counts as."""
+PRODUCT_COST = 3
+"""Number of evaluations that a Hessian–vector product counts as."""
 
-TABLE = (10, 30, 100, 240)
+TABLE_EVALUATIONS = (10, 30, 100, 240)
 
 
-class Mark(NamedTuple):
-    """One moment of a descent."""
+class Sample(NamedTuple):
+    """The loss after some evaluations and seconds of a run."""
 
     evaluations: int
     seconds: float
@@ -50,8 +51,8 @@ class Mark(NamedTuple):
 
 
 def load_pair(content: str, style: str, size: int) -> tuple[Image, Image]:
-    """Read both images at one size."""
-    folder = find_shared() / "data" / "images"
+    """Read both images and resize them to one size."""
+    folder = find_shared() / "data" / "pictures"
     paths = folder / "content" / content, folder / "style" / style
     images = [load_image(path).pixels for path in paths]
     scaled = [resize_image(each, *fit_size(*each.shape[:2], size)) for each in images]
@@ -59,7 +60,7 @@ def load_pair(content: str, style: str, size: int) -> tuple[Image, Image]:
 
 
 def build_objective(content: Image, style: Image) -> StyleObjective:
-    """The objective of `nstk stylize` with its default settings."""
+    """Return the objective of `nstk stylize` with its default settings."""
     settings = StylizeSettings()
     backbone = load_backbone("compact").prepared(edge="replicate")
     weights = ObjectiveWeights(
@@ -73,54 +74,56 @@ def build_objective(content: Image, style: Image) -> StyleObjective:
 
 
 def make_optimizer(name: str) -> Optimizer:
-    """An optimizer as `nstk stylize` uses it."""
+    """Return an optimizer as `nstk stylize` uses it."""
     optimizer = choose_optimizer(name, bounds=(0.0, 1.0))
     return Averaged(optimizer, AVERAGING) if name == "adam" else optimizer
 
 
-def descend(
+def run_optimizer(
     optimizer: Optimizer, objective: StyleObjective, start: Image, budget: int
-) -> list[Mark]:
-    """Descend until the evaluations are spent."""
+) -> list[Sample]:
+    """Run an optimizer for a number of evaluations and sample the loss."""
     calls = tf.Variable(0)
 
     def evaluate(image: Any) -> Any:
         calls.assign_add(1)
         return objective.evaluate(image)
 
-    advance = tf.function(partial(optimizer.step, evaluate))
+    compiled_step = tf.function(partial(optimizer.step, evaluate))
     measure = tf.function(objective.measure)
     x = tf.constant(start)
     state = optimizer.init(x)
-    advance(x, state)  # compiles
-    evaluations, seconds, marks = 0, 0.0, [Mark(0, 0.0, float(measure(x)[0]))]
+    compiled_step(x, state)  # compiles
+    evaluations, seconds, samples = 0, 0.0, [Sample(0, 0.0, float(measure(x)[0]))]
     while evaluations < budget:
         calls.assign(0)
-        begun = time.process_time()
-        x, state, evaluation = advance(x, state)
+        began = time.process_time()
+        x, state, evaluation = compiled_step(x, state)
         float(evaluation.loss)
-        seconds += time.process_time() - begun
-        evaluations += 1 + PRODUCT * (int(calls) - 1)
-        if evaluations >= 1.05 * marks[-1].evaluations:
+        seconds += time.process_time() - began
+        evaluations += 1 + PRODUCT_COST * (int(calls) - 1)
+        if evaluations >= 1.05 * samples[-1].evaluations:
             loss = float(measure(optimizer.result(x, state))[0])
-            marks.append(Mark(evaluations, seconds, loss))
-    return marks
+            samples.append(Sample(evaluations, seconds, loss))
+    return samples
 
 
-def find_loss(marks: list[Mark], axis: int, limit: float) -> float:
-    """The loss of the last image kept before a limit of evaluations (0) or seconds (1)."""
-    return [mark.loss for mark in marks if mark[axis] <= limit][-1]
+def find_loss(samples: list[Sample], axis: int, limit: float) -> float:
+    """Return the last loss before a limit of evaluations (``axis`` 0) or seconds (1)."""
+    return [sample.loss for sample in samples if sample[axis] <= limit][-1]
 
 
-def write_table(runs: dict[str, list[Mark]]) -> str:
-    """A Markdown table: the loss at some counts of evaluations and at some seconds."""
-    whole = runs["adam"][-1].seconds
-    seconds = [whole * share for share in (0.1, 0.3, 1.0)]
-    heads = [f"{count} evaluations" for count in TABLE] + [f"{limit:.1f} s" for limit in seconds]
+def write_table(runs: dict[str, list[Sample]]) -> str:
+    """Return a Markdown table of the loss after some evaluations and some seconds."""
+    total = runs["adam"][-1].seconds
+    seconds = [total * share for share in (0.1, 0.3, 1.0)]
+    heads = [f"{count} evaluations" for count in TABLE_EVALUATIONS] + [
+        f"{limit:.1f} s" for limit in seconds
+    ]
     lines = [f"| | {' | '.join(heads)} |", f"|---{'|---' * len(heads)}|"]
-    for name, marks in runs.items():
-        losses = [find_loss(marks, 0, count) for count in TABLE]
-        losses += [find_loss(marks, 1, limit) for limit in seconds]
+    for name, samples in runs.items():
+        losses = [find_loss(samples, 0, count) for count in TABLE_EVALUATIONS]
+        losses += [find_loss(samples, 1, limit) for limit in seconds]
         lines.append(f"| `{name}` | {' | '.join(f'{loss:.4f}' for loss in losses)} |")
     return "\n".join(lines) + "\n"
 
@@ -132,21 +135,21 @@ FONT = "font-family='Helvetica, Arial, sans-serif' font-size='13'"
 
 
 class Panel:
-    """Two logarithmic axes, and what is drawn in them.
+    """A chart with two logarithmic axes.
 
     Attributes:
-        left: Where it begins, in pixels.
-        low: Least x and y.
+        left: Left edge in pixels.
+        low: Smallest x and y.
         high: Largest x and y.
-        parts: The SVG elements so far.
+        elements: The SVG elements drawn so far.
     """
 
     def __init__(self, left: int, low: tuple[float, float], high: tuple[float, float]) -> None:
         self.left, self.low, self.high = left, low, high
-        self.parts: list[str] = []
+        self.elements: list[str] = []
 
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        """Pixels of a point."""
+    def to_pixels(self, x: float, y: float) -> tuple[float, float]:
+        """Return the pixel position of a point."""
         shares = [
             np.log(value / low) / np.log(high / low)
             for value, low, high in zip((x, y), self.low, self.high, strict=True)
@@ -154,36 +157,36 @@ class Panel:
         return self.left + WIDTH * shares[0], TOP + (HEIGHT - TOP - BOTTOM) * (1 - shares[1])
 
     def write(self, x: float, y: float, text: str, anchor: str, style: str = "fill='#333'") -> None:
-        """Put words at pixels."""
-        words = f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' {style}>{text}</text>"
-        self.parts.append(words)
+        """Draw text at a pixel position."""
+        element = f"<text x='{x:.1f}' y='{y:.1f}' text-anchor='{anchor}' {style}>{text}</text>"
+        self.elements.append(element)
 
-    def rule(self, xs: list[float], ys: list[float], title: str) -> None:
-        """Draw grid lines with their values, and the title of the horizontal axis."""
+    def draw_grid(self, xs: list[float], ys: list[float], title: str) -> None:
+        """Draw grid lines with tick labels, and the title of the horizontal axis."""
         for x in xs:
-            across, foot = self.place(x, self.low[1])
-            self.parts.append(f"<path d='M{across:.1f} {TOP}V{foot:.1f}' stroke='#e6e6e6'/>")
-            self.write(across, foot + 19, f"{x:g}", "middle")
+            column, foot = self.to_pixels(x, self.low[1])
+            self.elements.append(f"<path d='M{column:.1f} {TOP}V{foot:.1f}' stroke='#e6e6e6'/>")
+            self.write(column, foot + 19, f"{x:g}", "middle")
         for y in ys:
-            left, height = self.place(self.low[0], y)
-            line = f"<path d='M{left} {height:.1f}h{WIDTH}' stroke='#e6e6e6'/>"
-            self.parts.append(line)
-            self.write(left - 8, height + 4.5, f"{y:g}", "end")
+            left, row = self.to_pixels(self.low[0], y)
+            line = f"<path d='M{left} {row:.1f}h{WIDTH}' stroke='#e6e6e6'/>"
+            self.elements.append(line)
+            self.write(left - 8, row + 4.5, f"{y:g}", "end")
         self.write(self.left + WIDTH / 2, HEIGHT - 10, title, "middle")
 
-    def trace(self, points: list[tuple[float, float]], color: str) -> None:
+    def draw_curve(self, points: list[tuple[float, float]], color: str) -> None:
         """Draw one curve."""
-        path = " ".join("{:.1f},{:.1f}".format(*self.place(*point)) for point in points)
-        self.parts.append(
+        path = " ".join("{:.1f},{:.1f}".format(*self.to_pixels(*point)) for point in points)
+        self.elements.append(
             f"<polyline points='{path}' fill='none' stroke='{color}' stroke-width='2.25' "
             "stroke-linejoin='round'/>"
         )
 
-    def label(self, ends: dict[str, tuple[float, float]]) -> None:
-        """Name every curve at its right end, none over another."""
+    def label_curves(self, ends: dict[str, tuple[float, float]]) -> None:
+        """Label every curve at its right end, without overlaps."""
         last = -np.inf
         for name, point in sorted(ends.items(), key=lambda item: -item[1][1]):
-            last = max(self.place(*point)[1] + 4.5, last + 16)
+            last = max(self.to_pixels(*point)[1] + 4.5, last + 16)
             self.write(
                 self.left + WIDTH + 8,
                 last,
@@ -194,31 +197,33 @@ class Panel:
 
 
 def list_ticks(digits: tuple[float, ...]) -> list[float]:
-    """Round numbers from a thousandth to some thousands."""
+    """Return tick values from 0.001 to some thousands."""
     return [digit * 10.0**power for power in range(-3, 4) for digit in digits]
 
 
-def draw(runs: dict[str, list[Mark]], title: str) -> str:
-    """Both panels as one SVG."""
-    losses = [mark.loss for marks in runs.values() for mark in marks[1:]]
+def draw_charts(runs: dict[str, list[Sample]], title: str) -> str:
+    """Return both charts as one SVG."""
+    losses = [sample.loss for samples in runs.values() for sample in samples[1:]]
     low, high = 0.97 * min(losses), 1.03 * max(losses)
-    parts = []
-    for axis, left, words in (
+    elements = []
+    for axis, left, axis_title in (
         (0, LEFTS[0], "evaluations; a Hessian–vector product counts as three"),
         (1, LEFTS[1], "seconds of one processor core"),
     ):
-        first = 1.0 if axis == 0 else min(marks[1].seconds for marks in runs.values())
-        last = max(marks[-1][axis] for marks in runs.values())
+        first = 1.0 if axis == 0 else min(samples[1].seconds for samples in runs.values())
+        last = max(samples[-1][axis] for samples in runs.values())
         panel = Panel(left, (first, low), (last, high))
-        panel.rule(
+        panel.draw_grid(
             [tick for tick in list_ticks((1, 2, 5)) if first <= tick <= last],
             [tick for tick in list_ticks((1, 1.5, 2, 3, 5)) if low <= tick <= high],
-            words,
+            axis_title,
         )
-        for name, marks in runs.items():
-            panel.trace([(mark[axis], mark.loss) for mark in marks[1:]], COLORS[name])
-        panel.label({name: (marks[-1][axis], marks[-1].loss) for name, marks in runs.items()})
-        parts += panel.parts
+        for name, samples in runs.items():
+            panel.draw_curve([(sample[axis], sample.loss) for sample in samples[1:]], COLORS[name])
+        panel.label_curves(
+            {name: (samples[-1][axis], samples[-1].loss) for name, samples in runs.items()}
+        )
+        elements += panel.elements
     width = LEFTS[1] + WIDTH + 130
     heading = f"<text x='{LEFTS[0]}' y='24' font-weight='600' fill='#111'>{title}</text>"
     return "\n".join(
@@ -226,40 +231,42 @@ def draw(runs: dict[str, list[Mark]], title: str) -> str:
             f"<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {width} {HEIGHT}' {FONT}>",
             f"<rect width='{width}' height='{HEIGHT}' fill='#fff'/>",
             heading,
-            *parts,
+            *elements,
             "</svg>\n",
         ]
     )
 
 
 def main() -> None:
-    """Measure and write what is asked for."""
+    """Run all optimizers and write the table, the samples and the charts."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--content", default="tubingen.jpg")
-    parser.add_argument("--style", default="starry_night.jpg")
-    parser.add_argument("--size", type=int, default=192, help="longer side in pixels")
-    parser.add_argument("--evaluations", type=int, default=240, help="for each optimizer")
-    parser.add_argument("--json", type=Path)
-    parser.add_argument("--markdown", type=Path)
-    parser.add_argument("--svg", type=Path)
+    parser.add_argument("--content", default="tubingen.jpg", help="file name [%(default)s]")
+    parser.add_argument("--style", default="starry_night.jpg", help="file name [%(default)s]")
+    parser.add_argument("--size", type=int, default=192, help="longer side in pixels [%(default)s]")
+    parser.add_argument(
+        "--evaluations", type=int, default=240, help="evaluations per optimizer [%(default)s]"
+    )
+    parser.add_argument("--json", type=Path, help="write all samples here")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--svg", type=Path, help="draw the charts here")
     arguments = parser.parse_args()
     content, style = load_pair(arguments.content, arguments.style, arguments.size)
     objective = build_objective(content, style)
     runs = {
-        name: descend(make_optimizer(name), objective, content, arguments.evaluations)
+        name: run_optimizer(make_optimizer(name), objective, content, arguments.evaluations)
         for name in OPTIMIZERS
     }
     table = write_table(runs)
     print(table)
     if arguments.json:
-        marks = {name: [mark._asdict() for mark in run] for name, run in runs.items()}
-        arguments.json.write_text(json.dumps(marks, indent=1) + "\n", encoding="utf-8")
+        samples = {name: [sample._asdict() for sample in run] for name, run in runs.items()}
+        arguments.json.write_text(json.dumps(samples, indent=1) + "\n", encoding="utf-8")
     if arguments.markdown:
         arguments.markdown.write_text(table, encoding="utf-8")
     if arguments.svg:
         pair = " × ".join(Path(name).stem for name in (arguments.content, arguments.style))
-        drawn = draw(runs, f"Loss of the image kept: {pair}, {arguments.size} px")
-        arguments.svg.write_text(drawn, encoding="utf-8")
+        charts = draw_charts(runs, f"Loss of the result: {pair}, {arguments.size} px")
+        arguments.svg.write_text(charts, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,24 +1,25 @@
-"""Measure how fast `nstk predict` is against the least that has to be done.
+"""Measure the throughput of `nstk predict` against the unavoidable work.
 
     python benchmarks/predict.py --images 1000 --markdown predict.md
 
-The classifier is `mobilenet-0.75` on hymenoptera, the images are those of trashnet and
-hymenoptera in turn, copied into one folder. Every loop reads files in as many threads as
-`nstk.predict` does, while the network works, in batches of 32.
+The classifier is `mobilenet-0.75` on hymenoptera; the images are those of trashnet and hymenoptera
+in turn, copied into one folder. Every loop reads files in as many threads as `nstk.predict`, while
+the network processes batches of 32.
 
-- `predict`: `nstk.stream_predictions`, every answer written to a JSONL file as the command does.
-- `bare`: every file decoded by Pillow, and the bare backbone, compiled, on a batch of squares that
-  are there already, once for every 32 files. Nothing is cut or resized, hashed, named or written.
-- `resized`: the same, each image cropped and resized to its square by Pillow, which is the least
-  that a program needs to give the network what it has decoded.
+- `predict`: `nstk.stream_predictions`, with every prediction written to a JSONL file as the command
+  does.
+- `bare`: Pillow decodes every file, and for every 32 files the compiled backbone processes a
+  prepared batch of crops. Nothing is cropped, resized, hashed or written.
+- `resized`: the same, but Pillow also crops and resizes each image: the minimum that any program
+  needs to pass decoded images to the network.
 
-Rates are medians over --repeats rounds, in each of which all loops are measured in turn, after one
-round that is not counted; ratios are medians of the rounds' own. The bar is 0.9 of `bare`. Where
-other programs are using the machine, the time of the processor says more than the clock.
+Rates are medians over --repeats rounds, in each of which all loops run in turn, after one round
+that does not count; ratios are medians of the ratios in each round. The target is 0.9 of `bare`. If
+other programs use the machine, processor time is more informative than wall time.
 
-Before that, a part of the images is classified in several ways, and the largest difference of one
-probability is printed for each: from files in batches of 32, against their bytes, arrays of uint8,
-floats in [0, 1], batches of one, and the plain Keras model called on one array at a time.
+Before that, 60 of the images are classified in several ways. The second table states the largest
+difference of a probability between files in batches of 32 and their bytes, arrays of uint8, floats
+in [0, 1], batches of one, and the plain Keras model called on one array at a time.
 """
 
 import argparse
@@ -43,13 +44,13 @@ from PIL import Image
 
 import nstk
 from benchmarks.finetune import NAME, SIZE, find_data, find_weights
-from nstk.features.prefetching import BATCH, read_ahead
+from nstk.features.extractor import BATCH_SIZE, prefetch
 
-COMPARED = 60
+COMPARED_IMAGES = 60
 
 
-def gather_images(folder: Path, count: int) -> list[Path]:
-    """Copy so many images into a folder, of both sets in turn."""
+def copy_images(folder: Path, count: int) -> list[Path]:
+    """Copy images of both data sets in turn into a folder."""
     sets = [sorted(find_data(name).rglob("*.jpg")) for name in ("trashnet", "hymenoptera")]
     mixed = [path for path in chain.from_iterable(zip_longest(*sets)) if path]
     return [
@@ -59,62 +60,66 @@ def gather_images(folder: Path, count: int) -> list[Path]:
 
 
 def decode(path: Path) -> Any:
-    """Decode one file as plainly as can be: uint8 ``(height, width, 3)``."""
+    """Decode one file with Pillow: uint8 ``(height, width, 3)``."""
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
 
 
 def resize(path: Path) -> Any:
-    """Decode one file, and resize its largest centered square: float32 in ``[0, 1]``."""
+    """Decode one file and resize its center crop with Pillow: float32 in ``[0, 1]``."""
     with Image.open(path) as image:
         side = min(image.size)
         left, top = ((length - side) // 2 for length in image.size)
-        square = image.convert("RGB").resize(
+        crop = image.convert("RGB").resize(
             (SIZE, SIZE), Image.Resampling.BILINEAR, (left, top, left + side, top + side)
         )
-    return np.asarray(square, np.float32) / 255
+    return np.asarray(crop, np.float32) / 255
 
 
-def compare_ways(classifier: nstk.Classifier, paths: Sequence[Path]) -> dict[str, float]:
-    """The largest difference of one probability, by how the images are given."""
+def compare_inputs(classifier: nstk.Classifier, paths: Sequence[Path]) -> dict[str, float]:
+    """Return the largest difference of a probability by the form of the input."""
 
-    def ask(images: Sequence[Any], batch: int = BATCH) -> list[Any]:
-        found = nstk.predict(classifier, images, top=len(classifier.classes), batch=batch)
-        return [[dict(each.top)[name] for name in classifier.classes] for each in found.predictions]
+    def predict(images: Sequence[Any], batch: int = BATCH_SIZE) -> list[Any]:
+        result = nstk.predict(classifier, images, top=len(classifier.classes), batch=batch)
+        return [
+            [dict(each.top)[name] for name in classifier.classes] for each in result.predictions
+        ]
 
     arrays = [np.rint(nstk.load_image(path).pixels * 255).astype(np.uint8) for path in paths]
-    answers = {
-        "bytes": ask([path.read_bytes() for path in paths]),
-        "arrays": ask(arrays),
-        "floats": ask([array / np.float32(255) for array in arrays]),
-        "batches of one": ask(paths, batch=1),
+    outputs = {
+        "bytes": predict([path.read_bytes() for path in paths]),
+        "arrays": predict(arrays),
+        "floats": predict([array / np.float32(255) for array in arrays]),
+        "batches of one": predict(paths, batch=1),
         "the Keras model": [classifier.model(array[np.newaxis])[0].numpy() for array in arrays],
     }
-    expected = np.array(ask(paths))
-    return {name: float(np.abs(answer - expected).max()) for name, answer in answers.items()}
+    expected = np.array(predict(paths))
+    return {name: float(np.abs(output - expected).max()) for name, output in outputs.items()}
 
 
-def pass_on(paths: Sequence[Path], read: Callable[[Path], Any], look: Callable[[Any], Any]) -> None:
-    """Read all files ahead, and look at a batch whenever there are enough."""
-    outcomes = read_ahead(paths, read, ahead=2 * BATCH)
-    while batch := list(islice(outcomes, BATCH)):
-        look(batch)
+def process_batches(
+    paths: Sequence[Path], read: Callable[[Path], Any], process: Callable[[Any], Any]
+) -> None:
+    """Read all files ahead of the network and process them in batches."""
+    outcomes = prefetch(paths, read, ahead=2 * BATCH_SIZE)
+    while batch := list(islice(outcomes, BATCH_SIZE)):
+        process(batch)
 
 
 def build_loops(
     classifier: nstk.Classifier, paths: Sequence[Path]
 ) -> dict[str, Callable[[], None]]:
-    """Everything that is measured, by its name."""
+    """Return all loops to measure, by name."""
     backbone = nstk.load_backbone(NAME, weights=find_weights())
     forward = tf.function(
-        lambda squares: backbone.model(squares, training=False),
+        lambda crops: backbone.model(crops, training=False),
         input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)],
     )
-    squares = np.random.default_rng(0).random((BATCH, SIZE, SIZE, 3), np.float32)
+    crops = np.random.default_rng(0).random((BATCH_SIZE, SIZE, SIZE, 3), np.float32)
 
     def predict() -> None:
-        with tempfile.TemporaryDirectory() as place:
-            results = nstk.ResultsFile(Path(place, "labels.jsonl"), classifier)
+        with tempfile.TemporaryDirectory() as folder:
+            results = nstk.ResultsFile(Path(folder, "labels.jsonl"), classifier)
             with results:
                 for each in nstk.stream_predictions(classifier, paths):
                     if isinstance(each, nstk.Prediction):
@@ -122,15 +127,15 @@ def build_loops(
 
     return {
         "predict": predict,
-        "bare": lambda: pass_on(paths, decode, lambda batch: forward(squares[: len(batch)])),
-        "resized": lambda: pass_on(paths, resize, lambda batch: forward(np.stack(batch))),
+        "bare": lambda: process_batches(paths, decode, lambda batch: forward(crops[: len(batch)])),
+        "resized": lambda: process_batches(paths, resize, lambda batch: forward(np.stack(batch))),
     }
 
 
 def measure(
     loops: dict[str, Callable[[], None]], repeats: int
 ) -> dict[str, list[tuple[float, float]]]:
-    """Seconds of every loop in every round, on the clock and of the processor."""
+    """Return wall time and processor time of every loop in every round."""
     seconds: dict[str, list[tuple[float, float]]] = {name: [] for name in loops}
     for number in range(repeats + 1):
         for name, loop in loops.items():
@@ -139,18 +144,18 @@ def measure(
             spent = time.perf_counter() - began[0], time.process_time() - began[1]
             if number:
                 seconds[name].append(spent)
-                print(f"{name}: {spent[0]:.2f} s, {spent[1]:.2f} s of processor", file=sys.stderr)
+                print(f"{name}: {spent[0]:.2f} s, {spent[1]:.2f} s processor time", file=sys.stderr)
     return seconds
 
 
 def compare(seconds: dict[str, list[tuple[float, float]]], images: int) -> list[str]:
-    """The table of rates and of ratios."""
+    """Return the table of rates and ratios."""
     rows = [
-        "| loop | images a second | predict against it | by processor time | ms of it |",
+        "| loop | images per second | predict relative to it | processor time | ms per image |",
         "|---|---|---|---|---|",
     ]
     for name, values in seconds.items():
-        rate = images / statistics.median(clock for clock, _ in values)
+        rate = images / statistics.median(wall for wall, _ in values)
         spent = statistics.median(processor for _, processor in values) / images * 1000
         ratios = [
             statistics.median(
@@ -166,22 +171,22 @@ def compare(seconds: dict[str, list[tuple[float, float]]], images: int) -> list[
 def main() -> None:
     """Measure all loops and print their rates and ratios."""
     parser = argparse.ArgumentParser(description="Measure the throughput of nstk predict.")
-    parser.add_argument("--images", type=int, default=1000)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--model", type=Path, help="classifier, made and kept there if it is none")
-    parser.add_argument("--json", type=Path, help="write all seconds here")
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
+    parser.add_argument("--images", type=int, default=1000, help="number of images [%(default)s]")
+    parser.add_argument("--repeats", type=int, default=5, help="rounds [%(default)s]")
+    parser.add_argument("--model", type=Path, help="classifier file; created if missing")
+    parser.add_argument("--json", type=Path, help="write all times here")
+    parser.add_argument("--markdown", type=Path, help="write the tables here")
     arguments = parser.parse_args()
     if arguments.model and arguments.model.exists():
-        classifier = nstk.load_classifier(arguments.model)
+        classifier = nstk.Classifier.load(arguments.model)
     else:
         data = find_data("hymenoptera")
         classifier = nstk.finetune(data, backbone=NAME, weights=find_weights()).classifier
         if arguments.model:
             classifier.save(arguments.model)
-    with tempfile.TemporaryDirectory() as place:
-        paths = gather_images(Path(place), arguments.images)
-        differences = compare_ways(classifier, paths[:COMPARED])
+    with tempfile.TemporaryDirectory() as folder:
+        paths = copy_images(Path(folder), arguments.images)
+        differences = compare_inputs(classifier, paths[:COMPARED_IMAGES])
         seconds = measure(build_loops(classifier, paths), arguments.repeats)
     rows = compare(seconds, arguments.images)
     rows += ["", "| files against | largest difference |", "|---|---|"]

@@ -1,10 +1,10 @@
-"""Measure how much of the machine's best convolution rate a step reaches.
+"""Measure which share of the machine's peak convolution rate a step of `nstk stylize` reaches.
 
     python benchmarks/roofline.py --sizes 512 --json roofline.json
 
-In each round a step and bare convolutions of four shapes take turns, there and back, in the same
-process and dtype. The rate is that of the fastest shape; a step counts its convolutions and its
-Gram matrices, two operations for a multiplication.
+In each round a step and bare convolutions of four shapes, forward and backward, run in turn in the
+same process and dtype. The peak rate is that of the fastest shape. The operations of a step are
+those of its convolutions and its Gram matrices, two per multiplication.
 """
 
 import argparse
@@ -19,30 +19,30 @@ from typing import Any
 import tensorflow as tf
 
 from benchmarks.networks import load_network
-from benchmarks.step import make_our_step
+from benchmarks.step import make_nstk_step
 from nstk.backbones.stages import count_flops
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 
 SHAPES = ((256, 64), (128, 128), (64, 256), (32, 512))
-"""Side and channels of the convolutions that are timed."""
+"""Side and channels of the timed convolutions."""
 
 
 def make_convolution(side: int, channels: int, precision: str) -> tuple[Callable[[], Any], float]:
-    """Build a convolution there and back, and count its operations."""
+    """Return a forward and backward convolution, and its number of operations."""
     maps = tf.cast(tf.random.stateless_uniform([1, side, side, channels], [0, 1]), precision)
     kernel = tf.cast(tf.random.stateless_uniform([3, 3, channels, channels], [0, 2]), precision)
 
     @tf.function
     def convolve() -> Any:
-        there = tf.nn.conv2d(maps, kernel, 1, "SAME")
-        back = tf.nn.conv2d_transpose(maps, kernel, maps.shape, 1, "SAME")
-        return there[0, 0, 0, 0] + back[0, 0, 0, 0]
+        forward = tf.nn.conv2d(maps, kernel, 1, "SAME")
+        backward = tf.nn.conv2d_transpose(maps, kernel, maps.shape, 1, "SAME")
+        return forward[0, 0, 0, 0] + backward[0, 0, 0, 0]
 
     return (lambda: convolve().numpy()), 4 * side**2 * prod(kernel.shape)
 
 
 def count_operations(network: str, size: int) -> float:
-    """Count the operations of a step with the default layers."""
+    """Return the number of operations of a step with the default layers."""
     backbone = load_network(network)
     style = choose_style_layers(backbone)
     layers = tuple(dict.fromkeys([*style, choose_content_layer(backbone)]))
@@ -54,19 +54,19 @@ def count_operations(network: str, size: int) -> float:
 
 
 def measure(network: str, size: int, precision: str, rounds: int) -> dict[str, Any]:
-    """Take turns and compare the medians."""
-    step = make_our_step(size, network, "off", precision, "default")
-    work = {"step": (step, count_operations(network, size))}
+    """Run the step and the convolutions in turn and compare the median rates."""
+    step = make_nstk_step(size, network, "off", precision, "default")
+    workloads = {"step": (step, count_operations(network, size))}
     for side, channels in SHAPES:
-        work[f"{side}×{channels}"] = make_convolution(side, channels, precision)
-    seconds: dict[str, list[float]] = {name: [] for name in work}
+        workloads[f"{side}×{channels}"] = make_convolution(side, channels, precision)
+    seconds: dict[str, list[float]] = {name: [] for name in workloads}
     for round_number in range(rounds + 1):
-        for name, (run, _) in work.items():
-            begun = time.perf_counter()
+        for name, (run, _) in workloads.items():
+            began = time.perf_counter()
             run()
             if round_number:
-                seconds[name].append(time.perf_counter() - begun)
-    rates = {name: work[name][1] / statistics.median(times) for name, times in seconds.items()}
+                seconds[name].append(time.perf_counter() - began)
+    rates = {name: workloads[name][1] / statistics.median(times) for name, times in seconds.items()}
     best = max(rate for name, rate in rates.items() if name != "step")
     return {
         "network": network,
@@ -80,19 +80,19 @@ def measure(network: str, size: int, precision: str, rounds: int) -> dict[str, A
 
 def main() -> None:
     """Measure all cases and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512])
     parser.add_argument("--networks", nargs="*", default=["vgg19"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--json", type=Path, default=Path("roofline.json"))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     rows = [
-        measure(network, size, precision, given.rounds)
-        for network in given.networks
-        for size in given.sizes
+        measure(network, size, precision, arguments.rounds)
+        for network in arguments.networks
+        for size in arguments.sizes
         for precision in ("float32", "bfloat16")
     ]
-    given.json.write_text(json.dumps(rows, indent=1))
+    arguments.json.write_text(json.dumps(rows, indent=1))
     print("| network | size | precision | step | best convolution | fraction |")
     print("|---|---|---|---|---|---|")
     for row in rows:

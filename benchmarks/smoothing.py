@@ -1,14 +1,14 @@
-"""Does smoothing of activations help a network that is not of VGG's shape?
+"""Measure whether smoothing of activations helps style transfer with other networks than VGG.
 
     python benchmarks/smoothing.py --markdown smoothing.md
 
 Wang, Li and Vasconcelos (2021, "Rethinking and Improving the Robustness of Image Style Transfer",
-SWAG) found residual networks to paint badly because few activations are large, and smoothed every
-map by a softmax over all its entries before comparing. Here MobileNet-0.75 with its ImageNet
-weights paints three pairs at 256 px: as it is, with that softmax, and with log(1 + a), a gentler
-smoothing, each under nstk's own loss (`moments`) and under the Gram matrix alone. The judge
-(`benchmarks/style_judge.py`) looks through another network. α is 0.3 under `moments` and 0.01 under
-`gram`, where squares make it count for more.
+SWAG) found that residual networks give poor results because few activations are large, and smoothed
+every feature map by a softmax over all its entries before comparing. This program stylizes three
+pairs at 256 px with MobileNet-0.75 and its ImageNet weights: without smoothing, with that softmax,
+and with log(1 + a), a gentler smoothing, each with the default loss (`moments`) and with the Gram
+matrix alone. The quality metrics (`benchmarks/style_metrics.py`) use another network. α is 0.3 for
+`moments` and 0.01 for `gram`, whose squared distances are smaller.
 """
 
 import argparse
@@ -27,9 +27,9 @@ import numpy as np
 
 import nstk
 from benchmarks.compact import PAIRS
-from benchmarks.style_judge import find_shared, judge
+from benchmarks.style_metrics import find_shared, measure_style
 from nstk.backbones.backbone import Backbone
-from nstk.images.image import load_image
+from nstk.images.loading import load_image
 from nstk.stylization.inputs import read_inputs
 from nstk.stylization.task import StyleTransferTask
 
@@ -39,21 +39,21 @@ CONTENT_WEIGHTS = {"moments": 0.3, "gram": 0.01}
 Smoothing = Callable[[Any], Any]
 
 
-def soften(maps: Any) -> Any:
-    """SWAG: softmax over all entries of a map, times a constant near their number."""
+def spatial_softmax(maps: Any) -> Any:
+    """Apply SWAG: softmax over all entries of a map, times a constant near their number."""
     return 1e5 * keras.layers.Softmax(axis=(1, 2, 3))(maps)
 
 
 SMOOTHINGS: dict[str, Smoothing | None] = {
     "none": None,
-    "softmax (SWAG)": soften,
+    "softmax (SWAG)": spatial_softmax,
     "log(1 + a)": keras.ops.log1p,
 }
 
 
 @dataclass(frozen=True, eq=False)
 class SmoothedBackbone(Backbone):
-    """A backbone whose feature maps are smoothed before anybody sees them."""
+    """A backbone with smoothed feature maps."""
 
     smooth: Smoothing
 
@@ -64,19 +64,19 @@ class SmoothedBackbone(Backbone):
         return keras.Model(taps.inputs[0], outputs)
 
 
-def paint(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Image:
-    """Paint one pair at 256 px."""
+def stylize(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Image:
+    """Stylize one pair at 256 px."""
     settings = nstk.StylizeSettings(size=256, style_loss=loss, content_weight=CONTENT_WEIGHTS[loss])
-    painting = StyleTransferTask(network, read_inputs(content, style, settings), settings)
-    *_, descent = painting.descend(strength=0.5)
-    return descent.image()
+    task = StyleTransferTask(network, read_inputs(content, style, settings), settings)
+    *_, optimization = task.descend(strength=0.5)
+    return optimization.image()
 
 
 def main() -> None:
-    """Paint, judge and print the table."""
+    """Stylize and measure all pairs and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--keep", type=Path, help="folder for the images")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--keep", type=Path, help="store the images here")
     arguments = parser.parse_args()
     shared = find_shared()
     plain = nstk.load_backbone("mobilenet-0.75", weights=shared / "weights" / WEIGHTS)
@@ -89,21 +89,22 @@ def main() -> None:
     for loss in CONTENT_WEIGHTS:
         for name, smooth in SMOOTHINGS.items():
             network = plain if smooth is None else SmoothedBackbone(*fields, smooth)
-            judged = []
+            metrics = []
             for names in PAIRS[::2]:
-                folder = shared / "data" / "images"
+                folder = shared / "data" / "pictures"
                 paths = (
                     folder / "content" / f"{names[0]}.jpg",
                     folder / "style" / f"{names[1]}.jpg",
                 )
-                painted = paint(network, *paths, loss)
-                judged.append(judge(*(load_image(path).pixels for path in paths), painted))
+                result = stylize(network, *paths, loss)
+                metrics.append(measure_style(*(load_image(path).pixels for path in paths), result))
                 if arguments.keep:
                     arguments.keep.mkdir(parents=True, exist_ok=True)
                     file = f"{loss}-{name.split()[0]}-{'-'.join(names)}.png"
-                    nstk.save_image(arguments.keep / file, painted)
+                    nstk.save_image(arguments.keep / file, result)
             figures = (
-                np.mean([j[key] for j in judged]) for key in ("style_error", "content_cosine")
+                np.mean([each[key] for each in metrics])
+                for key in ("style_error", "content_cosine")
             )
             lines.append(f"| {loss} | {name} | " + " | ".join(f"{f:.3f}" for f in figures) + " |")
             print(lines[-1], flush=True)

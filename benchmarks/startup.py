@@ -1,10 +1,10 @@
-"""Measure how long nstk takes to begin.
+"""Measure the start-up time of nstk.
 
     python benchmarks/startup.py --json startup.json
 
-Every figure is the median of --repeats processes that take turns, from their start on: Python
-alone, `import nstk`, `nstk --help`, and `nstk.stylize` until its first step at 256 px with the
-packaged network is done, images read from files.
+Every figure is the median of --repeats processes, run in turn and timed from their start: Python
+alone, `import nstk`, `nstk --help`, and `nstk.stylize` on image files until the end of its first
+step at 256 px with the packaged network.
 """
 
 import argparse
@@ -18,22 +18,23 @@ from pathlib import Path
 
 FIRST_STEP = """
 import os, sys, nstk
-def look(progress):
+def stop_after_first_step(progress):
     if progress.step:
         os._exit(0)
-nstk.stylize(*sys.argv[1:], settings=nstk.StylizeSettings(size=256, scales=1), on_progress=look)
+nstk.stylize(*sys.argv[1:], settings=nstk.StylizeSettings(size=256, scales=1),
+    on_progress=stop_after_first_step)
 """
 
 
 def list_commands(folder: Path) -> dict[str, list[str]]:
-    """What is started, by what it shows."""
+    """Return the commands to time, by name."""
     import numpy as np
 
     import nstk
 
     for name, seed in (("content.png", 0), ("style.png", 1)):
-        grain = np.random.default_rng(seed).random((48, 64, 3), np.float32)
-        nstk.save_image(folder / name, grain.repeat(8, axis=0).repeat(8, axis=1))
+        noise = np.random.default_rng(seed).random((48, 64, 3), np.float32)
+        nstk.save_image(folder / name, noise.repeat(8, axis=0).repeat(8, axis=1))
     images = [str(folder / "content.png"), str(folder / "style.png")]
     python = sys.executable
     return {
@@ -45,26 +46,26 @@ def list_commands(folder: Path) -> dict[str, list[str]]:
 
 
 def time_process(command: list[str]) -> float:
-    """Seconds from the start of a process to its end."""
+    """Return the seconds from the start of a process to its end."""
     began = time.perf_counter()
     subprocess.run(command, check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def main() -> None:
-    """Measure all of it and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure all commands and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, default=Path("startup.json"))
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         commands = list_commands(Path(folder))
         seconds: dict[str, list[float]] = {name: [] for name in commands}
-        for _ in range(given.repeats):
+        for _ in range(arguments.repeats):
             for name, command in commands.items():
                 seconds[name].append(time_process(command))
-    given.json.write_text(json.dumps(seconds, indent=1))
-    print("| what | seconds |")
+    arguments.json.write_text(json.dumps(seconds, indent=1))
+    print("| command | seconds |")
     print("|---|---|")
     for name, runs in seconds.items():
         print(f"| {name} | {statistics.median(runs):.2f} |")

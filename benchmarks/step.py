@@ -1,11 +1,11 @@
-"""Seconds per step, ours against a plain TensorFlow loop and a plain PyTorch loop.
+"""Measure seconds per step of nstk, of a plain TensorFlow loop and of a plain PyTorch loop.
 
     python benchmarks/step.py --sizes 256 512 --json step.json --torch-python venv/bin/python
 
-Every contestant is a process of its own that takes a step when it is told to. They take turns, so
-that what else the machine does meets all of them, and the table has medians. All look at the same
-layers, the content at ``block4_conv2`` and the style at the first convolution of each block;
-``ours, default`` looks at all that `nstk stylize` looks at. Weights are random.
+Every loop runs in its own process and takes one step on request. The loops take steps in turn, so
+that other work on the machine slows all of them equally; the table states medians. All use the same
+layers, ``block4_conv2`` for the content and the first convolution of each block for the style; only
+``nstk, default layers`` uses the layers of `nstk stylize`. Weights are random.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ENGINES = ("off", "on")
+TILINGS = ("off", "on")
 PRECISIONS = ("float32", "bfloat16")
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "float32": {},
@@ -28,15 +28,15 @@ ARITHMETICS: dict[str, dict[str, Any]] = {
 }
 
 
-def make_our_step(
+def make_nstk_step(
     size: int, network: str, tiling: str, arithmetic: str, layers: str
 ) -> Callable[[], float]:
-    """Build our step; what it returns takes one and gives the loss."""
+    """Return a function that takes one step of `nstk stylize` and returns the loss."""
     import numpy as np
     import tensorflow as tf
 
     from benchmarks.networks import load_network
-    from benchmarks.plain_tensorflow import CONTENT, STYLE
+    from benchmarks.plain_tensorflow import CONTENT_LAYER, STYLE_LAYERS
     from nstk.optimizers import Adam, Averaged
     from nstk.stylization.layers import choose_content_layer, choose_style_layers
     from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
@@ -44,8 +44,8 @@ def make_our_step(
     from nstk.stylization.tiled.objective import TiledObjective
 
     backbone = load_network(network).prepared(edge="replicate", **ARITHMETICS[arithmetic])
-    style_layers = dict.fromkeys(STYLE, 0.2)
-    content_layers = {CONTENT: 1.0}
+    style_layers = dict.fromkeys(STYLE_LAYERS, 0.2)
+    content_layers = {CONTENT_LAYER: 1.0}
     if layers == "default":
         style_layers = choose_style_layers(backbone)
         content_layers = {choose_content_layer(backbone): 1.0}
@@ -54,127 +54,132 @@ def make_our_step(
     content, style = generator.random((2, size, size, 3), np.float32)
     objective: Any = StyleObjective.from_images(backbone, content, [style], weights)
     if tiling == "on":
-        cut = TiledNetwork(backbone, tuple(style_layers), tuple(content_layers))
-        objective = TiledObjective.within(cut, content, objective.regions, weights)
-    rule = Averaged(Adam(0.02, bounds=(0.0, 1.0)), decay=0.9)
-    advance = objective.compile(rule)
+        tiled = TiledNetwork(backbone, tuple(style_layers), tuple(content_layers))
+        objective = TiledObjective.within(tiled, content, objective.regions, weights)
+    optimizer = Averaged(Adam(0.02, bounds=(0.0, 1.0)), decay=0.9)
+    compiled_step = objective.compile(optimizer)
     balance = LossWeights(*map(tf.constant, weights.balance))
     x = tf.constant(content)
-    standing = [x, rule.init(x)]
+    current = [x, optimizer.init(x)]
 
     def step() -> float:
-        standing[0], standing[1], evaluation = advance(*standing, balance)
+        current[0], current[1], evaluation = compiled_step(*current, balance)
         return float(evaluation.loss)
 
     return step
 
 
-def serve(contestant: str) -> None:
+def serve(loop: str) -> None:
     """Take a step for every line on standard input and print its seconds."""
-    kind, network, size, *rest = contestant.split(":")
+    kind, network, size, *rest = loop.split(":")
     if kind == "tensorflow":
         from benchmarks.plain_tensorflow import make_step
 
         step = make_step(int(size), network)
     else:
         tiling, arithmetic, layers = rest
-        step = make_our_step(int(size), network, tiling, arithmetic, layers)
+        step = make_nstk_step(int(size), network, tiling, arithmetic, layers)
     print("ready", flush=True)
     for _ in sys.stdin:
-        begun = time.perf_counter()
+        began = time.perf_counter()
         step()
-        print(time.perf_counter() - begun, flush=True)
+        print(time.perf_counter() - began, flush=True)
 
 
-class Contestant:
-    """A process that takes steps."""
+class LoopProcess:
+    """A process that takes steps on request."""
 
     def __init__(self, name: str, command: list[str]) -> None:
-        """Start it and wait until it is ready; the first two steps do not count."""
+        """Start the process, wait until it is ready and take two steps that do not count."""
         self.name = name
         self.seconds: list[float] = []
         self.process = subprocess.Popen(
             command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
-        self._read()
+        self._read_line()
         for _ in range(2):
-            self._take()
+            self._time_step()
 
     def step(self) -> None:
-        """Take one step that counts."""
-        self.seconds.append(self._take())
+        """Take one step and record its seconds."""
+        self.seconds.append(self._time_step())
 
     def stop(self) -> None:
         """End the process."""
         self.process.communicate()
 
-    def _take(self) -> float:
+    def _time_step(self) -> float:
         assert self.process.stdin is not None
         self.process.stdin.write("\n")
         self.process.stdin.flush()
-        return float(self._read())
+        return float(self._read_line())
 
-    def _read(self) -> str:
+    def _read_line(self) -> str:
         assert self.process.stdout is not None
         return self.process.stdout.readline().strip()
 
 
-def list_contestants(size: int, network: str, torch_python: str) -> dict[str, list[str]]:
-    """Everybody who takes steps at one size, by name."""
-    ours = [sys.executable, "-m", "benchmarks.step", "--serve"]
-    entries = {
-        f"ours, {tiling}, {way}": [*ours, f"ours:{network}:{size}:{tiling}:{way}:plain"]
-        for tiling in ENGINES
-        for way in ARITHMETICS
+def list_loops(size: int, network: str, torch_python: str) -> dict[str, list[str]]:
+    """Return the commands of all loops at one size, by name."""
+    prefix = [sys.executable, "-m", "benchmarks.step", "--serve"]
+    commands = {
+        f"nstk, tiling {tiling}, {arithmetic}": [
+            *prefix,
+            f"nstk:{network}:{size}:{tiling}:{arithmetic}:plain",
+        ]
+        for tiling in TILINGS
+        for arithmetic in ARITHMETICS
     }
-    entries["ours, default layers, float32"] = [
-        *ours,
-        f"ours:{network}:{size}:whole:float32:default",
+    commands["nstk, default layers, float32"] = [
+        *prefix,
+        f"nstk:{network}:{size}:off:float32:default",
     ]
-    entries["plain TensorFlow"] = [*ours, f"tensorflow:{network}:{size}"]
+    commands["plain TensorFlow"] = [*prefix, f"tensorflow:{network}:{size}"]
     if network == "vgg19" and _has_torch(torch_python):
         for precision in PRECISIONS:
             command = [torch_python, "benchmarks/plain_pytorch.py", str(size), precision]
-            entries[f"plain PyTorch, {precision}"] = command
-    return entries
+            commands[f"plain PyTorch, {precision}"] = command
+    return commands
 
 
 def compare(commands: dict[str, list[str]], rounds: int) -> dict[str, list[float]]:
-    """Let everybody take turns."""
-    contestants = [Contestant(name, command) for name, command in commands.items()]
+    """Let all loops take steps in turn and return their seconds by name."""
+    loops = [LoopProcess(name, command) for name, command in commands.items()]
     for _ in range(rounds):
-        for contestant in contestants:
-            contestant.step()
-    for contestant in contestants:
-        contestant.stop()
-    return {contestant.name: contestant.seconds for contestant in contestants}
+        for loop in loops:
+            loop.step()
+    for loop in loops:
+        loop.stop()
+    return {loop.name: loop.seconds for loop in loops}
 
 
 def _has_torch(python: str) -> bool:
-    ended = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
-    return ended.returncode == 0
+    process = subprocess.run([python, "-c", "import torch"], capture_output=True, check=False)
+    return process.returncode == 0
 
 
 def main() -> None:
-    """Run all sizes and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure all networks and sizes and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="*", type=int, default=[256, 512, 1024])
     parser.add_argument("--networks", nargs="*", default=["compact", "vgg19"])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--loops", nargs="*", help="names as in the table; all when left out")
-    parser.add_argument("--torch-python", default=sys.executable)
+    parser.add_argument("--loops", nargs="*", help="names as in the table [all]")
+    parser.add_argument(
+        "--torch-python", default=sys.executable, help="Python with PyTorch [this one]"
+    )
     parser.add_argument("--json", type=Path, default=Path("step.json"))
     parser.add_argument("--serve", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
-        serve(given.serve)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        serve(arguments.serve)
         return
-    rows = json.loads(given.json.read_text()) if given.json.exists() else []
-    for network in given.networks:
-        for size in given.sizes:
-            entries = list_contestants(size, network, given.torch_python)
-            chosen = given.loops or list(entries)
-            measured = compare({name: entries[name] for name in chosen}, given.rounds)
+    rows = json.loads(arguments.json.read_text()) if arguments.json.exists() else []
+    for network in arguments.networks:
+        for size in arguments.sizes:
+            commands = list_loops(size, network, arguments.torch_python)
+            chosen = arguments.loops or list(commands)
+            measured = compare({name: commands[name] for name in chosen}, arguments.rounds)
             base = statistics.median(measured.get("plain TensorFlow", [float("nan")]))
             for name, seconds in measured.items():
                 median = statistics.median(seconds)
@@ -188,8 +193,8 @@ def main() -> None:
                         "seconds": seconds,
                     }
                 )
-            given.json.write_text(json.dumps(rows, indent=1))
-    print("| network | size | loop | seconds a step | against plain TensorFlow |")
+            arguments.json.write_text(json.dumps(rows, indent=1))
+    print("| network | size | loop | seconds per step | against plain TensorFlow |")
     print("|---|---|---|---|---|")
     for row in rows:
         print(

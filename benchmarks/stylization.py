@@ -1,18 +1,18 @@
-"""Compare nstk's default recipe with plain neural style transfer, at equal wall time.
+"""Compare the default recipe of nstk with plain neural style transfer, at equal wall time.
 
     python benchmarks/stylization.py --json stylization.json --markdown stylization.md
 
-Six pairs, both ways on the packaged network, judged by `benchmarks/style_judge.py`, whose network
-neither of them looks through. `nstk` is `nstk.stylize` with its defaults. `plain` is the method of
-Gatys, Ecker and Bethge (2016) as most tools have it: one scale, the content as start, zero
+Six pairs, both methods on the packaged network, measured by `benchmarks/style_metrics.py`, whose
+network neither method uses. `nstk` is `nstk.stylize` with its defaults. `plain` is the method of
+Gatys, Ecker and Bethge (2016) as most tools implement it: one scale, the content as start, zero
 padding, Gram matrices of the first convolution of every block with equal weights,
 
     L = α·½ Σ (F − P)² + β·Σ_l 1/5 · 1/(4 N_l² M_l²) · Σ (G − A)²,
 
-content at block4_conv2, Adam with learning rate 0.02, pixels clamped to [0, 1]. It runs as long
-as `nstk` did on the same pair, once for each α/β of a list, and what counts is its best: the least
-style error among those results that hold no more content than `nstk` did. Where `nstk` has less
-style error still, it is better at no worse content.
+content at block4_conv2, Adam with learning rate 0.02, pixels clamped to [0, 1]. It runs as long as
+`nstk` did on the same pair, once for each of four ratios α/β. Its best result counts: the lowest
+style error among the results that preserve no more content than `nstk` did. If `nstk` still has a
+lower style error, it is better in style and no worse in content.
 """
 
 import argparse
@@ -31,8 +31,9 @@ import tensorflow as tf
 
 import nstk
 from benchmarks.compact import PAIRS
-from benchmarks.style_judge import Judgment, find_shared, judge
-from nstk.images.image import fit_size, load_image, resize_image
+from benchmarks.style_metrics import StyleMetrics, find_shared, measure_style
+from nstk.images.image import fit_size, resize_image
+from nstk.images.loading import load_image
 
 STYLE_LAYERS = tuple(f"block{block}_conv1" for block in range(1, 6))
 CONTENT_LAYER = "block4_conv2"
@@ -41,7 +42,7 @@ RATIOS = (1e-8, 1e-7, 1e-6, 1e-5)
 
 
 class Row(TypedDict):
-    """One way to paint one pair."""
+    """The metrics of one method on one pair."""
 
     style_error: float
     content_cosine: float
@@ -50,7 +51,7 @@ class Row(TypedDict):
     ratio: float | None
 
 
-def paint_plainly(
+def stylize_plain(
     backbone: nstk.Backbone,
     content: nstk.Image,
     style: nstk.Image,
@@ -63,26 +64,28 @@ def paint_plainly(
 
     Args:
         backbone: The network.
-        content: What to paint.
-        style: How.
+        content: The content image.
+        style: The style image.
         size: Longer side of the result in pixels.
         ratio: α/β.
-        seconds: Of the descent, compilation left out.
+        seconds: Time for the steps, without compilation.
     """
     content = resize_image(content, *fit_size(*content.shape[:2], size))
     style = resize_image(style, *fit_size(*style.shape[:2], size))
     taps = backbone.tap([*STYLE_LAYERS, CONTENT_LAYER])
     target = taps(tf.constant(content[np.newaxis]), training=False)[CONTENT_LAYER]
-    seen = taps(tf.constant(style[np.newaxis]), training=False)
-    grams = {name: _gram(seen[name]) for name in STYLE_LAYERS}
-    places = {name: _places(seen[name]) for name in STYLE_LAYERS}
+    style_maps = taps(tf.constant(style[np.newaxis]), training=False)
+    grams = {name: _gram(style_maps[name]) for name in STYLE_LAYERS}
+    positions = {name: _count_positions(style_maps[name]) for name in STYLE_LAYERS}
 
-    def measure(image: Any) -> Any:
+    def compute_loss(image: Any) -> Any:
         maps = taps(image[tf.newaxis], training=False)
         loss = ratio * 0.5 * tf.reduce_sum(tf.square(maps[CONTENT_LAYER] - target))
         for name in STYLE_LAYERS:
-            # A style of another size has another number of places M: both Grams are per place.
-            difference = _gram(maps[name]) / _places(maps[name]) - grams[name] / places[name]
+            # A style of another size has another number of positions M: divide both by M.
+            difference = (
+                _gram(maps[name]) / _count_positions(maps[name]) - grams[name] / positions[name]
+            )
             channels = float(maps[name].shape[-1])
             loss += tf.reduce_sum(tf.square(difference)) / (5 * 4 * channels**2)
         return loss
@@ -93,13 +96,13 @@ def paint_plainly(
     @tf.function
     def step() -> None:
         with tf.GradientTape() as tape:
-            loss = measure(image)
+            loss = compute_loss(image)
         adam.apply_gradients([(tape.gradient(loss, image), image)])
         image.assign(tf.clip_by_value(image, 0.0, 1.0))
 
     step()
-    begun = time.perf_counter()
-    while time.perf_counter() - begun < seconds:
+    began = time.perf_counter()
+    while time.perf_counter() - began < seconds:
         step()
     result: nstk.Image = image.numpy()
     return result
@@ -110,86 +113,88 @@ def _gram(maps: Any) -> Any:
     return tf.matmul(flat, flat, transpose_a=True)
 
 
-def _places(maps: Any) -> float:
+def _count_positions(maps: Any) -> float:
     return float(maps.shape[1] * maps.shape[2])
 
 
-def describe(judgment: Judgment, seconds: float, ratio: float | None = None) -> Row:
-    """Keep the figures of the table."""
+def make_row(metrics: StyleMetrics, seconds: float, ratio: float | None = None) -> Row:
+    """Select the metrics that the table needs."""
     return Row(
-        style_error=judgment["style_error"],
-        content_cosine=judgment["content_cosine"],
-        luma_ssim=judgment["luma_ssim"],
+        style_error=metrics["style_error"],
+        content_cosine=metrics["content_cosine"],
+        luma_ssim=metrics["luma_ssim"],
         seconds=seconds,
         ratio=ratio,
     )
 
 
 def compare(names: tuple[str, str], size: int, keep: Path | None) -> dict[str, list[Row]]:
-    """Paint one pair both ways and judge every result."""
-    folder = find_shared() / "data" / "images"
+    """Stylize one pair with both methods and measure every result."""
+    folder = find_shared() / "data" / "pictures"
     content = load_image(folder / "content" / f"{names[0]}.jpg").pixels
     style = load_image(folder / "style" / f"{names[1]}.jpg").pixels
     backbone = nstk.load_backbone("compact")
-    begun = time.perf_counter()
-    ours = nstk.stylize(
+    began = time.perf_counter()
+    result = nstk.stylize(
         content, style, backbone=backbone, settings=nstk.StylizeSettings(size=size)
     ).image
-    seconds = time.perf_counter() - begun
+    seconds = time.perf_counter() - began
     plain = [
-        paint_plainly(backbone, content, style, size=size, ratio=ratio, seconds=seconds)
+        stylize_plain(backbone, content, style, size=size, ratio=ratio, seconds=seconds)
         for ratio in RATIOS
     ]
     if keep:
         keep.mkdir(parents=True, exist_ok=True)
-        for way, image in (("nstk", ours), *zip(map(str, RATIOS), plain, strict=True)):
-            nstk.save_image(keep / f"{'-'.join(names)}-{way}.png", image)
+        for name, image in (("nstk", result), *zip(map(str, RATIOS), plain, strict=True)):
+            nstk.save_image(keep / f"{'-'.join(names)}-{name}.png", image)
     return {
-        "nstk": [describe(judge(content, style, ours), seconds)],
+        "nstk": [make_row(measure_style(content, style, result), seconds)],
         "plain": [
-            describe(judge(content, style, image), seconds, ratio)
+            make_row(measure_style(content, style, image), seconds, ratio)
             for ratio, image in zip(RATIOS, plain, strict=True)
         ],
     }
 
 
-def choose_rival(ours: Row, plain: list[Row]) -> Row:
-    """The least style error at no more content; the least content where all hold more."""
-    rivals = [row for row in plain if row["content_cosine"] <= ours["content_cosine"]]
-    if rivals:
-        return min(rivals, key=lambda row: row["style_error"])
+def choose_best_plain(nstk_row: Row, plain: list[Row]) -> Row:
+    """Return the lowest style error at no more content, or the least content if all have more."""
+    candidates = [row for row in plain if row["content_cosine"] <= nstk_row["content_cosine"]]
+    if candidates:
+        return min(candidates, key=lambda row: row["style_error"])
     return min(plain, key=lambda row: row["content_cosine"])
 
 
 def write_table(results: dict[str, dict[str, list[Row]]], size: int) -> str:
-    """One line a pair, and what it comes to."""
+    """Return the table, one row per pair, and a summary."""
     lines = [
-        f"| pair, {size} px | nstk: style error @ content cosine | plain at best | seconds each |",
+        f"| pair, {size} px | nstk: style error @ content cosine | best of plain | seconds each |",
         "|---|---|---|---|",
     ]
     better = 0
     for pair, rows in results.items():
-        (ours,) = rows["nstk"]
-        rival = choose_rival(ours, rows["plain"])
+        (nstk_row,) = rows["nstk"]
+        plain_row = choose_best_plain(nstk_row, rows["plain"])
         better += (
-            ours["style_error"] < rival["style_error"]
-            and ours["content_cosine"] >= rival["content_cosine"]
+            nstk_row["style_error"] < plain_row["style_error"]
+            and nstk_row["content_cosine"] >= plain_row["content_cosine"]
         )
-        cells = [f"{r['style_error']:.3f} @ {r['content_cosine']:.3f}" for r in (ours, rival)]
-        lines.append(f"| {pair} | {cells[0]} | {cells[1]} | {ours['seconds']:.0f} |")
+        cells = [
+            f"{r['style_error']:.3f} @ {r['content_cosine']:.3f}" for r in (nstk_row, plain_row)
+        ]
+        lines.append(f"| {pair} | {cells[0]} | {cells[1]} | {nstk_row['seconds']:.0f} |")
     lines.append(
-        f"\nLess style error at no less content cosine on {better} of {len(results)} pairs."
+        f"\nLower style error at no lower content cosine on {better} of {len(results)} pairs."
     )
     return "\n".join(lines) + "\n"
 
 
 def main() -> None:
-    """Paint, judge and print the table; pairs already in the JSON file are kept."""
+    """Stylize and measure all pairs that the JSON file lacks, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--size", type=int, default=512, help="longer side in px [%(default)s]")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels [%(default)s]")
     parser.add_argument("--json", type=Path, default=Path("stylization.json"), help="results")
-    parser.add_argument("--markdown", type=Path, help="write the table here too")
-    parser.add_argument("--keep", type=Path, help="folder for the images")
+    parser.add_argument("--markdown", type=Path, help="write the table here")
+    parser.add_argument("--keep", type=Path, help="store the images here")
     arguments = parser.parse_args()
     results: dict[str, dict[str, list[Row]]] = {}
     if arguments.json.is_file():

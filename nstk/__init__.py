@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nstk.auditing.findings import Audit as Audit
     from nstk.auditing.findings import ClassBalance as ClassBalance
-    from nstk.auditing.findings import Flaw as Flaw
+    from nstk.auditing.findings import ImageIssue as ImageIssue
     from nstk.auditing.findings import LabelSuspect as LabelSuspect
     from nstk.auditing.findings import WrongExtension as WrongExtension
     from nstk.auditing.job import audit as audit
@@ -32,25 +32,22 @@ if TYPE_CHECKING:
     from nstk.backbones.listing import describe_backbones as describe_backbones
     from nstk.backbones.loading import load_backbone as load_backbone
     from nstk.classifiers.classifier import Classifier as Classifier
-    from nstk.classifiers.classifier import load_classifier as load_classifier
-    from nstk.classifiers.evaluation.figures import ConfusedPair as ConfusedPair
-    from nstk.classifiers.evaluation.figures import Coverage as Coverage
-    from nstk.classifiers.evaluation.figures import ImageLoss as ImageLoss
     from nstk.classifiers.evaluation.job import EvaluationReport as EvaluationReport
     from nstk.classifiers.evaluation.job import evaluate as evaluate
+    from nstk.classifiers.evaluation.metrics import ConfusedPair as ConfusedPair
+    from nstk.classifiers.evaluation.metrics import Coverage as Coverage
+    from nstk.classifiers.evaluation.metrics import ImageLoss as ImageLoss
     from nstk.classifiers.explanation.job import Explanation as Explanation
     from nstk.classifiers.explanation.job import explain as explain
     from nstk.classifiers.prediction.job import Prediction as Prediction
     from nstk.classifiers.prediction.job import Predictions as Predictions
+    from nstk.classifiers.prediction.job import PredictSettings as PredictSettings
     from nstk.classifiers.prediction.job import predict as predict
     from nstk.classifiers.prediction.job import stream_predictions as stream_predictions
     from nstk.classifiers.prediction.results import ResultsFile as ResultsFile
     from nstk.classifiers.prediction.results import check_results as check_results
-    from nstk.classifiers.prediction.resumption import KeptPredictions as KeptPredictions
+    from nstk.classifiers.prediction.resumption import PredictionCheckpoint as PredictionCheckpoint
     from nstk.classifiers.prediction.watching import watch_folder as watch_folder
-    from nstk.classifiers.run_records import Replay as Replay
-    from nstk.classifiers.run_records import replay as replay
-    from nstk.classifiers.run_records import save_manifest as save_manifest
     from nstk.datasets.catalogs import LabeledImage as LabeledImage
     from nstk.datasets.folders import LabeledFolder as LabeledFolder
     from nstk.datasets.folders import scan_folder as scan_folder
@@ -74,9 +71,12 @@ if TYPE_CHECKING:
     from nstk.exporting.job import export as export
     from nstk.features.cache import find_cache_folder as find_cache_folder
     from nstk.finetuning.job import finetune as finetune
+    from nstk.finetuning.replay import Replay as Replay
+    from nstk.finetuning.replay import replay as replay
+    from nstk.finetuning.replay import save_manifest as save_manifest
     from nstk.finetuning.result import FinetuneResult as FinetuneResult
     from nstk.finetuning.tensorboard import ScalarLog as ScalarLog
-    from nstk.finetuning.unfreezing.stage import SecondStage as SecondStage
+    from nstk.finetuning.unfreezing.result import SecondStage as SecondStage
     from nstk.heads.calibration import Calibration as Calibration
     from nstk.heads.learning_curve import LearningCurve as LearningCurve
     from nstk.heads.metrics import ClassScore as ClassScore
@@ -88,11 +88,11 @@ if TYPE_CHECKING:
     from nstk.heads.selection import Selection as Selection
     from nstk.heads.selection import Trial as Trial
     from nstk.images.animations import check_animation as check_animation
+    from nstk.images.encoding import check_output as check_output
+    from nstk.images.encoding import save_image as save_image
     from nstk.images.image import Image as Image
-    from nstk.images.image import LoadedImage as LoadedImage
-    from nstk.images.image import check_output as check_output
-    from nstk.images.image import load_image as load_image
-    from nstk.images.image import save_image as save_image
+    from nstk.images.loading import LoadedImage as LoadedImage
+    from nstk.images.loading import load_image as load_image
     from nstk.images.quality import ImageQuality as ImageQuality
     from nstk.inspecting.frozen import study_frozen as study_frozen
     from nstk.inspecting.frozen_study import FrozenStudy as FrozenStudy
@@ -159,7 +159,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "nstk.auditing.findings": ("Audit", "ClassBalance", "Flaw", "LabelSuspect", "WrongEnding"),
+    "nstk.auditing.findings": ("Audit", "ClassBalance", "ImageIssue", "LabelSuspect", "WrongEnding"),
     "nstk.auditing.job": ("audit",),
     "nstk.reports.audit": ("check_audit_report", "write_audit_report"),
     "nstk.backbones.backbone": ("Backbone",),
@@ -182,23 +182,23 @@ _HOMES = {
         "WeightsError",
         "printable",
     ),
-    "nstk.classifiers.evaluation.figures": ("ConfusedPair", "Coverage", "ImageLoss"),
+    "nstk.classifiers.evaluation.metrics": ("ConfusedPair", "Coverage", "ImageLoss"),
     "nstk.classifiers.evaluation.job": ("EvaluationReport", "evaluate"),
     "nstk.classifiers.explanation.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
     "nstk.heads.predictions": ("SplitPredictions",),
     "nstk.features.cache": ("find_cache_folder",),
     "nstk.heads.calibration": ("Calibration",),
-    "nstk.classifiers.classifier": ("Classifier", "load_classifier"),
+    "nstk.classifiers.classifier": ("Classifier",),
     "nstk.heads.metrics": ("ClassScore", "Evaluation"),
     "nstk.heads.out_of_distribution": ("OODDetector",),
     "nstk.finetuning.job": ("finetune",),
     "nstk.heads.learning_curve": ("LearningCurve",),
-    "nstk.classifiers.run_records": ("Replay", "replay", "save_manifest"),
+    "nstk.finetuning.replay": ("Replay", "replay", "save_manifest"),
     "nstk.finetuning.result": ("FinetuneResult",),
     "nstk.heads.reliability": ("Reliability", "ReliabilityBin"),
     "nstk.finetuning.tensorboard": ("ScalarLog",),
-    "nstk.finetuning.unfreezing.stage": ("SecondStage",),
+    "nstk.finetuning.unfreezing.result": ("SecondStage",),
     "nstk.heads.selection": ("Selection", "Trial"),
     "nstk.inspecting.frozen": ("study_frozen",),
     "nstk.reports.transfer": ("save_frozen",),
@@ -219,22 +219,19 @@ _HOMES = {
     "nstk.storage.files": ("check_writable", "make_folder", "atomic_write"),
     "nstk.datasets.folders": ("LabeledFolder", "scan_folder"),
     "nstk.datasets.listing": ("SkippedFile",),
-    "nstk.images.image": (
-        "LoadedImage",
-        "Image",
-        "check_output",
-        "load_image",
-        "save_image",
-    ),
+    "nstk.images.image": ("Image",),
+    "nstk.images.loading": ("LoadedImage", "load_image"),
+    "nstk.images.encoding": ("check_output", "save_image"),
     "nstk.images.quality": ("ImageQuality",),
     "nstk.classifiers.prediction.job": (
+        "PredictSettings",
         "Prediction",
         "Predictions",
         "predict",
         "stream_predictions",
     ),
     "nstk.classifiers.prediction.results": ("ResultsFile", "check_results"),
-    "nstk.classifiers.prediction.resumption": ("KeptPredictions",),
+    "nstk.classifiers.prediction.resumption": ("PredictionCheckpoint",),
     "nstk.classifiers.prediction.watching": ("watch_folder",),
     "nstk.progress": ("Progress", "no_progress"),
     "nstk.reports.classifier": ("check_classifier_report", "write_classifier_report"),

@@ -4,7 +4,8 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.classifiers.classifier import Classifier
-from nstk.features.networks import attach_head, build_extractor
+from nstk.classifiers.inference import attach_head
+from nstk.features.networks import build_extractor
 from nstk.heads.head import Head
 
 CLASSES = ("Ämeise", "蜂", "class 10")

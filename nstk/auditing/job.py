@@ -1,6 +1,7 @@
 """The audit: every image is read once, then all findings follow."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,26 +101,9 @@ def audit(
     if not read:
         raise FolderError(f"{catalog.source} has no readable image; give other data.")
     watch.lap("images")
-    images = _Images(catalog, read, vectors, chosen, on_progress)
-    suspects, suspect_notices = images.find_suspects()
-    issues, issue_notices = find_quality_issues(read)
-    classes = images.count_classes()
-    notices = (*catalog.notices, *_compare_classes(catalog, classes), *images.multi_image_notices())
-    found = {**images.find_duplicates(), "outliers": images.find_outliers(), **issues}
-    watch.lap("analysis")
-    return Audit(
-        catalog=catalog,
-        classes=classes,
-        unreadable=tuple(unreadable),
-        skipped=catalog.skipped,
-        wrong_extension=images.find_wrong_extensions(),
-        label_suspects=suspects,
-        **found,
-        qualities={image.path: image.quality for image in read},
-        notices=(*notices, *issue_notices, *suspect_notices, *store.notices),
-        backbone=backbone.name,
-        seconds={**watch.seconds, "total": watch.total},
-    )
+    found = _Images(catalog, read, vectors, chosen, on_progress).audit(watch)
+    notices = (*found.notices, *store.notices)
+    return replace(found, unreadable=tuple(unreadable), notices=notices, backbone=backbone.name)
 
 
 class _Images:
@@ -138,6 +122,43 @@ class _Images:
         by_path = {image.path: image for image in catalog.images}
         self._images = [by_path[image.path] for image in read]
         self._similar = group_similar(read, settings.near_distance)
+
+    def audit(self, watch: Stopwatch) -> Audit:
+        """All findings about these images."""
+        catalog, read = self._catalog, self._read
+        suspects, suspect_notices = self.find_suspects()
+        issues, issue_notices = find_quality_issues(read)
+        classes = self.count_classes()
+        exact, near, cross_class, cross_split = self.find_duplicates()
+        outliers = self.find_outliers()
+        watch.lap("analysis")
+        return Audit(
+            catalog=catalog,
+            classes=classes,
+            unreadable=(),
+            skipped=catalog.skipped,
+            wrong_extension=self.find_wrong_extensions(),
+            exact_duplicates=exact,
+            near_duplicates=near,
+            cross_class_duplicates=cross_class,
+            cross_split_duplicates=cross_split,
+            label_suspects=suspects,
+            outliers=outliers,
+            tiny=issues["tiny"],
+            blurred=issues["blurred"],
+            dark=issues["dark"],
+            low_contrast=issues["low_contrast"],
+            qualities={image.path: image.quality for image in read},
+            notices=(
+                *catalog.notices,
+                *_compare_classes(catalog, classes),
+                *self.multi_image_notices(),
+                *issue_notices,
+                *suspect_notices,
+            ),
+            backbone="",
+            seconds={**watch.seconds, "total": watch.total},
+        )
 
     def count_classes(self) -> tuple[ClassBalance, ...]:
         """Images of each class, by split."""
@@ -164,24 +185,20 @@ class _Images:
             if image.path.suffix.casefold() not in _EXTENSIONS[image.format]
         )
 
-    def find_duplicates(self) -> dict[str, Groups]:
-        """The four lists of duplicates."""
+    def find_duplicates(self) -> tuple[Groups, Groups, Groups, Groups]:
+        """Exact and near-duplicates, and those across classes and across splits."""
         identical, images = group_identical(self._read), self._images
         similar = list(list_groups(self._similar))
 
         def paths(groups: Sequence[Sequence[int]]) -> Groups:
             return tuple(tuple(self._read[index].path for index in group) for group in groups)
 
-        return {
-            "exact_duplicates": paths(list(list_groups(identical))),
-            "near_duplicates": paths([g for g in similar if differ(g, lambda i: identical[i])]),
-            "cross_class_duplicates": paths(
-                [g for g in similar if differ(g, lambda i: images[i].labels)]
-            ),
-            "cross_split_duplicates": paths(
-                [g for g in similar if differ(g, lambda i: images[i].split)]
-            ),
-        }
+        return (
+            paths(list(list_groups(identical))),
+            paths([g for g in similar if differ(g, lambda i: identical[i])]),
+            paths([g for g in similar if differ(g, lambda i: images[i].labels)]),
+            paths([g for g in similar if differ(g, lambda i: images[i].split)]),
+        )
 
     def find_outliers(self) -> tuple[ImageIssue, ...]:
         """Images far from their nearest neighbors."""

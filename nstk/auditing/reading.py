@@ -19,7 +19,8 @@ from nstk.features.extractor import BATCH_SIZE, HASH_RECIPE, FeatureExtractor, p
 from nstk.features.networks import POOLED
 from nstk.images.decoding import identify
 from nstk.images.hashes import image_hash
-from nstk.images.image import Image, load_image
+from nstk.images.image import Image
+from nstk.images.loading import load_image
 from nstk.images.quality import ImageQuality, measure_image
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
@@ -134,7 +135,7 @@ def _extract(
     rows = [row for _, row in read]
     missing = [index for index, row in enumerate(rows) if row.ndim > 1]
     if missing:
-        vectors = extractor.describe(np.stack([rows[index] for index in missing]))[POOLED]
+        vectors = extractor.extract(np.stack([rows[index] for index in missing]))[POOLED]
         for index, row in zip(missing, vectors, strict=True):
             rows[index] = row
             shard.add(read[index][0].digest, row)

@@ -44,7 +44,7 @@ def predict_out_of_fold(
     head = fit_head(
         vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
     )
-    probabilities: Matrix = link.probabilities(head.held_out)
+    probabilities: Matrix = link.probabilities(head.oof_logits)
     return probabilities
 
 

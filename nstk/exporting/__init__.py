@@ -1,1 +1,1 @@
-"""The classifier in other formats, each with a proof that it answers like the original."""
+"""Exporting a classifier to other formats, verified against the original."""

@@ -1,6 +1,6 @@
-"""Encoded images inside a TensorFlow graph, turned upright as their EXIF data asks.
+"""Decoding images inside a TensorFlow graph, with EXIF orientation applied.
 
-TensorFlow's own decoders leave a photograph as the camera held it. Its orientation is tag 0x0112
+TensorFlow's own decoders ignore the orientation of a photograph. It is tag 0x0112
 of the first directory of the TIFF data in a JPEG's APP1 segment (Exif 2.32, 4.5.4 and 4.6.2).
 """
 
@@ -17,7 +17,7 @@ _EXIF = b"Exif\0\0"
 def decode_upright(encoded: Any) -> Any:
     """Decode a JPEG or PNG of any size.
 
-    Color profiles are not applied and transparency is dropped; a PNG is taken as it lies.
+    Color profiles are not applied and transparency is dropped; the orientation of a PNG is ignored.
 
     Args:
         encoded: A string tensor ``()``, the bytes of a file.
@@ -28,7 +28,7 @@ def decode_upright(encoded: Any) -> Any:
     # Accurate integers: the faster method, TensorFlow's default, is off by a few gray levels.
     return tf.cond(
         tf.io.is_jpeg(encoded),
-        lambda: turn_upright(
+        lambda: apply_orientation(
             tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
             read_orientation(encoded),
         ),
@@ -36,8 +36,8 @@ def decode_upright(encoded: Any) -> Any:
     )
 
 
-def turn_upright(pixels: Any, orientation: Any) -> Any:
-    """Turn an image as EXIF orientation 1 to 8 asks.
+def apply_orientation(pixels: Any, orientation: Any) -> Any:
+    """Apply an EXIF orientation from 1 to 8.
 
     Args:
         pixels: ``(H, W, 3)``.
@@ -64,7 +64,7 @@ def read_orientation(encoded: Any) -> Any:
         encoded: A string tensor ``()``, the bytes of the file.
 
     Returns:
-        int32 ``()``, 1 to 8; 1 where the file says nothing of use.
+        int32 ``()``, 1 to 8; 1 if the file has no valid orientation.
     """
     content = tf.cast(tf.io.decode_raw(encoded, tf.uint8), tf.int32)
     start = _find_tiff(content)
@@ -83,7 +83,7 @@ def read_orientation(encoded: Any) -> Any:
 
 
 def _find_tiff(content: Any) -> Any:
-    """Where the TIFF data of the EXIF segment begins; behind the end if there is none."""
+    """Offset of the TIFF data in the EXIF segment; the file's size if there is none."""
     length = tf.size(content)
 
     def is_exif(at: Any) -> Any:
@@ -102,7 +102,7 @@ def _find_tiff(content: Any) -> Any:
 
 
 def _byte(content: Any, at: Any) -> Any:
-    """The byte at a place, 0 outside of the file."""
+    """The byte at an offset, 0 outside the file."""
     last = tf.size(content) - 1
     inside = (at >= 0) & (at <= last)
     return tf.where(inside, tf.gather(content, tf.clip_by_value(at, 0, last)), 0)

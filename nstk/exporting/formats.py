@@ -1,4 +1,4 @@
-"""The formats that a classifier can be written in, and what each of them needs."""
+"""The export formats and their requirements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ class Format:
     """One format.
 
     Attributes:
-        name: What it is called.
-        suffix: How its files end; empty where it is a folder.
-        tolerance: By how much a probability may differ from the original's; None where the
-            format rounds, and only the share of equal answers counts.
+        name: Its name.
+        extension: Extension of its files; empty if it is a folder.
+        tolerance: By how much a probability may differ from the original's; None if the format
+            rounds, and only the share of equal labels counts.
         modules: Optional Python modules that write or run it.
         extra: The extra of nstk that installs them.
     """
 
     name: FormatName
-    suffix: str
+    extension: str
     tolerance: float | None
     modules: tuple[str, ...] = ()
     extra: str = ""
@@ -45,29 +45,29 @@ class Format:
         missing = [module for module in self.modules if find_spec(module) is None]
         if missing:
             raise ExportError(
-                f"{self.name} needs {', '.join(missing)}, not installed here; "
-                f"install nstk with its extra '{self.extra}': pip install 'nstk[{self.extra}]'."
+                f"{self.name} needs {', '.join(missing)}, which is not installed; "
+                f"run pip install 'nstk[{self.extra}]'."
             )
 
-    def check_target(self, path: Path) -> None:
-        """Refuse a place where this format cannot be written.
+    def check_path(self, path: Path) -> None:
+        """Refuse a path where this format cannot be written.
 
         Raises:
-            OutputError: If the ending is another one, or nothing can be written there.
+            OutputError: If the extension is wrong, or nothing can be written there.
         """
-        if not self.suffix:
+        if not self.extension:
             check_folder_writable(path, member="saved_model.pb")
-        elif path.suffix != self.suffix:
+        elif path.suffix != self.extension:
             raise OutputError(
-                f"{path} does not end in {self.suffix}, as {self.name} needs it; "
-                f"write to {path.with_suffix(self.suffix).name}."
+                f"{path} does not have the extension {self.extension} of {self.name}; "
+                f"write to {path.with_suffix(self.extension).name}."
             )
         else:
             check_writable(path)
 
     def write(self, path: Path, write: Callable[[Path], None]) -> Path:
-        """Write a file or folder of this format whole or not at all; see `atomic_write`."""
-        return atomic_write(path, write) if self.suffix else atomic_write_folder(path, write)
+        """Write a file or folder of this format atomically; see `atomic_write`."""
+        return atomic_write(path, write) if self.extension else atomic_write_folder(path, write)
 
 
 FORMATS: dict[str, Format] = {
@@ -83,13 +83,13 @@ FORMATS: dict[str, Format] = {
 
 
 def find_format(name: str) -> Format:
-    """Look a format up.
+    """Look up a format by name.
 
     Raises:
-        ExportError: With the formats there are.
+        ExportError: If there is none of that name.
     """
     if name not in FORMATS:
         raise ExportError(
-            f"There is no format '{name}'; choose one of {', '.join(get_args(FormatName))}."
+            f"unknown format '{name}'; choose from {', '.join(get_args(FormatName))}."
         )
     return FORMATS[name]

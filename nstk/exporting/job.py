@@ -1,39 +1,39 @@
-"""Exporting: write a classifier in another format, and prove that it answers the same."""
+"""Exporting: write a classifier in another format, and verify its predictions."""
 
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ExportError
 from nstk.exporting.formats import Format, FormatName, find_format
-from nstk.exporting.images import SampleSet, Source, gather_images, gather_recorded
 from nstk.exporting.onnx_file import write_onnx
-from nstk.exporting.proof import Agreement, compare
+from nstk.exporting.samples import SampleSet, Source, find_recorded, find_samples
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
+from nstk.exporting.verification import Agreement, verify
 from nstk.images.image import Levels
-from nstk.progress import Progress, Reporter, no_progress
-from nstk.settings import check_range, check_whole
+from nstk.progress import Progress, Reporter, Stopwatch, no_progress
+from nstk.settings import ExportSettings, resolve_settings
 
 _CALIBRATION = 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Export:
-    """What was written, and how well it agrees with the original.
+    """An exported classifier, and how well it agrees with the original.
 
     Attributes:
         format: The format's name.
         path: The file or folder.
         bytes: Its size.
         agreement: Share of the images that get the same labels, in [0, 1].
-        max_probability_difference: The largest difference of one probability.
-        images: How many images both were asked about.
+        max_probability_difference: The largest difference of a probability.
+        images: Number of images used for verification.
         image_source: Whether these were ``"given"``, ``"recorded"`` by the run that made the
-            classifier, or ``"drawn"`` for want of real ones.
+            classifier, or ``"synthetic"``.
         seconds: Wall time.
     """
 
@@ -46,6 +46,23 @@ class Export:
     image_source: Source
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"Export({self.format}, '{self.path}', {self.bytes / 1e6:.1f} MB, "
+            f"{self.agreement:.1%} agreement on {self.images} images)"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Format, size and agreement as plain values for JSON."""
+        return {
+            "format": self.format,
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "agreement": self.agreement,
+            "max_probability_difference": self.max_probability_difference,
+            "images": self.images,
+        }
+
 
 def export(
     classifier: Classifier,
@@ -54,116 +71,114 @@ def export(
     *,
     images: str | Path | Iterable[str | Path] | None = None,
     record: str | Path | None = None,
-    min_agreement: float = 0.97,
-    max_images: int = 200,
-    seed: int = 0,
+    settings: ExportSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> Export:
-    """Write a classifier in another format, and keep it only if it answers like the original.
+    """Write a classifier in another format, and keep it only if its predictions are the same.
 
-    What is written resizes, crops and scales by itself, takes images of any size, and holds
-    the class names. A fresh process opens it with that format's own runtime and without nstk,
-    and is asked about the same images as the original.
+    The export resizes, crops and scales by itself, takes images of any size, and holds the class
+    names. A fresh process opens it with the format's own runtime, without nstk, and compares its
+    predictions with those of the original.
 
     Args:
-        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
+        classifier: The classifier.
         format: ``"keras"``, ``"savedmodel"``, ``"tflite"``, ``"tflite-int8"`` or ``"onnx"``.
-        path: The file to write, with the format's ending, or the folder of a SavedModel.
-        images: Files and folders with images to ask about, and to calibrate integers
-            with; None for those of the record, or to draw some where it has none.
-        record: The file that `nstk.save_manifest` wrote when it was made. Its images are used
-            if they still are what they were: to ask about, first those that were held out; to
-            calibrate with, those that it learned from.
-        min_agreement: What share of the images must get the same label from the rounded
-            ``"tflite-int8"``, 0 to 1; from all other formats every image must.
-        max_images: How many of the images to ask about, at most.
-        seed: Of their choice.
-        on_progress: Told about the stages ``"export"`` and ``"proof"``.
+        path: The file to write, with the format's extension, or the folder of a SavedModel.
+        images: Files and folders with images for verification and for the calibration of int8;
+            None for those of the record, or synthetic ones without a record.
+        record: The file that `nstk.save_manifest` wrote when the classifier was made. Its images
+            are used if they are unchanged: held-out ones first for verification, training images
+            for calibration.
+        settings: All settings as one object; or give them as keyword arguments.
+        on_progress: Called for the stages ``"export"`` and ``"verification"``.
+        **options: Fields of `ExportSettings`, instead of ``settings``.
 
     Raises:
         ExportError: If there is no such format, a module that it needs is not installed, or
-            the written classifier answers differently; then nothing is left behind.
+            the predictions differ; then nothing is left behind.
         OutputError: If nothing can be written at ``path``.
         ImageError: If none of the images can be read.
-        SettingsError: If a number is out of its range.
+        SettingsError: If a setting is out of its range.
     """
-    began, path, chosen = time.perf_counter(), Path(path), find_format(format)
-    check_range("min_agreement", min_agreement, 0, 1)
-    check_whole("max_images", max_images, 1)
-    chosen.check_modules()
-    chosen.check_target(path)
+    chosen, target = resolve_settings(ExportSettings, settings, options), find_format(format)
+    target.check_modules()
+    target.check_path(Path(path))
     recorded = None
     if images is None and record is not None:
-        recorded = gather_recorded(record, classifier, seed)
-    album = recorded or gather_images(images, seed)
-    asked = min(max_images, len(album.readers))
-    proofs: list[Agreement] = []
+        recorded = find_recorded(record, classifier, chosen.seed)
+    samples = recorded or find_samples(images, chosen.seed)
+    return _export(classifier, target, Path(path), samples, chosen, on_progress)
+
+
+def _export(
+    classifier: Classifier,
+    format: Format,
+    path: Path,
+    samples: SampleSet,
+    settings: ExportSettings,
+    on_progress: Reporter,
+) -> Export:
+    watch, agreements = Stopwatch(), list[Agreement]()
+    count = min(settings.max_images, len(samples.readers))
 
     def write(staged: Path) -> None:
         on_progress(Progress(stage="export", step=0, total=1))
-        _write(classifier, chosen, staged, album, asked)
+        _write(classifier, format, staged, samples, count)
         on_progress(Progress(stage="export", step=1, total=1))
-        proof = compare(
-            chosen,
-            staged,
-            classifier.model,
-            classifier.classes,
-            classifier.decision,
-            album.read(),
-            asked,
-            on_progress,
-        )
-        _check(chosen, proof, min_agreement)
-        proofs.append(proof)
+        agreement = verify(format, staged, classifier, samples.read(), count, on_progress)
+        _check(format, agreement, settings.min_agreement)
+        agreements.append(agreement)
 
-    chosen.write(path, write)
-    [proof] = proofs
+    format.write(path, write)
+    [agreement] = agreements
     return Export(
-        format=chosen.name,
+        format=format.name,
         path=path,
         bytes=_size(path),
-        agreement=proof.agreement,
-        max_probability_difference=proof.max_probability_difference,
-        images=proof.images,
-        image_source=album.source,
-        seconds=time.perf_counter() - began,
+        agreement=agreement.agreement,
+        max_probability_difference=agreement.max_probability_difference,
+        images=agreement.images,
+        image_source=samples.source,
+        seconds=watch.total,
     )
 
 
 def _write(
-    classifier: Classifier, format: Format, staged: Path, album: SampleSet, asked: int
+    classifier: Classifier, format: Format, staged: Path, samples: SampleSet, count: int
 ) -> None:
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),
         "tflite": lambda: write_tflite(classifier, staged),
-        "tflite-int8": lambda: write_tflite(classifier, staged, lambda: _calibrate(album, asked)),
+        "tflite-int8": lambda: write_tflite(classifier, staged, lambda: calibrate(samples, count)),
         "onnx": lambda: write_onnx(classifier, staged),
     }
     writers[format.name]()
 
 
-def _calibrate(album: SampleSet, asked: int) -> Iterator[Levels]:
-    """Other images than those of the proof, where there are any that can be read."""
-    others = islice(replace(album, readers=album.readers[asked:]).read(), _CALIBRATION)
+def calibrate(samples: SampleSet, count: int) -> Iterator[Levels]:
+    """Images for calibration: other than the first ``count``, if any of these can be read."""
+    others = islice(replace(samples, readers=samples.readers[count:]).read(), _CALIBRATION)
     first = next(others, None)
-    return islice(album.read(), _CALIBRATION) if first is None else chain([first], others)
+    return islice(samples.read(), _CALIBRATION) if first is None else chain([first], others)
 
 
-def _check(format: Format, proof: Agreement, min_agreement: float) -> None:
+def _check(format: Format, agreement: Agreement, min_agreement: float) -> None:
     needed = min_agreement if format.tolerance is None else 1.0
     tolerance = 1.0 if format.tolerance is None else format.tolerance
-    if proof.agreement < needed or proof.max_probability_difference > tolerance:
+    if agreement.agreement < needed or agreement.max_probability_difference > tolerance:
         limit = "" if format.tolerance is None else f" with differences up to {tolerance:g}"
         advice = (
-            "calibrate with more images like those it will see, or lower --min-agreement"
+            "calibrate with more images like those it will see, or lower `min_agreement`"
             if format.tolerance is None
             else "please report this"
         )
         raise ExportError(
-            f"The {format.name} export gives {proof.agreement:.2%} of {proof.images} images the "
-            f"original's label and differs by up to {proof.max_probability_difference:.2g}; "
-            f"{needed:.2%}{limit} are needed, so nothing was written: {advice}."
+            f"the {format.name} export gives {agreement.agreement:.2%} of {agreement.images} "
+            "images the original's label and differs by up to "
+            f"{agreement.max_probability_difference:.2g}; {needed:.2%}{limit} is needed, so "
+            f"nothing was written: {advice}."
         )
 
 

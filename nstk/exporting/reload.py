@@ -1,10 +1,10 @@
-"""Ask an exported classifier in a process of its own, with its own runtime and nothing of nstk.
+"""Predict with an exported classifier in a fresh process, with its own runtime, without nstk.
 
-    python -P reload.py FORMAT ARTIFACT ANSWERS
+    python -P reload.py FORMAT ARTIFACT OUTPUTS
 
 Images come on standard input, each as an ``.npy`` file after its length in eight bytes
-(little-endian); ANSWERS becomes an ``.npz`` with what the artifact says. This file imports nothing
-of nstk, so what it can use, anyone can.
+(little-endian). OUTPUTS becomes an ``.npz`` with class names and probabilities. This file imports
+nothing of nstk: if it can use the export, anyone can.
 """
 
 import io
@@ -19,11 +19,11 @@ import numpy as np
 
 LENGTH_BYTES = 8
 
-_Ask = Callable[[Any], Any]
+_Predict = Callable[[Any], Any]
 """From a batch of one image, uint8 ``(1, H, W, 3)``, to probabilities ``(1, C)``."""
 
 
-def open_keras(path: str) -> tuple[list[str], list[_Ask]]:
+def open_keras(path: str) -> tuple[list[str], list[_Predict]]:
     """Open a ``.keras`` file with Keras."""
     import keras
 
@@ -32,31 +32,31 @@ def open_keras(path: str) -> tuple[list[str], list[_Ask]]:
     return classes, [model]
 
 
-def open_savedmodel(path: str) -> tuple[list[str], list[_Ask]]:
-    """Open a SavedModel folder with TensorFlow; it is asked by each of its signatures."""
+def open_savedmodel(path: str) -> tuple[list[str], list[_Predict]]:
+    """Open a SavedModel folder with TensorFlow; one function for each signature."""
     import tensorflow as tf
 
     loaded = tf.saved_model.load(path)
     signatures = loaded.signatures
 
-    def ask_bytes(images: Any) -> Any:
+    def predict_bytes(images: Any) -> Any:
         encoded = tf.io.encode_png(images[0])[tf.newaxis]
         return signatures["serve_bytes"](encoded=encoded)["probabilities"]
 
-    def ask_floats(images: Any) -> Any:
-        # A reference to the loaded module has to stay, or its variables are freed.
+    def predict_floats(images: Any) -> Any:
+        # Keep a reference to the loaded module, or its variables are freed.
         assert loaded is not None
         return signatures["serve"](images=tf.cast(images, tf.float32))["probabilities"]
 
-    def ask_integers(images: Any) -> Any:
+    def predict_integers(images: Any) -> Any:
         return signatures["serve_uint8"](images=tf.constant(images))["probabilities"]
 
     classes = Path(path, "assets", "labels.txt").read_text(encoding="utf-8").splitlines()
-    return classes, [ask_floats, ask_integers, ask_bytes]
+    return classes, [predict_floats, predict_integers, predict_bytes]
 
 
-def open_tflite(path: str) -> tuple[list[str], list[_Ask]]:
-    """Open a ``.tflite`` file with LiteRT, or with the interpreter that TensorFlow brings."""
+def open_tflite(path: str) -> tuple[list[str], list[_Predict]]:
+    """Open a ``.tflite`` file with LiteRT, or with TensorFlow's own interpreter."""
     runner = _find_interpreter()(model_path=path).get_signature_runner()
     [name] = runner.get_input_details()
     classes = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
@@ -73,7 +73,7 @@ def _find_interpreter() -> Any:
     return Interpreter
 
 
-def open_onnx(path: str) -> tuple[list[str], list[_Ask]]:
+def open_onnx(path: str) -> tuple[list[str], list[_Predict]]:
     """Open an ``.onnx`` file with ONNX Runtime."""
     import onnxruntime
 
@@ -83,7 +83,7 @@ def open_onnx(path: str) -> tuple[list[str], list[_Ask]]:
     return classes, [lambda images: session.run(None, {entry.name: images})[0]]
 
 
-OPENERS: dict[str, Callable[[str], tuple[list[str], list[_Ask]]]] = {
+OPENERS: dict[str, Callable[[str], tuple[list[str], list[_Predict]]]] = {
     "keras": open_keras,
     "savedmodel": open_savedmodel,
     "tflite": open_tflite,
@@ -92,21 +92,21 @@ OPENERS: dict[str, Callable[[str], tuple[list[str], list[_Ask]]]] = {
 }
 
 
-def receive_images(stream: Any) -> Iterator[Any]:
+def read_images(stream: Any) -> Iterator[Any]:
     """Read one image after the other, each uint8 ``(H, W, 3)``."""
     while length := stream.read(LENGTH_BYTES):
         content = stream.read(int.from_bytes(length, "little"))
         yield np.load(io.BytesIO(content), allow_pickle=False)
 
 
-def main(format: str, artifact: str, answers: str) -> None:
-    """Write the class names, ``(C,)``, and every answer, ``(n, ways to ask, C)``."""
-    classes, ways = OPENERS[format](artifact)
+def main(format: str, artifact: str, outputs: str) -> None:
+    """Write the class names ``(C,)`` and the probabilities ``(n, signatures, C)``."""
+    classes, signatures = OPENERS[format](artifact)
     found = [
-        np.concatenate([np.asarray(ask(image[np.newaxis])) for ask in ways])
-        for image in receive_images(sys.stdin.buffer)
+        np.concatenate([np.asarray(predict(image[np.newaxis])) for predict in signatures])
+        for image in read_images(sys.stdin.buffer)
     ]
-    np.savez(answers, classes=json.dumps(classes), answers=np.array(found, np.float32))
+    np.savez(outputs, classes=json.dumps(classes), probabilities=np.array(found, np.float32))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The classifier as a SavedModel, as TensorFlow Serving and ``tf.saved_model.load`` take it."""
+"""The classifier as a SavedModel, for TensorFlow Serving and ``tf.saved_model.load``."""
 
 import tempfile
 import uuid
@@ -23,19 +23,19 @@ FINGERPRINT = "fingerprint.pb"
 def write_saved_model(classifier: Classifier, folder: Path) -> None:
     """Write a SavedModel folder.
 
-    Its signatures give ``probabilities``, float32 ``(N, C)``, and ``labels``, the label of each
-    image, string ``(N,)``: the likeliest class or, where images may have several, all that
+    Its signatures return ``probabilities``, float32 ``(N, C)``, and ``labels``, the label of each
+    image, string ``(N,)``: the likeliest class or, if images may have several labels, all that
     reach their thresholds with | between them. They take
 
     - ``serve`` (also the default): ``images``, float32 ``(N, H, W, 3)``, values 0 to 255;
     - ``serve_uint8``: the same as uint8;
     - ``serve_bytes``: ``encoded``, string ``(N,)``, JPEG or PNG files of any sizes.
 
-    As an attribute of the loaded model, ``serve`` takes both kinds of numbers. All class names
-    stand in ``assets/labels.txt``, one a line, in the order of the outputs.
+    As an attribute of the loaded model, ``serve`` takes both types. The class names are in
+    ``assets/labels.txt``, one per line, in the order of the outputs.
 
     Args:
-        classifier: What to write.
+        classifier: The classifier.
         folder: A folder that does not exist yet.
 
     Raises:
@@ -54,15 +54,15 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
         }
         try:
             tf.saved_model.save(module, str(folder), signatures=signatures)
-            _name_by_content(folder / FINGERPRINT)
+            _set_uuid(folder / FINGERPRINT)
         except tf.errors.OpError as error:
             raise OutputError(
-                f"Cannot write {folder}: {error.message}; choose another place or make room."
+                f"cannot write {folder}: {error.message}; choose another folder or free disk space."
             ) from error
 
 
-def _name_by_content(path: Path) -> None:
-    """Put a name that follows from the network in the place of TensorFlow's random one."""
+def _set_uuid(path: Path) -> None:
+    """Replace TensorFlow's random identifier by one that depends only on the network."""
     fingerprint = FingerprintDef.FromString(path.read_bytes())
     fingerprint.ClearField("uuid")
     content = fingerprint.SerializeToString(deterministic=True)
@@ -73,26 +73,26 @@ def _name_by_content(path: Path) -> None:
 @pinned_keras_config()
 def _build_module(classifier: Classifier, labels: Path) -> Any:
     model = classifier.model
-    # Images of different sizes become squares one by one and go on as one batch.
+    # Images of different sizes are cropped one by one and then form one batch.
     square = model.get_layer(SQUARE).output
     prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
 
-    format_value = _build_spelling(classifier)
+    to_labels = _build_labeler(classifier)
 
-    def answer(probabilities: Any) -> dict[str, Any]:
-        return {"probabilities": probabilities, "labels": format_value(probabilities)}
+    def outputs(probabilities: Any) -> dict[str, Any]:
+        return {"probabilities": probabilities, "labels": to_labels(probabilities)}
 
     def serve(images: Any) -> dict[str, Any]:
-        return answer(model(tf.cast(images, tf.float32), training=False))
+        return outputs(model(tf.cast(images, tf.float32), training=False))
 
     def serve_bytes(encoded: Any) -> dict[str, Any]:
-        def fit(content: Any) -> Any:
+        def crop(content: Any) -> Any:
             image = tf.cast(decode_upright(content), tf.float32)
             return prepare(image[tf.newaxis], training=False)[0]
 
         kind = tf.TensorSpec(square.shape[1:], tf.float32)
-        squares = tf.map_fn(fit, encoded, fn_output_signature=kind)
-        return answer(finish(squares, training=False))
+        squares = tf.map_fn(crop, encoded, fn_output_signature=kind)
+        return outputs(finish(squares, training=False))
 
     module = tf.Module(name="classifier")
     module.weights = [variable.value for variable in model.variables]
@@ -106,18 +106,18 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
     return module
 
 
-def _build_spelling(classifier: Classifier) -> Callable[[Any], Any]:
+def _build_labeler(classifier: Classifier) -> Callable[[Any], Any]:
     """From probabilities ``(N, C)`` to labels, string ``(N,)``."""
     names, thresholds = tf.constant(classifier.classes), classifier.decision.thresholds
     if thresholds is None:
         return lambda probabilities: tf.gather(names, tf.argmax(probabilities, axis=-1))
 
-    def format_value(probabilities: Any) -> Any:
+    def to_labels(probabilities: Any) -> Any:
         given = probabilities >= tf.constant(thresholds, tf.float32)
         every = tf.broadcast_to(names, tf.shape(given))
         return tf.strings.reduce_join(tf.ragged.boolean_mask(every, given), -1, separator="|")
 
-    return format_value
+    return to_labels
 
 
 def _images(kind: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The classifier for LiteRT (TensorFlow Lite), with floats or with eight-bit integers."""
+"""The classifier for LiteRT (TensorFlow Lite), in float32 or int8."""
 
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,27 +22,26 @@ LABELS, THRESHOLDS = "labels.txt", "thresholds.txt"
 def write_tflite(
     classifier: Classifier, path: Path, calibrate: Callable[[], Iterable[Levels]] | None = None
 ) -> None:
-    """Write a ``.tflite`` file that takes uint8 ``(N, H, W, 3)`` and gives float32 ``(N, C)``.
+    """Write a ``.tflite`` file from uint8 ``(N, H, W, 3)`` to float32 ``(N, C)``.
 
-    It has one signature, ``serving_default``. The class names are a file ``labels.txt`` in a
-    zip archive behind the network, where TensorFlow Lite's metadata keeps such files and any
-    zip program finds them; where images may have several labels, their thresholds are beside it
-    in ``thresholds.txt``. Only operations that every LiteRT runtime knows are used.
+    It has one signature, ``serving_default``. The class names are in ``labels.txt`` in a zip
+    archive appended to the network, where TensorFlow Lite's metadata keeps such files and any zip
+    program finds them; if images may have several labels, their thresholds are beside it in
+    ``thresholds.txt``. Only built-in operations of LiteRT are used.
 
     Args:
-        classifier: What to write.
-        path: Where to, ending in ``.tflite``.
-        calibrate: Gives images that show in which range every number of the backbone lies,
-            to make eight-bit integers of its numbers and weights; None keeps floats. What stands
-            before and behind the backbone keeps floats in any case: where an image is cut
-            depends on its size, which may be any, and eight bits are too few for an image that
-            is scaled and for probabilities that are compared.
+        classifier: The classifier.
+        path: The file, with extension ``.tflite``.
+        calibrate: Returns images that show the range of every tensor of the backbone, to
+            quantize it to int8; None keeps float32. Preprocessing and head stay float32 in any
+            case: where an image is cropped depends on its size, and eight bits are too few for
+            scaled images and for probabilities.
     """
     options: dict[str, Any] = {}
     if calibrate is not None:
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibrate())
-        # Only look at the images: which numbers become integers is said below.
+        # Only calibrate here: the tensors to quantize are chosen below.
         options["_experimental_calibrate_only"] = True
     classifier.model.export(
         path,
@@ -54,9 +53,9 @@ def write_tflite(
     )
     if calibrate is not None:
         inside = behind_first_convolution(classifier.model.get_layer(BACKBONE))
-        seen = path.read_bytes()
-        outside = {name for name in _list_tensors(seen) if not _is_inside(name, inside)}
-        path.write_bytes(mlir_quantize(seen, denylisted_nodes=outside))
+        calibrated = path.read_bytes()
+        outside = {name for name in _list_tensors(calibrated) if not _is_inside(name, inside)}
+        path.write_bytes(mlir_quantize(calibrated, denylisted_nodes=outside))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(_entry(LABELS), _lines(classifier.classes))
         if classifier.decision.thresholds:
@@ -64,15 +63,15 @@ def write_tflite(
 
 
 def _list_tensors(content: bytes) -> Iterator[str]:
-    """The names of all numbers in a ``.tflite`` file."""
+    """The names of all tensors in a ``.tflite`` file."""
     graph = Model.GetRootAs(content).Subgraphs(0)
-    return (graph.Tensors(place).Name().decode() for place in range(graph.TensorsLength()))
+    return (graph.Tensors(index).Name().decode() for index in range(graph.TensorsLength()))
 
 
 def _is_inside(tensor: str, layers: Collection[str]) -> bool:
-    """Whether a number is computed, perhaps together with others, in one of the backbone's layers.
+    """Whether a tensor is computed, perhaps fused with others, in one of the backbone's layers.
 
-    Keras puts ``_1`` behind the name of a layer where it says what was computed in it.
+    Keras appends ``_1`` to the name of a layer in the names of its tensors.
     """
     return any(
         model.rpartition("_")[0] == BACKBONE and layer.rpartition("_")[0] in layers
@@ -82,7 +81,7 @@ def _is_inside(tensor: str, layers: Collection[str]) -> bool:
 
 
 def _entry(name: str) -> zipfile.ZipInfo:
-    """A file that its owner may read, without the time of day: equal content, equal bytes."""
+    """A zip entry without a timestamp: equal content, equal bytes."""
     entry = zipfile.ZipInfo(name)
     entry.external_attr = 0o644 << 16
     return entry

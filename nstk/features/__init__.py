@@ -1,1 +1,1 @@
-"""What a frozen backbone says about images: crops, extraction, the cache on disk."""
+"""Features of images from a frozen backbone: crops, extraction, the cache on disk."""

@@ -12,21 +12,21 @@ import numpy.typing as npt
 
 from nstk.errors import OutputError
 
-MEMORY = 256 * 2**20
-"""How many bytes a bank may take in memory; a larger one is a file."""
+MEMORY_LIMIT = 256 * 2**20
+"""Bytes that a store keeps in memory; a larger one is a temporary file."""
 
 Rows = npt.NDArray[Any]
 
 
 class ActivationStore:
-    """Rows of one shape: in memory, or in a temporary file that goes when nobody needs it.
+    """Rows of one shape, in memory or in a temporary file that is removed with the store.
 
     Args:
-        count: How many rows there will be at most.
-        shape: Of one row.
-        dtype: Of its numbers.
-        memory: How many bytes may be taken in memory.
-        remedy: What to do for fewer or smaller rows, should the disk be full.
+        count: Largest number of rows.
+        shape: Shape of one row.
+        dtype: Data type of the rows.
+        memory: Bytes that may be kept in memory.
+        remedy: Advice for fewer or smaller rows, for the error raised when the disk is full.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ActivationStore:
         shape: tuple[int, ...],
         dtype: npt.DTypeLike,
         *,
-        memory: int = MEMORY,
+        memory: int = MEMORY_LIMIT,
         remedy: str = "unfreeze fewer blocks",
     ) -> None:
         self._shape, self._dtype, self._remedy = shape, np.dtype(dtype), remedy
@@ -55,7 +55,7 @@ class ActivationStore:
         return self._folder is not None
 
     def write(self, rows: Rows) -> None:
-        """Add rows ``(n, …)`` behind those that are there.
+        """Append rows ``(n, …)``.
 
         Raises:
             OutputError: If the disk is full.
@@ -63,27 +63,26 @@ class ActivationStore:
         if self._folder is None:
             self._rows[self._written : self._written + len(rows)] = rows
         else:
-            # Writing through a mapped file would end the process where the disk is full.
+            # Writing to a memory-mapped file would kill the process when the disk is full.
             try:
-                with self._place.open("ab") as file:
+                with self._path.open("ab") as file:
                     file.write(np.ascontiguousarray(rows, self._dtype).tobytes())
             except OSError as error:
                 raise OutputError(
-                    f"{self._folder} cannot take what is to be looked at again "
-                    f"({error.strerror}); make room, name another folder by TMPDIR, or "
-                    f"{self._remedy}."
+                    f"{self._folder}: cannot store activations ({error.strerror}); free disk "
+                    f"space, set TMPDIR to another folder, or {self._remedy}."
                 ) from error
             self._rows = None
         self._written += len(rows)
 
-    def take(self, places: npt.NDArray[np.integer]) -> Rows:
-        """Give rows by their places, ``(n,)``, as an array of their own."""
+    def take_rows(self, indices: npt.NDArray[np.integer]) -> Rows:
+        """Copy the rows with the given indices, ``(n,)``."""
         if self._rows is None:
             shape = (self._written, *self._shape)
-            self._rows = np.memmap(self._place, self._dtype, "r", shape=shape)
-        return np.array(self._rows[places])
+            self._rows = np.memmap(self._path, self._dtype, "r", shape=shape)
+        return np.array(self._rows[indices])
 
     @property
-    def _place(self) -> Path:
+    def _path(self) -> Path:
         assert self._folder is not None
         return self._folder / "rows"

@@ -1,14 +1,14 @@
-"""Features on disk, kept by content, so that no command looks at an image twice.
+"""Features on disk, stored by content, so that no image passes through the network twice.
 
-A shelf holds one kind of row for each image: what one network at one size sees in one view. It
-is a folder of files that never change once they are written. Each has the digests of some
-images and their rows, and is named by the digest of its own bytes. So several processes may add
-to a shelf at once without locks (a name appears when its file is whole, and the same content is
-the same name), and damage is noticed when a file is read.
+A shard holds one kind of row for each image: the features of one network at one size for one crop.
+It is a folder of files that never change once they are written. Each file has the digests of some
+images and their rows, and is named by the digest of its own bytes. So several processes may add to
+a shard at once without locks (a name appears when its file is complete, and equal content has an
+equal name), and damage is noticed when a file is read.
 
-Files are two arrays in NumPy's format one after the other, read without pickle. The time of a
-file is that of its last use; where the cache has grown beyond its limit, the files that were used
-longest ago go first.
+A file is two arrays in NumPy's format, one after the other, read without pickle. The modification
+time of a file is that of its last use; when the cache exceeds its limit, the least recently used
+files are removed first.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import os
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -30,55 +30,55 @@ from nstk.storage.array_files import read_array
 from nstk.storage.files import find_cache_folder as find_cache_folder
 
 LIMIT = 4 * 2**30
-"""How many bytes the cache may take on disk."""
+"""Largest size of the cache on disk, in bytes."""
 
 _FORMAT = "features-1"
 _EXTENSION = ".rows"
 _ROWS_PER_FILE = 1024
 _SECONDS_PER_FILE = 30.0
-"""At most so much work is lost when a process is killed."""
+"""The most work that is lost when a process is killed."""
 
 Row = npt.NDArray[Any]
 
 
 class FeatureCache:
-    """Rows of numbers by the content of images, on disk or, without a folder, nowhere.
+    """Rows of numbers by the content of images, on disk; without a folder nothing is stored.
 
-    A folder that cannot be written, or a full disk, ends the writing and is told as a notice;
-    what was computed is then kept in memory by whoever computed it, as it is anyway.
+    If the folder cannot be written or the disk is full, the cache stops writing and adds a notice;
+    the job goes on with the rows that it has in memory.
 
     Args:
-        folder: Where the cache is or is to be made; None keeps nothing.
-        limit: How many bytes it may take.
+        folder: Folder of the cache, created when needed; None stores nothing.
+        limit: Largest size in bytes.
     """
 
     def __init__(self, folder: str | Path | None = None, *, limit: int = LIMIT) -> None:
         self._root = None if folder is None else Path(folder) / _FORMAT
         self._limit = limit
-        self._shelves: dict[str, CacheShard] = {}
+        self._shards: dict[str, CacheShard] = {}
         self._notices: list[str] = []
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What went wrong with the cache, one sentence each, told once; never an error."""
+        """Problems with the cache, one sentence each, without repetition; never an error."""
         return tuple(dict.fromkeys(self._notices))
 
-    def shelf(self, recipe: Mapping[str, Any]) -> "CacheShard":
-        """Give the shelf of all rows that were made in one way.
+    def shard(self, recipe: Mapping[str, Any]) -> "CacheShard":
+        """Return the shard of all rows that were computed in one way.
 
         Args:
-            recipe: What a row depends on apart from the image; plain JSON.
+            recipe: Everything that a row depends on apart from the image; plain JSON.
         """
         name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
-        if name not in self._shelves:
+        if name not in self._shards:
             folder = self._root / name if self._root else None
-            self._shelves[name] = CacheShard(folder, self._notices.append)
-        return self._shelves[name]
+            self._shards[name] = CacheShard(folder, self._notices.append)
+        return self._shards[name]
 
     def close(self) -> None:
-        """Write what is not yet written, and drop what was used longest ago beyond the limit."""
-        for shelf in self._shelves.values():
-            shelf.write()
+        """Write pending rows, and remove the least recently used files beyond the limit."""
+        for shard in self._shards.values():
+            shard.write()
         if self._root:
             with suppress(OSError):
                 _trim(self._root, self._limit)
@@ -88,98 +88,98 @@ class CacheShard:
     """The rows of one kind; thread-safe.
 
     Args:
-        folder: Where they lie; None keeps nothing.
-        tell: Takes the notice of what went wrong.
+        folder: Folder of the shard; None stores nothing.
+        on_notice: Called with a notice when something goes wrong.
     """
 
-    def __init__(self, folder: Path | None, tell: Any) -> None:
+    def __init__(self, folder: Path | None, on_notice: Callable[[str], None]) -> None:
         self._folder = folder
-        self._tell = tell
+        self._on_notice = on_notice
         self._lock = threading.Lock()
-        self._places: dict[bytes, Path] = {}
+        self._paths: dict[bytes, Path] = {}
         for path in _list_files(folder) if folder else ():
-            self._places.update(dict.fromkeys(self._list_keys(path), path))
-        self._read: dict[Path, dict[bytes, Row]] = {}
-        self._new: dict[bytes, Row] = {}
-        self._written = time.monotonic()
+            self._paths.update(dict.fromkeys(self._list_keys(path), path))
+        self._loaded: dict[Path, dict[bytes, Row]] = {}
+        self._pending: dict[bytes, Row] = {}
+        self._written_at = time.monotonic()
 
     def find(self, digest: str) -> Row | None:
-        """Give the row of an image that the disk had, or None where there is none that is whole.
+        """Return the row of an image from disk, or None if there is no intact one.
 
         Args:
             digest: SHA-256 of the file's content, in hexadecimal digits.
         """
         key = bytes.fromhex(digest)
         with self._lock:
-            place = self._places.get(key)
-            if place is None:
+            path = self._paths.get(key)
+            if path is None:
                 return None
-            if place not in self._read:
-                self._read[place] = self._load(place)
-            return self._read[place].get(key)
+            if path not in self._loaded:
+                self._loaded[path] = self._load(path)
+            return self._loaded[path].get(key)
 
     def add(self, digest: str, row: Row) -> None:
-        """Keep the row of an image.
+        """Add the row of an image.
 
         Args:
             digest: SHA-256 of the file's content, in hexadecimal digits.
-            row: Of one shape and dtype on all the shelf.
+            row: Row with the shape and dtype of all rows of the shard.
         """
         with self._lock:
-            self._new[bytes.fromhex(digest)] = row
-            late = time.monotonic() - self._written >= _SECONDS_PER_FILE
-            full = len(self._new) >= _ROWS_PER_FILE
+            self._pending[bytes.fromhex(digest)] = row
+            late = time.monotonic() - self._written_at >= _SECONDS_PER_FILE
+            full = len(self._pending) >= _ROWS_PER_FILE
         if full or late:
             self.write()
 
     def write(self) -> None:
-        """Write the rows that are new."""
+        """Write the pending rows."""
         with self._lock:
-            rows, self._new, self._written = self._new, {}, time.monotonic()
+            rows, self._pending, self._written_at = self._pending, {}, time.monotonic()
             if not rows or self._folder is None:
                 return
             try:
                 _write_rows(self._folder, rows)
             except OSError as error:
                 self._folder = None
-                self._tell(
+                self._on_notice(
                     f"The feature cache cannot be written ({error.strerror or error}); "
-                    "features are kept in memory only, and the next run computes them anew."
+                    "features are kept in memory only, and the next run computes them again."
                 )
 
-    def _load(self, place: Path) -> dict[bytes, Row]:
+    def _load(self, path: Path) -> dict[bytes, Row]:
         try:
-            content = place.read_bytes()
-        except OSError:  # Another process may have dropped it, to make room.
+            content = path.read_bytes()
+        except OSError:  # Another process may have removed it, to free space.
             return {}
-        if hashlib.sha256(content).hexdigest() != place.stem:
-            self._discard(place)
+        if hashlib.sha256(content).hexdigest() != path.stem:
+            self._discard(path)
             return {}
         with suppress(OSError):
-            os.utime(place)
+            os.utime(path)
         file = BytesIO(content)
         try:
             keys, rows = read_array(file, len(content)), read_array(file, len(content))
             return {key.tobytes(): row for key, row in zip(keys, rows, strict=True)}
         except (TypeError, ValueError):
-            self._discard(place)
+            self._discard(path)
             return {}
 
-    def _list_keys(self, place: Path) -> list[bytes]:
-        """Which images a file has rows of, read off its beginning."""
+    def _list_keys(self, path: Path) -> list[bytes]:
+        """The images that a file has rows of, from its first array alone."""
         try:
-            with place.open("rb") as file:
-                return [key.tobytes() for key in read_array(file, place.stat().st_size)]
+            with path.open("rb") as file:
+                return [key.tobytes() for key in read_array(file, path.stat().st_size)]
         except OSError:
             return []
         except (TypeError, ValueError):
-            self._discard(place)
+            self._discard(path)
             return []
 
-    def _discard(self, place: Path) -> None:
+    def _discard(self, path: Path) -> None:
         with suppress(OSError):
-            place.unlink()
-        self._tell(f"{place} was damaged; it is removed and its features are computed anew.")
+            path.unlink()
+        self._on_notice(f"{path} was damaged; it is removed and its features are computed again.")
 
 
 def _list_files(folder: Path) -> list[Path]:
@@ -205,14 +205,14 @@ def _write_rows(folder: Path, rows: Mapping[bytes, Row]) -> None:
 
 
 def _trim(root: Path, limit: int) -> None:
-    """Remove the files that were used longest ago until the others fit."""
-    found = []
+    """Remove the least recently used files until the others fit."""
+    files = []
     for path in root.glob("*/*"):
         with suppress(OSError):
             status = path.stat()
-            found.append((status.st_mtime, status.st_size, path))
-    excess = sum(size for _, size, _ in found) - limit
-    for _, size, path in sorted(found):
+            files.append((status.st_mtime, status.st_size, path))
+    excess = sum(size for _, size, _ in files) - limit
+    for _, size, path in sorted(files):
         if excess <= 0:
             break
         with suppress(OSError):

@@ -1,78 +1,90 @@
-"""Views of an image: the centered square, mirrored and cropped, always in the same ways.
+"""Crops of an image: the largest centered square, mirrored and zoomed, always in the same ways.
 
-A view is a square of ``size`` pixels. The largest centered square of the image is sampled
-bilinearly at k × ``size``; a closer view samples it 8/7 times as finely and takes a window of
-k × ``size`` samples. Along each axis a pixel of the view is twice the mean of its own k samples
-less the mean of the 2·k samples round it. That is an antialiased resize made of operations that
-TFLite and ONNX know, and it leaves an image of the view's own size as it is, where the mean
-alone would blur it.
+A crop has ``size`` × ``size`` pixels. The largest centered square of the image is sampled
+bilinearly at k × ``size``; a zoomed crop samples it 8/7 times as finely and takes k × ``size`` of
+the samples. Along each axis a pixel of the crop is twice the mean of its own k samples less the
+mean of the 2·k samples around it. This is an antialiased resize made of operations that TFLite and
+ONNX support, and it leaves an image of the crop's own size unchanged, where the mean alone would
+blur it.
 
-`nstk.features.networks` builds this from Keras's layers, for the classifier that is delivered.
-Here the same is done faster: all of it is linear along rows and along columns, so each pixel of a
-view is a weighted sum of a few rows and columns of the image. A test holds the two together.
+`nstk.features.networks` builds the same from Keras layers, for the classifier that is saved. The
+code here is faster: all of it is linear along rows and along columns, so each pixel of a crop is a
+weighted sum of a few rows and columns of the image. A test compares the two.
 """
 
 import math
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from nstk.backbones.backbone import Backbone
+from nstk.errors import ImageError
 from nstk.images.image import Image
+from nstk.images.loading import measure_side
 
-Squares = npt.NDArray[np.float32]
+CropArray = npt.NDArray[np.float32]
 
-# 3 × 224: beyond it more samples cost time and hardly change the features, even of large photos.
+# 3 × 224: more samples cost time and hardly change the features, even of large photos.
 _SAMPLES = 672
-_CLOSER = 8 / 7
+_ZOOM = 8 / 7
 
-# 8 MiB: the squares of all but very large photos.
-_LARGEST_KEPT = 2**21
+# 8 MiB: enough for the square of all but very large photos.
+_MAX_WORKSPACE = 2**21
+
+_MAX_MAGNIFICATION = 2.5
+_SMALL_IMAGE_RATIO = 5 / 7
+_MULTIPLE = 32
+_PROBED_IMAGES = 100
 
 
 @dataclass(frozen=True)
-class View:
-    """One way to look at the largest centered square of an image.
+class Crop:
+    """One crop of the largest centered square of an image.
 
     Attributes:
-        row: Where a closer view's window lies from top, 0, to bottom, 1.
-        column: The same from left to right.
-        closer: Whether the view is a window of 7/8 of the square's side, or all of it.
-        flipped: Whether left and right change places.
+        row: Position of a zoomed crop from top, 0, to bottom, 1.
+        column: Position of a zoomed crop from left, 0, to right, 1.
+        zoomed: Whether the crop has 7/8 of the square's side, or all of it.
+        flipped: Whether it is mirrored left to right.
     """
 
     row: float = 0.5
     column: float = 0.5
-    closer: bool = False
+    zoomed: bool = False
     flipped: bool = False
 
 
-VIEWS = (
-    View(),
-    View(flipped=True),
-    View(closer=True),
-    View(closer=True, flipped=True),
-    View(0.0, 0.0, closer=True),
-    View(1.0, 1.0, closer=True, flipped=True),
-    View(0.0, 1.0, closer=True, flipped=True),
-    View(1.0, 0.0, closer=True),
+CROPS = (
+    Crop(),
+    Crop(flipped=True),
+    Crop(zoomed=True),
+    Crop(zoomed=True, flipped=True),
+    Crop(0.0, 0.0, zoomed=True),
+    Crop(1.0, 1.0, zoomed=True, flipped=True),
+    Crop(0.0, 1.0, zoomed=True, flipped=True),
+    Crop(1.0, 0.0, zoomed=True),
 )
-"""The views there are, in the order in which they are used."""
+"""The available crops, in the order in which they are used."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How finely a view of ``size`` pixels is sampled.
+    """How finely a crop of ``size`` pixels is sampled.
 
     Attributes:
-        size: Side of the view in pixels.
+        size: Side of the crop in pixels.
         factor: k, samples per pixel along one axis; even.
         side: Samples along the side of the largest centered square.
-        top: First row of samples in the view.
-        left: First column of samples in the view.
+        top: First row of samples in the crop.
+        left: First column of samples in the crop.
     """
 
     size: int
@@ -83,129 +95,154 @@ class Sampling:
 
     @property
     def window(self) -> int:
-        """Samples along the side of the view."""
+        """Samples along the side of the crop."""
         return self.size * self.factor
 
 
-def plan_sampling(view: View, size: int) -> Sampling:
-    """Say which samples of the largest centered square are a view of ``size`` pixels."""
+def plan_sampling(crop: Crop, size: int) -> Sampling:
+    """Compute which samples of the largest centered square make a crop of ``size`` pixels."""
     factor = 2 * max(1, -(-_SAMPLES // (2 * size)))
-    side = round(factor * size * (_CLOSER if view.closer else 1))
+    side = round(factor * size * (_ZOOM if crop.zoomed else 1))
     rest = side - factor * size
-    return Sampling(size, factor, side, round(rest * view.row), round(rest * view.column))
+    return Sampling(size, factor, side, round(rest * crop.row), round(rest * crop.column))
 
 
-def crop_views(image: Image, size: int, views: tuple[View, ...]) -> Squares:
-    """Cut the views out of an image.
+def extract_crops(image: Image, size: int, crops: tuple[Crop, ...]) -> CropArray:
+    """Extract crops from an image.
 
     Args:
         image: ``(height, width, 3)`` in ``[0, 1]``.
-        size: Side of a view in pixels.
-        views: Which ones.
+        size: Side of a crop in pixels.
+        crops: The crops to extract.
 
     Returns:
-        float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
+        float32 ``(len(crops), size, size, 3)`` in ``[0, 1]``.
     """
     # Whole gray levels: a file and the uint8 array of the same image get the same score.
-    return cut_views(np.rint(_center(image) * np.float32(255)), size, views)
+    return crop_levels(np.rint(_center_square(image) * np.float32(255)), size, crops)
 
 
-def cut_views(
-    levels: npt.NDArray[Any], size: int, views: tuple[View, ...], *, out: Squares | None = None
-) -> Squares:
-    """Cut the views out of an image in whole gray levels.
+def crop_levels(
+    levels: npt.NDArray[Any], size: int, crops: tuple[Crop, ...], *, out: CropArray | None = None
+) -> CropArray:
+    """Extract crops from an image in whole gray levels.
 
     Args:
-        levels: ``(height, width, 3)``, whole numbers 0 to 255 of any type.
-        size: Side of a view in pixels.
-        views: Which ones.
-        out: Where to; None makes a new array.
+        levels: ``(height, width, 3)``, whole numbers 0 to 255 of any dtype.
+        size: Side of a crop in pixels.
+        crops: The crops to extract.
+        out: Where to write the crops; None allocates a new array.
 
     Returns:
-        float32 ``(len(views), size, size, 3)`` in ``[0, 1]``.
+        float32 ``(len(crops), size, size, 3)`` in ``[0, 1]``.
     """
-    center = _center(levels)
-    whole = _workspace.lend("whole", center.shape)
-    whole[...] = center
-    squares = np.empty((len(views), size, size, 3), np.float32) if out is None else out
-    for view, square in zip(views, squares, strict=True):
-        seen = _take(whole, plan_sampling(view, size))
-        upright = (seen[::-1] if view.flipped else seen).swapaxes(0, 1)
+    center = _center_square(levels)
+    square = _workspace.array("square", center.shape)
+    square[...] = center
+    arrays = np.empty((len(crops), size, size, 3), np.float32) if out is None else out
+    for crop, array in zip(crops, arrays, strict=True):
+        transposed = _resample(square, plan_sampling(crop, size))
+        upright = (transposed[::-1] if crop.flipped else transposed).swapaxes(0, 1)
         for channel in range(3):
-            np.divide(upright[..., channel], np.float32(255), out=square[..., channel])
-    return squares
+            np.divide(upright[..., channel], np.float32(255), out=array[..., channel])
+    return arrays
 
 
-def _center(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The largest centered square."""
+def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
+    """Choose the side of the crops that the network takes.
+
+    A network works best at the size S that it was trained at: larger and smaller crops lose on
+    photographs (MobileNet-0.75 on insects: 94.1 % of 153 at 224, 91.5 at 192, 92.2 at 256). Images
+    so small that S would magnify them more than 2.5 times are an exception: their blurred edges
+    are unlike the training data, and 5/7·S, 160 for 224, is as good or better at half the cost.
+    `benchmarks/finetune.py` measures it on images of 64 and of 32 pixels.
+
+    Args:
+        backbone: The network; S is its ``input_size``.
+        paths: The images. The shorter sides of up to a hundred of them, evenly spread, are read;
+            unreadable files are ignored.
+
+    Returns:
+        S; or 5/7·S, rounded to a multiple of 32, if S is more than 2.5 times the median side.
+    """
+    size, sides = backbone.input_size, []
+    for path in paths[:: -(-len(paths) // _PROBED_IMAGES) or 1]:
+        with suppress(ImageError):
+            sides.append(measure_side(path))
+    if not sides or size <= _MAX_MAGNIFICATION * median(sides):
+        return size
+    return max(_MULTIPLE, round(_SMALL_IMAGE_RATIO * size / _MULTIPLE) * _MULTIPLE)
+
+
+def _center_square(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return image[top : top + side, left : left + side]
 
 
-def _take(square: Squares, sampling: Sampling) -> Squares:
-    """Cut one view, columns and rows in each other's place."""
+def _resample(square: CropArray, sampling: Sampling) -> CropArray:
+    """One crop with rows and columns exchanged."""
     side, size = len(square), sampling.size
-    rows = _workspace.lend("rows", (size, side, 3))
-    _sum(square, *_average(side, sampling, sampling.top), out=rows)
+    rows = _workspace.array("rows", (size, side, 3))
+    _weighted_sums(square, *_resampling_weights(side, sampling, sampling.top), out=rows)
     # Plane by plane, which takes half the time of pixel by pixel.
-    turned = _workspace.lend("turned", (side, size, 3))
+    transposed = _workspace.array("transposed", (side, size, 3))
     for channel in range(3):
-        turned[..., channel] = rows[..., channel].T
-    columns = _workspace.lend("columns", (size, size, 3))
-    _sum(turned, *_average(side, sampling, sampling.left), out=columns)
+        transposed[..., channel] = rows[..., channel].T
+    columns = _workspace.array("columns", (size, size, 3))
+    _weighted_sums(transposed, *_resampling_weights(side, sampling, sampling.left), out=columns)
     return columns
 
 
-def _sum(
-    lines: Squares,
-    places: npt.NDArray[np.intp],
+def _weighted_sums(
+    lines: CropArray,
+    indices: npt.NDArray[np.intp],
     weights: npt.NDArray[np.float32],
     *,
-    out: Squares,
+    out: CropArray,
 ) -> None:
-    """Weighted sums of a few lines each; lines lie in one piece, so that this is fast."""
-    np.take(lines, places[0], axis=0, out=out, mode="clip")
+    """Weighted sums of a few lines each; lines are contiguous, so that this is fast."""
+    np.take(lines, indices[0], axis=0, out=out, mode="clip")
     out *= weights[0, :, np.newaxis, np.newaxis]
-    chosen = _workspace.lend("chosen", out.shape)
-    for place, weight in zip(places[1:], weights[1:], strict=True):
-        np.take(lines, place, axis=0, out=chosen, mode="clip")
+    chosen = _workspace.array("chosen", out.shape)
+    for index, weight in zip(indices[1:], weights[1:], strict=True):
+        np.take(lines, index, axis=0, out=chosen, mode="clip")
         chosen *= weight[:, np.newaxis, np.newaxis]
         out += chosen
 
 
 class _Workspace(threading.local):
-    """Arrays that stay with their thread: fresh memory costs twice the time of the sums in it."""
+    """Arrays that each thread reuses: fresh memory costs twice the time of the sums in it."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, Squares] = {}
+        self._arrays: dict[str, CropArray] = {}
 
-    def lend(self, name: str, shape: tuple[int, ...]) -> Squares:
-        """An array of any content, until the same name is asked for again."""
+    def array(self, name: str, shape: tuple[int, ...]) -> CropArray:
+        """An uninitialized array, valid until the same name is requested again."""
         size = math.prod(shape)
-        if size > _LARGEST_KEPT:
+        if size > _MAX_WORKSPACE:
             return np.empty(shape, np.float32)
-        kept = self._kept.get(name)
-        if kept is None or kept.size < size:
-            kept = self._kept[name] = np.empty(size, np.float32)
-        return kept[:size].reshape(shape)
+        array = self._arrays.get(name)
+        if array is None or array.size < size:
+            array = self._arrays[name] = np.empty(size, np.float32)
+        return array[:size].reshape(shape)
 
 
 _workspace = _Workspace()
 
 
 @lru_cache(maxsize=128)
-def _average(
+def _resampling_weights(
     side: int, sampling: Sampling, start: int
 ) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.float32]]:
-    """Which pixels along one axis are in the view, and their weights in each of its pixels.
+    """Which pixels along one axis make each pixel of the crop, and with which weights.
 
     Sample s lies at (s + ½)·side / samples − ½ between two pixels, as in every bilinear resize
     with half-pixel centers; beyond the border the outermost pixel counts.
 
     Returns:
-        Positions ``(t, size)`` of the t pixels, few, that each pixel of the view is made of, and
+        Positions ``(t, size)`` of the few pixels that each pixel of the crop is made of, and
         their weights ``(t, size)``.
     """
     half, factor = sampling.factor // 2, sampling.factor
@@ -214,13 +251,13 @@ def _average(
     inside = (samples >= 0) & (samples < sampling.window)
     near = (samples >= pixels * factor) & (samples < (pixels + 1) * factor)
     shares = 2 * near / factor - inside / inside.sum(axis=1, keepdims=True)
-    # In single precision and in this order, as TensorFlow does it: in large images places are
-    # rounded visibly, and both are to round alike.
+    # In single precision and in this order, as TensorFlow does it: in large images positions are
+    # rounded visibly, and both have to round alike.
     step = np.float32(side) / np.float32(sampling.side)
     numbers = (start + np.clip(samples, 0, sampling.window - 1)).astype(np.float32)
-    place = (numbers + np.float32(0.5)) * step - np.float32(0.5)
-    before = np.floor(place)
-    after_share = (place - before) * shares
+    position = (numbers + np.float32(0.5)) * step - np.float32(0.5)
+    before = np.floor(position)
+    after_share = (position - before) * shares
     ends = [np.clip(before.astype(int) + each, 0, side - 1) for each in (0, 1)]
     first = ends[0].min(axis=1, keepdims=True)
     taps = int((ends[1] - first).max()) + 1

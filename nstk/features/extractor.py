@@ -1,10 +1,14 @@
-"""What the frozen network sees in every image: a few rows of numbers, computed once."""
+"""Features: a few rows of numbers for each image from the frozen network, computed once."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,75 +18,80 @@ from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError
 from nstk.features.cache import CacheShard, FeatureCache
-from nstk.features.crops import VIEWS, Squares, View, cut_views
-from nstk.features.networks import BLOCKS, build_describer
-from nstk.features.prefetching import BATCH, read_ahead
+from nstk.features.crops import CROPS, Crop, CropArray, crop_levels
+from nstk.features.networks import BLOCKS, build_feature_network
 from nstk.images.hashes import image_hash
-from nstk.images.image import load_levels
+from nstk.images.loading import load_levels
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
 
 Vectors = npt.NDArray[np.float32]
 
+BATCH_SIZE = 32
+"""Images that pass through a network together."""
+
 HASH_RECIPE = {"block": "image_hash"}
-"""What the hash of an image depends on in the cache."""
+"""The recipe of image hashes in the cache."""
+
+_Source = TypeVar("_Source")
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureExtractor:
-    """A frozen network at one size, and what is kept of its answers.
+    """A frozen network at one size, with the features that are taken from it.
 
     Attributes:
         backbone: The network.
-        size: Side in pixels of the squares it sees.
-        blocks: The blocks of features; see `nstk.features.networks.build_describer`.
-        views: The views of every image.
+        size: Side of the crops in pixels.
+        blocks: The blocks of features; see `nstk.features.networks.build_feature_network`.
+        crops: The crops of every image.
     """
 
     backbone: Backbone
     size: int
     blocks: tuple[str, ...] = BLOCKS["pooled"]
-    views: tuple[View, ...] = VIEWS[:1]
+    crops: tuple[Crop, ...] = CROPS[:1]
 
     @cached_property
     def network(self) -> Any:
-        """Squares ``(N, size, size, 3)`` to ``{block: (N, D)}``."""
-        return build_describer(self.backbone, self.size, self.blocks)
+        """A model from crops ``(N, size, size, 3)`` to ``{block: (N, D)}``."""
+        return build_feature_network(self.backbone, self.size, self.blocks)
 
     @cached_property
-    def describe(self) -> Callable[[Squares], dict[str, Vectors]]:
-        """The network, compiled."""
+    def extract(self) -> Callable[[CropArray], dict[str, Vectors]]:
+        """The network as a compiled function."""
         compiled = tf.function(
-            lambda squares: self.network(squares, training=False),
+            lambda crops: self.network(crops, training=False),
             input_signature=[tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
             autograph=False,
         ).get_concrete_function()
-        return lambda squares: {
-            block: rows.numpy() for block, rows in compiled(tf.constant(squares)).items()
+        return lambda crops: {
+            block: rows.numpy() for block, rows in compiled(tf.constant(crops)).items()
         }
 
-    def recipe(self, block: str, view: View) -> dict[str, Any]:
-        """What a row of a block depends on apart from the image."""
+    def recipe(self, block: str, crop: Crop) -> dict[str, Any]:
+        """Everything that a row of a block depends on apart from the image."""
         return {
             "backbone": self.backbone.digest,
             "name": self.backbone.name,
             "size": self.size,
             "block": block,
-            "view": [view.row, view.column, view.closer, view.flipped],
+            "view": [crop.row, crop.column, crop.zoomed, crop.flipped],
         }
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The rows of those images that could be read.
+    """The features of all readable images.
 
     Attributes:
-        indices: Which of the paths they belong to, int64 ``(n,)``, ascending.
-        blocks: For each block float32 ``(n, views, D)``.
+        indices: Indices of these images among the paths, int64 ``(n,)``, ascending.
+        blocks: For each block float32 ``(n, crops, D)``.
         digests: SHA-256 of the files.
-        hashes: What `nstk.images.hashes.image_hash` says of the images.
-        skipped: The files that could not be read, and why.
-        forward_passes: How many squares went through the network; what the cache had did not.
+        hashes: Perceptual hashes of the images, from `nstk.images.hashes.image_hash`.
+        skipped: The unreadable files, with reasons.
+        forward_passes: Crops that passed through the network; cached ones did not.
     """
 
     indices: npt.NDArray[np.int64]
@@ -93,7 +102,7 @@ class Features:
     forward_passes: int
 
     def vectors(self, features: str) -> Vectors:
-        """The mean over the views of one choice of features or one block, ``(n, D)``."""
+        """Mean over the crops of a choice of features or of a single block, ``(n, D)``."""
         wanted = BLOCKS.get(features, (features,))
         rows = np.concatenate([self.blocks[block] for block in wanted], axis=2)
         mean: Vectors = rows.mean(axis=1)
@@ -101,92 +110,115 @@ class Features:
 
 
 def extract_features(
-    observer: FeatureExtractor,
+    extractor: FeatureExtractor,
     paths: Sequence[Path],
     *,
     cache: FeatureCache | None = None,
     on_progress: Reporter = no_progress,
 ) -> Features:
-    """Look at every image that the cache does not know, once in each view.
+    """Compute the features of all images that are not in the cache.
 
-    Threads read and decode ahead while the network works; memory grows by the rows alone: 4 bytes
-    for each number of each block and view.
+    Threads read and decode ahead while the network works. Only the rows stay in memory: 4 bytes
+    for each value of each block and crop.
 
     Args:
-        observer: The network.
+        extractor: The network.
         paths: The files.
-        cache: Where rows are kept from one run to the next; None keeps none.
-        on_progress: Told how many files are done, stage ``"features"``.
+        cache: Cache for the rows; None stores none.
+        on_progress: Receives the number of finished files, stage ``"features"``.
     """
-    library = _FeatureStore(observer, cache or FeatureCache())
+    store = _FeatureStore(extractor, cache or FeatureCache())
     on_progress(Progress(stage="features", step=0, total=len(paths)))
-    seen: dict[int, _ExtractedRow] = {}
+    extracted: dict[int, _ExtractedRow] = {}
     skipped: list[SkippedFile] = []
-    waiting: list[tuple[_ExtractedRow, int, Squares]] = []
+    pending: list[tuple[_ExtractedRow, int, CropArray]] = []
     passes = 0
-    sights = read_ahead(paths, library.look_up, ahead=max(2, 2 * BATCH // len(observer.views)))
-    for index, sight in enumerate(sights):
-        if isinstance(sight, SkippedFile):
-            skipped.append(sight)
+    rows = prefetch(paths, store.load, ahead=max(2, 2 * BATCH_SIZE // len(extractor.crops)))
+    for index, row in enumerate(rows):
+        if isinstance(row, SkippedFile):
+            skipped.append(row)
         else:
-            seen[index] = sight
-            waiting += [(sight, view, square) for view, square in sight.squares.items()]
-            sight.squares.clear()
+            extracted[index] = row
+            pending += [(row, number, crop) for number, crop in row.crops.items()]
+            row.crops.clear()
         done = index + 1 == len(paths)
-        while len(waiting) >= BATCH or (waiting and done):
-            batch, waiting = waiting[:BATCH], waiting[BATCH:]
-            library.describe(batch)
+        while len(pending) >= BATCH_SIZE or (pending and done):
+            batch, pending = pending[:BATCH_SIZE], pending[BATCH_SIZE:]
+            store.compute(batch)
             passes += len(batch)
-        if done or index % BATCH == BATCH - 1:
+        if done or index % BATCH_SIZE == BATCH_SIZE - 1:
             on_progress(Progress(stage="features", step=index + 1, total=len(paths)))
-    library.cache.close()
+    store.cache.close()
     return Features(
-        indices=np.array(list(seen), np.int64),
-        blocks=library.collect(seen.values()),
-        digests=tuple(sight.digest for sight in seen.values()),
-        hashes=tuple(sight.hash for sight in seen.values()),
+        indices=np.array(list(extracted), np.int64),
+        blocks=store.stack(extracted.values()),
+        digests=tuple(row.digest for row in extracted.values()),
+        hashes=tuple(row.hash for row in extracted.values()),
         skipped=tuple(skipped),
         forward_passes=passes,
     )
 
 
+def prefetch(
+    sources: Iterable[_Source], read: Callable[[_Source], _Result], ahead: int
+) -> Generator[_Result]:
+    """Read in threads, in order, at most ``ahead`` items before the requested one.
+
+    Args:
+        sources: Files or other items to read.
+        read: Reads one item; must be thread-safe.
+        ahead: Number of items to read ahead, at least 1.
+    """
+    executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
+    upcoming = iter(sources)
+    pending: deque[Future[_Result]] = deque()
+    try:
+        pending.extend(executor.submit(read, source) for source in islice(upcoming, ahead))
+        while pending:
+            result = pending.popleft().result()
+            pending.extend(executor.submit(read, source) for source in islice(upcoming, 1))
+            yield result
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
 @dataclass(eq=False)
 class _ExtractedRow:
-    """What is known of one image: rows by block and view, squares of the views still to see."""
+    """One image: its rows by block and crop, and the crops that the network has yet to see."""
 
     digest: str
     hash: int
     rows: dict[tuple[str, int], Vectors]
-    squares: dict[int, Squares] = field(default_factory=dict)
+    crops: dict[int, CropArray] = field(default_factory=dict)
 
 
 class _FeatureStore:
-    """The shelves of an observer, and the way from a file to its rows."""
+    """The cache shards of an extractor, and the way from a file to its rows."""
 
-    def __init__(self, observer: FeatureExtractor, cache: FeatureCache) -> None:
-        self.observer = observer
+    def __init__(self, extractor: FeatureExtractor, cache: FeatureCache) -> None:
+        self.extractor = extractor
         self.cache = cache
-        self._hashes = cache.shelf(HASH_RECIPE)
-        self._shelves: dict[tuple[str, int], CacheShard] = {
-            (block, number): cache.shelf(observer.recipe(block, view))
-            for block in observer.blocks
-            for number, view in enumerate(observer.views)
+        self._hashes = cache.shard(HASH_RECIPE)
+        self._shards: dict[tuple[str, int], CacheShard] = {
+            (block, number): cache.shard(extractor.recipe(block, crop))
+            for block in extractor.blocks
+            for number, crop in enumerate(extractor.crops)
         }
 
-    def look_up(self, path: Path) -> _ExtractedRow | SkippedFile:
-        """Read one file: its rows from the cache, or its squares where there are none."""
+    def load(self, path: Path) -> _ExtractedRow | SkippedFile:
+        """Load the rows of one file from the cache, or its crops where rows are missing."""
         try:
             if not path.is_file():
-                load_levels(path)  # which says what is there instead
+                load_levels(path)  # raises the error that says what it is
             before = path.stat()
             digest = digest_file(path)
-            rows = {place: shelf.find(digest) for place, shelf in self._shelves.items()}
-            known = {place: row for place, row in rows.items() if row is not None}
+            rows = {key: shard.find(digest) for key, shard in self._shards.items()}
+            known = {key: row for key, row in rows.items() if row is not None}
             hashed = self._hashes.find(digest)
-            missing = sorted({view for (_, view), row in rows.items() if row is None})
-            sight = _ExtractedRow(digest, 0 if hashed is None else int(hashed[0]), known)
+            missing = sorted({number for (_, number), row in rows.items() if row is None})
+            extracted = _ExtractedRow(digest, 0 if hashed is None else int(hashed[0]), known)
             if missing or hashed is None:
-                self._see(sight, path, missing)
+                self._read(extracted, path, missing)
             after = path.stat()
         except ImageError as error:
             return SkippedFile(path, error.message_for(path))
@@ -195,39 +227,36 @@ class _FeatureStore:
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             return SkippedFile(path, "changed while it was read")
         if hashed is None:
-            self._hashes.add(digest, np.array([sight.hash], np.uint64))
-        return sight
+            self._hashes.add(digest, np.array([extracted.hash], np.uint64))
+        return extracted
 
-    def describe(self, batch: Sequence[tuple[_ExtractedRow, int, Squares]]) -> None:
-        """Pass squares through the network, and keep the rows."""
-        described = self.observer.describe(np.stack([square for _, _, square in batch]))
-        for block, rows in described.items():
-            for (sight, view, _), row in zip(batch, rows, strict=True):
-                sight.rows[block, view] = row
-                self._shelves[block, view].add(sight.digest, row)
+    def compute(self, batch: Sequence[tuple[_ExtractedRow, int, CropArray]]) -> None:
+        """Pass crops through the network, and store the rows."""
+        computed = self.extractor.extract(np.stack([crop for _, _, crop in batch]))
+        for block, rows in computed.items():
+            for (extracted, number, _), row in zip(batch, rows, strict=True):
+                extracted.rows[block, number] = row
+                self._shards[block, number].add(extracted.digest, row)
 
-    def collect(self, sights: Sequence[_ExtractedRow] | Any) -> dict[str, Vectors]:
-        """Stack the rows of all images, ``(n, views, D)`` for each block."""
-        views = range(len(self.observer.views))
+    def stack(self, extracted: Collection[_ExtractedRow]) -> dict[str, Vectors]:
+        """Stack the rows of all images, ``(n, crops, D)`` for each block."""
+        numbers = range(len(self.extractor.crops))
         return {
-            block: np.stack(list(_rows(sights, block, views)))
-            if sights
-            else np.empty((0, len(views), self._width(block)), np.float32)
-            for block in self.observer.blocks
+            block: np.stack(
+                [np.stack([each.rows[block, number] for number in numbers]) for each in extracted]
+            )
+            if extracted
+            else np.empty((0, len(numbers), self._width(block)), np.float32)
+            for block in self.extractor.blocks
         }
 
-    def _see(self, sight: _ExtractedRow, path: Path, missing: Sequence[int]) -> None:
+    def _read(self, extracted: _ExtractedRow, path: Path, missing: Sequence[int]) -> None:
         levels = load_levels(path)
-        sight.hash = image_hash(levels)
-        views = tuple(self.observer.views[number] for number in missing)
-        if views:
-            squares = cut_views(levels, self.observer.size, views)
-            sight.squares = dict(zip(missing, squares, strict=True))
+        extracted.hash = image_hash(levels)
+        crops = tuple(self.extractor.crops[number] for number in missing)
+        if crops:
+            arrays = crop_levels(levels, self.extractor.size, crops)
+            extracted.crops = dict(zip(missing, arrays, strict=True))
 
     def _width(self, block: str) -> int:
-        return int(self.observer.network.output[block].shape[-1])
-
-
-def _rows(sights: Sequence[_ExtractedRow], block: str, views: Sequence[int]) -> Iterator[Vectors]:
-    for sight in sights:
-        yield np.stack([sight.rows[block, view] for view in views])
+        return int(self.extractor.network.output[block].shape[-1])

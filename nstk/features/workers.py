@@ -1,4 +1,4 @@
-"""Several processes that do one job together: who does what, and how they tell each other."""
+"""Several processes that share one job: their shards, and how they gather results."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,12 +23,12 @@ class Workers:
 
     @cached_property
     def count(self) -> int:
-        """How many processes there are."""
+        """Number of processes."""
         return sum(map(len, self._cluster.values())) or 1
 
     @cached_property
     def index(self) -> int:
-        """Which of them this is, from 0; a chief comes first."""
+        """Index of this process, from 0; the chief is first."""
         if self.count == 1:
             return 0
         resolver = self.strategy.cluster_resolver
@@ -37,45 +37,42 @@ class Workers:
 
     @property
     def replicas(self) -> int:
-        """How many copies of the network this process has."""
+        """Replicas of the network in this process."""
         return max(1, int(self.strategy.num_replicas_in_sync) // self.count)
 
-    def share(self, items: Any) -> Any:
-        """Those of a sequence or of the rows of an array that are this process's to look at.
-
-        They are every ``count``-th.
-        """
+    def shard(self, items: Any) -> Any:
+        """The items of a sequence, or rows of an array, of this process: every ``count``-th."""
         return items[self.index :: self.count]
 
     def all_gather(self, message: bytes) -> tuple[bytes, ...]:
-        """Tell all others something, and hear what they tell; every process must call it.
+        """Send a message to all processes; every process must call it.
 
         Returns:
-            What each of them told, in their order.
+            The message of each process, in their order.
         """
         if self.count == 1:
             return (message,)
         padding = bytes(-len(message) % _WORD)
         words = np.frombuffer(message + padding, np.int32)
-        spoken = np.concatenate([np.array([len(message)], np.int32), words])
-        silent = np.array([-1], np.int32)
+        sent = np.concatenate([np.array([len(message)], np.int32), words])
+        empty = np.array([-1], np.int32)
         first = self.index * self.replicas
 
-        def speak(context: Any) -> Any:
-            return tf.constant(spoken if context.replica_id_in_sync_group == first else silent)
+        def message_of(context: Any) -> Any:
+            return tf.constant(sent if context.replica_id_in_sync_group == first else empty)
 
-        told = self.strategy.experimental_distribute_values_from_function(speak)
-        return _split(self.strategy.gather(told, axis=0).numpy())
+        values = self.strategy.experimental_distribute_values_from_function(message_of)
+        return _split(self.strategy.gather(values, axis=0).numpy())
 
     def all_reduce_max(self, number: float) -> float:
-        """The largest of the numbers that the processes give; every process must call it."""
-        told = self.all_gather(np.float64(number).tobytes())
-        return max(float(np.frombuffer(each, np.float64)[0]) for each in told)
+        """The largest of the numbers of all processes; every process must call it."""
+        messages = self.all_gather(np.float64(number).tobytes())
+        return max(float(np.frombuffer(each, np.float64)[0]) for each in messages)
 
-    def join(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The rows ``(n, k)`` of all processes, one below the other; every process must call it."""
-        told = self.all_gather(np.ascontiguousarray(rows).tobytes())
-        return np.concatenate([np.frombuffer(each).reshape(-1, rows.shape[1]) for each in told])
+    def gather_rows(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """The rows ``(n, k)`` of all processes, concatenated; every process must call it."""
+        messages = self.all_gather(np.ascontiguousarray(rows).tobytes())
+        return np.concatenate([np.frombuffer(each).reshape(-1, rows.shape[1]) for each in messages])
 
     @cached_property
     def _cluster(self) -> dict[str, list[str]]:
@@ -86,12 +83,12 @@ class Workers:
 
 def _split(words: npt.NDArray[np.int32]) -> tuple[bytes, ...]:
     messages = []
-    place = 0
-    while place < len(words):
-        length = int(words[place])
-        place += 1
+    start = 0
+    while start < len(words):
+        length = int(words[start])
+        start += 1
         if length >= 0:
             count = -(-length // _WORD)
-            messages.append(words[place : place + count].tobytes()[:length])
-            place += count
+            messages.append(words[start : start + count].tobytes()[:length])
+            start += count
     return tuple(messages)

@@ -1,1 +1,1 @@
-"""Heads that are solved on features, and what is measured of them."""
+"""Heads that are solved on features: fit, selection, calibration, metrics."""

@@ -1,8 +1,8 @@
-"""Decisions: which labels an image is given for its probabilities.
+"""Decisions: which labels an image gets for its probabilities.
 
-Where every image has one label it is given the likeliest. Where it may have any number, each
-label has a threshold of its own, chosen on probabilities from heads that had not seen the image:
-F1, which weighs what is missed as what is wrongly given, is seldom largest at one half.
+Where every image has one label, it gets the most likely class. In multi-label data each label has
+a threshold of its own, chosen on out-of-fold probabilities: F1, which weighs missed labels like
+wrong ones, rarely peaks at one half.
 """
 
 from collections.abc import Sequence
@@ -16,87 +16,87 @@ from nstk.heads.links import SIGMOID, SOFTMAX, Link, Targets
 
 Probabilities = npt.NDArray[np.floating]
 
-_MIDDLE = 0.5
+_HALF = 0.5
 
 
 class Decision(Protocol):
-    """One way from probabilities ``(…, C)`` to labels."""
+    """A rule from probabilities ``(…, C)`` to labels."""
 
     @property
     def link(self) -> Link:
-        """Where its probabilities come from."""
+        """The link that the probabilities come from."""
 
     @property
     def thresholds(self) -> tuple[float, ...] | None:
-        """From which probability on each label is given; None where the likeliest is."""
+        """Threshold of each label; None where the most likely class is the label."""
 
-    def assign(self, probabilities: Probabilities) -> Targets:
-        """Say which labels are given, ``(…, C)``."""
+    def predict(self, probabilities: Probabilities) -> Targets:
+        """The predicted labels, ``(…, C)``."""
 
     def confidence(self, probabilities: Probabilities) -> Probabilities:
-        """The probability of the least sure of an image's answers, ``(…,)``."""
+        """Probability of the least certain of an image's predictions, ``(…,)``."""
 
-    def divide(self, temperature: float) -> "Decision":
-        """Give the same labels for probabilities whose logits are divided by a temperature."""
+    def with_temperature(self, temperature: float) -> "Decision":
+        """The decision with equal labels for probabilities of logits divided by a temperature."""
 
     def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
-        """The link's questions one by one: probabilities of the answers, and the right one.
+        """The link's q problems per image one by one: class probabilities and true classes.
 
         Returns:
-            ``(n·q, answers)`` and ``(n·q,)``, the questions of an image in neighboring rows.
+            ``(n·q, classes)`` and ``(n·q,)``; the problems of an image are neighboring rows.
         """
 
-    def agree(
-        self, one: Probabilities, other: Probabilities, tolerance: float
+    def same_labels(
+        self, expected: Probabilities, actual: Probabilities, tolerance: float
     ) -> npt.NDArray[np.bool_]:
-        """Whether ``other`` ``(n, m, C)`` gives the labels of ``one`` ``(n, C)``: ``(n, m)``.
+        """Whether ``actual`` ``(n, m, C)`` gives the labels of ``expected`` ``(n, C)``: ``(n, m)``.
 
-        What differs by no more than ``tolerance`` is a tie, and either label is right.
+        A difference of at most ``tolerance`` is a tie, in which either label is right.
         """
 
 
 @dataclass(frozen=True)
-class Likeliest:
-    """Give the likeliest label."""
+class Argmax:
+    """Predict the most likely class."""
 
     link: Link = field(default=SOFTMAX, init=False)
     thresholds: None = field(default=None, init=False)
 
-    def assign(self, probabilities: Probabilities) -> Targets:
-        """See `Decision.assign`."""
+    def predict(self, probabilities: Probabilities) -> Targets:
+        """See `Decision.predict`."""
         classes = np.arange(probabilities.shape[-1])
-        given: Targets = probabilities.argmax(axis=-1)[..., np.newaxis] == classes
-        return given
+        predicted: Targets = probabilities.argmax(axis=-1)[..., np.newaxis] == classes
+        return predicted
 
     def confidence(self, probabilities: Probabilities) -> Probabilities:
-        """See `Decision.sureness`."""
-        sure: Probabilities = probabilities.max(axis=-1)
-        return sure
+        """See `Decision.confidence`."""
+        confidence: Probabilities = probabilities.max(axis=-1)
+        return confidence
 
-    def divide(self, temperature: float) -> "Likeliest":
-        """See `Decision.divide`."""
+    def with_temperature(self, temperature: float) -> "Argmax":
+        """See `Decision.with_temperature`."""
         return self
 
     def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
-        """See `Decision.as_binary_problems`: which class?"""
+        """See `Decision.as_binary_problems`: one problem with C classes."""
         return probabilities, targets.argmax(axis=1)
 
-    def agree(
-        self, one: Probabilities, other: Probabilities, tolerance: float
+    def same_labels(
+        self, expected: Probabilities, actual: Probabilities, tolerance: float
     ) -> npt.NDArray[np.bool_]:
-        """See `Decision.agree`."""
-        chosen = np.take_along_axis(one, other.argmax(axis=-1), axis=-1)
-        same: npt.NDArray[np.bool_] = chosen >= one.max(axis=-1, keepdims=True) - tolerance
+        """See `Decision.same_labels`."""
+        chosen = np.take_along_axis(expected, actual.argmax(axis=-1), axis=-1)
+        same: npt.NDArray[np.bool_] = chosen >= expected.max(axis=-1, keepdims=True) - tolerance
         return same
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Give every label whose probability reaches its threshold.
+    """Predict every label whose probability reaches its threshold.
 
     Attributes:
         thresholds: In [0, 1], in the order of the labels.
@@ -105,18 +105,18 @@ class Thresholds:
     thresholds: tuple[float, ...]
     link: Link = field(default=SIGMOID, init=False)
 
-    def assign(self, probabilities: Probabilities) -> Targets:
-        """See `Decision.assign`."""
-        given: Targets = probabilities >= np.array(self.thresholds)
-        return given
+    def predict(self, probabilities: Probabilities) -> Targets:
+        """See `Decision.predict`."""
+        predicted: Targets = probabilities >= np.array(self.thresholds)
+        return predicted
 
     def confidence(self, probabilities: Probabilities) -> Probabilities:
-        """See `Decision.sureness`."""
-        sure: Probabilities = np.maximum(probabilities, 1 - probabilities).min(axis=-1)
-        return sure
+        """See `Decision.confidence`."""
+        confidence: Probabilities = np.maximum(probabilities, 1 - probabilities).min(axis=-1)
+        return confidence
 
-    def divide(self, temperature: float) -> "Thresholds":
-        """See `Decision.divide`."""
+    def with_temperature(self, temperature: float) -> "Thresholds":
+        """See `Decision.with_temperature`."""
         if temperature == 1:
             return self
         logits = self.link.logits(np.array(self.thresholds)) / temperature
@@ -125,48 +125,48 @@ class Thresholds:
     def as_binary_problems(
         self, probabilities: Probabilities, targets: Targets
     ) -> tuple[Probabilities, npt.NDArray[np.integer]]:
-        """See `Decision.as_binary_problems`: this label, no or yes?"""
+        """See `Decision.as_binary_problems`: one problem for each label, no or yes."""
         yes = probabilities.ravel()
         return np.stack([1 - yes, yes], axis=1), targets.ravel().astype(int)
 
-    def agree(
-        self, one: Probabilities, other: Probabilities, tolerance: float
+    def same_labels(
+        self, expected: Probabilities, actual: Probabilities, tolerance: float
     ) -> npt.NDArray[np.bool_]:
-        """See `Decision.agree`."""
-        tied = np.abs(one - np.array(self.thresholds)) <= tolerance
-        same = tied[:, np.newaxis] | (self.assign(one)[:, np.newaxis] == self.assign(other))
+        """See `Decision.same_labels`."""
+        tied = np.abs(expected - np.array(self.thresholds)) <= tolerance
+        same = tied[:, np.newaxis] | (self.predict(expected)[:, np.newaxis] == self.predict(actual))
         every: npt.NDArray[np.bool_] = same.all(axis=-1)
         return every
 
 
-LIKELIEST = Likeliest()
+ARGMAX = Argmax()
 
 
-def choose_decision(link: Link, held_out: Probabilities, targets: Targets) -> Decision:
-    """Choose how labels are given, by answers of heads that had not seen the image.
+def choose_decision(link: Link, oof_probabilities: Probabilities, targets: Targets) -> Decision:
+    """Choose how labels are predicted, on out-of-fold probabilities.
 
     Args:
-        link: Where the probabilities come from.
-        held_out: Probabilities, ``(n, C)``.
+        link: The link that the probabilities come from.
+        oof_probabilities: ``(n, C)``.
         targets: ``(n, C)``.
     """
     if link == SOFTMAX:
-        return LIKELIEST
+        return ARGMAX
     return Thresholds(
         tuple(
-            choose_threshold(held_out[:, label], targets[:, label])
+            choose_threshold(oof_probabilities[:, label], targets[:, label])
             for label in range(targets.shape[1])
         )
     )
 
 
-def restore_decision(thresholds: Sequence[Any] | None) -> Decision:
-    """Make a decision of what `Decision.thresholds` was."""
-    return LIKELIEST if thresholds is None else Thresholds(tuple(map(float, thresholds)))
+def decision_from_thresholds(thresholds: Sequence[Any] | None) -> Decision:
+    """Restore a decision from its `Decision.thresholds`."""
+    return ARGMAX if thresholds is None else Thresholds(tuple(map(float, thresholds)))
 
 
 def choose_threshold(probabilities: Probabilities, truth: npt.NDArray[np.bool_]) -> float:
-    """Give the threshold with the largest F1; one half where no other is better.
+    """Choose the threshold with the largest F1; one half where no other is better.
 
     Args:
         probabilities: Of one label, ``(n,)``.
@@ -176,15 +176,15 @@ def choose_threshold(probabilities: Probabilities, truth: npt.NDArray[np.bool_])
         One half, or the middle between two neighboring probabilities.
     """
     if not truth.any():
-        return _MIDDLE
-    falling = np.argsort(-probabilities, kind="stable")
-    levels = np.append(np.asarray(probabilities, np.float64)[falling], -1.0)
+        return _HALF
+    descending = np.argsort(-probabilities, kind="stable")
+    levels = np.append(np.asarray(probabilities, np.float64)[descending], -1.0)
     given = np.arange(1, len(truth) + 1)
-    scores = 2 * np.cumsum(truth[falling]) / (given + truth.sum())
-    scores[levels[:-1] == levels[1:]] = 0  # No threshold stands between equal probabilities.
-    at_half = int((probabilities >= _MIDDLE).sum())
-    usual = scores[at_half - 1] if at_half else 0.0
+    scores = 2 * np.cumsum(truth[descending]) / (given + truth.sum())
+    scores[levels[:-1] == levels[1:]] = 0  # No threshold separates equal probabilities.
+    at_half = int((probabilities >= _HALF).sum())
+    default = scores[at_half - 1] if at_half else 0.0
     best = int(scores.argmax())
-    if scores[best] <= usual:
-        return _MIDDLE
+    if scores[best] <= default:
+        return _HALF
     return float(levels[best] + max(levels[best + 1], 0.0)) / 2

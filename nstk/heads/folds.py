@@ -1,4 +1,4 @@
-"""Folds: every image is left out once, and what looks alike is left out together."""
+"""Folds: every image is held out once, together with its near-duplicates."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,48 +9,47 @@ Labels = npt.NDArray[np.integer]
 
 
 def find_strata(targets: Targets) -> Labels:
-    """Name the kind of each image, by which images are dealt: the rarest label that it has.
+    """Assign each image to a stratum: the rarest of its labels.
 
     Args:
-        targets: Which images have which labels, ``(n, C)``.
+        targets: The labels of the images, ``(n, C)``.
 
     Returns:
-        ``(n,)``; −1 for images without any label.
+        ``(n,)``; −1 for images without a label.
     """
     rarity = np.where(targets, targets.sum(axis=0), len(targets) + 1)
     return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1)
 
 
 def assign_folds(labels: Labels, folds: int, seed: int, groups: Labels | None = None) -> Labels:
-    """Deal the images of every class over the folds like cards.
+    """Distribute the images of every class evenly over the folds.
 
     Args:
-        labels: Class of each image, or what `find_strata` gives, ``(n,)``.
-        folds: How many folds, at least 2.
-        seed: Of the order in which they are dealt.
-        groups: Group of each image, ``(n,)``, from 0; a group stays together, and is dealt
-            with the class of its first image. None lets every image go alone.
+        labels: Class of each image, or its stratum from `find_strata`, ``(n,)``.
+        folds: Number of folds, at least 2.
+        seed: Random seed.
+        groups: Group of each image, ``(n,)``, from 0; the images of a group share a fold, chosen
+            by the class of the first one. None puts every image in a group of its own.
 
     Returns:
-        For every image its fold, ``(n,)``; −1 for images that must never be missing from
-        what a head is fitted on, because their class has no others, or only such as stay
-        together with them.
+        Fold of each image, ``(n,)``; −1 for images that have to stay in every training set,
+        because their class has no images outside their group.
     """
     generator = np.random.default_rng(seed)
     group = np.arange(len(labels)) if groups is None else groups
     _, first, member_of, sizes = np.unique(
         group, return_index=True, return_inverse=True, return_counts=True
     )
-    dealt = np.full(len(first), -1)
+    fold_of_group = np.full(len(first), -1)
     for label in np.unique(labels):
         own = generator.permutation(np.flatnonzero(labels[first] == label))
         if len(own) < 2:
             continue
-        held = np.zeros(folds, int)
+        counts = np.zeros(folds, int)
         for each in own[np.argsort(-sizes[own], kind="stable")]:
-            dealt[each] = np.argmin(held)
-            held[dealt[each]] += sizes[each]
-    assigned = dealt[member_of]
+            fold_of_group[each] = np.argmin(counts)
+            counts[fold_of_group[each]] += sizes[each]
+    assigned = fold_of_group[member_of]
     for label in np.unique(labels):
         if len(np.unique(assigned[labels == label])) < 2:
             assigned[np.isin(member_of, member_of[labels == label])] = -1

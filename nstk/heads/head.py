@@ -1,10 +1,10 @@
 """The head: a linear layer on fixed features, solved instead of trained (see `logistic`).
 
-How strong λ should be, the training images say themselves. Exact leave-one-out errors of ridge
-regression find its best strength at once (see `ridge`). A cross-entropy bends far less than a
-square, so the best logistic strength is lower: by 10^-1.5 to 10^-2 on photographs of two and of
-six classes and on digits of ten. So strengths from there on are compared by stratified
-cross-validation, for every question downhill to its lowest log-loss.
+The training images choose the L2 penalty λ. Exact leave-one-out errors of ridge regression give its
+best penalty at once (see `ridge`). Cross-entropy curves far less than a squared error, so the best
+logistic penalty is lower: by 10^-1.5 to 10^-2 on photographs of two and of six classes and on ten
+digits. So penalties around there are compared by stratified cross-validation, moving downhill in
+log-loss separately for every problem of the link.
 """
 
 import hashlib
@@ -14,71 +14,71 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.decisions import LIKELIEST, Decision, choose_decision
+from nstk.heads.decisions import ARGMAX, Decision, choose_decision
 from nstk.heads.folds import Labels, assign_folds, find_strata
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
-from nstk.heads.logistic import answer_all, solve, weigh
-from nstk.heads.ridge import Decomposition, choose_strengths, decompose
+from nstk.heads.logistic import fit_logits, sample_weights, solve
+from nstk.heads.ridge import Decomposition, choose_l2, decompose
 from nstk.progress import Progress, Reporter, no_progress
 
 FOLDS = 5
 
-_RELATIVE_STRENGTHS = 10.0 ** np.arange(-0.5, -3.0, -0.5)
+_RELATIVE_L2 = 10.0 ** np.arange(-0.5, -3.0, -0.5)
 _FIRST_TRIED = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """A linear head on raw features, with the standardisation folded in.
+    """A linear head on raw features; it includes their standardization.
 
     Attributes:
         kernel: float32 ``(D, C)``.
         bias: float32 ``(C,)``.
-        strengths: λ of every question, ``(q,)``.
-        held_out: Logits of every training image from a head that has not seen it, float64
-            ``(n, C)``; NaN for the only image of a class, which no head can do without.
-        link: What makes probabilities of logits.
-        decision: What gives labels for them, chosen on ``held_out``.
+        l2_values: λ of every problem, ``(q,)``.
+        oof_logits: Out-of-fold logits of the training images, float64 ``(n, C)``: each from a head
+            fitted without the image's fold. NaN for the only image of a class, which no head can
+            do without.
+        link: The link from logits to probabilities.
+        decision: How probabilities become labels, chosen on ``oof_logits``.
     """
 
     kernel: npt.NDArray[np.float32]
     bias: npt.NDArray[np.float32]
-    strengths: Matrix
-    held_out: Matrix
+    l2_values: Matrix
+    oof_logits: Matrix
     link: Link = SOFTMAX
-    decision: Decision = LIKELIEST
+    decision: Decision = ARGMAX
 
     @property
-    def strength(self) -> float:
-        """λ; the geometric mean over the questions."""
-        return float(np.exp(np.log(self.strengths).mean()))
+    def l2(self) -> float:
+        """λ; the geometric mean over the problems."""
+        return float(np.exp(np.log(self.l2_values).mean()))
 
     @property
     def digest(self) -> str:
         """SHA-256 of kernel and bias."""
         return hashlib.sha256(self.kernel.tobytes() + self.bias.tobytes()).hexdigest()
 
-    def answer(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def logits(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Logits ``(n, C)`` of feature vectors ``(n, D)``."""
         logits: npt.NDArray[np.float32] = vectors @ self.kernel + self.bias
         return logits
 
-    def divide(self, temperature: float) -> "Head":
-        """The head whose logits are these divided by a temperature; it gives the same labels."""
+    def predict_proba(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Probabilities ``(n, C)`` of feature vectors ``(n, D)``."""
+        probabilities: npt.NDArray[np.float32] = self.link.probabilities(self.logits(vectors))
+        return probabilities
+
+    def with_temperature(self, temperature: float) -> "Head":
+        """The head with logits divided by a temperature; it predicts the same labels."""
         share = np.float32(1 / temperature)
         return replace(
             self,
             kernel=self.kernel * share,
             bias=self.bias * share,
-            held_out=self.held_out / temperature,
-            decision=self.decision.divide(temperature),
+            oof_logits=self.oof_logits / temperature,
+            decision=self.decision.with_temperature(temperature),
         )
-
-    def predict(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Probabilities ``(n, C)`` for feature vectors ``(n, D)``."""
-        probabilities: npt.NDArray[np.float32]
-        probabilities = self.link.probabilities(self.answer(vectors))
-        return probabilities
 
 
 def fit_head(
@@ -91,56 +91,53 @@ def fit_head(
     balance: bool = False,
     on_progress: Reporter = no_progress,
 ) -> Head:
-    """Fit a head, with the strengths that the images themselves favor.
+    """Fit a head with the L2 penalties that minimize the out-of-fold log-loss.
 
     Args:
         features: ``(n, D)``, finite.
-        targets: Which images have which labels, ``(n, C)``.
-        seed: Of the folds.
-        link: What makes probabilities of logits.
-        groups: Which images must be left out together, ``(n,)``; see `assign_folds`.
-        balance: Whether every answer to a question weighs the same, however many images
-            deserve it.
-        on_progress: Told after each strength tried and at the end, stage ``"head"``.
+        targets: The labels of the images, ``(n, C)``.
+        seed: Random seed of the folds.
+        link: The link from logits to probabilities.
+        groups: Images that share a fold, ``(n,)``; see `assign_folds`.
+        balance: Whether all classes of a problem have the same total weight, however many images
+            they have.
+        on_progress: Called after each penalty and at the end, stage ``"head"``.
     """
     decomposition = decompose(features, targets)
-    strengths = np.multiply.outer(
-        _RELATIVE_STRENGTHS, choose_strengths(decomposition, targets, link)
-    )
-    weights = weigh(targets, link, balance)
+    l2_values = np.multiply.outer(_RELATIVE_L2, choose_l2(decomposition, targets, link))
+    weights = sample_weights(targets, link, balance)
     folds = assign_folds(find_strata(targets), FOLDS, seed, groups)
-    trial = _Trial(decomposition, targets, link, weights, folds)
-    total = len(strengths) + 1
+    validation = _CrossValidation(decomposition, targets, link, weights, folds)
+    total = len(l2_values) + 1
     on_progress(Progress(stage="head", step=0, total=total))
     tried: dict[int, tuple[Matrix, Matrix]] = {}
-    wanted = {_FIRST_TRIED}
-    while wanted:
-        for each in sorted(wanted):
-            tried[each] = trial.leave_out(strengths[each])
+    pending = {_FIRST_TRIED}
+    while pending:
+        for row in sorted(pending):
+            tried[row] = validation.run(l2_values[row])
             on_progress(Progress(stage="head", step=len(tried), total=total))
-        best = [_find_best(tried, question) for question in range(strengths.shape[1])]
-        nearest = {place + step for place in best for step in (-1, 1)}
-        wanted = {each for each in nearest if 0 <= each < len(strengths)} - tried.keys()
-    chosen = strengths[best, np.arange(len(best))]
-    # A question with all labels takes them from one trial, a label with its own from its trial.
-    columns = np.broadcast_to(best, targets.shape[1])
-    held_out = np.stack([tried[place][1][:, c] for c, place in enumerate(columns)], axis=1)
+        best = [_find_best(tried, problem) for problem in range(l2_values.shape[1])]
+        neighbors = {row + step for row in best for step in (-1, 1)}
+        pending = {row for row in neighbors if 0 <= row < len(l2_values)} - tried.keys()
+    chosen = l2_values[best, np.arange(len(best))]
+    # Softmax takes all labels from one row, the sigmoid each label from the row of its own λ.
+    rows = np.broadcast_to(best, targets.shape[1])
+    oof_logits = np.stack([tried[row][1][:, label] for label, row in enumerate(rows)], axis=1)
     kernel, bias = solve(decomposition, targets, chosen, weights, link=link)
-    seen = np.isfinite(held_out).all(axis=1)
-    probabilities = link.probabilities(held_out[seen])
-    decision = choose_decision(link, probabilities, targets[seen])
+    known = np.isfinite(oof_logits).all(axis=1)
+    decision = choose_decision(link, link.probabilities(oof_logits[known]), targets[known])
     on_progress(Progress(stage="head", step=total, total=total))
-    return Head(kernel, bias, chosen, held_out, link, decision)
+    return Head(kernel, bias, chosen, oof_logits, link, decision)
 
 
-def _find_best(tried: Mapping[int, tuple[Matrix, Matrix]], question: int) -> int:
-    """The place of the strength with the lowest log-loss in one question."""
-    return min(tried, key=lambda place: float(tried[place][0][question]))
+def _find_best(tried: Mapping[int, tuple[Matrix, Matrix]], problem: int) -> int:
+    """The row of the penalty with the lowest log-loss in one problem."""
+    return min(tried, key=lambda row: float(tried[row][0][problem]))
 
 
 @dataclass(frozen=True, eq=False)
-class _Trial:
-    """A question to the training images: how good would heads of some strengths be?"""
+class _CrossValidation:
+    """Cross-validation of heads on one decomposition, for several penalties."""
 
     decomposition: Decomposition
     targets: Targets
@@ -148,14 +145,14 @@ class _Trial:
     weights: Matrix
     folds: Labels
 
-    def leave_out(self, strengths: Matrix) -> tuple[Matrix, Matrix]:
-        """Log-loss ``(q,)`` and logits of every image from heads that have not seen its fold."""
-        held_out = np.full(self.targets.shape, np.nan)
+    def run(self, l2_values: Matrix) -> tuple[Matrix, Matrix]:
+        """Log-loss ``(q,)`` and out-of-fold logits ``(n, C)``."""
+        oof_logits = np.full(self.targets.shape, np.nan)
         for fold in range(int(self.folds.max()) + 1):
             out = self.folds == fold
             weights = np.where(out[:, np.newaxis], 0.0, self.weights)
-            logits = answer_all(self.decomposition, self.targets, weights, strengths, self.link)
-            held_out[out] = logits[out]
-        seen = self.folds >= 0
-        losses = self.link.losses(self.targets[seen], held_out[seen])
-        return (self.weights[seen] * losses).sum(axis=0), held_out
+            logits = fit_logits(self.decomposition, self.targets, weights, l2_values, self.link)
+            oof_logits[out] = logits[out]
+        known = self.folds >= 0
+        losses = self.link.losses(self.targets[known], oof_logits[known])
+        return (self.weights[known] * losses).sum(axis=0), oof_logits

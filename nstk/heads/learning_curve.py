@@ -1,9 +1,9 @@
-"""How accuracy grows with the number of images, and what twice as many would bring.
+"""Learning curve: accuracy by the number of training images, extrapolated to twice as many.
 
-Each of five folds is answered by heads that learned from an eighth, a quarter, half and all of the
-other images. Through the errors goes e(m) = a + b/√m with a, b ≥ 0, by least squares: a is what
-no number of images cures, and 1/√m is how fast an estimate from m images settles. On cached
-features all of it is twenty small heads.
+Each of five folds is predicted by heads fitted on an eighth, a quarter, half and all of the other
+images. The curve e(m) = a + b/√m with a, b ≥ 0 is fitted to the errors by least squares: a is the
+error that no number of images removes, and 1/√m is the rate at which an estimate from m images
+converges. On cached features this takes twenty small heads.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nstk.heads.folds import Labels, assign_folds
 from nstk.heads.head import FOLDS
-from nstk.heads.logistic import answer_all, weigh
+from nstk.heads.logistic import fit_logits, sample_weights
 from nstk.heads.metrics import evaluate
 from nstk.heads.ridge import decompose
 from nstk.heads.selection import Samples, Selection
@@ -22,19 +22,19 @@ from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
-"""Of the images to learn from, at every point of the curve."""
+"""Fractions of the training images at the points of the curve."""
 
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracy by the number of images learned from.
+    """Accuracy by the number of training images.
 
     Attributes:
-        images: How many images the heads learned from, ascending.
-        accuracy: Share of left-out images to which they gave exactly their labels.
-        twice: The accuracy that twice the largest number should give, extrapolated.
+        images: Numbers of training images, ascending.
+        accuracy: Fraction of held-out images with exactly the right labels.
+        twice: Extrapolated accuracy for twice the largest number.
         weakest: The class with the smallest recall at the largest number.
-        weakest_recall: That recall.
+        weakest_recall: The recall of that class.
     """
 
     images: tuple[int, ...]
@@ -45,7 +45,7 @@ class LearningCurve:
 
     @property
     def gain(self) -> float:
-        """What twice the images should add to the accuracy."""
+        """Expected increase of the accuracy with twice the images."""
         return self.twice - self.accuracy[-1]
 
 
@@ -57,47 +57,47 @@ def trace_learning_curve(
     *,
     on_progress: Reporter = no_progress,
 ) -> LearningCurve | None:
-    """Measure accuracy on left-out images for growing numbers of images.
+    """Measure the accuracy on held-out images for increasing numbers of training images.
 
     Args:
-        samples: The images to learn from.
-        selection: What was chosen on them; its features, strengths and thresholds are kept.
+        samples: The training images.
+        selection: The selection on them; its features, penalties and thresholds are reused.
         classes: Class names.
-        settings: Its ``seed`` and ``balance``.
-        on_progress: Told after each fold, stage ``"learning curve"``.
+        settings: Its ``seed`` and ``balance`` are used.
+        on_progress: Called after each fold, stage ``"learning curve"``.
 
     Returns:
-        The curve; None where no label has enough images to leave any out.
+        The curve; None if no label has enough images to hold any out.
     """
-    head, targets, kinds = selection.head, samples.targets, samples.strata
-    folds = assign_folds(kinds, FOLDS, settings.seed, samples.groups)
+    head, targets, strata = selection.head, samples.targets, samples.strata
+    folds = assign_folds(strata, FOLDS, settings.seed, samples.groups)
     count = int(folds.max()) + 1
-    left_out = folds >= 0
-    if count < 2 or not targets[left_out].any():
+    held_out = folds >= 0
+    if count < 2 or not targets[held_out].any():
         return None
     decomposition = decompose(samples.vectors[selection.features], targets)
-    answers = np.zeros((len(SHARES), *targets.shape))
-    learned = np.zeros((len(SHARES), count), int)
+    probabilities = np.zeros((len(SHARES), *targets.shape))
+    counts = np.zeros((len(SHARES), count), int)
     for fold in range(count):
         on_progress(Progress(stage="learning curve", step=fold, total=count))
-        ranks = rank_images(kinds, folds != fold, settings.seed)
+        ranks = rank_images(strata, folds != fold, settings.seed)
         for row, share in enumerate(SHARES):
             used = ranks < share
-            weights = np.zeros((len(targets), len(head.strengths)))
-            weights[used] = weigh(targets[used], head.link, settings.balance)
-            logits = answer_all(decomposition, targets, weights, head.strengths, head.link)
+            weights = np.zeros((len(targets), len(head.l2_values)))
+            weights[used] = sample_weights(targets[used], head.link, settings.balance)
+            logits = fit_logits(decomposition, targets, weights, head.l2_values, head.link)
             out = folds == fold
-            answers[row, out] = head.link.probabilities(logits[out])
-            learned[row, fold] = used.sum()
+            probabilities[row, out] = head.link.probabilities(logits[out])
+            counts[row, fold] = used.sum()
     on_progress(Progress(stage="learning curve", step=count, total=count))
-    measured = [
-        evaluate(targets[left_out], head.decision.assign(row), row, classes)
-        for row in answers[:, left_out]
+    evaluations = [
+        evaluate(targets[held_out], head.decision.predict(row), row, classes)
+        for row in probabilities[:, held_out]
     ]
-    accuracy = np.array([each.accuracy for each in measured])
-    images = np.rint(learned.mean(axis=1)).astype(int)
+    accuracy = np.array([each.accuracy for each in evaluations])
+    images = np.rint(counts.mean(axis=1)).astype(int)
     weakest = min(
-        (score for score in measured[-1].per_class if score.recall is not None),
+        (score for score in evaluations[-1].per_class if score.recall is not None),
         key=lambda score: score.recall or 0.0,
     )
     return LearningCurve(
@@ -110,38 +110,40 @@ def trace_learning_curve(
 
 
 def extrapolate(images: npt.ArrayLike, errors: npt.ArrayLike, wanted: int) -> float:
-    """The error at ``wanted`` images by e(m) = a + b/√m through the errors measured.
+    """Extrapolate errors by e(m) = a + b/√m.
 
     Args:
         images: m of each measurement.
-        errors: Share of images taken for another class, of each.
-        wanted: Where to look.
+        errors: Error rate of each measurement.
+        wanted: Number of images to extrapolate to.
 
     Returns:
-        From 0 to the last error.
+        An error between 0 and the last one.
     """
-    places, measured = 1 / np.sqrt(np.asarray(images, float)), np.asarray(errors, float)
-    spread = places - places.mean()
+    inverse_roots, measured = 1 / np.sqrt(np.asarray(images, float)), np.asarray(errors, float)
+    spread = inverse_roots - inverse_roots.mean()
     if not (spread**2).sum():
         return float(measured[-1])
     gradient = max(0.0, float(spread @ measured / (spread**2).sum()))
-    floor = float(measured.mean() - gradient * places.mean())
-    if floor < 0:  # Through the origin, where a would be negative.
-        gradient = float(places @ measured / (places @ places))
-    # From the last measurement on only the shape counts, not how far the fit misses it.
-    fallen = gradient * float(places[-1] - 1 / np.sqrt(wanted))
-    return max(0.0, float(measured[-1]) - max(0.0, fallen))
+    limit = float(measured.mean() - gradient * inverse_roots.mean())
+    if limit < 0:  # Through the origin, where a would be negative.
+        gradient = float(inverse_roots @ measured / (inverse_roots @ inverse_roots))
+    # The curve continues from the last measurement, however far the fit is from it.
+    decrease = gradient * float(inverse_roots[-1] - 1 / np.sqrt(wanted))
+    return max(0.0, float(measured[-1]) - max(0.0, decrease))
 
 
 def rank_images(
     labels: Labels, allowed: npt.NDArray[np.bool_], seed: int
 ) -> npt.NDArray[np.float64]:
-    """Where each allowed image stands in a shuffled row of its class, from 0 below 1.
+    """Rank the allowed images of each class at random, from 0 to below 1.
+
+    The images with a rank below s are a stratified sample with the fraction s.
 
     Args:
-        labels: The class of each, ``(n,)``.
-        allowed: Which are in the row, ``(n,)``; the others stand at infinity.
-        seed: Of the shuffle.
+        labels: Class of each image, ``(n,)``.
+        allowed: Whether to rank each image, ``(n,)``; the others have an infinite rank.
+        seed: Random seed.
     """
     generator = np.random.default_rng(seed)
     ranks = np.full(len(labels), np.inf)

@@ -1,9 +1,9 @@
 """Links: how logits become probabilities, and what a wrong probability costs.
 
-A link asks questions. Where every image has one label, softmax asks one question with C answers:
-which class? Where it may have any number, the sigmoid asks C questions with two answers each: this
-label or not? Everything that is solved, weighed or chosen for each question on its own goes by the
-number of questions, q, and is the same code for both.
+A link splits classification into q problems. Where every image has one label, softmax has a single
+problem with C classes. In multi-label data the sigmoid has C binary problems, one for each label.
+Whatever is solved, weighted or chosen for each problem separately has the dimension q, so that one
+code serves both.
 """
 
 from collections.abc import Hashable
@@ -17,45 +17,45 @@ import tensorflow as tf
 
 Matrix = npt.NDArray[np.float64]
 Targets = npt.NDArray[np.bool_]
-"""Which images have which labels, ``(n, C)``."""
+"""The labels of the images, ``(n, C)``."""
 
 _LEAST = float(np.finfo(np.float32).tiny)
 
 
 class Link(Hashable, Protocol):
-    """One way from logits ``(n, C)`` to probabilities; C labels, q questions."""
+    """A function from logits ``(n, C)`` to probabilities, with C labels and q problems."""
 
     def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Of each label, in the shape and dtype of the logits."""
+        """Probabilities of the labels, with the shape and dtype of the logits."""
 
     def logits(self, probabilities: Matrix) -> Matrix:
-        """Logits ``(n, C)`` that give these probabilities, which are kept off 0 and 1."""
+        """Logits ``(n, C)`` of probabilities, which are kept away from 0 and 1."""
 
-    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
-        """How probabilities change along changes of the logits, J·u; all are ``(n, C)``."""
+    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """Change of the probabilities along changes u of the logits, J·u; all ``(n, C)``."""
 
     def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
-        """−log p of the right answer to every question, in nats, ``(n, q)``."""
+        """−log p of the true class of every problem, in nats, ``(n, q)``."""
 
     def cross_entropy(self, targets: Any, logits: Any) -> Any:
-        """The losses as a tensor, to be trained on."""
+        """The losses as a tensor, for training."""
 
     def pool(self, errors: Matrix) -> Matrix:
-        """From errors of labels ``(C,)`` to those of questions ``(q,)``."""
+        """Errors of problems ``(q,)`` from errors of labels ``(C,)``."""
 
-    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
-        """The right answer to every question as a number, ``(n, q)``."""
+    def problem_labels(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """The true class of every problem as a number, ``(n, q)``."""
 
     def contrast(self, weights: Any) -> Any:
-        """What tells a label from its alternatives, of values ``(…, C)``."""
+        """Values ``(…, C)`` relative to what a label competes with."""
 
     def layer(self) -> Any:
-        """The Keras layer that gives the probabilities."""
+        """A Keras layer from logits to probabilities."""
 
 
 @dataclass(frozen=True)
 class Softmax:
-    """One label an image: the classes share a probability of 1."""
+    """One label per image: the probabilities of the classes sum to 1."""
 
     def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
@@ -68,14 +68,14 @@ class Softmax:
         logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
         return logits
 
-    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
-        """See `Link.differentiate`: p·(u − ⟨p, u⟩)."""
+    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """See `Link.jvp`: p·(u − ⟨p, u⟩)."""
         means = (probabilities * changes).sum(axis=1, keepdims=True)
         differences: Matrix = probabilities * (changes - means)
         return differences
 
     def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
-        """See `Link.losses`: one question."""
+        """See `Link.losses`: one problem."""
         below = logits - logits.max(axis=1, keepdims=True)
         nats = np.log(np.exp(below).sum(axis=1)) - (targets * below).sum(axis=1)
         losses: Matrix = nats[:, np.newaxis]
@@ -89,13 +89,13 @@ class Softmax:
         """See `Link.pool`: the mean."""
         return np.atleast_1d(errors.mean())
 
-    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
-        """See `Link.cases`: the class."""
+    def problem_labels(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """See `Link.problem_labels`: the class."""
         classes: npt.NDArray[np.integer] = targets.argmax(axis=1)
         return classes[:, np.newaxis]
 
     def contrast(self, weights: Any) -> Any:
-        """See `Link.contrast`: logits are known up to a constant, so against the mean class."""
+        """See `Link.contrast`: relative to the mean class, as a constant changes nothing."""
         return weights - keras.ops.mean(weights, axis=-1, keepdims=True)
 
     def layer(self) -> Any:
@@ -105,7 +105,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Sigmoid:
-    """Any number of labels an image: each has a probability of its own."""
+    """Any number of labels per image: each has a probability of its own."""
 
     def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """See `Link.probabilities`."""
@@ -118,13 +118,13 @@ class Sigmoid:
         logits -= np.log(np.maximum(1 - probabilities, _LEAST))
         return logits
 
-    def differentiate(self, probabilities: Matrix, changes: Matrix) -> Matrix:
-        """See `Link.differentiate`: p·(1 − p)·u."""
+    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+        """See `Link.jvp`: p·(1 − p)·u."""
         differences: Matrix = probabilities * (1 - probabilities) * changes
         return differences
 
     def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
-        """See `Link.losses`: a question for every label."""
+        """See `Link.losses`: a problem for every label."""
         losses: Matrix = np.maximum(logits, 0) - targets * logits + np.log1p(_decay(logits))
         return losses
 
@@ -133,15 +133,15 @@ class Sigmoid:
         return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
 
     def pool(self, errors: Matrix) -> Matrix:
-        """See `Link.pool`: as they are."""
+        """See `Link.pool`: unchanged."""
         return errors
 
-    def cases(self, targets: Targets) -> npt.NDArray[np.integer]:
-        """See `Link.cases`: 1 where the image has the label."""
+    def problem_labels(self, targets: Targets) -> npt.NDArray[np.integer]:
+        """See `Link.problem_labels`: 1 where the image has the label."""
         return targets.astype(int)
 
     def contrast(self, weights: Any) -> Any:
-        """See `Link.contrast`: a logit of 0 says neither yes nor no, so as they are."""
+        """See `Link.contrast`: a logit of 0 is the tie between yes and no, so unchanged."""
         return weights
 
     def layer(self) -> Any:

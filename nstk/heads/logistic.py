@@ -1,17 +1,17 @@
 """Logistic regression on fixed features, solved instead of trained.
 
-For standardized features z and the questions k of a link (see `links`), each with its strength λ_k,
-the head minimizes
+For standardized features z and the problems k of a link (see `links`), each with an L2 penalty
+λ_k, the head minimizes
 
     Σ_i Σ_k w_ik·(−log p_ik) + ½·Σ_k λ_k·‖W_k‖²,
 
-where p_ik is the probability of the right answer for the logits Wᵀz_i + b, and W_k are the columns
-that question k is about: all of them for softmax, one each for the sigmoid. It is convex and has
-one minimum (b is not penalized). There is no learning rate and there are no epochs: Newton's
-method in float64 runs until the gradient is nothing.
+where p_ik is the probability of the true class for the logits Wᵀz_i + b, and W_k are the columns of
+problem k: all of them for softmax, one each for the sigmoid. The objective is convex with a single
+minimum (b is not penalized). There is no learning rate and there are no epochs: Newton's method in
+float64 runs until the gradient vanishes.
 
-It is `nstk.optimizers.Newton` in NumPy. The head is some thousand numbers, found in
-milliseconds; to trace and compile a graph for them takes many times as long.
+This is `nstk.optimizers.Newton` in NumPy. A head has a few thousand parameters and takes
+milliseconds; tracing and compiling a graph for it would take many times as long.
 """
 
 from dataclasses import dataclass
@@ -25,68 +25,68 @@ from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
 from nstk.heads.ridge import Decomposition
 
 _SUFFICIENT_DECREASE = 1e-4
-_LEAST, _ROUNDING = 1e-100, 1e-14
-_MOST_STEPS, _MOST_HALVINGS, _MOST_PRODUCTS = 100, 30, 200
+_TINY, _ROUNDING = 1e-100, 1e-14
+_MAX_STEPS, _MAX_HALVINGS, _MAX_PRODUCTS = 100, 30, 200
 
 
 def solve(
     decomposition: Decomposition,
     targets: Targets,
-    strengths: npt.ArrayLike,
+    l2: npt.ArrayLike,
     weights: Matrix | None = None,
     *,
     link: Link = SOFTMAX,
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Fit the head of given strengths on all images.
+    """Fit a head with given L2 penalties.
 
     Args:
         decomposition: The features.
-        targets: Which images have which labels, ``(n, C)``.
-        strengths: λ, ``(q,)`` or one for all.
-        weights: w, ``(n, q)``; None weighs every image the same.
-        link: What makes probabilities of logits.
+        targets: The labels of the images, ``(n, C)``.
+        l2: λ, ``(q,)`` or one for all.
+        weights: w, ``(n, q)``; None weights all images equally.
+        link: The link from logits to probabilities.
 
     Returns:
         Kernel ``(D, C)`` and bias ``(C,)`` for raw features, float32.
     """
     weights = np.ones((len(targets), 1)) if weights is None else weights
-    solution = _solve(decomposition, targets, weights, strengths, link, precision=1e-14)
+    solution = _solve(decomposition, targets, weights, l2, link, precision=1e-14)
     kernel = (decomposition.basis @ solution[:-1]) / decomposition.std[:, np.newaxis]
     bias = solution[-1] - decomposition.mean @ kernel
     return kernel.astype(np.float32), bias.astype(np.float32)
 
 
-def answer_all(
+def fit_logits(
     decomposition: Decomposition,
     targets: Targets,
     weights: Matrix,
-    strengths: npt.ArrayLike,
+    l2: npt.ArrayLike,
     link: Link = SOFTMAX,
 ) -> Matrix:
-    """Logits ``(n, C)`` of all images by the head of those whose weight is not 0.
+    """Fit a head on the images with a positive weight, and compute the logits of all, ``(n, C)``.
 
     Args:
         decomposition: The features.
-        targets: Which images have which labels, ``(n, C)``.
+        targets: The labels of the images, ``(n, C)``.
         weights: w, ``(n, q)``.
-        strengths: λ, ``(q,)`` or one for all.
-        link: What makes probabilities of logits.
+        l2: λ, ``(q,)`` or one for all.
+        link: The link from logits to probabilities.
     """
-    solution = _solve(decomposition, targets, weights, strengths, link, precision=1e-5)
+    solution = _solve(decomposition, targets, weights, l2, link, precision=1e-5)
     logits: Matrix = decomposition.coordinates @ solution[:-1] + solution[-1]
     return logits
 
 
-def weigh(targets: Targets, link: Link, balance: bool) -> Matrix:
-    """Weights ``(n, q)``: ones or, for balance, those of `balance_classes` for each question."""
-    cases = link.cases(targets)
-    return np.apply_along_axis(balance_classes, 0, cases) if balance else np.ones(cases.shape)
+def sample_weights(targets: Targets, link: Link, balance: bool) -> Matrix:
+    """Weights ``(n, q)``: ones, or for balance `balanced_weights` of each problem."""
+    labels = link.problem_labels(targets)
+    return np.apply_along_axis(balanced_weights, 0, labels) if balance else np.ones(labels.shape)
 
 
-def balance_classes(labels: Labels) -> npt.NDArray[np.float64]:
-    """Weights ``(n,)`` of mean 1 that give every class that is there the same sum."""
-    present, places, counts = np.unique(labels, return_inverse=True, return_counts=True)
-    weights: npt.NDArray[np.float64] = len(labels) / (len(present) * counts[places])
+def balanced_weights(labels: Labels) -> npt.NDArray[np.float64]:
+    """Weights ``(n,)`` with mean 1 and equal sums over the classes that occur."""
+    present, indices, counts = np.unique(labels, return_inverse=True, return_counts=True)
+    weights: npt.NDArray[np.float64] = len(labels) / (len(present) * counts[indices])
     return weights
 
 
@@ -94,49 +94,49 @@ def _solve(
     decomposition: Decomposition,
     targets: Targets,
     weights: Matrix,
-    strengths: npt.ArrayLike,
+    l2: npt.ArrayLike,
     link: Link,
     precision: float,
 ) -> Matrix:
-    """Solve for given strengths.
+    """Solve for given penalties.
 
-    In the basis of the decomposition the Hessian is nearly diagonal, so conjugate gradients that
-    divide by its diagonal need few products with it.
+    In the basis of the decomposition the Hessian is nearly diagonal, so conjugate gradients
+    preconditioned by its diagonal need few Hessian-vector products.
 
     Args:
         decomposition: The features.
-        targets: Which images have which labels, ``(n, C)``.
-        weights: w, ``(n, q)``; 0 leaves an image out.
-        strengths: λ, ``(q,)`` or one for all.
-        link: What makes probabilities of logits.
-        precision: Stop when the loss is within about half of this per image of its minimum.
+        targets: The labels of the images, ``(n, C)``.
+        weights: w, ``(n, q)``; 0 excludes an image.
+        l2: λ, ``(q,)`` or one for all.
+        link: The link from logits to probabilities.
+        precision: The loss per image is minimized to within about half of this.
 
     Returns:
-        The weights in the basis of the decomposition and below them the biases, ``(r + 1, C)``.
+        Weights in the basis of the decomposition and, in the last row, biases, ``(r + 1, C)``.
     """
     images, rank = decomposition.coordinates.shape
-    held_back = np.tile(np.asarray(strengths, np.float64), (rank + 1, 1))
-    held_back[rank] = 0.0
-    cost = _Cost(decomposition.coordinates, targets, weights, held_back, link)
-    enough = precision * images
+    penalties = np.tile(np.asarray(l2, np.float64), (rank + 1, 1))
+    penalties[rank] = 0.0
+    objective = _Objective(decomposition.coordinates, targets, weights, penalties, link)
+    tolerance = precision * images
     x = np.zeros((rank + 1, targets.shape[1]))
-    here = cost.look(x)
-    for _ in range(_MOST_STEPS):
-        diagonal = cost.find_diagonal(here)
-        if _inner(here.gradient, here.gradient / diagonal) <= enough:
+    current = objective.evaluate(x)
+    for _ in range(_MAX_STEPS):
+        diagonal = objective.hessian_diagonal(current)
+        if _inner(current.gradient, current.gradient / diagonal) <= tolerance:
             break
-        direction = _find_direction(cost, here, diagonal, enough)
-        x, here = _descend(cost, x, here, direction)
+        direction = _newton_direction(objective, current, diagonal, tolerance)
+        x, current = _line_search(objective, x, current, direction)
     return x
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
-    """What the cost is like for some x.
+class _Evaluation:
+    """The objective at one x.
 
     Attributes:
         loss: Its value.
-        gradient: Its gradient, of the shape of x.
+        gradient: Its gradient, with the shape of x.
         probabilities: p, ``(n, C)``.
     """
 
@@ -146,64 +146,67 @@ class _Place:
 
 
 @dataclass(frozen=True, eq=False)
-class _Cost:
-    """The regularized cross-entropy of x, the weights and in the last row the biases.
+class _Objective:
+    """The regularized cross-entropy of x, which holds weights and, in the last row, biases.
 
     Attributes:
         coordinates: Z in the basis of the decomposition, ``(n, r)``.
-        targets: Which images have which labels, ``(n, C)``.
+        targets: The labels of the images, ``(n, C)``.
         weights: w, ``(n, q)``.
-        held_back: λ of every row of x, ``(r + 1, q)``; 0 for the biases.
-        link: What makes probabilities of logits.
+        penalties: λ of every row of x, ``(r + 1, q)``; 0 for the biases.
+        link: The link from logits to probabilities.
     """
 
     coordinates: Matrix
     targets: Targets
     weights: Matrix
-    held_back: Matrix
+    penalties: Matrix
     link: Link
 
-    def look(self, x: Matrix) -> _Place:
+    def evaluate(self, x: Matrix) -> _Evaluation:
         """Loss, gradient and probabilities."""
-        logits = self._answer(x)
+        logits = self._logits(x)
         probabilities = self.link.probabilities(logits)
         losses = self.weights * self.link.losses(self.targets, logits)
-        penalty = self.held_back * x
-        gradient = _gather(self.coordinates, self.weights * (probabilities - self.targets))
-        return _Place(losses.sum() + _inner(penalty, x) / 2, gradient + penalty, probabilities)
+        penalty = self.penalties * x
+        gradient = _sum_over_images(self.coordinates, self.weights * (probabilities - self.targets))
+        return _Evaluation(losses.sum() + _inner(penalty, x) / 2, gradient + penalty, probabilities)
 
-    def multiply_hessian(self, place: _Place, direction: Matrix) -> Matrix:
-        """H·v, the derivative of the gradient along v."""
-        errors = self.link.differentiate(place.probabilities, self._answer(direction))
-        return _gather(self.coordinates, self.weights * errors) + self.held_back * direction
+    def hvp(self, at: _Evaluation, direction: Matrix) -> Matrix:
+        """Hessian-vector product H·v, the derivative of the gradient along v."""
+        errors = self.link.jvp(at.probabilities, self._logits(direction))
+        products = _sum_over_images(self.coordinates, self.weights * errors)
+        return products + self.penalties * direction
 
-    def find_diagonal(self, place: _Place) -> Matrix:
-        """The diagonal of H, of the shape of x; both links have the gradient p·(1 − p)."""
-        gradients = self.weights * place.probabilities * (1 - place.probabilities)
-        return np.maximum(_gather(self._squares, gradients) + self.held_back, _LEAST)
+    def hessian_diagonal(self, at: _Evaluation) -> Matrix:
+        """The diagonal of H, with the shape of x; both links have the derivative p·(1 − p)."""
+        derivatives = self.weights * at.probabilities * (1 - at.probabilities)
+        return np.maximum(_sum_over_images(self._squares, derivatives) + self.penalties, _TINY)
 
     @cached_property
     def _squares(self) -> Matrix:
         return self.coordinates**2
 
-    def _answer(self, x: Matrix) -> Matrix:
+    def _logits(self, x: Matrix) -> Matrix:
         logits: Matrix = self.coordinates @ x[:-1] + x[-1]
         return logits
 
 
-def _find_direction(cost: _Cost, here: _Place, diagonal: Matrix, enough: float) -> Matrix:
-    """Solve H·p = −g by conjugate gradients, no better than the next step can use.
+def _newton_direction(
+    objective: _Objective, current: _Evaluation, diagonal: Matrix, tolerance: float
+) -> Matrix:
+    """Solve H·p = −g by conjugate gradients, to the accuracy that the next step can use.
 
-    The share of the residual that may remain falls with the gradient itself, so the last steps
-    converge faster than by any fixed factor (Nocedal and Wright 2006, theorem 7.2).
+    The relative tolerance falls with the gradient, so convergence is superlinear (Nocedal and
+    Wright 2006, theorem 7.2).
     """
-    residual = here.gradient
+    residual = current.gradient
     scaled = residual / diagonal
     error = _inner(residual, scaled)
-    sufficient = max(min(0.1, error / len(cost.coordinates)) * error, enough / 10)
+    sufficient = max(min(0.1, error / len(objective.coordinates)) * error, tolerance / 10)
     p, following = np.zeros_like(residual), -scaled
-    for _ in range(_MOST_PRODUCTS):
-        product = cost.multiply_hessian(here, following)
+    for _ in range(_MAX_PRODUCTS):
+        product = objective.hvp(current, following)
         length = error / _inner(following, product)
         p, residual = p + length * following, residual + length * product
         scaled = residual / diagonal
@@ -214,19 +217,21 @@ def _find_direction(cost: _Cost, here: _Place, diagonal: Matrix, enough: float) 
     return p
 
 
-def _descend(cost: _Cost, x: Matrix, here: _Place, direction: Matrix) -> tuple[Matrix, _Place]:
-    """Go along a direction, by half as often as it takes to come down as the gradient promises."""
-    promised = _SUFFICIENT_DECREASE * _inner(direction, here.gradient)
-    for halvings in range(_MOST_HALVINGS):
+def _line_search(
+    objective: _Objective, x: Matrix, current: _Evaluation, direction: Matrix
+) -> tuple[Matrix, _Evaluation]:
+    """Backtrack along a direction until the Armijo condition holds."""
+    decrease = _SUFFICIENT_DECREASE * _inner(direction, current.gradient)
+    for halvings in range(_MAX_HALVINGS):
         length = 0.5**halvings
-        there = cost.look(x + length * direction)
-        if there.loss <= here.loss + length * promised + _ROUNDING * abs(here.loss):
+        trial = objective.evaluate(x + length * direction)
+        if trial.loss <= current.loss + length * decrease + _ROUNDING * abs(current.loss):
             break
-    return x + length * direction, there
+    return x + length * direction, trial
 
 
-def _gather(rows: Matrix, errors: Matrix) -> Matrix:
-    """Σ_i of each row's share in the weights, and below it in the biases."""
+def _sum_over_images(rows: Matrix, errors: Matrix) -> Matrix:
+    """Gradient from the errors of the logits: Σ_i over rows for weights, and for biases below."""
     return np.vstack([rows.T @ errors, errors.sum(axis=0)])
 
 

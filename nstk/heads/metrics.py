@@ -1,4 +1,4 @@
-"""How good a classifier is, and how sure that number is."""
+"""Metrics of classifiers, with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,21 +15,19 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class fared.
+    """Metrics of one class.
 
     Attributes:
         name: The class.
-        support: How many images of it there are.
-        recall: Share of them that were recognized; None if there are none.
-        recall_interval: Wilson interval of the recall, 95 %; None if there are none.
-        precision: Share of the images given this label that deserve it; None if none was.
-        precision_interval: Wilson interval of the precision, 95 %; None if none was.
-        f1: Harmonic mean of recall and precision; None if the label is neither there nor given.
-        f1_interval: F1 = 2·J/(1 + J) rises with the share J of the images that both deserve and
-            have the label among those that do either; these are the bounds of J's Wilson interval
-            in F1, 95 %.
-        average_precision: Mean precision over the images of the class, each among those that are
-            at least as probable; None if there are none.
+        support: Number of images of the class.
+        recall: Fraction of them that is predicted; None without images.
+        recall_interval: 95 % Wilson interval of the recall; None without images.
+        precision: Fraction of the predictions of the class that is correct; None without any.
+        precision_interval: 95 % Wilson interval of the precision; None without any.
+        f1: Harmonic mean of recall and precision; None without images and predictions.
+        f1_interval: 95 % interval of F1 = 2·J/(1 + J), which increases with the Jaccard index J of
+            images and predictions; the bounds of J's Wilson interval, converted to F1.
+        average_precision: Area under the precision-recall curve; None without images.
     """
 
     name: str
@@ -45,17 +43,17 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a classifier fared on images that it was not fitted on.
+    """Metrics of a classifier on images that it was not fitted on.
 
     Attributes:
-        images: How many images.
-        accuracy: Share of them that were recognized; where images have several labels, that
-            were given exactly these.
-        accuracy_interval: Wilson interval of the accuracy, 95 %.
-        mean_average_precision: Mean of the classes' average precision, over those that are there.
-        per_class: One `ClassScore` for every class, in the classifier's order.
-        confusion: Counts; row = true class, column = predicted class. Where images have several
-            labels, off the diagonal those that lack the row's label and wrongly have the column's.
+        images: Number of images.
+        accuracy: Fraction of them with exactly the right labels.
+        accuracy_interval: 95 % Wilson interval of the accuracy.
+        mean_average_precision: Mean of the average precision, over the classes with images.
+        per_class: A `ClassScore` for every class, in the classifier's order.
+        confusion: Counts; row = true class, column = predicted class. For multi-label data an
+            entry off the diagonal counts images that lack the predicted label of the row and
+            wrongly have that of the column.
     """
 
     images: int
@@ -67,7 +65,7 @@ class Evaluation:
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Give the score interval of a proportion (Wilson 1927).
+    """Compute the score interval of a proportion (Wilson 1927).
 
     With p = successes / trials and z the normal quantile it is
     (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n): it never leaves [0, 1] and stays honest
@@ -94,22 +92,22 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> In
 
 def evaluate(
     targets: Targets,
-    assigned: Targets,
+    predicted: Targets,
     probabilities: npt.NDArray[np.floating],
     classes: Sequence[str],
 ) -> Evaluation:
-    """Compare the labels that were given with the truth; one label an image, or any number.
+    """Compare predicted with true labels, for one label per image or any number.
 
     Args:
         targets: True labels, ``(n, C)`` with n ≥ 1.
-        assigned: The labels given, ``(n, C)``.
-        probabilities: Of every label, ``(n, C)``.
+        predicted: The labels given, ``(n, C)``.
+        probabilities: Probabilities of the labels, ``(n, C)``.
         classes: Names of the labels.
     """
-    correct = int((targets == assigned).all(axis=1).sum())
-    missed, wrong = (targets & ~assigned).astype(int), (assigned & ~targets).astype(int)
-    confusion = missed.T @ wrong + np.diag((targets & assigned).sum(axis=0))
-    columns = zip(classes, targets.T, assigned.T, probabilities.T, strict=True)
+    correct = int((targets == predicted).all(axis=1).sum())
+    missed, wrong = (targets & ~predicted).astype(int), (predicted & ~targets).astype(int)
+    confusion = missed.T @ wrong + np.diag((targets & predicted).sum(axis=0))
+    columns = zip(classes, targets.T, predicted.T, probabilities.T, strict=True)
     scores = tuple(_score(*column) for column in columns)
     precisions = [each.average_precision for each in scores if each.average_precision is not None]
     return Evaluation(
@@ -125,45 +123,44 @@ def evaluate(
 def average_precision(
     truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.floating]
 ) -> float | None:
-    """Give Σ_k (R_k − R_{k−1})·P_k over the different scores, from the highest down.
+    """Compute Σ_k (R_k − R_{k−1})·P_k over the distinct scores, from the highest down.
 
-    P_k and R_k are precision and recall of the images that score at least as high as k; nothing
-    is interpolated.
+    P_k and R_k are precision and recall of the images that score at least k; without interpolation.
 
     Args:
-        truth: Which images have the label, ``(n,)``.
-        scores: ``(n,)``.
+        truth: Whether each image has the label, ``(n,)``.
+        scores: Scores of the images, ``(n,)``.
 
     Returns:
         In [0, 1]; None if no image has the label.
     """
     if not truth.any():
         return None
-    falling = np.argsort(-scores, kind="stable")
-    last = np.append(np.diff(scores[falling]) != 0, True)
-    hits, given = np.cumsum(truth[falling])[last], 1 + np.flatnonzero(last)
+    descending = np.argsort(-scores, kind="stable")
+    last = np.append(np.diff(scores[descending]) != 0, True)
+    hits, counts = np.cumsum(truth[descending])[last], 1 + np.flatnonzero(last)
     gained = np.diff(hits, prepend=0) / hits[-1]
-    return float(gained @ (hits / given))
+    return float(gained @ (hits / counts))
 
 
 def _score(
     name: str,
     truth: npt.NDArray[np.bool_],
-    assigned: npt.NDArray[np.bool_],
+    predicted: npt.NDArray[np.bool_],
     probabilities: npt.NDArray[np.floating],
 ) -> ClassScore:
-    recognized = int((truth & assigned).sum())
-    support, given = int(truth.sum()), int(assigned.sum())
-    either = support + given - recognized
-    overlap = wilson_interval(recognized, either) if either else None
+    true_positives = int((truth & predicted).sum())
+    support, count = int(truth.sum()), int(predicted.sum())
+    union = support + count - true_positives
+    overlap = wilson_interval(true_positives, union) if union else None
     return ClassScore(
         name=name,
         support=support,
-        recall=recognized / support if support else None,
-        recall_interval=wilson_interval(recognized, support) if support else None,
-        precision=recognized / given if given else None,
-        precision_interval=wilson_interval(recognized, given) if given else None,
-        f1=2 * recognized / (support + given) if either else None,
+        recall=true_positives / support if support else None,
+        recall_interval=wilson_interval(true_positives, support) if support else None,
+        precision=true_positives / count if count else None,
+        precision_interval=wilson_interval(true_positives, count) if count else None,
+        f1=2 * true_positives / (support + count) if union else None,
         f1_interval=overlap and (_to_f1(overlap[0]), _to_f1(overlap[1])),
         average_precision=average_precision(truth, probabilities),
     )

@@ -1,19 +1,19 @@
-"""How unlike everything in training an image is: a distance between feature vectors.
+"""Out-of-distribution detection: the distance of an image from the training images.
 
-A vector is brought to length one, standardized, and measured against the training images by the
-distance of Mahalanobis, d² = Σ_k p_k²/v_k + (‖z‖² − Σ_k p_k²)/v̄: p are the coordinates of z along
+A feature vector is normalized to length one, standardized, and compared with the training images by
+the Mahalanobis distance, d² = Σ_k p_k²/v_k + (‖z‖² − Σ_k p_k²)/v̄: p are the coordinates of z along
 the 64 directions in which training images differ most, v their variances and v̄ that of all other
 directions. The covariance is shrunk towards a multiple of the identity (Chen, Wiesel, Eldar and
-Hero 2010, oracle approximating shrinkage). No label is needed and no training image is kept:
-what is kept has 64 numbers for each number of a vector.
+Hero 2010, oracle approximating shrinkage). Fitting needs no labels, and no training image is
+stored: a detector has 64 numbers for each dimension of the vectors.
 
-How far is too far, training images say: each is measured by what was learned from others, and 99
-in 100 of them, or all but one where there are fewer, lie within the threshold. An image's
-strangeness is its distance in units of that threshold.
+The threshold comes from cross-validation on the training images: 99 % of them, or all but one if
+there are fewer than 100, lie within it. The OOD score of an image is its distance divided by the
+threshold.
 
-Compared on hymenoptera and trashnet seen through MobileNet-0.75 with k nearest neighbors, one mean
-per class, other ranks, and vectors of any length, this told other photographs apart best; and where
-vectors keep their lengths, noise and plain colors pass for familiar.
+On hymenoptera and trashnet with MobileNet-0.75, this detected other photographs better than k
+nearest neighbors, one mean per class, other ranks, and vectors of any length. Without normalized
+lengths, noise and plain colors would pass as in-distribution.
 """
 
 import base64
@@ -34,24 +34,24 @@ ACCEPTED = 0.99
 _RANK = 64
 _FOLDS = 5
 _IMAGES = 1000
-_LEAST = 1e-7
-_ARRAYS = ("mean", "deviation", "basis", "variances")
+_TINY = 1e-7
+_ARRAYS = ("mean", "std", "basis", "variances")
 
 Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class OODDetector:
-    """What training images look like to the network.
+    """Detector of images that are unlike the training images.
 
     Attributes:
-        mean: Of vectors of length one, float32 ``(D,)``.
-        deviation: Of the same, ``(D,)``.
-        basis: The directions, ``(D, r)``.
+        mean: Mean of the normalized vectors, float32 ``(D,)``.
+        std: Their standard deviation, ``(D,)``.
+        basis: The principal directions, ``(D, r)``.
         variances: v, ``(r,)``.
         rest: v̄.
-        threshold: The distance at which strangeness is 1.
-        accepted: Share of training images, left out, that lie within it.
+        threshold: Distance with an OOD score of 1.
+        accepted: Fraction of held-out training images within the threshold.
     """
 
     mean: Vectors
@@ -63,50 +63,50 @@ class OODDetector:
     accepted: float
 
     def ood_scores(self, vectors: Vectors) -> Vectors:
-        """Distances over the threshold ``(n,)`` of vectors ``(n, D)``; above 1 is strange."""
-        standard = (_normalize(vectors) - self.mean) / self.std
-        along = standard @ self.basis.astype(np.float64)
-        beside = np.maximum((standard**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
+        """OOD scores ``(n,)`` of vectors ``(n, D)``: distance over threshold, above 1 for OOD."""
+        standardized = (_normalize(vectors) - self.mean) / self.std
+        along = standardized @ self.basis.astype(np.float64)
+        beside = np.maximum((standardized**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
         distances = np.sqrt((along**2 / self.variances).sum(axis=1) + beside / self.rest)
-        # Vectors are float32; what lies beyond is rounding, which changes with the batch.
+        # Vectors are float32; further digits are rounding errors that change with the batch.
         ood_score: Vectors = (distances / self.threshold).astype(np.float32)
         return ood_score
 
-    def to_card(self) -> dict[str, Any]:
-        """The same in what JSON can hold; arrays as base64 of little-endian float32."""
-        card: dict[str, Any] = {
+    def to_config(self) -> dict[str, Any]:
+        """The detector as JSON values; arrays are base64 of little-endian float32."""
+        config: dict[str, Any] = {
             name: base64.b64encode(getattr(self, name).astype("<f4").tobytes()).decode("ascii")
             for name in _ARRAYS
         }
-        return card | {
+        return config | {
             "rest": self.rest,
             "threshold": self.threshold,
             "accepted": self.accepted,
         }
 
     @staticmethod
-    def from_card(card: Mapping[str, Any], width: int) -> "OODDetector":
-        """Read what `to_card` wrote.
+    def from_config(config: Mapping[str, Any], width: int) -> "OODDetector":
+        """Restore a detector from `to_config`.
 
         Args:
-            card: The numbers.
+            config: The JSON values.
             width: D.
 
         Raises:
-            ValueError: If it is no such card, or of vectors of another width.
+            ValueError: If the values are invalid, or for vectors of another dimension.
         """
         try:
             arrays: dict[str, Any] = {
-                name: np.frombuffer(base64.b64decode(card[name], validate=True), "<f4")
+                name: np.frombuffer(base64.b64decode(config[name], validate=True), "<f4")
                 for name in _ARRAYS
             }
             arrays["basis"] = arrays["basis"].reshape(width, len(arrays["variances"]))
             rest, threshold, accepted = (
-                float(card[name]) for name in ("rest", "threshold", "accepted")
+                float(config[name]) for name in ("rest", "threshold", "accepted")
             )
         except (KeyError, TypeError, OverflowError, binascii.Error) as error:
             raise ValueError(str(error)) from error
-        if not len(arrays["mean"]) == len(arrays["deviation"]) == width:
+        if not len(arrays["mean"]) == len(arrays["std"]) == width:
             raise ValueError(f"vectors have {width} numbers, not {len(arrays['mean'])}")
         return OODDetector(**arrays, rest=rest, threshold=threshold, accepted=accepted)
 
@@ -114,17 +114,17 @@ class OODDetector:
 def fit_ood_detector(
     vectors: Vectors, labels: Labels, groups: Labels, seed: int
 ) -> OODDetector | None:
-    """Learn what training images look like, and how far from that they may lie.
+    """Fit a detector on training images, and choose its threshold by cross-validation.
 
     Args:
-        vectors: Of the training images, ``(n, D)``; of more than 1000 images that many are
-            drawn.
-        labels: Their classes, ``(n,)``, which share them evenly over the folds.
-        groups: Images that look alike share a number, ``(n,)``.
-        seed: Of the folds and of the draw.
+        vectors: Feature vectors of the training images, ``(n, D)``; of more than 1000, as many
+            are drawn at random.
+        labels: Their classes, ``(n,)``, for stratified folds.
+        groups: Groups of near-duplicates, ``(n,)``.
+        seed: Random seed.
 
     Returns:
-        None where no image can be left out.
+        The detector; None if no image can be held out.
     """
     if len(vectors) > _IMAGES:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:_IMAGES])
@@ -139,10 +139,10 @@ def fit_ood_detector(
     )
     if not len(distances):
         return None
-    # Of n + 1 images that could come in any order, the last is beyond the k-th of the others
-    # in one case of (n + 1) / (n + 1 − k).
+    # Of n + 1 exchangeable images, the last is beyond the k-th of the others with probability
+    # 1 − k / (n + 1).
     rank = min(int(np.ceil(ACCEPTED * (len(distances) + 1))), len(distances))
-    threshold = max(float(np.sort(distances)[rank - 1]), _LEAST)
+    threshold = max(float(np.sort(distances)[rank - 1]), _TINY)
     return _fit(vectors, threshold, rank / (len(distances) + 1))
 
 
@@ -160,15 +160,15 @@ def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> OOD
         mean=decomposition.mean.astype(np.float32),
         std=decomposition.std.astype(np.float32),
         basis=np.ascontiguousarray(decomposition.basis[:, chosen], np.float32),
-        variances=np.maximum(variances[chosen], _LEAST).astype(np.float32),
-        rest=max(float(left / max(width - len(chosen), 1)), _LEAST),
+        variances=np.maximum(variances[chosen], _TINY).astype(np.float32),
+        rest=max(float(left / max(width - len(chosen), 1)), _TINY),
         threshold=threshold,
         accepted=accepted,
     )
 
 
 def _normalize(vectors: Vectors) -> Matrix:
-    """Vectors of length one; one of nothing but zeros stays as it is."""
+    """Vectors of length one; a zero vector stays zero."""
     exact = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)
     unit: Matrix = exact / np.maximum(lengths, np.finfo(np.float32).tiny)

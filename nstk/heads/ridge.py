@@ -1,15 +1,15 @@
-"""Ridge regression on fixed features: every strength from one decomposition.
+"""Ridge regression on fixed features: every L2 penalty from one decomposition.
 
 Let Z (n × D) be the scaled features, Y (n × C) the labels as 0 and 1 minus their means, and
-Z = U·S·Vᵀ. For strength λ the ridge weights are W = (ZᵀZ + λI)⁻¹ZᵀY = V·S/(S² + λ)·UᵀY, so the
-fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are made once, and every further λ costs
-one product of matrices. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
+Z = U·S·Vᵀ. For a penalty λ the ridge weights are W = (ZᵀZ + λI)⁻¹ZᵀY = V·S/(S² + λ)·UᵀY, so the
+fitted values are Ŷ = U·S²/(S² + λ)·UᵀY: U, S and UᵀY are computed once, and every further λ costs
+one matrix product. U and S come from the smaller of ZᵀZ (D × D) and ZZᵀ (n × n).
 
-Leaving image i out is exact without a second fit. With the leverage
-h_i = 1/n + Σ_k u_ik²·s_k²/(s_k² + λ), where 1/n is the share of the free intercept, the residual
-of i under the fit on all the others is (y_i − ŷ_i)/(1 − h_i) (Allen's PRESS; the identity of
-Sherman and Morrison). big_vision's few-shot evaluator is the model for solving instead of
-training; it takes one strength as given, here the images themselves choose.
+Leave-one-out predictions are exact without refitting. With the leverage
+h_i = 1/n + Σ_k u_ik²·s_k²/(s_k² + λ), where 1/n comes from the unpenalized intercept, the residual
+of i under the fit on all other images is (y_i − ŷ_i)/(1 − h_i) (Allen's PRESS; the identity of
+Sherman and Morrison). big_vision's few-shot evaluator also solves instead of training, but with a
+fixed penalty; here the images choose it.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Decomposition:
 
     Attributes:
         mean: Mean of each feature, ``(D,)``.
-        deviation: What each feature is divided by, ``(D,)``; 1 where a feature is constant.
+        std: Divisor of each feature, ``(D,)``; 1 where a feature is constant.
         coordinates: Z·V = U·S, ``(n, r)`` with r ≤ min(n, D).
         basis: V, ``(D, r)``.
         scatter: S², ``(r,)``, the diagonal of coordinatesᵀ·coordinates.
@@ -43,17 +43,18 @@ class Decomposition:
 def decompose(features: npt.NDArray[np.floating], targets: Targets | None = None) -> Decomposition:
     """Scale features and rotate them so that their scatter is diagonal.
 
-    The penalty ½·λ·‖W‖² holds every feature back alike, so its unit says how much it is trusted.
-    With labels it is divided by the root of s, its deviation between images of the same labels
-    (dividing by the root of a deviation is Pareto scaling; van den Berg et al. 2006): what varies
-    among equals is noise, but features that vary more are still worth more. Of s, σ (the deviation
-    among all) and their roots, on insects and on waste, with both choices of features, the root of
-    s has the lowest log-loss on images left out or is near it; σ, the usual, is up to a fifth
-    above it. Left-out labels touch these units, and nothing else of the head.
+    The penalty ½·λ·‖W‖² is the same for every feature, so the scale of a feature is its weight.
+    With labels, features are divided by √s, where s is the standard deviation within classes
+    (division by the root of a standard deviation is Pareto scaling; van den Berg et al. 2006):
+    variation within a class is noise, yet features that vary more are still worth more. Among s,
+    σ (the standard deviation over all images) and their roots, √s has the lowest out-of-fold
+    log-loss, or nearly so, on insects and on waste with both choices of features; σ, the usual
+    choice, is up to a fifth above it. Labels of held-out images affect these scales and nothing
+    else of the head.
 
     Args:
-        features: ``(n, D)``, any float dtype; the work is done in float64.
-        targets: Which images have which labels, ``(n, C)``; None divides by σ.
+        features: ``(n, D)``, any float dtype; computed in float64.
+        targets: The labels of the images, ``(n, C)``; None divides by σ.
     """
     values = np.asarray(features, np.float64)
     mean, unit = values.mean(axis=0), _choose_units(values, targets)
@@ -70,80 +71,78 @@ def decompose(features: npt.NDArray[np.floating], targets: Targets | None = None
 
 
 def leave_one_out(
-    decomposition: Decomposition, targets: Matrix, strengths: Matrix
+    decomposition: Decomposition, targets: Matrix, l2_values: Matrix
 ) -> Iterator[Matrix]:
     """Predict every image by the ridge fit on all the other images.
 
     Args:
         decomposition: The features.
         targets: Y, ``(n, C)``.
-        strengths: λ, ``(L,)``, positive.
+        l2_values: λ, ``(L,)``, positive.
 
     Yields:
-        For each strength the predictions of the left-out rows of Y, ``(n, C)``.
+        For each penalty the leave-one-out predictions of Y, ``(n, C)``.
     """
     centered = targets - targets.mean(axis=0)
     projected = decomposition.coordinates.T @ centered
     squares = decomposition.coordinates**2
-    for strength in strengths:
-        shrunk = 1.0 / (decomposition.scatter + strength)
+    for l2 in l2_values:
+        shrunk = 1.0 / (decomposition.scatter + l2)
         residuals = centered - decomposition.coordinates @ (shrunk[:, np.newaxis] * projected)
         leverage = 1.0 / len(targets) + squares @ shrunk
         yield targets - residuals / (1.0 - leverage)[:, np.newaxis]
 
 
-def choose_strengths(
-    decomposition: Decomposition, targets: Targets, link: Link = SOFTMAX
-) -> Matrix:
-    """Give the ridge strength λ with the smallest mean squared leave-one-out error.
+def choose_l2(decomposition: Decomposition, targets: Targets, link: Link = SOFTMAX) -> Matrix:
+    """Choose the ridge penalty λ with the smallest mean squared leave-one-out error.
 
     Args:
         decomposition: The features.
         targets: Y, ``(n, C)``.
-        link: Which columns share a strength.
+        link: The link, which defines the problems.
 
     Returns:
-        One for every question of the link, ``(q,)``.
+        λ of every problem of the link, ``(q,)``.
     """
     # A standardized feature has a scatter of n, so λ is measured in images.
-    strengths = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
+    l2_values = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
     known = targets.astype(np.float64)
     errors = [
         link.pool(((predictions - known) ** 2).mean(axis=0))
-        for predictions in leave_one_out(decomposition, known, strengths)
+        for predictions in leave_one_out(decomposition, known, l2_values)
     ]
-    chosen: Matrix = strengths[np.argmin(errors, axis=0)]
+    chosen: Matrix = l2_values[np.argmin(errors, axis=0)]
     return chosen
 
 
 def _choose_units(values: Matrix, targets: Targets | None) -> Matrix:
-    """What each feature is divided by, ``(D,)``; on average the deviation among all."""
+    """Divisor of each feature, ``(D,)``; on geometric average the standard deviation."""
     std: Matrix = values.std(axis=0)
-    # What is constant up to rounding says nothing; dividing by its rounding would make it loud.
+    # Features that are constant up to rounding carry no information, and must not be amplified.
     varies = std > 1e-6 * np.abs(values).max(axis=0)
     unit = np.where(varies, std, 1.0)
     if targets is not None and varies.any():
-        root = np.sqrt(_deviate_among_equals(values, unit, targets))
+        root = np.sqrt(_within_class_std(values, unit, targets))
         common = np.exp(np.log(unit[varies] / root[varies]).mean())
         unit = np.where(varies, common * root, 1.0)
     return unit
 
 
-def _deviate_among_equals(values: Matrix, std: Matrix, targets: Targets) -> Matrix:
-    """Standard deviation of what labels do not explain, ``(D,)``.
+def _within_class_std(values: Matrix, std: Matrix, targets: Targets) -> Matrix:
+    """Standard deviation of the part that labels do not explain, ``(D,)``.
 
-    C labels explain C images by themselves; these count with the deviation among all.
+    C labels can fit C images exactly; these count with the overall standard deviation.
     """
     images, labels = targets.shape
     known = np.column_stack([targets, np.ones(images)]).astype(np.float64)
     unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
     squares = (unexplained**2).sum(axis=0) + labels * std**2
-    among: Matrix = np.sqrt(squares / images)
-    return among
+    within: Matrix = np.sqrt(squares / images)
+    return within
 
 
 def _decompose_symmetric(matrix: Matrix) -> tuple[Matrix, Matrix]:
-    """Eigenvalues above rounding and their vectors, of a matrix that is positive semi-definite."""
+    """Eigenvalues above rounding error, with eigenvectors, of a positive semi-definite matrix."""
     values, vectors = np.linalg.eigh(matrix)
     kept = values > 1e-10 * max(float(values[-1]), 1.0)
     return values[kept], vectors[:, kept]

@@ -1,4 +1,4 @@
-"""What the head sees and how strongly it is held back: the training images choose both."""
+"""Model selection: cross-validation on the training images chooses features and L2 penalty."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from nstk.heads.calibration import Calibration, calibrate
 from nstk.heads.folds import Labels, assign_folds, find_strata
 from nstk.heads.head import Head, fit_head
 from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
-from nstk.heads.logistic import weigh
+from nstk.heads.logistic import sample_weights
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
 
@@ -19,29 +19,29 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Trial:
-    """How one choice of features fared on training images that its heads had not seen.
+    """Out-of-fold results of one choice of features.
 
     Attributes:
-        log_loss: Mean of −log p of the right answer, in nats; the choice goes by this. Weighted as
-            the head was, where classes are balanced.
-        accuracy: Share of the images that were given exactly their labels.
-        strength: λ of the head; the geometric mean where every label has its own.
+        log_loss: Mean of −log p of the true class, in nats, weighted as the head was; the
+            selection minimizes it.
+        accuracy: Fraction of the images with exactly the right labels.
+        l2: λ of the head; the geometric mean where every label has its own.
     """
 
     log_loss: float
     accuracy: float
-    strength: float
+    l2: float
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The choice, its head, and what it was chosen from.
+    """The selected features and head, and the alternatives.
 
     Attributes:
         features: The choice with the smallest log-loss.
-        head: Fitted on all the images.
+        head: Its head, fitted on all images.
         trials: Every choice by name.
-        calibration: How sure its answers may be.
+        calibration: The temperature of the head.
     """
 
     features: str
@@ -51,18 +51,18 @@ class Selection:
 
     @property
     def calibrated(self) -> Head:
-        """The head as it is delivered, its logits divided by the temperature."""
-        return self.head.divide(self.calibration.temperature)
+        """The head of the saved classifier, its logits divided by the temperature."""
+        return self.head.with_temperature(self.calibration.temperature)
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Images to learn from or to check with.
+    """Features and labels of images.
 
     Attributes:
         vectors: For each choice of features ``(n, D)``.
-        targets: Which images have which labels, ``(n, C)``.
-        groups: Images that look alike share a number, ``(n,)``.
+        targets: The labels of the images, ``(n, C)``.
+        groups: Group of each image, ``(n,)``; near-duplicates share one.
     """
 
     vectors: Mapping[str, Vectors]
@@ -74,13 +74,13 @@ class Samples:
 
     @property
     def strata(self) -> Labels:
-        """The class of each image; of several the rarest, and −1 where there is none."""
+        """Stratum of each image: its rarest label, −1 without any."""
         return find_strata(self.targets)
 
-    def take(self, which: npt.NDArray[np.bool_]) -> "Samples":
-        """Those of the images for which ``which`` ``(n,)`` is true."""
-        vectors = {name: rows[which] for name, rows in self.vectors.items()}
-        return Samples(vectors, self.targets[which], self.groups[which])
+    def subset(self, mask: npt.NDArray[np.bool_]) -> "Samples":
+        """The images for which ``mask`` ``(n,)`` is true."""
+        vectors = {name: rows[mask] for name, rows in self.vectors.items()}
+        return Samples(vectors, self.targets[mask], self.groups[mask])
 
 
 def select_head(
@@ -90,13 +90,13 @@ def select_head(
     link: Link = SOFTMAX,
     on_progress: Reporter = no_progress,
 ) -> Selection:
-    """Fit a head for every choice of features; take the one that left-out images favor.
+    """Fit a head for every choice of features, and select by out-of-fold log-loss.
 
     Args:
         samples: The training images.
-        settings: Its ``seed`` and ``balance``.
-        link: What makes probabilities of logits.
-        on_progress: Told about the fitting, stage ``"head"``.
+        settings: Its ``seed`` and ``balance`` are used.
+        link: The link from logits to probabilities.
+        on_progress: Progress of the fits, stage ``"head"``.
     """
     heads = {
         name: fit_head(
@@ -110,29 +110,29 @@ def select_head(
         )
         for name, vectors in samples.vectors.items()
     }
-    weights = weigh(samples.targets, link, settings.balance)
-    trials = {name: _judge(head, samples.targets, weights) for name, head in heads.items()}
+    weights = sample_weights(samples.targets, link, settings.balance)
+    trials = {name: _score(head, samples.targets, weights) for name, head in heads.items()}
     best = min(trials, key=lambda name: trials[name].log_loss)
-    calibration = calibrate(heads[best].held_out, samples.targets, weights, heads[best].decision)
+    calibration = calibrate(heads[best].oof_logits, samples.targets, weights, heads[best].decision)
     return Selection(best, heads[best], trials, calibration)
 
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """Every image answered by a head that has not seen it, nor was chosen with its help.
+    """Out-of-fold predictions of heads that were selected without the fold as well.
 
     Attributes:
-        logits: As the heads were fitted, ``(n, C)``; NaN where an image was in no fold.
-        temperatures: What each image's logits are to be divided by, ``(n,)``.
-        assigned: Which labels it was given, ``(n, C)``.
-        folds: Fold of each image, ``(n,)``; −1 where an image was in no fold, because its
-            class has no others.
-        selections: What was chosen without each fold.
+        logits: At temperature 1, ``(n, C)``; NaN for images in no fold.
+        temperatures: Temperature of each image's head, ``(n,)``.
+        predicted: The predicted labels, ``(n, C)``.
+        folds: Fold of each image, ``(n,)``; −1 for images in no fold, because their class has no
+            others.
+        selections: The selection of each fold.
     """
 
-    logits: Vectors
+    logits: npt.NDArray[np.float32]
     temperatures: npt.NDArray[np.float64]
-    assigned: Targets
+    predicted: Targets
     folds: Labels
     selections: Sequence[Selection]
 
@@ -144,41 +144,41 @@ def cross_validate(
     link: Link = SOFTMAX,
     on_progress: Reporter = no_progress,
 ) -> CrossValidation:
-    """Leave out one fold after the other, and choose anew without it.
+    """Hold out one fold after the other, and repeat the selection on the others.
 
     Args:
-        samples: All images to learn from.
-        settings: Its ``folds``, ``seed`` and ``balance``.
-        link: What makes probabilities of logits.
-        on_progress: Told after each fold, stage ``"folds"``.
+        samples: The training images.
+        settings: Its ``folds``, ``seed`` and ``balance`` are used.
+        link: The link from logits to probabilities.
+        on_progress: Called after each fold, stage ``"folds"``.
     """
     folds = assign_folds(samples.strata, settings.folds, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     logits = np.full(samples.targets.shape, np.nan, np.float32)
     temperatures = np.ones(len(samples))
-    assigned = np.zeros(samples.targets.shape, bool)
+    predicted = np.zeros(samples.targets.shape, bool)
     selections = []
     for fold in range(count):
         on_progress(Progress(stage="folds", step=fold, total=count))
         out = folds == fold
-        chosen = select_head(samples.take(~out), settings, link=link)
-        vectors = samples.vectors[chosen.features][out]
-        logits[out] = chosen.head.answer(vectors)
-        temperatures[out] = chosen.calibration.temperature
-        assigned[out] = chosen.head.decision.assign(chosen.head.predict(vectors))
-        selections.append(chosen)
+        selection = select_head(samples.subset(~out), settings, link=link)
+        vectors = samples.vectors[selection.features][out]
+        logits[out] = selection.head.logits(vectors)
+        temperatures[out] = selection.calibration.temperature
+        predicted[out] = selection.head.decision.predict(selection.head.predict_proba(vectors))
+        selections.append(selection)
     on_progress(Progress(stage="folds", step=count, total=count))
-    return CrossValidation(logits, temperatures, assigned, folds, selections)
+    return CrossValidation(logits, temperatures, predicted, folds, selections)
 
 
-def _judge(head: Head, targets: Targets, weights: Matrix) -> Trial:
-    seen = np.isfinite(head.held_out).all(axis=1)
-    if not seen.any():
-        return Trial(float("inf"), float("nan"), head.strength)
-    held_out, targets = head.held_out[seen], targets[seen]
-    assigned = head.decision.assign(head.link.probabilities(held_out))
+def _score(head: Head, targets: Targets, weights: Matrix) -> Trial:
+    known = np.isfinite(head.oof_logits).all(axis=1)
+    if not known.any():
+        return Trial(float("inf"), float("nan"), head.l2)
+    oof_logits, targets = head.oof_logits[known], targets[known]
+    predicted = head.decision.predict(head.link.probabilities(oof_logits))
     return Trial(
-        log_loss=float(np.average(head.link.losses(targets, held_out), weights=weights[seen])),
-        accuracy=float((assigned == targets).all(axis=1).mean()),
-        strength=head.strength,
+        log_loss=float(np.average(head.link.losses(targets, oof_logits), weights=weights[known])),
+        accuracy=float((predicted == targets).all(axis=1).mean()),
+        l2=head.l2,
     )

@@ -1,4 +1,4 @@
-"""What is learned from and what is checked with, so that nothing seen twice is on both sides."""
+"""Splits into training, validation and test samples, without near-duplicates across splits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ _SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class UsedFile:
-    """One image that a run used.
+    """An image that a run used.
 
     Attributes:
-        path: Relative to the folder, with / on every system.
+        path: Path relative to the folder, with / on every system.
         sha256: Digest of its content.
-        label: Its class; several with | between them.
+        label: Its class; several labels are joined by |.
         split: ``"train"``, ``"validation"`` or ``"test"``.
     """
 
@@ -38,13 +38,13 @@ class UsedFile:
 
 @dataclass(frozen=True, eq=False)
 class Splits:
-    """The images of each part.
+    """The images of each split.
 
     Attributes:
-        samples: By ``"train"``, ``"validation"`` and ``"test"``.
-        paths: Where the images of each part stand, in the same order.
-        files: Every image that is in one of them.
-        notices: What was moved or could not be, one sentence each.
+        samples: Samples by ``"train"``, ``"validation"`` and ``"test"``.
+        paths: Paths of the images of each split, in the same order.
+        files: All images of the splits.
+        notices: Warnings about near-duplicates across splits, one sentence each.
     """
 
     samples: Mapping[str, Samples]
@@ -56,20 +56,20 @@ class Splits:
 def split_samples(
     folder: LabeledFolder, features: Features, choices: Sequence[str], folds: int
 ) -> Splits:
-    """Sort the features by part; refuse what no head can be fitted on.
+    """Split features into samples, and check that a head can be fitted and evaluated on them.
 
-    A held-out image that is nearly the same as a training image is learned from instead,
-    where nstk holds out a share itself; with folds, all of that share is. Where the folder says
-    what is to be checked with, nothing is moved, but told.
+    If nstk chose the validation images itself, those that nearly duplicate a training image move
+    to the training split, and with folds all of them do. If the folder has its own splits, nothing
+    moves, but a notice names the number of near-duplicates.
 
     Args:
-        folder: What `scan_folder` gave.
-        features: Of its images.
-        choices: The choices of features that are wanted.
-        folds: How many folds will be left out in turn; 0 for none.
+        folder: The folder from `scan_folder`.
+        features: Features of its images.
+        choices: The choices of features to include.
+        folds: Number of cross-validation folds; 0 for none.
 
     Raises:
-        FolderError: If a class has nothing left to learn from, or nothing is left to check with.
+        FolderError: If a class has no training image left, or no image is left for evaluation.
     """
     images = [folder.images[index] for index in features.indices]
     targets = np.zeros((len(images), len(folder.classes)), bool)
@@ -82,24 +82,27 @@ def split_samples(
         if folds:
             splits[splits == "validation"] = "train"
         else:
-            _move_relatives(splits, groups, find_strata(targets))
+            _move_duplicates(splits, groups, find_strata(targets))
     for split in _SPLITS[1:]:
         known = np.isin(groups[splits == split], groups[splits == "train"]).sum()
         if known:
             notices.append(
-                f"{folder.name(folder.root)}: {known} of the {split} images are nearly the same "
-                "as training images, so their accuracy says too much; `nstk audit` names them."
+                f"{folder.display_path(folder.root)}: {known} of the {split} images "
+                "nearly duplicate training images, so the accuracy on them is optimistic; "
+                "`nstk audit` lists them."
             )
     _check(folder, targets, splits, features, folds)
     every = Samples({name: features.vectors(name) for name in choices}, targets, groups)
     files = tuple(
-        UsedFile(_name(folder, image.path), digest, _format(folder, image), str(split))
+        UsedFile(
+            _relative_path(folder, image.path), digest, _format_labels(folder, image), str(split)
+        )
         for image, digest, split in zip(images, features.digests, splits, strict=True)
     )
     return Splits(
-        samples={split: every.take(splits == split) for split in _SPLITS},
+        samples={split: every.subset(splits == split) for split in _SPLITS},
         paths={
-            split: tuple(images[place].path for place in np.flatnonzero(splits == split))
+            split: tuple(images[index].path for index in np.flatnonzero(splits == split))
             for split in _SPLITS
         },
         files=files,
@@ -107,25 +110,24 @@ def split_samples(
     )
 
 
-def _name(folder: LabeledFolder, path: Path) -> str:
-    """How a file is called wherever the folder lies."""
+def _relative_path(folder: LabeledFolder, path: Path) -> str:
     return (path.relative_to(folder.root) if path.is_relative_to(folder.root) else path).as_posix()
 
 
-def _format(folder: LabeledFolder, image: LabeledImage) -> str:
-    """The labels of an image, as a manifest writes them."""
+def _format_labels(folder: LabeledFolder, image: LabeledImage) -> str:
+    """The labels of an image in the format of manifests."""
     return "|".join(folder.classes[label] for label in image.labels)
 
 
-def _move_relatives(
-    splits: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], kinds: Labels
+def _move_duplicates(
+    splits: npt.NDArray[np.str_], groups: npt.NDArray[np.int_], strata: Labels
 ) -> None:
-    """Learn from what resembles a training image, unless its kind had nothing else to check."""
-    relatives = (splits == "validation") & np.isin(groups, groups[splits == "train"])
-    for kind in np.unique(kinds[relatives]):
-        checked = (splits == "validation") & (kinds == kind)
-        if (checked & ~relatives).any():
-            splits[checked & relatives] = "train"
+    """Move near-duplicates of training images to train, unless their stratum has no others."""
+    duplicates = (splits == "validation") & np.isin(groups, groups[splits == "train"])
+    for stratum in np.unique(strata[duplicates]):
+        held_out = (splits == "validation") & (strata == stratum)
+        if (held_out & ~duplicates).any():
+            splits[held_out & duplicates] = "train"
 
 
 def _check(
@@ -135,16 +137,16 @@ def _check(
     features: Features,
     folds: int,
 ) -> None:
-    learned = targets[splits == "train"].any(axis=0)
-    lost = [name for name, known in zip(folder.classes, learned, strict=True) if not known]
-    if lost or not (folds or (splits != "train").any()):
-        place = folder.name(folder.root)
+    trained = targets[splits == "train"].any(axis=0)
+    empty = [name for name, known in zip(folder.classes, trained, strict=True) if not known]
+    if empty or not (folds or (splits != "train").any()):
+        root = folder.display_path(folder.root)
         if not features.skipped:
-            raise FolderError(f"{place} has nothing to check with; add images.")
+            raise FolderError(f"{root}: no image is left for evaluation; add images.")
         first = features.skipped[0]
         raise FolderError(
-            f"{place}: {', '.join(lost) or 'the split to check with'} has no image left; "
-            f"{len(features.skipped)} files turned out to be unreadable, as in "
-            f"{folder.name(first.path)}: {first.reason}. Mend or replace them, and leave the "
-            "folder alone while it is used."
+            f"{root}: {', '.join(empty) or 'the validation split'} has no image left, because "
+            f"{len(features.skipped)} files are unreadable, among them "
+            f"{folder.display_path(first.path)}: {first.reason}; repair or replace them, and do "
+            "not change the folder during a run."
         )

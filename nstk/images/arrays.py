@@ -72,7 +72,7 @@ def is_ambiguous(array: npt.NDArray[Any], value_range: ValueRange = VALUE_RANGE)
 
     Black is black in both ranges, and so an array of zeros is not ambiguous.
     """
-    return tuple(value_range) == (0, 255) and (
+    return check_value_range(value_range) == (0, 255) and (
         np.issubdtype(array.dtype, np.floating) and bool(0 < array.max(initial=0) <= 1)
     )
 
@@ -89,7 +89,7 @@ def _check(
     array: Any, name: str, value_range: ValueRange, check_scale: bool
 ) -> tuple[npt.NDArray[Any], ValueRange]:
     """The values of an image, and the range that they are in."""
-    low, high = range_ = _check_range(getattr(array, "value_range", value_range))
+    low, high = range_ = check_value_range(getattr(array, "value_range", value_range))
     values = np.asarray(array)
     fits = values.ndim == 3 and values.shape[2] == 3 and values.size
     is_float = np.issubdtype(values.dtype, np.floating)
@@ -117,7 +117,12 @@ def _check(
     return values, range_
 
 
-def _check_range(value_range: Any) -> ValueRange:
+def check_value_range(value_range: Any) -> ValueRange:
+    """Return a range as a pair of floats.
+
+    Raises:
+        SettingsError: If it is not two finite numbers in ascending order.
+    """
     try:
         low, high = map(float, value_range)
     except (TypeError, ValueError):

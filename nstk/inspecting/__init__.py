@@ -1,1 +1,1 @@
-"""Inspecting: what a network has learned, in images."""
+"""Inspecting what a network has learned."""

@@ -1,4 +1,4 @@
-"""The filters of the first layer: as images, and how oriented and how colored they are."""
+"""The filters of the first layer: as images, with their orientation and color opponency."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ Values = npt.NDArray[np.float64]
 """One number for each filter, ``(filters,)``."""
 
 PERCENTILE = 99.0
-"""A filter counts as oriented, or opponent, if it is more so than this share of random ones."""
+"""A filter is oriented, or opponent, if it is more so than this percentage of random ones."""
 
 _SPECTRUM = 17
 _RANDOM_FILTERS = 4096
@@ -24,11 +24,11 @@ _RANDOM_FILTERS = 4096
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """The filters of a network's first convolution, as they weigh the colors of a Image.
+    """The filters of a network's first convolution, in terms of RGB.
 
     Attributes:
         layer: The convolution's name.
-        kernels: ``(filters, height, width, 3)``: how much each pixel's red, green and blue count.
+        kernels: ``(filters, height, width, 3)``: weights of red, green and blue.
     """
 
     layer: str
@@ -36,23 +36,23 @@ class Filters:
 
     @property
     def images(self) -> list[Image]:
-        """Every filter as a Image: gray is 0, and its largest weight black or full color."""
+        """Every filter as an image: 0 is gray, the largest weight is black or full color."""
         largest = np.abs(self.kernels).max(axis=(1, 2, 3), keepdims=True)
         return list((0.5 + 0.5 * self.kernels / np.maximum(largest, 1e-12)).astype(np.float32))
 
     @cached_property
     def orientation(self) -> Values:
-        """How much of each filter's energy lies along one direction; see `measure_orientation`."""
+        """Orientation of each filter; see `measure_orientation`."""
         return measure_orientation(self.kernels)
 
     @cached_property
     def opponency(self) -> Values:
-        """How much each filter sets one color against another; see `measure_opponency`."""
+        """Color opponency of each filter; see `measure_opponency`."""
         return measure_opponency(self.kernels)
 
     @cached_property
     def random(self) -> tuple[float, float]:
-        """Orientation and opponency that 99 of 100 random filters of this shape stay below."""
+        """99th percentiles of orientation and opponency of random filters of this shape."""
         shape = (_RANDOM_FILTERS, *self.kernels.shape[1:])
         drawn = np.random.default_rng(0).standard_normal(shape)
         measured = measure_orientation(drawn), measure_opponency(drawn)
@@ -61,23 +61,23 @@ class Filters:
 
     @property
     def oriented(self) -> tuple[int, ...]:
-        """The filters that are more oriented than 99 of 100 random ones."""
+        """The filters more oriented than 99 of 100 random ones."""
         return tuple(np.flatnonzero(self.orientation > self.random[0]).tolist())
 
     @property
     def opponent(self) -> tuple[int, ...]:
-        """The filters that are more opponent than 99 of 100 random ones."""
+        """The filters more opponent than 99 of 100 random ones."""
         return tuple(np.flatnonzero(self.opponency > self.random[1]).tolist())
 
 
 def read_filters(backbone: Backbone) -> Filters | None:
-    """Take the filters of the first convolution, seen through the network's preprocessing.
+    """Read the filters of the first convolution in terms of the network's input.
 
-    A network may want blue before red, or a deviation of its own for every color. Both are undone
-    here: the kernels weigh the red, green and blue of a Image.
+    The preprocessing of a network may swap channels or divide each by its own standard deviation.
+    Both are undone here, so the kernels apply to the red, green and blue of an image.
 
     Returns:
-        The filters; None where the network does not begin with a convolution over three colors.
+        The filters; None if the network does not begin with a convolution over three colors.
     """
     layer = next((each for each in backbone.model.layers if hasattr(each, "kernel_size")), None)
     if not isinstance(layer, keras.layers.Conv2D) or layer.kernel.shape[2] != 3:
@@ -89,11 +89,11 @@ def read_filters(backbone: Backbone) -> Filters | None:
 
 
 def _mix_colors(before: Any) -> npt.NDArray[np.float32]:
-    """∂(what the convolution is given) / ∂(a pixel's colors), ``(3, 3)``; it is affine."""
+    """∂(input of the convolution) / ∂(RGB of a pixel), ``(3, 3)``; the preprocessing is affine."""
     images = np.zeros((4, 16, 16, 3), np.float32)
     images[1:] = np.eye(3, dtype=np.float32)[:, np.newaxis, np.newaxis]
-    seen = keras.ops.convert_to_numpy(before(images, training=False))
-    middle = seen[:, seen.shape[1] // 2, seen.shape[2] // 2]
+    maps = keras.ops.convert_to_numpy(before(images, training=False))
+    middle = maps[:, maps.shape[1] // 2, maps.shape[2] // 2]
     gradients: npt.NDArray[np.float32] = middle[1:] - middle[0]
     return gradients
 
@@ -101,8 +101,8 @@ def _mix_colors(before: Any) -> npt.NDArray[np.float32]:
 def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
     """(λ₁ − λ₂) / (λ₁ + λ₂) of the second moments of each filter's power spectrum.
 
-    The energy of a bar or an edge lies on one line of the spectrum, across it: 1. That of a spot
-    lies in all directions alike: 0. Colors are added.
+    The energy of a bar or an edge lies on one line of the spectrum: 1. That of a spot lies equally
+    in all directions: 0. Colors are added.
 
     Args:
         kernels: ``(filters, height, width, 3)``.
@@ -118,12 +118,11 @@ def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
 
 
 def measure_opponency(kernels: npt.NDArray[Any]) -> Values:
-    """How much of each filter's energy is one pattern that sets a color against another.
+    """How much of each filter's energy is one pattern that opposes two colors.
 
-    The filter is written as Σ σ_i·(pattern_i ⊗ color_i), its singular value decomposition; the
-    measure is σ₁² / Σσ_i² times the part of color₁ that is not gray. It is 0 where all
-    colors are weighed alike, and 1 where red is weighed against green, or blue against yellow,
-    in one pattern.
+    With the singular value decomposition Σ σ_i·(pattern_i ⊗ color_i) of a filter, the measure is
+    σ₁² / Σσ_i² times the share of color₁ that is not gray. It is 0 if all colors have the same
+    weights, and 1 if red is opposed to green, or blue to yellow, in one pattern.
 
     Args:
         kernels: ``(filters, height, width, 3)``.

@@ -1,8 +1,9 @@
-"""Why transfer learning: what frozen weights are worth, against the same network without them."""
+"""What frozen pretrained weights are worth, compared with random weights."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,9 @@ from nstk.heads.selection import Samples, select_head
 from nstk.heads.splits import Splits, split_samples
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
 from nstk.inspecting.random_weights import randomize_backbone
-from nstk.inspecting.scratch import Dataset, read_squares, train_from_scratch
-from nstk.progress import Progress, Reporter, no_progress
-from nstk.settings import FinetuneSettings, FrozenSettings
+from nstk.inspecting.scratch import Dataset, read_crops, train_from_scratch
+from nstk.progress import Progress, Reporter, Stopwatch, no_progress
+from nstk.settings import FinetuneSettings, FrozenSettings, resolve_settings
 
 
 def study_frozen(
@@ -34,75 +35,72 @@ def study_frozen(
     weights: str | Path | None = None,
     settings: FrozenSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> FrozenStudy:
     """Measure what transfer learning saves: accuracy by block, by images and by time.
 
-    Three ways to a classifier are compared on the same held-out images. Transfer: the backbone
-    stays frozen, a linear head is solved on the means of its maps. Frozen random weights: the
-    same, with every kernel drawn anew. Trained random weights: the same network with all weights
-    free, by Adam, for as many passes and seconds as the settings allow.
+    Three classifiers are compared on the same held-out images. Transfer: a linear head on the
+    channel means of the frozen backbone. Frozen random weights: the same, with random kernels.
+    Trained random weights: the same network with all weights trainable, trained with Adam for as
+    many epochs and seconds as the settings allow.
 
     Args:
         data: A folder, as `nstk.scan_folder` reads it.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
-        settings: What to do otherwise than by default.
-        on_progress: Told about the stages ``"scan"``, ``"features"``, ``"random features"``,
+        settings: All settings as one object; or give them as keyword arguments.
+        on_progress: Called for the stages ``"scan"``, ``"features"``, ``"random features"``,
             ``"heads"`` and ``"random weights, trained"``.
+        **options: Fields of `FrozenSettings`, instead of ``settings``.
 
     Raises:
         FolderError: If the folder cannot be used, or images have several labels.
-        NstkError: What `nstk.finetune` would raise.
+        NstkError: As `nstk.finetune`.
     """
-    settings = settings or FrozenSettings()
+    chosen = resolve_settings(FrozenSettings, settings, options)
     if not isinstance(backbone, Backbone):
         backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
-    size = backbone.input_size if settings.size == "auto" else settings.size
+    size = backbone.input_size if chosen.size == "auto" else chosen.size
     layers = _choose_layers(backbone)
-    blocks = (POOLED, *layers[:-1])
-    twins = {
-        "features": FeatureExtractor(backbone, size, blocks),
-        "random features": FeatureExtractor(
-            randomize_backbone(backbone, settings.seed), size, blocks
-        ),
-    }
-    for observer in twins.values():
-        _ = observer.describe
+    extractors = _build_extractors(backbone, size, layers, chosen.seed)
     folder = scan_folder(
         data,
-        validation_share=settings.validation_share,
-        seed=settings.seed,
+        validation_share=chosen.validation_share,
+        seed=chosen.seed,
         whole=False,
         on_progress=on_progress,
     )
     if folder.multi_label:
         raise FolderError(
-            f"{data}: its images may have several labels; nstk inspect frozen compares "
-            "accuracies of one label each: give one label an image."
+            f"{data}: images have several labels; this study compares accuracies of one label "
+            "per image: give every image one label."
         )
-    seconds: dict[str, float] = {}
-    seen: dict[str, tuple[Features, Splits]] = {}
-    for stage, observer in twins.items():
-        begun = time.perf_counter()
-        seen[stage] = _look(folder, observer, stage, on_progress)
-        seconds[stage.replace(" ", "_")] = time.perf_counter() - begun
-    (features, splits), (_, random_splits) = seen.values()
+    return _study(folder, backbone, extractors, layers, chosen, on_progress)
+
+
+def _study(
+    folder: LabeledFolder,
+    backbone: Backbone,
+    extractors: Mapping[str, FeatureExtractor],
+    layers: Sequence[str],
+    settings: FrozenSettings,
+    on_progress: Reporter,
+) -> FrozenStudy:
+    watch, extracted, size = Stopwatch(), {}, extractors["features"].size
+    for stage, extractor in extractors.items():
+        extracted[stage] = _extract(folder, extractor, stage, on_progress)
+        watch.lap(stage.replace(" ", "_"))
+    (features, splits), (_, random_splits) = extracted.values()
     held_out = "test" if len(splits.samples["test"]) else "validation"
     heads = _Heads(splits, random_splits, held_out, folder.classes, settings.seed)
-    scores, curve, fitting = _fit_all(heads, backbone, layers, on_progress)
-    lessons = _read_lessons(folder, features, splits, held_out, size)
-    scratch = train_from_scratch(
-        backbone,
-        *lessons,
-        folder.classes,
-        passes=settings.scratch_passes,
-        seconds=settings.scratch_seconds,
-        seed=settings.seed,
-        on_progress=on_progress,
-    )
+    blocks, curve, fitting = _fit_all(heads, backbone, layers, on_progress)
+    datasets = _read_datasets(folder, features, splits, held_out, size)
+    scratch = train_from_scratch(backbone, *datasets, folder.classes, settings, on_progress)
     train = len(splits.samples["train"])
-    own = seconds["features"] * train / len(features.indices)
-    seconds |= {"features_of_training": own, "head": fitting, "transfer": own + fitting}
+    own = watch.seconds["features"] * train / len(features.indices)
+    skipped = (
+        SkippedFile(folder.display_path(file.path), file.reason) for file in features.skipped
+    )
     return FrozenStudy(
         backbone=backbone.name,
         source=backbone.source,
@@ -112,15 +110,18 @@ def study_frozen(
         held_out=held_out,
         held_out_images=len(splits.samples[held_out]),
         frozen_parameters=backbone.model.count_params(),
-        learned_parameters=(scores[-1].channels + 1) * len(folder.classes),
-        blocks=scores,
+        learned_parameters=(blocks[-1].channels + 1) * len(folder.classes),
+        blocks=blocks,
         curve=curve,
         scratch=scratch,
-        seconds={**seconds, "scratch": scratch[-1].seconds},
-        skipped=(
-            *folder.skipped,
-            *(SkippedFile(folder.name(file.path), file.reason) for file in features.skipped),
-        ),
+        seconds={
+            **watch.seconds,
+            "features_of_training": own,
+            "head": fitting,
+            "transfer": own + fitting,
+            "scratch": scratch[-1].seconds,
+        },
+        skipped=(*folder.skipped, *skipped),
         notices=(*folder.notices, *splits.notices),
     )
 
@@ -131,22 +132,35 @@ def _choose_layers(backbone: Backbone) -> tuple[str, ...]:
     return (*(names[-1] for _, names in taps[:-1]), backbone.taps[-1])
 
 
-def _look(
-    folder: LabeledFolder, observer: FeatureExtractor, stage: str, on_progress: Reporter
+def _build_extractors(
+    backbone: Backbone, size: int, layers: Sequence[str], seed: int
+) -> Mapping[str, FeatureExtractor]:
+    blocks = (POOLED, *layers[:-1])
+    extractors = {
+        "features": FeatureExtractor(backbone, size, blocks),
+        "random features": FeatureExtractor(randomize_backbone(backbone, seed), size, blocks),
+    }
+    for extractor in extractors.values():
+        _ = extractor.extract  # raises an error if the size is too small
+    return extractors
+
+
+def _extract(
+    folder: LabeledFolder, extractor: FeatureExtractor, stage: str, on_progress: Reporter
 ) -> tuple[Features, Splits]:
-    """Look at all images through one of the networks."""
+    """Features of all images, by split."""
 
     def report(progress: Progress) -> None:
         on_progress(replace(progress, stage=stage))
 
     paths = [image.path for image in folder.images]
-    features = extract_features(observer, paths, on_progress=report)
-    return features, split_samples(folder, features, observer.blocks, 0)
+    features = extract_features(extractor, paths, on_progress=report)
+    return features, split_samples(folder, features, extractor.blocks, 0)
 
 
 @dataclass(frozen=True, eq=False)
 class _Heads:
-    """Heads on either network, all checked with the same images."""
+    """Heads on either network, all evaluated on the same images."""
 
     pretrained: Splits
     random: Splits
@@ -154,77 +168,75 @@ class _Heads:
     classes: tuple[str, ...]
     seed: int
 
-    def judge(self, splits: Splits, block: str, share: float = 1.0) -> Evaluation:
-        """Fit a head on a share of the training images and check it."""
+    def evaluate(self, splits: Splits, block: str, share: float = 1.0) -> Evaluation:
+        """Fit a head on a share of the training images and evaluate it."""
         train, check = (
             Samples({block: each.vectors[block]}, each.targets, each.groups)
             for each in (splits.samples["train"], splits.samples[self.held_out])
         )
         used = self.ranks < share
-        head = select_head(train.take(used), FinetuneSettings(seed=self.seed)).head
-        answers = head.predict(check.vectors[block])
-        return evaluate(check.targets, head.decision.assign(answers), answers, self.classes)
+        head = select_head(train.subset(used), FinetuneSettings(seed=self.seed)).head
+        probabilities = head.predict_proba(check.vectors[block])
+        predicted = head.decision.predict(probabilities)
+        return evaluate(check.targets, predicted, probabilities, self.classes)
 
-    def pair(self, block: str, share: float = 1.0) -> tuple[Evaluation, Evaluation]:
-        """On pretrained and on random weights."""
-        return self.judge(self.pretrained, block, share), self.judge(self.random, block, share)
+    def evaluate_both(self, block: str, share: float = 1.0) -> tuple[Evaluation, Evaluation]:
+        """With pretrained and with random weights."""
+        return (
+            self.evaluate(self.pretrained, block, share),
+            self.evaluate(self.random, block, share),
+        )
 
-    @property
+    @cached_property
     def ranks(self) -> Any:
-        """Where every training image stands in its class, from 0 below 1."""
-        kinds = self.pretrained.samples["train"].strata
-        return rank_images(kinds, np.ones(len(kinds), bool), self.seed)
+        """Rank of every training image in its class, in [0, 1)."""
+        strata = self.pretrained.samples["train"].strata
+        return rank_images(strata, np.ones(len(strata), bool), self.seed)
 
 
 def _fit_all(
     heads: _Heads, backbone: Backbone, layers: Sequence[str], on_progress: Reporter
 ) -> tuple[tuple[BlockScore, ...], tuple[DataScore, ...], float]:
-    """All heads, and the seconds that the one of transfer took."""
+    """All heads, and the seconds of fitting the one of transfer."""
     total = len(layers) + len(SHARES) - 1
 
     def report(step: int) -> None:
         on_progress(Progress(stage="heads", step=step, total=total))
 
     report(0)
-    heads.judge(heads.pretrained, POOLED)  # the first fit also compiles
-    begun = time.perf_counter()
-    heads.judge(heads.pretrained, POOLED)
-    fitting = time.perf_counter() - begun
+    heads.evaluate(heads.pretrained, POOLED)  # the first fit also compiles
+    began = time.perf_counter()
+    heads.evaluate(heads.pretrained, POOLED)
+    fitting = time.perf_counter() - began
     scores, before = [], 0
     for step, layer in enumerate(layers, 1):
         block = POOLED if layer == layers[-1] else layer
-        part = backbone.tap([layer])
-        parameters = part.count_params()
-        pair = heads.pair(block)
-        scores.append(
-            BlockScore(
-                layer,
-                backbone.stride(layer),
-                heads.pretrained.samples["train"].vectors[block].shape[1],
-                parameters - before,
-                *pair,
-            )
-        )
+        parameters = backbone.tap([layer]).count_params()
+        channels = heads.pretrained.samples["train"].vectors[block].shape[1]
+        pair = heads.evaluate_both(block)
+        stride = backbone.stride(layer)
+        scores.append(BlockScore(layer, stride, channels, parameters - before, *pair))
         before = parameters
         report(step)
     curve = []
     for step, share in enumerate(SHARES[:-1], len(layers) + 1):
-        curve.append(DataScore(int((heads.ranks < share).sum()), *heads.pair(POOLED, share)))
+        images = int((heads.ranks < share).sum())
+        curve.append(DataScore(images, *heads.evaluate_both(POOLED, share)))
         report(step)
     last = scores[-1]
     curve.append(DataScore(len(heads.ranks), last.pretrained, last.random))
     return tuple(scores), tuple(curve), fitting
 
 
-def _read_lessons(
+def _read_datasets(
     folder: LabeledFolder, features: Features, splits: Splits, held_out: str, size: int
 ) -> tuple[Dataset, Dataset]:
-    """The squares to learn from and those to check with, in the order of the samples."""
+    """Training and held-out crops, in the order of the samples."""
     paths = [folder.images[index].path for index in features.indices]
     names = [file.split for file in splits.files]
 
-    def lesson(split: str) -> Dataset:
+    def dataset(split: str) -> Dataset:
         own = [path for path, name in zip(paths, names, strict=True) if name == split]
-        return Dataset(read_squares(own, size), splits.samples[split].targets)
+        return Dataset(read_crops(own, size), splits.samples[split].targets)
 
-    return lesson("train"), lesson(held_out)
+    return dataset("train"), dataset(held_out)

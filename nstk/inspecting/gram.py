@@ -1,10 +1,9 @@
-"""Gram matrices side by side, and the pairs of channels that go together in a style.
+"""Gram matrices side by side, and the pairs of channels that are correlated in a style.
 
-G_kk′ = Σ_ij a_ijk·a_ijk′ says how often channels k and k′ are strong at the same place (Gatys et
+G_kk′ = Σ_ij a_ijk·a_ijk′ measures how channels k and k′ are active at the same positions (Gatys et
 al. 2016, eq. 3); the patches where a pair is strongest show what that means.
 """
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,37 +15,37 @@ import numpy.typing as npt
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
 from nstk.images.image import Image
-from nstk.inspecting.excitation import Patch, find_patches
 from nstk.inspecting.layers import (
     Field,
-    bring_to_size,
     check_field,
     choose_layers,
+    limit_size,
     trace_fields,
 )
-from nstk.progress import Progress, Reporter, no_progress
-from nstk.settings import InspectSettings
+from nstk.inspecting.patches import Patch, find_patches
+from nstk.progress import Progress, Reporter, Stopwatch, no_progress
+from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source, open_image
-from nstk.stylization.preparing import find_network
+from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.statistics import Moments, covariance, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
 
 Matrix = npt.NDArray[np.float32]
-"""One number for every pair of channels, ``(C, C)``."""
+"""One value for every pair of channels, ``(C, C)``."""
 
 PATCHES = 4
 
-_NOTHING = 1e-12
+_EPSILON = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
 class ChannelPair:
-    """Two channels that are strong at the same places of the style.
+    """Two channels that are active at the same positions of the style.
 
     Attributes:
-        channels: Their numbers.
-        correlations: Of their activations over the places of each image, −1 to 1.
-        patches: Of each image, where both are strongest; what one cell sees.
+        channels: Their indices.
+        correlations: Of their activations in each image, −1 to 1.
+        patches: Of each image, where both are strongest; one receptive field each.
     """
 
     channels: tuple[int, int]
@@ -60,10 +59,10 @@ class LayerGram:
 
     Attributes:
         layer: Its name.
-        order: Channels in the order in which a heat map shows structure: alike ones together.
-        grams: G of each image, per place, ``(C, C)``, channels in the network's order.
-        errors: ‖G − G*‖_F / ‖G*‖_F of each image, with G* that of the first.
-        pairs: The pairs of channels that are most correlated in the first image.
+        order: Channels ordered for a heat map, correlated ones together.
+        grams: G of each image per position, ``(C, C)``, channels in the network's order.
+        errors: ‖G − G*‖_F / ‖G*‖_F of each image, with G* of the first image.
+        pairs: The most correlated pairs of channels of the first image.
     """
 
     layer: str
@@ -73,13 +72,13 @@ class LayerGram:
     pairs: tuple[ChannelPair, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GramInspection:
     """Gram matrices of images, the first of which is the style.
 
     Attributes:
         names: Of the images.
-        images: As they were looked at.
+        images: At inspection size.
         layers: Their matrices, from the image to the deepest layer.
         backbone: The network's name.
         seconds: Wall time.
@@ -91,6 +90,29 @@ class GramInspection:
     backbone: str
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"GramInspection({len(self.images)} images, {len(self.layers)} layers)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Errors and correlations as plain values for JSON."""
+        return {
+            "backbone": self.backbone,
+            "images": self.names,
+            "layers": [
+                {
+                    "layer": each.layer,
+                    "channels": len(each.order),
+                    "errors": each.errors,
+                    "pairs": [
+                        {"channels": pair.channels, "correlations": pair.correlations}
+                        for pair in each.pairs
+                    ],
+                }
+                for each in self.layers
+            ],
+            "seconds": self.seconds,
+        }
+
 
 def inspect_gram(
     images: Sequence[Source],
@@ -98,44 +120,45 @@ def inspect_gram(
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> GramInspection:
-    """Compare the Gram matrices of a style and of what was made from it.
+    """Compare the Gram matrices of a style with those of other images.
 
     Args:
-        images: The style first, then any others: a result, the content. Images or paths.
+        images: The style first, then others, such as a result and its content; images or paths.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size and pairs.
-        on_progress: Told how many layers are done, stage ``"gram"``.
+        settings: All settings as one object (layers, size and pairs are used); or give them as
+            keyword arguments.
+        on_progress: Called after each layer, stage ``"gram"``.
+        **options: Fields of `InspectSettings`, instead of ``settings``.
 
     Returns:
         The matrices of every layer, and the most correlated pairs of channels with patches.
 
     Raises:
         SettingsError: If there is no image.
-        ImageError: If one is no image, or too small for a layer.
+        ImageError: If a file is not an image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
-    began, settings = time.monotonic(), settings or InspectSettings()
+    watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     if not images:
-        raise SettingsError("No image was given; give the style, and what was made from it.")
-    backbone = find_network(backbone, on_progress)
-    layers = choose_layers(backbone, settings.layers)
+        raise SettingsError("`images` is empty; give the style, and images to compare with it.")
+    backbone = resolve_backbone(backbone, on_progress)
+    layers = choose_layers(backbone, chosen.layers)
     opened = [open_image(source, f"image {k}") for k, source in enumerate(images, 1)]
     names = tuple(loaded.path.name for loaded in opened)
-    shown = tuple(bring_to_size(loaded.pixels, settings.size) for loaded in opened)
+    shown = tuple(limit_size(loaded.pixels, chosen.size) for loaded in opened)
     for loaded, image in zip(opened, shown, strict=True):
         check_field(image, str(loaded.path), layers, backbone)
-    fields, seen = (
-        trace_fields(backbone),
-        [extract_features(backbone.tap(layers), each) for each in shown],
-    )
+    fields, taps = trace_fields(backbone), backbone.tap(layers)
+    features = [extract_features(taps, each) for each in shown]
     found = []
     for step, layer in enumerate(layers):
         on_progress(Progress(stage="gram", step=step, total=len(layers)))
-        maps = [each[layer] for each in seen]
-        found.append(_compare(layer, maps, shown, fields[layer], settings.pairs))
+        maps = [each[layer] for each in features]
+        found.append(_compare(layer, maps, shown, fields[layer], chosen.pairs))
     on_progress(Progress(stage="gram", step=len(layers), total=len(layers)))
-    return GramInspection(names, shown, tuple(found), backbone.name, time.monotonic() - began)
+    return GramInspection(names, shown, tuple(found), backbone.name, watch.total)
 
 
 def _compare(
@@ -143,7 +166,7 @@ def _compare(
 ) -> LayerGram:
     moments = [to_moments(feature_sums(each)) for each in maps]
     grams = tuple(each.gram.numpy() for each in moments)
-    size = max(float(np.linalg.norm(grams[0])), _NOTHING)
+    size = max(float(np.linalg.norm(grams[0])), _EPSILON)
     correlations = [correlate(covariance(each).numpy()) for each in moments]
     return LayerGram(
         layer=layer,
@@ -159,22 +182,22 @@ def _compare(
                     for number, (each, image) in enumerate(zip(maps, images, strict=True))
                 ),
             )
-            for channels in pick_pairs(correlations[0], pairs, among=find_strong(moments[0]))
+            for channels in pick_pairs(correlations[0], pairs, among=strong_channels(moments[0]))
         ),
     )
 
 
 def correlate(covariances: Matrix) -> Matrix:
-    """Correlations from covariances, −1 to 1; 0 for a channel that is the same everywhere."""
+    """Correlations from covariances, −1 to 1; 0 for constant channels."""
     stds = np.sqrt(np.maximum(np.diag(covariances), 0))
-    still = stds <= 1e-6 * max(float(stds.max()), _NOTHING)
-    scale = np.where(still, 0, 1 / np.where(still, 1, stds))
+    constant = stds <= 1e-6 * max(float(stds.max()), _EPSILON)
+    scale = np.where(constant, 0, 1 / np.where(constant, 1, stds))
     correlations: Matrix = np.clip(covariances * np.outer(scale, scale), -1, 1)
     return correlations.astype(np.float32)
 
 
-def find_strong(moments: Moments) -> npt.NDArray[np.bool_]:
-    """Which channels vary at least as much as the middle one; the rest is hardly ever awake."""
+def strong_channels(moments: Moments) -> npt.NDArray[np.bool_]:
+    """Which channels vary at least as much as the median; the others are almost never active."""
     variances = moments.variance.numpy()
     strong: npt.NDArray[np.bool_] = variances >= np.median(variances)
     return strong
@@ -183,20 +206,20 @@ def find_strong(moments: Moments) -> npt.NDArray[np.bool_]:
 def pick_pairs(
     correlations: Matrix, count: int, among: npt.NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
-    """The pairs of different channels with the highest correlation; no channel is in two.
+    """The pairs of channels with the highest correlation; no channel is in two pairs.
 
     Args:
         correlations: ``(C, C)``, symmetric.
-        count: How many pairs at most.
-        among: Which channels may be in a pair, ``(C,)``; all when None.
+        count: Maximum number of pairs.
+        among: Which channels may be in a pair, ``(C,)``; None for all.
     """
     if among is not None:
         correlations = np.where(np.outer(among, among), correlations, -1)
     rows, columns = np.triu_indices(len(correlations), k=1)
     pairs: list[tuple[int, int]] = []
     taken: set[int] = set()
-    for place in np.argsort(-correlations[rows, columns], kind="stable"):
-        k, other = int(rows[place]), int(columns[place])
+    for index in np.argsort(-correlations[rows, columns], kind="stable"):
+        k, other = int(rows[index]), int(columns[index])
         if len(pairs) == count or not correlations[k, other] > 0:
             break
         if not {k, other} & taken:
@@ -206,25 +229,25 @@ def pick_pairs(
 
 
 def order_channels(correlations: Matrix) -> tuple[int, ...]:
-    """An order of the channels in which those that go together stand together.
+    """Order the channels so that correlated ones are neighbors.
 
-    It is that of the second eigenvector of the graph Laplacian of the positive correlations
-    (Fiedler 1973), which puts strongly tied channels at near places of a line.
+    The order is that of the second eigenvector of the graph Laplacian of the positive correlations
+    (Fiedler 1973).
     """
-    ties = np.maximum(correlations.astype(np.float64), 0)
-    np.fill_diagonal(ties, 0)
-    degrees = np.maximum(ties.sum(axis=1), _NOTHING)
+    similarity = np.maximum(correlations.astype(np.float64), 0)
+    np.fill_diagonal(similarity, 0)
+    degrees = np.maximum(similarity.sum(axis=1), _EPSILON)
     scale = 1 / np.sqrt(degrees)
-    laplacian = np.eye(len(ties)) - ties * np.outer(scale, scale)
+    laplacian = np.eye(len(similarity)) - similarity * np.outer(scale, scale)
     _, vectors = np.linalg.eigh(laplacian)
-    places = vectors[:, min(1, len(ties) - 1)] * scale
-    return tuple(int(channel) for channel in np.argsort(places, kind="stable"))
+    positions = vectors[:, min(1, len(similarity) - 1)] * scale
+    return tuple(int(channel) for channel in np.argsort(positions, kind="stable"))
 
 
 def _find_both(
     maps: Matrix, channels: tuple[int, int], image: Image, field: Field, source: int
 ) -> list[Patch]:
-    """Where two channels are strong together: by the geometric mean of their activations."""
+    """Patches where both channels are active, by the geometric mean of their activations."""
     one, other = (np.maximum(maps[..., channel], 0) for channel in channels)
-    both = np.sqrt((one / max(one.max(), _NOTHING)) * (other / max(other.max(), _NOTHING)))
+    both = np.sqrt((one / max(one.max(), _EPSILON)) * (other / max(other.max(), _EPSILON)))
     return find_patches(both.astype(np.float32), image, field, source, PATCHES)

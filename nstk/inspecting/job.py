@@ -1,22 +1,22 @@
-"""What the layers of a network respond to: activation maps, patches, and what a channel likes."""
+"""What the layers of a network respond to: activation maps, patches and visualizations."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.images.image import Image
-from nstk.inspecting.excitation import Maps, Patch, pick_strongest
 from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
-from nstk.inspecting.survey import find_responses, gather_images, survey_images
+from nstk.inspecting.patches import Maps, Patch, strongest_channels
+from nstk.inspecting.survey import find_responses, find_sources, survey_images
 from nstk.inspecting.visualization import choose_side, visualize_channels
-from nstk.progress import Reporter, no_progress
-from nstk.settings import InspectSettings
+from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
-from nstk.stylization.preparing import find_network
+from nstk.stylization.preparing import resolve_backbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class ChannelInspection:
     """What one channel responds to.
 
     Attributes:
-        channel: Its number.
-        energy: Its mean squared activation over all places of the images.
+        channel: Its index.
+        energy: Its mean squared activation over all positions of the images.
         activation: Its feature map of the first image, ``(height, width)``.
-        patches: The nine patches that excite it most, the strongest first, as one cell sees them.
-        visualization: A Image found by gradient ascent on its mean activation.
+        patches: The nine patches that activate it most, highest first; one receptive field each.
+        visualization: An image that maximizes its mean activation.
     """
 
     channel: int
@@ -44,10 +44,10 @@ class LayerInspection:
 
     Attributes:
         layer: Its name.
-        stride: Pixels from one of its cells to the next.
-        field: What one of its cells sees.
-        width: How many channels it has.
-        channels: The strongest of them, the strongest first.
+        stride: Of its map, in pixels.
+        field: Receptive field of its cells.
+        width: Number of its channels.
+        channels: The channels with the most energy, highest first.
     """
 
     layer: str
@@ -57,17 +57,17 @@ class LayerInspection:
     channels: tuple[ChannelInspection, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class NetworkInspection:
     """What the layers of a network respond to.
 
     Attributes:
         backbone: The network's name.
-        names: Of the images that were looked at.
-        image: The first of them, as it was looked at.
-        filters: Those of the first convolution; None where it does not see three colors.
-        layers: From the image to the deepest.
-        skipped: Files that were left out, and why.
+        names: Of the images.
+        image: The first of them at inspection size.
+        filters: Those of the first convolution; None if it does not take three colors.
+        layers: In forward order.
+        skipped: The files left out, and why.
         seconds: Wall time.
     """
 
@@ -79,6 +79,53 @@ class NetworkInspection:
     skipped: tuple[SkippedFile, ...]
     seconds: float
 
+    def __repr__(self) -> str:
+        return (
+            f"NetworkInspection({self.backbone}, {len(self.layers)} layers, "
+            f"{len(self.names)} images)"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Filters, channels and patches as plain values for JSON, without pixels."""
+        filters = self.filters
+        return {
+            "backbone": self.backbone,
+            "images": list(self.names),
+            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            "filters": filters
+            and {
+                "layer": filters.layer,
+                "count": len(filters.kernels),
+                "oriented": filters.oriented,
+                "opponent": filters.opponent,
+            },
+            "layers": [self._describe(layer) for layer in self.layers],
+            "seconds": self.seconds,
+        }
+
+    def _describe(self, layer: LayerInspection) -> dict[str, Any]:
+        return {
+            "layer": layer.layer,
+            "stride": layer.stride,
+            "receptive_field": [layer.field.height, layer.field.width],
+            "channels": [
+                {
+                    "channel": each.channel,
+                    "energy": each.energy,
+                    "patches": [
+                        {
+                            "image": self.names[patch.source],
+                            "top": patch.top,
+                            "left": patch.left,
+                            "activation": patch.activation,
+                        }
+                        for patch in each.patches
+                    ],
+                }
+                for each in layer.channels
+            ],
+        }
+
 
 def inspect_layers(
     images: Source | Sequence[Source],
@@ -86,54 +133,57 @@ def inspect_layers(
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> NetworkInspection:
     """Show what layers of a network respond to.
 
     Args:
-        images: What it is shown: Images, files, and folders, which are searched to the bottom.
+        images: Images, files, and folders, which are searched recursively.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, channels, steps and seed.
-        on_progress: Told of every image and of every step of gradient ascent.
+        settings: All settings as one object (layers, size, channels, steps and seed are used); or
+            give them as keyword arguments.
+        on_progress: Called for every image and after every step.
+        **options: Fields of `InspectSettings`, instead of ``settings``.
 
     Returns:
-        For each layer its strongest channels: where the first image excites them, the patches
-        that excite them most, and what they like best.
+        For each layer its strongest channels: their activation maps of the first image, the
+        patches that activate them most, and images that maximize their activation.
 
     Raises:
         ImageError: If there is no image, or none is large enough for the layers.
         BackboneError: If the network has no such layer.
     """
-    began, settings = time.monotonic(), settings or InspectSettings()
-    backbone = find_network(backbone, on_progress)
-    layers = choose_layers(backbone, settings.layers)
-    sources, skipped = gather_images(images)
-    survey = survey_images(sources, layers, backbone, settings.size, on_progress)
+    watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
+    backbone = resolve_backbone(backbone, on_progress)
+    layers = choose_layers(backbone, chosen.layers)
+    sources, skipped = find_sources(images)
+    survey = survey_images(sources, layers, backbone, chosen.size, on_progress)
     strongest = {
-        layer: pick_strongest(energy, settings.channels)
+        layer: strongest_channels(energy, chosen.channels)
         for layer, energy in survey.energies.items()
     }
-    responses = find_responses(survey.sources, strongest, backbone, settings.size, on_progress)
-    fields, network = trace_fields(backbone), backbone.prepared(edge="replicate")
+    responses = find_responses(survey.sources, strongest, backbone, chosen.size, on_progress)
+    network = backbone.prepared(edge="replicate")
     found = []
     for layer in layers:
-        stride = backbone.stride(layer)
-        liked = visualize_channels(
+        field, stride = trace_fields(backbone)[layer], backbone.stride(layer)
+        visualizations = visualize_channels(
             network,
             layer,
             strongest[layer],
-            side=choose_side(fields[layer], stride),
-            steps=settings.steps,
-            seed=settings.seed,
+            side=choose_side(field, stride),
+            steps=chosen.steps,
+            seed=chosen.seed,
             on_progress=on_progress,
         )
+        energy = survey.energies[layer]
         channels = tuple(
-            ChannelInspection(channel, float(survey.energies[layer][channel]), *response, image)
+            ChannelInspection(channel, float(energy[channel]), *response, image)
             for channel, response, image in zip(
-                strongest[layer], responses[layer], liked, strict=True
+                strongest[layer], responses[layer], visualizations, strict=True
             )
         )
-        width = len(survey.energies[layer])
-        found.append(LayerInspection(layer, stride, fields[layer], width, channels))
+        found.append(LayerInspection(layer, stride, field, len(energy), channels))
     return NetworkInspection(
         backbone=backbone.name,
         names=survey.names,
@@ -141,5 +191,5 @@ def inspect_layers(
         filters=read_filters(backbone),
         layers=tuple(found),
         skipped=(*skipped, *survey.skipped),
-        seconds=time.monotonic() - began,
+        seconds=watch.total,
     )

@@ -1,4 +1,4 @@
-"""Which layers are looked at, and whether the images are large enough for them."""
+"""The layers to inspect, and whether the images are large enough for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ DEEPEST_STRIDE = 16
 
 @dataclass(frozen=True)
 class Field:
-    """What one cell of a layer sees: its true receptive field.
+    """The true receptive field of the cells of a layer.
 
     Attributes:
         rows: Along the height.
@@ -29,32 +29,32 @@ class Field:
 
     @property
     def height(self) -> int:
-        """Pixels seen from top to bottom."""
+        """Height in pixels."""
         return self.rows.before + self.rows.after + 1
 
     @property
     def width(self) -> int:
-        """Pixels seen from left to right."""
+        """Width in pixels."""
         return self.columns.before + self.columns.after + 1
 
     @property
     def is_bounded(self) -> bool:
-        """Whether there is an end to what a cell sees."""
+        """Whether it is smaller than the whole image."""
         return max(self.height, self.width) < WHOLE_IMAGE
 
 
 def choose_layers(
     backbone: Backbone, layers: Sequence[str] | Literal["auto"] = "auto"
 ) -> tuple[str, ...]:
-    """The layers to look at, from the image to the deepest.
+    """The layers to inspect, in forward order.
 
     Args:
         backbone: The network.
-        layers: Names of its taps; ``auto`` is the first activation at every stride up to 16, which
-            are ``block1_conv1``, ``block2_conv1`` … ``block5_conv1`` in a network of VGG's shape.
+        layers: Names of its taps; ``auto``: the first activation at every stride up to 16, which
+            in VGG-like networks are ``block1_conv1``, ``block2_conv1`` … ``block5_conv1``.
 
     Raises:
-        BackboneError: If the network has no such layer; the message lists those it has.
+        BackboneError: If the network has no such layer; the message lists its layers.
     """
     if layers == "auto":
         fields = trace_fields(backbone)
@@ -67,29 +67,29 @@ def choose_layers(
         if not layers:
             raise BackboneError(
                 f"{backbone.name} has no activation at a stride of {DEEPEST_STRIDE} or less; "
-                "name layers with --layers."
+                "set `layers`."
             )
     backbone.tap(layers)
-    order = {name: place for place, name in enumerate(backbone.taps)}
+    order = {name: index for index, name in enumerate(backbone.taps)}
     return tuple(sorted(dict.fromkeys(layers), key=lambda name: order[name]))
 
 
 def trace_fields(backbone: Backbone) -> Mapping[str, Field]:
-    """The receptive field of every layer by name."""
+    """The receptive field of every layer, by name."""
     rows, columns = trace_axes(backbone.model)
     return {name: Field(rows[name], columns[name]) for name in backbone.taps}
 
 
-def bring_to_size(image: Image, size: int) -> Image:
-    """Bring an image's longer side to ``size``; smaller images stay as they are."""
+def limit_size(image: Image, size: int) -> Image:
+    """Scale an image down to a longer side of ``size``; smaller images stay as they are."""
     height, width = image.shape[:2]
     if max(height, width) <= size:
         return image
     return resize_image(image, *fit_size(height, width, size))
 
 
-def holds(image: Image, field: Field) -> bool:
-    """Whether at least one cell sees nothing but the image."""
+def fits(image: Image, field: Field) -> bool:
+    """Whether at least one receptive field lies inside the image."""
     return all(
         len(find_whole_cells(extent, axis)) > 0
         for extent, axis in zip(image.shape[:2], (field.rows, field.columns), strict=True)
@@ -97,61 +97,61 @@ def holds(image: Image, field: Field) -> bool:
 
 
 def find_whole_cells(extent: int, field: ReceptiveField) -> range:
-    """The cells along one axis whose field lies inside the image.
+    """The cells along one axis whose receptive field lies inside the image.
 
     Args:
-        extent: Of the image along this axis, in pixels.
-        field: Of a cell along this axis.
+        extent: Pixels of the image along this axis.
+        field: Receptive field along this axis.
     """
     first = -(-field.before // field.stride)
     last = (extent - 1 - field.after) // field.stride
     return range(first, max(first, last + 1))
 
 
-def find_smallest(field: ReceptiveField) -> int:
-    """The smallest extent of an image, in pixels, in which some cell sees nothing but it.
+def smallest_extent(field: ReceptiveField) -> int:
+    """The smallest image, in pixels along one axis, that contains a whole receptive field.
 
-    Cells stand at multiples of their stride, so this may be more than one of them sees.
+    Cells are at multiples of the stride, so this may be more than the receptive field.
 
     Args:
-        field: Of a cell along this axis.
+        field: Receptive field along this axis.
     """
     first = -(-field.before // field.stride)
     return first * field.stride + field.after + 1
 
 
 def check_field(image: Image, name: str, layers: Sequence[str], backbone: Backbone) -> None:
-    """Refuse an image in which a layer has no cell that sees nothing but the image.
+    """Refuse an image that is smaller than the receptive field of a layer.
 
     Args:
-        image: At the size at which it is looked at.
-        name: What messages call it.
-        layers: To be looked at.
+        image: At inspection size.
+        name: Its name in messages.
+        layers: The layers to inspect.
         backbone: Their network.
 
     Raises:
         ImageError: With the layers that fit.
     """
     fields = trace_fields(backbone)
-    too_deep = [layer for layer in layers if not holds(image, fields[layer])]
+    too_deep = [layer for layer in layers if not fits(image, fields[layer])]
     if not too_deep:
         return
-    field, fitting = fields[too_deep[0]], [n for n in backbone.taps if holds(image, fields[n])]
-    seen = "the whole image"
+    field, fitting = fields[too_deep[0]], [n for n in backbone.taps if fits(image, fields[n])]
+    extent = "the whole image"
     if field.is_bounded:
-        smallest = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
-        seen = f"{field.width}×{field.height} pixels, whole in images from {smallest} on"
+        smallest = f"{smallest_extent(field.columns)}×{smallest_extent(field.rows)}"
+        extent = f"{field.width}×{field.height} pixels, which fit in images from {smallest} on"
     raise ImageError(
-        f"{name} is {image.shape[1]}×{image.shape[0]} pixels here, but one cell of "
-        f"{too_deep[0]} sees {seen}; {_advise(fitting)}."
+        f"{name} is {image.shape[1]}×{image.shape[0]} pixels here, but the receptive "
+        f"field of {too_deep[0]} is {extent}; {_advise(fitting)}."
     )
 
 
 def check_stride(image: Image, name: str, layers: Sequence[str], backbone: Backbone) -> None:
-    """Refuse an image in which a layer has no cell at all.
+    """Refuse an image that is smaller than the stride of a layer.
 
     Raises:
-        ImageError: With the size that is needed and the layers that fit.
+        ImageError: With the size needed and the layers that fit.
     """
     deepest = max(layers, key=backbone.stride)
     needed, shorter = backbone.stride(deepest), int(np.min(image.shape[:2]))
@@ -164,6 +164,5 @@ def check_stride(image: Image, name: str, layers: Sequence[str], backbone: Backb
 
 
 def _advise(fitting: Sequence[str]) -> str:
-    """What to do about an image that only some layers can look at."""
-    other = f"--layers up to {fitting[-1]}, which fits" if fitting else "another backbone"
-    return f"give a larger image, a larger --size, or {other}"
+    other = f"`layers` up to {fitting[-1]}, which fits" if fitting else "another `backbone`"
+    return f"give a larger image, a larger `size`, or {other}"

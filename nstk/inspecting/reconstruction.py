@@ -1,36 +1,35 @@
-"""Content: what is left of an image in each layer, seen by descending on the content loss alone.
+"""Content: what each layer keeps of an image, shown by minimizing the content loss alone.
 
 After Mahendran and Vedaldi 2015, "Understanding Deep Image Representations by Inverting Them", and
-Gatys et al. 2016, fig. 1: a layer near the image keeps its pixels, a deep one keeps what is there
-and forgets where exactly, and in which color.
+Gatys et al. 2016, fig. 1: shallow layers keep the pixels; deep layers keep the objects, but neither
+their exact positions nor their colors.
 """
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
-from nstk.inspecting.optimizations import descend
-from nstk.inspecting.subjects import open_subject
-from nstk.progress import Reporter, no_progress
-from nstk.settings import InspectSettings
+from nstk.inspecting.optimization import open_subject, optimize_noise
+from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
-from nstk.stylization.losses import measure_content
-from nstk.stylization.preparing import find_network
+from nstk.stylization.losses import content_loss
+from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.styles import extract_features
 
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """An image made anew from what one layer sees in it.
+    """An image reconstructed from the feature map of one layer.
 
     Attributes:
         layer: The content layer k.
-        image: The Image that the descent on its content loss found, from noise.
-        error: Root of the mean squared difference of its pixels from the original's.
+        image: The image that minimizes its content loss, starting from noise.
+        error: Root-mean-square difference from the original's pixels.
         losses: ½‖a − a*‖² / ½‖a*‖² of the layer at every step.
     """
 
@@ -40,15 +39,15 @@ class Reconstruction:
     losses: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ContentInspection:
     """What each layer keeps of an image.
 
     Attributes:
-        original: The image as it was looked at.
-        reconstructions: One for each layer, from the image to the deepest.
+        original: The image at inspection size.
+        reconstructions: One for each layer, in forward order.
         backbone: The network's name.
-        steps: Of every descent.
+        steps: Optimization steps.
         seconds: Wall time.
     """
 
@@ -58,6 +57,30 @@ class ContentInspection:
     steps: int
     seconds: float
 
+    def __repr__(self) -> str:
+        errors = ", ".join(f"{each.layer} {each.error:.3f}" for each in self.reconstructions)
+        return f"ContentInspection({errors})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Errors and losses as plain values for JSON."""
+        height, width, _ = self.original.shape
+        return {
+            "backbone": self.backbone,
+            "width": width,
+            "height": height,
+            "steps": self.steps,
+            "layers": [
+                {
+                    "layer": each.layer,
+                    "error": each.error,
+                    "loss": each.losses[-1],
+                    "losses": each.losses,
+                }
+                for each in self.reconstructions
+            ],
+            "seconds": self.seconds,
+        }
+
 
 def inspect_content(
     image: Source,
@@ -65,28 +88,30 @@ def inspect_content(
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> ContentInspection:
     """Reconstruct an image from each layer alone, starting from white noise.
 
     Args:
-        image: A Image or the path of one.
+        image: An image or its path.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, steps, optimizer, pooling and seed.
-        on_progress: Told of every step.
+        settings: All settings as one object (layers, size, steps, optimizer, pooling and seed are
+            used); or give them as keyword arguments.
+        on_progress: Called after every step.
+        **options: Fields of `InspectSettings`, instead of ``settings``.
 
     Returns:
-        The reconstructions, their errors and the curves of their losses.
+        The reconstructions, their errors and their loss curves.
 
     Raises:
-        ImageError: If it is no image, or too small for a layer.
+        ImageError: If the file is not an image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
-    began, settings = time.monotonic(), settings or InspectSettings()
-    backbone = find_network(backbone, on_progress)
-    original, layers, network = open_subject(image, backbone, settings)
-    made = [_reconstruct(network, layer, original, settings, on_progress) for layer in layers]
-    seconds = time.monotonic() - began
-    return ContentInspection(original, tuple(made), backbone.name, settings.steps, seconds)
+    watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
+    backbone = resolve_backbone(backbone, on_progress)
+    original, layers, network = open_subject(image, backbone, chosen)
+    made = [_reconstruct(network, layer, original, chosen, on_progress) for layer in layers]
+    return ContentInspection(original, tuple(made), backbone.name, chosen.steps, watch.total)
 
 
 def _reconstruct(
@@ -97,17 +122,19 @@ def _reconstruct(
     on_progress: Reporter,
 ) -> Reconstruction:
     target = extract_features(backbone.tap([layer]), original)[layer]
-    found = descend(
+    optimized = optimize_noise(
         backbone,
         [layer],
         original.shape,
-        lambda maps: {layer: measure_content(maps[layer], target)},
+        lambda maps: {layer: content_loss(maps[layer], target)},
         settings,
         on_progress,
     )
-    return Reconstruction(layer, found.image, rms_error(found.image, original), found.losses)
+    return Reconstruction(
+        layer, optimized.image, rms_error(optimized.image, original), optimized.losses
+    )
 
 
 def rms_error(one: Image, other: Image) -> float:
-    """Root of the mean squared difference of two images' pixels, 0 to 1."""
+    """Root-mean-square difference of two images' pixels, 0 to 1."""
     return float(np.sqrt(np.mean(np.square(one - other, dtype=np.float64))))

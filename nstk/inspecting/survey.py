@@ -1,4 +1,4 @@
-"""One walk over the images to see which channels are strong, another to see where."""
+"""Two passes over the images: the energy of all channels, then the patches of the strongest."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import ImageError, printable
 from nstk.images.image import Image
-from nstk.inspecting.excitation import (
+from nstk.inspecting.layers import check_field, limit_size, trace_fields
+from nstk.inspecting.patches import (
     PATCHES,
     Maps,
     Patch,
+    channel_energy,
     find_patches,
-    measure_energy,
     merge_patches,
 )
-from nstk.inspecting.layers import bring_to_size, check_field, trace_fields
 from nstk.progress import Progress, Reporter
 from nstk.stylization.inputs import Source, open_image
 from nstk.stylization.styles import extract_features
@@ -29,14 +29,14 @@ from nstk.stylization.styles import extract_features
 
 @dataclass(frozen=True, eq=False)
 class Survey:
-    """The images a network was shown, and how strong its channels were.
+    """The images of an inspection, and the energy of every channel.
 
     Attributes:
         names: Of the images.
-        sources: The images, or their files: however many there are, one is open at a time.
-        first: The first of them, as it was looked at.
+        sources: The images, or their files; only one is open at a time.
+        first: The first image at inspection size.
         energies: Mean squared activation of every channel, by layer.
-        skipped: Files that are no images, or too small for the layers.
+        skipped: Files that are not images, or too small for the layers.
     """
 
     names: tuple[str, ...]
@@ -47,22 +47,22 @@ class Survey:
 
 
 class Response(NamedTuple):
-    """Where a channel is strong: its map of the first image, and the best patches of all."""
+    """Feature map of a channel for the first image, and its best patches of all images."""
 
     activation: Maps
     patches: tuple[Patch, ...]
 
 
-def gather_images(
+def find_sources(
     images: Source | Sequence[Source],
 ) -> tuple[list[Source], tuple[SkippedFile, ...]]:
-    """Find the images in what was given.
+    """Find images in files and folders.
 
     Args:
-        images: Images, files, and folders, which are searched to the bottom.
+        images: Images, files, and folders, which are searched recursively.
 
     Returns:
-        Images and files, not yet opened, and the folders that could not be searched.
+        Images and unopened files, and the folders that could not be searched.
 
     Raises:
         ImageError: If there is none.
@@ -74,7 +74,7 @@ def gather_images(
     sources += files
     if not sources:
         where = ", ".join(map(str, paths)) or "nothing"
-        raise ImageError(f"{where} holds no image; name images, or a folder of them.")
+        raise ImageError(f"{where} contains no image; give images, or a folder of them.")
     return sources, skipped
 
 
@@ -85,14 +85,14 @@ def survey_images(
     size: int,
     on_progress: Reporter,
 ) -> Survey:
-    """Look at every image once and measure the energy of every channel.
+    """Measure the energy of every channel over all images.
 
     Args:
         sources: Images and files.
-        layers: To be looked at.
+        layers: The layers.
         backbone: Their network.
-        size: Longer side in pixels that larger images are brought to.
-        on_progress: Told of every image.
+        size: Longer side in pixels to which larger images are scaled down.
+        on_progress: Called for every image, stage ``"energy"``.
 
     Raises:
         ImageError: If no image can be read and is large enough for the layers.
@@ -103,10 +103,10 @@ def survey_images(
     cells = dict.fromkeys(layers, 0)
     taps = backbone.tap(layers)
     for step, source in enumerate(sources):
-        on_progress(Progress(stage="look", step=step, total=len(sources)))
+        on_progress(Progress(stage="energy", step=step, total=len(sources)))
         try:
             loaded = open_image(source, f"image {step + 1}")
-            image = bring_to_size(loaded.pixels, size)
+            image = limit_size(loaded.pixels, size)
             check_field(image, str(loaded.path), layers, backbone)
         except ImageError as error:
             refusals.append(error)
@@ -115,14 +115,14 @@ def survey_images(
             skipped.append(SkippedFile(Path(path), reason))
             continue
         for layer, maps in extract_features(taps, image).items():
-            energies[layer] = energies.get(layer, 0) + measure_energy(maps.numpy()[0])
+            energies[layer] = energies.get(layer, 0) + channel_energy(maps.numpy()[0])
             cells[layer] += maps.shape[1] * maps.shape[2]
         names.append(str(loaded.path))
         shown.append(source)
         first = image if first is None else first
     if first is None:
         raise refusals[0]
-    on_progress(Progress(stage="look", step=len(sources), total=len(sources)))
+    on_progress(Progress(stage="energy", step=len(sources), total=len(sources)))
     means = {layer: energies[layer] / cells[layer] for layer in layers}
     return Survey(tuple(names), tuple(shown), first, means, tuple(skipped))
 
@@ -134,17 +134,17 @@ def find_responses(
     size: int,
     on_progress: Reporter,
 ) -> dict[str, list[Response]]:
-    """Look at every image again, for what excites a few channels most.
+    """Find the patches that activate a few channels most.
 
     Args:
-        sources: Images and files that were looked at before.
-        channels: Numbers of channels by layer.
+        sources: The images of the survey.
+        channels: Channels by layer.
         backbone: Their network.
-        size: Longer side in pixels that larger images are brought to.
-        on_progress: Told of every image.
+        size: Longer side in pixels to which larger images are scaled down.
+        on_progress: Called for every image, stage ``"patches"``.
 
     Returns:
-        For each layer a response of each channel, in the order given.
+        For each layer the response of each channel, in the order given.
 
     Raises:
         ImageError: If a file can no longer be read.
@@ -156,18 +156,18 @@ def find_responses(
     }
     for step, source in enumerate(sources):
         on_progress(Progress(stage="patches", step=step, total=len(sources)))
-        image = bring_to_size(open_image(source, f"image {step + 1}").pixels, size)
-        for layer, seen in extract_features(taps, image).items():
-            maps = seen.numpy()[0][..., list(channels[layer])]
+        image = limit_size(open_image(source, f"image {step + 1}").pixels, size)
+        for layer, features in extract_features(taps, image).items():
+            maps = features.numpy()[0][..., list(channels[layer])]
             first.setdefault(layer, maps)
-            for place, best in enumerate(patches[layer]):
-                found = find_patches(maps[..., place], image, fields[layer], step, PATCHES)
-                patches[layer][place] = merge_patches([*best, *found], len(sources))
+            for index, best in enumerate(patches[layer]):
+                found = find_patches(maps[..., index], image, fields[layer], step, PATCHES)
+                patches[layer][index] = merge_patches([*best, *found], len(sources))
     on_progress(Progress(stage="patches", step=len(sources), total=len(sources)))
     return {
         layer: [
-            Response(first[layer][..., place], tuple(best))
-            for place, best in enumerate(patches[layer])
+            Response(first[layer][..., index], tuple(best))
+            for index, best in enumerate(patches[layer])
         ]
         for layer in channels
     }

@@ -1,10 +1,9 @@
-"""Style: textures that have the same Gram matrices as an image in layers 1, 1–2, … 1–n.
+"""Style: textures with the Gram matrices of an image in layers 1, 1–2, … 1–n.
 
 After Gatys et al. 2015, "Texture Synthesis Using Convolutional Neural Networks", and 2016, fig. 1:
-correlations of a few shallow layers hold colors and strokes, those of more layers hold motifs.
+correlations in a few shallow layers capture colors and strokes, those in more layers motifs.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,24 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
-from nstk.inspecting.optimizations import descend
-from nstk.inspecting.subjects import open_subject
-from nstk.progress import Reporter, no_progress
-from nstk.settings import InspectSettings
+from nstk.inspecting.optimization import open_subject, optimize_noise
+from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
-from nstk.stylization.losses import measure_gram
-from nstk.stylization.preparing import find_network
+from nstk.stylization.losses import gram_loss
+from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.statistics import Moments, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
 
 
 @dataclass(frozen=True, eq=False)
 class Texture:
-    """An image made from the Gram matrices of some layers, and nothing else.
+    """An image made from the Gram matrices of some layers.
 
     Attributes:
-        layers: Whose, from the image to the deepest.
-        image: The Image that the descent found, from noise.
-        errors: ‖G − G*‖_F / ‖G*‖_F of every inspected layer, those left out included.
+        layers: The layers, in forward order.
+        image: The optimized image, starting from noise.
+        errors: ‖G − G*‖_F / ‖G*‖_F of every inspected layer, including the unused ones.
         losses: The mean over ``layers`` of ‖G − G*‖²_F / ‖G*‖²_F at every step.
     """
 
@@ -40,15 +38,15 @@ class Texture:
     losses: tuple[float, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class StyleInspection:
-    """What the statistics of ever more layers keep of an image.
+    """What the Gram matrices of more and more layers keep of an image.
 
     Attributes:
-        original: The image as it was looked at.
-        textures: From layer 1 alone, from layers 1 and 2, and so on.
+        original: The image at inspection size.
+        textures: From layer 1, from layers 1 and 2, and so on.
         backbone: The network's name.
-        steps: Of every descent.
+        steps: Optimization steps.
         seconds: Wall time.
     """
 
@@ -58,6 +56,29 @@ class StyleInspection:
     steps: int
     seconds: float
 
+    def __repr__(self) -> str:
+        return f"StyleInspection({len(self.textures)} textures, {self.steps} steps each)"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Errors and losses as plain values for JSON."""
+        height, width, _ = self.original.shape
+        return {
+            "backbone": self.backbone,
+            "width": width,
+            "height": height,
+            "steps": self.steps,
+            "textures": [
+                {
+                    "layers": each.layers,
+                    "errors": each.errors,
+                    "loss": each.losses[-1],
+                    "losses": each.losses,
+                }
+                for each in self.textures
+            ],
+            "seconds": self.seconds,
+        }
+
 
 def inspect_style(
     image: Source,
@@ -65,45 +86,47 @@ def inspect_style(
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> StyleInspection:
     """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of an image.
 
     Args:
-        image: A Image or the path of one.
+        image: An image or its path.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, steps, optimizer, pooling and seed.
-        on_progress: Told of every step.
+        settings: All settings as one object (layers, size, steps, optimizer, pooling and seed are
+            used); or give them as keyword arguments.
+        on_progress: Called after every step.
+        **options: Fields of `InspectSettings`, instead of ``settings``.
 
     Returns:
-        The textures, how near their statistics came, and the curves of their losses.
+        The textures, the errors of their Gram matrices, and their loss curves.
 
     Raises:
-        ImageError: If it is no image, or too small for a layer.
+        ImageError: If the file is not an image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """
-    began, settings = time.monotonic(), settings or InspectSettings()
-    backbone = find_network(backbone, on_progress)
-    original, layers, network = open_subject(image, backbone, settings)
-    targets = summarize_layers(extract_features(network.tap(layers), original))
+    watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
+    backbone = resolve_backbone(backbone, on_progress)
+    original, layers, network = open_subject(image, backbone, chosen)
+    targets = layer_moments(extract_features(network.tap(layers), original))
     textures = []
     for count in range(1, len(layers) + 1):
-        among = layers[:count]
-        found = descend(
+        used = layers[:count]
+        optimized = optimize_noise(
             network,
-            among,
+            used,
             original.shape,
             lambda maps: _compare(maps, targets),
-            settings,
+            chosen,
             on_progress,
         )
-        reached = _compare(extract_features(network.tap(layers), found.image), targets)
-        errors = {name: float(loss) ** 0.5 for name, loss in reached.items()}
-        textures.append(Texture(among, found.image, errors, found.losses))
-    seconds = time.monotonic() - began
-    return StyleInspection(original, tuple(textures), backbone.name, settings.steps, seconds)
+        losses = _compare(extract_features(network.tap(layers), optimized.image), targets)
+        errors = {name: float(loss) ** 0.5 for name, loss in losses.items()}
+        textures.append(Texture(used, optimized.image, errors, optimized.losses))
+    return StyleInspection(original, tuple(textures), backbone.name, chosen.steps, watch.total)
 
 
-def summarize_layers(maps: Mapping[str, Any]) -> dict[str, Moments]:
+def layer_moments(maps: Mapping[str, Any]) -> dict[str, Moments]:
     """The moments of every layer's feature map."""
     return {name: to_moments(feature_sums(features)) for name, features in maps.items()}
 
@@ -111,6 +134,5 @@ def summarize_layers(maps: Mapping[str, Any]) -> dict[str, Moments]:
 def _compare(maps: Mapping[str, Any], targets: Mapping[str, Moments]) -> dict[str, Any]:
     """‖G − G*‖²_F / ‖G*‖²_F of every layer."""
     return {
-        name: measure_gram(moments, targets[name])
-        for name, moments in summarize_layers(maps).items()
+        name: gram_loss(moments, targets[name]) for name, moments in layer_moments(maps).items()
     }

@@ -1,8 +1,8 @@
-"""Images that a channel likes best, by gradient ascent.
+"""Activation maximization: images that activate a channel most, by gradient ascent.
 
-After Olah, Mordvintsev and Schubert 2017, "Feature Visualization": the image is a spectrum
-whose frequencies are weighed as in natural images, its colors are decorrelated, and it is
-shifted a little before every look, so that what appears is what the channel likes anywhere.
+After Olah, Mordvintsev and Schubert 2017, "Feature Visualization": the image is parametrized by its
+spectrum, with the frequency weights of natural images and decorrelated colors, and is shifted
+randomly in every step, so that the result does not depend on the position.
 """
 
 from collections.abc import Sequence
@@ -21,28 +21,25 @@ from nstk.optimizers import Adam, Evaluation
 from nstk.progress import Progress, Reporter, no_progress
 
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
-"""A root of the covariance of colors in ImageNet's images (Olah et al. 2017): rows are red,
-green and blue; columns are light, blue against yellow, and green against magenta."""
+"""A square root of the color covariance of ImageNet (Olah et al. 2017): rows are red, green and
+blue; columns are lightness, blue–yellow, and green–magenta."""
 
 LEARNING_RATE = 0.02
 
 DECAY = 0.05
-"""Weight of the mean square of what the sigmoid is given, against colors that are all ends."""
+"""Weight of the mean squared logits, against saturated colors."""
 
 LEAK = 0.1
-"""How much of its gradient a channel keeps where it is silent, or it could never be woken."""
+"""Negative slope of the leaky ReLU: without it an inactive channel has no gradient."""
 SMALLEST_SIDE, LARGEST_SIDE = 48, 144
 
 _START = 0.01
 _SATURATION = 4.0
-_NOTHING = 1e-6
+_EPSILON = 1e-6
 
 
 def choose_side(field: Field, stride: int) -> int:
-    """Side in pixels of the image in which a layer's channel is to show what it likes.
-
-    Half as large again as what a cell sees, so that motifs stand whole and beside each other.
-    """
+    """Side in pixels of a layer's visualizations: 1.5 times its receptive field, within limits."""
     wanted = 1.5 * max(field.height, field.width)
     side = int(np.clip(wanted, SMALLEST_SIDE, LARGEST_SIDE))
     return -(-side // stride) * stride
@@ -58,38 +55,38 @@ def visualize_channels(
     seed: int = 0,
     on_progress: Reporter = no_progress,
 ) -> list[Image]:
-    """Ascend the mean activation of each channel, all of them together.
+    """Maximize the mean activation of each channel, all channels at once.
 
     Args:
         backbone: The network.
         layer: One of its taps.
-        channels: Numbers of its channels.
+        channels: Indices of its channels.
         side: Of the images in pixels.
-        steps: Of Adam.
-        seed: Of the noise at the start and of the shifts.
-        on_progress: Told of every step; the loss is the negative mean activation.
+        steps: Steps of Adam.
+        seed: Of the initial noise and of the shifts.
+        on_progress: Called after every step; the loss is the negative mean activation.
 
     Returns:
-        One Image ``(side, side, 3)`` for each channel.
+        One image ``(side, side, 3)`` for each channel.
     """
     with pinned_keras_config():
         network = keras.Model(
             backbone.model.inputs[0], _before_activation(backbone.model.get_layer(layer))
         )
     generator = tf.random.Generator.from_seed(seed)
-    wanted = tf.one_hot(list(channels), network.output.shape[-1])
+    selected = tf.one_hot(list(channels), network.output.shape[-1])
     jitter = max(side // 12, 2)
 
     def evaluate(spectra: Any) -> Evaluation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(spectra)
             shift = generator.uniform([2], -jitter, jitter + 1, tf.int32)
-            logits = paint_logits(spectra, side)
+            logits = synthesize_logits(spectra, side)
             images = tf.roll(tf.sigmoid(logits), shift, axis=[1, 2])
             maps = tf.nn.leaky_relu(network(images, training=False), LEAK)
-            means = tf.reduce_sum(tf.reduce_mean(maps, axis=(1, 2)) * wanted, axis=1)
-            # In units of what it has reached, so that every layer and channel decays alike.
-            gain = means / (tf.stop_gradient(tf.abs(means)) + _NOTHING)
+            means = tf.reduce_sum(tf.reduce_mean(maps, axis=(1, 2)) * selected, axis=1)
+            # Relative to the current value, so that the decay means the same for every channel.
+            gain = means / (tf.stop_gradient(tf.abs(means)) + _EPSILON)
             loss = tf.reduce_sum(DECAY * tf.reduce_mean(logits**2, axis=(1, 2, 3)) - gain)
         return Evaluation(-tf.reduce_mean(means), tape.gradient(loss, spectra), {})
 
@@ -104,14 +101,14 @@ def visualize_channels(
     for step in range(1, steps + 1):
         spectra, state, evaluation = advance(spectra, state)
         on_progress(Progress(stage=stage, step=step, total=steps, loss=float(evaluation.loss)))
-    return list(tf.sigmoid(paint_logits(spectra, side)).numpy())
+    return list(tf.sigmoid(synthesize_logits(spectra, side)).numpy())
 
 
-def paint_logits(spectra: Any, side: int) -> Any:
-    """Images from their spectra, before the sigmoid that brings them into ``[0, 1]``.
+def synthesize_logits(spectra: Any, side: int) -> Any:
+    """Images from their spectra, before the sigmoid that maps them to ``[0, 1]``.
 
-    Every frequency f is divided by max(|f|, 1 / side), as natural images have it, and the colors
-    are correlated as theirs are.
+    Every frequency f is divided by max(|f|, 1 / side), and the colors are correlated, as in natural
+    images.
 
     Args:
         spectra: Real and imaginary parts, ``(N, 2, 3, side, side // 2 + 1)``.
@@ -122,20 +119,20 @@ def paint_logits(spectra: Any, side: int) -> Any:
     """
     down, across = np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij")
     scale = side / np.maximum(np.hypot(down, across), 1 / side)
-    weighed = spectra * tf.constant(scale, tf.float32)
-    planes = tf.signal.irfft2d(tf.complex(weighed[:, 0], weighed[:, 1]), [side, side])
+    weighted = spectra * tf.constant(scale, tf.float32)
+    planes = tf.signal.irfft2d(tf.complex(weighted[:, 0], weighted[:, 1]), [side, side])
     roots = COLOR_ROOT / np.linalg.norm(COLOR_ROOT, axis=0).max()
     return _SATURATION * tf.einsum("nchw,dc->nhwd", planes, tf.constant(roots))
 
 
 def _before_activation(layer: Any) -> Any:
-    """What a layer's nonlinearity is given; its output where it has none."""
+    """The input of a layer's nonlinearity; the layer's output if it has none."""
     if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.Activation):
         return layer.input
     config = layer.get_config()
     if config.get("activation", "linear") == "linear" or not hasattr(layer, "kernel"):
         return layer.output
-    twin = type(layer).from_config({**config, "activation": "linear"})
-    output = twin(layer.input)
-    twin.set_weights(layer.get_weights())
+    linear = type(layer).from_config({**config, "activation": "linear"})
+    output = linear(layer.input)
+    linear.set_weights(layer.get_weights())
     return output

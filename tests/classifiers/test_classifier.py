@@ -15,7 +15,7 @@ from drawn_classifier import CLASSES, build_classifier
 from labeled_images import draw_image
 
 from nstk.backbones.backbone import Backbone
-from nstk.classifiers.classifier import Classifier, load_classifier
+from nstk.classifiers.classifier import Classifier
 from nstk.errors import ModelError, OutputError
 
 
@@ -81,15 +81,15 @@ def test_every_way_to_ask_gives_the_same_answer(normalized, tmp_path):
     reloaded = keras.models.load_model(normalized.save(tmp_path / "model.keras"))
     normalized.model.export(tmp_path / "exported", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
-    squares = np.stack([normalized.passage.prepare(each.astype(np.float32)) for each in batch])
+    squares = np.stack([normalized.pipeline.prepare(each.astype(np.float32)) for each in batch])
     assert np.ptp(called, axis=0).max() > 0.01
     for answer in (
         normalized.model.predict(batch, verbose=0),
         reloaded(batch).numpy(),
         reloaded.predict(batch, verbose=0),
-        load_classifier(tmp_path / "model.keras").model(batch).numpy(),
+        Classifier.load(tmp_path / "model.keras").model(batch).numpy(),
         exported.serve(batch.astype(np.float32)).numpy(),
-        normalized.passage.finish(squares),
+        normalized.pipeline.forward(squares),
     ):
         assert answer == pytest.approx(called, abs=1e-5)
 
@@ -158,7 +158,7 @@ print(json.dumps([classes, model(images).numpy().tolist(), "nstk" in sys.modules
 
 
 def test_what_is_saved_comes_back(saved, tiny):
-    loaded = load_classifier(saved)
+    loaded = Classifier.load(saved)
     for name in ("classes", "size", "backbone", "settings", "results"):
         assert getattr(loaded, name) == getattr(tiny, name)
 
@@ -201,7 +201,7 @@ def test_a_failed_save_leaves_the_old_file_as_it_was(tiny, tmp_path, monkeypatch
 
 def refuse(path, *words):
     with pytest.raises(ModelError) as caught:
-        load_classifier(path)
+        Classifier.load(path)
     message = str(caught.value)
     assert "\n" not in message
     assert str(path) in message
@@ -312,4 +312,4 @@ def test_a_full_disk_is_not_taken_for_a_damaged_classifier(tiny, tmp_path, monke
 
     monkeypatch.setattr(keras.models, "load_model", fail)
     with pytest.raises(ModelError, match=r"No space left on device\); make room there"):
-        load_classifier(path)
+        Classifier.load(path)

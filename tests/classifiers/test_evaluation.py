@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from labeled_images import COLORS, draw_folder
 from shell import complaint, invoke
 
-from nstk.classifiers.classifier import load_classifier
-from nstk.classifiers.evaluation.figures import find_confused_pairs, find_top_losses
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate
-from nstk.classifiers.evaluation.labeled import match_data
-from nstk.classifiers.run_records import save_manifest
+from nstk.classifiers.evaluation.label_matching import match_classes
+from nstk.classifiers.evaluation.metrics import find_confused_pairs, find_top_losses
 from nstk.errors import FolderError, SettingsError
 from nstk.finetuning.job import finetune
+from nstk.finetuning.replay import save_manifest
 from nstk.heads.metrics import evaluate as compare
-from nstk.heads.reliability import expected_calibration_error, sort_by_confidence
+from nstk.heads.reliability import bin_by_confidence, expected_calibration_error
 from nstk.settings import FinetuneSettings
 
 KEYS = [
@@ -36,9 +36,8 @@ KEYS = [
     "ece_interval",
     "temperature",
     "calibration",
-    "strange",
+    "ood_count",
     "coverage",
-    "report",
     "learned_images",
     "others",
     "missing",
@@ -46,6 +45,7 @@ KEYS = [
     "confused_pairs",
     "top_losses",
     "notices",
+    "report",
     "deterministic",
 ]
 NAMES = tuple(COLORS)
@@ -138,11 +138,11 @@ def run(folder, tiny_backbone, tmp_path_factory):
 
 def test_images_that_it_has_learned_from_are_told_from_others(run, folder):
     made, model = run
-    classifier, record = load_classifier(model), model.with_suffix(".json")
+    classifier, record = Classifier.load(model), model.with_suffix(".json")
     found = evaluate(classifier, folder, record=record)
     assert found.evaluation.images == 18
-    assert found.learned == made.train_images == 18 - made.validation_images
-    assert found.others == made.evaluation
+    assert found.train_overlap == made.train_images == 18 - made.validation_images
+    assert found.unseen == made.evaluation
     [notice] = found.notices
     assert f"learned from {made.train_images} of these 18 images" in notice
     assert f"on the {made.validation_images} that it has not learned from" in notice
@@ -164,7 +164,7 @@ def test_where_every_image_is_known_there_are_no_others(run, folder, tmp_path):
             (tmp_path / file.path).parent.mkdir(exist_ok=True)
             shutil.copy(folder / file.path, tmp_path / file.path)
     found = evaluate(made.classifier, tmp_path, record=model.with_suffix(".json"))
-    assert (found.learned, found.others) == (made.train_images, None)
+    assert (found.train_overlap, found.unseen) == (made.train_images, None)
     assert f"learned from all {made.train_images} of these images" in found.notices[0]
 
 
@@ -172,7 +172,7 @@ def test_without_the_record_of_this_very_run_nobody_knows(run, classifier, folde
     record = run[1].with_suffix(".json")
     for asked, place in ((classifier, record), (run[0].classifier, None), (classifier, tmp_path)):
         found = evaluate(asked, folder, record=place)
-        assert (found.learned, found.others, found.notices) == (None, None, ())
+        assert (found.train_overlap, found.unseen, found.notices) == (None, None, ())
 
 
 @pytest.mark.parametrize(
@@ -189,8 +189,8 @@ def test_of_several_parts_the_one_kept_for_testing_is_taken(tmp_path, splits, ch
         for name in ("ants", "bees"):
             (tmp_path / split / name).mkdir(parents=True)
             (tmp_path / split / name / "1.jpg").touch()
-    found = match_data(tmp_path, ("ants", "bees"))
-    assert found.place == tmp_path / chosen
+    found = match_classes(tmp_path, ("ants", "bees"))
+    assert found.root == tmp_path / chosen
     assert [labels for _, labels in found.files] == [(0,), (1,)]
 
 
@@ -198,7 +198,7 @@ def test_a_class_called_like_a_part_is_a_class(tmp_path):
     for name in ("test", "train"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "1.jpg").touch()
-    assert match_data(tmp_path, ("exam", "test", "train")).files == (
+    assert match_classes(tmp_path, ("exam", "test", "train")).files == (
         (tmp_path / "test" / "1.jpg", (1,)),
         (tmp_path / "train" / "1.jpg", (2,)),
     )
@@ -207,7 +207,7 @@ def test_a_class_called_like_a_part_is_a_class(tmp_path):
 def test_accents_may_be_encoded_either_way(tmp_path):
     (tmp_path / "A\N{COMBINING DIAERESIS}meise").mkdir()
     (tmp_path / "A\N{COMBINING DIAERESIS}meise" / "1.jpg").touch()
-    found = match_data(tmp_path, ("Ämeise", "Biene"))
+    found = match_classes(tmp_path, ("Ämeise", "Biene"))
     assert [labels for _, labels in found.files] == [(0,)]
     assert found.missing == ("Biene",)
     assert found.extra == ()
@@ -226,7 +226,7 @@ def test_a_manifest_and_a_zip_will_do(tmp_path):
         for path in (tmp_path / "data").glob("*/*.jpg"):
             archive.write(path, path.relative_to(tmp_path / "data"))
     for place in (tmp_path / "data" / "labels.csv", tmp_path / "data.zip"):
-        found = match_data(place, ("aardvark", "ants"))
+        found = match_classes(place, ("aardvark", "ants"))
         assert [(path.parent.name, labels) for path, labels in found.files] == [("ants", (1,))]
         assert found.files[0][0].read_bytes() == b"image"
         assert (found.missing, found.extra) == (("aardvark",), ("wasps",))
@@ -245,7 +245,7 @@ def test_nothing_to_learn_from_is_needed(tmp_path, split, classes):
             rows += f"{split}/{name}/1.jpg,{name},{split}\n"
     (data / "labels.csv").write_text(rows)
     for place in (data, data / "labels.csv", packed):
-        found = match_data(place, ("ants", "bees"))
+        found = match_classes(place, ("ants", "bees"))
         assert [labels for _, labels in found.files] == [(n,) for n in range(len(classes))]
 
 
@@ -253,7 +253,7 @@ def test_a_zip_of_images_without_labels_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("test/1.jpg", b"image")
     with pytest.raises(FolderError, match=r"no class folders in test/"):
-        match_data(tmp_path / "data.zip", ("ants", "bees"))
+        match_classes(tmp_path / "data.zip", ("ants", "bees"))
 
 
 def test_data_that_says_nothing_is_bad_input(model, tmp_path, folder):
@@ -293,7 +293,7 @@ def answers(draw):
 @given(answers())
 def test_bins_hold_every_image_once(answer):
     probabilities, labels = answer
-    bins = sort_by_confidence(probabilities, labels)
+    bins = bin_by_confidence(probabilities, labels)
     assert sum(each.images for each in bins) == len(labels)
     for each in bins:
         assert each.low < each.confidence <= each.high + 1e-12
@@ -305,8 +305,8 @@ def test_bins_hold_every_image_once(answer):
 
 def test_who_is_sure_and_right_is_calibrated_and_who_is_sure_and_wrong_is_not():
     certain = np.eye(3)[[0, 1, 2, 1]]
-    assert expected_calibration_error(sort_by_confidence(certain, np.array([0, 1, 2, 1]))) == 0
-    assert expected_calibration_error(sort_by_confidence(certain, np.array([1, 2, 0, 0]))) == 1
+    assert expected_calibration_error(bin_by_confidence(certain, np.array([0, 1, 2, 1]))) == 0
+    assert expected_calibration_error(bin_by_confidence(certain, np.array([1, 2, 0, 0]))) == 1
 
 
 def test_pairs_come_most_confused_first():

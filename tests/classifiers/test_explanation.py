@@ -11,9 +11,9 @@ from PIL import Image
 from shell import complaint, invoke
 
 import nstk
-from nstk.classifiers.explanation.class_activation import build_look, choose_method
+from nstk.classifiers.explanation.class_activation import build_explainer, choose_method
 from nstk.classifiers.explanation.job import Explanation, explain
-from nstk.classifiers.explanation.overlays import paint_overlay
+from nstk.classifiers.explanation.overlays import draw_overlay
 from nstk.errors import ImageError, SettingsError
 from nstk.features.networks import FEATURES
 from nstk.finetuning.job import finetune
@@ -107,10 +107,10 @@ def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
 
 
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
-    square = classifier.passage.prepare(np.rint(nstk.load_image(halves).pixels * 255))
+    square = classifier.pipeline.prepare(np.rint(nstk.load_image(halves).pixels * 255))
     model = classifier.model
-    probabilities, exact = build_look(model, "class activation map", SOFTMAX)(square)
-    other, by_gradients = build_look(model, "Grad-CAM", SOFTMAX)(square)
+    probabilities, exact = build_explainer(model, "class activation map", SOFTMAX)(square)
+    other, by_gradients = build_explainer(model, "Grad-CAM", SOFTMAX)(square)
     assert other == pytest.approx(probabilities, abs=1e-6)
     for label in range(3):
         positive = np.maximum(exact(label), 0) / exact(label).size
@@ -142,7 +142,7 @@ def pixels_of(path):
 
 
 def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):
-    painted = paint_overlay(scene, np.zeros((3, 3), np.float32))
+    painted = draw_overlay(scene, np.zeros((3, 3), np.float32))
     assert painted.dtype == np.float32
     np.testing.assert_allclose(painted[:, 8:56], scene[:, 8:56], atol=1e-6)
     assert (painted[:, :8] < scene[:, :8]).all()
@@ -151,7 +151,7 @@ def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):
 
 def test_for_is_warm_and_against_is_cold(scene):
     evidence = np.float32([[1, -1], [1, -1]])
-    painted = paint_overlay(0 * scene + 0.5, evidence)[:, 8:56]
+    painted = draw_overlay(0 * scene + 0.5, evidence)[:, 8:56]
     left, right = painted[:, :16].mean(axis=(0, 1)), painted[:, -16:].mean(axis=(0, 1))
     assert left[0] > left[2]
     assert right[2] > right[0]
@@ -162,7 +162,7 @@ def test_for_is_warm_and_against_is_cold(scene):
 def test_only_the_strongest_evidence_sets_the_scale(scene):
     evidence = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
     np.testing.assert_allclose(
-        paint_overlay(scene, evidence), paint_overlay(scene, 50 * evidence), atol=1e-5
+        draw_overlay(scene, evidence), draw_overlay(scene, 50 * evidence), atol=1e-5
     )
 
 

@@ -13,13 +13,13 @@ import tensorflow as tf
 from labeled_images import COLORS, draw_folder, draw_image
 from PIL import Image
 
-from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction import reading
 from nstk.classifiers.prediction.job import Prediction, predict, stream_predictions
 from nstk.errors import ImageError, SettingsError
 from nstk.finetuning.job import finetune
 from nstk.images.decoding import read_content
-from nstk.images.image import load_image, load_levels
+from nstk.images.loading import load_image, load_levels
 
 NAMES = ("blue", "green", "red")
 
@@ -78,7 +78,7 @@ def test_a_file_scores_like_the_same_array_in_the_plain_model(classifier, labele
 
 
 def test_a_saved_classifier_scores_the_same(classifier, folder, labeled, tmp_path):
-    loaded = load_classifier(classifier.save(tmp_path / "colors.keras"))
+    loaded = Classifier.load(classifier.save(tmp_path / "colors.keras"))
     assert predict(loaded, folder).predictions == labeled.predictions
 
 
@@ -217,11 +217,11 @@ def test_many_streams_leave_no_files_threads_or_functions_behind(classifier, fol
 
     paths = list(folder.rglob("*.*"))
     predict(classifier, paths)
-    before, finish = count(), classifier.passage.finish
+    before, finish = count(), classifier.pipeline.forward
     for size in (1, 2, 3, 5, 8):
         predict(classifier, paths[:size], batch=size)
     assert count() == before
-    assert classifier.passage.finish is finish
+    assert classifier.pipeline.forward is finish
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(folder, tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from PIL import Image
 from nstk.classifiers.prediction.job import predict
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
-from nstk.images.image import load_image
+from nstk.images.loading import load_image
 
 ROOT = Path(__file__).resolve().parents[2]
 

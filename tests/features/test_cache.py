@@ -11,7 +11,7 @@ from labeled_images import draw_folder
 
 from nstk.features import cache as cache_module
 from nstk.features.cache import FeatureCache, find_cache_folder
-from nstk.features.crops import VIEWS
+from nstk.features.crops import CROPS
 from nstk.features.extractor import FeatureExtractor, extract_features
 from nstk.features.networks import BLOCKS
 
@@ -25,7 +25,7 @@ def digest(number: int) -> str:
 def keep(folder, rows, recipe=RECIPE, **options):
     store = FeatureCache(folder, **options)
     for number, row in rows.items():
-        store.shelf(recipe).add(digest(number), row)
+        store.shard(recipe).add(digest(number), row)
     store.close()
     return store
 
@@ -38,7 +38,7 @@ def files(folder):
 def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, numbers):
     folder = tmp_path_factory.mktemp("cache")
     keep(folder, {key: np.array([value], np.uint64) for key, value in numbers.items()})
-    shelf = FeatureCache(folder).shelf(RECIPE)
+    shelf = FeatureCache(folder).shard(RECIPE)
     for key, value in numbers.items():
         assert shelf.find(digest(key)).tolist() == [value]
     assert shelf.find(digest(2**201)) is None
@@ -46,16 +46,16 @@ def test_what_is_kept_comes_back_bit_for_bit(tmp_path_factory, numbers):
 
 def test_every_recipe_has_its_own_shelf(tmp_path):
     keep(tmp_path, {1: np.ones(3)})
-    assert FeatureCache(tmp_path).shelf({**RECIPE, "size": 33}).find(digest(1)) is None
+    assert FeatureCache(tmp_path).shard({**RECIPE, "size": 33}).find(digest(1)) is None
     reordered = dict(reversed(RECIPE.items()))
-    assert FeatureCache(tmp_path).shelf(reordered).find(digest(1)) is not None
+    assert FeatureCache(tmp_path).shard(reordered).find(digest(1)) is not None
 
 
 def test_many_rows_are_many_files_that_all_are_found(tmp_path, monkeypatch):
     monkeypatch.setattr(cache_module, "_ROWS_PER_FILE", 4)
     keep(tmp_path, {number: np.full(2, number) for number in range(10)})
     assert len(files(tmp_path)) == 3
-    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    shelf = FeatureCache(tmp_path).shard(RECIPE)
     assert [int(shelf.find(digest(number))[0]) for number in range(10)] == list(range(10))
 
 
@@ -67,7 +67,7 @@ def test_the_same_content_is_one_file(tmp_path):
 
 def test_without_a_folder_nothing_is_kept():
     store = keep(None, {1: np.ones(3)})
-    assert store.shelf(RECIPE).find(digest(1)) is None
+    assert store.shard(RECIPE).find(digest(1)) is None
     assert store.notices == ()
 
 
@@ -81,7 +81,7 @@ def test_damage_is_noticed_removed_and_told(tmp_path, place, cut):
     content[where] ^= 255
     path.write_bytes(content[:where] if cut else content)
     store = FeatureCache(tmp_path)
-    assert all(store.shelf(RECIPE).find(digest(number)) is None for number in range(20))
+    assert all(store.shard(RECIPE).find(digest(number)) is None for number in range(20))
     [notice] = store.notices
     assert str(path) in notice
     assert "damaged" in notice
@@ -93,7 +93,7 @@ def test_pickles_are_never_opened(tmp_path):
     [path] = files(tmp_path)
     with path.open("wb") as file:
         np.save(file, np.array([{"a": 1}], object), allow_pickle=True)
-    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(1)) is None
+    assert FeatureCache(tmp_path).shard(RECIPE).find(digest(1)) is None
 
 
 def test_what_was_used_longest_ago_makes_room(tmp_path):
@@ -103,7 +103,7 @@ def test_what_was_used_longest_ago_makes_room(tmp_path):
         os.utime(path, (1e9 + age, 1e9 + age))
     oldest, *_ = files(tmp_path)
     FeatureCache(tmp_path, limit=3 * oldest.stat().st_size - 1).close()
-    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    shelf = FeatureCache(tmp_path).shard(RECIPE)
     assert not oldest.exists()
     assert sum(shelf.find(digest(number)) is not None for number in range(3)) == 2
 
@@ -112,7 +112,7 @@ def test_use_makes_a_file_young(tmp_path):
     keep(tmp_path, {1: np.ones(3)})
     [path] = files(tmp_path)
     os.utime(path, (1e9, 1e9))
-    FeatureCache(tmp_path).shelf(RECIPE).find(digest(1))
+    FeatureCache(tmp_path).shard(RECIPE).find(digest(1))
     assert path.stat().st_mtime > 1.7e9
 
 
@@ -132,7 +132,7 @@ def test_a_full_disk_is_a_notice_and_leaves_nothing_behind(tmp_path, monkeypatch
     store = keep(tmp_path, {1: np.ones(3)})
     assert "No space left on device" in store.notices[0]
     assert not files(tmp_path)
-    keep_on = store.shelf(RECIPE)
+    keep_on = store.shard(RECIPE)
     keep_on.add(digest(2), np.ones(3))
     store.close()
     assert len(store.notices) == 1
@@ -147,7 +147,7 @@ def test_writers_at_once_lose_nothing(tmp_path):
         writer.start()
     for writer in writers:
         writer.join()
-    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    shelf = FeatureCache(tmp_path).shard(RECIPE)
     assert [int(shelf.find(digest(number))[0]) for number in range(80)] == list(range(80))
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -155,7 +155,7 @@ def test_writers_at_once_lose_nothing(tmp_path):
 def test_a_file_dropped_by_another_process_is_only_missing(tmp_path):
     keep(tmp_path, {1: np.ones(3)})
     store = FeatureCache(tmp_path)
-    shelf = store.shelf(RECIPE)
+    shelf = store.shard(RECIPE)
     files(tmp_path)[0].unlink()
     assert shelf.find(digest(1)) is None
     assert store.notices == ()
@@ -189,7 +189,7 @@ def images(tmp_path_factory):
 
 
 def look(backbone, images, folder, choice="pooled", views=1):
-    observer = FeatureExtractor(backbone, 32, BLOCKS[choice], VIEWS[:views])
+    observer = FeatureExtractor(backbone, 32, BLOCKS[choice], CROPS[:views])
     return extract_features(observer, images, cache=FeatureCache(folder))
 
 
@@ -229,10 +229,10 @@ def test_damaged_features_are_computed_anew(tiny_backbone, images, tmp_path):
 def test_after_half_a_minute_rows_are_written_so_that_little_is_lost(tmp_path, monkeypatch):
     now = 100.0
     monkeypatch.setattr(cache_module.time, "monotonic", lambda: now)
-    shelf = FeatureCache(tmp_path).shelf(RECIPE)
+    shelf = FeatureCache(tmp_path).shard(RECIPE)
     for number, moment in enumerate((110.0, 125.0, 131.0, 140.0)):
         now = moment
         shelf.add(digest(number), np.ones(2))
     assert len(files(tmp_path)) == 1
-    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(2)) is not None
-    assert FeatureCache(tmp_path).shelf(RECIPE).find(digest(3)) is None
+    assert FeatureCache(tmp_path).shard(RECIPE).find(digest(2)) is not None
+    assert FeatureCache(tmp_path).shard(RECIPE).find(digest(3)) is None

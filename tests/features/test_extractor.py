@@ -10,17 +10,16 @@ from PIL import Image
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
 from nstk.features import extractor as features
-from nstk.features.crops import VIEWS
-from nstk.features.extractor import FeatureExtractor, extract_features
+from nstk.features.crops import CROPS
+from nstk.features.extractor import FeatureExtractor, extract_features, prefetch
 from nstk.features.networks import (
     BLOCKS,
     SQUARE,
-    build_describer,
     build_extractor,
+    build_feature_network,
     choose_statistics_taps,
 )
-from nstk.features.prefetching import read_ahead
-from nstk.images.image import load_levels
+from nstk.images.loading import load_levels
 from nstk.storage.files import digest_file
 
 
@@ -48,11 +47,11 @@ def square_of(extractor, pixels):
 @pytest.mark.parametrize("choice", list(BLOCKS))
 @pytest.mark.parametrize("views", [1, 3])
 def test_features_are_what_the_delivered_network_answers(tiny_backbone, images, choice, views):
-    observer = FeatureExtractor(tiny_backbone, 32, BLOCKS[choice], VIEWS[:views])
+    observer = FeatureExtractor(tiny_backbone, 32, BLOCKS[choice], CROPS[:views])
     found = extract_features(observer, images)
     assert found.forward_passes == views * len(images)
     assert found.indices.tolist() == list(range(len(images)))
-    delivered = build_extractor(tiny_backbone, 32, choice, VIEWS[:views])
+    delivered = build_extractor(tiny_backbone, 32, choice, CROPS[:views])
     for path, vector in zip(images, found.vectors(choice), strict=True):
         pixels = np.asarray(Image.open(path).convert("RGB"))
         assert delivered(pixels[np.newaxis]).numpy()[0] == pytest.approx(vector, abs=2e-5)
@@ -62,7 +61,7 @@ def test_statistics_are_means_and_deviations_of_the_first_activations(tiny_backb
     taps = choose_statistics_taps(tiny_backbone)
     assert taps == ("block1_conv1", "block2_conv1", "block3_conv1")
     squares = np.random.default_rng(0).random((4, 32, 32, 3), np.float32)
-    described = FeatureExtractor(tiny_backbone, 32, BLOCKS["pooled+statistics"]).describe(squares)
+    described = FeatureExtractor(tiny_backbone, 32, BLOCKS["pooled+statistics"]).extract(squares)
     maps = tiny_backbone.tap(taps)(squares)
     expected = [
         moment.numpy()
@@ -128,7 +127,7 @@ def test_progress_counts_files_up_to_the_end(observer, images):
 
 def test_reading_stays_a_few_files_ahead():
     read = []
-    outcomes = read_ahead(range(50), lambda number: read.append(number) or number, ahead=6)
+    outcomes = prefetch(range(50), lambda number: read.append(number) or number, ahead=6)
     assert [next(outcomes), next(outcomes)] == [0, 1]
     outcomes.close()
     assert len(read) <= 2 + 6
@@ -183,6 +182,6 @@ def test_a_size_too_small_for_the_network_is_refused_with_its_own_size():
         name="short-sighted", model=keras.Sequential(layers), input_size=64, source="seeded"
     )
     build_extractor(backbone, 48)
-    for build in (build_extractor, lambda *given: build_describer(*given, ("pooled",))):
+    for build in (build_extractor, lambda *given: build_feature_network(*given, ("pooled",))):
         with pytest.raises(SettingsError, match=r"--size is 32.*'short-sighted'.*64"):
             build(backbone, 32)

@@ -13,9 +13,9 @@ from labeled_images import draw_folder
 from PIL import Image
 from shell import complaint, invoke
 
-from nstk.classifiers.classifier import load_classifier
-from nstk.classifiers.evaluation.figures import measure_coverage
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate
+from nstk.classifiers.evaluation.metrics import measure_coverage
 from nstk.classifiers.prediction.job import predict
 from nstk.errors import ModelError, SettingsError
 from nstk.finetuning.job import finetune
@@ -82,9 +82,9 @@ def test_logits_that_are_too_large_or_too_small_are_found_out(temperature):
 def test_a_temperature_changes_no_label(thresholds, temperature, seed):
     decision = Thresholds(tuple(thresholds))
     logits = np.random.default_rng(seed).normal(0, 3, (20, len(thresholds)))
-    before = decision.assign(SIGMOID.probabilities(logits))
+    before = decision.predict(SIGMOID.probabilities(logits))
     divided = SIGMOID.probabilities(logits / temperature)
-    assert np.array_equal(decision.divide(temperature).assign(divided), before)
+    assert np.array_equal(decision.with_temperature(temperature).predict(divided), before)
 
 
 @given(SEEDS)
@@ -180,13 +180,13 @@ def test_any_vectors_can_be_learned_and_kept(seed, images, width):
     if ood_detector is None:  # a class of one image cannot do without it
         assert images < 4
         return
-    card = json.loads(json.dumps(ood_detector.to_card()))
-    kept = OODDetector.from_card(card, width)
+    card = json.loads(json.dumps(ood_detector.to_config()))
+    kept = OODDetector.from_config(card, width)
     ood_score = ood_detector.ood_scores(vectors)
     assert np.isfinite(ood_score).all()
     assert np.array_equal(kept.ood_scores(vectors), ood_score)
     with pytest.raises(ValueError, match=r"\d"):
-        OODDetector.from_card(card, width + 1)
+        OODDetector.from_config(card, width + 1)
 
 
 def test_the_length_of_a_vector_does_not_count():
@@ -202,7 +202,7 @@ def test_saying_nothing_about_doubtful_and_strange_images_is_counted():
     answers = SplitPredictions(
         paths=(),
         targets=targets,
-        assigned=np.eye(2, dtype=bool)[[0, 0, 0, 0]],
+        predicted=np.eye(2, dtype=bool)[[0, 0, 0, 0]],
         logits=logits,
         temperatures=np.ones(4),
         ood_score=np.array([0.3, 0.9, 0.5, 1.2]),
@@ -253,22 +253,22 @@ def test_the_delivered_model_is_calibrated_inside(made, model):
     kernel = made.selection.head.kernel
     delivered = keras.models.load_model(model).get_layer("head").get_weights()[0]
     assert delivered * temperature == pytest.approx(kernel, rel=1e-5)
-    assert load_classifier(model).temperature == temperature
+    assert Classifier.load(model).temperature == temperature
 
 
 def test_a_head_that_is_too_sure_is_calmed(made):
     sure = dataclasses.replace(made.selection, calibration=Calibration(temperature=4.0))
     features = np.random.default_rng(0).normal(size=(5, len(sure.head.kernel))).astype(np.float32)
     assert 4 * sure.calibrated.answer(features) == pytest.approx(
-        sure.head.answer(features), rel=1e-4, abs=1e-5
+        sure.head.logits(features), rel=1e-4, abs=1e-5
     )
 
 
 def test_images_of_another_world_are_strange_and_own_ones_are_not(made, model, folder, elsewhere):
     own = predict(made.classifier, folder).predictions
-    assert np.mean([each.strange for each in own]) <= 0.1
-    others = predict(load_classifier(model), elsewhere).predictions
-    assert [each.path.stem for each in others if each.strange] == ["chequers", "noise", "white"]
+    assert np.mean([each.is_ood for each in own]) <= 0.1
+    others = predict(Classifier.load(model), elsewhere).predictions
+    assert [each.path.stem for each in others if each.is_ood] == ["chequers", "noise", "white"]
     assert all(each.ood_score > 1 for each in others)
 
 
@@ -276,11 +276,11 @@ def test_unsure_is_said_of_strange_and_of_doubtful_images(made, folder, elsewher
     plain = predict(made.classifier, [folder / "red", elsewhere]).predictions
     assert {each.label for each in plain} <= {"blue", "red"}
     asked = predict(made.classifier, [folder / "red", elsewhere], abstain_below=0).predictions
-    assert [each.label == "unsure" for each in asked] == [each.strange for each in plain]
+    assert [each.label == "unsure" for each in asked] == [each.is_ood for each in plain]
     asked = predict(made.classifier, folder / "red", abstain_below=1.0).predictions
     assert "unsure" in {each.label for each in asked}
     for each in asked:
-        assert (each.label == "unsure") == (each.probability < 1 or each.strange)
+        assert (each.label == "unsure") == (each.probability < 1 or each.is_ood)
     assert all(each.top[0][1] == each.probability for each in asked)
     with pytest.raises(SettingsError, match="unsure-below"):
         predict(made.classifier, folder, abstain_below=1.5)
@@ -302,14 +302,14 @@ def test_the_shell_says_unsure_and_why(model, folder, elsewhere, tmp_path):
 
 
 def test_evaluating_tells_calibration_and_what_abstaining_brings(made, model, folder):
-    found = evaluate(load_classifier(model), folder)
+    found = evaluate(Classifier.load(model), folder)
     assert found.ece == found.reliability.ece
-    assert found.coverage[0].images == found.evaluation.images - found.strange
+    assert found.coverage[0].images == found.evaluation.images - found.ood_count
     answer = json.loads(invoke("evaluate", model, folder, "--json", "-q").stdout)
     assert answer["temperature"] == made.calibration.temperature
     assert answer["calibration"]["after"]["ece"] == answer["ece"] == found.ece
     assert answer["ece_interval"] == list(found.reliability.ece_interval)
-    assert answer["strange"] == found.strange
+    assert answer["ood_count"] == found.ood_count
     assert len(answer["coverage"]) == len(found.coverage)
 
 
@@ -335,17 +335,17 @@ def change(model, path, **changes):
 
 
 def test_a_file_that_does_not_know_its_images_still_predicts(model, folder, tmp_path):
-    older = load_classifier(change(model, tmp_path / "older.keras", ood_detector=None))
+    older = Classifier.load(change(model, tmp_path / "older.keras", ood_detector=None))
     found = predict(older, folder / "red", abstain_below=0.0).predictions
-    assert {(each.ood_score, each.strange) for each in found} == {(None, False)}
+    assert {(each.ood_score, each.is_ood) for each in found} == {(None, False)}
     assert {each.label for each in found} == {"red"}
-    assert evaluate(older, folder).strange is None
+    assert evaluate(older, folder).ood_count is None
 
 
 @pytest.mark.parametrize("damage", [{}, [1], "no", {"mean": "?"}])
 def test_a_damaged_memory_of_training_images_is_refused(model, tmp_path, damage):
     with pytest.raises(ModelError, match="training images look like"):
-        load_classifier(change(model, tmp_path / "damaged.keras", ood_detector=damage))
+        Classifier.load(change(model, tmp_path / "damaged.keras", ood_detector=damage))
 
 
 @pytest.mark.slow
@@ -353,10 +353,10 @@ def test_waste_is_strange_to_who_knows_insects(shared):
     weights = shared / "weights" / "mobilenet_0.75_224_notop.weights.h5"
     data = shared / "data"
     made = finetune(data / "hymenoptera", backbone="mobilenet-0.75", weights=weights)
-    held_out = made.answers["validation"]
-    assert np.mean(~held_out.strange) >= 0.97
+    held_out = made.predictions["validation"]
+    assert np.mean(~held_out.is_ood) >= 0.97
     waste = sorted((data / "trashnet").rglob("*.jpg"))[::20]
     paper = predict(made.classifier, waste).predictions
     known = np.median(held_out.ood_score)
     assert np.mean([each.ood_score > known for each in paper]) >= 0.95
-    assert np.mean([each.strange for each in paper]) >= 0.25
+    assert np.mean([each.is_ood for each in paper]) >= 0.25

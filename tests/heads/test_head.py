@@ -11,8 +11,8 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from nstk.heads.folds import assign_folds
 from nstk.heads.head import FOLDS, fit_head
 from nstk.heads.links import SOFTMAX
-from nstk.heads.logistic import balance_classes, solve
-from nstk.heads.ridge import choose_strengths, decompose, leave_one_out
+from nstk.heads.logistic import balanced_weights, solve
+from nstk.heads.ridge import choose_l2, decompose, leave_one_out
 from nstk.heads.selection import Samples, select_head
 from nstk.settings import FinetuneSettings
 
@@ -76,15 +76,15 @@ def test_a_constant_feature_says_nothing():
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("strength", [0.3, 30.0])
-def test_leave_one_out_is_what_refitting_without_each_image_gives(shape, strength):
+@pytest.mark.parametrize("l2", [0.3, 30.0])
+def test_leave_one_out_is_what_refitting_without_each_image_gives(shape, l2):
     features, labels = clusters(*shape)
     targets = np.eye(3)[labels]
-    [predictions] = leave_one_out(decompose(features), targets, np.array([strength]))
+    [predictions] = leave_one_out(decompose(features), targets, np.array([l2]))
     values = standardize(features)
     for index in range(0, len(values), 7):
         others = np.arange(len(values)) != index
-        ridge = Ridge(alpha=strength).fit(values[others], targets[others])
+        ridge = Ridge(alpha=l2).fit(values[others], targets[others])
         assert predictions[index] == pytest.approx(
             ridge.predict(values[index : index + 1])[0], abs=1e-6
         )
@@ -94,18 +94,18 @@ def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
     features, labels = clusters(60, 20)
     noise = np.random.default_rng(1).normal(size=features.shape)
     targets = one_hot(labels)
-    assert choose_strengths(decompose(noise), targets) > choose_strengths(
+    assert choose_l2(decompose(noise), targets) > choose_l2(
         decompose(features), targets
     )
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("strength", [0.1, 10.0])
-def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, strength):
+@pytest.mark.parametrize("l2", [0.1, 10.0])
+def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, l2):
     features, labels = clusters(*shape)
-    kernel, bias = solve(decompose(features), one_hot(labels), strength)
+    kernel, bias = solve(decompose(features), one_hot(labels), l2)
     values = standardize(features)
-    reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000).fit(values, labels)
+    reference = LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10_000).fit(values, labels)
     logits = features @ kernel.astype(float) + bias
     expected = reference.decision_function(values)
     centered = logits - logits.mean(axis=1, keepdims=True)
@@ -120,10 +120,10 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_image():
     values = (features - parts.mean) / parts.std
     for fold in range(FOLDS):
         out = folds == fold
-        reference = LogisticRegression(C=1 / head.strength, tol=1e-8, max_iter=1000)
+        reference = LogisticRegression(C=1 / head.l2, tol=1e-8, max_iter=1000)
         reference.fit(values[~out], labels[~out])
         expected = reference.predict_log_proba(values[out])
-        found = head.held_out[out] - np.logaddexp.reduce(head.held_out[out], axis=1)[:, np.newaxis]
+        found = head.oof_logits[out] - np.logaddexp.reduce(head.oof_logits[out], axis=1)[:, np.newaxis]
         assert found == pytest.approx(expected, rel=0.02, abs=0.05)
 
 
@@ -132,14 +132,14 @@ def test_the_same_images_give_the_same_bytes():
     first, second = (fit_head(features, one_hot(labels), seed=5) for _ in range(2))
     assert first.kernel.tobytes() == second.kernel.tobytes()
     assert first.bias.tobytes() == second.bias.tobytes()
-    assert first.strength == second.strength
+    assert first.l2 == second.l2
 
 
 def test_the_units_of_the_features_do_not_matter():
     features, labels = clusters(50, 12)
     other = features * 1000 - 7
     head, same = fit_head(features, one_hot(labels)), fit_head(other, one_hot(labels))
-    assert same.strength == pytest.approx(head.strength)
+    assert same.l2 == pytest.approx(head.l2)
     assert other @ same.kernel.astype(float) + same.bias == pytest.approx(
         features @ head.kernel.astype(float) + head.bias, abs=1e-2
     )
@@ -148,7 +148,7 @@ def test_the_units_of_the_features_do_not_matter():
 def test_two_images_are_enough():
     head = fit_head(np.array([[0.0, 1.0], [1.0, 0.0]]), np.eye(2, dtype=bool))
     assert np.isfinite(head.kernel).all()
-    assert np.isnan(head.held_out).all()
+    assert np.isnan(head.oof_logits).all()
 
 
 def test_images_that_all_look_alike_get_the_shares_of_their_classes():
@@ -170,24 +170,24 @@ def test_progress_counts_up_to_the_end():
 
 def test_balanced_classes_pull_equally_however_many_images_they_have():
     labels = np.array([0] * 30 + [1] * 6)
-    weights = balance_classes(labels)
+    weights = balanced_weights(labels)
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
     assert weights.mean() == pytest.approx(1)
     head = fit_head(np.ones((36, 2), np.float32), one_hot(labels, 2), balance=True)
     assert head.bias[0] == pytest.approx(head.bias[1], abs=1e-3)
 
 
-@pytest.mark.parametrize("strength", [0.3, 10.0])
-def test_a_weight_of_two_is_a_image_taken_twice(strength):
+@pytest.mark.parametrize("l2", [0.3, 10.0])
+def test_a_weight_of_two_is_a_image_taken_twice(l2):
     features, labels = clusters(30, 5)
     twice = np.concatenate([np.arange(30), np.arange(10)])
     weights = np.where(np.arange(30) < 10, 2.0, 1.0)[:, np.newaxis]
     targets = one_hot(labels)
-    weighted, bias = solve(decompose(features), targets, strength, weights)
+    weighted, bias = solve(decompose(features), targets, l2, weights)
     # The same standardisation for both, or the penalty would mean something else.
     parts = decompose(features)
     repeated = dataclasses.replace(parts, coordinates=parts.coordinates[twice])
-    kernel, offset = solve(repeated, targets[twice], strength)
+    kernel, offset = solve(repeated, targets[twice], l2)
     assert weighted == pytest.approx(kernel, abs=1e-5)
     assert bias == pytest.approx(offset, abs=1e-4)
 
@@ -224,7 +224,7 @@ def test_where_classes_are_balanced_features_are_chosen_by_what_that_weighs():
     targets = labels[:, np.newaxis] == np.arange(2)
     samples = Samples({"pooled": vectors}, targets, np.arange(60))
     chosen = select_head(samples, FinetuneSettings(balance=True))
-    losses = SOFTMAX.losses(targets, chosen.head.held_out)[:, 0]
+    losses = SOFTMAX.losses(targets, chosen.head.oof_logits)[:, 0]
     expected = np.mean([losses[labels == label].mean() for label in (0, 1)])
     assert chosen.trials["pooled"].log_loss == pytest.approx(expected)
     assert losses.mean() != pytest.approx(expected, rel=0.01)

@@ -41,7 +41,7 @@ def test_probabilities_keep_the_dtype_of_the_logits(link):
 @given(seed=st.integers(0, 1000))
 def test_a_derivative_is_the_limit_of_differences(link, seed):
     logits, changes = np.random.default_rng(seed).normal(0, 2, (2, 4, 3))
-    found = link.differentiate(link.probabilities(logits), changes)
+    found = link.jvp(link.probabilities(logits), changes)
     step = 1e-6
     ahead, behind = (link.probabilities(logits + sign * step * changes) for sign in (1, -1))
     assert found == pytest.approx((ahead - behind) / (2 * step), abs=1e-8)

@@ -16,15 +16,15 @@ from shell import complaint, invoke
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 
-from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate as examine
 from nstk.classifiers.explanation.job import explain
 from nstk.classifiers.prediction.job import predict
-from nstk.classifiers.run_records import replay, save_manifest
 from nstk.errors import FolderError, ModelError
 from nstk.exporting.saved_model import write_saved_model
 from nstk.finetuning.job import finetune
-from nstk.heads.decisions import Likeliest, Thresholds, choose_threshold
+from nstk.finetuning.replay import replay, save_manifest
+from nstk.heads.decisions import Argmax, Thresholds, choose_threshold
 from nstk.heads.folds import find_strata
 from nstk.heads.head import fit_head
 from nstk.heads.links import SIGMOID
@@ -77,11 +77,11 @@ def overlapping(images: int = 60, width: int = 8):
 
 def test_every_label_has_the_optimum_that_scikit_learn_finds_for_it_alone():
     features, targets = overlapping()
-    strengths = np.array([0.3, 5.0, 40.0])
-    kernel, bias = solve(decompose(features), targets, strengths, link=SIGMOID)
+    l2_values = np.array([0.3, 5.0, 40.0])
+    kernel, bias = solve(decompose(features), targets, l2_values, link=SIGMOID)
     values = (features - features.mean(axis=0)) / features.std(axis=0)
-    for label, strength in enumerate(strengths):
-        reference = LogisticRegression(C=1 / strength, tol=1e-10, max_iter=10_000)
+    for label, l2 in enumerate(l2_values):
+        reference = LogisticRegression(C=1 / l2, tol=1e-10, max_iter=10_000)
         expected = reference.fit(values, targets[:, label]).decision_function(values)
         logits = features @ kernel[:, label].astype(float) + bias[label]
         assert logits == pytest.approx(expected, abs=1e-4)
@@ -91,10 +91,10 @@ def test_a_label_is_fitted_the_same_whatever_labels_stand_beside_it():
     features, targets = overlapping(120)
     groups = np.arange(120)
     together = fit_head(features, targets, link=SIGMOID, groups=groups)
-    assert together.strengths.shape == (3,)
-    assert len(set(together.strengths)) > 1
+    assert together.l2_values.shape == (3,)
+    assert len(set(together.l2_values)) > 1
     parts = decompose(features, targets)
-    alone, bias = solve(parts, targets[:, :1], together.strengths[:1], link=SIGMOID)
+    alone, bias = solve(parts, targets[:, :1], together.l2_values[:1], link=SIGMOID)
     assert together.kernel[:, :1] == pytest.approx(alone, abs=1e-4)
     assert together.bias[:1] == pytest.approx(bias, abs=1e-4)
 
@@ -205,7 +205,7 @@ def test_the_delivered_model_is_plain_keras_and_its_thresholds_are_in_the_file(m
     assert card["thresholds"] == list(made.thresholds.values())
     labels = np.array(card["classes"])[answer >= card["thresholds"]]
     assert labels.tolist() == ["blue", "red"]
-    again = load_classifier(model)
+    again = Classifier.load(model)
     assert again.decision == made.classifier.decision == Thresholds(tuple(card["thresholds"]))
 
 
@@ -213,14 +213,14 @@ def test_a_file_with_other_thresholds_than_labels_is_refused(made, tmp_path):
     for thresholds in ((0.5,), ("a", "b", "c")):
         wrong = dataclasses.replace(made.classifier, decision=Thresholds(thresholds))
         with pytest.raises(ModelError, match="thresholds"):
-            load_classifier(wrong.save(tmp_path / "wrong.keras"))
+            Classifier.load(wrong.save(tmp_path / "wrong.keras"))
 
 
 def test_predictions_name_all_labels_and_the_shell_writes_them_like_a_manifest(
     model, data, tmp_path
 ):
     photos = data.parent / "photos"
-    dark, lit = predict(load_classifier(model), [photos / "0.png", photos / "3.png"]).predictions
+    dark, lit = predict(Classifier.load(model), [photos / "0.png", photos / "3.png"]).predictions
     assert dark.labels == ()
     assert sorted(lit.labels) == ["blue", "green"]
     assert lit.labels[0] == lit.label
@@ -241,7 +241,7 @@ def test_predictions_name_all_labels_and_the_shell_writes_them_like_a_manifest(
 
 
 def test_evaluating_counts_labels_that_the_classifier_knows(model, data, tmp_path):
-    found = examine(load_classifier(model), data)
+    found = examine(Classifier.load(model), data)
     assert found.evaluation.images == 48
     assert found.evaluation.accuracy >= 0.9
     assert 0 <= found.ece <= 0.2
@@ -249,7 +249,7 @@ def test_evaluating_counts_labels_that_the_classifier_knows(model, data, tmp_pat
     assert found.top_losses[0].loss >= found.top_losses[-1].loss
     other = data.parent / "other.csv"
     other.write_text("path,labels\nphotos/3.png,blue|green|old\nphotos/2.png,old\nphotos/0.png,\n")
-    found = examine(load_classifier(model), other)
+    found = examine(Classifier.load(model), other)
     assert (found.evaluation.images, found.extra, found.missing) == (2, ("old",), ("red",))
     assert [file.path.name for file in found.skipped] == ["2.png"]
     answer = json.loads(invoke("evaluate", model, data, "--json", "-q").stdout)
@@ -263,7 +263,7 @@ def test_a_classifier_of_one_label_refuses_images_with_several(data, tmp_path, t
     single = data.parent / "single.csv"
     single.write_text("\n".join(["path,label", *lines]))
     classifier = finetune(single, backbone=tiny_backbone).classifier
-    assert classifier.decision == Likeliest()
+    assert classifier.decision == Argmax()
     with pytest.raises(FolderError, match="several labels"):
         examine(classifier, data)
 
@@ -292,11 +292,11 @@ def test_exports_agree_where_the_same_labels_are_given(images, seed):
     one = generator.random((images, 3))
     decision = Thresholds((0.2, 0.5, 0.8))
     other = np.stack([one, 1 - one], axis=1)
-    same = decision.agree(one, other, 0.0)
+    same = decision.same_labels(one, other, 0.0)
     assert same[:, 0].all()
-    expected = (decision.assign(one) == decision.assign(1 - one)).all(axis=1)
+    expected = (decision.predict(one) == decision.predict(1 - one)).all(axis=1)
     assert same[:, 1].tolist() == expected.tolist()
-    assert decision.agree(one, other, 1.0).all()
+    assert decision.same_labels(one, other, 1.0).all()
 
 
 def test_a_run_is_repeated_from_its_record(made, data, tiny_backbone, tmp_path, monkeypatch):

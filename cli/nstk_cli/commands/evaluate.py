@@ -1,6 +1,5 @@
 """``nstk evaluate``: how good a classifier is on labeled images."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,7 @@ import nstk
 from nstk_cli.commands.finetune import RECORD, say_calibration, write_report
 from nstk_cli.options import Json, Quiet, ReportFolder
 from nstk_cli.output import (
-    describe_reliability,
     interval,
-    list_skipped,
     percent,
     print_confusion,
     print_made,
@@ -42,70 +39,23 @@ def evaluate(
 ) -> None:
     """Measure MODEL on DATA, a folder of labeled images that it has not learned from."""
     with reporting(quiet=quiet) as report:
-        from nstk import evaluate as run
-        from nstk import load_classifier
+        from nstk import Classifier
 
-        classifier = load_classifier(model)
+        classifier = Classifier.load(model)
         if report_folder:
             nstk.check_classifier_report(report_folder)
         record = model.with_suffix(RECORD)
-        made = run(classifier, data, losses=losses, record=record, on_progress=report)
+        made = classifier.evaluate(data, losses=losses, record=record, on_progress=report)
         page = report_folder and write_report(report_folder, made, None, report)
     if json:
-        print_made(
-            {
-                "accuracy": made.evaluation.accuracy,
-                "accuracy_interval": made.evaluation.accuracy_interval,
-                "per_class": [
-                    {
-                        "class": score.name,
-                        "images": score.support,
-                        "recall": score.recall,
-                        "recall_interval": score.recall_interval,
-                        "precision": score.precision,
-                        "precision_interval": score.precision_interval,
-                        "f1": score.f1,
-                        "f1_interval": score.f1_interval,
-                        "average_precision": score.average_precision,
-                    }
-                    for score in made.evaluation.per_class
-                ],
-                "confusion": made.evaluation.confusion,
-                "mean_average_precision": made.evaluation.mean_average_precision,
-                "ece": made.ece,
-                "images": made.evaluation.images,
-                "skipped": list_skipped(made.skipped),
-                "seconds": made.seconds,
-                "ece_interval": made.reliability.ece_interval,
-                "temperature": classifier.temperature,
-                "calibration": {
-                    "before": describe_reliability(made.reliability_before),
-                    "after": describe_reliability(made.reliability),
-                },
-                "strange": made.strange,
-                "coverage": [asdict(each) for each in made.coverage],
-                "report": page,
-                "learned_images": made.learned,
-                "others": made.others
-                and {
-                    "images": made.others.images,
-                    "accuracy": made.others.accuracy,
-                    "accuracy_interval": made.others.accuracy_interval,
-                },
-                "missing": made.missing,
-                "extra": made.extra,
-                "confused_pairs": [asdict(each) for each in made.confused_pairs],
-                "top_losses": [asdict(each) for each in made.top_losses],
-                "notices": made.notices,
-            }
-        )
+        print_made({**made.to_dict(), "report": page})
     else:
         print_result(made)
         if page:
             print(f"{page}: the same as a page, with the worst images")
 
 
-def print_result(made: "nstk.Examination") -> None:
+def print_result(made: "nstk.EvaluationReport") -> None:
     """Print the classes, what is taken for what, the worst images, and the figures of all."""
     evaluation = made.evaluation
     columns = ["images", "recognized", "95 %", "precision", "95 % ", "F1"]
@@ -147,18 +97,18 @@ def print_result(made: "nstk.Examination") -> None:
     figure = "exactly right labels" if made.classifier.multi_label else "accuracy"
     print(
         f"\n{figure} {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
-        f" {evaluation.images} images of {made.place},"
+        f" {evaluation.images} images of {made.root},"
         f"\nmean average precision {percent(evaluation.mean_average_precision)},"
         f" {say_calibration(made)},"
-        f"\n{say_strange(made.strange)};"
+        f"\n{format_ood(made.ood_count)};"
         f" {made.images_per_second:.1f} images a second"
     )
     for notice in made.notices:
         print(notice)
 
 
-def say_strange(strange: int | None) -> str:
-    """How many images are like nothing in training."""
-    if strange is None:
-        return "it does not know its training images, so none of these can be told to be strange"
-    return f"{strange} of them {'is' if strange == 1 else 'are'} like nothing in training"
+def format_ood(count: int | None) -> str:
+    """The number of images out of distribution."""
+    if count is None:
+        return "the classifier has no out-of-distribution detector"
+    return f"{count} out of distribution"

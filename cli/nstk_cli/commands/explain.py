@@ -37,25 +37,16 @@ def explain(
     """Show which places of each image speak for its label (vermilion) and against it (blue)."""
     nstk.check_writable(output / "a.explained.png" if output.exists() else output)
     with reporting(quiet=quiet) as report:
-        from nstk import Explanation, load_classifier
-        from nstk import explain as run
+        from nstk import Classifier, Explanation
 
         answers: list[dict[str, Any]] = []
         skipped: list[nstk.SkippedFile] = []
-        for each in run(load_classifier(model), paths, label=label, on_progress=report):
+        for each in Classifier.load(model).explain(paths, label=label, on_progress=report):
             if isinstance(each, Explanation):
                 nstk.make_folder(output)
                 overlay = name_overlay(output, each.path, {row["overlay"] for row in answers})
                 nstk.save_image(overlay, each.overlay)
-                answers.append(
-                    {
-                        "path": each.path,
-                        "label": each.label,
-                        "probability": each.probability,
-                        "method": each.method,
-                        "overlay": overlay,
-                    }
-                )
+                answers.append({**each.to_dict(), "overlay": overlay})
             else:
                 skipped.append(each)
     if not answers:

@@ -54,11 +54,11 @@ def export(
 ) -> None:
     """Write MODEL in another format, and prove that it still answers the same."""
     with reporting(quiet=quiet) as report, loading():
+        from nstk import Classifier
         from nstk import export as run
-        from nstk import load_classifier
 
         made = run(
-            load_classifier(model),
+            Classifier.load(model),
             format,
             output,
             images=images,

@@ -97,16 +97,17 @@ def predict(
         nstk.check_results(output)
     with reporting(quiet=quiet) as report, ExitStack() as stack:
         from nstk import (
-            KeptPredictions,
+            Classifier,
+            PredictionCheckpoint,
+            PredictSettings,
             ResultsFile,
-            load_classifier,
             stream_predictions,
             watch_folder,
         )
 
         arrivals = without(output, watch_folder(watch, interval=interval)) if watch else ()
-        classifier = load_classifier(model)
-        kept = KeptPredictions(checkpoints, classifier, top=top, abstain_below=abstain_below)
+        classifier = Classifier.load(model)
+        kept = PredictionCheckpoint(checkpoints, classifier, top=top, abstain_below=abstain_below)
         stack.callback(kept.close)
         results = None
         if output:
@@ -123,8 +124,7 @@ def predict(
                     stream_predictions(
                         classifier,
                         group,
-                        top=top,
-                        abstain_below=abstain_below,
+                        PredictSettings(top=top, abstain_below=abstain_below),
                         done=results.done if results else (),
                         known=kept.known,
                         on_progress=report,
@@ -199,7 +199,7 @@ class PredictionSink:
     def __init__(
         self,
         results: "nstk.ResultsFile | None",
-        kept: "nstk.KeptPredictions",
+        kept: "nstk.PredictionCheckpoint",
         *,
         several: bool,
         json: bool,
@@ -224,7 +224,7 @@ class PredictionSink:
                     log.warning(f"{each.path}: {each.reason}")
                 continue
             self.skipped.pop(each.path, None)
-            self.kept.keep(each)
+            self.kept.append(each)
             if self.results:
                 self.results.append(each)
             self._show(each)
@@ -232,7 +232,7 @@ class PredictionSink:
 
     def _show(self, each: "nstk.Prediction") -> None:
         if self.json:
-            entry = as_json(each.describe(several=self.several))
+            entry = as_json(each.to_dict(multi_label=self.several))
             print(", " if self.count else JSON_BEGINNING, entry, sep="", end="")
         elif self.results:
             return
@@ -277,7 +277,7 @@ def format_labels(prediction: "nstk.Prediction") -> str:
 def otherwise(prediction: "nstk.Prediction", labels: Collection[str]) -> str:
     """What else an image might show, and whether it is like nothing in training."""
     said = [format_value(pair) for pair in prediction.top if pair[0] not in labels]
-    return ", ".join([*said, "like nothing in training"] if prediction.strange else said)
+    return ", ".join([*said, "out of distribution"] if prediction.is_ood else said)
 
 
 def print_likeliest(predictions: Iterable["nstk.Prediction"]) -> None:

@@ -1,1 +1,1 @@
-"""Where in an image a classifier sees what it says."""
+"""Explanation: which parts of an image a prediction is based on."""

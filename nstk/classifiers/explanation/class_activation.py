@@ -1,13 +1,13 @@
-"""Class activation maps: which places of an image speak for a class, and which against it.
+"""Class activation maps: which parts of an image support a class, and which oppose it.
 
-Where a linear head sees the mean of the last feature map F over its P places, the logit of class c
+If a linear head takes the mean of the last feature map F over its P positions, the logit of class c
 is z_c = b_c + Σ_k w_kc·(1/P)·Σ_p F_kp = b_c + (1/P)·Σ_p M_cp with M_cp = Σ_k w_kc·F_kp (Zhou et
-al. 2016): the map M is an exact account of the logit. A softmax knows logits up to a constant
-only, so every class is compared with the mean of all: with w_kc − mean_c' w_kc' in place of w_kc.
-A sigmoid's logit stands for itself.
+al. 2016): the map M is an exact decomposition of the logit. Softmax logits are defined up to a
+constant, so each class is compared with the mean of all: w_kc − mean_c' w_kc' replaces w_kc.
+Sigmoid logits need no comparison.
 
-Where the head sees more than that mean, w_kc is replaced by the mean over the places of
-∂z_c/∂F_kp, and what speaks against the class is cut off (Grad-CAM, Selvaraju et al. 2017).
+If the head takes more than that mean, the mean over the positions of ∂z_c/∂F_kp replaces w_kc, and
+negative values are set to 0 (Grad-CAM, Selvaraju et al. 2017).
 """
 
 from collections.abc import Callable
@@ -28,62 +28,62 @@ Array = npt.NDArray[np.float32]
 
 Method = Literal["class activation map", "Grad-CAM"]
 
-Look = Callable[[Array], tuple[Array, Callable[[int], Array]]]
-"""From a square to the probabilities ``(C,)`` and, for a class, its map ``(h, w)``."""
+Explainer = Callable[[Array], tuple[Array, Callable[[int], Array]]]
+"""Function from a crop to the probabilities ``(C,)`` and a function from a class to its map."""
 
 
 def choose_method(model: Any) -> Method:
-    """Say which kind of map a classifier allows: the exact one where its logits are linear."""
+    """Choose the kind of map: exact if the logits are linear in the mean of the feature map."""
     head = model.get_layer(HEAD)
     is_linear = isinstance(head, keras.layers.Dense) and head.input is _find_mean(model).output
     return "class activation map" if is_linear else "Grad-CAM"
 
 
 @pinned_keras_config()
-def build_look(model: Any, method: Method, link: Link) -> Look:
-    """Give what looks at one square after the other; of several views it explains the first.
+def build_explainer(model: Any, method: Method, link: Link) -> Explainer:
+    """Build the function that explains crops; of several crops it explains the first.
 
     Args:
         model: A classifier's network.
-        method: What `choose_method` says, or Grad-CAM for any network.
-        link: What makes probabilities of its logits.
+        method: The method from `choose_method`, or Grad-CAM for any network.
+        link: The link from logits to probabilities.
     """
     mean, head = _find_mean(model), model.get_layer(HEAD)
     square = model.get_layer(SQUARE).output
     network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
     if method == "class activation map":
-        return _weigh(network, np.asarray(link.contrast(head.get_weights()[0])))
-    return _differentiate(network, link)
+        return _cam(network, np.asarray(link.contrast(head.get_weights()[0])))
+    return _grad_cam(network, link)
 
 
 def _find_mean(model: Any) -> Any:
-    """The layer that takes the mean of the last feature map."""
+    """The layer that computes the mean of the last feature map."""
     means = (each for each in model.layers if isinstance(each, keras.layers.GlobalAveragePooling2D))
     return next(means)
 
 
-def _weigh(network: Any, kernel: Array) -> Look:
-    def look(square: Array) -> tuple[Array, Callable[[int], Array]]:
-        maps, _, probabilities = network(square[np.newaxis], training=False)
+def _cam(network: Any, kernel: Array) -> Explainer:
+    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
+        maps, _, probabilities = network(crop[np.newaxis], training=False)
         weighted = maps.numpy()[0] @ kernel
         return probabilities.numpy()[0], lambda label: weighted[..., label]
 
-    return look
+    return explain_crop
 
 
-def _differentiate(network: Any, link: Link) -> Look:
-    def look(square: Array) -> tuple[Array, Callable[[int], Array]]:
+def _grad_cam(network: Any, link: Link) -> Explainer:
+    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
         with tf.GradientTape(persistent=True) as tape:
-            batch = tf.constant(square[np.newaxis])
+            batch = tf.constant(crop[np.newaxis])
             tape.watch(batch)
             maps, logits, probabilities = network(batch, training=False)
             columns = tf.unstack(link.contrast(logits), axis=1)
 
-        def explain(label: int) -> Array:
+        def class_map(label: int) -> Array:
             weights = tf.reduce_mean(tape.gradient(columns[label], maps), axis=(1, 2))
-            speaking: Array = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0].numpy()
-            return speaking
+            evidence: Array = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0].numpy()
+            return evidence
 
-        return probabilities.numpy()[0], explain
+        return probabilities.numpy()[0], class_map
 
-    return look
+    return explain_crop

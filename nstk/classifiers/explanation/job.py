@@ -1,37 +1,42 @@
-"""Explaining: what a classifier says about images, and which places of them made it say so."""
+"""Explanation: predictions for images, and the parts of each image that they are based on."""
 
-from collections.abc import Iterable, Iterator
+import base64
+import html
+import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.explanation.class_activation import Method, build_look, choose_method
-from nstk.classifiers.explanation.overlays import paint_overlay
-from nstk.classifiers.prediction.reading import InputRow, Source, list_input_rows
+from nstk.classifiers.explanation.class_activation import Method, build_explainer, choose_method
+from nstk.classifiers.explanation.overlays import draw_overlay
+from nstk.classifiers.prediction.reading import Images, Inputs, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.progress import Progress, Reporter, no_progress
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
-    """What a classifier says about one image, and why.
+    """The explanation of one image; as an array, it is its overlay.
 
     Attributes:
-        path: The file; for bytes and arrays their place in what was given, as in ``image 3``.
-        label: The class that is explained.
+        path: The file; for bytes and arrays their position, as in ``image 3``.
+        label: The explained class.
         probability: Its probability.
-        evidence: float32 ``(h, w)`` over the largest centered square, row by row: positive where
-            the image speaks for the class, negative where it speaks against it.
-        method: ``"class activation map"`` where the head is linear in the mean of the last
-            feature map, and the mean of ``evidence`` is exactly the class's logit without its
-            bias, against the mean of all classes where an image has one; ``"Grad-CAM"``
-            elsewhere.
-        overlay: The image with the evidence painted over it.
+        evidence: float32 ``(h, w)`` over the largest centered square: positive where the image
+            supports the class, negative where it opposes it.
+        method: ``"class activation map"`` if the head is linear in the mean of the last feature
+            map. The mean of ``evidence`` is then exactly the class's logit without its bias,
+            relative to the mean of all classes unless the classifier is multi-label. Otherwise
+            ``"Grad-CAM"``.
+        overlay: The image with the evidence drawn over it.
     """
 
     path: Path
@@ -41,69 +46,93 @@ class Explanation:
     method: Method
     overlay: Image
 
+    value_range = (0.0, 1.0)
+
+    def __repr__(self) -> str:
+        return f"Explanation({str(self.path)!r}, {self.label!r}, {100 * self.probability:.1f} %)"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.overlay, dtype)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON values, without the arrays."""
+        return {
+            "path": str(self.path),
+            "label": self.label,
+            "probability": self.probability,
+            "method": self.method,
+        }
+
+    def _repr_html_(self) -> str:
+        from PIL import Image as PILImage
+
+        file = io.BytesIO()
+        PILImage.fromarray(np.rint(self.overlay * 255).astype(np.uint8)).save(file, "PNG")
+        source = base64.b64encode(file.getvalue()).decode("ascii")
+        caption = html.escape(f"{self.path}: {self.label} {100 * self.probability:.1f} %")
+        return f'<figure><img src="data:image/png;base64,{source}"><p>{caption}</p></figure>'
+
 
 def explain(
     classifier: Classifier,
-    paths: Source | Iterable[Source],
+    images: Images,
     *,
     label: str | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
 ) -> Iterator[Explanation | SkippedFile]:
-    """Explain one image after the other; no more than one is held in memory.
+    """Explain predictions one after the other; only one image is held in memory.
 
     Args:
-        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        paths: Files and folders, which are searched to the bottom; the bytes of files; and arrays,
-            as `nstk.predict` takes them.
-        label: The class to explain; None for the likeliest of each image.
-        on_progress: Told how many files are done, stage ``"explain"``.
+        classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
+        images: See `nstk.predict`.
+        label: The class to explain; None for the most likely class of each image.
+        value_range: See `nstk.predict`.
+        on_progress: Receives the number of finished images, stage ``"explain"``.
 
     Returns:
-        For every file its explanation, or why it was left out.
+        For every image its explanation, or why it was skipped.
 
     Raises:
-        ImageError: If a path does not exist.
-        SettingsError: If there is no such class.
+        ImageError: If a path does not exist, or an array is not an image or contradicts
+            ``value_range``.
+        SettingsError: If the classifier does not have the class.
     """
     if label is not None and label not in classifier.classes:
         raise SettingsError(
-            f"The classifier knows no class '{label}'; "
+            f"label is '{label}', which the classifier does not have; "
             f"choose one of {', '.join(classifier.classes)}."
         )
-    entries, skipped = list_input_rows(paths)
-    return _explain(classifier, entries, skipped, label, on_progress)
+    return _explain(classifier, list_inputs(images, value_range), label, on_progress)
 
 
 def _explain(
-    classifier: Classifier,
-    entries: tuple[InputRow, ...],
-    skipped: tuple[SkippedFile, ...],
-    label: str | None,
-    on_progress: Reporter,
+    classifier: Classifier, inputs: Inputs, label: str | None, on_progress: Reporter
 ) -> Iterator[Explanation | SkippedFile]:
     method = choose_method(classifier.model)
-    look = build_look(classifier.model, method, classifier.decision.link)
-    prepare = classifier.passage.prepare
-    on_progress(Progress(stage="explain", step=0, total=len(entries)))
-    for step, entry in enumerate(entries, start=1):
-        path = entry.path
+    explain_crop = build_explainer(classifier.model, method, classifier.decision.link)
+    prepare = classifier.pipeline.prepare
+    on_progress(Progress(stage="explain", step=0, total=inputs.total))
+    for step, source in enumerate(inputs.images, start=1):
         try:
-            image = entry.open()
+            image = source.load()
         except ImageError as error:
-            yield SkippedFile(path, error.message_for(path))
+            if source.is_array:
+                raise
+            yield SkippedFile(source.path, error.message_for(source.path))
         else:
-            probabilities, explain = look(prepare(np.rint(image * 255)))
-            chosen = (
+            probabilities, class_map = explain_crop(prepare(np.rint(image * 255)))
+            index = (
                 int(probabilities.argmax()) if label is None else classifier.classes.index(label)
             )
-            evidence = explain(chosen)
+            evidence = class_map(index)
             yield Explanation(
-                path=path,
-                label=classifier.classes[chosen],
-                probability=float(probabilities[chosen]),
+                path=source.path,
+                label=classifier.classes[index],
+                probability=float(probabilities[index]),
                 evidence=evidence,
                 method=method,
-                overlay=paint_overlay(image, evidence),
+                overlay=draw_overlay(image, evidence),
             )
-        on_progress(Progress(stage="explain", step=step, total=len(entries)))
-    yield from skipped
+        on_progress(Progress(stage="explain", step=step, total=max(inputs.total, step)))
+    yield from inputs.unsearched

@@ -1,1 +1,1 @@
-"""Labels for images, one after another."""
+"""Prediction: labels for images, in memory, in files, resumed or watched."""

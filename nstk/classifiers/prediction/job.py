@@ -1,6 +1,6 @@
-"""Predicting: labels for images, one after the other, in memory that does not grow."""
+"""Prediction: labels for images, one after the other, in constant memory."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,36 +12,68 @@ import numpy.typing as npt
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.reading import (
-    InputRow,
-    PreparedImage,
+    CroppedImage,
+    ImageInput,
+    Images,
+    Inputs,
     Reader,
-    Source,
-    list_input_rows,
+    list_inputs,
 )
 from nstk.datasets.listing import SkippedFile
-from nstk.features.crops import Squares
-from nstk.features.prefetching import BATCH, read_ahead
+from nstk.errors import ImageError
+from nstk.features.crops import CropArray
+from nstk.features.extractor import BATCH_SIZE, prefetch
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 
 UNSURE = "unsure"
 
+Probabilities = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """Settings of `predict`.
+
+    Attributes:
+        top: Number of the most likely classes that each prediction lists.
+        batch: Images that pass through the network together. Probabilities depend on it by no more
+            than rounding, 1e-6.
+        abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
+            prediction is lower, or the image is out of distribution. None never abstains.
+        value_range: Values of black and white in arrays of floats.
+
+    Raises:
+        SettingsError: If a value is out of range.
+    """
+
+    top: int = 5
+    batch: int = BATCH_SIZE
+    abstain_below: float | None = None
+    value_range: ValueRange = VALUE_RANGE
+
+    def __post_init__(self) -> None:
+        check_whole("top", self.top, 1)
+        check_whole("batch", self.batch, 1)
+        if self.abstain_below is not None:
+            check_range("abstain_below", self.abstain_below, 0, 1)
+
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a classifier says about one image.
+    """The prediction for one image.
 
     Attributes:
-        path: The file; for bytes and arrays their place in what was given, as in ``image 3``.
-        label: The likeliest class, or ``"unsure"``.
-        probability: Of the likeliest class.
-        labels: The classes that it is given, likeliest first: ``label`` alone, or, where images
-            may have several, those whose probability reaches their threshold; none where it is
-            unsure.
-        top: The likeliest classes and their probabilities, likeliest first.
+        path: The file; for bytes and arrays their position, as in ``image 3``.
+        label: The most likely class, or ``"unsure"``.
+        probability: Probability of the most likely class.
+        labels: The predicted labels, most likely first: ``label`` alone or, for multi-label
+            classifiers, those that reach their thresholds; empty where it abstains.
+        top: The most likely classes with their probabilities, most likely first.
         digest: SHA-256 of the content.
-        strangeness: How far it is from the training images in the classifier's eyes, over what
-            is usual among them; None where the classifier does not know.
+        ood_score: Distance from the training images, above 1 where the image is out of
+            distribution; None if the classifier has no detector.
     """
 
     path: Path
@@ -53,228 +85,272 @@ class Prediction:
     ood_score: float | None = None
 
     @property
-    def strange(self) -> bool:
-        """Whether it is like nothing in training: strangeness above 1."""
+    def is_ood(self) -> bool:
+        """Whether the image is out of distribution: an OOD score above 1."""
         return self.ood_score is not None and self.ood_score > 1
 
-    def describe(self, *, several: bool = False) -> dict[str, Any]:
-        """What JSON says about it.
+    def to_dict(self, *, multi_label: bool = False) -> dict[str, Any]:
+        """Convert to JSON values.
 
         Args:
-            several: Whether an image may have several labels, or none; then it says which.
+            multi_label: Whether to include ``labels``.
         """
         return {
             "path": str(self.path),
             "label": self.label,
             "probability": self.probability,
-            **({"labels": list(self.labels)} if several else {}),
+            **({"labels": list(self.labels)} if multi_label else {}),
             "top": [{"label": label, "probability": share} for label, share in self.top],
             "ood_score": self.ood_score,
-            "strange": self.strange,
+            "is_ood": self.is_ood,
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
-    """What a classifier says about many images.
+    """The predictions for several images.
 
     Attributes:
-        predictions: One `Prediction` for every image, in the order given.
-        skipped: The files that could not be read, and why.
+        predictions: A `Prediction` for every readable image, in the order given.
+        skipped: The unreadable files, with reasons.
+        multi_label: Whether an image may have several labels, or none.
     """
 
     predictions: tuple[Prediction, ...]
     skipped: tuple[SkippedFile, ...]
+    multi_label: bool = False
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self.predictions)} images, {len(self.skipped)} skipped)"
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+    def __getitem__(self, index: int) -> Prediction:
+        return self.predictions[index]
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of every image."""
+        return [each.label for each in self.predictions]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON values, as ``nstk predict --json`` prints them."""
+        return {
+            "predictions": [each.to_dict(multi_label=self.multi_label) for each in self],
+            "skipped": [each.to_dict() for each in self.skipped],
+        }
 
 
 def predict(
     classifier: Classifier,
-    images: Source | Iterable[Source],
+    images: Images,
     *,
     top: int = 5,
-    batch: int = BATCH,
+    batch: int = BATCH_SIZE,
     abstain_below: float | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
 ) -> Predictions:
-    """Classify images and keep all answers; what cannot be read is listed.
+    """Classify images.
 
     Args:
-        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        images: Files and folders, which are searched to the bottom; the bytes of files; and
-            arrays ``(height, width, 3)``, sRGB, uint8 or floats in ``[0, 1]``, or what NumPy takes
-            for such: tensors, Pillow's images. However the same image comes, it gets the same
-            score.
-        top: How many of the likeliest classes each prediction names, at most all of them.
-        batch: How many images go through the network together; the scores depend on it by no
-            more than rounding, 1e-6.
-        abstain_below: The label is ``"unsure"`` where the answer, or the least sure of several, has
-            a smaller probability than this, or the image is like nothing in training; None
-            always names the likeliest class.
-        on_progress: Told how many images are done, stage ``"predict"``.
+        classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
+        images: Paths of files and of folders, which are searched recursively; the bytes of files;
+            arrays ``(height, width, 3)`` or batches ``(N, height, width, 3)``, sRGB, of uint8 or of
+            floats in ``value_range``, tensors and Pillow images; several of these; or a
+            ``tf.data.Dataset``. In every form, the same image gets the same probabilities.
+        top: Number of the most likely classes that each prediction lists.
+        batch: Images that pass through the network together.
+        abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
+            prediction is lower, or the image is out of distribution. None never abstains.
+        value_range: Values of black and white in arrays of floats, as in Keras.
+        on_progress: Receives the number of finished images, stage ``"predict"``.
+
+    Returns:
+        The predictions, and the unreadable files.
 
     Raises:
-        ImageError: If a path does not exist, or something is no image of any kind.
-        SettingsError: If ``top`` or ``batch`` is less than 1, or ``abstain_below`` is no
-            probability.
+        ImageError: If a path does not exist, or an array is not an image or contradicts
+            ``value_range``.
+        SettingsError: If an option is out of range.
+
+    Example:
+        >>> nstk.predict(classifier, "photos/")[0].label  # doctest: +SKIP
+        'bees'
     """
+    settings = PredictSettings(
+        top=top, batch=batch, abstain_below=abstain_below, value_range=value_range
+    )
     predictions: list[Prediction] = []
     skipped: list[SkippedFile] = []
-    for each in stream_predictions(
-        classifier,
-        images,
-        top=top,
-        batch=batch,
-        abstain_below=abstain_below,
-        on_progress=on_progress,
-    ):
+    for each in stream_predictions(classifier, images, settings, on_progress=on_progress):
         if isinstance(each, Prediction):
             predictions.append(each)
         else:
             skipped.append(each)
-    return Predictions(tuple(predictions), tuple(skipped))
+    return Predictions(tuple(predictions), tuple(skipped), classifier.multi_label)
+
+
+def predict_proba(
+    classifier: Classifier,
+    images: Images,
+    *,
+    batch: int = BATCH_SIZE,
+    value_range: ValueRange = VALUE_RANGE,
+    on_progress: Reporter = no_progress,
+) -> Probabilities:
+    """Compute the probabilities of all classes, float32 ``(N, C)``, in the order of the classes.
+
+    Args:
+        classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
+        images: See `predict`.
+        batch: See `predict`.
+        value_range: See `predict`.
+        on_progress: See `predict`.
+
+    Raises:
+        ImageError: If an image cannot be read: every image needs a row.
+    """
+    columns = {name: column for column, name in enumerate(classifier.classes)}
+    settings = PredictSettings(top=len(columns), batch=batch, value_range=value_range)
+    rows: list[Probabilities] = []
+    for each in stream_predictions(classifier, images, settings, on_progress=on_progress):
+        if not isinstance(each, Prediction):
+            raise ImageError(f"{each.path}: {each.reason}; leave it out.")
+        row = np.zeros(len(columns), np.float32)
+        for name, probability in each.top:
+            row[columns[name]] = probability
+        rows.append(row)
+    return np.array(rows, np.float32).reshape(-1, len(columns))
 
 
 def stream_predictions(
     classifier: Classifier,
-    images: Source | Iterable[Source],
+    images: Images,
+    settings: PredictSettings | None = None,
     *,
-    top: int = 5,
-    batch: int = BATCH,
-    abstain_below: float | None = None,
     done: Collection[tuple[Path, str]] = (),
     known: Mapping[tuple[Path, str], Prediction] | None = None,
     on_progress: Reporter = no_progress,
 ) -> Iterator[Prediction | SkippedFile]:
-    """Classify one image after the other; memory does not grow with their number.
+    """Classify images one after the other, in constant memory.
 
-    Threads read ahead while the network works. Images go through the network with the same
-    neighbors whichever of them are done already, so that a run that was interrupted goes on to
-    exactly the numbers of one that was not.
+    Threads read ahead while the network works. Images are batched in the same way whether or not
+    some of them are done, so that a resumed run gives exactly the numbers of an uninterrupted one.
 
     Args:
-        classifier: What `nstk.finetune` or `nstk.load_classifier` gave.
-        images: As `predict` takes them.
-        top: How many of the likeliest classes each prediction names, at most all of them.
-        batch: How many images go through the network together.
-        abstain_below: As `predict` takes it.
-        done: Paths and SHA-256 digests of the images that need no answer any more.
-        known: Answers that are given again as they are, as `KeptPredictions` has them.
-        on_progress: Told how many images are done, stage ``"predict"``.
+        classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
+        images: See `predict`.
+        settings: The options of `predict`; None for the defaults.
+        done: Paths and SHA-256 digests of the images to leave out.
+        known: Predictions to repeat, by path and digest, as `PredictionCheckpoint` has them.
+        on_progress: Receives the number of finished images, stage ``"predict"``.
 
     Returns:
-        For every image, in the order given, what it shows, or why it was left out; last the
+        For every image, in the order given, its prediction or why it was skipped; at the end the
         folders that could not be searched.
 
     Raises:
-        ImageError: If a path does not exist, or something is no image of any kind.
-        SettingsError: If ``top`` or ``batch`` is less than 1, or ``abstain_below`` is no
-            probability.
+        ImageError: See `predict`.
     """
-    check_whole("top", top, 1)
-    check_whole("batch", batch, 1)
-    if abstain_below is not None:
-        check_range("abstain_below", abstain_below, 0, 1)
-    entries, unsearched = list_input_rows(images)
-    again = {key: each for key, each in (known or {}).items() if key not in done}
-    reader = Reader(classifier.inference_model, {*done, *again})
-    naming = PredictionDecoder(classifier, top, abstain_below, again)
-    return _stream(naming, reader, entries, unsearched, batch, on_progress)
+    settings = settings or PredictSettings()
+    inputs = list_inputs(images, settings.value_range)
+    repeated = {key: each for key, each in (known or {}).items() if key not in done}
+    reader = Reader(classifier.inference_model, {*done, *repeated})
+    decoder = PredictionDecoder(classifier, settings, repeated)
+    return _stream(decoder, reader, inputs, on_progress)
 
 
 @dataclass(frozen=True, eq=False)
 class PredictionDecoder:
-    """How what the network gives becomes predictions.
+    """Decodes probabilities of the network as predictions.
 
     Attributes:
-        classifier: Whose network it is.
-        top: How many of the likeliest classes each prediction names.
-        abstain_below: As `predict` takes it.
-        known: Answers that are given again, by the path and the digest of the image.
+        classifier: The classifier.
+        settings: Options of `predict`.
+        known: Predictions to repeat, by path and digest.
     """
 
     classifier: Classifier
-    top: int
-    abstain_below: float | None
+    settings: PredictSettings
     known: Mapping[tuple[Path, str], Prediction]
 
-    def name(
-        self,
-        sight: PreparedImage,
-        probabilities: npt.NDArray[np.float32],
-        ood_score: float | None,
+    def decode(
+        self, image: CroppedImage, probabilities: Probabilities, ood_score: float | None
     ) -> Prediction:
-        """Name the classes of one image."""
+        """Decode the probabilities of one image, ``(C,)``."""
         classes, decision = self.classifier.classes, self.classifier.decision
-        falling = np.argsort(-probabilities, kind="stable")
-        given = decision.assign(probabilities)
-        # As many digits as a single number has: 0.1, not 0.10000000149011612.
-        named = tuple(
-            (classes[index], float(str(probabilities[index]))) for index in falling[: self.top]
+        order = np.argsort(-probabilities, kind="stable")
+        predicted = decision.predict(probabilities)
+        # The shortest decimals of float32: 0.1, not 0.10000000149011612.
+        top = tuple(
+            (classes[index], float(str(probabilities[index])))
+            for index in order[: self.settings.top]
         )
-        labels = tuple(classes[index] for index in falling if given[index])
-        told = Prediction(sight.entry.path, *named[0], labels, named, sight.digest, ood_score)
-        least = self.abstain_below
-        if least is None or (decision.confidence(probabilities) >= least and not told.strange):
-            return told
-        return replace(told, label=UNSURE, labels=())
+        labels = tuple(classes[index] for index in order if predicted[index])
+        prediction = Prediction(image.source.path, *top[0], labels, top, image.digest, ood_score)
+        threshold = self.settings.abstain_below
+        if threshold is None or (
+            decision.confidence(probabilities) >= threshold and not prediction.is_ood
+        ):
+            return prediction
+        return replace(prediction, label=UNSURE, labels=())
 
 
 def _stream(
-    naming: PredictionDecoder,
-    reader: Reader,
-    entries: Sequence[InputRow],
-    unsearched: Sequence[SkippedFile],
-    batch: int,
-    on_progress: Reporter,
+    decoder: PredictionDecoder, reader: Reader, inputs: Inputs, on_progress: Reporter
 ) -> Iterator[Prediction | SkippedFile]:
-    passage = reader.passage
-    _ = passage.prepare  # Built here, before threads ask for it.
-    # Squares are cut where their batch is: one goes through the network, two are read ahead.
-    batch = min(batch, max(len(entries), 1))
-    batches = np.empty((3, batch, *passage.shape), np.float32)
+    pipeline = reader.pipeline
+    _ = pipeline.prepare  # Built here, before threads use it.
+    # Crops are written into their batch: one passes through the network, two are read ahead.
+    batch = decoder.settings.batch
+    if inputs.total or isinstance(inputs.images, tuple):
+        batch = min(batch, max(inputs.total, 1))
+    batches = np.empty((3, batch, *pipeline.shape), np.float32)
 
-    def read(numbered: tuple[int, InputRow]) -> PreparedImage | SkippedFile:
-        number, entry = numbered
-        return reader.read(entry, batches[number // batch % len(batches), number % batch])
+    def read(numbered: tuple[int, ImageInput]) -> CroppedImage | SkippedFile:
+        number, source = numbered
+        return reader.read(source, batches[number // batch % len(batches), number % batch])
 
     step = 0
-    on_progress(Progress(stage="predict", step=step, total=len(entries)))
-    with closing(read_ahead(enumerate(entries), read, ahead=2 * batch)) as outcomes:
-        while together := list(islice(outcomes, batch)):
-            yield from _answer(naming, together, batches[step // batch % len(batches)])
-            step += len(together)
-            on_progress(Progress(stage="predict", step=step, total=len(entries)))
-    yield from unsearched
+    on_progress(Progress(stage="predict", step=step, total=inputs.total))
+    with closing(prefetch(enumerate(inputs.images), read, ahead=2 * batch)) as images:
+        while group := list(islice(images, batch)):
+            yield from _predict_batch(decoder, group, batches[step // batch % len(batches)])
+            step += len(group)
+            on_progress(Progress(stage="predict", step=step, total=max(inputs.total, step)))
+    yield from inputs.unsearched
 
 
-def _answer(
-    naming: PredictionDecoder, together: Sequence[PreparedImage | SkippedFile], squares: Squares
+def _predict_batch(
+    decoder: PredictionDecoder, group: Sequence[CroppedImage | SkippedFile], crops: CropArray
 ) -> Iterator[Prediction | SkippedFile]:
-    """Classify what goes through the network together, unless all of it is known.
+    """Predict a batch, unless all predictions are known.
 
-    What is known goes along, so that the others have the neighbors that they would have anyway.
+    Known images are included, so that the others are batched as in an uninterrupted run.
     """
-    classifier = naming.classifier
-    scores: dict[int, tuple[npt.NDArray[np.float32], float | None]] = {}
-    if any(isinstance(each, PreparedImage) and each.square is not None for each in together):
+    classifier = decoder.classifier
+    outputs: dict[int, tuple[Probabilities, float | None]] = {}
+    if any(isinstance(each, CroppedImage) and each.crop is not None for each in group):
         reader = Reader(classifier.inference_model)
-        company = [
-            reader.read(each.entry, square)
-            if isinstance(each, PreparedImage) and each.square is None
+        cropped = [
+            reader.read(each.source, crop)
+            if isinstance(each, CroppedImage) and each.crop is None
             else each
-            for each, square in zip(together, squares, strict=False)
+            for each, crop in zip(group, crops, strict=False)
         ]
-        seen = [place for place, each in enumerate(company) if isinstance(each, PreparedImage)]
-        whole = len(seen) == len(together)
-        outputs = classifier.inference_model.finish(
-            squares[: len(seen)] if whole else squares[seen]
-        )
-        answers = zip(*classifier.read(outputs), strict=True)
-        scores = dict(zip(seen, answers, strict=True))
-    for place, each in enumerate(together):
+        rows = [row for row, each in enumerate(cropped) if isinstance(each, CroppedImage)]
+        complete = len(rows) == len(group)
+        raw = classifier.inference_model.forward(crops[: len(rows)] if complete else crops[rows])
+        outputs = dict(zip(rows, zip(*classifier.split_outputs(raw), strict=True), strict=True))
+    for row, each in enumerate(group):
         if isinstance(each, SkippedFile):
             yield each
-        elif each.square is not None:
-            yield naming.name(each, *scores[place])
-        elif (key := (each.entry.path, each.digest)) in naming.known:
-            yield naming.known[key]
+        elif each.crop is not None:
+            yield decoder.decode(each, *outputs[row])
+        elif (key := (each.source.path, each.digest)) in decoder.known:
+            yield decoder.known[key]

@@ -1,4 +1,4 @@
-"""How predictions lie in a file: records that can be told apart, and read again, one by one."""
+"""Formats of prediction files: records that can be appended, separated and parsed one by one."""
 
 import csv
 import io
@@ -10,135 +10,137 @@ from typing import Protocol
 
 from nstk.classifiers.prediction.job import Prediction
 
-LONGEST = 2**20
-"""Bytes that a record may have."""
+MAX_RECORD = 2**20
+"""Largest size of a record in bytes."""
 
-_FACTS = ("sha256", "classifier")
-_WORDS = ("label", "probability")
+_ID_COLUMNS = ("sha256", "classifier")
+_TOP_COLUMNS = ("label", "probability")
 
-Known = tuple[str, str, str]
-"""Path, digest of the image and digest of the classifier, as a record says them."""
+RecordKey = tuple[str, str, str]
+"""Path, digest of the image and digest of the classifier of a record."""
 
 
 class Layout(Protocol):
-    """How predictions lie in a file."""
+    """A format of prediction files."""
 
     @property
     def beginning(self) -> bytes:
-        """The first bytes of every such file."""
+        """The first bytes of every file of the format."""
 
     @property
     def heading(self) -> bytes:
-        """The record before the first image's; empty where there is none."""
+        """The record before that of the first image; may be empty."""
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
-        """One record, with its line break."""
+        """Format one record, with its line break."""
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The whole records of a file behind its heading; one that breaks off is left out."""
+        """Split lines into the complete records of a file; a truncated one is left out."""
 
-    def read(self, record: bytes) -> Known:
-        """What a record is about.
+    def read(self, record: bytes) -> RecordKey:
+        """Parse the key of a record.
 
         Raises:
-            ValueError: If it is none of ours.
+            ValueError: If it is not a record of the format.
             KeyError: Likewise.
         """
 
 
 @dataclass(frozen=True)
 class CsvLayout:
-    """One row for each image: path, label, probability, the next ones, strangeness, digests.
+    """One row for each image: path, label, probability, the next classes, OOD score, digests.
 
     Attributes:
-        places: How many of the likeliest classes each row has.
-        several: Whether an image may have several labels, or none; those it is given stand in a
-            column of their own, as a manifest has them.
+        top: Number of the most likely classes in each row.
+        multi_label: Whether an image may have several labels, or none; the column ``labels`` then
+            has them in the format of manifests.
     """
 
-    places: int
-    several: bool = False
+    top: int
+    multi_label: bool = False
     beginning = b"path,"
 
     @property
     def heading(self) -> bytes:
         """The names of the columns."""
-        more = [f"{word}_{n}" for n in range(2, self.places + 1) for word in _WORDS]
-        given = ["labels"] if self.several else []
-        return _row(["path", *given, *_WORDS, *more, "ood_score", *_FACTS])
+        more = [f"{name}_{n}" for n in range(2, self.top + 1) for name in _TOP_COLUMNS]
+        given = ["labels"] if self.multi_label else []
+        return _row(["path", *given, *_TOP_COLUMNS, *more, "ood_score", *_ID_COLUMNS])
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
-        """One row."""
+        """See `Layout.write`."""
         more = [cell for pair in prediction.top[1:] for cell in pair]
-        given = ["|".join(prediction.labels)] if self.several else []
-        answer = [*given, prediction.label, prediction.probability, *more, prediction.ood_score]
-        return _row([prediction.path, *answer, prediction.digest, classifier])
+        given = ["|".join(prediction.labels)] if self.multi_label else []
+        values = [*given, prediction.label, prediction.probability, *more, prediction.ood_score]
+        return _row([prediction.path, *values, prediction.digest, classifier])
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The rows; a path may have line breaks, between quotes."""
+        """See `Layout.split`; a quoted path may have line breaks."""
         row: list[bytes] = []
         size = quotes = 0
         for line in lines:
             row.append(line)
             size += len(line)
             quotes += line.count(b'"')
-            if size > LONGEST:
-                raise ValueError(f"it is longer than {LONGEST} bytes")
+            if size > MAX_RECORD:
+                raise ValueError(f"it is longer than {MAX_RECORD} bytes")
             if quotes % 2 == 0 and line.endswith(b"\n"):
                 yield b"".join(row)
                 row, size, quotes = [], 0, 0
 
-    def read(self, record: bytes) -> Known:
-        """What a row is about."""
+    def read(self, record: bytes) -> RecordKey:
+        """See `Layout.read`."""
         text = io.StringIO(record.decode("utf-8", "surrogateescape"), newline="")
         try:
             [cells] = csv.reader(text)
         except csv.Error as error:
             raise ValueError(str(error)) from error
-        if len(cells) != 2 + self.several + 2 * self.places + len(_FACTS):
+        if len(cells) != 2 + self.multi_label + 2 * self.top + len(_ID_COLUMNS):
             raise ValueError(f"it has {len(cells)} cells")
         return cells[0], cells[-2], cells[-1]
 
 
 @dataclass(frozen=True)
 class JsonLinesLayout:
-    """One JSON object for each image, as ``nstk predict --json`` has them, with digests.
+    """One JSON object for each image, as in ``nstk predict --json``, with digests.
 
     Attributes:
-        places: How many of the likeliest classes each has.
-        several: Whether an image may have several labels, or none.
+        top: Number of the most likely classes in each object.
+        multi_label: Whether an image may have several labels, or none.
     """
 
-    places: int
-    several: bool = False
+    top: int
+    multi_label: bool = False
     beginning = b'{"path": '
     heading = b""
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:
-        """One line."""
-        facts = dict(zip(_FACTS, (prediction.digest, classifier), strict=True))
-        line = json.dumps(prediction.describe(several=self.several) | facts, ensure_ascii=False)
-        # Names that are no text have lone surrogates, and become their escapes in JSON.
+        """See `Layout.write`."""
+        facts = dict(zip(_ID_COLUMNS, (prediction.digest, classifier), strict=True))
+        line = json.dumps(
+            prediction.to_dict(multi_label=self.multi_label) | facts, ensure_ascii=False
+        )
+        # File names that are not valid text have lone surrogates, which are escaped in JSON.
         return line.encode("utf-8", "backslashreplace") + b"\n"
 
     def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """The lines."""
+        """See `Layout.split`."""
         return (line for line in lines if line.endswith(b"\n"))
 
-    def read(self, record: bytes) -> Known:
-        """What a line is about."""
+    def read(self, record: bytes) -> RecordKey:
+        """See `Layout.read`."""
         entry = json.loads(record)
         if not isinstance(entry, dict):
-            raise ValueError("it is no object")
-        if len(entry["top"]) != self.places:
-            raise ValueError(f"it names {len(entry['top'])} classes, not {self.places}")
+            raise ValueError("it is not an object")
+        if len(entry["top"]) != self.top:
+            raise ValueError(f"it has {len(entry['top'])} classes, not {self.top}")
         return str(entry["path"]), str(entry["sha256"]), str(entry["classifier"])
 
-    def recall(self, record: bytes) -> Prediction:
-        """The prediction that a line was written of.
+    def parse(self, record: bytes) -> Prediction:
+        """Parse the prediction of a line.
 
         Raises:
-            ValueError: If it is none of ours.
+            ValueError: If it is not a record of the format.
             KeyError: Likewise.
             TypeError: Likewise.
         """
@@ -150,7 +152,7 @@ class JsonLinesLayout:
             path=Path(entry["path"]),
             label=label,
             probability=float(entry["probability"]),
-            labels=tuple(map(str, entry["labels"])) if self.several else named,
+            labels=tuple(map(str, entry["labels"])) if self.multi_label else named,
             top=top,
             digest=str(entry["sha256"]),
             ood_score=None if ood_score is None else float(ood_score),

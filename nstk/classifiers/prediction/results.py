@@ -1,4 +1,4 @@
-"""Predictions on disk: a CSV or JSONL file that grows by whole lines and can be gone on with."""
+"""Predictions on disk: a CSV or JSONL file that grows by complete lines and can be resumed."""
 
 import io
 import os
@@ -10,50 +10,50 @@ from typing import Self
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.job import Prediction
-from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout, JsonLinesLayout, Layout
+from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout, JsonLinesLayout, Layout
 from nstk.errors import OutputError
 from nstk.storage.files import check_writable
-from nstk.storage.locks import try_lock
+from nstk.storage.locks import FileGuard
 
-_DIGITS = 16
-_DOUBT = " unsure below "
+_DIGEST_DIGITS = 16
+_THRESHOLD = " unsure below "
 
 _LAYOUTS: dict[str, Callable[[int, bool], Layout]] = {".csv": CsvLayout, ".jsonl": JsonLinesLayout}
 
 
 def check_results(path: str | Path) -> None:
-    """Refuse, before any long work, a place where no file of predictions can be written.
+    """Check, before any long work, that a file of predictions can be written.
 
     Args:
-        path: Where it is to grow.
+        path: The file.
 
     Raises:
-        OutputError: If the ending names no format, or no file can be written there.
+        OutputError: If the extension names no format, or no file can be written there.
     """
     if Path(path).suffix not in _LAYOUTS:
-        raise OutputError(f"{path} does not end in .csv or .jsonl; give it one of these endings.")
+        raise OutputError(f"{path}: the extension is not .csv or .jsonl; use one of these.")
     check_writable(path)
 
 
 class ResultsFile:
-    """A file of predictions that is whole at every moment; a context manager.
+    """A file of predictions that consists of complete lines at all times; a context manager.
 
-    Every line is written at once and taken back if the disk refuses a part of it. Each names the
-    image's and the classifier's content by digests, so that a run which was interrupted can go
-    on, with the same classifier only. Nothing is written before the first prediction; then an
-    older file is replaced, unless the run goes on with it. No two runs write to one file.
+    Every line is written immediately, and removed again if only a part of it fits on the disk. It
+    has digests of the image and of the classifier, so that an interrupted run can be resumed with
+    the same classifier. Nothing is written before the first prediction; then an older file is
+    replaced, unless the run resumes it. Two runs cannot write to one file.
 
     Args:
-        path: Ends in ``.csv`` or ``.jsonl``.
-        classifier: Whose predictions these are.
-        top: How many of the likeliest classes each prediction names.
-        abstain_below: See `nstk.predict`; predictions made otherwise are not gone on with.
-        resume: Go on with what the file has.
-        advice: What can be done where that is not possible.
+        path: File that ends in ``.csv`` or ``.jsonl``.
+        classifier: The classifier.
+        top: Number of the most likely classes in each prediction.
+        abstain_below: See `nstk.predict`; a file with another value cannot be resumed.
+        resume: Continue the file.
+        advice: What to do if that is not possible.
 
     Raises:
-        OutputError: If no such file can be written there, or what stands there to be gone on
-            with is something else, of another classifier, or in use.
+        OutputError: If the file cannot be written, or cannot be resumed because it is something
+            else, of another classifier, or in use.
     """
 
     def __init__(
@@ -64,16 +64,17 @@ class ResultsFile:
         top: int = 5,
         abstain_below: float | None = None,
         resume: bool = False,
-        advice: str = "write to another file, or leave --resume out to replace it",
+        advice: str = "write to another file, or leave out resume to replace it",
     ) -> None:
         self._advice = advice
         self.path = Path(path)
         check_results(self.path)
-        places = min(top, len(classifier.classes))
-        self._layout: Layout = _LAYOUTS[self.path.suffix](places, classifier.multi_label)
-        doubt = "" if abstain_below is None else f"{_DOUBT}{abstain_below}"
-        self._classifier = classifier.digest[:_DIGITS] + doubt
+        columns = min(top, len(classifier.classes))
+        self._layout: Layout = _LAYOUTS[self.path.suffix](columns, classifier.multi_label)
+        threshold = "" if abstain_below is None else f"{_THRESHOLD}{abstain_below}"
+        self._classifier = classifier.digest[:_DIGEST_DIGITS] + threshold
         self._file: io.FileIO | None = None
+        self._lock: FileGuard | None = None
         self._size = 0
         self._done: set[tuple[Path, str]] = set()
         if resume and self.path.exists():
@@ -86,15 +87,14 @@ class ResultsFile:
 
     @property
     def done(self) -> Collection[tuple[Path, str]]:
-        """Paths and digests of the images that the file had when it was opened."""
+        """Paths and digests of the images in the file when it was opened."""
         return self._done
 
     def append(self, prediction: Prediction) -> None:
         """Write one prediction.
 
         Raises:
-            OutputError: If the disk refuses, or the file was removed; what was written before
-                stays.
+            OutputError: If the disk is full, or the file was removed; earlier lines stay.
         """
         line = self._layout.write(prediction, self._classifier)
         file = self._file or self._open()
@@ -103,26 +103,26 @@ class ResultsFile:
                 raise FileNotFoundError(0, "it was removed while it was written")
             self._write(file, line if self._size else self._layout.heading + line)
         except OSError as error:
-            raise self._give_up(error) from error
+            raise self._write_error(error) from error
 
     def sync(self) -> None:
-        """Wait until all that was written has reached the disk.
+        """Wait until all lines have reached the disk.
 
         Raises:
-            OutputError: If the disk refuses after all.
+            OutputError: If the disk is full.
         """
         if self._file is None:
             return
         try:
             os.fsync(self._file.fileno())
         except OSError as error:
-            raise self._give_up(error) from error
+            raise self._write_error(error) from error
 
     def close(self) -> None:
-        """Let go of the file, when it has reached the disk.
+        """Sync and close the file.
 
         Raises:
-            OutputError: If the disk refuses after all.
+            OutputError: If the disk is full.
         """
         try:
             self.sync()
@@ -130,6 +130,9 @@ class ResultsFile:
             file, self._file = self._file, None
             if file is not None:
                 file.close()
+            lock, self._lock = self._lock, None
+            if lock is not None:
+                lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -144,19 +147,19 @@ class ResultsFile:
 
     def _open(self) -> io.FileIO:
         try:
+            self._lock = FileGuard(self.path)
             self._file = file = io.FileIO(self.path, "a+")
-            try_lock(file.fileno())
         except BlockingIOError as error:
             self.close()
             raise OutputError(
                 f"Another run is writing {self.path}; wait for its end, or write to another file."
             ) from error
         except OSError as error:
-            raise self._give_up(error) from error
+            raise self._write_error(error) from error
         return file
 
     def _write(self, file: io.FileIO, content: bytes) -> None:
-        """Add what belongs together behind all that is whole, completely or not at all."""
+        """Append complete lines after the last complete one, or nothing."""
         rest = memoryview(content)
         try:
             if file.seek(0, os.SEEK_END) != self._size:
@@ -169,52 +172,50 @@ class ResultsFile:
             raise
 
     def _read(self) -> None:
-        """Read what is there; what breaks off at the end will be written over."""
+        """Read the existing records; a truncated one at the end will be overwritten."""
         try:
             with self.path.open("rb") as file:
                 beginning = file.read(len(self._layout.beginning))
                 if not self._layout.beginning.startswith(beginning):
-                    raise self._refuse("does not begin as one")
+                    raise self._resume_error("it is not a file of predictions")
                 file.seek(0)
-                records = self._layout.split(iter(partial(file.readline, LONGEST), b""))
+                records = self._layout.split(iter(partial(file.readline, MAX_RECORD), b""))
                 if self._layout.heading:
-                    self._take_heading(next(records, b""))
+                    self._check_heading(next(records, b""))
                 for number, record in enumerate(records, start=1):
-                    self._take(number, record)
+                    self._add_record(number, record)
         except ValueError as error:
-            raise self._refuse(f"a record is none ({error})") from error
+            raise self._resume_error(f"a record is invalid ({error})") from error
         except OSError as error:
-            raise self._refuse(f"cannot be read ({error.strerror})") from error
+            raise self._resume_error(f"it cannot be read ({error.strerror})") from error
 
-    def _take_heading(self, heading: bytes) -> None:
+    def _check_heading(self, heading: bytes) -> None:
         if heading and heading != self._layout.heading:
-            raise self._refuse("has other columns, so --top was another")
+            raise self._resume_error("it has other columns, because top was different")
         self._size += len(heading)
 
-    def _take(self, number: int, record: bytes) -> None:
+    def _add_record(self, number: int, record: bytes) -> None:
         try:
             path, digest, classifier = self._layout.read(record)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise self._refuse(f"record {number} is none ({error})") from error
+            raise self._resume_error(f"record {number} is invalid ({error})") from error
         if classifier != self._classifier:
-            (then, doubted), (now, doubts) = (
-                each.partition(_DOUBT)[::2] for each in (classifier, self._classifier)
+            (then, threshold_then), (now, threshold_now) = (
+                each.partition(_THRESHOLD)[::2] for each in (classifier, self._classifier)
             )
-            raise self._refuse(
+            raise self._resume_error(
                 f"record {number} is by the classifier {then}, not {now}"
                 if then != now
-                else f"--abstain-below is {doubts or 'not given'} and was {doubted or 'not given'}"
+                else f"abstain_below is {threshold_now or None} and was {threshold_then or None}"
             )
         self._done.add((Path(path), digest))
         self._size += len(record)
 
-    def _give_up(self, error: OSError) -> OutputError:
+    def _write_error(self, error: OSError) -> OutputError:
         return OutputError(
             f"Cannot write {self.path}: {error.strerror or error}; "
-            "make room or choose another place, and go on with --resume."
+            "free disk space or choose another folder, and resume."
         )
 
-    def _refuse(self, reason: str) -> OutputError:
-        return OutputError(
-            f"{self.path}: cannot go on with it as a file of predictions: {reason}; {self._advice}."
-        )
+    def _resume_error(self, reason: str) -> OutputError:
+        return OutputError(f"{self.path}: cannot resume it: {reason}; {self._advice}.")

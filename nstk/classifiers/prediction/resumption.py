@@ -1,4 +1,4 @@
-"""The answers of a run in a folder, so that a run that goes on gives them again."""
+"""Predictions of a run in a checkpoint folder, which a resumed run repeats."""
 
 import logging
 from collections.abc import Mapping
@@ -8,11 +8,15 @@ from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.job import Prediction
-from nstk.classifiers.prediction.layouts import LONGEST, JsonLinesLayout
+from nstk.classifiers.prediction.layouts import MAX_RECORD, JsonLinesLayout
 from nstk.classifiers.prediction.results import ResultsFile
-from nstk.errors import CheckpointError, OutputError
+from nstk.errors import OutputError
 from nstk.settings import CheckpointSettings
-from nstk.storage.checkpoints import Schedule, format_earlier, reraise_as_checkpoint_error
+from nstk.storage.checkpoints import (
+    Schedule,
+    existing_checkpoints_error,
+    reraise_as_checkpoint_error,
+)
 from nstk.storage.files import make_folder
 from nstk.storage.locks import FolderLock
 
@@ -21,25 +25,25 @@ NAME = "predictions.jsonl"
 _log = logging.getLogger("nstk")
 
 
-class KeptPredictions:
-    """The answers of a run, kept as they come, until it is closed.
+class PredictionCheckpoint:
+    """The predictions of a run, saved as they are made until `close`.
 
-    Every answer is written at once and survives whatever ends the process; that it has reached
-    the disk, and survives a power cut too, is made sure of as often as the settings say. Without
-    a folder in the settings nothing is kept or known. A disk that is full ends no run: the first
-    failure in a row is logged.
+    Every prediction is written immediately and so survives the end of the process; it is synced to
+    disk, to survive a power failure too, at the interval in the settings. Without a folder in the
+    settings nothing is saved. A full disk does not end the run: the first of several failures in a
+    row is logged.
 
     Args:
-        settings: Where, how often, and whether to go on from what is there.
-        classifier: Whose answers these are.
-        top: How many of the likeliest classes each names.
+        settings: Folder, interval, and whether to resume.
+        classifier: The classifier.
+        top: Number of the most likely classes in each prediction.
         abstain_below: See `nstk.predict`.
 
     Raises:
-        CheckpointError: If another run uses the folder, or it holds the answers of an earlier
-            run that is not to be gone on with.
-        OutputError: If the folder cannot be made or written, or the answers there are of another
-            classifier or were made otherwise.
+        CheckpointError: If another run uses the folder, or it holds the predictions of an earlier
+            run and ``resume`` is not set.
+        OutputError: If the folder cannot be created or written, or its predictions are of another
+            classifier or other settings.
     """
 
     def __init__(
@@ -64,27 +68,27 @@ class KeptPredictions:
             stack.callback(FolderLock(folder).release)
             path = folder / NAME
             if path.exists() and not settings.resume:
-                raise CheckpointError(format_earlier(folder))
+                raise existing_checkpoints_error(folder)
             self._results = ResultsFile(
                 path,
                 classifier,
                 top=top,
                 abstain_below=abstain_below,
                 resume=settings.resume,
-                advice="give another --checkpoint folder",
+                advice="give another checkpoint folder",
             )
             stack.enter_context(self._results)
             if self._results.done:
-                self._known = _recall(path, JsonLinesLayout(top, classifier.multi_label))
+                self._known = _read_predictions(path, JsonLinesLayout(top, classifier.multi_label))
             self._stack = stack.pop_all()
 
     @property
     def known(self) -> Mapping[tuple[Path, str], Prediction]:
-        """What is answered already, by the path and the digest of the image."""
+        """Saved predictions by the path and digest of the image."""
         return self._known
 
-    def keep(self, prediction: Prediction) -> None:
-        """Keep an answer, unless it is known."""
+    def append(self, prediction: Prediction) -> None:
+        """Save a prediction, unless it is saved already."""
         if self._results is None or (prediction.path, prediction.digest) in self._known:
             return
         self._count += 1
@@ -95,23 +99,23 @@ class KeptPredictions:
                 self._results.sync()
             self._failing = False
         except OutputError as error:
-            self._tell(error)
+            self._log_failure(error)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close the file and release the folder."""
         try:
             self._stack.close()
         except OutputError as error:
-            self._tell(error)
+            self._log_failure(error)
 
-    def _tell(self, error: OutputError) -> None:
+    def _log_failure(self, error: OutputError) -> None:
         level = logging.DEBUG if self._failing else logging.WARNING
-        _log.log(level, "An answer could not be kept: %s", error)
+        _log.log(level, "A prediction could not be saved: %s", error)
         self._failing = True
 
 
-def _recall(path: Path, layout: JsonLinesLayout) -> dict[tuple[Path, str], Prediction]:
+def _read_predictions(path: Path, layout: JsonLinesLayout) -> dict[tuple[Path, str], Prediction]:
     with reraise_as_checkpoint_error(), path.open("rb") as file:
-        records = layout.split(iter(partial(file.readline, LONGEST), b""))
-        answers = map(layout.recall, records)
-        return {(each.path, each.digest): each for each in answers}
+        records = layout.split(iter(partial(file.readline, MAX_RECORD), b""))
+        predictions = map(layout.parse, records)
+        return {(each.path, each.digest): each for each in predictions}

@@ -1,4 +1,4 @@
-"""Files that arrive in a folder, each as soon as nobody writes to it any more."""
+"""Watching a folder for new files, each reported when it is completely written."""
 
 import time
 from collections.abc import Iterator
@@ -8,28 +8,26 @@ from nstk.datasets.listing import list_files
 from nstk.errors import ImageError
 from nstk.settings import check_range
 
-State = tuple[int, int, int]
-"""What changes when a file does: its number, size and time of change."""
+FileState = tuple[int, int, int]
+"""Inode, size and modification time; one of them changes when the file does."""
 
 
 def watch_folder(folder: str | Path, *, interval: float = 1.0) -> Iterator[tuple[Path, ...]]:
-    """Wait for files in a folder and below it; never ends by itself.
+    """Watch a folder and its subfolders for new files, without end.
 
-    The folder is looked through every ``interval`` seconds. A file has arrived when it is the
-    same in two looks; a file that changes later arrives again. What is known of files that have
-    gone is forgotten.
+    The folder is scanned every ``interval`` seconds. A file is new when two scans find it in the
+    same state; a file that changes later is new again. Removed files are dropped.
 
     Args:
-        folder: Where to look. It may go and come back.
-        interval: Seconds from one look to the next.
+        folder: The folder. It may disappear and come back.
+        interval: Seconds between scans.
 
     Returns:
-        What has arrived, in natural order, as often as anything has; those that are there
-        already come first.
+        Groups of new files in natural order; existing files are the first group.
 
     Raises:
-        ImageError: If there is no such folder.
-        SettingsError: If the interval is out of its range.
+        ImageError: If the folder does not exist.
+        SettingsError: If the interval is out of range.
     """
     check_range("interval", interval, 0.01, 86400)
     folder = Path(folder)
@@ -39,29 +37,29 @@ def watch_folder(folder: str | Path, *, interval: float = 1.0) -> Iterator[tuple
 
 
 def _watch(folder: Path, interval: float) -> Iterator[tuple[Path, ...]]:
-    before: dict[Path, State] = {}
-    arrived: dict[Path, State] = {}
+    before: dict[Path, FileState] = {}
+    arrived: dict[Path, FileState] = {}
     while True:
-        now = _look(folder)
+        now = _scan(folder)
         arrived = {path: state for path, state in arrived.items() if now.get(path) == state}
-        whole = {
+        complete = {
             path: state
             for path, state in now.items()
             if before.get(path) == state and path not in arrived
         }
         before = now
-        if whole:
-            arrived |= whole
-            yield tuple(whole)
+        if complete:
+            arrived |= complete
+            yield tuple(complete)
         time.sleep(interval)
 
 
-def _look(folder: Path) -> dict[Path, State]:
+def _scan(folder: Path) -> dict[Path, FileState]:
     found = {}
     for path in list_files(folder)[0]:
         try:
             status = path.stat()
         except OSError:
-            continue  # it has gone since it was listed, or is a link to nothing
+            continue  # removed since it was listed, or a dangling link
         found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
     return found

@@ -1,4 +1,4 @@
-"""Labeled images for a classifier that exists already: classes are matched by name."""
+"""Matching labeled images to the classes of a classifier, by name."""
 
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -17,31 +17,30 @@ _PREFERRED: tuple[Split, ...] = ("test", "validation", "train")
 
 @dataclass(frozen=True)
 class LabeledFiles:
-    """Files and what they should be called.
+    """Labeled files for a classifier.
 
     Attributes:
-        place: Where they were found: the folder with the classes, a manifest or a zip.
-        files: Every file and the positions of its labels in the classifier's list: exactly one,
-            but any number where images may have several.
-        missing: Classes of the classifier that no file is said to show.
-        extra: Classes that the classifier does not know.
-        skipped: Files of those, and files that lie outside all class folders.
-        catalog: What a manifest or a zip holds; its files live as long as this object.
+        root: The folder with the classes, the manifest or the zip.
+        files: Every file with the indices of its classes: one, or any number in multi-label data.
+        missing: Classes of the classifier without files.
+        extra: Classes that the classifier does not have.
+        skipped: Files of extra classes, and files outside all class folders.
+        catalog: Catalog of a manifest or a zip; files of a zip exist as long as this object.
     """
 
-    place: Path
+    root: Path
     files: tuple[tuple[Path, tuple[int, ...]], ...]
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     catalog: Catalog | None = field(default=None, repr=False)
 
-    def name(self, path: Path) -> Path:
-        """The path of a file as its owner knows it: inside the zip, if it is from one."""
-        return self.catalog.name(path) if self.catalog else path
+    def display_path(self, path: Path) -> Path:
+        """The path of a file that users know: inside the zip, if it comes from one."""
+        return self.catalog.display_path(path) if self.catalog else path
 
 
-def match_data(
+def match_classes(
     data: Data,
     classes: Sequence[str],
     *,
@@ -51,19 +50,19 @@ def match_data(
 ) -> LabeledFiles:
     """Find the images of a classifier's classes.
 
-    The subfolders of a folder are named after classes; or they are parts. Of parts ``test`` is
-    taken, or ``val`` (``valid``, ``validation``) where there is none, or else ``train``.
+    The subfolders of a folder are classes or splits. Of splits, ``test`` is used, or ``val``
+    (``valid``, ``validation``) without it, or else ``train``.
 
     Args:
-        data: A folder, a manifest or a zip, as `nstk.finetune` reads them, or images from memory.
+        data: A folder, a manifest or a zip, as for `nstk.finetune`, or images from memory.
         classes: The classifier's class names, in the order of its outputs.
-        class_names: Of images from memory; None for the classifier's own.
-        multi_label: Whether it may give an image several.
-        on_progress: Told while a zip is unpacked.
+        class_names: Class names of images from memory; None for those of the classifier.
+        multi_label: Whether the classifier may predict several labels.
+        on_progress: Receives the progress of unpacking a zip.
 
     Raises:
-        FolderError: If it is none of these, has no image of any class that is known, or several
-            labels for an image where the classifier gives one.
+        FolderError: If the data are none of these, have no image of the classifier's classes, or
+            have several labels for an image where the classifier predicts one.
     """
     if not isinstance(data, str | Path):
         names = classes if class_names is None else class_names
@@ -75,50 +74,49 @@ def match_data(
         return _match_catalog(catalog, classes, multi_label)
     if not data.exists():
         raise FolderError(f"{data}: no such file or folder; check the spelling.")
-    place = _choose_place(data, {_normalize(name) for name in classes})
-    return _match(place, *_list_folder(place), classes, None)
+    root = _choose_root(data, {_normalize(name) for name in classes})
+    return _match(root, *_list_folder(root), classes, None)
 
 
 _Named = list[tuple[Path, tuple[str, ...]]]
-"""Files, and the names of their classes."""
+"""Files with the names of their classes."""
 
 
 def _match_catalog(catalog: Catalog, classes: Sequence[str], multi_label: bool) -> LabeledFiles:
     if catalog.multi_label and not multi_label:
         raise FolderError(
-            f"{catalog.source}: its images may have several labels, but the classifier gives "
-            "one to each; give data with one label an image."
+            f"{catalog.source}: its images have several labels, but the classifier predicts one; "
+            "give data with one label for each image."
         )
     return _match(catalog.source, *_list_catalog(catalog), classes, catalog)
 
 
 def _match(
-    place: Path,
+    root: Path,
     found: _Named,
     skipped: Iterable[SkippedFile],
     classes: Sequence[str],
     catalog: Catalog | None,
 ) -> LabeledFiles:
-    positions = {_normalize(name): position for position, name in enumerate(classes)}
+    indices = {_normalize(name): index for index, name in enumerate(classes)}
     named = dict.fromkeys(name for _, names in found for name in names)
-    extra = tuple(name for name in named if name not in positions)
+    extra = tuple(name for name in named if name not in indices)
     files: list[tuple[Path, tuple[int, ...]]] = []
     unknown: list[SkippedFile] = []
     for path, names in found:
-        known = tuple(positions[name] for name in names if name in positions)
+        known = tuple(indices[name] for name in names if name in indices)
         if known or not names:
             files.append((path, known))
         else:
-            reason = f"the classifier knows no class '{', '.join(names)}'"
+            reason = f"the classifier has no class '{', '.join(names)}'"
             unknown.append(SkippedFile(path, reason))
-    if not named.keys() & positions.keys():
+    if not named.keys() & indices.keys():
         raise FolderError(
-            f"{place} has images of no class that the classifier knows "
-            f"({', '.join(classes)}), only {', '.join(extra) or 'such without any'}; "
-            "rename its classes."
+            f"{root}: its classes are {', '.join(extra) or 'missing'}, those of the classifier "
+            f"{', '.join(classes)}; rename the classes, or give another folder."
         )
     return LabeledFiles(
-        place=place,
+        root=root,
         files=tuple(files),
         missing=tuple(name for name in classes if _normalize(name) not in named),
         extra=extra,
@@ -127,12 +125,12 @@ def _match(
     )
 
 
-def _list_folder(place: Path) -> tuple[_Named, list[SkippedFile]]:
-    folders, outside = list_classes(place)
+def _list_folder(root: Path) -> tuple[_Named, list[SkippedFile]]:
+    folders, outside = list_classes(root)
     named: _Named = []
     skipped = [*outside]
-    for name, places in folders.items():
-        for each in places:
+    for name, paths_of_class in folders.items():
+        for each in paths_of_class:
             paths, unsearched = list_files(each)
             named += [(path, (name,)) for path in paths]
             skipped += unsearched
@@ -149,7 +147,7 @@ def _list_catalog(catalog: Catalog) -> tuple[_Named, list[SkippedFile]]:
     return named, [*catalog.skipped]
 
 
-def _choose_place(root: Path, known: Collection[str]) -> Path:
+def _choose_root(root: Path, known: Collection[str]) -> Path:
     folders, _ = list_folder(root)
     if any(_normalize(folder.name) in known for folder in folders):
         return root

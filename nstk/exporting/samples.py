@@ -1,4 +1,4 @@
-"""Which images a proof is made with: real ones where there are some, drawn ones otherwise."""
+"""Images for verification and calibration: real ones if there are any, else synthetic ones."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,12 +16,13 @@ from nstk.datasets.folders import find_images
 from nstk.datasets.sources import open_catalog
 from nstk.errors import ImageError, NstkError
 from nstk.images.decoding import read_content
-from nstk.images.image import Levels, load_levels
+from nstk.images.image import Levels
+from nstk.images.loading import load_levels
 
-Source = Literal["given", "recorded", "drawn"]
-"""Whether images were named, are those of the run that made the classifier, or drawn."""
+Source = Literal["given", "recorded", "synthetic"]
+"""Images given by the user, those of the run that made the classifier, or synthetic ones."""
 
-_DRAWN = 64
+_SYNTHETIC = 64
 _SIDES = (40, 480)
 
 
@@ -31,8 +32,8 @@ class SampleSet:
 
     Attributes:
         source: Where they come from.
-        readers: One for each image; gives None where the file turns out to be unusable.
-        catalog: What keeps the files of a zip where they are.
+        readers: One for each image; returns None if the file turns out to be unusable.
+        catalog: Keeps the unpacked files of a zip alive.
     """
 
     source: Source
@@ -41,55 +42,54 @@ class SampleSet:
 
     @property
     def is_usable(self) -> bool:
-        """Whether one of the first hundred is an image."""
-        beginning = SampleSet(self.source, self.readers[:100])
-        return next(beginning.read(), None) is not None
+        """Whether one of the first hundred can be read."""
+        first = SampleSet(self.source, self.readers[:100])
+        return next(first.read(), None) is not None
 
     def read(self) -> Iterator[Levels]:
-        """Read one image after the other, leaving out what is unusable."""
+        """Read one image after the other, leaving out the unusable ones."""
         for reader in self.readers:
             if (pixels := reader()) is not None:
                 yield pixels
 
 
-def gather_images(images: str | Path | Iterable[str | Path] | None, seed: int) -> SampleSet:
-    """Gather images in an order drawn at random.
+def find_samples(images: str | Path | Iterable[str | Path] | None, seed: int) -> SampleSet:
+    """Find images, in random order.
 
     Args:
-        images: Files and folders, searched to the bottom; None to draw some.
-        seed: Of the order, and of what is drawn.
+        images: Files and folders, searched recursively; None for synthetic images.
+        seed: Of the order, and of synthetic images.
 
     Raises:
         ImageError: If a path does not exist, or none of the first hundred files is an image.
     """
     generator = np.random.default_rng(seed)
     if images is None:
-        return SampleSet(
-            "drawn", [partial(draw_image, int(s)) for s in generator.integers(2**31, size=_DRAWN)]
-        )
-    places = [Path(p) for p in ([images] if isinstance(images, str | Path) else images)]
+        seeds = generator.integers(2**31, size=_SYNTHETIC)
+        return SampleSet("synthetic", [partial(synthesize_image, int(each)) for each in seeds])
+    places = [Path(each) for each in ([images] if isinstance(images, str | Path) else images)]
     files = list(find_images(places)[0])
     generator.shuffle(files)
-    album = SampleSet("given", [partial(_read, file) for file in files])
-    if not album.is_usable:
+    samples = SampleSet("given", [partial(_read, file) for file in files])
+    if not samples.is_usable:
         named = ", ".join(map(str, places)) or "nothing"
-        raise ImageError(f"{named}: no image that can be read; give a folder of images.")
-    return album
+        raise ImageError(f"{named}: no readable image; give a folder of images.")
+    return samples
 
 
-def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> SampleSet | None:
-    """Gather the images of the run that made a classifier, by the record beside it.
+def find_recorded(record: str | Path, classifier: Classifier, seed: int) -> SampleSet | None:
+    """Find the images of the run that made a classifier, from the record beside it.
 
-    First those that it has not learned from, which tell most; then those that it has. What has
-    changed since is left out.
+    Held-out images come first, as they say most, then training images. Files that have changed
+    since are left out.
 
     Args:
         record: What `nstk.save_manifest` wrote.
-        classifier: Whose record it should be.
+        classifier: The classifier of that run.
         seed: Of the order.
 
     Returns:
-        None where there is no such record, or none of its images any more.
+        None if there is no such record, or all of its images are gone.
     """
     card = find_record(record, classifier)
     if card is None or not isinstance(card["given"]["data"], str):
@@ -104,16 +104,12 @@ def gather_recorded(record: str | Path, classifier: Classifier, seed: int) -> Sa
     readers = [
         partial(_read_recorded, catalog.root / file["path"], file["sha256"]) for file in files
     ]
-    album = SampleSet("recorded", readers, catalog)
-    return album if album.is_usable else None
+    samples = SampleSet("recorded", readers, catalog)
+    return samples if samples.is_usable else None
 
 
-def draw_image(seed: int) -> Levels:
-    """Draw an image of random size whose spectrum falls like that of photographs, as 1/f.
-
-    Args:
-        seed: Of everything in it.
-    """
+def synthesize_image(seed: int) -> Levels:
+    """An image of random size whose spectrum falls as 1/f, like that of photographs."""
     generator = np.random.default_rng(seed)
     height, width = generator.integers(*_SIDES, size=2)
     rows = np.fft.fftfreq(height)[:, np.newaxis, np.newaxis]
@@ -123,8 +119,8 @@ def draw_image(seed: int) -> Levels:
     waves = np.fft.irfft2(falling, s=(height, width), axes=(0, 1))
     mixed = waves @ generator.normal(size=(3, 3)) + generator.normal(size=3)
     centered = (mixed - mixed.mean()) / mixed.std()
-    drawn: Levels = np.clip(128 + 55 * centered, 0, 255).astype(np.uint8)
-    return drawn
+    levels: Levels = np.clip(128 + 55 * centered, 0, 255).astype(np.uint8)
+    return levels
 
 
 def _read(path: Path) -> Levels | None:
@@ -137,7 +133,7 @@ def _read(path: Path) -> Levels | None:
 def _read_recorded(path: Path, digest: str) -> Levels | None:
     try:
         content = read_content(path)
-        known = hashlib.sha256(content).hexdigest() == digest
-        return load_levels(path, content=content) if known else None
+        unchanged = hashlib.sha256(content).hexdigest() == digest
+        return load_levels(path, content=content) if unchanged else None
     except ImageError:
         return None

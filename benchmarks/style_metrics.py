@@ -1,26 +1,26 @@
-"""Judge a stylized image on a network that no stylization is optimized against.
+"""Measure the quality of a stylized image with a network that no stylization optimizes.
 
-    python benchmarks/style_judge.py CONTENT STYLE RESULT --json
+    python benchmarks/style_metrics.py CONTENT STYLE RESULT --json
 
 The network is fixed: relu1_1, relu2_1 and relu3_1 of the ImageNet VGG19 (the Caffe weights of
 `keras.applications`, zero padding) and the auxiliary relu4_1 and relu5_1 of its 16 times smaller
 copy (Wang et al. 2020, "Collaborative Distillation", reflection padding). The content is resized to
-the result's size and the style, with its proportions kept, until its longer side is the result's.
+the size of the result. The style is resized so that its longer side equals the result's, with its
+aspect ratio unchanged.
 
-With a layer's map as a matrix F of positions × channels, G = FᵀF / positions, μ and σ the
-channels' means and standard deviations, and * the style's:
+Let F be the feature map of a layer as a matrix of positions × channels, G = FᵀF / positions, μ and
+σ the means and standard deviations of the channels, and * the values of the style. Then
 
-    gram      = ‖G − G*‖ / ‖G*‖        (Frobenius)
-    mean      = ‖μ − μ*‖ / ‖μ*‖
-    deviation = ‖σ − σ*‖ / ‖σ*‖
+    gram = ‖G − G*‖ / ‖G*‖        (Frobenius)
+    mean = ‖μ − μ*‖ / ‖μ*‖
+    std  = ‖σ − σ*‖ / ‖σ*‖
 
-`style_error` is the mean of `gram` over the five layers. With C and F the content's and the
-result's map at relu4_1, `content_error` is ‖F − C‖ / ‖C‖, and `content_cosine` is the cosine of
-the angle between the two 512-vectors of a position, averaged over the positions (not the
-cosine of the flattened maps, in which bright places would count for more). `luma_ssim` is the
-structural similarity of content and result (Wang et al. 2004; Rec. 601 luma in [0, 1], 11×11
-Gaussian window of σ = 1.5). The weights are looked for in the folder named by NSTK_SHARED, by
-default `../shared` beside the repository.
+`style_error` is the mean of `gram` over the five layers. With C and F the maps of content and
+result at relu4_1, `content_error` is ‖F − C‖ / ‖C‖, and `content_cosine` is the cosine similarity
+of the two 512-vectors at a position, averaged over all positions (not the cosine of the flattened
+maps, which would give bright areas more weight). `luma_ssim` is the structural similarity of
+content and result (Wang et al. 2004; Rec. 601 luma in [0, 1], 11×11 Gaussian window of σ = 1.5).
+The weights are read from the folder NSTK_SHARED, by default `../shared` beside the repository.
 """
 
 import argparse
@@ -39,7 +39,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from nstk.errors import ImageError, NstkError, WeightsError
-from nstk.images.image import Image, fit_size, load_image, resize_image
+from nstk.images.image import Image, fit_size, resize_image
+from nstk.images.loading import load_image
 
 VGG_MEANS = (103.939, 116.779, 123.68)
 VGG_BLOCKS = (("block1_conv1", "block1_conv2"), ("block2_conv1", "block2_conv2"), ("block3_conv1",))
@@ -54,8 +55,8 @@ LAYERS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 CONTENT_LAYER = "relu4_1"
 
 
-class Judgment(TypedDict):
-    """What the judge says of one result."""
+class StyleMetrics(TypedDict):
+    """The metrics of one result; see the docstring of this module."""
 
     content_error: float
     style_error: float
@@ -65,16 +66,16 @@ class Judgment(TypedDict):
 
 
 def find_shared() -> Path:
-    """Find the folder that holds `weights/`."""
+    """Return the folder that holds `weights/`."""
     return Path(os.environ.get("NSTK_SHARED", Path(__file__).parents[2] / "shared"))
 
 
 @cache
 def load_weights(name: str) -> Mapping[str, NDArray[np.float32]]:
-    """Load one file of the judge's weights.
+    """Load one weights file of the fixed network.
 
     Raises:
-        WeightsError: The file is missing.
+        WeightsError: If the file is missing.
     """
     path = find_shared() / "weights" / name
     if not path.is_file():
@@ -85,13 +86,13 @@ def load_weights(name: str) -> Mapping[str, NDArray[np.float32]]:
 
 @tf.function(reduce_retracing=True)
 def compute_maps(image: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Compute the judge's five maps.
+    """Compute the five feature maps of the fixed network.
 
     Args:
         image: `(height, width, 3)`, sRGB in `[0, 1]`, at least 32 px a side.
 
     Returns:
-        `(positions, channels)` for every layer.
+        `(positions, channels)` by layer.
     """
     large, small = load_weights("vgg19_block1-3.npz"), load_weights("vgg19_16x.npz")
     maps = []
@@ -106,8 +107,8 @@ def compute_maps(image: tf.Tensor) -> dict[str, tf.Tensor]:
 
     def convolve(x: tf.Tensor, name: str) -> tf.Tensor:
         kernel = small[f"{name}.weight"].transpose(2, 3, 1, 0)
-        border = kernel.shape[0] // 2
-        x = tf.pad(x, [[0, 0], [border, border], [border, border], [0, 0]], "REFLECT")
+        padding = kernel.shape[0] // 2
+        x = tf.pad(x, [[0, 0], [padding, padding], [padding, padding], [0, 0]], "REFLECT")
         return tf.nn.conv2d(x, kernel, 1, "VALID") + small[f"{name}.bias"]
 
     x = convolve(image[tf.newaxis], "conv0")
@@ -128,48 +129,48 @@ def relative_error(value: NDArray[np.float32], target: NDArray[np.float32]) -> f
 def compare_statistics(
     features: NDArray[np.float32], target: NDArray[np.float32]
 ) -> dict[str, float]:
-    """Compare Gram matrices, means and standard deviations of two maps."""
+    """Return the relative errors of Gram matrix, means and standard deviations of a map."""
     return {
         "gram": relative_error(
             features.T @ features / len(features), target.T @ target / len(target)
         ),
         "mean": relative_error(features.mean(0), target.mean(0)),
-        "deviation": relative_error(features.std(0), target.std(0)),
+        "std": relative_error(features.std(0), target.std(0)),
     }
 
 
-def judge(content: Image, style: Image, result: Image) -> Judgment:
-    """Judge one result.
+def measure_style(content: Image, style: Image, result: Image) -> StyleMetrics:
+    """Measure one result.
 
     Args:
         content: `(height, width, 3)`, sRGB in `[0, 1]`.
         style: The same, of any size.
-        result: The same, at least 32 px a side.
+        result: The same, at least 32 px per side.
 
     Returns:
-        Errors (0 is best) and similarities (1 is best), as the head of this module defines them.
+        Errors (0 is best) and similarities (1 is best), as defined in the module's docstring.
 
     Raises:
-        ImageError: The result is too small.
-        WeightsError: The judge's weights are missing.
+        ImageError: If the result is too small.
+        WeightsError: If the weights are missing.
     """
     height, width = result.shape[:2]
     if min(height, width) < 32:
-        raise ImageError(f"the result is {width}×{height} px; the judge needs 32 px a side")
+        raise ImageError(f"the result is {width}×{height} px; give one of at least 32 px per side")
     style = resize_image(style, *fit_size(*style.shape[:2], max(height, width)))
     content = resize_image(content, height, width)
-    of_content, of_style, of_result = (
+    content_maps, style_maps, result_maps = (
         {layer: x.numpy() for layer, x in compute_maps(tf.constant(image)).items()}
         for image in (content, style, result)
     )
-    layers = {layer: compare_statistics(of_result[layer], of_style[layer]) for layer in LAYERS}
-    wanted, found = of_content[CONTENT_LAYER], of_result[CONTENT_LAYER]
-    norms = np.linalg.norm(wanted, axis=1) * np.linalg.norm(found, axis=1)
-    cosines = (wanted * found).sum(1) / np.maximum(norms, 1e-12)
+    layers = {layer: compare_statistics(result_maps[layer], style_maps[layer]) for layer in LAYERS}
+    target, actual = content_maps[CONTENT_LAYER], result_maps[CONTENT_LAYER]
+    norms = np.linalg.norm(target, axis=1) * np.linalg.norm(actual, axis=1)
+    cosines = (target * actual).sum(1) / np.maximum(norms, 1e-12)
     luma = np.float32([0.299, 0.587, 0.114])
     ssim = tf.image.ssim((content @ luma)[..., None], (result @ luma)[..., None], max_val=1.0)
     return {
-        "content_error": relative_error(found, wanted),
+        "content_error": relative_error(actual, target),
         "style_error": float(np.mean([errors["gram"] for errors in layers.values()])),
         "layers": layers,
         "luma_ssim": float(ssim),
@@ -178,15 +179,15 @@ def judge(content: Image, style: Image, result: Image) -> Judgment:
 
 
 def main() -> int:
-    """Judge the images named on the command line."""
-    parser = argparse.ArgumentParser(description="Judge a stylized image.")
+    """Measure the images given on the command line."""
+    parser = argparse.ArgumentParser(description="Measure the quality of a stylized image.")
     parser.add_argument("content", type=Path)
     parser.add_argument("style", type=Path)
     parser.add_argument("result", type=Path)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     try:
-        judgment = judge(
+        metrics = measure_style(
             *(
                 load_image(path).pixels
                 for path in (arguments.content, arguments.style, arguments.result)
@@ -196,11 +197,11 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if arguments.json:
-        print(json.dumps(judgment))
+        print(json.dumps(metrics))
         return 0
     for name in ("style_error", "content_error", "content_cosine", "luma_ssim"):
-        print(f"{name:15} {judgment[name]:.4f}")
-    for layer, errors in judgment["layers"].items():
+        print(f"{name:15} {metrics[name]:.4f}")
+    for layer, errors in metrics["layers"].items():
         print(f"{layer:15} " + "  ".join(f"{name} {value:.4f}" for name, value in errors.items()))
     return 0
 
