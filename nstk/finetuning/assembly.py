@@ -15,7 +15,7 @@ from nstk.datasets.sources import Data
 from nstk.features.extractor import FeatureExtractor, Features
 from nstk.features.networks import build_extractor
 from nstk.finetuning.result import FinetuneResult
-from nstk.finetuning.unfreezing.stage import SecondStage
+from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.out_of_distribution import fit_ood_detector
@@ -67,7 +67,7 @@ def assemble_result(
         for split, each in predictions.items()
     }
     extractor, head = extracted.extractor, selection.calibrated
-    network = build_extractor(fitted.backbone, extractor.size, selection.features, extractor.views)
+    network = build_extractor(fitted.backbone, extractor.size, selection.features, extractor.crops)
     pretrained = extractor.backbone
     classifier = Classifier(
         model=attach_head(network, head),
@@ -118,7 +118,7 @@ def _summarize(
     selection = fitted.selection
     return {
         "features": selection.features,
-        "strength": selection.head.strength,
+        "l2": selection.head.l2,
         "trials": {
             name: {key: value if isfinite(value) else None for key, value in asdict(trial).items()}
             for name, trial in selection.trials.items()

@@ -22,7 +22,8 @@ from nstk.features.workers import Workers
 from nstk.finetuning.assembly import Extracted, Fitted, assemble_result
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
-from nstk.finetuning.unfreezing.stage import Skipped, Unfreezing
+from nstk.finetuning.unfreezing.result import Skipped
+from nstk.finetuning.unfreezing.stage import Unfreezing
 from nstk.heads.learning_curve import trace_learning_curve
 from nstk.heads.links import SIGMOID, SOFTMAX
 from nstk.heads.predictions import SplitPredictions, cross_val_predict
@@ -64,21 +65,17 @@ def finetune(
 
     Args:
         data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or images in memory:
-            arrays ``(images, labels)``; a ``tf.data.Dataset`` of ``(image, label)``, batched or
-            not; or a mapping of ``"train"``, ``"validation"`` and ``"test"`` to such. Images are
-            ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1, with
-            several 1s where images have several labels. Images in memory are streamed into a
-            private temporary folder.
+            arrays ``(images, labels)``, a ``tf.data.Dataset`` of ``(image, label)``, or a mapping
+            of ``"train"``, ``"validation"`` and ``"test"`` to such. Images are
+            ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1.
         class_names: For images in memory: the classes, in the order of their labels. Without them
             those of the dataset, or numbers.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: All settings as one object; or give them as keyword arguments.
-        cache: A folder in which features are kept for later runs, such as
-            `nstk.find_cache_folder` returns; None keeps none.
-        strategy: A ``tf.distribute`` strategy. Its workers share the feature extraction and, with
-            its replicas, unfreezing; each of them returns the same result. None takes the
-            strategy in whose scope this is called, if any.
+        cache: A folder in which features are kept for later runs; None keeps none.
+        strategy: A ``tf.distribute`` strategy, whose workers and replicas share the work; each
+            returns the same result. None takes the strategy in whose scope this is called.
         checkpoints: Where and how often the state of unfreezing is saved, and whether to resume
             from it, with bit-identical results; without a cache, features are saved there, too.
         on_progress: Called for the stages ``"store"`` (images in memory), ``"scan"``,
@@ -94,22 +91,15 @@ def finetune(
             checkpoints.
         WeightsError: If the weights do not fit the network, or are not finite.
     """
+    chosen = resolve_settings(FinetuneSettings, settings, options)
     return FinetuneJob(
-        data=data,
-        class_names=class_names,
-        backbone=backbone,
-        weights=weights,
-        settings=resolve_settings(FinetuneSettings, settings, options),
-        cache=cache,
-        strategy=strategy,
-        checkpoints=checkpoints or CheckpointSettings(),
-        on_progress=on_progress,
+        data, class_names, backbone, weights, chosen, cache, strategy, checkpoints, on_progress
     ).run()
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class FinetuneJob:
-    """What `finetune` was given, and the plan of an earlier run where that is repeated."""
+    """What `finetune` was given, and the plan of an earlier run if that is repeated."""
 
     data: Data
     class_names: Sequence[str] | None
@@ -117,19 +107,20 @@ class FinetuneJob:
     weights: str | Path | None
     settings: FinetuneSettings
     cache: str | Path | None
-    strategy: Any = None
-    checkpoints: CheckpointSettings
-    plan: Plan | None = None
+    strategy: Any
+    checkpoints: CheckpointSettings | None
     on_progress: Reporter
+    plan: Plan | None = None
 
     def run(self) -> FinetuneResult:
         """Train; see `finetune`."""
         workers = Workers(self.strategy or tf.distribute.get_strategy())
-        if self.checkpoints.checkpoint and workers.count > 1:
+        checkpoints = self.checkpoints or CheckpointSettings()
+        if checkpoints.checkpoint and workers.count > 1:
             raise SettingsError(
                 f"`checkpoint` was given to {workers.count} processes that share a run; remove it."
             )
-        with CheckpointFolder(self.checkpoints) as folder:
+        with CheckpointFolder(checkpoints) as folder:
             watch = Stopwatch()
             extracted = self._extract(workers, self.cache or folder.file_path("features"), watch)
             fitted = self._fit(extracted)

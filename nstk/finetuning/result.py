@@ -9,7 +9,7 @@ from typing import Any
 from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import LabeledFolder
 from nstk.datasets.listing import SkippedFile
-from nstk.finetuning.unfreezing.stage import SecondStage
+from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.calibration import Calibration
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation, Interval

@@ -140,14 +140,12 @@ def inspect_layers(
     Args:
         images: Images, files, and folders, which are searched recursively.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: All settings as one object (layers, size, channels, steps and seed are used); or
-            give them as keyword arguments.
+        settings: Layers, size, channels, steps and seed; or give them as keyword arguments.
         on_progress: Called for every image and after every step.
         **options: Fields of `InspectSettings`, instead of ``settings``.
 
     Returns:
-        For each layer its strongest channels: their activation maps of the first image, the
-        patches that activate them most, and images that maximize their activation.
+        For each layer its strongest channels, with maps, patches and visualizations.
 
     Raises:
         ImageError: If there is no image, or none is large enough for the layers.
@@ -158,15 +156,14 @@ def inspect_layers(
     layers = choose_layers(backbone, chosen.layers)
     sources, skipped = find_sources(images)
     survey = survey_images(sources, layers, backbone, chosen.size, on_progress)
-    strongest = {
-        layer: strongest_channels(energy, chosen.channels)
-        for layer, energy in survey.energies.items()
-    }
+    energies, count = survey.energies, chosen.channels
+    strongest = {layer: strongest_channels(energies[layer], count) for layer in layers}
     responses = find_responses(survey.sources, strongest, backbone, chosen.size, on_progress)
     network = backbone.prepared(edge="replicate")
-    found = []
+    inspected = []
     for layer in layers:
-        field, stride = trace_fields(backbone)[layer], backbone.stride(layer)
+        energy, field = energies[layer], trace_fields(backbone)[layer]
+        stride = backbone.stride(layer)
         visualizations = visualize_channels(
             network,
             layer,
@@ -176,20 +173,18 @@ def inspect_layers(
             seed=chosen.seed,
             on_progress=on_progress,
         )
-        energy = survey.energies[layer]
+        rows = zip(strongest[layer], responses[layer], visualizations, strict=True)
         channels = tuple(
             ChannelInspection(channel, float(energy[channel]), *response, image)
-            for channel, response, image in zip(
-                strongest[layer], responses[layer], visualizations, strict=True
-            )
+            for channel, response, image in rows
         )
-        found.append(LayerInspection(layer, stride, field, len(energy), channels))
+        inspected.append(LayerInspection(layer, stride, field, len(energy), channels))
     return NetworkInspection(
         backbone=backbone.name,
         names=survey.names,
         image=survey.first,
         filters=read_filters(backbone),
-        layers=tuple(found),
+        layers=tuple(inspected),
         skipped=(*skipped, *survey.skipped),
         seconds=watch.total,
     )

@@ -1,9 +1,9 @@
-"""``nstk audit``: what is wrong with a folder of labeled images."""
+"""``nstk audit``: find problems in labeled images."""
 
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -37,7 +37,7 @@ def audit(
     ],
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a page with the images, DIR/audit.html"),
+        typer.Option(metavar="DIR", help="Write a report with the images, DIR/audit.html"),
     ] = None,
     settings: nstk.AuditSettings,
     backbone: BackboneName = "compact",
@@ -46,7 +46,7 @@ def audit(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Find damaged files, copies, likely wrong labels and odd images in DATA."""
+    """Find damaged files, duplicates, label errors and outliers in DATA."""
     with reporting(quiet=quiet) as progress:
         from nstk import audit as run
         from nstk import check_audit_report, write_audit_report
@@ -65,63 +65,16 @@ def audit(
         for notice in found.notices:
             log.warning(notice)
     if json:
-        print_made({**describe(found), "report": page, "seconds": found.seconds})
+        print_made({**found.to_dict(), "report": page})
     else:
         print_findings(found)
         if page:
-            print(f"\n{page}: the same with the images")
+            print(f"\n{page}: report with the images")
         print(f"\n{found.images} images, {duration(found.seconds['total'])}")
 
 
-def describe(found: "nstk.Audit") -> dict[str, Any]:
-    """All findings for JSON, paths as the owner knows them."""
-
-    def named(path: Path) -> str:
-        return str(found.name(path))
-
-    def groups(many: Sequence[Sequence[Path]]) -> list[list[str]]:
-        return [[named(path) for path in group] for group in many]
-
-    def flaws(many: Sequence["nstk.Flaw"], measure: str) -> list[dict[str, Any]]:
-        return [{"path": named(flaw.path), measure: flaw.value} for flaw in many]
-
-    return {
-        "images": found.images,
-        "classes": [
-            {"name": each.name, "images": each.images, **each.counts} for each in found.classes
-        ],
-        "unreadable": [
-            {"path": named(file.path), "reason": file.reason} for file in found.unreadable
-        ],
-        "wrong_ending": [
-            {"path": named(file.path), "format": file.format} for file in found.wrong_extension
-        ],
-        "exact_duplicates": groups(found.exact_duplicates),
-        "near_duplicates": groups(found.near_duplicates),
-        "cross_class_duplicates": groups(found.cross_class_duplicates),
-        "cross_split_duplicates": groups(found.cross_split_duplicates),
-        "label_suspects": [
-            {
-                "path": named(each.path),
-                "label": each.label,
-                "suggestion": each.suggestion,
-                "label_probability": each.label_probability,
-                "probability": each.probability,
-            }
-            for each in found.label_suspects
-        ],
-        "outliers": flaws(found.outliers, "ood_score"),
-        "tiny": flaws(found.tiny, "side"),
-        "blurred": flaws(found.blurred, "blur"),
-        "dark": flaws(found.dark, "brightness"),
-        "low_contrast": flaws(found.low_contrast, "contrast"),
-        "skipped": [{"path": str(file.path), "reason": file.reason} for file in found.skipped],
-        "notices": found.notices,
-    }
-
-
 def print_findings(found: "nstk.Audit") -> None:
-    """Print the classes, then what was found: how many of each kind, and the first of them."""
+    """Print the classes, then the findings: how many of each kind, and the first of them."""
     splits = list(found.classes[0].counts)
     columns = splits if len(splits) > 1 else ["images"]
     print_table(
@@ -130,33 +83,33 @@ def print_findings(found: "nstk.Audit") -> None:
         right=columns,
     )
     print_list(
-        "likely wrong labels",
+        "likely label errors",
         [
-            f"{place(found, each.path)}: {each.label or 'no label'}, looks like"
-            f" {each.suggestion or 'one without'}"
+            f"{place(found, each.path)}: {each.label or 'no label'}, predicted"
+            f" {each.suggestion or 'no label'}"
             f" ({percent(each.probability)})"
             for each in found.label_suspects
         ],
     )
     for title, groups in (
-        ("copies with different labels", found.cross_class_duplicates),
-        ("copies in different parts", found.cross_split_duplicates),
-        ("the same bytes", found.exact_duplicates),
-        ("nearly the same", found.near_duplicates),
+        ("duplicates with different labels", found.cross_class_duplicates),
+        ("duplicates in different splits", found.cross_split_duplicates),
+        ("exact duplicates", found.exact_duplicates),
+        ("near-duplicates", found.near_duplicates),
     ):
         print_list(title, ["  ".join(place(found, path) for path in group) for group in groups])
-    for title, flaws, unit in (
-        ("unlike all others", found.outliers, "{:.1f} spreads beyond the usual"),
+    for title, issues, unit in (
+        ("outliers", found.outliers, "score {:.1f}"),
         ("tiny", found.tiny, "{:.0f} px"),
         ("blurred", found.blurred, "blur {:.2f}"),
         ("dark", found.dark, "brightness {:.2f}"),
-        ("hardly any contrast", found.low_contrast, "contrast {:.2f}"),
+        ("low contrast", found.low_contrast, "contrast {:.2f}"),
     ):
         print_list(
-            title, [f"{place(found, flaw.path)}: {unit.format(flaw.value)}" for flaw in flaws]
+            title, [f"{place(found, issue.path)}: {unit.format(issue.value)}" for issue in issues]
         )
     print_list(
-        "wrong endings",
+        "wrong extensions",
         [
             f"{place(found, file.path)}: the content is {file.format}"
             for file in found.wrong_extension
@@ -176,12 +129,12 @@ def print_list(title: str, lines: Sequence[str]) -> None:
     for line in lines[:SHOWN]:
         print(f"  {nstk.printable(line)}")
     if len(lines) > SHOWN:
-        print(f"  … {len(lines) - SHOWN} more; --json names all, --report DIR shows them")
+        print(f"  … {len(lines) - SHOWN} more; --json lists all, --report DIR shows them")
 
 
 def place(found: "nstk.Audit", path: Path) -> str:
-    """A path as short as it is clear: from DATA on, or as a manifest has it."""
-    named = found.name(path)
+    """A path relative to DATA, or as the manifest has it."""
+    named = found.display_path(path)
     roots = (found.catalog.source, found.catalog.root)
     root = next((root for root in roots if named.is_relative_to(root)), None)
     return str(named.relative_to(root) if root else named)

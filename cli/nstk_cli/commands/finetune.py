@@ -4,9 +4,8 @@ import logging
 import shlex
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,10 +21,8 @@ from nstk_cli.options import (
     with_settings,
 )
 from nstk_cli.output import (
-    describe_reliability,
     duration,
     interval,
-    list_skipped,
     percent,
     print_confusion,
     print_made,
@@ -100,7 +97,7 @@ def finetune(
             repeated = repeat(
                 replay, data=data, cache=place, checkpoints=checkpoints, on_progress=listen
             )
-            made = repeated.made
+            made = repeated.result
         else:
             made = run(
                 data or "",
@@ -122,7 +119,8 @@ def finetune(
         for notice in made.notices:
             log.warning(notice)
     if json:
-        print_made({**describe(made, output, repeated), "report": page})
+        differences = repeated and repeated.differences
+        print_made({"model": output, **made.to_dict(), "differences": differences, "report": page})
     else:
         print_result(made, output)
         if page:
@@ -135,7 +133,7 @@ def finetune(
 
 def write_report(
     folder: Path,
-    made: "nstk.Finetuning | nstk.Examination",
+    made: "nstk.FinetuneResult | nstk.EvaluationReport",
     cache: Path | None,
     report: Reporter,
 ) -> Path:
@@ -160,60 +158,7 @@ def check_given(data: Path | None, output: Path | None, replay: Path | None) -> 
         )
 
 
-def describe(
-    made: "nstk.Finetuning", output: Path | None, repeated: "nstk.Replay | None"
-) -> dict[str, Any]:
-    """What ``--json`` prints."""
-    stage = made.second_stage and made.second_stage.describe()
-    return {
-        "model": output,
-        "classes": made.classes,
-        "train_images": made.train_images,
-        "validation_images": made.validation_images,
-        "skipped": list_skipped(made.skipped),
-        "accuracy": made.accuracy,
-        "forward_passes": made.forward_passes,
-        "seconds": made.seconds,
-        "accuracy_interval": made.accuracy_interval,
-        "folds": made.folds,
-        "features": made.features,
-        "size": made.classifier.size,
-        "probe_accuracy": stage["probe_accuracy"] if stage else made.accuracy,
-        "finetuned_accuracy": stage["finetuned_accuracy"] if stage else None,
-        "p_value": stage["p_value"] if stage else None,
-        "kept": stage["kept"] if stage else "probe",
-        "second_stage": stage,
-        "trials": {name: asdict(each) for name, each in made.selection.trials.items()},
-        "mean_average_precision": made.evaluation.mean_average_precision,
-        "thresholds": made.thresholds,
-        "per_class": [asdict(score) for score in made.evaluation.per_class],
-        "confusion": made.evaluation.confusion,
-        "learning_curve": made.learning_curve and asdict(made.learning_curve),
-        "differences": repeated and repeated.differences,
-        "ece": made.reliability.ece,
-        "ece_interval": made.reliability.ece_interval,
-        "temperature": made.calibration.temperature,
-        "calibration": {
-            "before": describe_reliability(made.reliability_before),
-            "after": describe_reliability(made.reliability),
-        },
-        "calibration_left_out": describe_calibration(made.calibration),
-        "notices": made.notices,
-    }
-
-
-def describe_calibration(calibration: "nstk.Calibration") -> dict[str, Any] | None:
-    """What the temperature does to the training images that chose it, for JSON."""
-    if calibration.before is None or calibration.after is None:
-        return None
-    return {
-        "images": calibration.images,
-        "before": describe_reliability(calibration.before),
-        "after": describe_reliability(calibration.after),
-    }
-
-
-def print_result(made: "nstk.Finetuning", output: Path | None) -> None:
+def print_result(made: "nstk.FinetuneResult", output: Path | None) -> None:
     """Print how every class fared, the accuracy with its interval, and what was left out."""
     columns = ["images", "recognized", "95 %", "precision"]
     print_table(
@@ -291,7 +236,7 @@ def print_choice(trials: "Mapping[str, nstk.Trial]", chosen: str) -> None:
 
 def print_second_stage(stage: "nstk.SecondStage") -> None:
     """Print what it brought to let the last blocks learn, and whether that is kept."""
-    plan, pairing = stage.plan, stage.pairing
+    plan, pairing = stage.plan, stage.mcnemar
     blocks = "the last block" if plan.blocks == 1 else f"the last {plan.blocks} blocks"
     kept = "kept" if stage.kept else "not kept, the head alone is written"
     print(
@@ -323,7 +268,7 @@ def print_replay(repeated: "nstk.Replay") -> None:
         print("the numbers match")
 
 
-def say_calibration(made: "nstk.Finetuning | nstk.Examination") -> str:
+def say_calibration(made: "nstk.FinetuneResult | nstk.EvaluationReport") -> str:
     """The calibration error with its interval, and what it would be without the temperature."""
     after, before = made.reliability, made.reliability_before
     unlike = f", {percent(before.ece)} without its temperature" if after != before else ""

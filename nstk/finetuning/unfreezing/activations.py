@@ -16,7 +16,7 @@ from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
 from nstk.finetuning.unfreezing.augmentation import Batch
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.finetuning.unfreezing.planning import Deadline
-from nstk.images.image import load_image
+from nstk.images.loading import load_image
 from nstk.progress import Progress, Reporter
 
 STAGE = "activations"

@@ -6,11 +6,9 @@ images, which neither stage was fitted on, decide whether the result is kept.
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import compress
-from math import comb
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +17,9 @@ from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.backbones.variants import Precision
-from nstk.features.extractor import FeatureExtractor
+from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
 from nstk.features.networks import BLOCKS
-from nstk.features.prefetching import BATCH
-from nstk.features.sharding import extract_together
+from nstk.features.sharding import extract_features_sharded
 from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.activations import (
     LabeledPaths,
@@ -32,6 +29,7 @@ from nstk.finetuning.unfreezing.activations import (
 from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES, Augmentation
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Deadline, Plan, choose_depth
+from nstk.finetuning.unfreezing.result import McNemarTest, SecondStage, Skipped
 from nstk.finetuning.unfreezing.resumption import describe_run, restore_plan, train
 from nstk.finetuning.unfreezing.step import TrainingStep
 from nstk.finetuning.unfreezing.training import History, Training
@@ -40,113 +38,14 @@ from nstk.heads.decisions import choose_decision
 from nstk.heads.folds import Labels, assign_folds
 from nstk.heads.head import Head, fit_head
 from nstk.heads.links import SIGMOID
-from nstk.heads.logistic import weigh
+from nstk.heads.logistic import sample_weights
 from nstk.heads.selection import Samples, Selection
 from nstk.heads.splits import Splits
 from nstk.progress import Reporter, no_progress
 from nstk.settings import FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder, State
 
-SIGNIFICANCE = 0.05
 _FOLDS = 5
-
-
-@dataclass(frozen=True)
-class McNemarTest:
-    """Two classifiers on the same images.
-
-    Attributes:
-        images: Number of images.
-        gained: Images that only the second classified correctly.
-        lost: Images that only the first classified correctly.
-    """
-
-    images: int
-    gained: int
-    lost: int
-
-    @classmethod
-    def compare(cls, first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> "McNemarTest":
-        """Compare which images each classified correctly, ``(n,)`` both."""
-        return cls(len(first), int((second & ~first).sum()), int((first & ~second).sum()))
-
-    @property
-    def p_value(self) -> float:
-        """McNemar's exact test, two-sided.
-
-        If both are equally good, each of the n = gained + lost images is as likely gained as
-        lost: p = min(1, 2·Σ_{k ≤ min(gained, lost)} C(n, k) / 2ⁿ) (McNemar 1947).
-        """
-        differing, fewer = self.gained + self.lost, min(self.gained, self.lost)
-        ways = sum(comb(differing, k) for k in range(fewer + 1))
-        return min(1.0, 2 * ways / (1 << differing))
-
-    @property
-    def favors_second(self) -> bool:
-        """Whether the second is significantly better, at the 5 % level."""
-        return self.gained > self.lost and self.p_value < SIGNIFICANCE
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Unfreezing was skipped; `reason` is one sentence."""
-
-    reason: str
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class SecondStage:
-    """The result of unfreezing.
-
-    Attributes:
-        plan: What was done.
-        history: How training went.
-        backbone: The fine-tuned network.
-        selection: Its head, calibrated on the images that training was evaluated on.
-        mcnemar: The head alone against the fine-tuned network, on the validation images.
-        probe_accuracy: Accuracy of the head alone on them.
-        finetuned_accuracy: Accuracy of the fine-tuned network on them.
-        splits: The images with features of the fine-tuned network; None where it is not kept.
-        pinned: Number of batch-normalization arrays, all verified to be bit-identical.
-        seconds: Wall time.
-    """
-
-    plan: Plan
-    history: History
-    backbone: Backbone
-    selection: Selection
-    mcnemar: McNemarTest
-    probe_accuracy: float
-    finetuned_accuracy: float
-    splits: Splits | None
-    pinned: int
-    seconds: float
-
-    def __repr__(self) -> str:
-        kept = "kept" if self.kept else "not kept"
-        accuracies = f"{self.probe_accuracy:.1%} → {self.finetuned_accuracy:.1%}"
-        return f"SecondStage({self.plan.blocks} blocks, {accuracies}, {kept})"
-
-    @property
-    def kept(self) -> bool:
-        """Whether the fine-tuned network is significantly better than the head alone."""
-        return self.mcnemar.favors_second
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plan and result as plain JSON values."""
-        return {
-            **asdict(self.plan),
-            "log_losses": list(self.history.losses),
-            "best": self.history.best,
-            **asdict(self.mcnemar),
-            "probe_accuracy": self.probe_accuracy,
-            "finetuned_accuracy": self.finetuned_accuracy,
-            "p_value": self.mcnemar.p_value,
-            "kept": "finetuned" if self.kept else "probe",
-            "pinned": self.pinned,
-            "backbone": self.backbone.digest,
-            "head": self.selection.head.digest,
-        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +89,8 @@ class Unfreezing:
             return Skipped("Unfreezing was skipped: too few images are held out; add images.")
         if plan == NO_UNFREEZING:
             return Skipped("Unfreezing was skipped, as in the run that is repeated.")
-        recipe = describe_run(self.settings, extractor.backbone, extractor.size, splits, plan)
-        saved = self.checkpoints.restore(recipe)
+        identity = describe_run(self.settings, extractor.backbone, extractor.size, splits, plan)
+        saved = self.checkpoints.restore(identity)
         if saved:
             plan, deadline = restore_plan(saved), Deadline(None)
         if self.workers.all_reduce_max(-deadline.remaining) >= 0:
@@ -284,7 +183,7 @@ class Unfreezing:
             self.selection.head,
             kernel=kernel,
             bias=bias,
-            held_out=np.full_like(self.selection.head.held_out, np.nan),
+            oof_logits=np.full_like(self.selection.head.oof_logits, np.nan),
             decision=choose_decision(link, link.probabilities(logits), known),
         )
         calibration = calibrate(logits, known, decision=head.decision)
@@ -310,12 +209,12 @@ class Unfreezing:
         on_progress: Reporter,
     ) -> PrecomputedActivations | None:
         targets = self.splits.samples["train"].targets[which]
-        weights = weigh(targets, self.selection.head.link, self.settings.balance)
-        share, paths = self.workers.share, self.splits.paths["train"]
+        weights = sample_weights(targets, self.selection.head.link, self.settings.balance)
+        shard, paths = self.workers.shard, self.splits.paths["train"]
         images = LabeledPaths(
-            [paths[index] for index in share(np.flatnonzero(which))],
-            share(targets.astype(np.float32)),
-            share(weights.astype(np.float32)),
+            [paths[index] for index in shard(np.flatnonzero(which))],
+            shard(targets.astype(np.float32)),
+            shard(weights.astype(np.float32)),
         )
         return precompute_activations(
             network,
@@ -330,7 +229,7 @@ class Unfreezing:
         """Features of a split from another network, and which images can still be read."""
         features, paths = self.selection.features, self.splits.paths[split]
         extractor = replace(self.extractor, backbone=backbone, blocks=BLOCKS[features])
-        extracted = extract_together(extractor, paths, self.workers)
+        extracted = extract_features_sharded(extractor, paths, self.workers)
         known = np.isin(np.arange(len(paths)), extracted.indices)
         samples = self.splits.samples[split].subset(known)
         return replace(samples, vectors={features: extracted.vectors(features)}), known
@@ -343,13 +242,13 @@ class Unfreezing:
         return replace(self.splits, samples=samples, paths=paths)
 
     def _seconds_per_image(self) -> float:
-        crops = np.zeros((BATCH, self.extractor.size, self.extractor.size, 3), np.float32)
+        crops = np.zeros((BATCH_SIZE, self.extractor.size, self.extractor.size, 3), np.float32)
         seconds = 0.0
         for _ in range(2):  # the first call compiles
             began = time.perf_counter()
             self.extractor.extract(crops)
             seconds = time.perf_counter() - began
-        return seconds * len(self.extractor.crops) / BATCH
+        return seconds * len(self.extractor.crops) / BATCH_SIZE
 
     def _choose_precision(self) -> Precision:
         backbone = self.extractor.backbone

@@ -34,26 +34,7 @@ def content(
         quiet=quiet,
     )
     if json:
-        height, width, _ = found.original.shape
-        print_made(
-            {
-                "output": output,
-                "backbone": found.backbone,
-                "width": width,
-                "height": height,
-                "steps": found.steps,
-                "layers": [
-                    {
-                        "layer": each.layer,
-                        "error": each.error,
-                        "loss": each.losses[-1],
-                        "losses": each.losses,
-                    }
-                    for each in found.reconstructions
-                ],
-                "seconds": found.seconds,
-            }
-        )
+        print_made({"output": output, **found.to_dict()})
         return
     print_table(
         ["layer", "pixels off by", "content loss"],

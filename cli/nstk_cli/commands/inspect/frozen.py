@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -10,7 +10,6 @@ import nstk
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
 from nstk_cli.output import (
     interval,
-    list_skipped,
     percent,
     print_made,
     print_skipped,
@@ -62,62 +61,9 @@ def frozen(
         for notice in study.notices:
             log.warning(notice)
     if json:
-        print_made(describe(study, output))
+        print_made({"output": output, **study.to_dict()})
     else:
         show(study, output)
-
-
-def describe(study: "nstk.FrozenStudy", output: Path) -> dict[str, Any]:
-    """All figures for JSON."""
-    return {
-        "output": output,
-        "backbone": study.backbone,
-        "size": study.size,
-        "classes": study.classes,
-        "train_images": study.train_images,
-        "held_out": study.held_out,
-        "held_out_images": study.held_out_images,
-        "frozen_parameters": study.frozen_parameters,
-        "learned_parameters": study.learned_parameters,
-        "transfer": score(study.transfer),
-        "random": score(study.random),
-        "trained": score(study.trained),
-        "images_needed": study.images_needed,
-        "blocks": [
-            {
-                "layer": block.layer,
-                "stride": block.stride,
-                "channels": block.channels,
-                "parameters": block.parameters,
-                "pretrained": score(block.pretrained),
-                "random": score(block.random),
-            }
-            for block in study.blocks
-        ],
-        "curve": [
-            {
-                "images": each.images,
-                "pretrained": score(each.pretrained),
-                "random": score(each.random),
-            }
-            for each in study.curve
-        ],
-        "scratch": [
-            {"passes": each.passes, "seconds": each.seconds, **score(each.evaluation)}
-            for each in study.scratch
-        ],
-        "seconds": study.seconds,
-        "skipped": list_skipped(study.skipped),
-        "notices": study.notices,
-    }
-
-
-def score(evaluation: "nstk.Evaluation") -> dict[str, Any]:
-    """An accuracy with its interval."""
-    return {
-        "accuracy": evaluation.accuracy,
-        "accuracy_interval": evaluation.accuracy_interval,
-    }
 
 
 def show(study: "nstk.FrozenStudy", output: Path) -> None:

@@ -40,26 +40,7 @@ def gram(
         quiet=quiet,
     )
     if json:
-        print_made(
-            {
-                "output": output,
-                "backbone": found.backbone,
-                "images": found.names,
-                "layers": [
-                    {
-                        "layer": each.layer,
-                        "channels": len(each.order),
-                        "errors": each.errors,
-                        "pairs": [
-                            {"channels": pair.channels, "correlations": pair.correlations}
-                            for pair in each.pairs
-                        ],
-                    }
-                    for each in found.layers
-                ],
-                "seconds": found.seconds,
-            }
-        )
+        print_made({"output": output, **found.to_dict()})
         return
     others = list(found.names[1:])
     if others:

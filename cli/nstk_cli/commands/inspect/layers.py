@@ -9,7 +9,7 @@ import typer
 import nstk
 from nstk_cli.inputs import spare_inputs
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import list_skipped, print_made, print_skipped
+from nstk_cli.output import print_made, print_skipped
 from nstk_cli.reporting import reporting
 
 OVERVIEW = "overview"
@@ -64,12 +64,15 @@ def layers(
         for place, layer in zip(places, found.layers, strict=True):
             nstk.save_image(place, draw_layer_sheet(found, layer))
     if json:
-        print_made(describe(found, sheet, places))
+        described = found.to_dict()
+        for layer, place in zip(described["layers"], places, strict=True):
+            layer["output"] = place
+        print_made({"output": sheet, **described})
         return
     if sheet not in places:
         print(f"{sheet}: {len(places)} layers of {found.backbone}")
-    for place, layer in zip(places, found.layers, strict=True):
-        print(f"{place}: {layer.layer}, channels {format_channels(layer)}")
+    for place, shown in zip(places, found.layers, strict=True):
+        print(f"{place}: {shown.layer}, channels {format_channels(shown)}")
     print_skipped(found.skipped)
 
 
@@ -81,48 +84,3 @@ def place_sheet(sheet: Path, layer: str, is_folder: bool) -> Path:
 def format_channels(layer: "nstk.LayerInspection") -> str:
     """The channels that are shown, as ``3, 17, 5``."""
     return ", ".join(str(each.channel) for each in layer.channels)
-
-
-def describe(found: "nstk.NetworkInspection", sheet: Path, places: list[Path]) -> dict[str, object]:
-    """What was found, for JSON."""
-    filters = found.filters
-    return {
-        "output": sheet,
-        "backbone": found.backbone,
-        "images": list(found.names),
-        "skipped": list_skipped(found.skipped),
-        "filters": None
-        if filters is None
-        else {
-            "layer": filters.layer,
-            "count": len(filters.kernels),
-            "oriented": filters.oriented,
-            "opponent": filters.opponent,
-        },
-        "layers": [
-            {
-                "layer": layer.layer,
-                "output": place,
-                "stride": layer.stride,
-                "receptive_field": [layer.field.height, layer.field.width],
-                "channels": [
-                    {
-                        "channel": each.channel,
-                        "energy": each.energy,
-                        "patches": [
-                            {
-                                "image": found.names[patch.source],
-                                "top": patch.top,
-                                "left": patch.left,
-                                "activation": patch.activation,
-                            }
-                            for patch in each.patches
-                        ],
-                    }
-                    for each in layer.channels
-                ],
-            }
-            for layer, place in zip(found.layers, places, strict=True)
-        ],
-        "seconds": found.seconds,
-    }

@@ -34,26 +34,7 @@ def style(
         quiet=quiet,
     )
     if json:
-        height, width, _ = found.original.shape
-        print_made(
-            {
-                "output": output,
-                "backbone": found.backbone,
-                "width": width,
-                "height": height,
-                "steps": found.steps,
-                "textures": [
-                    {
-                        "layers": each.layers,
-                        "errors": each.errors,
-                        "loss": each.losses[-1],
-                        "losses": each.losses,
-                    }
-                    for each in found.textures
-                ],
-                "seconds": found.seconds,
-            }
-        )
+        print_made({"output": output, **found.to_dict()})
         return
     names = list(found.textures[-1].layers)
     print("Gram matrices off by, in each layer:\n")
