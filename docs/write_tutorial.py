@@ -14,7 +14,7 @@ import nstk
 from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width
 
 IMAGES = Path(__file__).parent / "images"
-PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "expect/report.html"}
+PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "report/report.html"}
 WINDOW = (960, 1250)
 WIDTH, QUALITY = 700, 70
 
@@ -37,13 +37,13 @@ def show_explanations(folder: Path) -> nstk.Image:
         Cell(fit_width(nstk.load_image(file).pixels, 150), file.name.removesuffix(".explained.png"))
         for file in files
     ]
-    return draw_sheet("What spoke for the label", [Row(cells)])
+    return draw_sheet("What supports the label", [Row(cells)])
 
 
 def main(folder: Path) -> None:
     """Write all images."""
     made = {name: fit_width(photograph(folder / page), WIDTH) for name, page in PAGES.items()}
-    made["explain"] = show_explanations(folder / "why")
+    made["explain"] = show_explanations(folder / "explanations")
     for name, image in made.items():
         nstk.save_image(IMAGES / f"tutorial-{name}.jpg", image, quality=QUALITY)
 

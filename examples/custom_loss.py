@@ -1,4 +1,4 @@
-"""A loss term of one's own, in a loop of one's own: the style, and as much red as it bears.
+"""Add a loss term of your own in an optimization loop of your own: style transfer, but redder.
 
 python examples/custom_loss.py CONTENT STYLE OUTPUT [SIZE] [STEPS]
 """
@@ -16,13 +16,13 @@ from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 
 
 def read(path: str, size: int) -> nstk.Image:
-    """An image whose longer side is ``size``."""
+    """Load an image and resize its longer side to ``size``."""
     pixels = nstk.load_image(path).pixels
     return resize_image(pixels, *fit_size(*pixels.shape[:2], size))
 
 
 def main(content: str, style: str, output: str, size: str = "256", steps: str = "100") -> None:
-    """Paint ``content`` like ``style``, and redder."""
+    """Paint ``content`` in the style of ``style``, with more red."""
     backbone = nstk.load_backbone("compact").prepared(edge="replicate")
     start, painting = read(content, int(size)), read(style, int(size))
     layers = {choose_content_layer(backbone): 1.0}, choose_style_layers(backbone)

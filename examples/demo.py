@@ -1,4 +1,4 @@
-"""Both jobs on images drawn here, with the packaged network and no network connection.
+"""Do both jobs on sample images, offline, with the packaged network.
 
 python examples/demo.py FOLDER
 """
@@ -17,7 +17,7 @@ NSTK = Path(sys.executable).parent / "nstk"
 
 
 def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path], Path]]:
-    """What the demo does: what it is, its command, and where its result is."""
+    """List the steps of the demo: title, command, and path of the result."""
     content, style = folder / "image.png", folder / "painting.png"
     image, model = folder / "stylized.png", folder / "digits.keras"
     labels = folder / "labels.csv"
@@ -28,7 +28,7 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
             folder,
         ),
         (
-            "paint the image like the painting",
+            "stylize the image",
             [
                 *(NSTK, "stylize", content, style, "-o", image),
                 *("--size", size, "--steps", steps),
@@ -36,12 +36,12 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
             image,
         ),
         (
-            "learn handwritten digits",
+            "train a classifier on handwritten digits",
             [NSTK, "finetune", folder / "digits", "-o", model],
             model,
         ),
         (
-            "read digits it has never seen",
+            "classify new digits",
             [NSTK, "predict", model, folder / "new-digits", "--top", "2", "--csv", labels],
             labels,
         ),
@@ -49,11 +49,11 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
 
 
 def main() -> int:
-    """Run every step; stop at the first that fails."""
+    """Run every step; stop at the first failure."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--size", default="384", help="longer side of the stylized image")
-    parser.add_argument("--steps", default="80", help="steps at its full size")
+    parser.add_argument("--size", default="384", help="longer side of the stylized image in pixels")
+    parser.add_argument("--steps", default="80", help="steps at full size")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ def main() -> int:
         began = time.monotonic()
         status = subprocess.run(command, check=False).returncode
         if status:
-            print(f"demo: '{title}' ended with status {status}.", file=sys.stderr)
+            print(f"demo: step '{title}' failed with exit status {status}.", file=sys.stderr)
             return status
         summary.append((title, time.monotonic() - began, result))
     overview = join_images(
@@ -73,8 +73,8 @@ def main() -> int:
     )
     print("\nDone:")
     for title, seconds, result in summary:
-        print(f"  {seconds:6.1f} s  {title:<36} {result}")
-    print(f"Look at {overview}: the image, the painting, and the one painted like the other.")
+        print(f"  {seconds:6.1f} s  {title:<40} {result}")
+    print(f"{overview} shows the image, the painting and the result side by side.")
     return 0
 
 

@@ -1,10 +1,10 @@
-"""Draw what the demo needs: an image, a painting to learn from, and labeled handwriting.
+"""Draw the sample images of the demo: a content image, a style image and labeled digits.
 
     python examples/draw_samples.py FOLDER
 
-writes FOLDER/image.png and FOLDER/painting.png, drawn here stroke by stroke, and
-FOLDER/digits/<digit>/*.png and FOLDER/new-digits/*.png, real handwriting from the set bundled
-with scikit-learn. Everything is seeded and nothing is fetched.
+writes FOLDER/image.png and FOLDER/painting.png, both drawn by code, and
+FOLDER/digits/<digit>/*.png and FOLDER/new-digits/*.png, real handwriting from the data set bundled
+with scikit-learn. Everything is seeded, and nothing is downloaded.
 """
 
 import argparse
@@ -20,14 +20,14 @@ from painting import draw_painting
 def write_digits(
     folder: Path, per_class: int = 40, new: int = 1, side: int = 64, seed: int = 0
 ) -> None:
-    """Real handwritten digits: a labeled folder, and a few others to be recognized.
+    """Write real handwritten digits: a labeled folder, and a few others to classify.
 
     Args:
-        folder: Gets ``digits/<digit>/`` and ``new-digits/``.
-        per_class: How many of each digit are labeled.
-        new: How many others of each are left for prediction, their digit in their name.
-        side: Side of an image in pixels; the scans have 8×8.
-        seed: Of the choice of scans.
+        folder: Folder to write ``digits/<digit>/`` and ``new-digits/`` to.
+        per_class: Number of labeled images per digit.
+        new: Number of other images per digit, with the digit in their file name.
+        side: Side of an image in pixels; the original scans have 8×8.
+        seed: Random seed for choosing the scans.
     """
     from sklearn.datasets import load_digits
 
@@ -49,7 +49,7 @@ def write_digits(
 
 
 def main() -> None:
-    """Draw everything into the folder named on the command line."""
+    """Draw everything into the folder given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder

@@ -1,4 +1,4 @@
-"""Make a classifier from a folder of images, and use it without nstk.
+"""Train a classifier on a folder of images, and use it without nstk.
 
 python examples/finetune_in_python.py DATA IMAGE OUTPUT.keras
 """
@@ -15,33 +15,33 @@ import nstk
 
 
 def main(data: str, image: str, output: str) -> str:
-    """Finetune, save, and label one image twice: with nstk and with plain Keras.
+    """Fine-tune, save, and classify one image twice: with nstk and with plain Keras.
 
     Args:
-        data: A folder with one folder of images per class.
-        image: An image to label.
-        output: Where to write the classifier.
+        data: Folder with one subfolder of images per class.
+        image: Image to classify.
+        output: File to write the classifier to.
 
     Returns:
-        The label.
+        The predicted class.
     """
-    made = nstk.finetune(data)
-    low, high = made.accuracy_interval
-    print(f"{made.accuracy:.1%} ({low:.1%} to {high:.1%}) on {made.evaluation.images} images")
-    for score in made.evaluation.per_class:
+    result = nstk.finetune(data)
+    low, high = result.accuracy_interval
+    print(f"{result.accuracy:.1%} ({low:.1%} to {high:.1%}) on {result.evaluation.images} images")
+    for score in result.evaluation.per_class:
         print(f"  {score.name}: {score.support} images, recall {score.recall or 0:.1%}")
-    made.classifier.save(output)
+    result.classifier.save(output)
 
-    with_nstk = nstk.predict(nstk.load_classifier(output), image).predictions[0]
-    print(f"{image} shows {with_nstk.label}, says nstk ({with_nstk.probability:.1%})")
+    prediction = nstk.Classifier.load(output).predict(image).predictions[0]
+    print(f"nstk: {image} shows {prediction.label} ({prediction.probability:.1%})")
 
-    # From here on nothing is needed but Keras: the file is a plain model of uint8 images.
+    # From here on, only Keras is needed: the file is a plain model that takes uint8 images.
     model = keras.models.load_model(output)
     classes = json.loads(zipfile.ZipFile(output).read("nstk.json"))["classes"]
     pixels = np.asarray(Image.open(image).convert("RGB"))
     probabilities = model(pixels[np.newaxis]).numpy()[0]
     label: str = classes[probabilities.argmax()]
-    print(f"{image} shows {label}, says Keras ({probabilities.max():.1%})")
+    print(f"Keras: {image} shows {label} ({probabilities.max():.1%})")
     return label
 
 

@@ -1,4 +1,4 @@
-"""An evening by a lake, drawn with polygons, gradients and a seed."""
+"""Draw an evening by a lake with polygons, gradients and a seed."""
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -10,7 +10,7 @@ Point = tuple[float, float]
 
 
 def gradient(width: int, height: int, stops: list[tuple[float, Color]]) -> Image.Image:
-    """A vertical gradient through colors, each at its share of the height."""
+    """Draw a vertical gradient through colors, each at a fraction of the height."""
     places, colors = zip(*stops, strict=True)
     rows = np.linspace(0, 1, height)
     column = np.stack([np.interp(rows, places, part) for part in zip(*colors, strict=True)], -1)
@@ -18,13 +18,13 @@ def gradient(width: int, height: int, stops: list[tuple[float, Color]]) -> Image
 
 
 def shade(color: Color, factor: float) -> Color:
-    """A color made darker (below 1) or lighter."""
+    """Make a color darker (factor below 1) or lighter."""
     red, green, blue = (round(min(255, max(0, part * factor))) for part in color)
     return red, green, blue
 
 
 def ridge(width: int, level: float, relief: float, seed: int) -> list[Point]:
-    """The outline of a hill range: sines of rising frequency, falling height, random phase."""
+    """Return the outline of hills: sines of rising frequency, falling height and random phase."""
     random = np.random.default_rng(seed)
     across = np.linspace(0, 2 * np.pi, width)
     waves = sum(np.sin(n * across + random.uniform(0, 6.28)) / n**1.2 for n in (1, 2, 3, 5, 9))
@@ -32,7 +32,7 @@ def ridge(width: int, level: float, relief: float, seed: int) -> list[Point]:
 
 
 def draw_glow(image: Image.Image, x: float, y: float, radius: float) -> None:
-    """The sun, and its light on the air around it."""
+    """Draw the sun and the glow around it."""
     rows, columns = np.mgrid[0 : image.height, 0 : image.width]
     distance = np.hypot(columns - x, rows - y) / radius
     light = 0.75 * np.exp(-((distance / 3.2) ** 2))[..., None]
@@ -43,14 +43,14 @@ def draw_glow(image: Image.Image, x: float, y: float, radius: float) -> None:
 
 
 def draw_cloud(draw: ImageDraw.ImageDraw, x: float, y: float, span: float, color: Color) -> None:
-    """A flat-bottomed cloud of five puffs."""
+    """Draw a flat-bottomed cloud of five puffs."""
     for place, size in [(-0.36, 0.10), (-0.18, 0.17), (0.03, 0.22), (0.22, 0.15), (0.38, 0.09)]:
         middle, radius = x + place * span, size * span
         draw.pieslice((middle - radius, y - radius, middle + radius, y + radius), 180, 360, color)
 
 
 def draw_fir(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float) -> None:
-    """A fir of four tiers, lit from the right."""
+    """Draw a fir of four tiers, lit from the right."""
     draw.rectangle((x - 0.03 * tall, foot - 0.15 * tall, x + 0.03 * tall, foot), (84, 58, 44))
     for tier in range(4):
         low, top = foot - (0.10 + 0.20 * tier) * tall, foot - (0.44 + 0.19 * tier) * tall
@@ -60,7 +60,7 @@ def draw_fir(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float) -> N
 
 
 def draw_house(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float) -> None:
-    """A house seen from its corner: gable, long side, red roof, lit windows, a chimney."""
+    """Draw a house seen from its corner: gable, long side, red roof, lit windows, chimney."""
     eaves, top = foot - 0.52 * tall, foot - tall
     gable, corner, end = x - 0.55 * tall, x, x + 0.95 * tall
     middle = (gable + corner) / 2
@@ -87,7 +87,7 @@ def draw_house(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float) ->
 
 
 def draw_tree(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float, seed: int) -> None:
-    """A broad tree: a trunk, and leaves in dabs that grow lighter towards the sun."""
+    """Draw a broad tree: a trunk, and dabs of leaves that get lighter towards the sun."""
     random = np.random.default_rng(seed)
     draw.polygon(
         [
@@ -109,7 +109,7 @@ def draw_tree(draw: ImageDraw.ImageDraw, x: float, foot: float, tall: float, see
 
 
 def draw_boat(draw: ImageDraw.ImageDraw, x: float, y: float, span: float) -> None:
-    """A small boat with two sails."""
+    """Draw a small boat with two sails."""
     for mirrored, strength in ((-1, 0.62), (1, 1.0)):
         high = y - mirrored * 0.95 * span
         sail = [
@@ -134,7 +134,7 @@ def draw_boat(draw: ImageDraw.ImageDraw, x: float, y: float, span: float) -> Non
 
 
 def reflect(land: Image.Image, height: int, seed: int = 3) -> Image.Image:
-    """Water that mirrors the land above it, darker, bluer, and broken by ripples."""
+    """Draw water that mirrors the land above it, darker, bluer, and broken by ripples."""
     mirrored = np.asarray(land)[::-1][:height].astype(np.float64)
     random = np.random.default_rng(seed)
     depth = np.linspace(0, 1, height)
@@ -163,7 +163,7 @@ def reflect(land: Image.Image, height: int, seed: int = 3) -> Image.Image:
 
 
 def draw_landscape(width: int = 640, height: int = 448) -> Image.Image:
-    """An evening by a lake: sun, hills, a house with lit windows, trees, a boat."""
+    """Draw an evening by a lake: sun, hills, a house with lit windows, trees, a boat."""
     wide, tall = width * OVERSAMPLING, height * OVERSAMPLING
     shore = round(0.68 * tall)
     sky = [

@@ -1,4 +1,4 @@
-"""Images side by side, at one height, on white."""
+"""Lay images out side by side, at one height, on white."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,10 +10,10 @@ def join_images(paths: Sequence[Path], output: Path, height: int = 320, gap: int
     """Write several images as one row.
 
     Args:
-        paths: The images, left to right.
-        output: Where to write the row.
-        height: Height of the row in pixels; widths follow.
-        gap: Pixels of white between two.
+        paths: Images, from left to right.
+        output: File to write.
+        height: Height of the row in pixels; the aspect of each image is kept.
+        gap: Pixels of white between two images.
     """
     images = [Image.open(path).convert("RGB") for path in paths]
     widths = [round(each.width * height / each.height) for each in images]

@@ -1,4 +1,4 @@
-"""A night of whirls, painted in thick short strokes along a flow field."""
+"""Draw a night of whirls in thick short strokes along a flow field."""
 
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
@@ -19,11 +19,11 @@ PAINTS: list[tuple[Color, float]] = [  # night blues, teal, moonlight, ochre, a 
 
 
 def flow(points: np.ndarray, whirls: np.ndarray) -> np.ndarray:
-    """The direction of a stroke at each point: a slow wave bent round every whirl.
+    """Return the direction of a stroke at each point: a slow wave, bent around every whirl.
 
     Args:
         points: ``(n, 2)``, x and y in [0, 1].
-        whirls: ``(k, 4)``: x, y, radius, and the sense and strength of each.
+        whirls: ``(k, 4)``: x, y, radius, and signed strength of each.
     """
     x, y = points.T
     direction = np.stack([np.ones_like(x), 0.35 * np.sin(5 * x + 3 * y)], axis=-1)
@@ -35,7 +35,7 @@ def flow(points: np.ndarray, whirls: np.ndarray) -> np.ndarray:
 
 
 def draw_painting(width: int = 560, height: int = 560, seed: int = 4) -> Image.Image:
-    """A night of whirls in thick short strokes: large ones first, small bright ones last."""
+    """Draw a night of whirls in thick short strokes: large ones first, small bright ones last."""
     random = np.random.default_rng(seed)
     side = width * 2
     whirls = np.array([(0.30, 0.30, 0.17, 1.0), (0.72, 0.24, 0.10, -0.9), (0.62, 0.66, 0.22, 1.1)])

@@ -1,4 +1,4 @@
-"""Paint one image like another, from Python, watching the loss and keeping every scale.
+"""Stylize an image from Python, printing the loss and saving the result of every scale.
 
 python examples/stylize_in_python.py CONTENT STYLE OUTPUT [SIZE] [STEPS]
 """
@@ -12,28 +12,28 @@ import nstk
 def main(
     content: str, style: str, output: str, size: str = "256", steps: str = "60"
 ) -> nstk.StylizeResult:
-    """Stylize, reporting each scale as it ends.
+    """Stylize, and report each scale when it ends.
 
     Args:
-        content: The image to repaint.
-        style: The image to paint it like.
-        output: Where to write the result; the scales on the way stand beside it.
+        content: Image to stylize.
+        style: Image whose style to use.
+        output: File to write; the results of smaller scales are written beside it.
         size: Longer side of the result in pixels.
-        steps: Steps at the full scale.
+        steps: Steps at full size.
     """
-    settings = nstk.StylizeSettings(size=int(size), steps=int(steps), style_weight=2.0)
 
     def watch(progress: nstk.Progress) -> None:
         if progress.step == progress.total and progress.preview:
             print(f"{progress.stage}: loss {progress.loss:.4f}")
-            on_the_way = Path(output).with_stem(f"{Path(output).stem}-{progress.stage}")
-            nstk.save_image(on_the_way, progress.preview())
+            scale_file = Path(output).with_stem(f"{Path(output).stem}-{progress.stage}")
+            nstk.save_image(scale_file, progress.preview())
 
-    made = nstk.stylize(content, style, settings=settings, on_progress=watch)
-    made.save(output)
-    parts = ", ".join(f"{name} {made.terms[name]:.3f}" for name in ("content", "style"))
-    print(f"{output}: {parts}, {made.seconds_per_step:.2f} s per step")
-    return made
+    options = {"size": int(size), "steps": int(steps), "style_weight": 2.0}
+    result = nstk.stylize(content, style, **options, on_progress=watch)
+    result.save(output)
+    parts = ", ".join(f"{name} {result.terms[name]:.3f}" for name in ("content", "style"))
+    print(f"{output}: {parts}, {result.seconds_per_step:.2f} s per step")
+    return result
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
     python examples/tap_in_your_model.py DATA EPOCHS
 
-`embed` (one vector per image) and `tap` (feature maps by name) are plain Keras models of
-images in [0, 1], with the network's own preprocessing inside.
+`embed` (one vector per image) and `tap` (feature maps by name) are plain Keras models that take
+images in [0, 1] and do the network's preprocessing themselves.
 """
 
 import sys
@@ -15,7 +15,7 @@ import nstk
 
 
 def build_classifier(backbone: nstk.Backbone, classes: int) -> keras.Model:
-    """A functional model of your own, with the frozen embedding as one of its layers."""
+    """Build a functional model with the frozen embedding as one of its layers."""
     images = keras.Input((None, None, 3), dtype="uint8")
     scaled = keras.layers.Rescaling(1 / 255)(images)
     vectors = backbone.embed(scaled, training=False)
@@ -26,11 +26,11 @@ def build_classifier(backbone: nstk.Backbone, classes: int) -> keras.Model:
 
 
 def perceptual_distance(backbone: nstk.Backbone, ours: tf.Tensor, theirs: tf.Tensor) -> tf.Tensor:
-    """Σ mean |F_l(a) − F_l(b)|² over three taps: a loss for your own generator.
+    """Compute Σ mean |F_l(a) − F_l(b)|² over three taps: a loss for a generator of your own.
 
     Args:
-        backbone: The frozen network.
-        ours: Images ``(N, H, W, 3)`` in [0, 1]; gradients flow back to them.
+        backbone: Frozen network.
+        ours: Images ``(N, H, W, 3)`` in [0, 1]; differentiable.
         theirs: Images of the same shape.
     """
     tap = backbone.tap(["block1_conv2", "block2_conv2", "block3_conv3"])
@@ -39,7 +39,7 @@ def perceptual_distance(backbone: nstk.Backbone, ours: tf.Tensor, theirs: tf.Ten
 
 
 def main(data: str, epochs: str = "3") -> None:
-    """Train the model above on a folder, then take a gradient through the distance."""
+    """Train the model on a folder, then compute a gradient of the distance."""
     images = keras.utils.image_dataset_from_directory(data, image_size=(64, 64), batch_size=16)
     backbone = nstk.load_backbone("compact")
     model = build_classifier(backbone, len(images.class_names))

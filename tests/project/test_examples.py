@@ -121,7 +121,7 @@ def test_finetuning_in_python_needs_nstk_only_for_the_making(digits, tmp_path, c
     image = next((digits / "new-digits").glob("*.png"))
     label = main(str(digits / "digits"), str(image), str(tmp_path / "digits.keras"))
     said = capsys.readouterr().out
-    assert said.count(f"shows {label}, says") == 2
+    assert said.count(f"shows {label} (") == 2
 
 
 @pytest.mark.slow
