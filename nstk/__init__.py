@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from nstk.reports.inspection_sheets import draw_style_sheet as draw_style_sheet
     from nstk.reports.layer_sheets import draw_layer_sheet as draw_layer_sheet
     from nstk.reports.layer_sheets import draw_overview as draw_overview
-    from nstk.reports.sheets.outputs import check_figure as check_figure
+    from nstk.reports.sheets import check_figure as check_figure
     from nstk.reports.stylization import check_report as check_report
     from nstk.reports.stylization import write_report as write_report
     from nstk.reports.sweep import save_sweep as save_sweep
@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from nstk.storage.files import make_folder as make_folder
     from nstk.stylization.job import StylizeResult as StylizeResult
     from nstk.stylization.job import stylize as stylize
+    from nstk.stylization.masks import Masks as Masks
     from nstk.stylization.preparing import plan_stylization as plan_stylization
     from nstk.stylization.quality import Quality as Quality
     from nstk.stylization.quality import measure_quality as measure_quality
@@ -245,9 +246,10 @@ _HOMES = {
         "list_words",
         "read_setting",
     ),
-    "nstk.reports.sheets.outputs": ("check_figure",),
+    "nstk.reports.sheets": ("check_figure",),
     "nstk.stylization.job": ("StylizeResult", "stylize"),
     "nstk.stylization.tiled.planning": ("Plan",),
+    "nstk.stylization.masks": ("Masks",),
     "nstk.stylization.preparing": ("plan_stylization",),
     "nstk.stylization.quality": ("Quality", "measure_quality"),
     "nstk.stylization.recording": ("Frames", "Previews", "Trace", "broadcast"),

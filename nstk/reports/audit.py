@@ -1,12 +1,14 @@
-"""The audit as a page, with the images it is about."""
+"""The report of an audit: one page with the images it found."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from nstk.auditing.findings import Audit, Flaw, Groups
+from nstk.auditing.findings import Audit, Groups, ImageIssue
 from nstk.errors import ImageError
-from nstk.images.image import crop_square, fit_size, load_image, resize_image
+from nstk.images.image import crop_square, fit_size, resize_image
+from nstk.images.loading import load_image
+from nstk.reports.formatting import format_count
 from nstk.reports.pages import (
     Block,
     CaptionedImage,
@@ -31,10 +33,10 @@ _MOST_GROUPS = 12
 
 
 def check_audit_report(folder: str | Path) -> None:
-    """Refuse, before any long work, a place where no report could be written.
+    """Check, before any long work, that a report can be written.
 
     Args:
-        folder: Where the report is to be written later; it may be there or not.
+        folder: The report's folder; it may exist or not.
 
     Raises:
         OutputError: If it is a file, or nothing can be written there.
@@ -43,11 +45,11 @@ def check_audit_report(folder: str | Path) -> None:
 
 
 def write_audit_report(audit: Audit, folder: str | Path) -> Path:
-    """Write an audit as one HTML page that holds everything it shows.
+    """Write an audit as one self-contained HTML page.
 
     Args:
-        audit: What `nstk.audit` found; its images must still be there.
-        folder: Where to, created if it is missing.
+        audit: The result of `nstk.audit`; its images must still exist.
+        folder: The page's folder; it is created if its parent exists.
 
     Returns:
         The page, ``audit.html`` in that folder.
@@ -61,37 +63,56 @@ def write_audit_report(audit: Audit, folder: str | Path) -> Path:
 
 
 def build_page(audit: Audit) -> Page:
-    """Lay an audit out: the numbers, then what to look at, the gravest first."""
+    """Compose the page: the numbers, then the findings, the most serious first."""
     sections = [
         _classes(audit),
         _suspects(audit),
-        _copies(audit, "Copies with different labels", audit.cross_class_duplicates,
-                "At least one label of each group is wrong, or the images do not tell."),
-        _copies(audit, "Copies in different parts", audit.cross_split_duplicates,
-                "What was learned by heart is tested with itself; every figure is too good."),
-        _copies(audit, "The same bytes", audit.exact_duplicates, "Keep one of each group."),
-        _copies(audit, "Nearly the same", audit.near_duplicates,
-                "Copies in another size or quality, and the same thing taken twice."),
-        _flaws(audit, "Unlike all others", audit.outliers, lambda v: f"{v:.1f}",
-               "To the network these are far from everything else; the number tells how many "
-               "spreads beyond what is usual. Look whether they belong here."),
+        _duplicates(audit, "Duplicates with different labels", audit.cross_class_duplicates,
+                    "At least one label of each group is wrong, or the images are ambiguous."),
+        _duplicates(audit, "Duplicates across splits", audit.cross_split_duplicates,
+                    "The model is tested on images that it was trained on, so accuracy is "
+                    "overestimated."),
+        _duplicates(audit, "Exact duplicates", audit.exact_duplicates, "Keep one of each group."),
+        _duplicates(audit, "Near duplicates", audit.near_duplicates,
+                    "Copies in another size or quality, and photographs taken twice."),
+        _flaws(audit, "Outliers", audit.outliers, lambda v: f"{v:.1f}",
+               "Their features are far from those of all other images; the number is the distance "
+               "beyond the upper quartile, in interquartile ranges. Check whether they belong "
+               "here."),
         _flaws(audit, "Tiny", audit.tiny, lambda v: f"{v:.0f} px",
-               "Far smaller than a network needs or than the others are."),
+               "Far smaller than the network's input or than the other images."),
         _flaws(audit, "Blurred", audit.blurred, lambda v: f"blur {v:.2f}", "No sharp edges."),
         _flaws(audit, "Dark", audit.dark, lambda v: f"brightness {v:.2f}", "Nearly black."),
-        _flaws(audit, "Hardly any contrast", audit.low_contrast, lambda v: f"contrast {v:.2f}",
-               "Nearly empty."),
+        _flaws(audit, "Low contrast", audit.low_contrast, lambda v: f"contrast {v:.2f}",
+               "Nearly uniform."),
         _files(audit),
     ]  # fmt: skip
     notices = [Paragraph(notice, "warning") for notice in audit.notices]
-    sound = [] if any(sections[1:]) else [Paragraph("Nothing was found that needs a look.")]
+    clean = [] if any(sections[1:]) else [Paragraph("No problems were found.")]
     return Page(
         title=f"Audit of {audit.catalog.source.resolve().name}",
-        subtitle=f"{_count(audit.images, 'image')} of {_count(len(audit.classes), 'class')}, "
-        f"seen through the frozen network {audit.backbone}. Nothing was changed.",
-        blocks=[_headline(audit), *notices, *filter(None, sections), *sound],
+        subtitle=f"{format_count(audit.images, 'image')} of "
+        f"{format_count(len(audit.classes), 'class')}, with features of {audit.backbone}. "
+        "No file was changed.",
+        blocks=[_headline(audit), *notices, *filter(None, sections), *clean],
         footer="nstk audit",
     )
+
+
+def count_findings(audit: Audit) -> Mapping[str, int]:
+    """Count what an audit found, by kind."""
+    return {
+        "likely wrong labels": len(audit.label_suspects),
+        "groups of duplicates with different labels": len(audit.cross_class_duplicates),
+        "groups of duplicates across splits": len(audit.cross_split_duplicates),
+        "groups of exact duplicates": len(audit.exact_duplicates),
+        "groups of near duplicates": len(audit.near_duplicates),
+        "outliers": len(audit.outliers),
+        "tiny, blurred, dark or low contrast": sum(
+            len(flaws) for flaws in (audit.tiny, audit.blurred, audit.dark, audit.low_contrast)
+        ),
+        "unreadable": len(audit.unreadable),
+    }
 
 
 def _headline(audit: Audit) -> Headline:
@@ -102,10 +123,10 @@ def _headline(audit: Audit) -> Headline:
         [
             Figure("images", str(audit.images), f"{len(audit.unreadable)} unreadable"),
             Figure("labels to check", str(len(audit.label_suspects)), _share(audit)),
-            Figure("in groups of copies", str(len(copies)),
-                   f"{len(audit.cross_split_duplicates)} groups across parts"),
-            Figure("unlike all others", str(len(audit.outliers))),
-            Figure("of poor quality", str(len(flawed)), "tiny, blurred, dark or empty"),
+            Figure("duplicates", str(len(copies)),
+                   f"{len(audit.cross_split_duplicates)} groups across splits"),
+            Figure("outliers", str(len(audit.outliers))),
+            Figure("of poor quality", str(len(flawed)), "tiny, blurred, dark or flat"),
         ]
     )  # fmt: skip
 
@@ -121,7 +142,7 @@ def _classes(audit: Audit) -> Section:
         [each.name, *each.counts.values(), *([each.images] if several else [])]
         for each in audit.classes
     ]
-    columns = ["class", *(splits if several else ["images"]), *(["all"] if several else [])]
+    columns = ["class", *(splits if several else ["images"]), *(["total"] if several else [])]
     return Section("Classes", [Table(columns, rows)])
 
 
@@ -139,18 +160,17 @@ def _suspects(audit: Audit) -> Section | None:
         return None
     shown = _show([suspect.path for suspect in suspects[:_MOST_IMAGES]])
     words = (
-        "Heads that have not seen these images find one of their labels likely wrong, or one "
-        "missing: the labels they have → those they look like, with the probability of the change. "
-        "The likeliest mistakes come first."
+        "Out-of-fold predictions suggest that a label is wrong or missing: given → suggested "
+        "labels, with the probability of the change. The likeliest mistakes come first."
         if audit.catalog.multi_label
-        else "Heads that have not seen these images take them for another class: the label they "
-        "have → the class they look like, with its probability. The likeliest mistakes come first."
+        else "Out-of-fold predictions suggest another class: given → suggested label, with its "
+        "probability. The likeliest mistakes come first."
     )
     row = ImageRow([caption(each, place) for place, each in shown], _WIDTH)
     return Section("Labels to check", [Paragraph(words), row, *_more(len(suspects))])
 
 
-def _copies(audit: Audit, title: str, groups: Groups, words: str) -> Section | None:
+def _duplicates(audit: Audit, title: str, groups: Groups, words: str) -> Section | None:
     if not groups:
         return None
     blocks: list[Block] = [Paragraph(words)]
@@ -169,7 +189,7 @@ def _copies(audit: Audit, title: str, groups: Groups, words: str) -> Section | N
 def _flaws(
     audit: Audit,
     title: str,
-    flaws: Sequence[Flaw],
+    flaws: Sequence[ImageIssue],
     format_value: Callable[[float], str],
     words: str,
 ) -> Section | None:
@@ -187,23 +207,23 @@ def _flaws(
 
 def _files(audit: Audit) -> Section | None:
     rows: list[tuple[str, str]] = [
-        (str(audit.name(file.path)), file.reason) for file in audit.unreadable
+        (str(audit.display_path(file.path)), file.reason) for file in audit.unreadable
     ]
     rows += [
-        (str(audit.name(file.path)), f"the content is {file.format}, the name says otherwise")
+        (str(audit.display_path(file.path)), f"content is {file.format}, the extension is wrong")
         for file in audit.wrong_extension
     ]
     rows += [(str(file.path), file.reason) for file in audit.skipped]
     if not rows:
         return None
-    words = "What cannot be read is left out everywhere; a wrong ending misleads other programs."
-    return Section("Files", [Paragraph(words), Table(["file", "what is wrong"], rows)])
+    words = "Unreadable files are skipped; a wrong extension misleads other programs."
+    return Section("Files", [Paragraph(words), Table(["file", "problem"], rows)])
 
 
 def _show(paths: Sequence[Path], *, square: bool = True) -> list[tuple[int, CaptionedImage]]:
-    """Thumbnails with the names of their files, and their positions; what has gone is left out.
+    """Return thumbnails with their positions; files that were deleted are left out.
 
-    The largest centered square is what the network sees, and squares stand in straight rows.
+    The network's input is the largest centered square, and squares line up.
     """
     shown = []
     for place, path in enumerate(paths):
@@ -230,9 +250,6 @@ def _more(count: int) -> list[Paragraph]:
 
 
 def _rest(count: int, what: str) -> Paragraph:
-    return Paragraph(f"{_count(count, f'more {what}')}; `nstk audit --json` names all.", "quiet")
-
-
-def _count(number: int, what: str) -> str:
-    plural = "es" if what.endswith("s") else "s"
-    return f"{number} {what}{'' if number == 1 else plural}"
+    return Paragraph(
+        f"{format_count(count, f'more {what}')}; `nstk audit --json` lists all.", "quiet"
+    )

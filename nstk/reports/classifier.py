@@ -1,6 +1,7 @@
-"""A page about a classifier, its figures as plain JSON, and its model card as a text file."""
+"""The report about a classifier: a page, its figures as JSON, and its model card as a text file."""
 
 import platform
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -12,22 +13,18 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import EvaluationReport
 from nstk.finetuning.result import FinetuneResult
 from nstk.progress import Reporter, no_progress
-from nstk.reports.classifier_sections import (
-    count_findings,
-    show_card,
-    show_classes,
-    show_confusion,
-    show_data,
-    show_learning_curve,
-    show_losses,
-    show_reliability,
-    show_second_stage,
+from nstk.reports import classifier_sections as sections
+from nstk.reports.audit import count_findings
+from nstk.reports.classifier_data import ReportData, from_evaluation, from_finetuning
+from nstk.reports.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
 )
-from nstk.reports.classifier_subject import Subject, describe_examination, describe_finetuning
-from nstk.reports.model_card import to_markdown, write_model_card
+from nstk.reports.model_card import compose_model_card, to_markdown
 from nstk.reports.pages import (
     Block,
-    Cell,
     Code,
     Details,
     Facts,
@@ -37,14 +34,13 @@ from nstk.reports.pages import (
     Paragraph,
     Section,
     Table,
+    Value,
     write_page,
 )
-from nstk.reports.pages.numerals import format_number
 from nstk.reports.pages.records import check_folder, write_record, write_text
-from nstk.reports.wording import count, percent, span
 from nstk.settings import FinetuneSettings
 from nstk.storage.files import make_folder
-from nstk.storage.versions import list_versions
+from nstk.storage.run_identity import list_versions
 
 PAGE_NAME = "report.html"
 RECORD_NAME = "results.json"
@@ -52,10 +48,10 @@ CARD_NAME = "model-card.md"
 
 
 def check_classifier_report(folder: str | Path) -> None:
-    """Refuse, before any long work, a place where no report could be written.
+    """Check, before any long work, that a report can be written.
 
     Args:
-        folder: Where one is to be written later.
+        folder: The report's folder; it may exist or not.
 
     Raises:
         OutputError: If no file can be written there, or the folder cannot be made.
@@ -71,37 +67,37 @@ def write_classifier_report(
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
 ) -> Path:
-    """Write ``report.html``, one page that needs nothing else, and two files beside it.
+    """Write ``report.html``, one self-contained page, with two files beside it.
 
-    The page shows accuracy with its interval, the confusion matrix, every class, reliability, what
-    abstaining brings, the second stage and the learning curve where there are some, the worst
-    images with activation maps, the data (of a classifier that was just made, with an audit,
-    which reads every image once more, unless they came from memory), settings, command, versions
-    and the model card.
-    ``results.json`` holds the same in numbers, ``model-card.md`` the card in the same words.
+    The page shows accuracy with its interval, the confusion matrix, per-class metrics,
+    calibration, abstention, the effect of fine-tuning and the learning curve where they were
+    measured, the worst predictions with activation maps, the data, settings, command, versions
+    and the model card. For the result of `nstk.finetune` the data section includes an audit,
+    which reads every image once more, unless the images are in memory.
+    ``results.json`` holds the same in numbers, ``model-card.md`` the model card.
 
     Args:
-        folder: Where to; made if it is absent, in a folder that is there.
-        made: What `nstk.finetune` or `nstk.evaluate` gave; its images must still be there.
-        command: The exact command, for the reader to repeat.
+        folder: The report's folder; it is created if its parent exists.
+        made: The result of `nstk.finetune` or `nstk.evaluate`; its images must still exist.
+        command: The command that repeats the run.
         cache: See `nstk.audit`.
-        on_progress: Told about the stages of `nstk.audit`, and ``"explain"``.
+        on_progress: Called with the stages of `nstk.audit`, and ``"explain"``.
 
     Returns:
         The path of the page.
 
     Raises:
         OutputError: If a file cannot be written.
-        NstkError: Whatever `nstk.audit` raises.
+        NstkError: What `nstk.audit` raises.
     """
     check_classifier_report(folder)
     if isinstance(made, FinetuneResult):
-        subject, found = describe_finetuning(made), _audit(made, cache, on_progress)
+        data, found = from_finetuning(made), _audit(made, cache, on_progress)
     else:
-        subject, found = describe_examination(made), None
-    card = write_model_card(subject)
-    page = _compose(subject, found, show_card(card), command, on_progress)
-    record = _record(subject, found, command) | {"model_card": card}
+        data, found = from_evaluation(made), None
+    card = compose_model_card(data)
+    page = _compose_page(data, found, card, command, on_progress)
+    record = _compose_record(data, found, command) | {"model_card": card}
     folder = make_folder(folder)
     write_record(record, folder / RECORD_NAME)
     write_text(to_markdown(page.title, card), folder / CARD_NAME)
@@ -117,34 +113,38 @@ def _audit(made: FinetuneResult, cache: str | Path | None, on_progress: Reporter
     return audit(made.data, backbone=backbone, cache=cache, on_progress=on_progress)
 
 
-def _compose(
-    subject: Subject, found: Audit | None, card: Section, command: str, on_progress: Reporter
+def _compose_page(
+    data: ReportData,
+    found: Audit | None,
+    card: Mapping[str, str],
+    command: str,
+    on_progress: Reporter,
 ) -> Page:
-    """Put the page together, from the number that counts to how it came about."""
-    sections = [
-        show_confusion(subject),
-        show_classes(subject),
-        show_reliability(subject),
-        show_second_stage(subject),
-        show_learning_curve(subject),
-        show_losses(subject, on_progress),
-        show_data(subject, found),
-        Section("How it was made", _explain_making(subject, command)),
-        card,
+    shown = [
+        sections.confusion_matrix(data),
+        sections.per_class_metrics(data),
+        sections.calibration(data),
+        sections.abstention(data),
+        sections.fine_tuning(data),
+        sections.learning_curve(data),
+        sections.worst_predictions(data, on_progress),
+        sections.dataset(data, found),
+        Section("Settings", _compose_settings(data, command)),
+        sections.model_card(card),
     ]
-    notices = [Paragraph(notice, "warning") for notice in subject.notices]
-    blocks: list[Block] = [_headline(subject), *notices]
-    blocks += [section for section in sections if section is not None]
+    blocks: list[Block] = [_compose_headline(data)]
+    blocks += [Paragraph(notice, "warning") for notice in data.notices]
+    blocks += [section for section in shown if section is not None]
     return Page(
-        title=_title(subject.classifier),
-        subtitle=f"{subject.name_of_data}, measured on {subject.measured_on}.",
+        title=_compose_title(data.classifier),
+        subtitle=f"{data.data_name}, measured on {data.measured_on}.",
         blocks=blocks,
         footer=", ".join(f"{name} {version}" for name, version in list_versions().items()),
     )
 
 
-def _title(classifier: Classifier) -> str:
-    """``Ants or bees``; where there are many classes, how many."""
+def _compose_title(classifier: Classifier) -> str:
+    """``Ants or bees``; the number of classes where there are many."""
     names = classifier.classes
     if len(names) > 4:
         return f"A classifier of {len(names)} classes"
@@ -152,38 +152,41 @@ def _title(classifier: Classifier) -> str:
     return f"{', '.join(names[:-1])}{last}{names[-1]}".removeprefix(last)
 
 
-def _headline(subject: Subject) -> Headline:
-    evaluation, reliability = subject.evaluation, subject.answers.reliability
+def _compose_headline(data: ReportData) -> Headline:
+    evaluation, reliability = data.evaluation, data.predictions.reliability
     figures = [
         Figure(
-            "exactly right labels" if subject.classifier.multi_label else "accuracy",
-            percent(evaluation.accuracy),
-            f"{span(evaluation.accuracy_interval)}, 95 % interval",
+            "exact-match accuracy" if data.classifier.multi_label else "accuracy",
+            format_percent(evaluation.accuracy),
+            f"{format_interval(evaluation.accuracy_interval)}, 95 % interval",
         ),
-        Figure("images", format_number(evaluation.images), _compare_with_learned(subject)),
-        Figure("calibration error", percent(reliability.ece), span(reliability.ece_interval)),
+        Figure("images", format_number(evaluation.images), _compare_with_training(data)),
+        Figure(
+            "calibration error",
+            format_percent(reliability.ece),
+            format_interval(reliability.ece_interval),
+        ),
     ]
-    if subject.strange is not None:
-        of = f"of {count(evaluation.images, 'image')}"
-        figures.append(Figure("like nothing in training", format_number(subject.strange), of))
+    if data.predictions.ood_count is not None:
+        of = f"of {format_count(evaluation.images, 'image')}"
+        figures.append(Figure("out of distribution", format_number(data.predictions.ood_count), of))
     return Headline(figures)
 
 
-def _compare_with_learned(subject: Subject) -> str:
-    """How many images it learned from, and whether these are others."""
-    if subject.folds:
-        return "learned from, each left out once"
-    if subject.learned:
-        return f"learned from {format_number(subject.learned)} of them"
-    if subject.learned_from is None:
+def _compare_with_training(data: ReportData) -> str:
+    """How many training images there were, and whether the measured images are new."""
+    if data.folds:
+        return f"all of them by {data.folds}-fold cross-validation"
+    if data.train_overlap:
+        return f"trained on {format_number(data.train_overlap)} of them"
+    if data.train_images is None:
         return ""
-    if subject.learned is None:
-        return f"learned from {format_number(subject.learned_from)}"
-    return f"learned from {count(subject.learned_from, 'other')}"
+    others = "" if data.train_overlap is None else "other "
+    return f"trained on {format_count(data.train_images, f'{others}image')}"
 
 
-def _explain_making(subject: Subject, command: str) -> list[Block]:
-    classifier = subject.classifier
+def _compose_settings(data: ReportData, command: str) -> list[Block]:
+    classifier = data.classifier
     rows = [
         (
             field.name.replace("_", "-"),
@@ -199,53 +202,52 @@ def _explain_making(subject: Subject, command: str) -> list[Block]:
         "features": classifier.results.get("features"),
         "size": classifier.size,
         "temperature": classifier.temperature,
-        "seconds": subject.seconds,
+        "seconds": data.seconds,
     }
     versions = {**list_versions(), "python": platform.python_version()}
+    table = Table(("setting", "value", "default", "meaning"), rows)
     return [
         *([Code(command)] if command else []),
         Facts(facts),
-        Details(
-            "Settings of the classifier", [Table(("setting", "value", "default", "meaning"), rows)]
-        ),
+        Details("All settings", [table]),
         Details("Versions", [Facts({**versions, "machine": platform.platform()})]),
     ]
 
 
-def _format(value: Any) -> Cell:
+def _format(value: Any) -> Value:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _record(subject: Subject, found: Audit | None, command: str) -> dict[str, Any]:
-    """Everything that is not an image, as plain values."""
-    classifier, evaluation, answers = subject.classifier, subject.evaluation, subject.answers
-    curve, stage = subject.learning_curve, subject.second_stage
+def _compose_record(data: ReportData, found: Audit | None, command: str) -> dict[str, Any]:
+    """Return everything except the images, as plain values."""
+    classifier, predictions = data.classifier, data.predictions
+    curve, stage = data.learning_curve, data.second_stage
     return {
         "command": command,
-        "data": subject.place,
-        "measured_on": subject.measured_on,
+        "data": data.place,
+        "measured_on": data.measured_on,
         "classes": classifier.classes,
-        "learned_from": subject.learned_from,
-        "learned_images": subject.learned,
-        "others": subject.others and asdict(subject.others),
-        **asdict(evaluation),
+        "learned_from": data.train_images,
+        "learned_images": data.train_overlap,
+        "others": data.unseen and asdict(data.unseen),
+        **asdict(data.evaluation),
         "temperature": classifier.temperature,
         "calibration": {
-            "before": asdict(answers.reliability_before),
-            "after": asdict(answers.reliability),
+            "before": asdict(predictions.reliability_before),
+            "after": asdict(predictions.reliability),
         },
-        "strange": subject.strange,
-        "coverage": [asdict(each) for each in subject.coverage],
-        "second_stage": stage and stage.describe(),
+        "ood_count": data.predictions.ood_count,
+        "coverage": [asdict(each) for each in data.coverage],
+        "second_stage": stage and stage.to_dict(),
         "learning_curve": curve and asdict(curve),
         "top_losses": [
-            asdict(each) | {"path": str(subject.name(each.path))} for each in subject.losses
+            asdict(each) | {"path": str(data.display_path(each.path))} for each in data.losses
         ],
         "audit": found and dict(count_findings(found)),
-        "skipped": [{"path": str(each.path), "reason": each.reason} for each in subject.skipped],
-        "notices": subject.notices,
+        "skipped": [{"path": str(each.path), "reason": each.reason} for each in data.skipped],
+        "notices": data.notices,
         "backbone": dict(classifier.backbone),
         "settings": dict(classifier.settings),
-        "seconds": subject.seconds,
+        "seconds": data.seconds,
         "versions": list_versions(),
     }

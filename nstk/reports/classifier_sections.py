@@ -1,46 +1,48 @@
-"""The parts of the page about a classifier, each a section or nothing."""
+"""The sections of a classifier report; each is None where there is nothing to show."""
 
 from collections.abc import Mapping
 
 import numpy as np
 
 from nstk.auditing.findings import Audit
-from nstk.classifiers.evaluation.figures import find_confused_pairs
+from nstk.classifiers.evaluation.metrics import find_confused_pairs
 from nstk.classifiers.explanation.job import Explanation, explain
 from nstk.errors import ImageError
 from nstk.heads.metrics import wilson_interval
 from nstk.heads.reliability import Reliability
-from nstk.images.image import crop_square, load_image
+from nstk.images.image import crop_square
+from nstk.images.loading import load_image
 from nstk.progress import Reporter
-from nstk.reports.classifier_subject import Subject
+from nstk.reports.audit import count_findings
+from nstk.reports.classifier_data import ReportData
+from nstk.reports.figures import Bar, BarChart, HeatMap, LineChart, Series
+from nstk.reports.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+)
 from nstk.reports.pages import (
-    Bar,
-    BarChart,
     Block,
     CaptionedImage,
-    Cell,
     Details,
     Facts,
-    HeatMap,
     ImageRow,
-    LineChart,
     Paragraph,
     Section,
-    Series,
     Table,
+    Value,
 )
-from nstk.reports.pages.numerals import format_number
-from nstk.reports.wording import count, percent, span
 
 _MOST_BARS = 30
 _MOST_PAIRS = 6
 _MOST_SKIPPED = 50
-_PAIR = 720
+_PAIR_WIDTH = 720
 
 
-def show_confusion(subject: Subject) -> Section:
-    """Which class was taken for which."""
-    scores, confusion = subject.evaluation.per_class, subject.evaluation.confusion
+def confusion_matrix(data: ReportData) -> Section:
+    """Show how many images of each class were predicted as each other class."""
+    scores, confusion = data.evaluation.per_class, data.evaluation.confusion
     names = [score.name for score in scores]
     shares = [
         [number / max(score.support, 1) for number in row]
@@ -50,251 +52,243 @@ def show_confusion(subject: Subject) -> Section:
         (
             f"{pair.actual} → {pair.predicted}",
             pair.images,
-            f"{percent(pair.share)} of {pair.actual}",
+            f"{format_percent(pair.share)} of {pair.actual}",
         )
-        for pair in find_confused_pairs(subject.evaluation)[:_MOST_PAIRS]
+        for pair in find_confused_pairs(data.evaluation)[:_MOST_PAIRS]
     ]
-    words = "Each row is a true class; a cell is as dark as its share of that class."
-    if subject.classifier.multi_label:
+    words = "Rows are true classes, columns predicted classes; a cell's shade is its share of the "
+    words += "row."
+    if data.classifier.multi_label:
         words = (
-            "On the diagonal: images rightly given that label. Off it: images that were not "
-            "given the row's label, which they deserve, but the column's, which they do not."
+            "On the diagonal: images that correctly got the label. Off the diagonal: images that "
+            "lack the row's label, which is true, and have the column's, which is false."
         )
-    title = f"What {count(subject.evaluation.images, 'image')} were taken for"
     blocks: list[Block] = [
         Paragraph(words, "quiet"),
-        HeatMap(names, names, confusion, "true class", "label given", title, shares),
+        HeatMap(
+            names,
+            names,
+            confusion,
+            "true class",
+            "predicted class",
+            format_count(data.evaluation.images, "image"),
+            shares,
+        ),
     ]
     if rows:
-        columns = ("true → given", "images", "share")
-        blocks.append(Table(columns, rows, numeric=("share",), caption="Most often confused"))
-    return Section("What is taken for what", blocks)
+        columns = ("true → predicted", "images", "share")
+        blocks.append(Table(columns, rows, numeric=("share",), caption="Most confused pairs"))
+    return Section("Confusion matrix", blocks)
 
 
-def show_classes(subject: Subject) -> Section:
-    """How every class fared."""
-    columns = ("class", "images", "recognized", "95 %", "precision", "95 % ", "F1")
+def per_class_metrics(data: ReportData) -> Section:
+    """Show recall, precision and F1 of every class."""
+    columns = ("class", "images", "recall", "95 %", "precision", "95 % ", "F1")
+    scores = data.evaluation.per_class
     rows = [
         (
             score.name,
             score.support,
-            percent(score.recall),
-            span(score.recall_interval),
-            percent(score.precision),
-            span(score.precision_interval),
-            percent(score.f1),
+            format_percent(score.recall),
+            format_interval(score.recall_interval),
+            format_percent(score.precision),
+            format_interval(score.precision_interval),
+            format_percent(score.f1),
         )
-        for score in subject.evaluation.per_class
+        for score in scores
     ]
     blocks: list[Block] = [Table(columns, rows, numeric=columns[1:])]
     bars = [
         Bar(
             score.name,
             score.recall,
-            percent(score.recall),
+            format_percent(score.recall),
             *(score.recall_interval or (None, None)),
         )
-        for score in subject.evaluation.per_class
+        for score in scores
         if score.recall is not None
     ]
     if len(bars) <= _MOST_BARS:
-        chart = BarChart(
-            bars, "share recognized", "Each class, with its 95 % interval", value_range=(0, 1)
-        )
-        blocks.append(chart)
-    return Section("Class by class", blocks)
+        title = "Recall by class, with 95 % intervals"
+        blocks.append(BarChart(bars, "recall", title, value_range=(0, 1)))
+    return Section("Per-class metrics", blocks)
 
 
-def show_reliability(subject: Subject) -> Section:
-    """Whether probabilities mean what they say, and what it brings to say nothing."""
-    after, before = subject.answers.reliability, subject.answers.reliability_before
-    temperature = subject.classifier.temperature
+def calibration(data: ReportData) -> Section:
+    """Show whether probabilities agree with accuracy, as a reliability diagram."""
+    after, before = data.predictions.reliability, data.predictions.reliability_before
     series = [
-        Series("as sure as right", (0, 1), (0, 1), reference=True),
+        Series("perfect calibration", (0, 1), (0, 1), reference=True),
         _draw_bins("this classifier", after),
     ]
     words = (
-        f"Of the answers given with a probability near x, the share y is right; on the line they "
-        f"are as sure as they should be. Their mean distance from it is {percent(after.ece)} "
-        f"({span(after.ece_interval)}), weighted by their number; bands are 95 % intervals."
+        f"The expected calibration error is {format_percent(after.ece)} "
+        f"({format_interval(after.ece_interval)}): the mean distance of the curve from the "
+        "diagonal, weighted by the number of images. Bands are 95 % intervals."
     )
     if after != before:
-        series.append(_draw_bins("at temperature 1", before))
-        chosen = (
-            f"Each head had a temperature of its own, that of the classifier is {temperature:.2f}; "
-            "without them"
-            if subject.folds
-            else f"A temperature of {temperature:.2f}, chosen by training images left out, is "
-            "inside the classifier; without it"
+        series.append(_draw_bins("temperature 1", before))
+        scaling = (
+            "Each fold's head has a temperature of its own; the classifier's is "
+            if data.folds
+            else "The classifier's temperature, fitted on out-of-fold predictions, is "
         )
         words += (
-            f" {chosen} the distance would be {percent(before.ece)} ({span(before.ece_interval)})."
+            f" {scaling}{data.classifier.temperature:.2f}. Without temperature scaling the error "
+            f"would be {format_percent(before.ece)} ({format_interval(before.ece_interval)})."
         )
     else:
-        words += " Training images left out asked for no correction."
+        words += " No temperature scaling was needed."
     chart = LineChart(
         series,
-        "probability of the answer",
-        "share that is right",
-        "Sure and right",
+        "predicted probability",
+        "accuracy",
+        "Reliability diagram",
         x_range=(0, 1),
         y_range=(0, 1),
         points=True,
     )
-    columns = ("unsure below", "images answered", "share", "right of these", "95 %")
+    return Section("Calibration", [Paragraph(words), chart])
+
+
+def abstention(data: ReportData) -> Section:
+    """Show accuracy where the classifier abstains below several thresholds."""
+    columns = ("abstain below", "images labeled", "coverage", "accuracy", "95 %")
     rows = [
         (
             format_number(each.abstain_below),
             each.images,
-            percent(each.share),
-            percent(each.accuracy),
-            span(each.accuracy_interval),
+            format_percent(each.share),
+            format_percent(each.accuracy),
+            format_interval(each.accuracy_interval),
         )
-        for each in subject.coverage
+        for each in data.coverage
     ]
-    table = Table(columns, rows, numeric=columns, caption="What it brings to say nothing")
-    strange = (
-        "Which of them are like nothing in training is not known here."
-        if subject.strange is None
-        else f"Like nothing in training: {format_number(subject.strange)} of "
-        f"{count(subject.evaluation.images, 'image')}; these count as not answered here."
+    words = (
+        "With `--abstain-below P` the classifier labels an image unsure where its probability is "
+        "below P or the image is out of distribution. "
     )
-    return Section(
-        "How sure it may be", [Paragraph(words), chart, table, Paragraph(strange, "quiet")]
+    words += (
+        "Which images are out of distribution is unknown here."
+        if data.predictions.ood_count is None
+        else f"Out of distribution: {format_number(data.predictions.ood_count)} of "
+        f"{format_count(data.evaluation.images, 'image')}."
     )
+    return Section("Abstention", [Paragraph(words), Table(columns, rows, numeric=columns)])
 
 
-def show_second_stage(subject: Subject) -> Section | None:
-    """What it brought to let the last blocks learn, and whether that is kept."""
-    stage = subject.second_stage
+def fine_tuning(data: ReportData) -> Section | None:
+    """Compare the network with fine-tuned blocks with the head alone."""
+    stage = data.second_stage
     if stage is None:
         return None
-    blocks = "last block" if stage.plan.blocks == 1 else f"last {stage.plan.blocks} blocks"
-    pairing = stage.pairing
-    verdict = "no more than luck may bring, so the head alone on the frozen network is kept."
+    blocks = "last block was" if stage.plan.blocks == 1 else f"last {stage.plan.blocks} blocks were"
+    test = stage.mcnemar
+    verdict = "The gain is not significant, so the head on the frozen network is kept."
     if stage.kept:
-        verdict = "more than luck explains, so the network that learned is kept."
-    elif pairing.gained <= pairing.lost:
-        verdict = "so nothing is gained, and the head alone on the frozen network is kept."
+        verdict = "The gain is significant, so the fine-tuned network is kept."
+    elif test.gained <= test.lost:
+        verdict = "There is no gain, so the head on the frozen network is kept."
     words = (
-        f"The network's {blocks} learned for {count(stage.plan.taken, 'step')}. Of "
-        f"{count(pairing.images, 'validation image')} {percent(stage.finetuned_accuracy)} were "
-        f"recognized then, and {percent(stage.probe_accuracy)} by the head alone: "
-        f"{format_number(pairing.gained)} gained and {format_number(pairing.lost)} lost, "
-        f"p = {format_number(pairing.p_value, 3)}, {verdict}"
+        f"The network's {blocks} trained for {format_count(stage.plan.taken, 'step')}. On "
+        f"{format_count(test.images, 'validation image')} accuracy is "
+        f"{format_percent(stage.finetuned_accuracy)}, against "
+        f"{format_percent(stage.probe_accuracy)} of the head alone: {format_number(test.gained)} "
+        f"gained and {format_number(test.lost)} lost (McNemar test, "
+        f"p = {format_number(test.p_value, 3)}). {verdict}"
     )
-    return Section("What it brought to let blocks learn", [Paragraph(words)])
+    return Section("Fine-tuning", [Paragraph(words)])
 
 
-def show_learning_curve(subject: Subject) -> Section | None:
-    """What more images have brought and would bring."""
-    curve = subject.learning_curve
+def learning_curve(data: ReportData) -> Section | None:
+    """Show accuracy by number of training images."""
+    curve = data.learning_curve
     if curve is None:
         return None
-    twice = 2 * curve.images[-1]
+    ahead = (curve.images[-1], 2 * curve.images[-1])
     series = [
         Series("measured", curve.images, curve.accuracy),
-        Series(
-            "expected", (curve.images[-1], twice), (curve.accuracy[-1], curve.twice), reference=True
-        ),
+        Series("expected", ahead, (curve.accuracy[-1], curve.twice), reference=True),
     ]
     chart = LineChart(
         series,
-        "images learned from",
-        "share of left-out images recognized",
-        "Accuracy by the number of images",
+        "training images",
+        "accuracy on held-out images",
+        "Accuracy by number of training images",
         log_x=True,
         points=True,
     )
     words = (
         f"Twice as many images should bring {100 * curve.gain:+.1f} points. The weakest class is "
-        f"{curve.weakest} ({percent(curve.weakest_recall)})."
+        f"{curve.weakest} ({format_percent(curve.weakest_recall)})."
     )
-    if subject.second_stage and subject.second_stage.kept:
-        words = f"Measured with heads alone, on the network before its blocks learned. {words}"
-    return Section("What more images would bring", [Paragraph(words), chart])
+    if data.second_stage and data.second_stage.kept:
+        words = f"Measured with heads on the frozen network, before fine-tuning. {words}"
+    return Section("Learning curve", [Paragraph(words), chart])
 
 
-def show_losses(subject: Subject, on_progress: Reporter) -> Section | None:
-    """The worst images, and where in them the classifier found its answer."""
-    losses = [loss for loss in subject.losses if loss.actual != loss.predicted]
+def worst_predictions(data: ReportData, on_progress: Reporter) -> Section | None:
+    """Show the images with the highest loss beside their class activation maps."""
+    losses = {loss.path: loss for loss in data.losses if loss.actual != loss.predicted}
     if not losses:
         return None
-    wanted = {loss.path: loss for loss in losses}
     images = []
-    for each in explain(subject.classifier, list(wanted), on_progress=on_progress):
+    for each in explain(data.classifier, list(losses), on_progress=on_progress):
         if not isinstance(each, Explanation):
             continue
-        loss = wanted[each.path]
-        said = f"{loss.actual or 'no label'} → {loss.predicted or 'no label'}"
+        loss = losses[each.path]
         try:
             image = load_image(each.path).pixels
-        except ImageError:  # It has gone since it was explained.
+        except ImageError:  # The file was deleted after it was explained.
             continue
         images.append(
             CaptionedImage(
                 np.concatenate([crop_square(image), crop_square(each.overlay)], axis=1),
-                said,
-                f"{subject.name(each.path).name} · {percent(loss.probability)} for the truth",
-                longest_side=_PAIR,
+                f"{loss.actual or 'no label'} → {loss.predicted or 'no label'}",
+                f"{data.display_path(each.path).name} · "
+                f"{format_percent(loss.probability)} for the true class",
+                longest_side=_PAIR_WIDTH,
             )
         )
-    whose = " of the classifier, which has learned from all of them," if subject.folds else ""
+    whose = " of the final classifier, trained on all images" if data.folds else ""
     words = (
-        "The images whose truth was thought least likely: true class → label given. On the "
-        f"right of each, vermilion spoke for the likeliest class{whose} and blue against it."
+        "The images whose true class got the lowest probability: true → predicted class. On the "
+        f"right, what speaks for the predicted class{whose} in vermilion, and against it in blue."
     )
-    return Section("Where it errs most", [Paragraph(words), ImageRow(images)])
+    return Section("Worst predictions", [Paragraph(words), ImageRow(images)])
 
 
-def show_data(subject: Subject, audit: Audit | None) -> Section:
-    """Where the images are from, what an audit found in them, and what was left out."""
-    facts: dict[str, Cell] = {"data": subject.place, **subject.facts}
+def dataset(data: ReportData, audit: Audit | None) -> Section:
+    """Show where the images are, what an audit found, and the files that were skipped."""
+    facts: dict[str, Value] = {"data": data.place, **data.facts}
     blocks: list[Block] = [Facts({name: value for name, value in facts.items() if value})]
     if audit is not None:
         found = count_findings(audit)
-        words = "All were looked at through the same network; `nstk audit --report` shows each."
+        words = "What an audit found; `nstk audit --report` shows each image."
         if not any(found.values()):
-            words = "An audit found nothing that needs a look."
-        remarks = [each for each in audit.notices if each not in subject.notices]
+            words = "An audit found no problems."
+        remarks = [each for each in audit.notices if each not in data.notices]
         blocks += [Paragraph(words, "quiet"), Facts(dict(found))]
         blocks += [Paragraph(remark, "quiet") for remark in remarks]
-    if subject.skipped:
-        rows = [(str(each.path), each.reason) for each in subject.skipped[:_MOST_SKIPPED]]
-        table = Table(("file", "why"), rows)
-        title = f"{count(len(subject.skipped), 'file')} left out"
-        blocks.append(Details(title, [table]))
-    return Section("The images", blocks)
+    if data.skipped:
+        rows = [(str(each.path), each.reason) for each in data.skipped[:_MOST_SKIPPED]]
+        title = f"{format_count(len(data.skipped), 'file')} skipped"
+        blocks.append(Details(title, [Table(("file", "reason"), rows)]))
+    return Section("Data", blocks)
 
 
-def count_findings(audit: Audit) -> Mapping[str, int]:
-    """How many of each kind an audit found."""
-    return {
-        "likely wrong labels": len(audit.label_suspects),
-        "copies with different labels, groups": len(audit.cross_class_duplicates),
-        "copies in different parts, groups": len(audit.cross_split_duplicates),
-        "the same bytes, groups": len(audit.exact_duplicates),
-        "nearly the same, groups": len(audit.near_duplicates),
-        "unlike all others": len(audit.outliers),
-        "tiny, blurred, dark or empty": sum(
-            len(flaws) for flaws in (audit.tiny, audit.blurred, audit.dark, audit.low_contrast)
-        ),
-        "unreadable": len(audit.unreadable),
-    }
-
-
-def show_card(card: Mapping[str, str]) -> Section:
-    """The model card."""
-    return Section("Model card", [Table(("question", "answer"), list(card.items()))])
+def model_card(card: Mapping[str, str]) -> Section:
+    """Show the model card."""
+    return Section("Model card", [Table(("topic", "statement"), list(card.items()))])
 
 
 def _draw_bins(label: str, reliability: Reliability) -> Series:
     bins = reliability.bins
-    spans = [wilson_interval(round(each.accuracy * each.images), each.images) for each in bins]
+    intervals = [wilson_interval(round(each.accuracy * each.images), each.images) for each in bins]
     return Series(
         label,
         [each.confidence for each in bins],
         [each.accuracy for each in bins],
-        low=[low for low, _ in spans],
-        high=[high for _, high in spans],
+        low=[low for low, _ in intervals],
+        high=[high for _, high in intervals],
     )

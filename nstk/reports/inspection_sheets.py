@@ -8,43 +8,41 @@ from nstk.images.image import Image
 from nstk.inspecting.gram import PATCHES, ChannelPair, GramInspection, LayerGram, Matrix
 from nstk.inspecting.reconstruction import ContentInspection
 from nstk.inspecting.textures import StyleInspection
-from nstk.reports.pages.lines import LineChart, Series
-from nstk.reports.sheets.charts import draw_chart
-from nstk.reports.sheets.heat_maps import paint_shares
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
+from nstk.reports.figures import LineChart, Series, draw_chart, paint_shares
+from nstk.reports.sheets import Cell, Row, draw_sheet, fit_width, tile_images
 
 _COLUMNS = 3
 _HEAT_MAP = 200
 
 
 def draw_content_sheet(found: ContentInspection) -> Image:
-    """Show the reconstructions of an image side by side, and the curves of their losses.
+    """Draw the reconstructions of an image side by side, with their loss curves.
 
     Args:
-        found: What `nstk.inspect_content` gave.
+        found: The result of `nstk.inspect_content`.
     """
     cells = [
         Cell(found.original, "the image"),
         *(
-            Cell(each.image, f"{each.layer}\npixels off by {each.error:.3f}")
+            Cell(each.image, f"{each.layer}\npixel error {each.error:.3f}")
             for each in found.reconstructions
         ),
     ]
     curves = [(each.layer, each.losses) for each in found.reconstructions]
     note = (
-        "Each image is made from white noise by descending on the content loss of one layer "
-        f"alone, {found.steps} steps. A layer near the image keeps its pixels; a deep one keeps "
-        "what is there."
+        "Each image starts from white noise and minimizes the content loss of one layer, "
+        f"{found.steps} steps. Shallow layers preserve pixels; deep layers preserve objects and "
+        "their arrangement."
     )
-    title = f"What the layers of {found.backbone} keep of the content"
-    return _draw_loss_curves(title, note, cells, _draw_losses(curves, "content loss, relative"))
+    title = f"Content reconstructions from {found.backbone}"
+    return _draw_loss_curves(title, note, cells, _draw_losses(curves, "relative content loss"))
 
 
 def draw_style_sheet(found: StyleInspection) -> Image:
-    """Show the textures made from the statistics of ever more layers, and their loss curves.
+    """Draw textures from the Gram matrices of more and more layers, with their loss curves.
 
     Args:
-        found: What `nstk.inspect_style` gave.
+        found: The result of `nstk.inspect_style`.
     """
     names = ["layer 1", *(f"layers 1-{len(each.layers)}" for each in found.textures[1:])]
     named = list(zip(names, found.textures, strict=True))
@@ -54,20 +52,20 @@ def draw_style_sheet(found: StyleInspection) -> Image:
     ]
     curves = [(name, each.losses) for name, each in named]
     note = (
-        "Each image is made from white noise by descending on the Gram matrices of some layers "
-        f"alone, {found.steps} steps. Shallow layers hold colors and strokes; deeper ones add "
-        "motifs. Where things stood is lost."
+        "Each image starts from white noise and minimizes the Gram loss of some layers, "
+        f"{found.steps} steps. Shallow layers capture colors and strokes; deeper layers add "
+        "motifs. The arrangement is lost."
     )
-    title = f"What the layers of {found.backbone} keep of the style"
-    losses = _draw_losses(curves, "Gram loss, relative, mean of the layers")
+    title = f"Textures from Gram matrices of {found.backbone}"
+    losses = _draw_losses(curves, "relative Gram loss, mean of layers")
     return _draw_loss_curves(title, note, cells, losses)
 
 
 def draw_gram_sheet(found: GramInspection) -> Image:
-    """Show the Gram matrices of images as heat maps, and pairs of channels with patches.
+    """Draw the Gram matrices of images as heat maps, and pairs of channels with patches.
 
     Args:
-        found: What `nstk.inspect_gram` gave.
+        found: The result of `nstk.inspect_gram`.
     """
     blank = np.ones((1, _HEAT_MAP, 3), np.float32)
     images = [
@@ -76,10 +74,10 @@ def draw_gram_sheet(found: GramInspection) -> Image:
         for cell in (Cell(fit_width(image, _HEAT_MAP), name), Cell(blank))
     ]
     note = (
-        "How often two channels are strong at the same place. Channels stand in the same order in "
-        "all images, alike ones together; colors are the roots of the entries, on one scale a "
-        "layer. Beside each matrix: the pairs of channels most correlated in the first image, "
-        "with the patches of this image where both are strong."
+        "Each entry is the correlation of two channels over all positions. Channels have the same "
+        "order in all images, similar ones together; colors show √G on one scale per layer. "
+        "Beside each matrix: the channel pairs most correlated in the first image, with the "
+        "patches of this image where both are strongly active."
     )
     return draw_sheet(
         f"Gram matrices of {found.backbone}",
@@ -90,12 +88,12 @@ def draw_gram_sheet(found: GramInspection) -> Image:
 
 
 def paint_gram(gram: Matrix, order: Sequence[int], largest: float) -> Image:
-    """Paint the roots of a Gram matrix's entries, as a heat map at least `_HEAT_MAP` wide.
+    """Paint the square roots of a Gram matrix's entries as a heat map.
 
     Args:
         gram: ``(C, C)``, 0 or more where activations are.
-        order: In which the channels stand.
-        largest: The entry that is brightest.
+        order: The order of the channels.
+        largest: The entry with the brightest color.
     """
     ordered = np.maximum(gram[np.ix_(order, order)], 0)
     shares = np.sqrt(ordered / max(largest, 1e-12)).astype(np.float32)
@@ -106,9 +104,9 @@ def _show_layer(layer: LayerGram) -> Row:
     largest = max(float(gram.max()) for gram in layer.grams)
     cells = []
     for number, (gram, error) in enumerate(zip(layer.grams, layer.errors, strict=True)):
-        off = f"off by {100 * error:.0f} % of the first" if number else f"{len(gram)} channels"
+        off = f"relative error {100 * error:.0f} %" if number else f"{len(gram)} channels"
         correlations = "\n".join(
-            f"{pair.channels[0]} with {pair.channels[1]}: {pair.correlations[number]:.2f}"
+            f"{pair.channels[0]} × {pair.channels[1]}: {pair.correlations[number]:.2f}"
             for pair in layer.pairs
         )
         cells += [
@@ -119,7 +117,7 @@ def _show_layer(layer: LayerGram) -> Row:
 
 
 def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Image:
-    """One line of patches for each pair, of one image; white where there are too few."""
+    """Tile one line of patches for each pair; white where there are too few."""
     side = (_HEAT_MAP - 2 * (PATCHES - 1)) // PATCHES
     blank = np.ones((side, side, 3), np.float32)
     lines = [

@@ -1,4 +1,4 @@
-"""Contact sheets of what layers respond to."""
+"""Contact sheets of filters, activation maps, patches and feature visualizations."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -6,26 +6,26 @@ from pathlib import Path
 import numpy as np
 
 from nstk.images.image import Image
-from nstk.inspecting.excitation import Patch
 from nstk.inspecting.filters import Filters
 from nstk.inspecting.job import ChannelInspection, LayerInspection, NetworkInspection
-from nstk.reports.sheets.heat_maps import paint_shares
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width, tile_images
+from nstk.inspecting.patches import Patch
+from nstk.reports.figures import paint_shares
+from nstk.reports.sheets import Cell, Row, draw_sheet, fit_width, tile_images
 
 _SHEET, _CELL, _FILTER = 1300, 190, 44
 _OVERVIEW_CHANNELS = 4
 
 
 def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Image:
-    """Show what one layer responds to.
+    """Draw the sheet of one layer.
 
     Args:
-        found: What `nstk.inspect_layers` gave.
+        found: The result of `nstk.inspect_layers`.
         layer: One of its layers.
 
     Returns:
-        A sheet with the strongest channels side by side: where they are active in the first
-        image, the patches that excite them most, and what gradient ascent found; for the first
+        The strongest channels side by side: their activation map of the first image, the patches
+        with the highest activations, and a visualization by gradient ascent; for the first
         convolution also its filters.
     """
     rows = [Row([Cell(fit_width(found.image, _CELL), Path(found.names[0]).name)])]
@@ -34,18 +34,18 @@ def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Image:
     rows += [
         Row(
             _cells(layer, _show_activation),
-            heading="Where they are active",
-            note="In the image above; yellow is the channel's highest activation, violet none.",
+            heading="Activation maps",
+            note="Of the image above; yellow is the channel's highest activation, violet is zero.",
         ),
         Row(
             _cells(layer, _show_patches),
-            heading="The patches that excite them most",
-            note=f"Of {count_images(found)}; each is exactly what one cell of the layer sees.",
+            heading="Patches with the highest activations",
+            note=f"From {count_images(found)}; each patch is the receptive field of one position.",
         ),
         Row(
             _cells(layer, _show_visualization),
-            heading="What they like best",
-            note="Found by gradient ascent on the mean activation, starting from faint noise.",
+            heading="Feature visualizations",
+            note="Images that maximize the mean activation, by gradient ascent from faint noise.",
         ),
     ]
     title = f"{layer.layer} of {found.backbone}"
@@ -53,10 +53,10 @@ def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Image:
 
 
 def draw_overview(found: NetworkInspection) -> Image:
-    """Show what all inspected layers respond to, a few channels of each, on one sheet.
+    """Draw a few channels of all inspected layers on one sheet.
 
     Args:
-        found: What `nstk.inspect_layers` gave.
+        found: The result of `nstk.inspect_layers`.
     """
     rows = [] if found.filters is None else [_show_filters(found.filters)]
     for layer in found.layers:
@@ -70,23 +70,23 @@ def draw_overview(found: NetworkInspection) -> Image:
         if cells:
             rows.append(Row(cells, heading=layer.layer, note=describe(layer, len(cells))))
     note = (
-        "Left of each pair: what a channel likes best, by gradient ascent. Right: the patches of "
-        f"{count_images(found)} that excite it most."
+        "Left of each pair: the channel's feature visualization by gradient ascent. Right: the "
+        f"patches of {count_images(found)} with its highest activations."
     )
-    return draw_sheet(f"What layers of {found.backbone} respond to", rows, note=note, width=1700)
+    return draw_sheet(f"Layers of {found.backbone}", rows, note=note, width=1700)
 
 
 def describe(layer: LayerInspection, shown: int) -> str:
-    """The layer in a sentence: its stride, what a cell sees, how many channels are shown."""
-    seen = f"{layer.field.width}×{layer.field.height}" if layer.field.is_bounded else "all"
+    """Describe a layer: its stride, its receptive field, and how many channels are shown."""
+    field = f"{layer.field.width}×{layer.field.height} px" if layer.field.is_bounded else "∞"
     return (
-        f"Stride {layer.stride}; one cell sees {seen} pixels; the {shown} strongest "
+        f"Stride {layer.stride}; receptive field {field}; the {shown} strongest "
         f"of {layer.width} channels."
     )
 
 
 def count_images(found: NetworkInspection) -> str:
-    """``one image`` or ``12 images``."""
+    """Write ``one image`` or ``12 images``."""
     return "one image" if len(found.names) == 1 else f"{len(found.names)} images"
 
 
@@ -110,10 +110,10 @@ def _show_visualization(channel: ChannelInspection) -> Image:
 def _show_filters(filters: Filters) -> Row:
     images = [fit_width(each, _FILTER) for each in filters.images]
     note = (
-        f"Gray is 0. More oriented than 99 of 100 random filters: {_list(filters.oriented)}; "
-        f"setting one color against another more: {_list(filters.opponent)}. Counted from 0."
+        f"Gray is 0. More oriented than 99 % of random filters: {_list(filters.oriented)}; more "
+        f"color-opponent: {_list(filters.opponent)} (numbered from 0)."
     )
-    heading = f"The {len(images)} filters of {filters.layer}"
+    heading = f"{len(images)} filters of {filters.layer}"
     return Row([Cell(tile_images(images, 16, gap=6))], heading=heading, note=note)
 
 

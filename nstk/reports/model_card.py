@@ -2,113 +2,114 @@
 
 from collections.abc import Mapping
 
-from nstk.reports.classifier_subject import Subject
-from nstk.reports.pages.numerals import format_number
-from nstk.reports.wording import count, percent, span
+from nstk.reports.classifier_data import ReportData
+from nstk.reports.formatting import (
+    format_count,
+    format_interval,
+    format_number,
+    format_percent,
+)
 
 
-def write_model_card(subject: Subject) -> Mapping[str, str]:
-    """Give headings and what stands below them; page and text file hold the same words."""
+def compose_model_card(data: ReportData) -> Mapping[str, str]:
+    """Return the card's headings and texts, for the page and the text file."""
     return {
-        "What it does": _purpose(subject),
-        "What it is": _making(subject),
-        "How good it is": _quality(subject),
-        "How sure it is": _sureness(subject),
-        "What it does not know": _limits(subject),
+        "Intended use": _intended_use(data),
+        "Model": _model(data),
+        "Accuracy": _accuracy(data),
+        "Calibration": _calibration(data),
+        "Limitations": _limitations(data),
     }
 
 
 def to_markdown(title: str, card: Mapping[str, str]) -> str:
-    """The card as a text file."""
+    """Return the card as a text file."""
     sections = (f"## {heading}\n\n{text}\n" for heading, text in card.items())
     return f"# {title}\n\n" + "\n".join(sections)
 
 
-def _purpose(subject: Subject) -> str:
-    names = ", ".join(subject.classifier.classes)
-    if subject.classifier.multi_label:
-        return f"It says which of these labels a photograph deserves, several or none: {names}."
-    return f"It says which of these a photograph shows: {names}. It always names one."
+def _intended_use(data: ReportData) -> str:
+    names = ", ".join(data.classifier.classes)
+    if data.classifier.multi_label:
+        return f"It assigns any number of these labels to a photograph: {names}."
+    return f"It assigns one of these classes to a photograph: {names}."
 
 
-def _making(subject: Subject) -> str:
-    classifier = subject.classifier
-    learned = subject.learned_from
-    from_how_many = f" from {count(learned, 'image')}" if learned else ""
+def _model(data: ReportData) -> str:
+    classifier = data.classifier
     network = classifier.backbone.get("name", "inside")
+    trained = f" trained on {format_count(data.train_images, 'image')}" if data.train_images else ""
     stage = classifier.results.get("second_stage") or {}
-    what = (
-        f"A linear head, solved{from_how_many}, and the network {network}, whose last blocks have "
-        "learned with it. They see"
+    below = (
+        f"on the network {network}, whose last blocks were fine-tuned"
         if stage.get("kept") == "finetuned"
-        else f"A linear head, solved{from_how_many}, on the frozen network {network}. They see"
+        else f"on the frozen network {network}"
     )
     return (
-        f"{what} the largest centered square of an image at {classifier.size} pixels; what lies "
-        "beside that square is not seen."
+        f"A linear head{trained} {below}. Its input is the largest centered square of the image "
+        f"at {classifier.size} pixels; the model does not see the rest of the image."
     )
 
 
-def _quality(subject: Subject) -> str:
-    evaluation = subject.evaluation
-    what = "given exactly their labels" if subject.classifier.multi_label else "recognized"
-    scores = [score for score in evaluation.per_class if score.recall is not None]
-    weakest = min(scores, key=lambda score: score.recall or 0.0, default=None)
-    worst = (
-        f" The weakest class is {weakest.name}, with {percent(weakest.recall)} "
-        f"({span(weakest.recall_interval)}) of {count(weakest.support, 'image')}."
-        if weakest and len(scores) > 1
-        else ""
-    )
-    images, share = count(evaluation.images, "image"), percent(evaluation.accuracy)
-    drawn = (
-        f"of all images drawn as these were it is {span(evaluation.accuracy_interval)} "
-        "(95 % interval)"
-    )
-    if subject.folds:
-        left_out = "each left out of what a head learned from"
-        said = f"Of {images}, {left_out}, {share} were {what}; {drawn}"
-    elif subject.learned is None:
+def _accuracy(data: ReportData) -> str:
+    evaluation = data.evaluation
+    images, share = format_count(evaluation.images, "image"), format_percent(evaluation.accuracy)
+    measure = "Exact-match accuracy" if data.classifier.multi_label else "Accuracy"
+    interval = f"{format_interval(evaluation.accuracy_interval)}, 95 % interval"
+    if data.folds:
+        said = f"{measure} {share} ({interval}) on {images}, by cross-validation"
+    elif data.train_overlap is None:
         said = (
-            f"Of {images}, {share} were {what}; whether it had learned from some of them is not "
-            f"known, and if it had not, {drawn}"
+            f"{measure} {share} ({interval}) on {images}; it is unknown whether it was trained on "
+            "some of them"
         )
-    elif subject.learned:
+    elif data.train_overlap:
         said = (
-            f"Of {images}, {share} were {what}; but it had learned from "
-            f"{format_number(subject.learned)} of them, and of others it will be less"
+            f"{measure} {share} on {images}, but it was trained on "
+            f"{format_number(data.train_overlap)} of them, and on new images it will be lower"
         )
-        if subject.others:
-            others = subject.others
+        if data.unseen:
+            unseen = data.unseen
             said += (
-                f": of the {format_number(others.images)} that it had not learned from it is "
-                f"{percent(others.accuracy)} ({span(others.accuracy_interval)}, 95 % interval)"
+                f": {format_percent(unseen.accuracy)} on the {format_number(unseen.images)} new "
+                f"images ({format_interval(unseen.accuracy_interval)}, 95 % interval)"
             )
     else:
-        said = f"Of {images} that it had not learned from, {share} were {what}; {drawn}"
-    return f"{said}.{worst}"
+        said = f"{measure} {share} ({interval}) on {images} that it was not trained on"
+    return f"{said}.{_weakest_class(data)}"
 
 
-def _sureness(subject: Subject) -> str:
-    reliability = subject.answers.reliability
+def _weakest_class(data: ReportData) -> str:
+    scores = [score for score in data.evaluation.per_class if score.recall is not None]
+    if len(scores) < 2:
+        return ""
+    weakest = min(scores, key=lambda score: score.recall or 0.0)
     return (
-        f"On average its probabilities are {percent(reliability.ece)} "
-        f"({span(reliability.ece_interval)}) away from the share of answers that are right."
+        f" The weakest class is {weakest.name}: recall {format_percent(weakest.recall)} "
+        f"({format_interval(weakest.recall_interval)}) on {format_count(weakest.support, 'image')}."
     )
 
 
-def _limits(subject: Subject) -> str:
-    ood_detector = subject.classifier.ood_detector
-    here = (
-        "" if subject.strange is None else f", and {format_number(subject.strange)} of those here"
+def _calibration(data: ReportData) -> str:
+    reliability = data.predictions.reliability
+    return (
+        f"Expected calibration error {format_percent(reliability.ece)} "
+        f"({format_interval(reliability.ece_interval)}): the mean difference between predicted "
+        "probability and observed accuracy."
     )
+
+
+def _limitations(data: ReportData) -> str:
+    detector = data.classifier.ood_detector
+    count = data.predictions.ood_count
+    here = "" if count is None else f", and {format_number(count)} of those here"
     known = (
-        "An image that is like nothing in training gets a label as well, but is told: such are "
-        f"{percent(1 - ood_detector.accepted)} of images like those it learned from{here}."
-        if ood_detector
-        else "It cannot tell an image that is like nothing in training."
+        "An image that is out of distribution gets a label as well, but is flagged; so are "
+        f"{format_percent(1 - detector.accepted)} of images like the training images{here}."
+        if detector
+        else "It cannot detect images that are out of distribution."
     )
     return (
-        f"{known} What it was not measured on it may do worse: other cameras, places, years, and "
-        "people or things that its images had few of."
+        f"{known} Expect lower accuracy where images differ from those it was measured on: other "
+        "cameras, places and years, and subjects that were rare in training."
     )

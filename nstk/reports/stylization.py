@@ -1,4 +1,4 @@
-"""A page about one stylization, and its figures as plain JSON beside it."""
+"""The report of a stylization: a page, and its figures as JSON."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ from nstk.reports.pages import CaptionedImage, write_page
 from nstk.reports.pages.records import check_folder, write_record
 from nstk.reports.stylization_page import compose_page
 from nstk.storage.files import make_folder
-from nstk.storage.versions import list_versions
-from nstk.stylization.inputs import MaskSource, Source, list_masks, open_image
+from nstk.storage.run_identity import list_versions
+from nstk.stylization.inputs import Source, open_image
 from nstk.stylization.job import StylizeResult
-from nstk.stylization.mask_images import draw_mask, name_masks
+from nstk.stylization.masks import NO_MASKS, Masks, MaskSource, draw_mask
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
 
@@ -22,10 +22,10 @@ TRACE_NAME = "trace.json"
 
 
 def check_report(folder: str | Path) -> None:
-    """Refuse, before any long work, a place where no report could be written.
+    """Check, before any long work, that a report can be written.
 
     Args:
-        folder: Where one is to be written later.
+        folder: The report's folder; it may exist or not.
 
     Raises:
         OutputError: If no file can be written there, or the folder cannot be made.
@@ -40,35 +40,30 @@ def write_report(
     styles: Sequence[Source],
     stylization: StylizeResult,
     trace: Trace,
-    content_masks: Sequence[MaskSource] = (),
-    style_masks: Sequence[MaskSource] = (),
-    keep_mask: MaskSource | None = None,
+    masks: Masks = NO_MASKS,
     quality: Quality | None = None,
     command: str = "",
 ) -> Path:
-    """Write ``report.html``, one page that needs nothing else, and ``trace.json`` beside it.
+    """Write ``report.html``, one self-contained page, with ``trace.json`` beside it.
 
-    The page shows content, styles, result and masks side by side, the figures of `Quality`, the
-    loss, its parts and every style layer over all steps, all settings, the command and the
-    versions. The JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``masks``
-    (by what each is for), ``backbone``, ``settings``, ``strength``, ``interrupted``, ``seconds``,
-    ``notices``, ``quality``, ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps``
-    of each) and ``trace`` (``loss``, ``seconds`` and ``terms`` by name, one number a step); what is
-    not a finite number is null.
+    The page shows content, styles, result and masks side by side, the metrics of `Quality`, the
+    loss, its terms and every style layer by step, all settings, the command and the versions. The
+    JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``masks`` (by purpose),
+    ``backbone``, ``settings``, ``strength``, ``interrupted``, ``seconds``, ``notices``,
+    ``quality``, ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps`` of each) and
+    ``trace`` (``loss``, ``seconds`` and ``terms`` by name, one number for each step). NaN and
+    infinity are written as null.
 
     Args:
-        folder: Where both files go; made if it is absent, in a folder that is there.
-        content: What was painted.
-        styles: How it was painted: images or their files; a file that is no image, such as a
-            style file, is named only.
-        stylization: The result.
-        trace: What it heard of the job.
-        content_masks: Those that `nstk.stylize` was given.
-        style_masks: Those that `nstk.stylize` was given.
-        keep_mask: That which `nstk.stylize` was given.
-        quality: The figures of the result; measured here when None, without those of style where
-            masks say what counts: they are of whole images.
-        command: The exact command, for the reader to repeat.
+        folder: The report's folder; it is created if its parent exists.
+        content: The content image.
+        styles: The style images or their files; a style file is shown by its name only.
+        stylization: The result of `nstk.stylize`.
+        trace: What `Trace` recorded of the run.
+        masks: As passed to `nstk.stylize`.
+        quality: The metrics of the result; measured when None, without style errors where there
+            are masks, because these metrics compare whole images.
+        command: The command that repeats the run.
 
     Returns:
         The path of the page.
@@ -81,14 +76,15 @@ def write_report(
     subject = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
-    masks = name_masks((content_masks, style_masks, keep_mask), len(styles))
+    captioned = masks.captioned(len(styles))
     if quality is None:
-        masked = [*list_masks(content_masks), *list_masks(style_masks)]
-        whole = len(shown) == len(styles) and not masked
+        whole = len(shown) == len(styles) and not (masks.content_masks or masks.style_masks)
         quality = _measure(subject, shown, stylization, whole)
-    record = _record(content, styles, masks, stylization, trace, quality, command)
+    record = _record(content, styles, captioned, stylization, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
-    regions = [CaptionedImage(draw_mask(mask), why, _name(mask)) for why, mask in masks.items()]
+    regions = [
+        CaptionedImage(draw_mask(mask), caption, _name(mask)) for caption, mask in captioned.items()
+    ]
     page = compose_page(subject, paintings, regions, record, stylization, trace)
     return write_page(page, folder / PAGE_NAME)
 
@@ -102,7 +98,7 @@ def _record(
     quality: Quality | None,
     command: str,
 ) -> dict[str, Any]:
-    """Everything that is not an image, as plain values."""
+    """Return everything except the images, as plain values."""
     return {
         "command": command,
         "content": _name(content),
@@ -134,7 +130,7 @@ def _measure(
     made: StylizeResult,
     complete: bool,
 ) -> Quality | None:
-    """The figures, without those of style where a style has no pixels; none of a tiny result."""
+    """Measure quality, without style errors where a style has no pixels; None if too small."""
     blend = made.settings.style_blend
     weights = None if isinstance(blend, str) else blend
     styles = [painting.pixels for painting in paintings] if complete else []
@@ -145,7 +141,7 @@ def _measure(
 
 
 def _show_style(style: Source, number: int, count: int) -> CaptionedImage | str:
-    """A style as an image, or its name where it has no pixels."""
+    """Return a style as an image, or its name where it has no pixels."""
     caption = "Style" if count == 1 else f"Style {number}"
     try:
         return CaptionedImage(open_image(style, caption).pixels, caption, _name(style))

@@ -1,4 +1,4 @@
-"""What the page about one stylization shows, from the top down."""
+"""The page of a stylization report."""
 
 import dataclasses
 import math
@@ -8,27 +8,23 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from nstk.reports.figures import Bar, BarChart, LineChart, Marker, Series
+from nstk.reports.formatting import format_decimals, format_number
 from nstk.reports.pages import (
-    Bar,
-    BarChart,
     Block,
     CaptionedImage,
-    Cell,
     Code,
     Details,
     Facts,
     Figure,
     Headline,
     ImageRow,
-    LineChart,
-    Marker,
     Page,
     Paragraph,
     Section,
-    Series,
     Table,
+    Value,
 )
-from nstk.reports.pages.numerals import format_decimals, format_number
 from nstk.stylization.job import StylizeResult
 from nstk.stylization.recording import Trace
 
@@ -43,15 +39,15 @@ def compose_page(
     made: StylizeResult,
     trace: Trace,
 ) -> Page:
-    """Put the page together.
+    """Compose the page.
 
     Args:
         subject: The content.
-        paintings: The styles; one without pixels by its name alone.
-        masks: What said where a style goes, what counts of it, and what stays.
-        record: What ``trace.json`` holds.
+        paintings: The styles; a style without pixels by its name.
+        masks: All masks.
+        record: The content of ``trace.json``.
         made: The result.
-        trace: What was heard of the job.
+        trace: The recorded run.
     """
     height, width = made.image.shape[:2]
     result = CaptionedImage(made.image, "Result", f"{width}×{height} pixels")
@@ -63,16 +59,18 @@ def compose_page(
         Headline(_figures(record["quality"], made)),
     ]
     if made.interrupted:
-        blocks.append(Paragraph("It ended early; the image is as far as it had come.", "warning"))
+        blocks.append(
+            Paragraph("The run was interrupted; the image shows its state at that time.", "warning")
+        )
     blocks += [Paragraph(notice, "quiet") for notice in made.notices]
     if trace.steps:
-        blocks.append(Section("The descent", _curves(trace)))
+        blocks.append(Section("Loss", _curves(trace)))
     if record["quality"]:
-        blocks.append(Section("Quality", _explain(record["quality"])))
-    blocks.append(Section("How it was made", _how(record, made)))
+        blocks.append(Section("Quality", _compose_quality(record["quality"])))
+    blocks.append(Section("Settings", _compose_settings(record, made)))
     return Page(
         title=_title(subject, paintings),
-        subtitle=f"{made.steps} steps through {made.backbone} at strength "
+        subtitle=f"{made.steps} steps with {made.backbone} at strength "
         f"{format_number(made.strength, 3)}.",
         blocks=blocks,
         footer=", ".join(f"{name} {version}" for name, version in record["versions"].items()),
@@ -80,9 +78,9 @@ def compose_page(
 
 
 def _title(subject: CaptionedImage, paintings: Sequence[CaptionedImage | str]) -> str:
-    """``town in the style of waves``, of the files' names without their endings."""
+    """``town in the style of waves``, from the file names without extensions."""
     names = [painting if isinstance(painting, str) else painting.note for painting in paintings]
-    styles = " and ".join(Path(name).stem for name in names if name) or "another"
+    styles = " and ".join(Path(name).stem for name in names if name) or "another image"
     return f"{Path(subject.note or 'An image').stem} in the style of {styles}"
 
 
@@ -90,12 +88,12 @@ def _figures(quality: Mapping[str, Any], made: StylizeResult) -> list[Figure]:
     figures = []
     if quality:
         figures = [
-            Figure("Content similarity", _decimals(quality["content_similarity"]), "1 is the same"),
-            Figure("Style error", _decimals(quality["style_error"]), "0 is the same"),
-            Figure("Luma SSIM", _decimals(quality["luma_ssim"]), "1 is the same"),
+            Figure("Content similarity", _decimals(quality["content_similarity"]), "1 = identical"),
+            Figure("Style error", _decimals(quality["style_error"]), "0 = identical"),
+            Figure("Luma SSIM", _decimals(quality["luma_ssim"]), "1 = identical"),
         ]
     pace = made.seconds_per_step
-    per_step = f"{format_number(pace, 2)} s each at full size" if math.isfinite(pace) else ""
+    per_step = f"{format_number(pace, 2)} s per step at full size" if math.isfinite(pace) else ""
     return [
         *figures,
         Figure("Steps", format_number(made.steps), per_step),
@@ -104,7 +102,7 @@ def _figures(quality: Mapping[str, Any], made: StylizeResult) -> list[Figure]:
 
 
 def _curves(trace: Trace) -> list[Block]:
-    """The loss with its parts, and one curve for each style layer."""
+    """Draw the loss with its terms, and one curve for each style layer."""
     ends = accumulate(len(scale.steps) for scale in trace.scales)
     starts = [1, *(end + 1 for end in ends)]
     markers = [
@@ -121,9 +119,9 @@ def _curves(trace: Trace) -> list[Block]:
     blocks: list[Block] = [
         LineChart(
             [loss, *parts],
-            "step, over all scales",
+            "step (all scales)",
             "relative loss",
-            "The loss, and its parts before their weights",
+            "Loss, and its terms before weighting",
             log_y=True,
             markers=markers,
         )
@@ -132,9 +130,9 @@ def _curves(trace: Trace) -> list[Block]:
         blocks.append(
             LineChart(
                 layers,
-                "step, over all scales",
+                "step (all scales)",
                 "relative loss",
-                "Each style layer, from shallow to deep",
+                "Style loss by layer, from shallow to deep",
                 log_y=True,
                 ordered=True,
                 markers=markers,
@@ -143,15 +141,14 @@ def _curves(trace: Trace) -> list[Block]:
     return blocks
 
 
-def _explain(quality: Mapping[str, Any]) -> list[Block]:
+def _compose_quality(quality: Mapping[str, Any]) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
-            "All figures are of the packaged network, whatever network the image was painted "
-            "through, with content and styles at the result's size; so they compare between runs. "
-            "Content similarity is the mean cosine at block4_conv2, style error the mean of "
-            "‖G − G*‖ / ‖G*‖ over the layers below, and luma SSIM the structural similarity of "
-            "content and result without their colors. Style errors are of whole images: where "
-            "masks say what counts, there are none.",
+            "These metrics always use the packaged network, with content and styles at the size "
+            "of the result, so they can be compared between runs. Content similarity is the mean "
+            "cosine similarity at block4_conv2, style error the mean of ‖G − G*‖ / ‖G*‖ over the "
+            "layers below, and luma SSIM the structural similarity of content and result in "
+            "grayscale. Style errors compare whole images and are not measured with masks.",
             "quiet",
         )
     ]
@@ -163,7 +160,7 @@ def _explain(quality: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _how(record: Mapping[str, Any], made: StylizeResult) -> list[Block]:
+def _compose_settings(record: Mapping[str, Any], made: StylizeResult) -> list[Block]:
     rows = []
     for option in dataclasses.fields(made.settings):
         value, default = getattr(made.settings, option.name), option.default
@@ -176,10 +173,10 @@ def _how(record: Mapping[str, Any], made: StylizeResult) -> list[Block]:
             )
         )
     memory = made.peak_memory_bytes
-    facts: dict[str, Cell] = {
+    facts: dict[str, Value] = {
         "backbone": made.backbone,
         "strength": made.strength,
-        "loss at the end": made.loss,
+        "final loss": made.loss,
         "peak memory": None if memory is None else f"{memory / 1e9:.2f} GB",
     }
     versions = {**record["versions"], "python": platform.python_version()}
@@ -196,7 +193,7 @@ def _decimals(figure: float) -> str:
 
 
 def _format(value: Any) -> str:
-    """A setting or a figure as a person would write it."""
+    """Write a setting as a person would."""
     if value is None or isinstance(value, str):
         return value or "–"
     if isinstance(value, bool):

@@ -1,45 +1,43 @@
-"""A study of frozen weights as one image or as one page."""
+"""The report of a study of frozen weights: a sheet or a page."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from nstk.heads.metrics import Evaluation
-from nstk.images.image import Image, save_image
+from nstk.images.encoding import save_image
+from nstk.images.image import Image
 from nstk.inspecting.frozen_study import FrozenStudy
+from nstk.reports.figures import Box, Chain, LineChart, Series, draw_chart
+from nstk.reports.formatting import format_number
 from nstk.reports.pages import (
     Block,
-    Cell,
-    Chain,
     Figure,
     Headline,
-    LineChart,
     Page,
     Paragraph,
     Section,
-    Series,
     Table,
+    Value,
     write_page,
 )
-from nstk.reports.pages.numerals import format_number
-from nstk.reports.sheets import sheet as sheets
-from nstk.reports.sheets.charts import draw_chart
-from nstk.reports.sheets.outputs import is_page
-from nstk.reports.transfer_diagram import count_parameters, draw_diagram, list_boxes
+from nstk.reports.sheets import Cell, Row, draw_sheet, is_page
+
+_NAMED_CLASSES = 4
 
 _HEADINGS = {
-    "network": "What is frozen and what is learned",
-    "blocks": "Where the features are taken from",
-    "data": "How many images it takes",
-    "time": "How long it takes",
+    "network": "Frozen and trained layers",
+    "blocks": "Accuracy by block",
+    "data": "Accuracy by number of training images",
+    "time": "Accuracy by training time",
 }
 
 
 def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
-    """Write a study: ``.html`` makes a page, the ending of an image makes a sheet.
+    """Write a study: ``.html`` writes a page, an image extension a sheet.
 
     Args:
-        study: What was measured.
-        path: Where.
+        study: The result of `nstk.study_frozen`.
+        path: The file.
 
     Returns:
         ``path``.
@@ -53,20 +51,20 @@ def save_frozen(study: FrozenStudy, path: str | Path) -> Path:
 
 
 def draw_frozen_sheet(study: FrozenStudy) -> Image:
-    """Lay the diagram and the three charts out in one image."""
-    rows = [sheets.Row([sheets.Cell(draw_diagram(study))], heading=_HEADINGS["network"])]
+    """Draw the diagram and the three charts in one image."""
+    rows = [Row([Cell(draw_chart(Chain(list_boxes(study))))], heading=_HEADINGS["network"])]
     for name, chart in _chart(study).items():
-        cell = sheets.Cell(draw_chart(chart))
-        rows.append(sheets.Row([cell], heading=_HEADINGS[name], note=_explain(study)[name]))
-    return sheets.draw_sheet(_title(study), rows, note=_summary(study), width=1200)
+        cell = Cell(draw_chart(chart))
+        rows.append(Row([cell], heading=_HEADINGS[name], note=_explain(study)[name]))
+    return draw_sheet(_title(study), rows, note=_summary(study), width=1200)
 
 
 def compose_frozen_page(study: FrozenStudy) -> Page:
-    """Put the diagram, the charts and all figures on a page."""
+    """Compose a page of the diagram, the charts and all figures."""
     notes = _explain(study)
     diagram: list[Block] = [
         Chain(list_boxes(study)),
-        Paragraph("Blue stays as it is; vermilion is learned.", "quiet"),
+        Paragraph("Blue is frozen, vermilion is trained.", "quiet"),
     ]
     blocks: list[Block] = [
         Headline(
@@ -74,8 +72,8 @@ def compose_frozen_page(study: FrozenStudy) -> Page:
                 _headline("Pretrained, frozen", study.transfer),
                 _headline("Random, frozen", study.random),
                 _headline("Random, trained", study.trained),
-                Figure("Seconds to learn", _seconds(study.seconds["transfer"]), "pretrained"),
-                Figure("Seconds to learn", _seconds(study.seconds["scratch"]), "random, trained"),
+                Figure("Training time", _seconds(study.seconds["transfer"]), "pretrained"),
+                Figure("Training time", _seconds(study.seconds["scratch"]), "random, trained"),
             ]
         ),
         Section(_HEADINGS["network"], diagram),
@@ -87,23 +85,54 @@ def compose_frozen_page(study: FrozenStudy) -> Page:
     return Page(title=_title(study), subtitle=_summary(study), blocks=blocks)
 
 
+def list_boxes(study: FrozenStudy) -> Sequence[Box]:
+    """Return the layers as boxes, from the image to the classes: blue frozen, vermilion trained."""
+    frozen = [
+        Box(
+            block.layer,
+            (
+                "frozen",
+                f"{count_parameters(block.parameters)} parameters",
+                f"{block.channels} channels",
+                f"stride {block.stride}",
+            ),
+            "accent",
+        )
+        for block in study.blocks
+    ]
+    head = ("trained", f"{count_parameters(study.learned_parameters)} parameters")
+    more = ["…"] if len(study.classes) > _NAMED_CLASSES else []
+    named = ", ".join([*study.classes[:_NAMED_CLASSES], *more])
+    return [
+        Box("image", (f"{study.size} × {study.size}",)),
+        *frozen,
+        Box("mean, head", head, "warning"),
+        Box(f"{len(study.classes)} classes", (named,)),
+    ]
+
+
+def count_parameters(number: int) -> str:
+    """Write a number of parameters: ``770``, ``1.2 million``."""
+    return f"{number / 1e6:.1f} million" if number >= 1e6 else format_number(number)
+
+
 def _explain(study: FrozenStudy) -> dict[str, str]:
     layers = ", ".join(f"{place} {block.layer}" for place, block in enumerate(study.blocks, 1))
     needed = study.images_needed
     saved = (
-        f"From {needed} images transfer recognizes more than both others from all "
+        f"With {needed} images transfer learning is more accurate than both others with all "
         f"{study.train_images}."
         if needed
-        else "On these images transfer does not recognize more than both others."
+        else "On these images transfer learning is not more accurate than both others."
     )
-    passes = "1 pass" if study.scratch[-1].passes == 1 else f"{study.scratch[-1].passes} passes"
+    passes = "1 epoch" if study.scratch[-1].passes == 1 else f"{study.scratch[-1].passes} epochs"
     return {
         "blocks": f"Blocks: {layers}. Bands are 95 % Wilson intervals.",
         "data": f"{saved} The dot is the network trained from random weights.",
-        "time": f"Transfer: one look at each training image and a head that is solved, "
+        "time": f"Transfer learning: one forward pass over the training images and a solved head, "
         f"{_seconds(study.seconds['transfer'])}. Random weights: {passes} of Adam "
-        f"(rate 0.001, batches of 32, random flips), {_seconds(study.seconds['scratch'])} "
-        "without reading images. Compilation is not counted.",
+        f"(learning rate 0.001, batches of 32, random flips), "
+        f"{_seconds(study.seconds['scratch'])} without reading images. Compilation is excluded.",
     }
 
 
@@ -135,7 +164,7 @@ def _chart(study: FrozenStudy) -> dict[str, LineChart]:
     return {
         "blocks": LineChart(blocks, "block", label, points=True),
         "data": LineChart(data, "training images", label, log_x=True, points=True),
-        "time": LineChart(time, "seconds of learning", label, points=True),
+        "time": LineChart(time, "training time in seconds", label, points=True),
     }
 
 
@@ -150,12 +179,12 @@ def _title(study: FrozenStudy) -> str:
 
 def _summary(study: FrozenStudy) -> str:
     return (
-        f"{count_parameters(study.frozen_parameters)} parameters stay frozen, "
-        f"{count_parameters(study.learned_parameters)} are learned from "
-        f"{study.train_images} images. Of {study.held_out_images} held out it recognizes "
-        f"{_percent(study.transfer)} after {_seconds(study.seconds['transfer'])} of learning, a "
-        f"head on frozen random weights {_percent(study.random)}, and the network trained from "
-        f"random weights {_percent(study.trained)} after {_seconds(study.seconds['scratch'])}."
+        f"{count_parameters(study.frozen_parameters)} parameters are frozen, "
+        f"{count_parameters(study.learned_parameters)} are trained on {study.train_images} images. "
+        f"Accuracy on {study.held_out_images} held-out images: {_percent(study.transfer)} after "
+        f"{_seconds(study.seconds['transfer'])} of training, {_percent(study.random)} with a head "
+        f"on frozen random weights, and {_percent(study.trained)} after training all weights from "
+        f"scratch for {_seconds(study.seconds['scratch'])}."
     )
 
 
@@ -165,7 +194,7 @@ def _headline(label: str, score: Evaluation) -> Figure:
 
 
 def _tabulate_blocks(study: FrozenStudy) -> Table:
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[Value, ...]] = [
         (
             block.layer,
             block.stride,
@@ -181,7 +210,7 @@ def _tabulate_blocks(study: FrozenStudy) -> Table:
 
 
 def _tabulate_data(study: FrozenStudy) -> Table:
-    rows: list[tuple[Cell, ...]] = [
+    rows: list[tuple[Value, ...]] = [
         (each.images, _interval(each.pretrained), _interval(each.random)) for each in study.curve
     ]
     columns = ("training images", "pretrained", "random")

@@ -45,7 +45,8 @@ def test_it_holds_both_packages_the_packaged_weights_and_nothing_else(wheel):
         rest = {name.partition("/")[2] for name in archive.namelist() if ".dist-info/" in name}
     assert names == set(sources())
     assert {"nstk/py.typed", "nstk_cli/py.typed", "nstk/backbones/data/compact.npz"} <= names
-    assert {Path(name).suffix for name in names} == {".py", ".typed", ".npz", ".html", ".css"}
+    suffixes = {".py", ".typed", ".npz", ".html", ".css", ".ttf", ".txt"}
+    assert {Path(name).suffix for name in names} == suffixes
     assert rest == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 

@@ -11,8 +11,8 @@ from labeled_images import draw_folder
 from shell import complaint, invoke
 
 import nstk
-from nstk.classifiers.run_records import save_manifest
 from nstk.finetuning.job import finetune
+from nstk.finetuning.replay import save_manifest
 from nstk.reports.classifier import CARD_NAME, PAGE_NAME, RECORD_NAME
 from nstk.reports.classifier_subject import describe_examination, describe_finetuning
 from nstk.reports.model_card import write_model_card

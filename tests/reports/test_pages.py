@@ -1,4 +1,4 @@
-"""Pages: whole in one file, safe to open, and charts on which nothing lies on anything else."""
+"""Pages: self-contained, safe to open, and charts without overlaps."""
 
 import math
 import re
@@ -15,39 +15,43 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstk.errors import OutputError
-from nstk.reports.pages import (
+from nstk.reports.figures import (
     Bar,
     BarChart,
     Box,
-    CaptionedImage,
     Chain,
+    HeatMap,
+    LineChart,
+    Marker,
+    Series,
+    draw_chart,
+)
+from nstk.reports.figures.axes import linear_axis, log_axis
+from nstk.reports.figures.colors import CATEGORIES, pick_ramp
+from nstk.reports.figures.drawing import Area, Line, Words
+from nstk.reports.figures.text import LINE_HEIGHT, measure_text, shorten_text, spread_labels
+from nstk.reports.formatting import format_number
+from nstk.reports.pages import (
+    CaptionedImage,
     Code,
     Details,
     Facts,
     Figure,
     Headline,
-    HeatMap,
     ImageRow,
-    LineChart,
-    Marker,
     Page,
     Paragraph,
     Section,
-    Series,
     Table,
     render_page,
     write_page,
 )
-from nstk.reports.pages.axes import linear_axis, log_axis
-from nstk.reports.pages.lettering import LINE_HEIGHT, measure_text, shorten_text, spread_labels
-from nstk.reports.pages.numerals import format_number
-from nstk.reports.pages.palettes import CATEGORIES, pick_ramp
 
 NASTY = "\"><script>alert('x')</script><img src=http://evil.example/x.png>&amp;\x00\udcff.jpg"
 
 
 def every_block(word, pixels):
-    """One of each kind of block, with a word wherever one can stand."""
+    """One block of each kind, with a word in every place for text."""
     chart = LineChart(
         [
             Series(word, [1, 2, 3], [3.0, math.nan, 1.0], [2, 1, 0.5], [4, 4, 2]),
@@ -73,13 +77,13 @@ def every_block(word, pixels):
     ]
 
 
-def test_a_page_is_whole_in_one_file(scene):
+def test_a_page_is_self_contained(scene):
     reader = check_page(render_page(Page("Title", "Below", every_block("word", scene), "Last")))
     assert reader.values("href") == ["data:,", *(f"#section-{n}" for n in range(1, 5))]
     assert "default-src 'none'" in "".join(reader.values("content"))
 
 
-def test_markup_in_names_is_shown_and_never_obeyed(scene):
+def test_markup_in_names_is_escaped(scene):
     reader = check_page(render_page(Page(NASTY, NASTY, every_block(NASTY, scene), NASTY)))
     shown = NASTY.replace("\x00", "\ufffd").replace("\udcff", "\ufffd")
     assert reader.tags.count("img") == 1
@@ -88,20 +92,20 @@ def test_markup_in_names_is_shown_and_never_obeyed(scene):
 
 
 @given(st.text())
-def test_any_text_comes_out_as_it_went_in(word):
+def test_any_text_is_shown_unchanged(word):
     reader = check_page(render_page(Page("t", "", [Code(f"<{word}>")])))
     expected = "".join(c if holds(c) else "\ufffd" for c in word)
     assert f"<{expected}>" in reader.text
 
 
 def holds(character):
-    """Whether a document may hold a character."""
+    """Whether HTML allows a character."""
     if character in "\t\n":
         return True
     return unicodedata.category(character) not in {"Cc", "Cs"} and character not in "\ufffe\uffff"
 
 
-def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+def test_a_page_is_written_atomically(tmp_path):
     path = write_page(Page("Title", "", [Paragraph("ünï")]), tmp_path / "page.html")
     assert "ünï" in path.read_text(encoding="utf-8")
     with pytest.raises(OutputError):
@@ -123,7 +127,7 @@ def test_small_images_are_embedded_exactly(scene):
     np.testing.assert_array_equal(np.asarray(image), np.rint(scene * 255).astype(np.uint8))
 
 
-def test_large_images_are_embedded_smaller_and_keep_their_proportions(scene):
+def test_large_images_are_scaled_and_keep_their_aspect_ratio(scene):
     large = np.kron(scene, np.ones((40, 40, 1), np.float32))
     image = CaptionedImage(large, "scene", longest_side=800)
     head, decoded = decode(image)
@@ -132,13 +136,13 @@ def test_large_images_are_embedded_smaller_and_keep_their_proportions(scene):
     assert len(image.uri) < 400_000
 
 
-def test_links_come_only_where_there_are_sections_enough():
+def test_pages_of_four_sections_have_links():
     sections = [Section(f"part {n}", []) for n in range(4)]
     assert "<nav" not in render_page(Page("t", "", sections[:3]))
     assert "<nav" in render_page(Page("t", "", sections))
 
 
-def test_columns_of_numbers_and_columns_that_say_so_are_set_to_the_right():
+def test_numeric_columns_are_aligned_right():
     table = Table(["name", "n", "share", "none"], [["a", 1, "5 %", None], ["b", None, "–", None]])
     assert table.sides == ("text", "number", "text", "text")
     assert Table(table.columns, table.rows, numeric=["share"]).sides[2] == "number"
@@ -160,7 +164,7 @@ def test_columns_of_numbers_and_columns_that_say_so_are_set_to_the_right():
         (-math.inf, "−∞"),
     ],
 )
-def test_numbers_are_spelled_for_readers(value, text):
+def test_numbers_are_formatted_for_readers(value, text):
     assert format_number(value) == text
 
 
@@ -168,7 +172,7 @@ VALUES = st.lists(st.floats(-1e12, 1e12, allow_subnormal=False), min_size=1, max
 
 
 @given(VALUES, st.integers(3, 9), st.booleans())
-def test_a_linear_axis_holds_its_values_and_its_ticks_in_order(values, count, rounded):
+def test_a_linear_axis_contains_its_values_and_its_ticks_in_order(values, count, rounded):
     axis = linear_axis(values, tick_count=count, round_ends=rounded)
     for value in values:
         assert -1e-6 <= axis.place(value) <= 1 + 1e-6
@@ -179,7 +183,7 @@ def test_a_linear_axis_holds_its_values_and_its_ticks_in_order(values, count, ro
 
 
 @given(st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=8), st.integers(3, 9))
-def test_a_logarithmic_axis_has_ticks_and_places_for_all_that_is_above_nothing(values, count):
+def test_a_logarithmic_axis_has_ticks_and_contains_all_positive_values(values, count):
     axis = log_axis([*values, 0.0, -1.0, math.nan], tick_count=count)
     assert all(0 < axis.place(value) < 1 for value in values)
     assert 1 <= len(axis.ticks) <= 2 * count + 2
@@ -188,7 +192,7 @@ def test_a_logarithmic_axis_has_ticks_and_places_for_all_that_is_above_nothing(v
     assert math.isnan(axis.place(0.0))
 
 
-def test_ticks_stand_at_round_numbers():
+def test_ticks_are_round_numbers():
     labels = [tick.label for tick in linear_axis([0.0, 97.3], tick_count=6).ticks]
     assert labels == ["0", "20", "40", "60", "80"]
     assert [tick.label for tick in linear_axis([1, 3]).ticks] == ["1", "2", "3"]
@@ -198,7 +202,7 @@ def test_ticks_stand_at_round_numbers():
 
 
 @given(st.lists(st.floats(0, 300), max_size=18))
-def test_labels_are_moved_apart_and_keep_their_order(places):
+def test_labels_are_spread_and_keep_their_order(places):
     spread = spread_labels(places, 0, 300)
     assert all(-1e-9 <= place <= 300 + 1e-9 for place in spread)
     for (a, b), (new_a, new_b) in zip(pairwise(places), pairwise(spread), strict=True):
@@ -209,40 +213,55 @@ def test_labels_are_moved_apart_and_keep_their_order(places):
 @given(st.text("abc/.", max_size=60), st.floats(40, 300))
 def test_shortened_names_fit_and_keep_both_ends(name, width):
     short = shorten_text(name, width)
-    assert measure_text(short) <= max(width, measure_text("abc"))
+    assert measure_text(short) <= max(width, measure_text("a…b"))
     assert short[0:1] == name[0:1]
     assert short[-1:] == name[-1:]
 
 
+def labels_of(chart):
+    """The labels at the right ends of the curves of a line chart."""
+    names = {series.label for series in chart.series}
+    return [words for words in chart.draw().texts() if words.title in names]
+
+
 @given(st.integers(0, 30), st.floats(0, 1))
-def test_a_chart_grows_until_every_curve_has_its_name_beside_it(count, y):
-    plot = LineChart([Series(f"s{k}", [0, 1], [y, y]) for k in range(count)], "x", "y").lay_out()
-    stands = [curve.label_y for curve in plot.curves]
-    assert all(b - a >= LINE_HEIGHT - 1e-9 for a, b in pairwise(stands))
-    assert all(0 < stand < plot.height for stand in stands)
+def test_a_chart_grows_until_every_curve_has_a_label(count, y):
+    chart = LineChart([Series(f"s{k}", [0, 1], [y, y]) for k in range(count)], "x", "y")
+    heights = sorted(words.y for words in labels_of(chart))
+    assert len(heights) == count
+    assert all(b - a >= LINE_HEIGHT - 1e-9 for a, b in pairwise(heights))
+    assert all(0 < height < chart.draw().height for height in heights)
 
 
-def test_marker_labels_never_run_into_each_other():
-    markers = [Marker(x, "a label of some length") for x in (10, 11, 12, 60, 99)]
+def test_marker_labels_do_not_overlap():
+    markers = [Marker(x, f"a label of some length {x}") for x in (10, 11, 12, 60, 99)]
     chart = LineChart([Series("s", range(100), range(100))], "x", "y", markers=markers)
-    labels = [label for _, label in chart.lay_out().markers]
-    assert [bool(label) for label in labels] == [True, False, False, True, False]
+    shown = [words.text for words in chart.draw().texts() if words.text.startswith("a label")]
+    assert shown == [markers[0].label, markers[3].label]
 
 
-def test_long_curves_are_thinned_but_keep_their_extremes_and_gaps():
+def test_long_curves_are_thinned_but_keep_extremes_and_gaps():
     y = np.sin(np.arange(10_000) / 50)
     y[1234], y[5000] = 7.0, math.nan
-    (curve,) = LineChart([Series("s", range(10_000), y)], "x", "y").lay_out().curves
-    assert len(curve.path) < 20_000
-    assert curve.path.count("M") == 2
-    plot = LineChart([Series("s", range(10_000), y)], "x", "y").lay_out()
-    heights = [float(number) for number in re.findall(r"[ML][\d.]+ ([\d.]+)", curve.path)]
-    assert min(heights) == pytest.approx(
-        plot.bottom - plot.y_axis.place(7.0) * (plot.bottom - plot.top), abs=0.1
+    drawing = LineChart([Series("s", range(10_000), y)], "x", "y").draw()
+    strokes = [shape.points for shape in drawing.shapes if getattr(shape, "title", "") == "s"][:2]
+    assert all(isinstance(points, tuple) and len(points) < 1000 for points in strokes)
+    ticks = [words for words in drawing.texts() if words.anchor == "end"]
+    top = min(words.y for words in ticks)
+    assert min(y for points in strokes for _, y in points) == pytest.approx(
+        top - 4.5 + (drawing.height - 46 - 30) / (len(ticks) - 1), abs=60
     )
 
 
-def test_charts_of_nothing_are_drawn_too():
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
+def test_values_outside_the_range_of_an_axis_stay_inside_the_frame(values):
+    chart = LineChart([Series("s", range(len(values)), values)], "x", "y", y_range=(0.4, 0.6))
+    lines = [s for s in chart.draw().shapes if isinstance(s, Line) and s.title == "s"]
+    heights = [y for line in lines for _, y in line.points]
+    assert all(30 - 1e-6 <= y <= 340 - 46 + 1e-6 for y in heights)
+
+
+def test_charts_without_data_are_drawn():
     blocks = [
         LineChart([], "x", "y"),
         LineChart([Series("s", [1], [math.nan])], "x", "y", log_y=True),
@@ -250,23 +269,42 @@ def test_charts_of_nothing_are_drawn_too():
         BarChart([Bar("nan", math.nan)], "x"),
         HeatMap([], [], []),
         HeatMap(["a"], ["b"], [[0]]),
+        Chain([Box("a", [])]),
         Table([], []),
         Facts({}),
         ImageRow([]),
     ]
     check_page(render_page(Page("t", "", blocks)))
+    for block in blocks:
+        if hasattr(block, "draw"):
+            draw_chart(block)
 
 
 @given(st.integers(1, 120), st.integers(1, 30))
 @settings(max_examples=20)
-def test_a_heat_map_draws_every_cell_inside_itself(count, length):
+def test_a_heat_map_draws_every_cell_and_name_inside_itself(count, length):
     names = [f"{k}".rjust(length, "n") for k in range(count)]
-    plot = HeatMap(names, names, np.eye(count).tolist(), "actual", "predicted").lay_out()
-    assert len(plot.cells) == count**2
-    assert max(cell.x for cell in plot.cells) + plot.cell <= plot.width + 1e-6
-    assert max(cell.y for cell in plot.cells) + plot.cell <= plot.height + 1e-6
-    steps = [after.place - before.place for before, after in pairwise(plot.rows)]
-    assert all(step >= LINE_HEIGHT - 1e-6 for step in steps)
+    drawing = HeatMap(names, names, np.eye(count).tolist(), "true", "predicted").draw()
+    cells = [shape for shape in drawing.shapes if isinstance(shape, Area)]
+    assert len(cells) == count**2
+    assert max(x for cell in cells for x, _ in cell.points) <= drawing.width
+    assert max(y for cell in cells for _, y in cell.points) <= drawing.height
+    rows = [words.y for words in drawing.texts() if words.title and words.anchor == "end"]
+    assert rows
+    assert all(after - before >= LINE_HEIGHT - 1e-6 for before, after in pairwise(rows))
+
+
+@given(st.text("abc_", min_size=1, max_size=30), st.integers(1, 8))
+@settings(max_examples=20)
+def test_text_stays_inside_the_boxes_of_a_chain(word, count):
+    drawing = Chain([Box(word, [f"{word} {word}"])] * count).draw()
+    boxes = [shape.points for shape in drawing.shapes if isinstance(shape, Area)]
+    edges = sorted({x for points in boxes if len(points) == 4 for x, _ in points})
+    for words in drawing.texts():
+        assert isinstance(words, Words)
+        assert words.y < drawing.height
+        right = next(edge for edge in edges if edge > words.x)
+        assert words.x + measure_text(words.text) <= right
 
 
 def contrast(one, other):
@@ -281,7 +319,7 @@ def contrast(one, other):
     return (bright + 0.05) / (dark + 0.05)
 
 
-def test_every_color_stands_out_from_its_paper():
+def test_every_color_contrasts_with_its_paper():
     style = render_page(Page("t", "", []))
     light, dark = re.findall(r"--paper: (#[0-9a-f]{6})", style)[:2]
     for hue in (*CATEGORIES, *pick_ramp(12)):
@@ -291,7 +329,7 @@ def test_every_color_stands_out_from_its_paper():
 
 @pytest.mark.slow
 @in_a_browser
-def test_a_browser_finds_nothing_to_complain_about_and_asks_nobody(tmp_path, scene):
+def test_a_browser_reports_no_errors_and_makes_no_requests(tmp_path, scene):
     page = write_page(Page(NASTY, NASTY, every_block(NASTY, scene)), tmp_path / "page.html")
     document, console, asked = browse(page, tmp_path)
     assert "section-4" in document

@@ -10,7 +10,7 @@ import pytest
 from browsing import browse, check_page, in_a_browser
 
 from nstk.errors import OutputError
-from nstk.images.image import save_image
+from nstk.images.encoding import save_image
 from nstk.reports.stylization import check_report, write_report
 from nstk.settings import StylizeSettings
 from nstk.stylization.job import stylize

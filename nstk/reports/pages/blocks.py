@@ -1,21 +1,30 @@
-"""What a page is made of: words, figures, images and tables; charts have modules of their own."""
+"""The blocks of a page: text, numbers, images and tables; charts are in `nstk.reports.figures`."""
 
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from typing import ClassVar, Literal, Protocol
 
-from nstk.reports.pages.embedding import CaptionedImage
-from nstk.reports.pages.numerals import format_number
+from nstk.images.image import Image, fit_size, resize_image
+from nstk.reports.figures.painting import to_pillow
+from nstk.reports.formatting import format_number
 
-Cell = str | int | float | bool | None
-"""What a table or a fact shows: a text as it is, a number by `spell_number`, None as a dash."""
+LOSSLESS_PIXELS = 128 * 128
+"""Up to this many pixels an image is embedded as PNG, above as JPEG."""
+
+JPEG_QUALITY = 90
+
+Value = str | int | float | bool | None
+"""A value of a table: text as it is, a number by `format_number`, None as a dash."""
 
 
 class Block(Protocol):
-    """Anything that a template of this room draws."""
+    """Anything that has a template."""
 
     template: ClassVar[str]
-    """Name of the template; it finds the block under the name ``block``."""
+    """Name of the template, which finds the block under the name ``block``."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,8 @@ class Paragraph:
     """Running text.
 
     Attributes:
-        text: The words; an empty line begins a new paragraph.
-        tone: ``plain``; ``quiet``, for remarks; ``warning``, for what must not be missed.
+        text: The text; an empty line begins a new paragraph.
+        tone: ``plain``, ``quiet`` for remarks, or ``warning``.
     """
 
     template: ClassVar[str] = "paragraph.html"
@@ -42,9 +51,9 @@ class Figure:
     """One number of a headline.
 
     Attributes:
-        label: What it counts.
-        value: The number as it is to be read, with its unit.
-        note: What belongs to it, such as its interval.
+        label: What it measures.
+        value: The number as text, with its unit.
+        note: A remark in smaller letters, such as its interval.
     """
 
     label: str
@@ -54,10 +63,48 @@ class Figure:
 
 @dataclass(frozen=True)
 class Headline:
-    """The few numbers a page is about, in large letters; three to five look best."""
+    """The most important numbers in large letters; three to five look best."""
 
     template: ClassVar[str] = "headline.html"
     figures: Sequence[Figure]
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionedImage:
+    """An image with a caption.
+
+    Attributes:
+        pixels: float32 ``(height, width, 3)``, sRGB; values beyond ``[0, 1]`` are clipped.
+        caption: What it shows; also its text for readers who cannot see it.
+        note: A second line in smaller letters.
+        longest_side: Larger images are scaled to this longer side, in pixels.
+    """
+
+    pixels: Image
+    caption: str
+    note: str = ""
+    longest_side: int = 1024
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, as embedded."""
+        height, width = self.pixels.shape[:2]
+        return fit_size(height, width, min(self.longest_side, max(height, width)))
+
+    @cached_property
+    def uri(self) -> str:
+        """The image as ``data:image/png;base64,…`` or ``data:image/jpeg;base64,…``."""
+        pixels = self.pixels
+        if pixels.shape[:2] != self.size:
+            pixels = resize_image(pixels, *self.size)
+        image, file = to_pillow(pixels), BytesIO()
+        if image.width * image.height <= LOSSLESS_PIXELS:
+            image.save(file, "PNG", optimize=True)
+            kind = "png"
+        else:
+            image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True)
+            kind = "jpeg"
+        return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
 @dataclass(frozen=True)
@@ -66,8 +113,7 @@ class ImageRow:
 
     Attributes:
         images: From left to right.
-        width: The least width of each in CSS pixels: 280 for images to look at, 130 for
-            thumbnails.
+        width: Least width of each in CSS pixels: 280 for large images, 130 for thumbnails.
     """
 
     template: ClassVar[str] = "image_row.html"
@@ -76,43 +122,19 @@ class ImageRow:
 
 
 @dataclass(frozen=True)
-class Box:
-    """A box of a chain.
-
-    Attributes:
-        title: What it stands for.
-        lines: What is said of it.
-        tone: ``plain``; ``accent`` and ``warning`` are blue and vermilion, to tell kinds apart.
-    """
-
-    title: str
-    lines: Sequence[str]
-    tone: Literal["plain", "accent", "warning"] = "plain"
-
-
-@dataclass(frozen=True)
-class Chain:
-    """Boxes with an arrow from each to the next; they wrap where the window is narrow."""
-
-    template: ClassVar[str] = "chain.html"
-    boxes: Sequence[Box]
-
-
-@dataclass(frozen=True)
 class Table:
-    """Rows of cells under a head.
+    """Rows of cells under headings.
 
     Attributes:
-        columns: The head of each column.
-        rows: A cell for each column. Numbers that need a unit or fixed decimals come as text.
-        numeric: Heads of the columns that are set to the right, as numbers are; columns that
-            hold nothing but numbers and dashes always are.
+        columns: The heading of each column.
+        rows: A cell for each column; numbers with a unit or fixed decimals are passed as text.
+        numeric: Headings of columns to align right; columns of numbers and dashes always are.
         caption: A line above the table.
     """
 
     template: ClassVar[str] = "table.html"
     columns: Sequence[str]
-    rows: Sequence[Sequence[Cell]]
+    rows: Sequence[Sequence[Value]]
     numeric: Sequence[str] = ()
     caption: str = ""
 
@@ -128,19 +150,19 @@ class Table:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and their values in columns, for settings and versions.
+    """Names and values in columns, for settings and versions.
 
     Attributes:
         facts: From name to value.
     """
 
     template: ClassVar[str] = "facts.html"
-    facts: Mapping[str, Cell]
+    facts: Mapping[str, Value]
 
 
 @dataclass(frozen=True)
 class Code:
-    """Text as it was typed, such as a command; long lines wrap."""
+    """Preformatted text, such as a command; long lines wrap."""
 
     template: ClassVar[str] = "code.html"
     text: str
@@ -157,11 +179,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Details:
-    """Blocks behind a line that opens them; printed pages show them open.
+    """Blocks that a click opens; printed pages show them open.
 
     Attributes:
-        summary: The line.
-        blocks: What is behind it.
+        summary: The line to click.
+        blocks: The blocks.
     """
 
     template: ClassVar[str] = "details.html"
@@ -169,8 +191,8 @@ class Details:
     blocks: Sequence[Block]
 
 
-def format_cell(cell: Cell) -> str:
-    """Write a cell: numbers by `spell_number`, booleans as yes and no, None as a dash."""
+def format_value(cell: Value) -> str:
+    """Write a cell: numbers by `format_number`, booleans as yes and no, None as a dash."""
     if cell is None:
         return "–"
     if isinstance(cell, bool):
@@ -178,7 +200,7 @@ def format_cell(cell: Cell) -> str:
     return cell if isinstance(cell, str) else format_number(cell)
 
 
-def _all_numbers(cells: Sequence[Cell]) -> bool:
+def _all_numbers(cells: Sequence[Value]) -> bool:
     numbers = [isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells]
     missing = [cell is None for cell in cells]
     return any(numbers) and all(n or m for n, m in zip(numbers, missing, strict=True))

@@ -1,4 +1,4 @@
-"""A page: a title, blocks below it, and everything it needs inside one file."""
+"""A page: a title and blocks, in one self-contained HTML file."""
 
 import re
 from collections.abc import Sequence
@@ -9,25 +9,27 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
-from nstk.reports.pages.blocks import Block, Section, format_cell
+from nstk.reports.figures.colors import Color, Hue
+from nstk.reports.pages.blocks import Block, Section, format_value
 from nstk.storage.files import atomic_write
 
 LINKED_SECTIONS = 4
-"""From this many sections on, a page begins with links to them."""
+"""A page with at least this many sections begins with links to them."""
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 @dataclass(frozen=True)
 class Page:
-    """What is to be read.
+    """The content of a page.
 
     Attributes:
-        title: The heading, also the name of the browser's tab.
+        title: The heading, also the title of the browser tab.
         subtitle: One or two sentences below it.
-        blocks: The rest, from the top down.
-        footer: A quiet last line, such as versions and the date.
+        blocks: The content, from the top down.
+        footer: A last line in smaller letters, such as versions.
     """
 
     title: str
@@ -37,14 +39,14 @@ class Page:
 
 
 def render_page(page: Page) -> str:
-    """Turn a page into one HTML document.
+    """Render a page as one HTML document.
 
-    It holds its own style and images, no script and no address of anything else, follows the
-    reader's choice of light or dark, and prints on white paper. All text is escaped; characters
-    that no document may hold become U+FFFD.
+    The document contains its style and images, no script and no reference to other files, follows
+    the reader's choice of light or dark, and prints on white. All text is escaped; characters
+    that HTML forbids become U+FFFD.
 
     Args:
-        page: What is to be read.
+        page: The page.
 
     Returns:
         The document, to be encoded in UTF-8.
@@ -61,11 +63,11 @@ def render_page(page: Page) -> str:
 
 
 def write_page(page: Page, path: str | Path) -> Path:
-    """Write a page as one HTML file, whole or not at all.
+    """Write a page as one HTML file, atomically.
 
     Args:
-        page: What is to be read.
-        path: Where it is to stand; its name should end in ``.html``.
+        page: The page.
+        path: The file, ``NAME.html``.
 
     Returns:
         ``path``.
@@ -92,10 +94,18 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         finalize=_printable,
     )
-    environment.filters |= {"cell": format_cell}
+    environment.filters |= {"cell": format_value, "paint": _paint}
     return environment
 
 
+def _paint(color: Color, attribute: str) -> Markup:
+    """Return the attributes that paint a shape; browsers before 2024 show the light color only."""
+    if isinstance(color, Hue):
+        style = f"light-dark({color.light}, {color.dark})"
+        return Markup(f'{attribute}="{color.light}" style="{attribute}: {style}"')
+    return Markup(f'style="{attribute}: var(--{color})"')
+
+
 def _printable(value: Any) -> Any:
-    """Replace what no document may hold; file names can hold it."""
+    """Replace characters that HTML forbids; file names may contain them."""
     return _UNPRINTABLE.sub("\ufffd", value) if type(value) is str else value

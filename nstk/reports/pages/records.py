@@ -1,4 +1,4 @@
-"""The folder of a report: a page, and beside it the same in numbers."""
+"""The files of a report beside its page: figures as JSON, and texts."""
 
 import json
 import math
@@ -11,28 +11,28 @@ from nstk.storage.files import atomic_write, check_writable
 
 
 def check_folder(folder: str | Path, names: Iterable[str]) -> None:
-    """Refuse, before any long work, a place where no report could be written.
+    """Check, before any long work, that a report can be written.
 
     Args:
-        folder: Where one is to be written later; it may be there or not.
-        names: The files that it will have.
+        folder: The report's folder; it may exist or not.
+        names: The files that it will contain.
 
     Raises:
         OutputError: If no file can be written there, or the folder cannot be made.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is a file; give the name of a folder for the report.")
+        raise OutputError(f"{folder} is a file; choose a folder for the report.")
     for path in [folder / name for name in names] if folder.exists() else [folder]:
         check_writable(path)
 
 
 def write_record(record: Mapping[str, Any], path: Path) -> Path:
-    """Write figures as one JSON object; what is not a finite number becomes null.
+    """Write figures as one JSON object; NaN and infinity become null.
 
     Args:
         record: Plain values; floats are written with six digits.
-        path: Where to.
+        path: The file.
 
     Raises:
         OutputError: If it cannot be written.
@@ -42,7 +42,7 @@ def write_record(record: Mapping[str, Any], path: Path) -> Path:
 
 
 def write_text(text: str, path: Path) -> Path:
-    """Write a text in UTF-8, whole or not at all.
+    """Write a text in UTF-8, atomically.
 
     Raises:
         OutputError: If it cannot be written.

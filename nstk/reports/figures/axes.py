@@ -1,10 +1,10 @@
-"""Axes: from values to places on a line, with ticks at round numbers."""
+"""Axes: positions of values on a line, with ticks at round numbers."""
 
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nstk.reports.pages.numerals import format_decimals, format_number, format_power_of_ten
+from nstk.reports.formatting import format_decimals, format_number, format_power_of_ten
 
 Range = tuple[float, float]
 
@@ -17,7 +17,7 @@ class Tick:
     """A mark on an axis.
 
     Attributes:
-        place: Where it stands, from 0 at the axis's beginning to 1 at its end.
+        place: Its position, from 0 at the start of the axis to 1 at its end.
         label: The number beside it.
     """
 
@@ -27,12 +27,12 @@ class Tick:
 
 @dataclass(frozen=True)
 class Axis:
-    """A span of values laid on a line, linear or logarithmic.
+    """A range of values on a line, linear or logarithmic.
 
     Attributes:
-        low: The value at its beginning.
+        low: The value at its start.
         high: The value at its end, above ``low``.
-        log: Whether equal distances are equal ratios; then ``low`` is above 0.
+        log: Whether it is logarithmic; then ``low`` is above 0.
         ticks: Its marks, in ascending order.
     """
 
@@ -42,7 +42,7 @@ class Axis:
     ticks: tuple[Tick, ...]
 
     def place(self, value: float) -> float:
-        """Where a value lies: 0 at ``low``, 1 at ``high``, beyond them outside; NaN if nowhere."""
+        """Return the position of a value: 0 at ``low``, 1 at ``high``; NaN if it has none."""
         return _place(value, self.low, self.high, self.log)
 
 
@@ -53,13 +53,13 @@ def linear_axis(
     tick_count: int = 6,
     round_ends: bool = False,
 ) -> Axis:
-    """An axis on which equal distances are equal differences.
+    """Return a linear axis.
 
     Args:
-        values: What is to be shown; values that are not finite are left out.
+        values: The values to show; NaN and infinity are ignored.
         span: The values at both ends; those of ``values`` when None.
         tick_count: About how many ticks, at least 3.
-        round_ends: Widen an axis without ``span`` to the next ticks on both sides.
+        round_ends: Extend an axis without ``span`` to the next tick on both sides.
     """
     shown = [value for value in values if math.isfinite(value)]
     low, high = span or (min(shown, default=0.0), max(shown, default=1.0))
@@ -82,12 +82,12 @@ def linear_axis(
 
 
 def log_axis(values: Iterable[float], *, span: Range | None = None, tick_count: int = 6) -> Axis:
-    """An axis on which equal distances are equal ratios.
+    """Return a logarithmic axis.
 
     Args:
-        values: What is to be shown; values that are not finite and above 0 are left out.
-        span: The values at both ends, above 0; those of ``values`` and a little more, and
-            one at least twice the other, when None.
+        values: The values to show; only finite values above 0 count.
+        span: The values at both ends, above 0; when None those of ``values`` with a small margin,
+            at least a factor of two apart.
         tick_count: About how many ticks, at least 3.
     """
     shown = [value for value in values if math.isfinite(value) and value > 0]

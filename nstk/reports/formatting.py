@@ -1,4 +1,4 @@
-"""Numbers as readers like them: few digits, a true minus, thin spaces between thousands."""
+"""Numbers, shares and counts as text."""
 
 import math
 
@@ -12,7 +12,7 @@ def format_number(value: float, digits: int = 4) -> str:
 
     Args:
         value: Any number; integers keep all their digits.
-        digits: Significant digits of what is no integer, at least 1.
+        digits: Significant digits of a float, at least 1.
 
     Returns:
         ``"12 345"``, ``"−0.0125"``, ``"3.2×10⁻⁷"``; a dash for NaN.
@@ -39,6 +39,25 @@ def format_decimals(value: float, decimals: int) -> str:
 def format_power_of_ten(exponent: int) -> str:
     """``"10⁻³"`` for −3."""
     return "10" + str(exponent).translate(_SUPERSCRIPTS)
+
+
+def format_percent(share: float | None) -> str:
+    """Write a share as ``93.5 %``; a dash for None."""
+    return "–" if share is None else f"{format_decimals(100 * share, 1)} %"
+
+
+def format_interval(interval: tuple[float, float] | None) -> str:
+    """Write an interval of shares as ``85.1–97.3 %``; a dash for None."""
+    if interval is None:
+        return "–"
+    low, high = (format_decimals(100 * bound, 1) for bound in interval)
+    return f"{low}–{high} %"
+
+
+def format_count(number: int, what: str) -> str:
+    """Write ``1 image``, ``12 images`` or ``2 classes``."""
+    plural = "es" if what.endswith("s") else "s"
+    return f"{format_number(number)} {what}{'' if number == 1 else plural}"
 
 
 def _trim(text: str) -> str:

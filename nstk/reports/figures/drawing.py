@@ -1,0 +1,160 @@
+"""What a chart is drawn with: lines, areas, dots and words in one coordinate system.
+
+A chart lays itself out as a `Drawing` once; a page shows it as SVG and a contact sheet as pixels.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from nstk.reports.figures.axes import Axis
+from nstk.reports.figures.colors import Color
+from nstk.reports.figures.text import measure_text
+
+Point = tuple[float, float]
+"""Across and down, in units of the drawing, which are CSS pixels on a wide screen."""
+
+Anchor = Literal["start", "middle", "end"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through two or more points.
+
+    Attributes:
+        points: Its points, all finite.
+        color: Its color.
+        width: Its width.
+        dash: Lengths drawn and left out by turns, as SVG spells them.
+        opacity: From 0 to 1.
+        title: Text that a reader sees when pointing at it.
+    """
+
+    kind: ClassVar[str] = "line"
+    points: tuple[Point, ...]
+    color: Color
+    width: float = 1.0
+    dash: str = ""
+    opacity: float = 1.0
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Area:
+    """A filled polygon; see `Line` for its attributes."""
+
+    kind: ClassVar[str] = "area"
+    points: tuple[Point, ...]
+    color: Color
+    opacity: float = 1.0
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A filled circle; see `Line` for its attributes."""
+
+    kind: ClassVar[str] = "dot"
+    center: Point
+    radius: float
+    color: Color
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A line of text.
+
+    Attributes:
+        x: Where it is anchored.
+        y: Its baseline.
+        text: The words.
+        color: Their color.
+        anchor: Which end of the text is at ``x``.
+        angle: Degrees by which it is turned about its anchor, clockwise.
+        title: Text that a reader sees when pointing at it, such as the name in full.
+    """
+
+    kind: ClassVar[str] = "words"
+    x: float
+    y: float
+    text: str
+    color: Color
+    anchor: Anchor = "start"
+    angle: float = 0.0
+    title: str = ""
+
+
+Shape = Line | Area | Dot | Words
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A chart laid out.
+
+    Attributes:
+        width: Its width.
+        height: Its height.
+        shapes: What it shows; later shapes cover earlier ones.
+    """
+
+    width: float
+    height: float
+    shapes: Sequence[Shape]
+
+    def texts(self) -> Iterator[Words]:
+        """Yield its lines of text."""
+        return (shape for shape in self.shapes if isinstance(shape, Words))
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The rectangle in which values are drawn, with its axes."""
+
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    def across(self, axis: Axis, value: float) -> float:
+        """Return where a value of the x axis lies; NaN for none."""
+        return self.left + _clip(axis.place(value)) * (self.right - self.left)
+
+    def down(self, axis: Axis, value: float) -> float:
+        """Return where a value of the y axis lies; NaN for none."""
+        return self.bottom - _clip(axis.place(value)) * (self.bottom - self.top)
+
+    def draw_x_axis(self, axis: Axis, label: str, *, grid: bool = False) -> Iterator[Shape]:
+        """Draw ticks with their numbers below the frame; a number that finds no room is left out.
+
+        Args:
+            axis: The axis.
+            label: What it measures.
+            grid: Draw lines across the frame instead of short ticks.
+        """
+        free_from = -1e9
+        for tick in axis.ticks:
+            x = self.left + tick.place * (self.right - self.left)
+            if grid:
+                yield Line(((x, self.top), (x, self.bottom)), "rule")
+            else:
+                yield Line(((x, self.bottom), (x, self.bottom + 4)), "quiet")
+            half = measure_text(tick.label) / 2
+            if x - half >= free_from:
+                yield Words(x, self.bottom + 19, tick.label, "quiet", "middle")
+                free_from = x + half + 6
+        middle = (self.left + self.right) / 2
+        yield Words(middle, self.bottom + 40, label, "quiet", "middle")
+
+    def draw_y_axis(self, axis: Axis, label: str) -> Iterator[Shape]:
+        """Draw lines across the frame with their numbers on the left."""
+        for tick in axis.ticks:
+            y = self.bottom - tick.place * (self.bottom - self.top)
+            yield Line(((self.left, y), (self.right, y)), "rule")
+            yield Words(self.left - 8, y + 4.5, tick.label, "quiet", "end")
+        yield Words(0, 13, label, "quiet")
+        yield Line(((self.left, self.bottom), (self.right, self.bottom)), "quiet")
+
+
+def _clip(place: float) -> float:
+    return place if place != place else min(max(place, 0.0), 1.0)
