@@ -90,7 +90,7 @@ def run_optimizer(
         return objective.evaluate(image)
 
     compiled_step = tf.function(partial(optimizer.step, evaluate))
-    measure = tf.function(objective.measure)
+    measure = tf.function(objective.compute_loss)
     x = tf.constant(start)
     state = optimizer.init(x)
     compiled_step(x, state)  # compiles

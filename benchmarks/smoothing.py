@@ -31,6 +31,7 @@ from benchmarks.style_metrics import find_shared, measure_style
 from nstk.backbones.backbone import Backbone
 from nstk.images.loading import load_image
 from nstk.stylization.inputs import read_inputs
+from nstk.stylization.masks import NO_MASKS
 from nstk.stylization.task import StyleTransferTask
 
 WEIGHTS = "mobilenet_0.75_224_notop.weights.h5"
@@ -67,8 +68,8 @@ class SmoothedBackbone(Backbone):
 def stylize(network: Backbone, content: Path, style: Path, loss: str) -> nstk.Image:
     """Stylize one pair at 256 px."""
     settings = nstk.StylizeSettings(size=256, style_loss=loss, content_weight=CONTENT_WEIGHTS[loss])
-    task = StyleTransferTask(network, read_inputs(content, style, settings), settings)
-    *_, optimization = task.descend(strength=0.5)
+    task = StyleTransferTask(network, read_inputs(content, style, NO_MASKS, settings), settings)
+    *_, optimization = task.run(strength=0.5)
     return optimization.image()
 
 

@@ -55,15 +55,15 @@ def make_nstk_step(
     objective: Any = StyleObjective.from_images(backbone, content, [style], weights)
     if tiling == "on":
         tiled = TiledNetwork(backbone, tuple(style_layers), tuple(content_layers))
-        objective = TiledObjective.within(tiled, content, objective.regions, weights)
+        objective = TiledObjective.from_regions(tiled, content, objective.regions, weights)
     optimizer = Averaged(Adam(0.02, bounds=(0.0, 1.0)), decay=0.9)
     compiled_step = objective.compile(optimizer)
-    balance = LossWeights(*map(tf.constant, weights.balance))
+    loss_weights = LossWeights(*map(tf.constant, weights.loss_weights))
     x = tf.constant(content)
     current = [x, optimizer.init(x)]
 
     def step() -> float:
-        current[0], current[1], evaluation = compiled_step(*current, balance)
+        current[0], current[1], evaluation = compiled_step(*current, loss_weights)
         return float(evaluation.loss)
 
     return step

@@ -16,15 +16,15 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 import nstk
 from nstk.optimizers import OPTIMIZERS, Adam
 from nstk.progress import Progress
+from nstk.stylization.masks import NO_MASKS
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import prepare
+from nstk.stylization.preparing import plan_task, read_task, resolve_backbone
 from nstk.stylization.task import StyleTransferTask
 
 PLAIN_STEPS = 500
@@ -44,9 +44,10 @@ class LossMonitor:
         self, task: StyleTransferTask, strength: float, every: int, target_loss: float, limit: float
     ) -> None:
         """Build the objective at full size."""
-        self.scale = task.plan[-1]
-        balance = task.balance(self.scale, strength)
-        self.measure = tf.function(partial(task.objective(self.scale).measure, balance=balance))
+        self.scale = task.scales[-1]
+        weights = task.loss_weights(self.scale, strength)
+        objective = task.objective(self.scale)
+        self.measure = tf.function(partial(objective.compute_loss, loss_weights=weights))
         self.every, self.target_loss, self.limit = every, target_loss, limit
         self.paused, self.steps, self.best = 0.0, 0, float("inf")
         self.began = time.perf_counter()
@@ -72,13 +73,14 @@ class LossMonitor:
 
 def run_plain(task: StyleTransferTask, strength: float) -> tuple[float, float]:
     """Run plain Adam; return the final loss and the seconds."""
-    scale = task.plan[-1]
-    objective, balance = task.objective(scale), task.balance(scale, strength)
+    scale = task.scales[-1]
+    objective, weights = task.objective(scale), task.loss_weights(scale, strength)
     began = time.perf_counter()
-    optimization = Optimization.start(Adam(0.02, bounds=(0.0, 1.0)), task.start(scale))
-    optimization.run(objective, PLAIN_STEPS, lambda progress: None, balance=balance)
+    start = task.start().state.x
+    optimization = Optimization.start(Adam(0.02, bounds=(0.0, 1.0)), start)
+    optimization.run(objective, PLAIN_STEPS, lambda progress: None, loss_weights=weights)
     seconds = time.perf_counter() - began
-    return float(objective.measure(tf.constant(optimization.image()), balance)[0]), seconds
+    return float(objective.compute_loss(tf.constant(optimization.image()), weights)[0]), seconds
 
 
 def main() -> None:
@@ -98,10 +100,9 @@ def main() -> None:
     strength = 0.5
 
     def build(settings: nstk.StylizeSettings) -> StyleTransferTask:
-        masks: Any = ((), (), None)
-        return prepare(
-            arguments.content, arguments.style, masks, arguments.backbone, settings, print
-        )[0]
+        network = resolve_backbone(arguments.backbone, print)
+        task = read_task(arguments.content, arguments.style, NO_MASKS, network, settings)
+        return plan_task(task, network)
 
     target_loss, plain_seconds = run_plain(build(base), strength)
     rows = [{"recipe": "plain Adam, 500 steps", "seconds": plain_seconds, "loss": target_loss}]
@@ -112,7 +113,7 @@ def main() -> None:
         )
         monitor.began = time.perf_counter()
         with suppress(StopRunError):
-            list(task.descend(strength, monitor))
+            list(task.run(strength, monitor))
         rows.append({"recipe": name, "seconds": monitor.reached, "loss": monitor.best})
         arguments.json.write_text(json.dumps(rows, indent=1))
     print("| recipe | seconds to the loss | against plain |")

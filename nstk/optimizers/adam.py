@@ -6,11 +6,10 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, project
-from nstk.optimizers.protocol import Evaluate, Evaluation
+from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
 
 
-class Moments(NamedTuple):
+class AdamState(NamedTuple):
     """The state of Adam.
 
     Attributes:
@@ -25,30 +24,30 @@ class Moments(NamedTuple):
 
 
 def update(
-    gradient: Any, state: Moments, rate: float, beta1: float, beta2: float, epsilon: float
-) -> tuple[Any, Moments]:
-    """One update of Adam, Algorithm 1 of the paper; returns the change of x and the state."""
+    gradient: Any, state: AdamState, rate: float, beta1: float, beta2: float, epsilon: float
+) -> tuple[Any, AdamState]:
+    """Return the change of x and the next state: Algorithm 1 of the paper."""
     t = state.count + 1
     m = beta1 * state.first + (1 - beta1) * gradient
     v = beta2 * state.second + (1 - beta2) * tf.square(gradient)
-    m_hat = m / (1 - beta1**t)  # both means start at 0: undo the pull towards it
+    m_hat = m / (1 - beta1**t)  # corrects the bias of means that start at 0
     v_hat = v / (1 - beta2**t)
-    return -rate * m_hat / (tf.sqrt(v_hat) + epsilon), Moments(t, m, v)
+    return -rate * m_hat / (tf.sqrt(v_hat) + epsilon), AdamState(t, m, v)
 
 
 @dataclass(frozen=True)
 class Adam:
-    """A step of about ``learning_rate`` in every coordinate, whatever the gradient's size.
+    """A step of about ``learning_rate`` in every coordinate, for gradients of any size.
 
-    β₂ is 0.99, not the paper's 0.999: a descent here lasts a few hundred steps, so a memory of
-    a thousand would never fill.
+    β₂ is 0.99 instead of the paper's 0.999: with a few hundred steps, a memory of a thousand would
+    never fill.
 
     Attributes:
         learning_rate: α of the paper, in units of x.
-        beta1: β₁, memory of the first moment.
-        beta2: β₂, memory of the second moment.
+        beta1: β₁, decay of the first moment.
+        beta2: β₂, decay of the second moment.
         epsilon: ε. Images have gradients of 1e-6 and less, so it is far below the paper's 1e-8.
-        bounds: The box that x stays in, or None.
+        bounds: Lower and upper bound of every coordinate, or None.
     """
 
     learning_rate: float = 0.02
@@ -57,11 +56,13 @@ class Adam:
     epsilon: float = 1e-12
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> Moments:
+    def init(self, x: Any) -> AdamState:
         """See `Optimizer.init`."""
-        return Moments(tf.zeros([], x.dtype), tf.zeros_like(x), tf.zeros_like(x))
+        return AdamState(tf.zeros([], x.dtype), tf.zeros_like(x), tf.zeros_like(x))
 
-    def step(self, evaluate: Evaluate, x: Any, state: Moments) -> tuple[Any, Moments, Evaluation]:
+    def step(
+        self, evaluate: Evaluate, x: Any, state: AdamState
+    ) -> tuple[Any, AdamState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         change, state = update(
@@ -69,10 +70,10 @@ class Adam:
         )
         return project(x + change, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: Moments) -> Any:
+    def result(self, x: Any, state: AdamState) -> Any:
         """See `Optimizer.result`."""
         return x
 
-    def rescale(self, x: Any, state: Moments, resize: Callable[[Any], Any]) -> Moments:
+    def rescale(self, x: Any, state: AdamState, resize: Callable[[Any], Any]) -> AdamState:
         """See `Optimizer.rescale`."""
-        return Moments(state.count, resize(state.first), tf.nn.relu(resize(state.second)))
+        return AdamState(state.count, resize(state.first), tf.nn.relu(resize(state.second)))

@@ -1,4 +1,4 @@
-"""Averaging of iterates: the mean of where a descent has been is better than where it is."""
+"""Averaging of iterates: the mean of recent points is better than the last one."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import tensorflow as tf
 from nstk.optimizers.protocol import Evaluate, Evaluation, Optimizer
 
 
-class Averaging(NamedTuple):
-    """The state of an averaged descent.
+class AveragingState(NamedTuple):
+    """The state of an averaged optimizer.
 
     Attributes:
         inner: The state of the optimizer inside.
@@ -25,39 +25,41 @@ class Averaging(NamedTuple):
 
 @dataclass(frozen=True)
 class Averaged:
-    """Run ``optimizer`` and keep the exponential moving average of its results.
+    """Run an optimizer and return the exponential moving average of its results.
 
-    It smooths the path of `Adam`, whose last point is no better than many before it. `LBFGS`,
-    `Newton` and backtracking `GradientDescent` keep their best point themselves: their average
+    Averaging smooths the path of `Adam`, whose last point is not better than many before it.
+    `LBFGS`, `Newton` and backtracking `GradientDescent` return their best point, and an average
     lags behind it.
 
     Attributes:
-        optimizer: The optimizer whose results are averaged; it never sees the average.
-        decay: Memory of the average; 0.99 remembers about a hundred steps.
+        optimizer: The optimizer whose results are averaged; the average does not affect it.
+        decay: Decay of the average; 0.99 averages over about a hundred steps.
     """
 
     optimizer: Optimizer
     decay: float = 0.99
 
-    def init(self, x: Any) -> Averaging:
+    def init(self, x: Any) -> AveragingState:
         """See `Optimizer.init`."""
-        return Averaging(self.optimizer.init(x), tf.zeros_like(x), tf.zeros([], x.dtype))
+        return AveragingState(self.optimizer.init(x), tf.zeros_like(x), tf.zeros([], x.dtype))
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: Averaging
-    ) -> tuple[Any, Averaging, Evaluation]:
+        self, evaluate: Evaluate, x: Any, state: AveragingState
+    ) -> tuple[Any, AveragingState, Evaluation]:
         """See `Optimizer.step`."""
         x, inner, evaluation = self.optimizer.step(evaluate, x, state.inner)
-        kept = self.optimizer.result(x, inner)
-        total = self.decay * state.total + (1 - self.decay) * kept
+        result = self.optimizer.result(x, inner)
+        total = self.decay * state.total + (1 - self.decay) * result
         weight = self.decay * state.weight + (1 - self.decay)
-        return x, Averaging(inner, total, weight), evaluation
+        return x, AveragingState(inner, total, weight), evaluation
 
-    def result(self, x: Any, state: Averaging) -> Any:
+    def result(self, x: Any, state: AveragingState) -> Any:
         """See `Optimizer.result`."""
         return tf.where(state.weight > 0, tf.math.divide_no_nan(state.total, state.weight), x)
 
-    def rescale(self, x: Any, state: Averaging, resize: Callable[[Any], Any]) -> Averaging:
-        """See `Optimizer.rescale`; the average starts anew, since ``x`` already is the old one."""
+    def rescale(
+        self, x: Any, state: AveragingState, resize: Callable[[Any], Any]
+    ) -> AveragingState:
+        """See `Optimizer.rescale`; the average restarts, since ``x`` already is the old one."""
         inner = self.optimizer.rescale(x, state.inner, resize)
-        return Averaging(inner, tf.zeros_like(x), tf.zeros([], x.dtype))
+        return AveragingState(inner, tf.zeros_like(x), tf.zeros([], x.dtype))

@@ -1,4 +1,4 @@
-"""Gradient descent, the rule the whole field starts from (Cauchy 1847)."""
+"""Gradient descent (Cauchy 1847)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,20 +6,19 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, project
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Evaluate, Evaluation
+from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
 
 
 class GradientDescentState(NamedTuple):
     """The state of gradient descent.
 
     Attributes:
-        count: Points taken, int32; 0 before the first evaluation.
-        x: The last point taken.
+        count: Accepted points, int32; 0 before the first evaluation.
+        x: The last accepted point.
         loss: L there.
         gradient: ∂L/∂G there.
-        rate: η of the present trial point.
+        rate: η of the current trial point.
     """
 
     count: Any
@@ -34,12 +33,12 @@ class GradientDescent:
     """G := G − η ∂L/∂G.
 
     Attributes:
-        learning_rate: η, in units of x² per unit of loss; with ``backtracking``, where it starts.
-        backtracking: Refuse a point that is not lower and go back towards the last one. η follows
-            the ground: after every evaluation it moves, at most by a factor of 2 up and of 10
-            down, to where the parabola through the last two points has its minimum.
+        learning_rate: η, in units of x² per unit of loss; with ``backtracking``, its initial value.
+        backtracking: Reject a point that is not lower and step back towards the last one. After
+            every evaluation η moves, by a factor from 0.1 to 2, towards the minimum of the
+            parabola through the last two points.
         sufficient_decrease: c₁ of the Armijo condition.
-        bounds: The box that x stays in, or None.
+        bounds: Lower and upper bound of every coordinate, or None.
     """
 
     learning_rate: float
@@ -59,11 +58,11 @@ class GradientDescent:
     ) -> tuple[Any, GradientDescentState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
-        state = self._judge(x, evaluation, state)
+        state = self._accept_or_reject(x, evaluation, state)
         return project(state.x - state.rate * state.gradient, self.bounds), state, evaluation
 
     def result(self, x: Any, state: GradientDescentState) -> Any:
-        """See `Optimizer.result`; with ``backtracking`` the last point taken, the best so far."""
+        """See `Optimizer.result`; with ``backtracking`` the last accepted point."""
         return state.x if self.backtracking else x
 
     def rescale(
@@ -72,23 +71,23 @@ class GradientDescent:
         """See `Optimizer.rescale`; η carries over."""
         return self.init(x)._replace(rate=state.rate)
 
-    def _judge(
+    def _accept_or_reject(
         self, x: Any, evaluation: Evaluation, state: GradientDescentState
     ) -> GradientDescentState:
-        """Take ``x`` or refuse it, and set η for the next trial."""
-        taken = GradientDescentState(
+        """Accept or reject ``x``, and set η for the next trial."""
+        accepted = GradientDescentState(
             state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate
         )
         if not self.backtracking:
-            return taken
+            return accepted
         loss, before = evaluation.loss, state.loss
-        promised = inner(state.gradient, x - state.x)
-        farther = state.rate * fit_parabola(loss, before, promised, 0.5, 2.0)
-        nearer = state.rate * fit_parabola(loss, before, promised, 0.1, 0.5)
+        directional_derivative = inner(state.gradient, x - state.x)
+        farther = state.rate * fit_parabola(loss, before, directional_derivative, 0.5, 2.0)
+        nearer = state.rate * fit_parabola(loss, before, directional_derivative, 0.1, 0.5)
         first = state.count == 0
-        lower = first | is_lower(loss, before, promised, self.sufficient_decrease)
-        taken = taken._replace(rate=tf.where(first, state.rate, farther))
-        refused = state._replace(rate=nearer)
+        lower = first | is_lower(loss, before, directional_derivative, self.sufficient_decrease)
+        accepted = accepted._replace(rate=tf.where(first, state.rate, farther))
+        rejected = state._replace(rate=nearer)
         return GradientDescentState(
-            *(tf.where(lower, new, old) for new, old in zip(taken, refused, strict=True))
+            *(tf.where(lower, new, old) for new, old in zip(accepted, rejected, strict=True))
         )

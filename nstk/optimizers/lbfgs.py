@@ -1,9 +1,9 @@
 """Limited-memory BFGS (Liu and Nocedal 1989), one evaluation a step.
 
-The line search is spread over the steps: a step evaluates the trial point it is given, either
-takes it and proposes the next one along a new direction, or refuses it and proposes a nearer one
-along the old direction. So a step costs what a step of any other optimizer costs, and the network
-stands once, not twice, in the compiled graph.
+The line search is spread over the steps: a step evaluates its trial point and either accepts it
+and proposes the next one along a new direction, or rejects it and proposes a nearer one along the
+old direction. A step thus costs as much as that of any other optimizer, and the compiled graph
+contains the network once instead of twice.
 """
 
 from collections.abc import Callable
@@ -12,25 +12,27 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, free_variables, project
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Evaluate, Evaluation
-from nstk.optimizers.pyramid import spread
+from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
+
+LEVEL_WEIGHT = 0.25
+"""Weight of a pyramid level relative to the next finer one, which has four times as many cells: a
+uniform change then gains equally from each level."""
 
 
 class LBFGSState(NamedTuple):
-    """The state of L-BFGS; k counts the points that were taken.
+    """The state of L-BFGS; k counts the accepted points.
 
     Attributes:
         count: k, int32; 0 before the first evaluation.
-        x: x_k, the last point taken.
+        x: x_k, the last accepted point.
         loss: f(x_k).
         gradient: ∇f(x_k).
-        direction: p_k, where the trial points lie: x_k + length·p_k.
-        length: How far along it the present trial point is.
-        shifts: s_i = x_{i+1} − x_i, newest last, shape ``(memory, *x.shape)``.
-        turns: y_i = ∇f(x_{i+1}) − ∇f(x_i), likewise.
-        curvatures: ⟨s_i, y_i⟩, shape ``(memory,)``; 0 where there is no pair yet.
+        direction: p_k, the search direction.
+        length: The current trial point is x_k + length·p_k.
+        s_history: s_i = x_{i+1} − x_i, newest last, shape ``(memory, *x.shape)``.
+        y_history: y_i = ∇f(x_{i+1}) − ∇f(x_i), likewise.
+        curvatures: ⟨s_i, y_i⟩, shape ``(memory,)``; 0 for pairs that do not exist yet.
     """
 
     count: Any
@@ -44,48 +46,78 @@ class LBFGSState(NamedTuple):
     curvatures: Any
 
 
+def precondition(gradient: Any, levels: int) -> Any:
+    """P·g, a metric for images in which neighboring pixels move together.
+
+    P = I + w·U·P′·Uᵀ: U enlarges an image twice, P′ has one level less, and w is `LEVEL_WEIGHT`.
+    A change common to many pixels affects a loss of feature maps little for each of them, so
+    plain gradient descent makes it last. In P it counts once for every level; the finest detail
+    counts once. P is symmetric and positive definite, as a metric has to be: U is bilinear and Uᵀ
+    its exact transpose.
+
+    Args:
+        gradient: g of an image, ``(height, width, channels)``; tensors of other ranks are
+            returned unchanged.
+        levels: Levels of the pyramid; 1 is the identity.
+
+    Returns:
+        A tensor of the shape and dtype of ``gradient``.
+    """
+    if levels == 1 or gradient.shape.rank != 3:
+        return gradient
+    height, width, channels = tf.unstack(tf.shape(gradient))
+    half = tf.raw_ops.ResizeBilinearGrad(
+        grads=tf.cast(gradient[tf.newaxis], tf.float32),
+        original_image=tf.zeros([1, (height + 1) // 2, (width + 1) // 2, channels]),
+        half_pixel_centers=True,
+    )
+    coarse = precondition(half[0], levels - 1)
+    enlarged = tf.image.resize(coarse, [height, width], method="bilinear")
+    return gradient + LEVEL_WEIGHT * tf.cast(enlarged, gradient.dtype)
+
+
 def apply_inverse_hessian(
     gradient: Any, s_history: Any, y_history: Any, curvatures: Any, levels: int = 1
 ) -> Any:
-    """The two-loop recursion: H_k·g from the remembered pairs (Nocedal and Wright, alg. 7.4).
+    """Return H_k·g by the two-loop recursion (Nocedal and Wright 2006, alg. 7.4).
 
-    It begins with H_k^0 = γ_k·P, where γ_k is such that H_k^0 has the size of the newest pair: the
-    usual γ_k·I where P is the identity.
+    It starts from H_k^0 = γ_k·P, with γ_k chosen so that H_k^0 fits the newest pair. If P is the
+    identity, this is the usual γ_k·I.
 
     Args:
         gradient: g, of the shape of x.
-        shifts: s_i, newest last.
-        turns: y_i, newest last.
-        curvatures: ⟨s_i, y_i⟩; a pair with 0 is not there.
-        levels: Of the pyramid that P sums over, see `spread`; 1 is the identity.
+        s_history: s_i, newest last.
+        y_history: y_i, newest last.
+        curvatures: ⟨s_i, y_i⟩; pairs with 0 are ignored.
+        levels: Levels of P, see `precondition`; 1 is the identity.
     """
     inverses = tf.unstack(tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures))  # ρ_i
     pairs = list(zip(tf.unstack(s_history), tf.unstack(y_history), inverses, strict=True))
     q, alphas = gradient, []
-    for shift, turn, inverse in reversed(pairs):
-        alphas.append(inverse * inner(shift, q))
-        q -= alphas[-1] * turn
+    for s, y, inverse in reversed(pairs):
+        alphas.append(inverse * inner(s, q))
+        q -= alphas[-1] * y
     newest = tf.math.divide_no_nan(
-        curvatures[-1], inner(y_history[-1], spread(y_history[-1], levels))
+        curvatures[-1], inner(y_history[-1], precondition(y_history[-1], levels))
     )
-    r = tf.where(newest > 0, newest, tf.ones_like(newest)) * spread(q, levels)
-    for (shift, turn, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
-        r += shift * (alpha - inverse * inner(turn, r))
+    r = tf.where(newest > 0, newest, tf.ones_like(newest)) * precondition(q, levels)
+    for (s, y, inverse), alpha in zip(pairs, reversed(alphas), strict=True):
+        r += s * (alpha - inverse * inner(y, r))
     return r
 
 
 @dataclass(frozen=True)
 class LBFGS:
-    """Quasi-Newton descent that learns the curvature from its last few steps.
+    """A quasi-Newton method that estimates curvature from its last few steps.
 
     Attributes:
-        memory: m, how many pairs are remembered; 8·m bytes for every float32 coordinate.
+        memory: m, the number of pairs; 8·m bytes for every float32 coordinate.
         first_step: Largest change of a coordinate in the first step, in units of x.
         sufficient_decrease: c₁ of the Armijo condition.
-        bounds: The box that x stays in, or None. Trial points are projected into it, and
-            coordinates that the descent pushes against a wall are left out of the direction.
-        levels: Of the pyramid by which neighbors of an image move together before any pair is
-            known and in whatever the pairs do not say, see `spread`; 1 is for x of any shape.
+        bounds: Lower and upper bound of every coordinate, or None. Trial points are projected
+            onto the bounds, and the direction leaves out coordinates that a bound blocks.
+        levels: Levels of the initial metric for images, see `precondition`; 1 suits x of any
+            shape.
     """
 
     memory: int = 10
@@ -115,36 +147,38 @@ class LBFGS:
     ) -> tuple[Any, LBFGSState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
-        promised = inner(state.gradient, x - state.x)
-        lower = is_lower(evaluation.loss, state.loss, promised, self.sufficient_decrease)
+        directional_derivative = inner(state.gradient, x - state.x)
+        lower = is_lower(
+            evaluation.loss, state.loss, directional_derivative, self.sufficient_decrease
+        )
         state = tf.cond(
             (state.count == 0) | lower,
-            lambda: self._take(x, evaluation, state),
-            lambda: self._refuse(evaluation, promised, state),
+            lambda: self._accept(x, evaluation, state),
+            lambda: self._reject(evaluation, directional_derivative, state),
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
     def result(self, x: Any, state: LBFGSState) -> Any:
-        """See `Optimizer.result`: the last point taken, which is the best one so far."""
+        """See `Optimizer.result`: the last accepted point, which is the best so far."""
         return state.x
 
     def rescale(self, x: Any, state: LBFGSState, resize: Callable[[Any], Any]) -> LBFGSState:
         """See `Optimizer.rescale`; curvature does not carry over to another grid."""
         return self.init(x)
 
-    def _take(self, x: Any, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
-        """Remember the step to ``x``, then look along a new direction."""
+    def _accept(self, x: Any, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
+        """Store the step to ``x``, then choose a new direction."""
         gradient = evaluation.gradient
-        shift, turn = x - state.x, gradient - state.gradient
-        curvature = inner(shift, turn)
+        s, y = x - state.x, gradient - state.gradient
+        curvature = inner(s, y)
         # A pair without positive curvature would make the next direction point uphill. The
-        # threshold is on their cosine, which is the same in all units of x and of the loss.
-        keep = (state.count > 0) & (curvature > 1e-10 * tf.norm(shift) * tf.norm(turn))
+        # threshold is on the cosine, which does not depend on the units of x and of the loss.
+        keep = (state.count > 0) & (curvature > 1e-10 * tf.norm(s) * tf.norm(y))
         s_history, y_history, curvatures = (
             tf.where(keep, tf.concat([old[1:], new[tf.newaxis]], axis=0), old)
             for old, new in (
-                (state.s_history, shift),
-                (state.y_history, turn),
+                (state.s_history, s),
+                (state.y_history, y),
                 (state.curvatures, curvature),
             )
         )
@@ -169,7 +203,9 @@ class LBFGS:
             *pairs,
         )
 
-    def _refuse(self, evaluation: Evaluation, promised: Any, state: LBFGSState) -> LBFGSState:
-        """Come nearer: to the minimum of the parabola through what is known of this line."""
-        factor = fit_parabola(evaluation.loss, state.loss, promised, 0.1, 0.5)
+    def _reject(
+        self, evaluation: Evaluation, directional_derivative: Any, state: LBFGSState
+    ) -> LBFGSState:
+        """Step back to the minimum of the parabola through the known values on this line."""
+        factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)
         return state._replace(length=state.length * factor)

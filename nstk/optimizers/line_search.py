@@ -1,8 +1,7 @@
-"""A backtracking line search in pieces, for rules that spread it over their steps.
+"""The parts of a backtracking line search that is spread over the steps of an optimizer.
 
-A rule that searches along a line takes one trial point a step. Either the point `is_lower`, and
-the next line begins there, or the next trial lies nearer, where the parabola through everything
-known of the line has its minimum.
+Every step evaluates one trial point. Either the point `is_lower` and the next line begins there,
+or the next trial lies nearer, at the minimum of the parabola through all values known on the line.
 """
 
 from typing import Any
@@ -11,20 +10,20 @@ import tensorflow as tf
 
 
 def inner(a: Any, b: Any) -> Any:
-    """The inner product ⟨a, b⟩ of two tensors of one shape."""
+    """Return the inner product ⟨a, b⟩ of two tensors of equal shape."""
     return tf.reduce_sum(a * b)
 
 
 def is_lower(
     loss: Any, before: Any, directional_derivative: Any, sufficient_decrease: float
 ) -> Any:
-    """The condition of Armijo (1966): f(x + d) ≤ f(x) + c₁·⟨∇f(x), d⟩.
+    """Test the condition of Armijo (1966): f(x + d) ≤ f(x) + c₁·⟨∇f(x), d⟩.
 
     Args:
         loss: f(x + d); NaN is never lower.
         before: f(x).
-        promised: ⟨∇f(x), d⟩. Projection into a box can make it positive; it then counts as 0, so
-            that no rise is ever taken for a descent.
+        directional_derivative: ⟨∇f(x), d⟩. Projection onto bounds can make it positive; it then
+            counts as 0, so that a rise is never accepted.
         sufficient_decrease: c₁.
 
     Returns:
@@ -38,17 +37,17 @@ def is_lower(
 def fit_parabola(
     loss: Any, before: Any, directional_derivative: Any, shortest: float, longest: float
 ) -> Any:
-    """How much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
+    """Return how much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
 
-    This is where the parabola with the value and gradient at x and the value at x + d has its
-    minimum (Nocedal and Wright 2006, eq. 3.58).
+    This is the minimum of the parabola with the value and gradient at x and the value at x + d
+    (Nocedal and Wright 2006, eq. 3.58).
 
     Args:
         loss: f(x + d).
         before: f(x).
-        promised: ⟨∇f(x), d⟩.
-        shortest: The least answer, also given where the loss is not finite.
-        longest: The largest answer, also given where the parabola has no minimum.
+        directional_derivative: ⟨∇f(x), d⟩.
+        shortest: The smallest factor, also returned if the loss is not finite.
+        longest: The largest factor, also returned if the parabola has no minimum.
 
     Returns:
         A factor for d, from ``shortest`` to ``longest``.

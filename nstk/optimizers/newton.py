@@ -1,21 +1,21 @@
 """Newton's method without a matrix: conjugate gradients on Hessian–vector products.
 
-In one dimension the rule is the one of every textbook, x := x − f′(x) / f″(x): go to where the
-parabola that touches f at x has its minimum. In n dimensions the parabola is
+In one dimension this is the textbook rule x := x − f′(x) / f″(x): go to the minimum of the
+parabola that touches f at x. In n dimensions the parabola is
 
     m(p) = f(x) + ⟨g, p⟩ + ½·⟨p, H·p⟩,    g = ∇f(x),  H = ∇²f(x),
 
 and its minimum is p = −H⁻¹·g. The Hessian of an image would have 10¹¹ entries and more, but H·p
-is just the derivative of the gradient along p, which costs a few times what the gradient costs;
-and conjugate gradients ask for nothing else (Nocedal and Wright 2006, sections 7.1 and 4.3).
+is just the derivative of the gradient along p. It costs a few gradients, and conjugate gradients
+need nothing else (Nocedal and Wright 2006, sections 7.1 and 4.3).
 
-The parabola fits only near x, and where the ground bends down it has no minimum. So
+The parabola fits only near x, and with negative curvature it has no minimum. Therefore
 
-- (H + λ·I)·p = −g is solved, and λ falls while the parabola predicts well and rises where it does
-  not (Levenberg 1944, Marquardt 1963);
-- the solution stops at the first direction along which the ground bends down (Steihaug 1983), which
-  leaves a direction that leads downhill all the same;
-- it stops early anyway: a few products find most of what there is to gain.
+- (H + λ·I)·p = −g is solved; λ falls while the parabola predicts well and rises when it does not
+  (Levenberg 1944, Marquardt 1963);
+- the solver stops at the first direction of negative curvature (Steihaug 1983); what it has found
+  so far still leads downhill;
+- it stops early in any case: a few products achieve most of the gain.
 """
 
 from collections.abc import Callable
@@ -24,23 +24,22 @@ from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.bounds import Bounds, free_variables, project
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Evaluate, Evaluation
+from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
 
 
 class NewtonState(NamedTuple):
-    """The state of Newton's method: the parabola at the last point taken, and the trial on it.
+    """The state of Newton's method: the parabola at the last accepted point, and the trial point.
 
     Attributes:
-        count: k, points taken, int32; 0 before the first evaluation.
-        x: x_k, the last point taken.
+        count: k, accepted points, int32; 0 before the first evaluation.
+        x: x_k, the last accepted point.
         loss: f(x_k).
         gradient: ∇f(x_k).
         direction: p_k ≈ −(H + λI)⁻¹·∇f(x_k).
-        bend: H·p_k.
-        length: The present trial point is x_k + length·p_k.
-        damping: λ, as a share of the curvature along the gradient.
+        hessian_p: H·p_k.
+        length: The current trial point is x_k + length·p_k.
+        damping: λ, relative to the curvature along the gradient.
     """
 
     count: Any
@@ -54,14 +53,14 @@ class NewtonState(NamedTuple):
 
 
 def multiply_hessian(evaluate: Evaluate, x: Any, direction: Any) -> Any:
-    """H·v, the derivative of the gradient along v (Pearlmutter 1994).
+    """Return H·v, the derivative of the gradient along v (Pearlmutter 1994).
 
-    It is taken forward over reverse: no difference quotient is involved, so it is as exact as the
-    gradient itself. It costs two to three evaluations.
+    Forward-over-reverse differentiation is as exact as the gradient itself and costs two to three
+    evaluations.
 
     Args:
         evaluate: The function, whose gradient must itself be differentiable.
-        x: Where, a tensor.
+        x: The point, a tensor.
         direction: v, of the shape and dtype of x.
 
     Returns:
@@ -76,19 +75,18 @@ def multiply_hessian(evaluate: Evaluate, x: Any, direction: Any) -> Any:
 class Newton:
     """x := x − (H + λI)⁻¹·g, approximately.
 
-    A step is one evaluation and, whenever a point was taken, up to ``products`` Hessian–vector
-    products of two to three evaluations each. After a point that was refused it is the evaluation
-    alone.
+    A step is one evaluation and, if the point is accepted, up to ``products`` Hessian–vector
+    products of two to three evaluations each.
 
     Attributes:
-        products: Hessian–vector products a step at most.
-        tolerance: The equation counts as solved when its residual is this share of ‖g‖.
-        damping: λ at the start, as a share of the curvature along the gradient, ⟨g, Hg⟩ / ⟨g, g⟩.
-        first_step: Largest change of a coordinate, in units of x, where the ground bends down
-            along the gradient itself and so says nothing about how far to go.
+        products: Most Hessian–vector products of a step.
+        tolerance: The equation counts as solved when its residual is this fraction of ‖g‖.
+        damping: Initial λ, relative to the curvature along the gradient, ⟨g, Hg⟩ / ⟨g, g⟩.
+        first_step: Largest change of a coordinate, in units of x, if the curvature along the
+            gradient itself is negative and thus gives no step length.
         sufficient_decrease: c₁ of the Armijo condition.
-        bounds: The box that x stays in, or None. Trial points are projected into it, and
-            coordinates that the descent pushes against a wall are left out of the equation.
+        bounds: Lower and upper bound of every coordinate, or None. Trial points are projected
+            onto the bounds, and the equation leaves out coordinates that a bound blocks.
     """
 
     products: int = 5
@@ -109,29 +107,31 @@ class Newton:
     ) -> tuple[Any, NewtonState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
-        promised = inner(state.gradient, x - state.x)
-        lower = is_lower(evaluation.loss, state.loss, promised, self.sufficient_decrease)
+        directional_derivative = inner(state.gradient, x - state.x)
+        lower = is_lower(
+            evaluation.loss, state.loss, directional_derivative, self.sufficient_decrease
+        )
         state = tf.cond(
             (state.count == 0) | lower,
-            lambda: self._take(evaluate, x, evaluation, state),
-            lambda: self._refuse(evaluation, promised, state),
+            lambda: self._accept(evaluate, x, evaluation, state),
+            lambda: self._reject(evaluation, directional_derivative, state),
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
     def result(self, x: Any, state: NewtonState) -> Any:
-        """See `Optimizer.result`: the last point taken, which is the best one so far."""
+        """See `Optimizer.result`: the last accepted point, which is the best so far."""
         return state.x
 
     def rescale(self, x: Any, state: NewtonState, resize: Callable[[Any], Any]) -> NewtonState:
         """See `Optimizer.rescale`; only the damping, which has no unit, carries over."""
         return self.init(x)._replace(damping=state.damping)
 
-    def _take(
+    def _accept(
         self, evaluate: Evaluate, x: Any, evaluation: Evaluation, state: NewtonState
     ) -> NewtonState:
-        """Fit a new parabola at ``x`` and look for its minimum."""
+        """Fit a new parabola at ``x`` and find its minimum."""
         gradient = evaluation.gradient
-        damping = self._adapt(x, evaluation, state)
+        damping = self._adapt_damping(x, evaluation, state)
         free = free_variables(x, gradient, self.bounds)
         direction, hessian_p = self._solve(evaluate, x, free * gradient, free, damping)
         return NewtonState(
@@ -145,20 +145,22 @@ class Newton:
             damping,
         )
 
-    def _refuse(self, evaluation: Evaluation, promised: Any, state: NewtonState) -> NewtonState:
-        """Come nearer on the same line, and trust the next parabola less."""
-        factor = fit_parabola(evaluation.loss, state.loss, promised, 0.1, 0.5)
-        return state._replace(length=state.length * factor, damping=_raise(state.damping))
+    def _reject(
+        self, evaluation: Evaluation, directional_derivative: Any, state: NewtonState
+    ) -> NewtonState:
+        """Step back on the same line, and increase the damping of the next parabola."""
+        factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)
+        return state._replace(length=state.length * factor, damping=_increase(state.damping))
 
-    def _adapt(self, x: Any, evaluation: Evaluation, state: NewtonState) -> Any:
-        """λ by the ratio of the decrease that came to the one that was predicted."""
+    def _adapt_damping(self, x: Any, evaluation: Evaluation, state: NewtonState) -> Any:
+        """λ by the ratio of the actual to the predicted decrease."""
         shift = x - state.x
         predicted = -inner(state.gradient + 0.5 * state.length * state.hessian_p, shift)
         ratio = tf.math.divide_no_nan(state.loss - evaluation.loss, predicted)
         trusted = (ratio > 0.75) & (state.length == 1)
         doubted = ratio < 0.25
         damping = tf.where(trusted, state.damping / 4, state.damping)
-        damping = tf.where(doubted, _raise(state.damping), damping)
+        damping = tf.where(doubted, _increase(state.damping), damping)
         return tf.where(state.count == 0, state.damping, damping)
 
     def _solve(
@@ -193,6 +195,6 @@ class Newton:
         return p, hessian_p
 
 
-def _raise(damping: Any) -> Any:
-    """More damping; from none at all it would never grow."""
+def _increase(damping: Any) -> Any:
+    """Four times the damping, and at least 1e-6: from 0 it would never grow."""
     return tf.maximum(4 * damping, tf.cast(1e-6, damping.dtype))

@@ -1,4 +1,4 @@
-"""What every optimizer promises, and the one loop that drives any of them."""
+"""The protocol of optimizers, bounds, and a loop that drives any optimizer."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ class Evaluation(NamedTuple):
     Attributes:
         loss: The value, a scalar tensor.
         gradient: ∂loss/∂x, a tensor of the shape of x.
-        terms: The parts of the loss by name, scalar tensors.
+        terms: The terms of the loss by name, scalar tensors.
     """
 
     loss: Any
@@ -22,48 +22,71 @@ class Evaluation(NamedTuple):
 
 
 Evaluate = Callable[[Any], Evaluation]
-"""A function to be minimized: a point in, its `Evaluation` out."""
+"""A function to be minimized, from a point to its `Evaluation`."""
+
+
+Bounds = tuple[float, float]
+"""Lower and upper bound ``[low, high]`` of every coordinate."""
+
+
+def project(x: Any, bounds: Bounds | None) -> Any:
+    """Return the nearest point within the bounds."""
+    return x if bounds is None else tf.clip_by_value(x, *bounds)
+
+
+def free_variables(x: Any, gradient: Any, bounds: Bounds | None) -> Any:
+    """Return 1 where a coordinate can move downhill, 0 where a bound blocks it.
+
+    Curvature mixes coordinates. A direction made from all of them wastes its steps on the blocked
+    ones; one made from the free coordinates alone remains a descent direction after projection
+    onto the bounds (Bertsekas 1982).
+    """
+    if bounds is None:
+        return tf.ones_like(x)
+    low, high = bounds
+    blocked = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+    return tf.where(blocked, tf.zeros_like(x), tf.ones_like(x))
 
 
 class Optimizer(Protocol):
-    """A rule for the next point.
+    """An optimizer.
 
-    A step evaluates the function once, at the point it is given. Only `Newton` asks for more: the
-    derivative of the gradient, along several directions a step.
+    A step evaluates the function once, at the given point. Only `Newton` needs more: the
+    derivative of the gradient along several directions.
     """
 
     def init(self, x: Any) -> Any:
-        """Make the state of a descent that starts at ``x``, a nest of tensors."""
+        """Return the initial state at ``x``, a nest of tensors."""
 
     def step(self, evaluate: Evaluate, x: Any, state: Any) -> tuple[Any, Any, Evaluation]:
-        """Evaluate ``x`` and answer with the next point, the next state and the evaluation."""
+        """Evaluate ``x``, and return the next point, the next state and the evaluation."""
 
     def result(self, x: Any, state: Any) -> Any:
-        """The point to keep, should the descent end here."""
+        """Return the result if the optimization ended here."""
 
     def rescale(self, x: Any, state: Any, resize: Callable[[Any], Any]) -> Any:
-        """The state of the same descent on another grid.
+        """Return the state on another grid.
 
         Args:
-            x: The point to go on from, already on the new grid.
+            x: The current point, already on the new grid.
             state: The state on the old grid.
-            resize: Takes a tensor from the old grid to the new one.
+            resize: Resizes a tensor from the old grid to the new one.
         """
 
 
 def minimize(
     evaluate: Evaluate, x: Any, optimizer: Optimizer, *, steps: int, tolerance: float = 0.0
 ) -> tuple[Any, Evaluation]:
-    """Descend from ``x`` and return the best point that was evaluated.
+    """Minimize a function and return the best point that was evaluated.
 
-    For functions small enough to be driven from Python; an image has its own loop.
+    The loop runs in Python, for small functions; images have their own loop.
 
     Args:
         evaluate: The function.
-        x: The start, a tensor of any shape and float dtype.
-        optimizer: The rule.
-        steps: Steps at most, each an evaluation.
-        tolerance: Stop when no coordinate of the gradient is larger than this.
+        x: The initial point, a tensor of any shape and float dtype.
+        optimizer: The optimizer.
+        steps: Most steps, each with one evaluation.
+        tolerance: Stop when no coordinate of the gradient exceeds this.
 
     Returns:
         The best point and its evaluation.
@@ -77,12 +100,11 @@ def minimize(
         >>> x.numpy().round(6).tolist()
         [3.0, 3.0]
     """
-
-    advance = tf.function(partial(optimizer.step, evaluate))
+    compiled_step = tf.function(partial(optimizer.step, evaluate))
     state = optimizer.init(x)
     best_x, best = x, None
     for _ in range(steps):
-        following, state, evaluation = advance(x, state)
+        following, state, evaluation = compiled_step(x, state)
         if best is None or evaluation.loss < best.loss:
             best_x, best = x, evaluation
         if float(tf.reduce_max(tf.abs(evaluation.gradient))) <= tolerance:

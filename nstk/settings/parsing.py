@@ -1,13 +1,13 @@
-"""Values read from what was typed."""
+"""Parsers for setting values given as text."""
 
 from nstk.settings.words import LayerWeights
 
 
 def parse_layers(text: str) -> LayerWeights | str:
-    """Read ``block1_conv1:4,block2_conv1``: layers with their weights, 1 where none is said.
+    """Parse ``block1_conv1:4,block2_conv1``: layers with weights, 1 by default.
 
     Raises:
-        ValueError: If a weight is no number.
+        ValueError: If a weight is not a number.
     """
     if text == "auto":
         return text
@@ -16,16 +16,16 @@ def parse_layers(text: str) -> LayerWeights | str:
 
 
 def parse_blend(text: str) -> tuple[float, ...] | str:
-    """Read ``0.7,0.3``: one weight for every style.
+    """Parse ``0.7,0.3``: one weight for each style.
 
     Raises:
-        ValueError: If a weight is no number.
+        ValueError: If a weight is not a number.
     """
     return text if text == "equal" else tuple(float(part) for part in text.split(","))
 
 
 def parse_strength(text: str) -> float | str:
-    """Read a number, ``auto`` or ``auto=TARGET``.
+    """Parse a number, ``auto`` or ``auto=TARGET``.
 
     Raises:
         ValueError: If it is none of these.
@@ -37,14 +37,14 @@ TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def parse_time(text: str) -> float:
-    """Read ``60s``, ``10m``, ``1h`` or a number of seconds.
+    """Parse ``60s``, ``10m``, ``1h`` or a number of seconds.
 
     Raises:
         ValueError: If it is none of these.
     """
     unit = text.lstrip("0123456789. ")
     if unit.lower() not in TIME_UNITS:
-        raise ValueError(f"{text!r} is no time; write it as 60s or 10m.")
+        raise ValueError(f"{text!r} is not a time; write it as 60s or 10m.")
     return float(text.removesuffix(unit)) * TIME_UNITS[unit.lower()]
 
 
@@ -53,7 +53,7 @@ MEMORY_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def parse_memory(text: str) -> int | str:
-    """Read ``2GiB``, ``500 MB`` or a number of bytes.
+    """Parse ``2GiB``, ``500 MB`` or a number of bytes.
 
     Raises:
         ValueError: If it is none of these.
@@ -62,12 +62,12 @@ def parse_memory(text: str) -> int | str:
         return text
     unit = text.lstrip("0123456789. ")
     if unit.lower() not in MEMORY_UNITS:
-        raise ValueError(f"{text!r} is no amount of memory; write it as 2GiB or 500MB.")
+        raise ValueError(f"{text!r} is not an amount of memory; write it as 2GiB or 500MB.")
     return int(float(text.removesuffix(unit)) * MEMORY_UNITS[unit.lower()])
 
 
 def parse_interval(text: str) -> int | str:
-    """Read ``50``, a number of steps, or ``60s``, seconds.
+    """Parse ``50``, a number of steps, or ``60s``, seconds.
 
     Raises:
         ValueError: If it is none of these.
@@ -79,5 +79,5 @@ def parse_interval(text: str) -> int | str:
 
 
 def parse_names(text: str) -> tuple[str, ...] | str:
-    """Read ``block1_conv1,block2_conv1``, or ``auto``."""
+    """Parse ``block1_conv1,block2_conv1``, or ``auto``."""
     return text if text == "auto" else tuple(part.strip() for part in text.split(","))

@@ -21,32 +21,35 @@ from nstk.settings.words import (
 )
 
 DEFAULT_SIMILARITY = 0.75
-"""The content similarity that ``--strength auto`` aims at."""
+"""The target content similarity of ``--strength auto``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StylizeSettings:
-    """What an image is to become and how long to work on it.
+    """The settings of `nstk.stylize`.
 
-    The objective is L = α·L_content + β·Σ λ_l·L_style^l + γ·L_variation (Gatys, Ecker and
-    Bethge 2016, eq. 7, plus the variation term); content and style are relative to their targets.
+    The objective is L = α·L_content + β·Σ λ_l·L_style^l + γ·L_tv (Gatys, Ecker and Bethge 2016,
+    eq. 7, plus total variation); content and style losses are relative to their targets.
 
     Raises:
-        SettingsError: If a value is out of its range.
+        SettingsError: If a value is out of range.
     """
 
-    size: int = setting(512, "Longer side of the result in pixels; the content's aspect is kept")
+    size: int = setting(
+        512, "Longer side of the result in pixels; the aspect ratio is that of the content"
+    )
     steps: int = setting(
-        80, "Steps at the last, full scale; every coarser scale gets √2 times as many as the next"
+        80,
+        "Steps at the full scale; each coarser scale gets √2 times as many as the next finer one",
     )
     scales: int | Literal["auto"] = setting(
         "auto",
-        "How many scales, coarse to fine, each √2 larger than the one before; 1 is one scale",
+        "Number of scales, coarse to fine, each √2 larger than the one before",
     )
     strength: float | str = setting(
         0.5,
-        "How far to go: 0 keeps nearly all of the content, 1 lets the style take over; "
-        "auto=TARGET searches for the strength that keeps this content similarity",
+        "Strength of the style, from 0 (mostly content) to 1 (mostly style); auto=TARGET finds the "
+        "strength whose result has this content similarity",
         parse=parse_strength,
         metavar="X|auto[=TARGET]",
     )
@@ -54,70 +57,71 @@ class StylizeSettings:
         0.4, "Weight α of the content loss, at strength 0.5 and 512 pixels"
     )
     style_weight: float = setting(1.0, "Weight β of the style loss")
-    tv_weight: float = setting(0.1, "Weight γ of the variation of neighboring pixels")
+    tv_weight: float = setting(0.1, "Weight γ of the total variation")
     content_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
-        "Content layers; auto is one at stride 8",
+        "Content layers with their weights; auto chooses one at stride 8",
         parse=parse_layers,
         metavar="LAYER[:WEIGHT],…",
     )
     style_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
-        "Style layers with their weights λ; auto is every activation up to stride 16",
+        "Style layers with their weights λ; auto chooses the activations up to stride 16",
         parse=parse_layers,
         metavar="LAYER[:WEIGHT],…",
     )
     style_loss: StyleLoss = setting(
         "moments",
-        "How a layer is compared with the style: Gram matrix with means and deviations, Gram "
-        "matrix alone (Gatys et al.), or Wasserstein-2 distance",
+        "Style loss: Gram matrix with means and standard deviations (moments), Gram matrix alone "
+        "(gram, Gatys et al.), or Wasserstein-2 distance",
     )
     style_blend: tuple[float, ...] | Literal["equal"] = setting(
         "equal",
-        "How much each of several styles counts",
+        "Weights of several styles",
         parse=parse_blend,
         metavar="X,X,…",
     )
-    style_scale: float = setting(1.0, "Size of the style's strokes against the style image's own")
+    style_scale: float = setting(1.0, "Size of the strokes relative to those of the style image")
     color: ColorMode = setting(
         "style",
-        "Whose colors the result has: the style's, or the content's: by painting luminance alone, "
-        "by recolouring the style first (match, histogram), or by taking the hues back (lab)",
+        "Colors of the result: those of the style, or those of the content by transferring only "
+        "luminance, by recoloring the style first (match, histogram), or by restoring the "
+        "content's hues (lab)",
     )
     color_matching: ColorMatching = setting(
-        "symmetric", "Which root of the covariance --color match uses"
+        "symmetric", "Square root of the covariance that --color match uses"
     )
-    optimizer: OptimizerName = setting("adam", "The rule of descent")
+    optimizer: OptimizerName = setting("adam", "Optimizer")
     learning_rate: float | Literal["auto"] = setting(
-        "auto", "Its step size, for an image in [0, 1]; auto is the optimizer's own"
+        "auto", "Learning rate for an image in [0, 1]; auto is the optimizer's default"
     )
     tolerance: float = setting(
-        0.0, "Leave a scale when the loss fell by less than this share in 20 steps; 0 is never"
+        0.0,
+        "Stop a scale early when the loss improves by less than this fraction over 20 steps; 0 "
+        "disables this",
     )
-    pooling: Pooling = setting("max", "How a network of VGG's shape pools")
-    init: str = setting(
-        "content", "Where the descent starts: content, noise, gray, style, or an image file"
-    )
+    pooling: Pooling = setting("max", "Pooling of networks with 2×2 max-pooling, such as VGG")
+    init: str = setting("content", "Initial image: content, noise, gray, style, or an image file")
     tiling: TilingName = setting(
         "auto",
-        "Look at the whole image at once, or in windows, which takes half as long again and a "
-        "fraction of the memory; auto looks at once where it fits",
+        "Process the image tile by tile, which takes half as long again and a fraction of the "
+        "memory; auto does so only if the whole image does not fit",
     )
     precision: PrecisionName = setting(
-        "auto", "What convolutions run in; auto is bfloat16 where this machine is faster with it"
+        "auto", "Number format of convolutions; auto is bfloat16 if this machine is faster with it"
     )
     convolution: ConvolutionName = setting(
         "auto",
-        "How 3×3 convolutions of many channels are computed in float32: directly, or by Winograd's "
-        "filtering, with a fourth of the products; auto is what this machine is faster with",
+        "Algorithm of 3×3 float32 convolutions with many channels: direct, or Winograd with a "
+        "quarter of the multiplications; auto is the faster one on this machine",
     )
     max_memory: int | Literal["auto"] = setting(
         "auto",
-        "How much memory may be taken, as in 2GiB; auto is most of what is free",
+        "Memory limit, such as 2GiB; auto is most of the available memory",
         parse=parse_memory,
         metavar="SIZE",
     )
-    seed: int = setting(0, "Seed of everything random")
+    seed: int = setting(0, "Random seed")
 
     def __post_init__(self) -> None:
         check_whole("size", self.size, 16)
@@ -147,7 +151,7 @@ class StylizeSettings:
             check_range("learning_rate", self.learning_rate, 1e-6, 1e6)
         if (self.precision, self.convolution) == ("bfloat16", "winograd"):
             raise SettingsError(
-                "--convolution winograd computes in float32, but --precision is bfloat16; "
+                "`convolution='winograd'` computes in float32, but `precision` is bfloat16; "
                 "choose one of the two and leave the other at auto."
             )
         if self.max_memory != "auto":
@@ -156,7 +160,7 @@ class StylizeSettings:
 
     @property
     def target_similarity(self) -> float | None:
-        """The content similarity that ``auto`` aims at, None where the strength is a number."""
+        """The target content similarity of ``auto``; None if the strength is a number."""
         if not isinstance(self.strength, str):
             return None
         word, _, target = self.strength.partition("=")
@@ -192,5 +196,5 @@ class StylizeSettings:
         if not (isinstance(blend, tuple | list) and are_weights(blend)):
             raise SettingsError(
                 f"`style_blend` is {self.style_blend!r}; it must be equal, or one weight of 0 or "
-                "more for every style, not all of them 0, as in 0.7,0.3."
+                "more for each style, not all 0, as in 0.7,0.3."
             )

@@ -1,13 +1,13 @@
-"""Color in style transfer: what is done to the images before it and to the result after it.
+"""Color modes: changes to the images before style transfer and to the result after it.
 
 The modes of Gatys et al., "Controlling Perceptual Factors in Neural Style Transfer" (2017),
 section 5, and "Preserving Color in Neural Artistic Style Transfer" (2016), and two more:
 
 | mode | before | after |
 |---|---|---|
-| ``style`` | nothing | nothing: the result has the colors of the style |
+| ``style`` | nothing | nothing: the result has the style's colors |
 | ``luminance`` | both become luma, the style with the content's mean | the content's I and Q |
-| ``match-luminance`` | the same, the style with its deviation too | the content's I and Q |
+| ``match-luminance`` | the same, with its standard deviation too | the content's I and Q |
 | ``match`` | the style gets the content's mean color and covariance | nothing |
 | ``histogram`` | the style gets the content's histogram in each channel | nothing |
 | ``lab`` | nothing | the content's a and b (OkLab) |
@@ -23,18 +23,18 @@ from nstk.images.image import Image, Plane, resize_image
 from nstk.settings import ColorMatching, ColorMode, check_word
 
 COLOR_MODES: tuple[str, ...] = get_args(ColorMode)
-"""Every way to treat color."""
+"""All color modes."""
 
 MATCH_METHODS: tuple[str, ...] = get_args(ColorMatching)
-"""Every linear map that takes one covariance of colors to another."""
+"""All linear maps that turn one color covariance into another."""
 
 NEEDS_STYLE_PIXELS = frozenset({"luminance", "match", "match-luminance", "histogram"})
-"""The modes that change the style image; a saved style file has none to change."""
+"""The modes that change the style image; a style file has no pixels to change."""
 
 FAINTEST_STD = 2 / 255
-"""An image's deviation counts as at least this: two gray levels.
+"""Lower bound of an image's standard deviation: two gray levels.
 
-What is fainter is noise, which a match would blow up to the contrast of the target.
+Anything fainter is noise, which matching would amplify to the contrast of the target.
 """
 
 _KEEPS_LUMA = ("luminance", "match-luminance")
@@ -49,19 +49,19 @@ def prepare_colors(
     *,
     part: Image | None = None,
 ) -> tuple[Image, Image]:
-    """Do what a mode does before the transfer.
+    """Apply a color mode before the transfer.
 
     Args:
         content: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        style: The same, of any size. With several styles, call once for each; the content comes
-            out the same every time.
+        style: The same, of any size. With several styles, call once for each; the returned
+            content is always the same.
         mode: One of `COLOR_MODES`.
         method: One of `MATCH_METHODS`, for the mode ``match``.
-        part: The pixels of the style that count, ``(1, n, 3)``: it is they that get the content's
-            colors, and the others follow; all where None.
+        part: The pixels of the style that count, ``(1, n, 3)``: they get the content's colors,
+            and the others follow; all if None.
 
     Returns:
-        The content and the style that the network is to see.
+        The content and the style for the network.
 
     Raises:
         SettingsError: If the mode or the method is unknown.
@@ -80,20 +80,19 @@ def prepare_colors(
 
 
 def restore_colors(result: Image, content: Image, mode: str) -> Image:
-    """Do what a mode does after the transfer.
+    """Apply a color mode after the transfer.
 
-    ``luminance`` and ``match-luminance`` put the content's I and Q beside the result's Y (YIQ,
-    ITU-R BT.601); ``lab`` puts the content's a and b beside the result's L (OkLab). Where sRGB
-    has no such color its chroma shrinks until it has; luma or lightness and hue stay.
+    ``luminance`` and ``match-luminance`` combine the content's I and Q with the result's Y (YIQ,
+    ITU-R BT.601); ``lab`` combines the content's a and b with the result's L (OkLab). Chroma is
+    reduced until the color exists in sRGB; luma or lightness and hue stay.
 
     Args:
-        result: What the descent has made, ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        content: The content as it was before `prepare_colors`; resized where it is of another
-            size.
+        result: The stylized image, ``(height, width, 3)``, sRGB, ``[0, 1]``.
+        content: The content before `prepare_colors`; resized if necessary.
         mode: One of `COLOR_MODES`.
 
     Returns:
-        An image of the size of the result; the result itself in the other modes.
+        An image with the size of the result; the result itself in the other modes.
 
     Raises:
         SettingsError: If the mode is unknown.
@@ -104,8 +103,8 @@ def restore_colors(result: Image, content: Image, mode: str) -> Image:
     if content.shape != result.shape:
         content = resize_image(content, *result.shape[:2])
     if mode in _KEEPS_LUMA:
-        return _paint_luma(to_luma(result), content)
-    return _paint_lightness(result, content)
+        return _combine_luma(to_luma(result), content)
+    return _combine_lightness(result, content)
 
 
 def match_colors(
@@ -115,18 +114,18 @@ def match_colors(
 
     A·Σ_s·Aᵀ = Σ_t has many solutions A. ``cholesky`` is L_t·L_s⁻¹ and depends on the order of
     the channels; ``pca`` is Σ_t^½·Σ_s^−½ (Gatys et al. 2016, eq. 3 and 4); ``symmetric`` is
-    Σ_s^−½·(Σ_s^½·Σ_t·Σ_s^½)^½·Σ_s^−½, which moves the colors least of all (Monge's transport
+    Σ_s^−½·(Σ_s^½·Σ_t·Σ_s^½)^½·Σ_s^−½, which moves the colors least (optimal transport
     between Gaussians; Pitié and Kokaram 2007).
 
-    Gray images, and all whose colors lie in a line or a plane, have no Σ_s⁻¹: there a
-    deviation of the image along a principal axis counts as at least `FAINTEST_DEVIATION`.
-    So a gray style stays in one line of colors.
+    If the colors lie on a line or in a plane, as those of gray images do, Σ_s has no inverse:
+    the standard deviation along a principal axis is therefore at least `FAINTEST_STD`. A gray
+    style thus keeps its colors on one line.
 
     Args:
         image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
         method: One of `MATCH_METHODS`.
-        part: The pixels of the image that μ_s and Σ_s are of; all where None.
+        part: The pixels from which μ_s and Σ_s are computed; all if None.
 
     Returns:
         The image, clipped to ``[0, 1]``.
@@ -135,8 +134,8 @@ def match_colors(
         SettingsError: If the method is unknown.
     """
     check_word("color_matching", method, ColorMatching)
-    source_mean, source = _summarize(image if part is None else part)
-    target_mean, wanted = _summarize(target)
+    source_mean, source = _mean_and_covariance(image if part is None else part)
+    target_mean, wanted = _mean_and_covariance(target)
     matrix = _transport(_power(source, 1.0, FAINTEST_STD**2), wanted, method)
     # A(x − μ_s) + μ_t = Ax + (μ_t − Aμ_s), in one pass over the pixels.
     return _clip(image @ matrix.T + (target_mean - matrix @ source_mean))
@@ -145,19 +144,19 @@ def match_colors(
 def match_histogram(image: Image, target: Image, *, part: Image | None = None) -> Image:
     """Give each channel of an image the histogram of another's: v′ = Q_t(F_s(v)).
 
-    F_s is the share of the image's pixels that are darker than v, half of those equal to v
-    counted with them, and Q_t the value of the target at that share, interpolated linearly
-    between its own. Pixels that are equal stay equal, so a flat sky stays flat. How the channels
-    go together is not matched: beside a gray target the image keeps some of its colors.
+    F_s is the share of the image's pixels darker than v, plus half of those equal to v, and Q_t
+    the value of the target at that share, interpolated linearly. Equal pixels stay equal, so a
+    flat sky stays flat. The correlation of the channels is not matched: with a gray target the
+    image keeps some of its colors.
 
     Args:
         image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
-        part: The pixels of the image that F_s is of; all where None. Other values lie between
-            those of their neighbors.
+        part: The pixels from which F_s is computed; all if None. Other values are
+            interpolated.
 
     Returns:
-        The image with the target's histograms; an image matched to itself is itself.
+        The image with the target's histograms; an image matched to itself is unchanged.
     """
     seen = image if part is None else part
     channels = [
@@ -170,15 +169,15 @@ def match_histogram(image: Image, target: Image, *, part: Image | None = None) -
 def match_luminance(
     image: Image, target: Image, *, std: bool = False, part: Image | None = None
 ) -> Image:
-    """Make a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
+    """Return a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
 
     Args:
         image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
         target: The same, of any size.
-        deviation: Whether to match the deviation too, as the mode ``match-luminance`` does
-            (Gatys et al. 2016, eq. 10); the factor is 1 without it, as in ``luminance``. A σ_s
-            below `FAINTEST_DEVIATION` counts as that.
-        part: The pixels of the image that μ_s and σ_s are of; all where None.
+        std: Whether to match the standard deviation too, as the mode ``match-luminance`` does
+            (Gatys et al. 2016, eq. 10); otherwise the factor is 1, as in ``luminance``. σ_s is at
+            least `FAINTEST_STD`.
+        part: The pixels from which μ_s and σ_s are computed; all if None.
 
     Returns:
         Three equal channels, clipped to ``[0, 1]``.
@@ -197,7 +196,7 @@ def _gray(plane: Plane) -> Image:
     return np.repeat(plane[..., None], 3, axis=-1)
 
 
-def _summarize(image: Image) -> tuple[_Matrix, _Matrix]:
+def _mean_and_covariance(image: Image) -> tuple[_Matrix, _Matrix]:
     """The mean μ and the covariance Σ of the colors."""
     colors = image.reshape(-1, 3).astype(np.float64)
     mean = colors.mean(axis=0)
@@ -206,9 +205,9 @@ def _summarize(image: Image) -> tuple[_Matrix, _Matrix]:
 
 
 def _transport(source: _Matrix, target: _Matrix, method: str) -> _Matrix:
-    """A matrix A with A·source·Aᵀ = target; the source has an inverse."""
+    """A matrix A with A·source·Aᵀ = target, for an invertible source."""
     if method == "cholesky":
-        # The target may lie in a plane; a factor needs every axis to have some length.
+        # The target may be singular, but the factorization needs positive eigenvalues.
         factor = np.linalg.cholesky(_power(target, 1.0, 1e-12))
         return factor @ np.linalg.inv(np.linalg.cholesky(source))
     narrowed = _power(source, -0.5)
@@ -233,26 +232,26 @@ def _match_plane(plane: Plane, seen: Plane, target: Plane) -> Plane:
 
 
 def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """Which share of all values lies below each, half of its own counted with them."""
+    """The share of all values below each, plus half of its own."""
     shares: npt.NDArray[np.float64] = (np.cumsum(counts) - counts / 2) / counts.sum()
     return shares
 
 
-def _paint_luma(luma: Plane, content: Image) -> Image:
-    """Put the content's I and Q beside a luma.
+def _combine_luma(luma: Plane, content: Image) -> Image:
+    """Combine a luma with the content's I and Q.
 
-    As R, G and B are Y plus a mixture of I and Q, that is adding to the luma what each channel
-    of the content differs from its own luma.
+    As R, G and B are Y plus a mixture of I and Q, this adds to the luma the difference of each
+    content channel from the content's luma.
     """
     chroma = content - to_luma(content)[..., None]
-    room = np.where(chroma > 0, 1 - luma[..., None], luma[..., None])
-    share = np.min(room / np.maximum(np.abs(chroma), 1e-9), axis=-1, keepdims=True)
-    painted: Image = np.clip(luma[..., None] + np.minimum(share, 1) * chroma, 0, 1)
-    return painted
+    headroom = np.where(chroma > 0, 1 - luma[..., None], luma[..., None])
+    share = np.min(headroom / np.maximum(np.abs(chroma), 1e-9), axis=-1, keepdims=True)
+    combined: Image = np.clip(luma[..., None] + np.minimum(share, 1) * chroma, 0, 1)
+    return combined
 
 
-def _paint_lightness(result: Image, content: Image) -> Image:
-    """Put the content's a and b beside the result's lightness."""
+def _combine_lightness(result: Image, content: Image) -> Image:
+    """Combine the result's lightness with the content's a and b."""
     painted = to_oklab(content)
     painted[..., 0] = to_oklab(result)[..., 0]
     return np.clip(from_oklab(reduce_chroma(painted)), 0, 1)

@@ -1,14 +1,15 @@
-"""Where a descent starts."""
+"""The initial image of an optimization."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nstk.images.image import Image, Plane, load_image, resize_image
+from nstk.images.image import Image, Plane, resize_image
+from nstk.images.loading import load_image
 
 INITS = ("content", "noise", "gray", "style")
-"""The starts that have a name; any other is the path of an image."""
+"""The named initial images; any other value is the path of an image."""
 
 
 class Palette(NamedTuple):
@@ -16,10 +17,10 @@ class Palette(NamedTuple):
 
     Attributes:
         pixels: ``(h, w, 3)``.
-        weights: How much each of them counts, ``(h, w)``, 0 or more, not all 0.
-        share: How much the style counts among others, 0 or more.
-        area: Where it goes, ``(height, width)`` of the result in ``[0, 1]``; everywhere where
-            None. Either all palettes have one, or none.
+        weights: The weight of each pixel, ``(h, w)``, 0 or more, not all 0.
+        share: The weight of the style among others, 0 or more.
+        area: Where it goes, ``(height, width)`` of the result in ``[0, 1]``; everywhere if None.
+            Either all palettes have an area or none.
     """
 
     pixels: Image
@@ -31,19 +32,18 @@ class Palette(NamedTuple):
 def initial_image(
     init: str, content: Image, palettes: Sequence[Palette], generator: np.random.Generator
 ) -> Image:
-    """Make the first image, of the size of the content.
+    """Create the initial image, with the size of the content.
 
     Args:
-        init: ``content``; ``noise``, uniform; ``gray``, with noise too faint to see, so that
-            no two pixels are bound to stay equal; ``style``, noise with the mean color and the
-            color covariance of the styles, each in its area; anything else is the path of an
-            image.
+        init: ``content``; ``noise``, uniform; ``gray``, with invisible noise, so that no two
+            pixels have to stay equal; ``style``, noise with the mean color and the color
+            covariance of the styles, each in its area; anything else is the path of an image.
         content: ``(height, width, 3)``.
-        palettes: Of the styles; at least one that counts where ``init`` is ``style``.
-        generator: The source of all randomness.
+        palettes: The palettes of the styles; needed if ``init`` is ``style``.
+        generator: The random generator.
 
     Raises:
-        ImageError: If ``init`` is a path and no image.
+        ImageError: If ``init`` is a path that is not an image.
     """
     shape = content.shape
     if init == "content":
@@ -53,29 +53,29 @@ def initial_image(
     if init == "gray":
         return (0.5 + (generator.random(shape, np.float32) - 0.5) / 255).astype(np.float32)
     if init == "style":
-        return _paint_with_colors(shape, palettes, generator)
+        return _noise_with_colors(shape, palettes, generator)
     return resize_image(load_image(init).pixels, shape[0], shape[1])
 
 
-def _paint_with_colors(
+def _noise_with_colors(
     shape: tuple[int, ...], palettes: Sequence[Palette], generator: np.random.Generator
 ) -> Image:
-    """Independent pixels from the normal distribution of the colors that belong at their place."""
+    """Independent pixels, each from the normal distribution of the colors of its area."""
     noise = generator.standard_normal(shape)
-    image = _draw_colors(noise, palettes)
+    image = _color_noise(noise, palettes)
     areas = [palette.area for palette in palettes if palette.area is not None]
     if areas:
-        # What no area covers keeps the colors of all styles; where areas overlap, they mix.
+        # Outside all areas the colors of all styles are used; where areas overlap, they mix.
         covered = np.sum(areas, axis=0)[..., np.newaxis]
         image = image * np.maximum(1 - covered, 0)
         for palette, area in zip(palettes, areas, strict=True):
-            image += area[..., np.newaxis] * _draw_colors(noise, [palette])
+            image += area[..., np.newaxis] * _color_noise(noise, [palette])
         image /= np.maximum(covered, 1)
     clipped: Image = np.clip(image, 0, 1).astype(np.float32)
     return clipped
 
 
-def _draw_colors(noise: Any, palettes: Sequence[Palette]) -> Any:
+def _color_noise(noise: Any, palettes: Sequence[Palette]) -> Any:
     """Give white noise the mean and the covariance of some palettes together."""
     colors = np.concatenate([each.pixels.reshape(-1, 3) for each in palettes]).astype(np.float64)
     shares = [each.weights * (each.share / each.weights.sum()) for each in palettes]

@@ -1,169 +1,136 @@
-"""What an image is made from: the content, the styles, and where each of them counts."""
+"""What a run reads: the content, the styles and the masks, checked and ready."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
-from nstk.images.image import (
-    Image,
-    Levels,
-    LoadedImage,
-    Plane,
-    load_image,
-    take_array,
-)
-from nstk.images.masks import check_mask, load_mask
+from nstk.images.image import Image, Levels, Plane, take_array
+from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
+from nstk.stylization.masks import Masks, MaskSource, open_mask
 from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
-from nstk.stylization.styles import StyleImage, Style
+from nstk.stylization.styles import Style, StyleImage
 
 Source = Image | Levels | str | Path
-"""An image in memory or the path of one."""
+"""An image as an array or a path."""
 
 StyleSource = Source | StyleImage | SavedStyle
-"""An image, a style file, or a style already at hand."""
-
-MaskSource = Plane | str | Path
-"""A mask ``(height, width)`` in ``[0, 1]`` or the path of an image of one."""
-
-MaskSources = tuple[
-    MaskSource | Sequence[MaskSource], MaskSource | Sequence[MaskSource], MaskSource | None
-]
-"""Where each style goes, which part of each style image counts, and what is to stay."""
+"""An image, a style file, or a style that is already loaded."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Everything read, checked and ready.
+    """The inputs of a run.
 
     Attributes:
-        content: The content as it was given.
-        subject: Its pixels as the network sees them: those of ``content``, unless a color mode
-            changes them.
-        styles: What it is to look like; equal ones are one object.
-        weights: How much each style counts.
-        masks: Where each style goes, ``(height, width)`` of the content; all of them everywhere
-            where empty.
-        keep: What is to stay as it is, 1 where it does; nothing where None.
-        notices: What was special about the files.
+        content: The content as given.
+        content_pixels: Its pixels as the network sees them, which some color modes change.
+        styles: The styles; equal ones are the same object.
+        weights: The weight of each style.
+        content_masks: Where each style goes, ``(height, width)`` of the content; empty if every
+            style goes everywhere.
+        keep_mask: 1 where the content stays unchanged, or None.
+        notices: Remarks about the files, such as a frame that was picked.
     """
 
     content: LoadedImage
-    subject: Image
+    content_pixels: Image
     styles: tuple[Style, ...]
     weights: tuple[float, ...]
-    masks: tuple[Plane, ...]
-    keep: Plane | None
+    content_masks: tuple[Plane, ...]
+    keep_mask: Plane | None
     notices: tuple[str, ...]
 
 
 def read_inputs(
     content: Source,
     styles: StyleSource | Sequence[StyleSource],
+    masks: Masks,
     settings: StylizeSettings,
-    *,
-    content_masks: MaskSource | Sequence[MaskSource] = (),
-    style_masks: MaskSource | Sequence[MaskSource] = (),
-    keep_mask: MaskSource | None = None,
 ) -> Inputs:
-    """Read and check all there is to read.
+    """Read and check content, styles and masks.
 
     Args:
-        content: What to paint.
-        styles: How: one or several.
-        settings: For blending, colors and the scale of strokes.
-        content_masks: Where each style goes: none, or one for each style.
-        style_masks: Which part of each style image counts: none, or one for each style.
-        keep_mask: What is to stay as it is.
+        content: The content image.
+        styles: One or several styles.
+        masks: The masks, if any.
+        settings: Supplies blend, color mode and stroke size.
 
     Raises:
-        ImageError: If a file is no image.
-        StyleFileError: If a style file cannot be read, or cannot do what is asked.
-        MaskError: If a mask does not fit its image, or there are too many or too few.
-        SettingsError: If there is no style, or a blend of another length.
+        ImageError: If a file is not an image.
+        StyleFileError: If a style file cannot be read or does not support the settings.
+        MaskError: If a mask does not fit its image, or their number is wrong.
+        SettingsError: If there is no style, or the blend has the wrong length.
     """
     listed = list_styles(styles)
-    content_masks, style_masks = list_masks(content_masks), list_masks(style_masks)
-    _check_count("--content-mask", content_masks, len(listed))
-    _check_count("--style-mask", style_masks, len(listed))
-    if content_masks and settings.style_blend != "equal":
-        raise SettingsError(
-            f"--style-blend is {settings.style_blend} and there are --content-masks; a blend mixes "
-            "styles everywhere, masks give each its own place: leave one of them out."
-        )
-    subject = open_image(content, "content")
-    shape = subject.pixels.shape
+    _check_masks(masks, len(listed), settings)
+    loaded = open_image(content, "content")
+    shape, pixels = loaded.pixels.shape, loaded.pixels
     opened: list[Style] = []
-    notices = [*subject.notices]
-    pixels = subject.pixels
+    notices = [*loaded.notices]
     for number, source in enumerate(listed):
-        mask = style_masks[number] if style_masks else None
-        style, told = _open_style(source, f"style {number + 1}", mask, settings)
+        mask = masks.style_masks[number] if masks.style_masks else None
+        style, remarks = _open_style(source, f"style {number + 1}", mask, settings)
         if isinstance(style, StyleImage):
             pixels, colored = prepare_colors(
-                subject.pixels,
+                loaded.pixels,
                 style.pixels,
                 settings.color,
                 settings.color_matching,
-                part=style.part,
+                part=style.counted_pixels,
             )
             style = replace(style, pixels=colored)
         opened.append(next((known for known in opened if known.digest == style.digest), style))
-        notices += told
-    weights = _weights(settings, len(opened))
-    seen = [style for style, weight in zip(opened, weights, strict=True) if weight]
-    if settings.init == "style" and not any(isinstance(each, StyleImage) for each in seen):
-        raise StyleFileError(
-            f"{seen[0].name} holds no pixels, which --init style needs; give the style image "
-            "instead, or another --init."
-        )
+        notices += remarks
+    weights = style_weights(settings, len(opened))
+    _check_init(settings, [style for style, w in zip(opened, weights, strict=True) if w])
     return Inputs(
-        content=subject,
-        subject=pixels,
+        content=loaded,
+        content_pixels=pixels,
         styles=tuple(opened),
         weights=weights,
-        masks=tuple(
-            _open_mask(mask, shape, f"--content-mask {number}")
-            for number, mask in enumerate(content_masks, 1)
+        content_masks=tuple(
+            open_mask(mask, shape, f"`content_masks` {number}")
+            for number, mask in enumerate(masks.content_masks, 1)
         ),
-        keep=None if keep_mask is None else _open_mask(keep_mask, shape, "--keep-mask"),
+        keep_mask=None
+        if masks.keep_mask is None
+        else open_mask(masks.keep_mask, shape, "`keep_mask`"),
         notices=tuple(notices),
     )
 
 
-def read_styles(
+def read_style_images(
     styles: Source | Sequence[Source], settings: StylizeSettings
 ) -> tuple[list[StyleImage], tuple[float, ...]]:
-    """Read style images alone, with the weight of each.
+    """Read style images and their weights.
 
     Raises:
-        ImageError: If a file is no image.
-        SettingsError: If there is none, or the blend is of another length.
+        ImageError: If a file is not an image.
+        SettingsError: If there is no image, or the blend has the wrong length.
     """
     opened = [
         open_image(source, f"style {number}")
         for number, source in enumerate(list_styles(styles), 1)
     ]
-    painted = [StyleImage(str(loaded.path), loaded.pixels) for loaded in opened]
-    return painted, _weights(settings, len(painted))
+    images = [StyleImage(str(loaded.path), loaded.pixels) for loaded in opened]
+    return images, style_weights(settings, len(images))
 
 
 def open_image(image: Source, name: str) -> LoadedImage:
-    """Take an image from memory, and read a path.
+    """Return an image, loading it if it is a path.
 
     Args:
-        image: The path of an image; or an array ``(height, width, 3)`` of floats in ``[0, 1]``,
-            which are clipped where resampling overshot, or of uint8.
-        name: What messages call an image in memory.
+        image: A path, or an array ``(height, width, 3)`` of uint8 or of floats in ``[0, 1]``;
+            slight overshoot from resampling is clipped.
+        name: What error messages call an array.
 
     Raises:
-        ImageError: If it is none.
+        ImageError: If it is not an image.
     """
     if isinstance(image, str | Path):
         return load_image(image)
@@ -171,15 +138,8 @@ def open_image(image: Source, name: str) -> LoadedImage:
     return LoadedImage(pixels=pixels, alpha=None, notices=(), path=Path(name))
 
 
-def list_masks(masks: Any) -> Sequence[MaskSource]:
-    """A mask alone is a list of one: a text would else be as many as it has letters."""
-    if isinstance(masks, str | Path):
-        return [masks]
-    return [masks] if is_single(masks) and np.ndim(np.asarray(masks)) == 2 else list(masks)
-
-
 def list_styles(styles: Any) -> Sequence[Any]:
-    """A style alone is a list of one.
+    """Return the styles as a list; a single style becomes a list of one.
 
     Raises:
         SettingsError: If there is none.
@@ -187,14 +147,30 @@ def list_styles(styles: Any) -> Sequence[Any]:
     if is_single(styles) or isinstance(styles, StyleImage | SavedStyle):
         return [styles]
     if not styles:
-        raise SettingsError("No style was given; at least one image is needed.")
+        raise SettingsError("No style was given; pass at least one style image.")
     return list(styles)
+
+
+def style_weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
+    """Return the weight of each style.
+
+    Raises:
+        SettingsError: If the blend has another length than there are styles.
+    """
+    if settings.style_blend == "equal":
+        return (1.0,) * styles
+    if len(settings.style_blend) != styles:
+        raise SettingsError(
+            f"`style_blend` has {len(settings.style_blend)} weight(s) for {styles} style(s); "
+            "give one weight for each style."
+        )
+    return tuple(settings.style_blend)
 
 
 def _open_style(
     source: StyleSource, name: str, mask: MaskSource | None, settings: StylizeSettings
 ) -> tuple[Style, tuple[str, ...]]:
-    """A style in its part and at its scale, and what was special about its file."""
+    """The style with its mask and scale, and remarks about its file."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() == EXTENSION:
         source = load_style(source)
     if isinstance(source, SavedStyle):
@@ -206,15 +182,16 @@ def _open_style(
         source, notices = StyleImage(str(loaded.path), loaded.pixels), loaded.notices
     plane = source.mask
     if mask is not None:
-        plane = _open_mask(mask, source.pixels.shape, f"the mask of {name}")
+        plane = open_mask(mask, source.pixels.shape, f"the mask of {name}")
     return replace(source, mask=plane, scale=source.scale * settings.style_scale), notices
 
 
 def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSettings) -> None:
+    """Refuse what a style file, which holds no pixels, cannot do."""
     wanted = (
-        "a --style-mask"
+        "`style_masks`"
         if mask is not None
-        else f"--color {settings.color}"
+        else f"`color={settings.color!r}`"
         if settings.color in NEEDS_STYLE_PIXELS
         else None
     )
@@ -224,31 +201,28 @@ def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSe
         )
     if style.network["pooling"] != settings.pooling:
         raise StyleFileError(
-            f"{style.name} was seen with --pooling {style.network['pooling']}, not "
-            f"{settings.pooling}; choose that pooling, or save the style again."
+            f"{style.name} was saved with `pooling={style.network['pooling']!r}`, not "
+            f"{settings.pooling!r}; choose that pooling, or save the style again."
         )
 
 
-def _open_mask(mask: MaskSource, shape: tuple[int, ...], name: str) -> Plane:
-    plane = load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
-    checked: Plane = check_mask(plane, shape, name)
-    return checked
-
-
-def _check_count(option: str, masks: Sequence[MaskSource], styles: int) -> None:
-    if masks and len(masks) != styles:
-        raise MaskError(
-            f"{len(masks)} {option} and {styles} style(s) were given; give one {option} for every "
-            "style, in the same order, or none."
-        )
-
-
-def _weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
-    if settings.style_blend == "equal":
-        return (1.0,) * styles
-    if len(settings.style_blend) != styles:
+def _check_masks(masks: Masks, styles: int, settings: StylizeSettings) -> None:
+    for name, given in (("content_masks", masks.content_masks), ("style_masks", masks.style_masks)):
+        if given and len(given) != styles:
+            raise MaskError(
+                f"`{name}` has {len(given)} mask(s) for {styles} style(s); give one for each "
+                "style, in the same order, or none."
+            )
+    if masks.content_masks and settings.style_blend != "equal":
         raise SettingsError(
-            f"--style-blend has {len(settings.style_blend)} weight(s) for {styles} style(s); "
-            "give one for every style."
+            f"`style_blend` is {settings.style_blend} and `content_masks` are given; a blend mixes "
+            "styles everywhere, masks give each style its own region: leave one of them out."
         )
-    return tuple(settings.style_blend)
+
+
+def _check_init(settings: StylizeSettings, styles: Sequence[Style]) -> None:
+    if settings.init == "style" and not any(isinstance(each, StyleImage) for each in styles):
+        raise StyleFileError(
+            f"{styles[0].name} holds no pixels, which `init='style'` needs; give the style "
+            "image instead, or another `init`."
+        )

@@ -1,21 +1,66 @@
-"""The losses, each relative to its own target.
+"""The losses, each relative to its target, and the sums they are computed from.
 
-Gatys et al. sum squared differences, so their weights mean something else for every size, layer
-and style. Here every loss is measured in units of its target: 0 is perfect agreement, a black
-feature map is 1 away (√3 by the three parts of `moments_loss`), and α and β mean the same at 128
-and at 4096 pixels.
+Gatys et al. sum squared differences, so the same weights act differently at every size, layer and
+style. Here every loss is measured in units of its target: 0 is a perfect match, a black feature
+map has loss 1 (√3 with the three parts of `moments_loss`), and α and β act the same at 128 and
+at 4096 pixels.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from nstk.stylization.statistics import Moments, upcast
-from nstk.stylization.transport import wasserstein_squared
+from nstk.stylization.statistics import Moments, Statistics, covariance, feature_sums, upcast
 
 GRADIENT_FLOOR = 1e-6
 """Added under a root, which has no gradient at 0."""
+
+RELATIVE_FLOOR = 1e-5
+"""Smallest eigenvalue relative to the mean one; keeps roots and their gradients finite."""
+
+DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
+"""Weights of horizontal, vertical, falling and rising neighbors in the total variation."""
+
+
+class ImageSums(NamedTuple):
+    """Everything the loss of an image depends on: sums over positions, additive over its parts.
+
+    Attributes:
+        style: The statistics of every style layer, one for each region.
+        content: Σ ½(a − a*)² of every content layer.
+        tv: The four sums of `tv_sums`.
+    """
+
+    style: Mapping[str, Sequence[Statistics]]
+    content: Mapping[str, Any]
+    tv: Any
+
+
+def layer_sums(
+    maps: Mapping[str, Any],
+    guides: Mapping[str, Sequence[Any]],
+    content: Mapping[str, Any],
+) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Any]]:
+    """Compute the sums of the feature maps of an image or of a part of it.
+
+    Args:
+        maps: Feature maps by layer; missing layers are left out.
+        guides: The weight of every position by style layer, one plane for each region; None
+            where the region is the whole image.
+        content: a*, the feature maps of the content image, by content layer.
+
+    Returns:
+        `ImageSums.style` and `ImageSums.content` of these layers.
+    """
+    style = {
+        name: tuple(feature_sums(maps[name], plane) for plane in planes)
+        for name, planes in guides.items()
+        if name in maps
+    }
+    return style, {
+        name: content_sum(maps[name], target) for name, target in content.items() if name in maps
+    }
 
 
 def content_loss(features: Any, target: Any) -> Any:
@@ -32,7 +77,7 @@ def content_loss(features: Any, target: Any) -> Any:
 
 
 def content_sum(features: Any, target: Any | None = None) -> Any:
-    """½‖a − a*‖², what the content loss adds up; ½‖a‖² where no target is given."""
+    """½‖a − a*‖²; ½‖a‖² without a target."""
     wide = upcast(features)
     return tf.nn.l2_loss(wide if target is None else wide - upcast(target))
 
@@ -43,49 +88,63 @@ def gram_loss(moments: Moments, target: Moments) -> Any:
     Returns:
         A scalar, 0 or more.
     """
-    return _relative(moments.gram, target.gram)
+    return _relative_error(moments.gram, target.gram)
 
 
 def moments_loss(moments: Moments, target: Moments) -> Any:
     """√(‖G − G*‖²_F / ‖G*‖²_F + ‖μ − μ*‖² / ‖μ*‖² + ‖σ − σ*‖² / ‖σ*‖²).
 
-    Means and deviations cost nothing: the Gram matrix mixes the two, and its strongest channels
-    drown the others. The root makes it a distance, not a square. A square cares for what is
-    far away and forgets what is nearly right, so that the deep layers, which content holds far
-    from the style, outweigh the strokes that could still be had.
+    Mean and standard deviation are free: the Gram matrix mixes the two, and its strongest
+    channels drown the others. The root makes it a distance. A squared loss is dominated by what
+    is far from its target, so the deep layers, which content holds far from the style, would
+    outweigh the strokes that can still improve.
 
     Returns:
         A scalar, 0 or more.
     """
-    return _distance(
-        _relative(moments.gram, target.gram)
-        + _relative(moments.mean, target.mean)
-        + _relative(_std(moments, target), _std(target, target))
+    return _root_distance(
+        _relative_error(moments.gram, target.gram)
+        + _relative_error(moments.mean, target.mean)
+        + _relative_error(_std(moments, target), _std(target, target))
     )
 
 
 def wasserstein_loss(moments: Moments, target: Moments) -> Any:
     """W₂ / √(‖μ*‖² + tr C*), the distance of two normal distributions of features.
 
-    W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) with covariances C (Givens and Shortt 1984).
-
     Returns:
         A scalar, 0 or more.
     """
     squared = wasserstein_squared(moments, target)
     size = tf.reduce_sum(tf.square(target.mean)) + tf.reduce_sum(target.variance)
-    return _distance(squared / tf.maximum(size, 1e-30))
+    return _root_distance(squared / tf.maximum(size, 1e-30))
 
-
-DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
-"""How much horizontal, vertical, falling and rising neighbors count."""
 
 STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
     "gram": gram_loss,
     "moments": moments_loss,
     "wasserstein": wasserstein_loss,
 }
-"""Every way to compare the moments of a layer with the style's, by its name."""
+"""The style losses by name; each compares the moments of a layer with those of the style."""
+
+
+def wasserstein_squared(moments: Moments, target: Moments) -> Any:
+    """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984).
+
+    Args:
+        moments: μ and C of the image.
+        target: μ* and C* of the style.
+
+    Returns:
+        A scalar, 0 or more.
+    """
+    root = _matrix_root(_regularize(covariance(target), target))
+    product = root @ _regularize(covariance(moments), target) @ root
+    shared = _trace_of_root((product + tf.transpose(product)) / 2)
+    variances = tf.reduce_sum(moments.variance) + tf.reduce_sum(target.variance)
+    added = 2 * _eigenvalue_floor(target) * tf.cast(tf.size(target.mean), target.mean.dtype)
+    shift = tf.reduce_sum(tf.square(moments.mean - target.mean))
+    return tf.nn.relu(shift + variances + added - 2 * shared)
 
 
 def total_variation(image: Any) -> Any:
@@ -104,19 +163,19 @@ def total_variation(image: Any) -> Any:
 
 
 def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
-    """Squared differences of neighboring pixels, summed up direction by direction.
+    """Sum the squared differences of neighboring pixels for each direction.
 
-    A difference belongs to the upper, or else the left pixel's row and to the left pixel's
-    column, so sums over parts of an image add up to those of the whole if each part is given
-    with the row and the column that follow.
+    A difference belongs to the row of its upper pixel (of its left one, if they share the row)
+    and to the column of its left pixel. Sums over parts of an image therefore add up to those of
+    the whole if each part comes with the row and the column that follow it.
 
     Args:
         image: ``(height, width, 3)``, an image or a part of one.
-        rows: How many of its rows own differences; all where None.
-        columns: How many of its columns.
+        rows: How many of its rows own differences; all if None.
+        columns: How many of its columns own differences; all if None.
 
     Returns:
-        Σ of horizontal, vertical, falling and rising ones, shape ``(4,)``.
+        Sums of horizontal, vertical, falling and rising differences, shape ``(4,)``.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     rows = height if rows is None else rows
@@ -136,10 +195,10 @@ def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
 
 
 def tv_from_sums(sums: Any, shape: Any) -> Any:
-    """The variation of an image, from the sums of all its parts.
+    """Compute the total variation of an image from the sums over its parts.
 
     Args:
-        sums: See `sum_variation`.
+        sums: The total of `tv_sums`.
         shape: Height, width and channels of the whole image.
     """
     height, width = shape[:2]
@@ -148,7 +207,7 @@ def tv_from_sums(sums: Any, shape: Any) -> Any:
     return tf.reduce_sum(sums * tf.constant(shares, sums.dtype))
 
 
-def _distance(squared: Any) -> Any:
+def _root_distance(squared: Any) -> Any:
     return tf.sqrt(squared + GRADIENT_FLOOR) - GRADIENT_FLOOR**0.5
 
 
@@ -158,6 +217,41 @@ def _std(moments: Moments, target: Moments) -> Any:
     return tf.sqrt(moments.variance + floor)
 
 
-def _relative(value: Any, target: Any) -> Any:
+def _relative_error(value: Any, target: Any) -> Any:
     """‖value − target‖² / ‖target‖², with a floor for targets that are zero everywhere."""
     return tf.nn.l2_loss(value - target) / tf.maximum(tf.nn.l2_loss(target), 1e-30)
+
+
+def _eigenvalue_floor(target: Moments) -> Any:
+    return RELATIVE_FLOOR * tf.reduce_mean(target.variance) + 1e-30
+
+
+def _regularize(matrix: Any, target: Moments) -> Any:
+    """Add the same multiple of the unit matrix to both covariances: W₂ hardly changes."""
+    return matrix + _eigenvalue_floor(target) * tf.eye(tf.shape(matrix)[0], dtype=matrix.dtype)
+
+
+def _matrix_root(matrix: Any) -> Any:
+    """The symmetric square root of a positive matrix that is constant during the optimization."""
+    values, vectors = tf.linalg.eigh(matrix)
+    return (vectors * tf.sqrt(tf.maximum(values, 1e-30))) @ tf.transpose(vectors)
+
+
+def _trace_of_root(matrix: Any) -> Any:
+    """tr M^½ = Σ √λ_i."""
+    return tf.custom_gradient(_trace_and_gradient)(matrix)
+
+
+def _trace_and_gradient(matrix: Any) -> tuple[Any, Any]:
+    """tr M^½ and its gradient ½ M^−½.
+
+    The trace depends on the eigenvalues alone; the general rule for eigenvectors would divide by
+    differences of eigenvalues, which may be 0.
+    """
+    values, vectors = tf.linalg.eigh(matrix)
+    roots = tf.sqrt(tf.maximum(values, 1e-12 * tf.reduce_max(values)))
+
+    def gradient(upstream: Any) -> Any:
+        return upstream * 0.5 * (vectors / roots) @ tf.transpose(vectors)
+
+    return tf.reduce_sum(roots), gradient

@@ -1,4 +1,4 @@
-"""The objective of Gatys et al. 2016: how far an image is from both of its targets."""
+"""The objective of Gatys et al. 2016: how far an image is from its content and style targets."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,20 +10,26 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import STYLE_LOSSES, content_sum, tv_sums, tv_from_sums
+from nstk.stylization.losses import (
+    STYLE_LOSSES,
+    ImageSums,
+    content_sum,
+    layer_sums,
+    tv_from_sums,
+    tv_sums,
+)
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import to_moments
-from nstk.stylization.styles import StyleImage, extract_features, blend_styles
-from nstk.stylization.sums import Sums, sum_layers
+from nstk.stylization.styles import StyleImage, blend_styles, extract_features
 
 
 class LossWeights(NamedTuple):
-    """How much the three parts of the loss count; a step need not be compiled again for others.
+    """The weights of the three losses; a compiled step takes them as arguments.
 
     Attributes:
         content: α.
         style: β.
-        variation: γ.
+        tv: γ.
     """
 
     content: Any
@@ -33,15 +39,15 @@ class LossWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
-    """What counts how much.
+    """All weights of the objective.
 
     Attributes:
         content: α.
         style: β.
-        variation: γ.
+        tv: γ.
         content_layers: Weight κ_l of each content layer.
-        style_layers: λ_l of each style layer.
-        style_loss: How moments are compared, a name of `STYLE_LOSSES`.
+        style_layers: Weight λ_l of each style layer.
+        style_loss: Name of a loss in `STYLE_LOSSES`.
     """
 
     content: float
@@ -53,39 +59,42 @@ class ObjectiveWeights:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Every layer that is looked at, once."""
+        """Every layer that is used, once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
 
     @property
-    def balance(self) -> LossWeights:
+    def loss_weights(self) -> LossWeights:
         """α, β and γ."""
         return LossWeights(self.content, self.style, self.tv)
 
 
 def combine_losses(
-    sums: Sums,
+    sums: ImageSums,
     weights: ObjectiveWeights,
     regions: Sequence[Region],
-    sizes: Mapping[str, Any],
+    content_norms: Mapping[str, Any],
     shape: Sequence[int],
-    balance: LossWeights | None = None,
+    loss_weights: LossWeights | None = None,
 ) -> tuple[Any, dict[str, Any]]:
-    """The loss of an image and its parts, from its sums alone.
+    """Compute the loss of an image and its terms from the sums over the image.
 
     Args:
-        sums: Of the whole image.
-        weights: What counts how much.
-        regions: Where it is to look like what.
-        sizes: ½‖a*‖² of every content layer.
+        sums: The sums over the whole image.
+        weights: The weights.
+        regions: The regions and their style targets.
+        content_norms: ½‖a*‖² of every content layer.
         shape: Height and width of the image.
-        balance: α, β and γ, where they are not those of ``weights``.
+        loss_weights: α, β and γ, if other than those of ``weights``.
 
     Returns:
-        See `StyleObjective.measure`.
+        See `StyleObjective.compute_loss`.
     """
-    alpha, beta, gamma = balance or weights.balance
-    content = _weighted(
-        {name: error / tf.maximum(sizes[name], 1e-30) for name, error in sums.content.items()},
+    alpha, beta, gamma = loss_weights or weights.loss_weights
+    content = _weighted_sum(
+        {
+            name: error / tf.maximum(content_norms[name], 1e-30)
+            for name, error in sums.content.items()
+        },
         weights.content_layers,
     )
     compare = STYLE_LOSSES[weights.style_loss]
@@ -98,51 +107,51 @@ def combine_losses(
         )
         for name in weights.style_layers
     }
-    style = _weighted(layers, weights.style_layers)
+    style = _weighted_sum(layers, weights.style_layers)
     tv = tv_from_sums(sums.tv, shape)
     loss = alpha * content + beta * style + gamma * tv
     return loss, {"content": content, "style": style, "tv": tv, **layers}
 
 
 class Objective(Protocol):
-    """Whatever can say how far an image of one size is from its targets, and which way is down."""
+    """The loss of an image of one size, with its gradient."""
 
     @property
     def weights(self) -> ObjectiveWeights:
-        """What counts how much where nothing else is said."""
+        """The default weights."""
 
-    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
-        """The loss of an image ``(height, width, 3)``, its gradient and its parts."""
+    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
+        """Return the loss of an image ``(height, width, 3)``, its gradient and its terms."""
 
     def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
-        """Make a step of an optimizer as fast as it can be, or give the one made before.
+        """Compile a step of an optimizer, or return the one compiled before.
 
         Returns:
-            ``(x, state, balance) -> (x, state, evaluation)``, where ``balance`` is one of
-            tensors, so that other weights cost no other step.
+            ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
+            tensors, so that other weights need no other step.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class StyleObjective:
-    """L = α·Σ_l κ_l·L_content^l + β·Σ_l λ_l·L_style^l + γ·L_variation, for one size of image.
+    """L = α·Σ_l κ_l·L_content^l + β·Σ_l λ_l·L_style^l + γ·L_tv, for one size of image.
 
     L_style^l is the sum of the regions' losses, each times the part of the image it covers.
 
     Attributes:
-        taps: Images ``(1, height, width, 3)`` in, ``{layer: feature map}`` out.
+        taps: A model from images ``(1, height, width, 3)`` to ``{layer: feature map}``.
         content: The feature maps of the content image.
-        regions: Where it is to look like what.
+        regions: The regions and their style targets.
         weights: α, β, γ, κ_l and λ_l.
-        free: How free every pixel is to move, ``(height, width, 1)`` in ``[0, 1]``; all are
-            where None.
+        gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)`` in ``[0, 1]``;
+            1 if None.
     """
 
     taps: Any
     content: Mapping[str, Any]
     regions: Sequence[Region]
     weights: ObjectiveWeights
-    free: Any | None = None
+    gradient_mask: Any | None = None
 
     @classmethod
     def from_images(
@@ -151,89 +160,98 @@ class StyleObjective:
         content: Image,
         styles: Sequence[Image],
         weights: ObjectiveWeights,
-        blending: Sequence[float] | None = None,
+        style_weights: Sequence[float] | None = None,
     ) -> "StyleObjective":
-        """Look at plain images once and remember what the network saw.
+        """Compute the targets from plain images.
 
         Args:
             backbone: The network.
             content: The content image, at the size of the result.
-            styles: The style images, of any sizes; they are looked at as they are.
-            weights: What counts how much.
-            blending: A weight for each style image; all the same when None.
+            styles: The style images, of any size; they are used without resizing.
+            weights: The weights.
+            style_weights: A weight for each style image; equal if None.
         """
         layers = tuple(weights.style_layers)
-        seen = [
-            StyleImage(f"style {number}", image).observe(backbone, layers, max(image.shape))
+        statistics = [
+            StyleImage(f"style {number}", image).compute_statistics(
+                backbone, layers, max(image.shape)
+            )
             for number, image in enumerate(styles, 1)
         ]
-        mixed = blend_styles(seen, blending or [1.0] * len(seen))
-        region = Region({name: to_moments(sums) for name, sums in mixed.items()})
-        return cls.within(backbone, content, [region], weights)
+        blended = blend_styles(statistics, style_weights or [1.0] * len(statistics))
+        region = Region({name: to_moments(sums) for name, sums in blended.items()})
+        return cls.from_regions(backbone, content, [region], weights)
 
     @classmethod
-    def within(
+    def from_regions(
         cls,
         backbone: Backbone,
         content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
-        free: Any | None = None,
+        gradient_mask: Any | None = None,
     ) -> "StyleObjective":
-        """Look at the content once; the styles have been looked at region by region.
+        """Compute the content target; the regions already hold the style targets.
 
         Args:
             backbone: The network.
             content: The content image, at the size of the result.
-            regions: Where it is to look like what.
-            weights: What counts how much.
-            free: How free every pixel is to move, ``(height, width, 1)``.
+            regions: The regions and their style targets.
+            weights: The weights.
+            gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)``.
         """
-        seen = extract_features(backbone.tap(list(weights.content_layers)), content)
-        return cls(backbone.tap(weights.layers), seen, tuple(regions), weights, free)
+        maps = extract_features(backbone.tap(list(weights.content_layers)), content)
+        return cls(backbone.tap(weights.layers), maps, tuple(regions), weights, gradient_mask)
 
-    def measure(self, image: Any, balance: LossWeights | None = None) -> tuple[Any, dict[str, Any]]:
-        """The loss of an image and its parts.
+    def compute_loss(
+        self, image: Any, loss_weights: LossWeights | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Compute the loss of an image and its terms.
 
         Args:
             image: A float32 tensor ``(height, width, 3)`` in ``[0, 1]``, of the size of the
                 content image.
-            balance: α, β and γ, where they are not those of ``weights``.
+            loss_weights: α, β and γ, if other than those of ``weights``.
 
         Returns:
-            The loss L, and ``content``, ``style``, ``variation`` and every style layer by name,
-            before α, β, γ and λ_l are applied.
+            The loss L, and ``content``, ``style``, ``tv`` and every style layer by name, before
+            α, β, γ and λ_l are applied.
         """
         maps = self.taps(image[tf.newaxis], training=False)
-        style, content = sum_layers(maps, self.guides, self.content)
-        sums = Sums(style, content, tv_sums(image))
-        return combine_losses(sums, self.weights, self.regions, self.sizes, image.shape, balance)
+        style, content = layer_sums(maps, self.guides, self.content)
+        sums = ImageSums(style, content, tv_sums(image))
+        return combine_losses(
+            sums, self.weights, self.regions, self.content_norms, image.shape, loss_weights
+        )
 
     @property
     def guides(self) -> Mapping[str, Sequence[Any]]:
-        """The weight of every position by style layer, one for each region."""
+        """The weight of every position by style layer, one plane for each region."""
         return list_guides(self.regions, self.weights)
 
     @cached_property
-    def sizes(self) -> Mapping[str, Any]:
+    def content_norms(self) -> Mapping[str, Any]:
         """½‖a*‖² of every content layer."""
         with tf.init_scope():  # once, not in every step
             return {name: content_sum(target) for name, target in self.content.items()}
 
-    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
-        """The loss, its gradient with respect to the pixels, and its parts; see `measure`."""
+    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
+        """Return the loss, its gradient with respect to the pixels, and its terms."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(image)
-            loss, terms = self.measure(image, balance)
+            loss, terms = self.compute_loss(image, loss_weights)
         gradient = tape.gradient(loss, image)
-        return Evaluation(loss, gradient if self.free is None else gradient * self.free, terms)
+        if self.gradient_mask is not None:
+            gradient = gradient * self.gradient_mask
+        return Evaluation(loss, gradient, terms)
 
     def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
         """See `Objective.compile`."""
         if optimizer not in self._steps:
 
-            def step(x: Any, state: Any, balance: LossWeights) -> Any:
-                return optimizer.step(partial(self.evaluate, balance=balance), x, state)
+            def step(x: Any, state: Any, loss_weights: LossWeights) -> Any:
+                evaluate = partial(self.evaluate, loss_weights=loss_weights)
+                return optimizer.step(evaluate, x, state)
 
             self._steps[optimizer] = tf.function(step, autograph=False)
         compiled: Callable[..., Any] = self._steps[optimizer]
@@ -245,12 +263,12 @@ class StyleObjective:
 
 
 def list_guides(regions: Sequence[Region], weights: ObjectiveWeights) -> dict[str, tuple[Any, ...]]:
-    """The guides of all regions by style layer; None where a region is everywhere."""
+    """Return the guides of all regions by style layer; None where a region is everywhere."""
     return {
         name: tuple(region.guides and region.guides[name] for region in regions)
         for name in weights.style_layers
     }
 
 
-def _weighted(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
+def _weighted_sum(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
     return tf.add_n([weights[name] * loss for name, loss in losses.items()])

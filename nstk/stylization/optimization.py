@@ -1,4 +1,4 @@
-"""The descent on the pixels of an image."""
+"""The optimization of an image's pixels."""
 
 import math
 import time
@@ -16,15 +16,16 @@ from nstk.optimizers import Optimizer
 from nstk.progress import Progress, Reporter
 from nstk.stylization.objective import LossWeights, Objective
 
-WINDOW = 20
+PATIENCE = 20
+"""Steps over which the loss has to improve by the tolerance."""
 
 
 class Step(NamedTuple):
-    """What one step was told.
+    """One step.
 
     Attributes:
-        loss: The loss before it.
-        terms: Its parts by name.
+        loss: The loss before the step.
+        terms: Its terms by name.
     """
 
     loss: float
@@ -33,73 +34,73 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class OptimizationState:
-    """Where a descent stands: all that the rest of it depends on.
+    """Everything the rest of an optimization depends on.
 
     Attributes:
-        x: The image being moved, a float32 tensor ``(height, width, 3)``.
-        state: The optimizer's state.
-        good: The last image known to have a finite loss.
-        taken: Steps taken at each scale so far, the present one last.
-        divergence_note: What became of the first loss that was no number, in words; None until then.
+        x: The image, a float32 tensor ``(height, width, 3)``.
+        optimizer_state: The optimizer's state.
+        last_finite: The last image known to have a finite loss.
+        steps: Steps taken at each scale so far, the current one last.
+        divergence_note: A remark on the first loss that was not finite; None until then.
     """
 
     x: Any
-    state: Any
-    good: Any
-    taken: tuple[int, ...] = (0,)
+    optimizer_state: Any
+    last_finite: Any
+    steps: tuple[int, ...] = (0,)
     divergence_note: str | None = None
 
 
 class StepCallback(Protocol):
-    """Whoever keeps where a descent stands."""
+    """A callback after every step."""
 
-    def __call__(self, optimization: "Optimization", *, now: bool = False) -> None:
-        """Look at a descent after a step, and keep it if it is time to, or in any case ``now``."""
+    def __call__(self, optimization: "Optimization") -> None:
+        """Inspect or save the optimization."""
 
 
-def no_op(optimization: "Optimization", *, now: bool = False) -> None:
-    """Keep nothing: the keeper of those who need none."""
+def no_op(optimization: "Optimization") -> None:
+    """Do nothing."""
 
 
 @dataclass
 class Optimization:
-    """An image on its way down; the loop moves it on, and whoever holds it can look at it.
+    """An image being optimized; it can be inspected at any moment.
 
-    A loss that is no number sends it back, once, to the last good image, with the cautious rule
-    from there on. Every move is one assignment, so wherever it is interrupted it stands at a
-    `OptimizationState` that was reached.
+    The first time the loss is not finite, the optimization returns to the last good image and
+    continues with smaller steps. The state changes in one assignment, so an interruption always
+    leaves a state that was reached.
 
     Attributes:
-        optimizer: The rule.
-        cautious: The rule after a loss that was no number, of smaller steps.
-        point: Where it stands.
+        optimizer: The optimizer.
+        fallback: The optimizer after a loss that was not finite, with smaller steps.
+        state: The current state.
         history: Every step so far, over all scales.
-        durations: Seconds of every step at the present scale.
+        step_seconds: The duration of every step at the current scale.
     """
 
     optimizer: Optimizer
-    cautious: Optimizer
-    point: OptimizationState
+    fallback: Optimizer
+    state: OptimizationState
     history: list[Step] = field(default_factory=list)
-    durations: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
 
     @classmethod
     def start(
-        cls, optimizer: Optimizer, image: Any, cautious: Optimizer | None = None
+        cls, optimizer: Optimizer, image: Any, fallback: Optimizer | None = None
     ) -> "Optimization":
-        """Stand at ``image``, with no step taken."""
+        """Start at an image, with no step taken."""
         x = tf.constant(image)
-        return cls(optimizer, cautious or optimizer, OptimizationState(x, optimizer.init(x), x))
+        return cls(optimizer, fallback or optimizer, OptimizationState(x, optimizer.init(x), x))
 
     @property
-    def rule(self) -> Optimizer:
-        """The optimizer in force."""
-        return self.optimizer if self.point.divergence_note is None else self.cautious
+    def active_optimizer(self) -> Optimizer:
+        """The optimizer of the next step."""
+        return self.optimizer if self.state.divergence_note is None else self.fallback
 
     @property
     def steps(self) -> int:
         """Steps taken so far, over all scales."""
-        return sum(self.point.taken)
+        return sum(self.state.steps)
 
     @property
     def loss(self) -> float:
@@ -108,35 +109,45 @@ class Optimization:
 
     @property
     def terms(self) -> Mapping[str, float]:
-        """Its parts."""
+        """The terms of the loss at the last step."""
         return self.history[self.steps - 1].terms if self.steps else {}
 
     def image(self) -> Image:
-        """The image to keep, should the descent end here."""
-        point = self.point
-        result: Image = self.rule.result(point.x, point.state).numpy()
+        """Return the result if the optimization ended now."""
+        state = self.state
+        result: Image = self.active_optimizer.result(state.x, state.optimizer_state).numpy()
         return np.clip(result, 0.0, 1.0, out=result)
 
-    def move_to(self, height: int, width: int, pin: Callable[[Any], Any] | None = None) -> None:
-        """Go on at another scale, from the image that would be kept now.
+    def resize(
+        self, height: int, width: int, restore_kept: Callable[[Any], Any] | None = None
+    ) -> None:
+        """Continue at another scale, from the current result.
 
         Args:
-            height: Of the image from now on.
-            width: Of the image from now on.
-            pin: Puts back what is to stay as it is.
+            height: New height of the image.
+            width: New width of the image.
+            restore_kept: Restores the pixels that have to stay unchanged.
         """
 
         def resize(tensor: Any) -> Any:
             return tf.image.resize(tensor, [height, width], method="bicubic")
 
-        x, state = self.point.x, self.point.state
+        state = self.state
+        x, optimizer_state = state.x, state.optimizer_state
         if x.shape[:2] != (height, width):
-            kept = tf.clip_by_value(resize(self.rule.result(x, state)), 0.0, 1.0)
-            x, state = kept, self.rule.rescale(kept, state, resize)
-        if pin is not None:
-            x = pin(x)
-        self.durations = []
-        self.point = replace(self.point, x=x, state=state, good=x, taken=(*self.point.taken, 0))
+            result = self.active_optimizer.result(x, optimizer_state)
+            x = tf.clip_by_value(resize(result), 0.0, 1.0)
+            optimizer_state = self.active_optimizer.rescale(x, optimizer_state, resize)
+        if restore_kept is not None:
+            x = restore_kept(x)
+        self.step_seconds = []
+        self.state = replace(
+            state,
+            x=x,
+            optimizer_state=optimizer_state,
+            last_finite=x,
+            steps=(*state.steps, 0),
+        )
 
     def run(
         self,
@@ -144,78 +155,83 @@ class Optimization:
         steps: int,
         on_progress: Reporter,
         *,
-        balance: LossWeights | None = None,
+        loss_weights: LossWeights | None = None,
         tolerance: float = 0.0,
-        keep: StepCallback = no_op,
+        on_step: StepCallback = no_op,
     ) -> None:
-        """Go on towards one objective until so many steps are taken at this scale.
+        """Minimize an objective until the given number of steps is taken at this scale.
 
         Args:
-            objective: What the image is to agree with.
-            steps: How many at most.
-            on_progress: Told of every step.
-            balance: α, β and γ, where they are not those of the objective.
-            tolerance: Stop when the loss fell by less than this share in 20 steps; 0 is never.
-            keep: Called with the descent after every step.
+            objective: The objective.
+            steps: Most steps at this scale.
+            on_progress: Called with a `Progress` at every step.
+            loss_weights: α, β and γ, if other than those of the objective.
+            tolerance: Stop when the loss improved by less than this fraction over 20 steps;
+                0 disables.
+            on_step: Called with the optimization after every step.
 
         Raises:
-            DivergenceError: If the loss is no longer a finite number, for the second time.
+            DivergenceError: If the loss is not finite for the second time.
         """
-        stage = f"{self.point.x.shape[1]}×{self.point.x.shape[0]}"
+        stage = f"{self.state.x.shape[1]}×{self.state.x.shape[0]}"
         report = partial(Progress, stage=stage, total=steps, preview=self.image)
-        on_progress(report(step=self.point.taken[-1]))
-        shares = LossWeights(*map(tf.constant, balance or objective.weights.balance))
-        while self.point.taken[-1] < steps and not self._is_settled(tolerance):
+        on_progress(report(step=self.state.steps[-1]))
+        weights = LossWeights(*map(tf.constant, loss_weights or objective.weights.loss_weights))
+        while self.state.steps[-1] < steps and not self._has_converged(tolerance):
             before = time.perf_counter()
-            advance = objective.compile(self.rule)
-            x, state, evaluation = advance(self.point.x, self.point.state, shares)
+            compiled_step = objective.compile(self.active_optimizer)
+            x, optimizer_state, evaluation = compiled_step(
+                self.state.x, self.state.optimizer_state, weights
+            )
             step = Step(
                 float(evaluation.loss),
                 {name: float(term) for name, term in evaluation.terms.items()},
             )
             if not math.isfinite(step.loss):
                 broken = [name for name, term in step.terms.items() if not math.isfinite(term)]
-                where = f"at step {self.point.taken[-1] + 1} of {stage}"
+                where = f"at step {self.state.steps[-1] + 1} of {stage}"
                 parts = f", in {', '.join(broken)}" if broken else ""
                 self._fall_back(f"The loss is {step.loss} {where}{parts}")
                 continue
-            self._take(x, state, step)
-            self.durations.append(time.perf_counter() - before)
-            on_progress(report(step=self.point.taken[-1], loss=step.loss, terms=step.terms))
-            keep(self)
-        if not np.isfinite(self.image()).all():  # no loss has looked at what the last step made
-            where = f"after step {self.point.taken[-1]} of {stage}"
-            self._fall_back(f"The image holds what is no number {where}")
+            self._advance(x, optimizer_state, step)
+            self.step_seconds.append(time.perf_counter() - before)
+            on_progress(report(step=self.state.steps[-1], loss=step.loss, terms=step.terms))
+            on_step(self)
+        if not np.isfinite(self.image()).all():  # no loss was computed after the last step
+            where = f"after step {self.state.steps[-1]} of {stage}"
+            self._fall_back(f"The image contains NaN or Inf {where}")
 
-    def _take(self, x: Any, state: Any, step: Step) -> None:
-        point = self.point
+    def _advance(self, x: Any, optimizer_state: Any, step: Step) -> None:
+        state = self.state
         self.history[self.steps :] = [step]
-        # The image alone: a second state would take more memory than the network's own maps.
-        good = self.rule.result(point.x, point.state)
-        taken = (*point.taken[:-1], point.taken[-1] + 1)
-        self.point = replace(point, x=x, state=state, good=good, taken=taken)
-
-    def _fall_back(self, found: str) -> None:
-        """Go back to the last good image, the first time to go on from there."""
-        point = self.point
-        setback = f"{found}; went on from the last good image with smaller steps."
-        self.point = replace(
-            point,
-            x=point.good,
-            state=self.cautious.init(point.good),
-            divergence_note=point.divergence_note or setback,
+        # Only the image: a second optimizer state would exceed the memory of the feature maps.
+        last_finite = self.active_optimizer.result(state.x, state.optimizer_state)
+        steps = (*state.steps[:-1], state.steps[-1] + 1)
+        self.state = replace(
+            state, x=x, optimizer_state=optimizer_state, last_finite=last_finite, steps=steps
         )
-        if point.divergence_note is not None:
+
+    def _fall_back(self, problem: str) -> None:
+        """Return to the last good image; raise if this happened before."""
+        state = self.state
+        note = f"{problem}; continued from the last good image with smaller steps."
+        self.state = replace(
+            state,
+            x=state.last_finite,
+            optimizer_state=self.fallback.init(state.last_finite),
+            divergence_note=state.divergence_note or note,
+        )
+        if state.divergence_note is not None:
             raise DivergenceError(
-                f"{found}, with smaller steps, too; it must be finite: lower --learning-rate, or "
-                "check the weights of the backbone."
+                f"{problem}, again with smaller steps; it must be finite: lower `learning_rate`, "
+                "or check the weights of the backbone."
             )
 
-    def _is_settled(self, tolerance: float) -> bool:
+    def _has_converged(self, tolerance: float) -> bool:
         """Whether the best of the last 20 losses is hardly better than the best before them."""
-        here = self.point.taken[-1]
-        if not tolerance or here <= WINDOW:
+        here = self.state.steps[-1]
+        if not tolerance or here <= PATIENCE:
             return False
         losses = [step.loss for step in self.history[self.steps - here : self.steps]]
-        before, lately = min(losses[:-WINDOW]), min(losses[-WINDOW:])
+        before, lately = min(losses[:-PATIENCE]), min(losses[-PATIENCE:])
         return before - lately < tolerance * abs(before)

@@ -1,91 +1,70 @@
-"""Everything before the first step: reading, checking and planning."""
+"""Preparation of a run: reading, checking and planning."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
 from nstk.progress import Reporter, no_progress
-from nstk.settings import StylizeSettings
-from nstk.stylization.inputs import MaskSource, MaskSources, Source, StyleSource, read_inputs
+from nstk.settings import StylizeSettings, resolve_settings
+from nstk.stylization.inputs import Source, StyleSource, read_inputs
+from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.task import StyleTransferTask
-from nstk.stylization.tiled.planning import CostModel, Plan, make_plan
+from nstk.stylization.tiled.planning import CostModel, Plan, check_memory, make_plan, memory_limit
 
 
 def plan_stylization(
     content: Source,
-    styles: StyleSource | Sequence[StyleSource],
+    style: StyleSource | Sequence[StyleSource],
+    settings: StylizeSettings | None = None,
     *,
     backbone: Backbone | str | Path = "compact",
-    settings: StylizeSettings | None = None,
-    content_masks: Sequence[MaskSource] = (),
-    style_masks: Sequence[MaskSource] = (),
-    keep_mask: MaskSource | None = None,
+    masks: Masks = NO_MASKS,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> Plan:
-    """Say what `stylize` would need for the same arguments, without painting.
+    """Predict memory and time of `stylize` for the same arguments, without running it.
 
-    Time is predicted from how fast this machine convolves, which is measured once and kept in the
-    cache folder.
+    Time is predicted from the speed of convolutions on this machine, which is measured once and
+    kept in the cache folder.
 
     Args:
         content: See `stylize`.
-        styles: See `stylize`.
-        backbone: See `stylize`.
+        style: See `stylize`.
         settings: See `stylize`.
-        content_masks: See `stylize`.
-        style_masks: See `stylize`.
-        keep_mask: See `stylize`.
-        on_progress: Told when weights are fetched.
+        backbone: See `stylize`.
+        masks: See `stylize`.
+        on_progress: Called while weights are downloaded.
+        **options: See `stylize`.
 
     Returns:
-        Engine, precision, memory and time, and why this engine.
+        Tiling, precision, memory and time, and the reason for the tiling.
 
     Raises:
-        NstkError: What `stylize` would raise before its first step.
+        NstkError: If `stylize` would raise before its first step.
 
     Example:
         >>> import nstk
-        >>> nstk.plan_stylization("town.jpg", "waves.jpg").engine  # doctest: +SKIP
-        'whole'
+        >>> nstk.plan_stylization("town.jpg", "waves.jpg", size=512).tiling  # doctest: +SKIP
+        'off'
     """
-    settings = settings or StylizeSettings()
-    masks = (content_masks, style_masks, keep_mask)
-    return prepare(content, styles, masks, backbone, settings, on_progress)[1]
-
-
-def prepare(
-    content: Source,
-    styles: StyleSource | Sequence[StyleSource],
-    masks: MaskSources,
-    backbone: Backbone | str | Path,
-    settings: StylizeSettings,
-    on_progress: Reporter,
-) -> tuple[StyleTransferTask, Plan]:
-    """Read and check everything, and choose arithmetic and engine.
-
-    Args:
-        content: What to paint.
-        styles: How.
-        masks: Where each style goes, which part of each style counts, and what is to stay.
-        backbone: The network or its name.
-        settings: What is asked for.
-        on_progress: Told when weights are fetched.
-    """
+    settings = resolve_settings(StylizeSettings, settings, options)
     network = resolve_backbone(backbone, on_progress)
-    return plan_task(read_task(content, styles, masks, network, settings), network)
+    task = plan_task(read_task(content, style, masks, network, settings), network)
+    assert task.plan is not None
+    return task.plan
 
 
 def resolve_backbone(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
-    """Take a backbone as it is, and load a name.
+    """Return a backbone, loading it if it is a name.
 
     Args:
         backbone: The network or its name.
-        on_progress: Told when weights are fetched.
+        on_progress: Called while weights are downloaded.
     """
     if isinstance(backbone, Backbone):
         return backbone
@@ -94,80 +73,82 @@ def resolve_backbone(backbone: Backbone | str | Path, on_progress: Reporter) -> 
 
 def read_task(
     content: Source,
-    styles: StyleSource | Sequence[StyleSource],
-    masks: MaskSources,
+    style: StyleSource | Sequence[StyleSource],
+    masks: Masks,
     network: Backbone,
     settings: StylizeSettings,
 ) -> StyleTransferTask:
-    """Read and check everything.
-
-    Args:
-        content: What to paint.
-        styles: How.
-        masks: Where each style goes, which part of each style counts, and what is to stay.
-        network: What to look through.
-        settings: What is asked for.
-
-    Returns:
-        What is to be painted, in float32 and looked at at once.
-    """
-    content_masks, style_masks, keep_mask = masks
-    inputs = read_inputs(
-        content,
-        styles,
-        settings,
-        content_masks=content_masks,
-        style_masks=style_masks,
-        keep_mask=keep_mask,
-    )
+    """Read and check everything; the task has no plan yet and computes in float32."""
+    inputs = read_inputs(content, style, masks, settings)
     prepared = network.prepared(edge="replicate", pooling=settings.pooling)
     task = StyleTransferTask(prepared, inputs, settings)
     task.check()
     return task
 
 
-def plan_task(task: StyleTransferTask, network: Backbone) -> tuple[StyleTransferTask, Plan]:
-    """Choose arithmetic and engine.
+def plan_task(
+    task: StyleTransferTask, network: Backbone, restored: Plan | None = None
+) -> StyleTransferTask:
+    """Choose arithmetic and tiling.
 
     Args:
-        painting: In float32, looked at at once.
-        network: The same network before it was prepared.
-    """
-    settings = task.settings
-    layers = task.weights.layers
-    arithmetic = choose_arithmetic(settings.precision, settings.convolution, task.network, layers)
-    if arithmetic != Arithmetic():
-        variant = network.prepared(
-            edge="replicate", pooling=settings.pooling, **arithmetic._asdict()
-        )
-        task = replace(task, network=variant)
-    return choose_tiling(task, arithmetic)
-
-
-def choose_tiling(
-    task: StyleTransferTask, arithmetic: Arithmetic
-) -> tuple[StyleTransferTask, Plan]:
-    """Say what a painting takes, and let it look in windows where it has to.
-
-    Args:
-        painting: What is to be painted; its own ``largest_whole`` does not count.
-        arithmetic: What the convolutions of its network run in, and how they are computed.
+        task: A task from `read_task`.
+        network: The network before it was prepared.
+        restored: The plan of the run that is resumed; it is kept.
 
     Raises:
-        SettingsError: If it would need more memory than there is.
-        BackboneError: If windows are wanted and the network cannot be looked at in parts.
+        SettingsError: If the run needs more memory than the limit.
+        BackboneError: If tiling is requested and the network cannot be tiled.
     """
     settings = task.settings
-    demand = CostModel(
-        task.network,
-        task.weights,
-        settings.optimizer,
-        arithmetic,
-        tuple(task.plan),
+    arithmetic = (
+        restored.arithmetic
+        if restored
+        else choose_arithmetic(
+            settings.precision, settings.convolution, task.network, task.weights.layers
+        )
     )
+    return plan_tiling(with_arithmetic(task, network, arithmetic), arithmetic, restored)
+
+
+def with_arithmetic(
+    task: StyleTransferTask, network: Backbone, arithmetic: Arithmetic
+) -> StyleTransferTask:
+    """Return the task with its network in an arithmetic.
+
+    Args:
+        task: A task in float32 and direct convolutions.
+        network: The network before it was prepared.
+        arithmetic: Precision and algorithm of the convolutions.
+    """
+    if arithmetic == Arithmetic():
+        return task
+    variant = network.prepared(
+        edge="replicate", pooling=task.settings.pooling, **arithmetic._asdict()
+    )
+    return replace(task, network=variant)
+
+
+def plan_tiling(
+    task: StyleTransferTask, arithmetic: Arithmetic, restored: Plan | None = None
+) -> StyleTransferTask:
+    """Decide whether to tile; a restored plan is kept and its memory checked.
+
+    Args:
+        task: A task with its network in ``arithmetic``.
+        arithmetic: Precision and algorithm of the convolutions.
+        restored: The plan of the run that is resumed.
+
+    Raises:
+        SettingsError: If the run needs more memory than the limit.
+        BackboneError: If tiling is requested and the network cannot be tiled.
+    """
+    settings = task.settings
     limit = None if settings.max_memory == "auto" else settings.max_memory
-    plan = make_plan(demand, settings.tiling, limit)
-    if plan.tiling == "on":
-        affordable = plan.peak_memory_bytes if settings.tiling == "auto" else 0
-        return replace(task, largest_whole=demand.largest_image("off", affordable)), plan
-    return replace(task, largest_whole=math.inf), plan
+    scales = tuple(task.scales)
+    costs = CostModel(task.network, task.weights, settings.optimizer, arithmetic, scales)
+    if restored is not None:
+        check_memory(costs, restored.tiling, memory_limit(limit))
+        return replace(task, plan=restored)
+    strength = None if isinstance(settings.strength, str) else float(settings.strength)
+    return replace(task, plan=make_plan(costs, settings.tiling, limit, strength))

@@ -1,7 +1,7 @@
-"""How good a result is, in figures of the packaged network, so that all runs compare.
+"""Quality metrics of a result.
 
-Whatever network an image was painted through, it is looked at through ``compact``, with the
-content and the styles brought to the result's size.
+They are always computed with the packaged network ``compact``, so that the results of all
+networks compare, with the content and the styles resized to the result.
 """
 
 import math
@@ -31,17 +31,17 @@ _NOTHING = 1e-12
 
 @dataclass(frozen=True)
 class Quality:
-    """What the packaged network says of a result.
+    """Quality metrics of a result, computed with the packaged network.
 
     Attributes:
-        content_similarity: Cosine of the angle between what content and result show at a place
-            of ``block4_conv2``, averaged over the places; 1 is the same, 0 nothing in common.
-        style_error: Mean of ``style_errors``; NaN where no style image was at hand.
-        style_errors: ‖G − G*‖_F / ‖G*‖_F of every style layer, with G the Gram matrix per place
-            of the result and G* that of the blended styles; 0 is the same. Empty where no style
-            image was at hand.
+        content_similarity: Cosine similarity of content and result at each position of
+            ``block4_conv2``, averaged; 1 is identical, 0 unrelated.
+        style_error: Mean of ``style_errors``; NaN without a style image.
+        style_errors: ‖G − G*‖_F / ‖G*‖_F of every style layer, with G the Gram matrix per
+            position of the result and G* that of the blended styles; 0 is identical. Empty without
+            a style image.
         luma_ssim: Structural similarity of content and result (Wang et al. 2004: 11×11 Gaussian
-            window of σ = 1.5) in Rec. 601 luma; 1 is the same.
+            window of σ = 1.5) in Rec. 601 luma; 1 is identical.
     """
 
     content_similarity: float
@@ -56,34 +56,34 @@ def measure_quality(
     result: Image,
     weights: Sequence[float] | None = None,
 ) -> Quality:
-    """Measure a result against what it was made from.
+    """Compare a result with its content and styles.
 
-    The content is resized to the result's size and every style, with its proportions kept, until
-    its longer side is the result's.
+    The content is resized to the size of the result, and every style to its longer side without
+    stretching.
 
     Args:
         content: ``(height, width, 3)``, floats in ``[0, 1]`` or uint8, of any size.
-        styles: The same; none where the style is a file of statistics of another network.
+        styles: The same; none if the style is a file of another network.
         result: The same, at least 16 pixels on the shorter side.
-        weights: How much each style counts, not all 0; all the same when None.
+        weights: A weight for each style, not all 0; equal if None.
 
     Returns:
-        The figures; every one is 1 or 0 at best, as its name says.
+        The metrics: similarities are 1 at best, errors 0.
 
     Raises:
-        ImageError: If the result is too small, or one of them is no image.
+        ImageError: If the result is too small, or an argument is not an image.
     """
     layers = _style_layers()
     result = take_array(result, "the result")
     height, width = _check_size(result)
     content = resize_image(take_array(content, "content"), height, width)
-    of_result = _look(result, *layers, CONTENT_LAYER)
-    of_content = _look(content, CONTENT_LAYER)[CONTENT_LAYER]
+    of_result = _feature_maps(result, *layers, CONTENT_LAYER)
+    of_content = _feature_maps(content, CONTENT_LAYER)[CONTENT_LAYER]
     errors: dict[str, float] = {}
     if styles:
         shares = np.ones(len(styles)) if weights is None else np.asarray(weights, float)
-        seen = [take_array(style, f"style {number}") for number, style in enumerate(styles, 1)]
-        grams = [_observe(style, max(height, width)) for style in seen]
+        images = [take_array(style, f"style {number}") for number, style in enumerate(styles, 1)]
+        grams = [_style_grams(style, max(height, width)) for style in images]
         for name in layers:
             target = tf.add_n(
                 [s * g[name] for s, g in zip(shares / sum(shares), grams, strict=True)]
@@ -99,7 +99,7 @@ def measure_quality(
 
 
 def content_similarity(content: Image, result: Image) -> float:
-    """How much of the content is still seen in a result; `Quality.content_similarity`.
+    """Compute `Quality.content_similarity` alone.
 
     The network is loaded once; an image of 128 px then takes milliseconds.
 
@@ -108,7 +108,7 @@ def content_similarity(content: Image, result: Image) -> float:
         result: The same, at least 16 pixels on the shorter side.
 
     Returns:
-        From 0, nothing in common, to 1, the same.
+        From 0, unrelated, to 1, identical.
 
     Raises:
         ImageError: If the result is too small.
@@ -116,8 +116,8 @@ def content_similarity(content: Image, result: Image) -> float:
     height, width = _check_size(result)
     if content.shape[:2] != (height, width):
         content = resize_image(content, height, width)
-    seen = [_look(image, CONTENT_LAYER)[CONTENT_LAYER] for image in (content, result)]
-    return _mean_cosine(*seen)
+    maps = [_feature_maps(image, CONTENT_LAYER)[CONTENT_LAYER] for image in (content, result)]
+    return _mean_cosine(*maps)
 
 
 @cache
@@ -130,15 +130,15 @@ def _style_layers() -> tuple[str, ...]:
     return tuple(choose_style_layers(_network()))
 
 
-def _look(image: Image, *layers: str) -> Any:
+def _feature_maps(image: Image, *layers: str) -> Any:
     """The feature maps of one image, by name."""
     return _network().tap(layers)(tf.constant(image[np.newaxis]), training=False)
 
 
-def _observe(style: Image, longer_side: int) -> dict[str, Any]:
-    """The Gram matrix per place of every style layer."""
+def _style_grams(style: Image, longer_side: int) -> dict[str, Any]:
+    """The Gram matrix per position of every style layer."""
     height, width = fit_size(style.shape[0], style.shape[1], longer_side)
-    maps = _look(resize_image(style, height, width), *_style_layers())
+    maps = _feature_maps(resize_image(style, height, width), *_style_layers())
     return {name: _gram(maps[name]) for name in _style_layers()}
 
 
@@ -151,7 +151,7 @@ def _check_size(result: Image) -> tuple[int, int]:
     if min(height, width) < SMALLEST_SIDE:
         raise ImageError(
             f"The result is {width}×{height} pixels; measuring its quality needs at least "
-            f"{SMALLEST_SIDE} on the shorter side: choose a larger --size."
+            f"{SMALLEST_SIDE} on the shorter side: choose a larger `size`."
         )
     return height, width
 
@@ -161,7 +161,7 @@ def _relative_error(value: Any, target: Any) -> float:
 
 
 def _mean_cosine(one: Any, other: Any) -> float:
-    """Two places that show nothing at all are the same: 0 / 0 counts as 1."""
+    """The mean cosine similarity; two positions without activation count as identical."""
     products = tf.reduce_sum(one * other, axis=-1)
     norms = tf.norm(one, axis=-1) * tf.norm(other, axis=-1)
     return float(tf.reduce_mean((products + _NOTHING) / (norms + _NOTHING)))

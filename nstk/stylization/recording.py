@@ -1,11 +1,11 @@
-"""What remains of a descent: its losses, its previews, its frames.
+"""Reporters that record a run: its losses, previews and frames.
 
-Each is a reporter of its own that keeps what it has heard so far, so nothing is lost when a job
-is interrupted or its loss diverges; `broadcast` lets several of them listen to one job.
+Each keeps what it has received so far, so nothing is lost if the run is interrupted or diverges;
+`broadcast` passes progress to several of them.
 
     trace, frames = Trace(), Frames()
-    made = nstk.stylize(content, style, on_progress=tell(trace, frames, bars))
-    frames.save("out.gif", made.image)
+    result = nstk.stylize(content, style, on_progress=broadcast(trace, frames))
+    frames.save("out.gif", result.image)
 """
 
 import logging
@@ -18,7 +18,8 @@ import numpy as np
 
 from nstk.errors import OutputError
 from nstk.images.animations import Frame, save_animation
-from nstk.images.image import Image, fit_size, resize_image, save_image
+from nstk.images.encoding import save_image
+from nstk.images.image import Image, fit_size, resize_image
 from nstk.progress import Progress, Reporter
 from nstk.settings import check_whole
 
@@ -29,10 +30,10 @@ _log = logging.getLogger("nstk")
 
 
 def broadcast(*reporters: Reporter) -> Reporter:
-    """Make one reporter of several.
+    """Combine several reporters into one.
 
     Args:
-        reporters: Whom to tell, in this order.
+        reporters: Called in this order.
     """
 
     def report(progress: Progress) -> None:
@@ -44,12 +45,12 @@ def broadcast(*reporters: Reporter) -> Reporter:
 
 @dataclass(frozen=True)
 class TracedStep:
-    """One step of a descent.
+    """One recorded step.
 
     Attributes:
-        loss: L as it found it, before it moved on.
-        terms: Its parts by name.
-        seconds: Wall time since the trace heard of the job first.
+        loss: L before the step.
+        terms: Its terms by name.
+        seconds: Wall time since the first progress of the run.
     """
 
     loss: float
@@ -59,12 +60,12 @@ class TracedStep:
 
 @dataclass(frozen=True)
 class TracedScale:
-    """One scale of a descent.
+    """One recorded scale.
 
     Attributes:
-        stage: Its size in words, ``"256×192"``.
-        planned: How many steps it was to take.
-        steps: Those it took.
+        stage: Its size as text, ``"256×192"``.
+        planned: Number of planned steps.
+        steps: The steps taken.
     """
 
     stage: str
@@ -74,7 +75,7 @@ class TracedScale:
 
 @dataclass
 class Trace:
-    """A reporter that remembers the loss and its parts at every step.
+    """A reporter that records the loss and its terms at every step.
 
     Stages without a loss, such as fetching weights, are not recorded.
 
@@ -86,7 +87,7 @@ class Trace:
     _began: float | None = field(default=None, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
-        """Remember one step."""
+        """Record one step."""
         now = time.perf_counter()
         self._began = now if self._began is None else self._began
         if progress.loss is None:
@@ -103,7 +104,7 @@ class Trace:
 
     @property
     def terms(self) -> tuple[str, ...]:
-        """Names of all parts of the loss, in the order in which they first appeared."""
+        """Names of all terms of the loss, in order of first appearance."""
         return tuple(dict.fromkeys(name for step in self.steps for name in step.terms))
 
 
@@ -111,14 +112,14 @@ class Trace:
 class Previews:
     """A reporter that writes the current image to a file every few steps.
 
-    A file that cannot be written is logged as a warning, and the descent goes on.
+    A failure to write is logged as a warning, and the run continues.
 
     Attributes:
-        path: The file; replaced whole each time, so a viewer never sees half of one.
-        every: How many steps lie between two previews, over all scales, at least 1.
+        path: The file, replaced atomically.
+        every: Steps between two previews, over all scales, at least 1.
 
     Raises:
-        SettingsError: If ``every`` is less, or no whole number.
+        SettingsError: If ``every`` is not a whole number of 1 or more.
     """
 
     path: Path
@@ -129,7 +130,7 @@ class Previews:
         check_whole("preview_every", self.every, 1)
 
     def __call__(self, progress: Progress) -> None:
-        """Write the image if it is time to."""
+        """Write the image if a preview is due."""
         if progress.preview is None or progress.step == 0:
             return
         self._steps += 1
@@ -142,14 +143,14 @@ class Previews:
 
 @dataclass
 class Frames:
-    """A reporter that keeps frames for an animation, evenly spread over all steps.
+    """A reporter that records frames for an animation, evenly spread over all steps.
 
-    It never holds more than ``limit`` frames: whenever there are that many, every second one is
-    dropped and from then on only half as many steps are looked at.
+    It never holds more than ``limit`` frames: when there are that many, every second one is
+    dropped and from then on half as many are recorded.
 
     Attributes:
-        limit: The most frames to keep, at least 2.
-        longest_side: Larger images are kept with this longer side, in pixels.
+        limit: Most frames, at least 2.
+        longest_side: Larger images are resized to this longer side, in pixels.
     """
 
     limit: int = MAX_FRAMES
@@ -159,7 +160,7 @@ class Frames:
     _steps: int = field(default=0, init=False, repr=False)
 
     def __call__(self, progress: Progress) -> None:
-        """Keep the image if it is one of those to keep."""
+        """Record the image if a frame is due."""
         if progress.preview is None or (progress.step == 0 and self._frames):
             return
         if self._steps % self._stride == 0:
@@ -173,11 +174,11 @@ class Frames:
         return len(self._frames)
 
     def save(self, path: str | Path, last: Image) -> Path:
-        """Save the animation that ends in an image, as a GIF that runs for ever.
+        """Save the animation as an endless GIF.
 
         Args:
-            path: Where it is to stand; its name ends in ``.gif``.
-            last: The final image, whose size the whole animation has, up to ``longest_side``.
+            path: The file, ending in ``.gif``.
+            last: The last frame; its size, up to ``longest_side``, is that of the animation.
 
         Returns:
             ``path``.

@@ -18,31 +18,31 @@ from nstk.images.image import Plane
 from nstk.stylization.statistics import Moments, Statistics, to_moments
 
 EFFECTIVE_SHARE = 0.5
-"""Share of a layer's reach that its receptive field is taken to be when regions are eroded.
+"""Size of the effective receptive field relative to a layer's reach, for eroding regions.
 
-Fields are dense in the middle and thin at the rim (Luo et al. 2016, "Understanding the Effective
-Receptive Field in Deep Convolutional Neural Networks"). Over images and paintings, nine tenths
-of the squared gradient of a deep cell of the packaged network lie within 0.40 to 0.45 of its
-reach and 99 hundredths within 0.6. The whole reach, 66 pixels and more, would leave nothing of
-most regions at the coarse scales.
+Receptive fields are dense in the middle and thin at the edge (Luo et al. 2016, "Understanding the
+Effective Receptive Field in Deep Convolutional Neural Networks"). Over photographs and paintings,
+90 % of the squared gradient of a deep cell of the packaged network lie within 0.40 to 0.45 of
+its reach and 99 % within 0.6. Eroding by the whole reach, 66 pixels and more, would erase most
+regions at the coarse scales.
 """
 
 LEAST_SHARE = 0.25
-"""Erosion leaves at least this share of a region: the style of one position alone is noise."""
+"""Least share of a region that erosion leaves: the statistics of a few positions are noise."""
 
 LEAST_WEIGHT = 0.5
-"""A region is large enough for a layer if some position has this share of the mask's maximum."""
+"""A region suits a layer if some position has at least this share of the mask's maximum."""
 
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """A part of the image and the moments it is to have.
+    """A part of the image and its style target.
 
     Attributes:
         targets: The moments of the style by layer.
-        guides: The weight of every position by layer, ``(height, width)``; the whole image
-            where None.
-        share: How much the region counts in the style loss: the part of the image it covers.
+        guides: The weight of every position by layer, ``(height, width)``; None for the whole
+            image.
+        share: Weight of the region in the style loss: the part of the image it covers.
     """
 
     targets: Mapping[str, Moments]
@@ -57,17 +57,17 @@ def make_region(
     backbone: Backbone,
     name: str = "mask",
 ) -> Region:
-    """Make the region that is to have the statistics of a style.
+    """Create a region from the statistics of its style.
 
     Args:
         style: The statistics by layer.
-        mask: Where, ``(height, width)`` in ``[0, 1]`` at the size of the image; everywhere
-            when None.
+        mask: The region, ``(height, width)`` in ``[0, 1]`` at the size of the image; None for
+            the whole image.
         backbone: The network.
-        name: What messages call the mask.
+        name: What error messages call the mask.
 
     Raises:
-        MaskError: If nothing of the mask is left in some layer.
+        MaskError: If the mask is empty in some layer.
     """
     targets = {layer: to_moments(sums) for layer, sums in style.items()}
     if mask is None:
@@ -82,7 +82,7 @@ def make_region(
 
 
 def map_shape(backbone: Backbone, layer: str, size: Sequence[int]) -> tuple[int, int]:
-    """Height and width of a layer's feature map of an image of this height and width."""
+    """Return height and width of a layer's feature map for an image of a height and width."""
     shape = backbone.tap([layer]).compute_output_shape((1, *size[:2], 3))[layer]
     return shape[1], shape[2]
 
@@ -95,52 +95,52 @@ def make_guide(
     *,
     name: str = "the mask",
 ) -> Plane:
-    """Weigh the positions of a feature map by how far they lie in a region of the image.
+    """Weight the positions of a feature map by how far they lie inside a region of the image.
 
-    The weight of a position is the mean of the mask over its cell, see `average_cells`, once the
-    mask's edge has drawn back so far that the effective receptive field of what is left lies
-    inside: by `EFFECTIVE_SHARE`·reach from the middle of a cell. Soft edges stay soft.
+    The weight of a position is the mean of the eroded mask over its cell, see `average_cells`.
+    The mask is eroded until the effective receptive field of what is left lies inside the
+    region: by `EFFECTIVE_SHARE`·reach from the middle of a cell. Soft edges stay soft.
 
-    Where that would leave less than `LEAST_SHARE` of the region, the edge draws back half as
-    far, and half of that, down to not at all: at the coarse scales of a descent nearly every
-    region is narrower than the fields of the deepest layers. Layers that see the whole image,
-    by a mean over it, are not eroded.
+    If that would leave less than `LEAST_SHARE` of the region, the radius is halved until it does
+    not, down to 0: at the coarse scales nearly every region is narrower than the receptive
+    fields of the deepest layers. Layers that depend on a mean over the whole image are not
+    eroded.
 
     Args:
         mask: ``(height, width)`` of the image, ``[0, 1]``.
         backbone: The network.
         layer: One of its taps.
         map_shape: Height and width of the layer's map of this image.
-        name: What the mask is called in messages.
+        name: What error messages call the mask.
 
     Returns:
         ``map_shape``, ``[0, 1]``; not normalized by its area.
 
     Raises:
-        MaskError: If not one position of the map lies in the region even in part.
+        MaskError: If no position of the map overlaps the region.
         BackboneError: If the layer is not a tap.
     """
     stride = backbone.stride(layer)
     guide = average_cells(mask, stride, map_shape)
     if guide.max() == 0:
         raise MaskError(_describe_empty(name, layer, stride))
-    return _draw_back(mask, backbone, layer, guide)
+    return _erode_guide(mask, backbone, layer, guide)
 
 
 def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: str) -> None:
-    """Refuse, before any long work, a region too small for the layers that it is to guide.
+    """Refuse a region that is too small for the layers it guides, before any long work.
 
-    To be asked at the full size of the result. `make_guide` takes smaller regions, as all are
-    small at the coarse scales.
+    Call this at the full size of the result. `make_guide` accepts smaller regions, because all
+    are small at the coarse scales.
 
     Args:
         mask: ``(height, width)`` of the result, ``[0, 1]``.
         backbone: The network.
-        layers: Which of its taps are guided.
-        name: What the mask is called in messages.
+        layers: The guided layers.
+        name: What error messages call the mask.
 
     Raises:
-        MaskError: If at some layer no position lies in the region by at least `LEAST_WEIGHT`.
+        MaskError: If at some layer no position has a weight of `LEAST_WEIGHT` or more.
     """
     for layer in layers:
         stride = backbone.stride(layer)
@@ -150,24 +150,24 @@ def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: s
 
 
 def erode(mask: Plane, radius: int) -> Plane:
-    """Draw the edge of a region back: the least of the mask in a square round each pixel.
+    """Erode a mask: take its minimum over a square around each pixel.
 
-    The border of the image is no edge. Soft edges keep their profile.
+    The border of the image does not count as an edge. Soft edges keep their profile.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
-        radius: How far back in pixels, at least 0; the square has 2·radius + 1 a side.
+        radius: In pixels, at least 0; the side of the square is 2·radius + 1.
 
     Returns:
         ``(height, width)``, nowhere above the mask.
     """
-    return _minimum_down(_minimum_down(mask, radius).T, radius).T
+    return _column_minimum(_column_minimum(mask, radius).T, radius).T
 
 
-def _minimum_down(plane: Plane, radius: int) -> Plane:
-    """The least of each column within a radius, by windows that double until they are wide enough.
+def _column_minimum(plane: Plane, radius: int) -> Plane:
+    """The running minimum of each column, over windows that double until they are wide enough.
 
-    A minimum over ever wider windows costs as many passes as the logarithm of the radius.
+    The number of passes grows with the logarithm of the radius.
     """
     window = 2 * min(radius, len(plane)) + 1
     least = np.pad(plane, ((window // 2, window // 2), (0, 0)), mode="edge")
@@ -179,10 +179,10 @@ def _minimum_down(plane: Plane, radius: int) -> Plane:
     return least
 
 
-def _erosion(backbone: Backbone, layer: str) -> int:
-    """How far a region draws back for a layer, in pixels.
+def _erosion_radius(backbone: Backbone, layer: str) -> int:
+    """The erosion radius for a layer, in pixels.
 
-    A cell's own pixels lie inside; only what its field covers beyond them is to be drawn back.
+    A cell's own pixels lie inside the region; only its receptive field beyond them counts.
     """
     reach = backbone.reach(layer)
     if reach >= WHOLE_IMAGE:
@@ -191,9 +191,9 @@ def _erosion(backbone: Backbone, layer: str) -> int:
     return max(0, math.ceil(beyond))
 
 
-def _draw_back(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Plane:
-    """The guide of what erosion leaves of a mask, or as it is where it would leave too little."""
-    radius = _erosion(backbone, layer)
+def _erode_guide(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Plane:
+    """The guide of the eroded mask, with a smaller radius if too little would be left."""
+    radius = _erosion_radius(backbone, layer)
     while radius:
         eroded = average_cells(erode(mask, radius), backbone.stride(layer), guide.shape)
         if eroded.sum() >= LEAST_SHARE * guide.sum():
@@ -203,11 +203,11 @@ def _draw_back(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Pla
 
 
 def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
-    """The mean of a mask over each cell of a feature map.
+    """Return the mean of a mask over each cell of a feature map.
 
-    Cell p stands over the pixels p·stride … (p + 1)·stride − 1. Beyond the image's border the
-    mask goes on as it ends, so a mask of ones gives ones, and masks that add up to 1 have means
-    that add up to 1.
+    Cell p covers the pixels p·stride … (p + 1)·stride − 1. The mask is
+    extended beyond the border of the image by its edge values, so a mask of ones gives ones, and
+    masks that add up to 1 have means that add up to 1.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
@@ -226,6 +226,6 @@ def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
 def _describe_empty(name: str, layer: str, stride: int) -> str:
     return (
         f"{name} is too small: its region fills no position of layer {layer} "
-        f"({stride}×{stride} pixels); paint a larger region, choose a larger --size or leave this "
-        "layer out of --style-layers."
+        f"({stride}×{stride} pixels); paint a larger region, choose a larger `size` or remove "
+        "this layer from `style_layers`."
     )

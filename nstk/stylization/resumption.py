@@ -1,21 +1,20 @@
-"""A descent in a file and back: what it depends on, where it stands, and how to go on from there.
+"""Checkpoints of a run: its identity, its state, and how to resume it.
 
-Nothing random is left to remember: the seed, which is a setting, makes the first image and
-nothing else. What was decided by looking at the machine (engine, precision) or by searching (the
-strength) is remembered instead of decided anew, because another answer would paint other bytes.
+No random state has to be saved: the seed, which is a setting, affects the initial image alone.
+The plan (tiling, arithmetic, strength) is saved with the state instead of being made again, because
+another plan would produce other bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from nstk.backbones.variants import Convolution, Precision
 from nstk.progress import Progress, Reporter
-from nstk.settings import StylizeSettings, check_range
+from nstk.settings import StylizeSettings
 from nstk.storage.array_files import digest_arrays
 from nstk.storage.checkpoints import State, reraise_as_checkpoint_error
 from nstk.storage.files import digest_file
@@ -23,36 +22,17 @@ from nstk.storage.run_identity import RunIdentity, list_versions
 from nstk.stylization.initialization import INITS
 from nstk.stylization.optimization import Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask
-from nstk.stylization.tiled.planning import Tiling
+from nstk.stylization.tiled.planning import Plan
 
-FREE = ("max_memory",)
-"""Settings that may change from one run to the next: they decide nothing that is not remembered."""
-
-
-@dataclass(frozen=True)
-class Decisions:
-    """What was found out before the first step.
-
-    Attributes:
-        engine: How the image is looked at.
-        precision: What convolutions run in.
-        convolution: How they are computed.
-        largest_whole: Images of more pixels are looked at in windows; None is all at once.
-        strength: What is painted at.
-    """
-
-    tiling: Tiling
-    precision: Precision
-    convolution: Convolution
-    largest_whole: int | None
-    strength: float
+CHANGEABLE = ("max_memory",)
+"""Settings that may differ when a run is resumed: they affect nothing but the plan."""
 
 
-def describe_run(task: StyleTransferTask) -> RunIdentity:
-    """Say what a run depends on.
+def identify_run(task: StyleTransferTask) -> RunIdentity:
+    """Return everything the result of a run depends on.
 
     Args:
-        painting: In float32, as it was read.
+        task: The task in float32, as it was read.
     """
     inputs, settings = task.inputs, task.settings
     content = {"pixels": inputs.content.pixels}
@@ -64,87 +44,89 @@ def describe_run(task: StyleTransferTask) -> RunIdentity:
     }
     for number, style in enumerate(inputs.styles, 1):
         digests[f"style {number}"] = style.digest
-    for number, mask in enumerate(inputs.masks, 1):
+    for number, mask in enumerate(inputs.content_masks, 1):
         digests[f"content mask {number}"] = digest_arrays({"mask": mask})
-    if inputs.keep is not None:
-        digests["keep mask"] = digest_arrays({"mask": inputs.keep})
+    if inputs.keep_mask is not None:
+        digests["keep mask"] = digest_arrays({"mask": inputs.keep_mask})
     digests |= digest_init(settings)
-    return RunIdentity("stylize", {**option_values(settings), **list_versions()}, digests)
+    return RunIdentity("stylize", {**setting_values(settings), **list_versions()}, digests)
 
 
-def option_values(settings: StylizeSettings) -> dict[str, Any]:
-    """The options that the bytes of a painting depend on, by name."""
-    return {
-        name: value for name, value in asdict(settings).items() if name not in FREE
-    }
+def setting_values(settings: StylizeSettings) -> dict[str, Any]:
+    """Return the settings that affect the bytes of a result."""
+    return {name: value for name, value in asdict(settings).items() if name not in CHANGEABLE}
 
 
 def digest_init(settings: StylizeSettings) -> dict[str, str]:
-    """The digest of the first image, where it is one of the user's."""
+    """Return the digest of the initial image if it is a file."""
     if settings.init in INITS or not Path(settings.init).is_file():
         return {}
-    return {"first image": digest_file(settings.init)}
+    return {"initial image": digest_file(settings.init)}
 
 
-def capture(optimization: Optimization, decisions: Decisions) -> State:
-    """Put down where a descent stands."""
-    point, history = optimization.point, optimization.history[: optimization.steps]
+def capture_state(optimization: Optimization, plan: Plan) -> State:
+    """Return the state of an optimization and its plan for a checkpoint."""
+    state, history = optimization.state, optimization.history[: optimization.steps]
     names = list(history[0].terms) if history else []
-    leaves = tf.nest.flatten(point.state)
+    leaves = tf.nest.flatten(state.optimizer_state)
     arrays = {
-        "x": point.x.numpy(),
-        "good": point.good.numpy(),
+        "x": state.x.numpy(),
+        "last_finite": state.last_finite.numpy(),
         "loss": np.array([step.loss for step in history], np.float64),
         "terms": np.array([[step.terms[name] for name in names] for step in history], np.float64),
-        **{f"state/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
+        **{f"optimizer/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
     }
     facts = {
-        "decisions": asdict(decisions),
-        "taken": list(point.taken),
-        "setback": point.divergence_note,
+        "plan": plan.to_facts(),
+        "steps": list(state.steps),
+        "divergence_note": state.divergence_note,
         "terms": names,
     }
     return State(facts, arrays)
 
 
-def recall_decisions(state: State) -> Decisions:
-    """Read what was found out before the first step.
+def restore_plan(state: State | None) -> Plan | None:
+    """Return the plan of a checkpoint.
 
     Raises:
-        CheckpointError: If it is not there.
+        CheckpointError: If the checkpoint holds no valid plan.
     """
+    if state is None:
+        return None
     with reraise_as_checkpoint_error():
-        decisions = Decisions(**state.facts["decisions"])
-        check_range("strength", decisions.strength, 0, 1)
-        return decisions
+        plan = Plan.from_facts(state.facts["plan"])
+        if plan.strength is None:
+            raise ValueError("its plan has no strength")
+        return plan
 
 
 def restore_optimization(task: StyleTransferTask, state: State) -> Optimization:
-    """Stand where a descent stood.
+    """Return the optimization of a checkpoint.
 
     Args:
-        painting: The same as then.
-        state: What `capture` put down.
+        task: The same task as then.
+        state: A state from `capture_state`.
 
     Raises:
-        CheckpointError: If it is of another shape than a descent of this painting.
+        CheckpointError: If it does not fit the task.
     """
-    optimization = task.begin()
+    optimization = task.start()
     with reraise_as_checkpoint_error():
         facts, arrays = state.facts, state.arrays
-        taken = tuple(int(steps) for steps in facts["taken"])
-        if min(taken) < 0 or sum(taken) != len(arrays["loss"]):
+        steps = tuple(int(taken) for taken in facts["steps"])
+        if min(steps) < 0 or sum(steps) != len(arrays["loss"]):
             raise ValueError("its steps do not add up")
-        scale = task.plan[len(taken) - 1]
+        scale = task.scales[len(steps) - 1]
         x = _tensor(arrays, "x", tf.TensorSpec((scale.height, scale.width, 3), tf.float32))
-        good = _tensor(arrays, "good", tf.TensorSpec(x.shape, tf.float32))
+        last_finite = _tensor(arrays, "last_finite", tf.TensorSpec(x.shape, tf.float32))
         template = optimization.optimizer.init(x)
         leaves = [
-            _tensor(arrays, f"state/{number}", leaf)
+            _tensor(arrays, f"optimizer/{number}", leaf)
             for number, leaf in enumerate(tf.nest.flatten(template))
         ]
         nest = tf.nest.pack_sequence_as(template, leaves)
-        optimization.point = OptimizationState(x, nest, good, taken, facts["setback"])
+        note = facts["divergence_note"]
+        optimization.state = OptimizationState(x, nest, last_finite, steps, note)
         optimization.history = [
             Step(float(loss), dict(zip(facts["terms"], map(float, terms), strict=True)))
             for loss, terms in zip(arrays["loss"], arrays["terms"], strict=True)
@@ -152,16 +134,18 @@ def restore_optimization(task: StyleTransferTask, state: State) -> Optimization:
     return optimization
 
 
-def recount(task: StyleTransferTask, optimization: Optimization, on_progress: Reporter) -> None:
-    """Report the steps that were taken before, so that whoever listens knows all of them.
+def replay_progress(
+    task: StyleTransferTask, optimization: Optimization, on_progress: Reporter
+) -> None:
+    """Report the steps of a resumed run again, so that reporters know all of them.
 
     Args:
-        painting: What is painted.
-        descent: Where it stands.
-        on_progress: Told of every step, without a preview.
+        task: The task.
+        optimization: The restored optimization.
+        on_progress: Called for every step, without a preview.
     """
     steps = iter(optimization.history[: optimization.steps])
-    for scale, taken in zip(task.plan, optimization.point.taken, strict=False):
+    for scale, taken in zip(task.scales, optimization.state.steps, strict=False):
         for number, step in zip(range(1, taken + 1), steps, strict=False):
             on_progress(
                 Progress(

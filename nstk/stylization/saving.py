@@ -1,13 +1,14 @@
-"""Keeping a style: what a network sees in style images, at every size, in one file."""
+"""Saving a style: its statistics at every size, in one file."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.progress import Progress, Reporter, no_progress
-from nstk.settings import StylizeSettings
-from nstk.stylization.inputs import Source, read_styles
+from nstk.settings import StylizeSettings, resolve_settings
+from nstk.stylization.inputs import Source, read_style_images
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.scales import COARSEST
@@ -15,44 +16,47 @@ from nstk.stylization.style_files import SavedStyle, check_extension, write_styl
 from nstk.stylization.styles import StyleImage, blend_styles
 
 LARGEST = 2048
-"""Longer side in pixels beyond which a style is not looked at."""
+"""Longer side in pixels of the largest size that is saved."""
 
 
 def save_style(
-    styles: Source | Sequence[Source],
+    style: Source | Sequence[Source],
     path: str | Path,
+    settings: StylizeSettings | None = None,
     *,
     backbone: Backbone | str | Path = "compact",
-    settings: StylizeSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> SavedStyle:
-    """Keep what a network sees in style images, for use wherever a style image is.
+    """Save a style to a reusable file, which `stylize` accepts in place of an image.
 
     Args:
-        styles: Images or paths; several are mixed into one style.
-        path: Where to, ending in ``.nstyle``.
-        backbone: The network that looks, or a name for `load_backbone`.
-        settings: Its blend, style layers and pooling are used; the defaults when None.
+        style: Images or paths; several are blended into one style.
+        path: The file, ending in ``.nstyle``.
+        settings: Supplies blend, style layers and pooling; alternatively pass them as keyword
+            ``options``.
+        backbone: The network, or a name for `load_backbone`.
         on_progress: Called with a `Progress` at every size.
+        **options: Fields of `StylizeSettings`, such as ``pooling="average"``.
 
     Returns:
         The style, ready for `stylize`.
 
     Raises:
-        ImageError: If a file is no image.
-        StyleFileError: If the ending is another one.
-        SettingsError: If the blend is of another length.
+        ImageError: If a file is not an image.
+        StyleFileError: If the path has another extension.
+        SettingsError: If the blend has the wrong length.
         BackboneError: If the network or a layer is unknown.
         OutputError: If the file cannot be written.
 
     Example:
         >>> import nstk
         >>> wave = nstk.save_style("wave.jpg", "wave.nstyle")  # doctest: +SKIP
-        >>> nstk.stylize("town.jpg", wave).save("painting.png")  # doctest: +SKIP
+        >>> nstk.stylize("town.jpg", wave).save("town-in-waves.png")  # doctest: +SKIP
     """
-    path, settings = Path(path), settings or StylizeSettings()
+    path, settings = Path(path), resolve_settings(StylizeSettings, settings, options)
     check_extension(path)
-    images, weights = read_styles(styles, settings)
+    images, weights = read_style_images(style, settings)
     network = resolve_backbone(backbone, on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
@@ -61,8 +65,8 @@ def save_style(
     sums = {}
     on_progress(Progress(stage="style", step=0, total=len(sizes)))
     for step, size in enumerate(sizes, 1):
-        seen = [image.observe(network, layers, size) for image in images]
-        sums[size] = blend_styles(seen, weights)
+        statistics = [image.compute_statistics(network, layers, size) for image in images]
+        sums[size] = blend_styles(statistics, weights)
         on_progress(Progress(stage="style", step=step, total=len(sizes)))
     facts = {"backbone": network.name, "digest": network.digest, "pooling": settings.pooling}
     saved = SavedStyle(path.name, facts, sums)
@@ -71,8 +75,8 @@ def save_style(
 
 
 def _sizes(styles: Sequence[StyleImage]) -> list[int]:
-    """Sizes √2 apart up to the largest that every image has."""
+    """Sizes √2 apart, up to the largest that every image has."""
     largest = min(LARGEST, *(max(style.pixels.shape[:2]) for style in styles))
     steps = max(math.floor(2 * math.log2(largest / COARSEST)), 0)
-    ladder = (round(COARSEST * math.sqrt(2) ** k) for k in range(steps + 1))
-    return sorted({largest, *(size for size in ladder if size <= largest)})
+    sizes = (round(COARSEST * math.sqrt(2) ** k) for k in range(steps + 1))
+    return sorted({largest, *(size for size in sizes if size <= largest)})

@@ -1,7 +1,7 @@
-"""From coarse to fine: which sizes an image goes through and how long it stays at each.
+"""The scales of a run, coarse to fine: image sizes and steps at each.
 
-Large motifs are cheap to paint on a small image and nearly impossible to paint on a large one,
-where a layer's receptive field covers little of the scene.
+Large motifs form quickly on a small image and hardly at all on a large one, where the receptive
+field of a layer covers little of the scene.
 """
 
 import math
@@ -18,12 +18,12 @@ COARSEST = 128
 
 @dataclass(frozen=True)
 class Scale:
-    """One stage of the descent.
+    """One scale of a run.
 
     Attributes:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
-        steps: How many steps are taken here.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        steps: Number of steps.
     """
 
     height: int
@@ -37,7 +37,7 @@ class Scale:
 
     @property
     def name(self) -> str:
-        """Its size in words: ``256×192``."""
+        """Width and height as text: ``256×192``."""
         return f"{self.width}×{self.height}"
 
 
@@ -46,16 +46,16 @@ def plan_scales(
 ) -> Sequence[Scale]:
     """Choose the scales, coarsest first; each is √2 larger than the one before.
 
-    A scale k steps below the full one gets ``steps``·√2ᵏ steps: as it has 2⁻ᵏ of the pixels it
-    still costs less, and what it settles need not be settled again.
+    A scale k steps below the full one gets ``steps``·√2ᵏ steps. With 2⁻ᵏ of the pixels it still
+    costs less, and what it settles stays settled.
 
     Args:
-        height: Of the content image.
-        width: Of the content image.
+        height: Height of the content image.
+        width: Width of the content image.
         size: Longer side of the result.
         steps: Steps at the full scale.
         scales: How many, or ``auto`` for as many as fit above a longer side of 128.
-        smallest: Shortest side in pixels that the network can look at.
+        smallest: Shortest side in pixels that the network can process.
 
     Raises:
         SettingsError: If even the full scale is too small for the network.
@@ -63,10 +63,10 @@ def plan_scales(
     shorter_side = min(fit_size(height, width, size))
     if shorter_side < smallest:
         raise SettingsError(
-            f"--size {size} makes the image's shorter side {shorter_side} px; the network needs "
-            f"at least {smallest} px: choose a larger size or a less narrow image."
+            f"`size={size}` makes the image's shorter side {shorter_side} px; the network needs "
+            f"at least {smallest} px: choose a larger `size` or a less narrow image."
         )
-    # 181 is the whole number nearest to 128·√2, but a little less: it shall count as one step.
+    # 181, the integer nearest to 128·√2, is slightly smaller; it still counts as one step.
     fitting = math.floor(2 * math.log2(max(size / COARSEST, 1)) + 0.01)
     deepest = fitting if scales == "auto" else scales - 1
     plan = []

@@ -1,4 +1,4 @@
-"""One knob between the two images: strength."""
+"""Strength: one parameter that balances content against style."""
 
 import math
 from collections.abc import Callable
@@ -8,42 +8,43 @@ from nstk.progress import Progress, Reporter, no_progress
 RANGE = 4.0
 """Orders of magnitude of α between strength 0 and strength 1."""
 
-USUAL_SIZE = 512
-"""Longer side in pixels at which α is what the settings say."""
+REFERENCE_SIZE = 512
+"""Longer side in pixels at which α has the value of the settings."""
 
 TRIALS = 7
-CLOSE_ENOUGH = 0.004
+TOLERANCE = 0.004
+"""Difference of content similarities at which the search stops."""
 
 
 def content_weight_at(strength: float, content_weight: float, longer_side: int) -> float:
     """α·10^(2 − 4·strength)·√(longer side / 512).
 
     A hundred times α at strength 0, α itself at 0.5, a hundredth at 1. Losses are relative, so a
-    strength means the same for every style. Without the root, a judge finds small images
-    nearer to their content than large ones painted at the same strength.
+    strength means the same for every style. Without the root, quality metrics rate small images
+    nearer to their content than large ones of the same strength.
 
     Args:
         strength: In ``[0, 1]``.
         content_weight: α at strength 0.5 and 512 pixels.
-        longer_side: Of the image at the present scale, in pixels.
+        longer_side: Longer side of the image at the current scale, in pixels.
     """
-    size = math.sqrt(longer_side / USUAL_SIZE)
+    size = math.sqrt(longer_side / REFERENCE_SIZE)
     return float(content_weight * 10 ** (RANGE * (0.5 - strength)) * size)
 
 
 def search_strength(
     measure: Callable[[float], float], target: float, on_progress: Reporter = no_progress
 ) -> float:
-    """Find the strength whose result keeps a content similarity, by bisection.
+    """Find the strength whose result has a given content similarity, by bisection.
 
     Args:
-        measure: The content similarity of a small result painted at a strength; it falls as
-            the strength grows.
-        target: The content similarity wanted.
-        on_progress: Told of every trial.
+        measure: Returns the content similarity of a small result at a strength; it falls as the
+            strength grows.
+        target: The content similarity.
+        on_progress: Called after every trial.
 
     Returns:
-        The strength, 0 or 1 where the target lies beyond them.
+        The strength, 0 or 1 if the target lies beyond them.
     """
     low, high = 0.0, 1.0
     on_progress(Progress(stage="strength", step=0, total=TRIALS))
@@ -51,8 +52,8 @@ def search_strength(
         strength = (low + high) / 2
         similarity = measure(strength)
         on_progress(Progress(stage="strength", step=trial, total=TRIALS))
-        if abs(similarity - target) <= CLOSE_ENOUGH:
+        if abs(similarity - target) <= TOLERANCE:
             return strength
         low, high = (strength, high) if similarity > target else (low, strength)
-    # Still short of an end after all trials: the target lies at or beyond it.
+    # An end that was never moved means that the target lies at or beyond it.
     return 1.0 if high == 1.0 else 0.0 if low == 0.0 else (low + high) / 2

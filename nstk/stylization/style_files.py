@@ -1,7 +1,7 @@
-"""Styles kept in files: what a network saw in style images, for use without the images.
+"""Style files: the statistics of style images, for use without the images.
 
-A ``.nstyle`` file is a zip of ``style.json`` and one ``.npy`` array for every size, layer and sum,
-as `nstk.storage.array_files` writes it.
+A ``.nstyle`` file is a zip with ``style.json`` and one ``.npy`` array for every size, layer and
+sum, written by `nstk.storage.array_files`.
 """
 
 import math
@@ -25,7 +25,7 @@ TITLE = "style.json"
 VERSION = 1
 MAX_BYTES = 2**30
 MAX_RATIO = 20
-"""How many times its own size a style may unpack to; sums hardly shrink at all."""
+"""Largest ratio of unpacked to packed size; sums hardly compress at all."""
 
 _SMALL = 2**24
 MAX_CHANNELS = 4096
@@ -35,13 +35,13 @@ Sums = Mapping[int, Mapping[str, Statistics]]
 
 @dataclass(frozen=True, eq=False)
 class SavedStyle:
-    """A style whose images are not at hand.
+    """A style from a file, without its images.
 
     Attributes:
-        name: What messages call it.
-        network: Name, digest and pooling of the network that saw it.
+        name: What error messages call it.
+        network: Name, digest and pooling of the network it was computed with.
         sums: The statistics by longer side in pixels and by layer.
-        scale: Size of its strokes against those of the result.
+        scale: Size of its strokes relative to the image's own.
     """
 
     name: str
@@ -60,45 +60,45 @@ class SavedStyle:
         }
         return digest_arrays({**arrays, "scale": np.float64(self.scale)})
 
-    def observe(
+    def compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
-        """Take the statistics of the nearest size that was kept.
+        """Return the statistics of the nearest size.
 
         Raises:
-            StyleFileError: If another network saw the style, or it did not look at a layer.
+            StyleFileError: If the style was computed with another network or lacks a layer.
         """
         if backbone.digest != self.network["digest"]:
             raise StyleFileError(
                 f"{self.name} was made with the network {self.network['backbone']!r}; this is "
-                f"{backbone.name!r} with other weights: choose --backbone "
-                f"{self.network['backbone']}, or save the style again."
+                f"{backbone.name!r} with other weights: choose "
+                f"`backbone={self.network['backbone']!r}`, or save the style again."
             )
         wanted = longer_side * self.scale
         nearest = min(self.sums, key=lambda size: abs(math.log(size / wanted)))
         missing = [layer for layer in layers if layer not in self.sums[nearest]]
         if missing:
             raise StyleFileError(
-                f"{self.name} knows nothing of the layer {missing[0]}; it holds "
-                f"{', '.join(self.sums[nearest])}: choose --style-layers from these, or save the "
-                "style again with --style-layers."
+                f"{self.name} has no layer {missing[0]}; it holds "
+                f"{', '.join(self.sums[nearest])}: choose `style_layers` from these, or save the "
+                "style again with other `style_layers`."
             )
         return {layer: self.sums[nearest][layer] for layer in layers}
 
 
 def write_style(style: SavedStyle, path: str | Path, sources: Sequence[str]) -> Path:
-    """Write a style file, whole or not at all.
+    """Write a style file atomically.
 
     Args:
-        style: What a network saw.
-        path: Where to, ending in ``.nstyle``.
-        sources: Names of the images it was seen in, for the record.
+        style: The style.
+        path: The file, ending in ``.nstyle``.
+        sources: Names of the style images, for the record.
 
     Returns:
         The path.
 
     Raises:
-        StyleFileError: If the ending is another one.
+        StyleFileError: If the path has another extension.
         OutputError: If the file cannot be written.
     """
     path = Path(path)
@@ -127,11 +127,11 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
     """Read a style file.
 
     Args:
-        path: A file that `write_style` wrote.
-        scale: Size of its strokes against those of the result.
+        path: A file from `save_style`.
+        scale: Size of its strokes relative to the image's own.
 
     Raises:
-        StyleFileError: If the file is missing, damaged or of another kind.
+        StyleFileError: If the file is missing, damaged or not a style.
     """
     path = Path(path)
     try:
@@ -147,7 +147,7 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
             for size in facts["sizes"]
         }
         if facts["version"] != VERSION or not sums or not layers or min(sums) < 1:
-            raise ValueError("it is of another version or empty")
+            raise ValueError("it has another version or is empty")
     except (OSError, AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise StyleFileError(
@@ -158,27 +158,27 @@ def load_style(path: str | Path, *, scale: float = 1.0) -> SavedStyle:
 
 
 def check_extension(path: Path) -> None:
-    """Refuse to write a style under another ending.
+    """Refuse a path without the extension ``.nstyle``.
 
     Raises:
-        StyleFileError: With the ending that is needed.
+        StyleFileError: With the extension that is needed.
     """
     if path.suffix.lower() != EXTENSION:
-        raise StyleFileError(f"{path} cannot hold a style; give it the ending {EXTENSION}.")
+        raise StyleFileError(f"{path} is not a style file name; give it the extension {EXTENSION}.")
 
 
 def _pack(statistics: Statistics) -> dict[str, npt.NDArray[np.float32]]:
-    """A Gram matrix is symmetric: its upper half says all."""
+    """The Gram matrix is symmetric: its upper half is enough."""
     gram, total, count = (np.asarray(part, np.float32) for part in statistics)
     return {"gram": gram[np.triu_indices(len(gram))], "total": total, "count": count}
 
 
-def _unpack(arrays: Mapping[str, Array], place: str, channels: int) -> Statistics:
+def _unpack(arrays: Mapping[str, Array], prefix: str, channels: int) -> Statistics:
     if not 0 < channels <= MAX_CHANNELS:
-        raise ValueError(f"{place} has {channels} channels")
-    upper = _check(arrays, f"{place}/gram", (channels * (channels + 1) // 2,))
-    total = _check(arrays, f"{place}/total", (channels,))
-    count = _check(arrays, f"{place}/count", ())
+        raise ValueError(f"{prefix} has {channels} channels")
+    upper = _check(arrays, f"{prefix}/gram", (channels * (channels + 1) // 2,))
+    total = _check(arrays, f"{prefix}/total", (channels,))
+    count = _check(arrays, f"{prefix}/count", ())
     gram = np.zeros((channels, channels), np.float32)
     gram[np.triu_indices(channels)] = upper
     gram = gram + np.triu(gram, 1).T

@@ -1,4 +1,4 @@
-"""What an image is to look like: the statistics of a style, from its pixels or from a file."""
+"""Styles: the statistics of feature maps, computed from an image or read from a file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,41 +18,41 @@ from nstk.stylization.regions import make_guide
 from nstk.stylization.statistics import Statistics, blend_statistics, feature_sums
 from nstk.stylization.tiled.network import TiledNetwork
 
-LARGE = 3 * 2**20
-"""Values in an image from which on it is looked at in windows."""
+TILE_ABOVE = 3 * 2**20
+"""Values in an image above which its statistics are computed tile by tile."""
 
 
 class Style(Protocol):
-    """Whatever can say what a network sees in a style at a size."""
+    """A source of style statistics at any size."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """What error messages call it."""
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that its statistics depend on, but for the network."""
+        """SHA-256 of everything its statistics depend on except the network."""
 
-    def observe(
+    def compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
-        """The statistics of every layer, for a result whose longer side has so many pixels.
+        """Return the statistics of every layer for a result of the given longer side in pixels.
 
         Raises:
-            ImageError: If there is too little of the style to see at this size.
+            ImageError: If the style is too small at this size.
             StyleFileError: If the style is a file that does not fit the network.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class StyleImage:
-    """A style given by an image, or by the part of one that a mask shows.
+    """A style given by an image, or by the part of it inside a mask.
 
     Attributes:
-        name: What messages call it.
+        name: What error messages call it.
         pixels: ``(height, width, 3)``.
-        mask: ``(height, width)`` in ``[0, 1]``, the part that counts; all of it where None.
-        scale: Size of its strokes against those of the result; 1 leaves them as they are.
+        mask: The part that counts, ``(height, width)`` in ``[0, 1]``; everything if None.
+        scale: Size of its strokes relative to the image's own.
     """
 
     name: str
@@ -68,34 +68,34 @@ class StyleImage:
         return digest_arrays({"pixels": self.pixels, **mask, **scale})
 
     @property
-    def part(self) -> Image:
-        """The pixels that count by half at least, ``(1, n, 3)``; all of them without a mask."""
+    def counted_pixels(self) -> Image:
+        """The pixels whose mask is at least half its maximum, ``(1, n, 3)``; all if unmasked."""
         if self.mask is None:
             return self.pixels
         return self.pixels[np.newaxis, self.mask >= self.mask.max() / 2]
 
-    def at(self, longer_side: int) -> Image:
-        """The image brought to the scale of the result: never enlarged, never stretched."""
+    def resized(self, longer_side: int) -> Image:
+        """The image at the scale of the result: never enlarged, never stretched."""
         height, width = self.pixels.shape[:2]
         wanted = round(longer_side * self.scale)
         size = fit_size(height, width, min(wanted, max(height, width)))
         return resize_image(self.pixels, *size)
 
-    def mask_at(self, height: int, width: int) -> Plane:
-        """How much every pixel of the image brought to this size counts."""
+    def resized_mask(self, height: int, width: int) -> Plane:
+        """The mask at a size; ones if there is none."""
         if self.mask is None:
             return np.ones((height, width), np.float32)
         return resize_mask(self.mask, height, width)
 
-    def observe(
+    def compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
-        """See `Style.observe`."""
-        image = self.at(longer_side)
+        """See `Style.compute_statistics`."""
+        image = self.resized(longer_side)
         self._check_size(image, backbone, layers)
         guides: dict[str, Any] = {}
         if self.mask is not None:
-            mask = self.mask_at(*image.shape[:2])
+            mask = self.resized_mask(*image.shape[:2])
             shapes = backbone.tap(layers).compute_output_shape((1, *image.shape))
             guides = {
                 layer: make_guide(
@@ -103,8 +103,8 @@ class StyleImage:
                 )
                 for layer in layers
             }
-        if image.size > LARGE and all(backbone.reach(name) < WHOLE_IMAGE for name in layers):
-            return tiled_network_for(backbone, tuple(layers)).gather(image, guides)
+        if image.size > TILE_ABOVE and all(backbone.reach(name) < WHOLE_IMAGE for name in layers):
+            return tiled_network_for(backbone, tuple(layers)).style_statistics(image, guides)
         maps = extract_features(backbone.tap(layers), image)
         return {name: feature_sums(maps[name], guides.get(name)) for name in layers}
 
@@ -115,28 +115,35 @@ class StyleImage:
             raise ImageError(
                 f"{self.name} is {width}×{height} pixels at this scale; the deepest style layer "
                 f"needs {smallest} on the shorter side: give a larger image, a larger "
-                "--style-scale or shallower --style-layers."
+                "`style_scale` or shallower `style_layers`."
             )
 
 
 def blend_styles(
-    seen: Sequence[Mapping[str, Statistics]], weights: Sequence[float]
+    styles: Sequence[Mapping[str, Statistics]], weights: Sequence[float]
 ) -> Mapping[str, Statistics]:
     """Blend the statistics of several styles, layer by layer.
 
     Args:
-        seen: The statistics of each style.
-        weights: One for each, 0 or more, at least one of them above 0.
+        styles: The statistics of each style by layer.
+        weights: A weight for each style, 0 or more, not all 0.
     """
-    return {name: blend_statistics([style[name] for style in seen], weights) for name in seen[0]}
+    return {
+        name: blend_statistics([style[name] for style in styles], weights) for name in styles[0]
+    }
 
 
 @lru_cache(maxsize=1)
 def tiled_network_for(backbone: Backbone, layers: tuple[str, ...]) -> TiledNetwork:
-    """The network that looks at large styles; at the next scale it need not be compiled again."""
+    """Return the tiled network for large styles; the last one is cached with its compiled code."""
     return TiledNetwork(backbone, layers)
 
 
 def extract_features(taps: Any, image: Image) -> Any:
-    """The feature maps of one image, by name."""
+    """Return the feature maps of one image by layer.
+
+    Args:
+        taps: A model as `Backbone.tap` returns it.
+        image: ``(height, width, 3)``.
+    """
     return taps(tf.constant(np.asarray(image)[np.newaxis]), training=False)

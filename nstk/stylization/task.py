@@ -1,6 +1,5 @@
-"""One image being painted: its objective and its descent at every scale."""
+"""A style transfer task: its objective and its optimization at every scale."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,26 +10,27 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError, SettingsError
-from nstk.images.image import Image, Plane, probe_image, resize_image
+from nstk.images.image import Image, Plane, resize_image
+from nstk.images.loading import probe_image
 from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, choose_optimizer
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
-from nstk.stylization.regions import check_guides
 from nstk.stylization.initialization import INITS, Palette, initial_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.optimization import Optimization, StepCallback, no_op
-from nstk.stylization.regions import Region, make_region
+from nstk.stylization.regions import Region, check_guides, make_region
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
 from nstk.stylization.styles import StyleImage, blend_styles
 from nstk.stylization.tiled.network import TiledNetwork
 from nstk.stylization.tiled.objective import TiledObjective
+from nstk.stylization.tiled.planning import Plan
 
 DIVERGENCE_LR_FACTOR = 0.25
-"""How much of the learning rate is left after a loss that was no number."""
+"""Factor of the learning rate after a loss that was not finite."""
 
 AVERAGING = 0.9
 """Decay of the averaged iterate; 0.99 would still remember the enlarged start of a short scale."""
@@ -38,23 +38,23 @@ AVERAGING = 0.9
 
 @dataclass(frozen=True, eq=False)
 class StyleTransferTask:
-    """What is to be painted, and by which rules.
+    """Inputs, network, settings and plan of one run.
 
     Attributes:
-        network: The backbone, prepared.
+        network: The backbone, prepared in the arithmetic of the plan.
         inputs: Content, styles and masks.
-        settings: What is asked for.
-        largest_whole: Images of more pixels are looked at in windows.
+        settings: The settings.
+        plan: The plan; None computes the whole image at once.
     """
 
     network: Backbone
     inputs: Inputs
     settings: StylizeSettings
-    largest_whole: float = math.inf
+    plan: Plan | None = None
 
     @cached_property
     def weights(self) -> ObjectiveWeights:
-        """What counts how much; α is that of strength 0.5.
+        """The weights of the objective; α is that of strength 0.5.
 
         Raises:
             BackboneError: If the network has no such layer.
@@ -78,17 +78,17 @@ class StyleTransferTask:
 
     @cached_property
     def smallest(self) -> int:
-        """The shortest side in pixels that the deepest layer can make something of."""
+        """The shortest side in pixels that the deepest layer can process."""
         return 2 * max(self.network.stride(name) for name in self.weights.layers)
 
     @cached_property
-    def plan(self) -> Sequence[Scale]:
+    def scales(self) -> Sequence[Scale]:
         """The scales, coarsest first.
 
         Raises:
-            SettingsError: If the size asked for is too small to look at.
+            SettingsError: If the size is too small for the network.
         """
-        height, width = self.inputs.subject.shape[:2]
+        height, width = self.inputs.content_pixels.shape[:2]
         return plan_scales(
             height,
             width,
@@ -98,180 +98,160 @@ class StyleTransferTask:
             smallest=self.smallest,
         )
 
-    @property
-    def optimizer(self) -> Optimizer:
-        """The rule of descent.
-
-        Adam is averaged, as it goes round its goal; the others keep the best point they saw.
-        """
-        return self._choose_optimizer(1.0)
-
-    def _choose_optimizer(self, share: float) -> Optimizer:
-        rate = self.settings.learning_rate
-        rule = choose_optimizer(
-            self.settings.optimizer, None if rate == "auto" else rate, (0.0, 1.0), share
-        )
-        return Averaged(rule, decay=AVERAGING) if self.settings.optimizer == "adam" else rule
-
-    def balance(self, scale: Scale, strength: float) -> LossWeights:
-        """α, β and γ at one scale."""
+    def loss_weights(self, scale: Scale, strength: float) -> LossWeights:
+        """Return α, β and γ at one scale."""
         settings = self.settings
         alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
         return LossWeights(alpha, settings.style_weight, settings.tv_weight)
 
     def objective(self, scale: Scale) -> Objective:
-        """Look at all targets at one scale."""
-        free = None if self.inputs.keep is None else 1 - self._at(self.inputs.keep, scale)
+        """Compute all targets at one scale."""
+        keep = self.inputs.keep_mask
+        free = None if keep is None else 1 - resize_mask(keep, scale.height, scale.width)
         targets = (
-            self.subject(scale),
+            self.content_at(scale),
             self._regions(scale, free),
             self.weights,
             None if free is None else tf.constant(free[..., np.newaxis]),
         )
-        if scale.height * scale.width > self.largest_whole:
-            return TiledObjective.within(self.tiled, *targets)
-        return StyleObjective.within(self.network, *targets)
+        if self.plan is not None and self.plan.is_tiled(scale):
+            return TiledObjective.from_regions(self._tiled_network, *targets)
+        return StyleObjective.from_regions(self.network, *targets)
 
     @cached_property
-    def tiled(self) -> TiledNetwork:
+    def _tiled_network(self) -> TiledNetwork:
         """The network cut into stages, compiled once for all scales."""
         weights = self.weights
         return TiledNetwork(
             self.network, tuple(weights.style_layers), tuple(weights.content_layers)
         )
 
-    def subject(self, scale: Scale) -> Image:
-        """The content as the network sees it at one scale."""
-        return resize_image(self.inputs.subject, scale.height, scale.width)
+    def content_at(self, scale: Scale) -> Image:
+        """Return the content at one scale as the network sees it."""
+        return resize_image(self.inputs.content_pixels, scale.height, scale.width)
 
-    def start(self, scale: Scale) -> Image:
-        """The first image."""
-        generator = np.random.default_rng(self.settings.seed)
-        return initial_image(
-            self.settings.init, self.subject(scale), list(self._palettes(scale)), generator
+    def start(self) -> Optimization:
+        """Start the optimization at the initial image."""
+        scale = self.scales[0]
+        image = initial_image(
+            self.settings.init,
+            self.content_at(scale),
+            list(self._palettes(scale)),
+            np.random.default_rng(self.settings.seed),
         )
+        restore_kept = self._restore_kept(scale)
+        if restore_kept is not None:
+            image = restore_kept(image)
+        fallback = self._make_optimizer(DIVERGENCE_LR_FACTOR)
+        return Optimization.start(self._make_optimizer(1.0), image, fallback)
 
-    def _palettes(self, scale: Scale) -> Iterator[Palette]:
-        """The colors of the styles that have pixels and count."""
-        inputs = self.inputs
-        masks = inputs.masks or (None,) * len(inputs.styles)
-        for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
-            if isinstance(style, StyleImage) and share:
-                image = style.at(scale.longer_side)
-                area = None if mask is None else self._at(mask, scale)
-                yield Palette(image, style.mask_at(*image.shape[:2]), share, area)
-
-    def begin(self) -> Optimization:
-        """Stand at the first image."""
-        scale = self.plan[0]
-        start, pin = self.start(scale), self._pinned(scale)
-        if pin is not None:
-            start = pin(start)
-        return Optimization.start(
-            self.optimizer, start, self._choose_optimizer(DIVERGENCE_LR_FACTOR)
-        )
-
-    def descend(
+    def run(
         self,
         strength: float,
         on_progress: Reporter = no_progress,
         *,
-        look: Callable[[Scale], Objective] | None = None,
+        objective_factory: Callable[[Scale], Objective] | None = None,
         optimization: Optimization | None = None,
-        keep: StepCallback = no_op,
+        on_step: StepCallback = no_op,
     ) -> Iterator[Optimization]:
-        """Go from scale to scale.
+        """Optimize from scale to scale.
 
         Args:
-            strength: How far to go.
-            on_progress: Told of every step.
-            look: Gives the objective of a scale, for those who descend on the same targets again;
-                `objective` where None, which keeps nothing.
-            descent: One that stands somewhere, to go on with; a new one where None.
-            keep: Called with the descent after every step.
+            strength: Strength of the style, 0 to 1.
+            on_progress: Called with a `Progress` at every step.
+            objective_factory: Returns the objective of a scale, for callers that reuse targets;
+                `objective` if None.
+            optimization: An optimization to continue; a new one if None.
+            on_step: Called with the optimization after every step.
 
         Yields:
-            The one descent, before its first step and then after every scale; whoever holds it
-            can look at it at any moment.
+            The same optimization, before its first step and after every scale.
 
         Raises:
-            DivergenceError: If the loss stops being a finite number.
-            SettingsError: If the device has less memory than was planned with.
+            DivergenceError: If the loss stops being finite.
+            SettingsError: If the device has less memory than planned.
         """
-        optimization = optimization or self.begin()
+        optimization = optimization or self.start()
         yield optimization
-        present = len(optimization.point.taken) - 1
-        for number, scale in enumerate(self.plan[present:], present):
+        current = len(optimization.state.steps) - 1
+        for number, scale in enumerate(self.scales[current:], current):
             try:
-                objective = (look or self.objective)(scale)
-                if number > present:
-                    optimization.move_to(scale.height, scale.width, self._pinned(scale))
+                objective = (objective_factory or self.objective)(scale)
+                if number > current:
+                    optimization.resize(scale.height, scale.width, self._restore_kept(scale))
                 optimization.run(
                     objective,
                     scale.steps,
                     on_progress,
-                    balance=self.balance(scale, strength),
+                    loss_weights=self.loss_weights(scale, strength),
                     tolerance=self.settings.tolerance,
-                    keep=keep,
+                    on_step=on_step,
                 )
             except tf.errors.ResourceExhaustedError as error:
                 raise SettingsError(
                     f"{scale.name} pixels need more memory than the device has; choose a smaller "
-                    "--size, --tiling on or a smaller --backbone."
+                    "`size`, `tiling='on'` or a smaller `backbone`."
                 ) from error
             yield optimization
 
-    def _pinned(self, scale: Scale) -> Any:
-        """How to put back what is to stay as it is, which resizing has moved."""
-        if self.inputs.keep is None:
+    def _make_optimizer(self, lr_factor: float) -> Optimizer:
+        """Adam is averaged, as it circles its minimum; the others return the best point."""
+        name, rate = self.settings.optimizer, self.settings.learning_rate
+        optimizer = choose_optimizer(name, None if rate == "auto" else rate, (0.0, 1.0), lr_factor)
+        return Averaged(optimizer, decay=AVERAGING) if name == "adam" else optimizer
+
+    def _palettes(self, scale: Scale) -> Iterator[Palette]:
+        """The colors of the style images with a weight."""
+        inputs = self.inputs
+        masks = inputs.content_masks or (None,) * len(inputs.styles)
+        for style, share, mask in zip(inputs.styles, inputs.weights, masks, strict=True):
+            if isinstance(style, StyleImage) and share:
+                image = style.resized(scale.longer_side)
+                area = None if mask is None else resize_mask(mask, scale.height, scale.width)
+                yield Palette(image, style.resized_mask(*image.shape[:2]), share, area)
+
+    def _restore_kept(self, scale: Scale) -> Callable[[Any], Any] | None:
+        """A function that restores the kept pixels, which resizing has changed."""
+        if self.inputs.keep_mask is None:
             return None
-        keep = tf.constant(self._at(self.inputs.keep, scale)[..., np.newaxis])
-        subject = tf.constant(self.subject(scale))
-        return lambda image: image + keep * (subject - image)
+        mask = resize_mask(self.inputs.keep_mask, scale.height, scale.width)
+        keep = tf.constant(mask[..., np.newaxis])
+        content = tf.constant(self.content_at(scale))
+        return lambda image: image + keep * (content - image)
 
     def _regions(self, scale: Scale, free: Plane | None) -> list[Region]:
         inputs, layers = self.inputs, tuple(self.weights.style_layers)
-        seen = {
-            style: style.observe(self.network, layers, scale.longer_side)
+        statistics = {
+            style: style.compute_statistics(self.network, layers, scale.longer_side)
             for style in dict.fromkeys(inputs.styles)
         }
-        if not inputs.masks:
-            mixed = blend_styles([seen[style] for style in inputs.styles], inputs.weights)
-            return [make_region(mixed, free, backbone=self.network, name="what --keep-mask leaves")]
+        if not inputs.content_masks:
+            blended = blend_styles([statistics[style] for style in inputs.styles], inputs.weights)
+            name = "the part outside `keep_mask`"
+            return [make_region(blended, free, backbone=self.network, name=name)]
         areas: dict[Any, Plane] = {}
-        for style, mask in zip(inputs.styles, inputs.masks, strict=True):
-            area = self._at(mask, scale) if free is None else self._at(mask, scale) * free
-            # Two masks of one style are one mask: no edge is eroded between them.
+        for style, mask in zip(inputs.styles, inputs.content_masks, strict=True):
+            area = resize_mask(mask, scale.height, scale.width)
+            area = area if free is None else area * free
+            # Two masks of one style are merged: no edge is eroded between them.
             areas[style] = np.minimum(areas[style] + area, 1) if style in areas else area
         return [
-            make_region(seen[style], area, backbone=self.network, name=f"the mask of {style.name}")
+            make_region(
+                statistics[style], area, backbone=self.network, name=f"the mask of {style.name}"
+            )
             for style, area in areas.items()
         ]
 
-    def _at(self, mask: Plane, scale: Scale) -> Plane:
-        resized: Plane = resize_mask(mask, scale.height, scale.width)
-        return resized
-
     def check(self) -> None:
-        """Refuse what cannot be painted, before any work.
+        """Refuse impossible tasks before any work.
 
         Raises:
-            ImageError: If an image is too small to look at, or the first one is none.
+            ImageError: If an image is too small, or the initial one is not an image.
             MaskError: If too little of a mask is left in some layer of the result.
-            SettingsError: If the size asked for is too small to look at.
+            SettingsError: If the size is too small for the network.
             BackboneError: If the network has no such layer.
         """
-        self._check_sizes()
-        if self.settings.init not in INITS:
-            probe_image(self.settings.init, whole=False)
-        last = self.plan[-1]
-        for number, mask in enumerate(self.inputs.masks, 1):
-            area = self._at(mask, last)
-            layers = tuple(self.weights.style_layers)
-            check_guides(area, self.network, layers, f"--content-mask {number}")
-
-    def _check_sizes(self) -> None:
-        images = [(str(self.inputs.content.path), self.inputs.subject)]
+        images = [(str(self.inputs.content.path), self.inputs.content_pixels)]
         images += [
             (style.name, style.pixels)
             for style in self.inputs.styles
@@ -284,9 +264,15 @@ class StyleTransferTask:
                     f"{name} is {width}×{height} pixels; the network needs at least "
                     f"{self.smallest} on the shorter side: give a larger image."
                 )
+        if self.settings.init not in INITS:
+            probe_image(self.settings.init, whole=False)
+        last, layers = self.scales[-1], tuple(self.weights.style_layers)
+        for number, mask in enumerate(self.inputs.content_masks, 1):
+            area = resize_mask(mask, last.height, last.width)
+            check_guides(area, self.network, layers, f"`content_masks` {number}")
 
 
 def _normalize(layers: Any) -> dict[str, float]:
-    """The same weights with a sum of 1."""
+    """Scale the weights to a sum of 1."""
     total = sum(layers.values())
     return {name: weight / total for name, weight in layers.items() if weight > 0}

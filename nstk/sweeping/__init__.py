@@ -1,1 +1,1 @@
-"""Many paintings of one content and style, with one or two settings varied over a grid."""
+"""Sweeps: one content and style, with one or two settings varied over a grid."""

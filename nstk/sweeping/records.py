@@ -1,8 +1,8 @@
-"""Finished runs on disk: each is an image and a record of how it came about.
+"""Finished runs on disk: an image and a record for each.
 
-A run is known by the digest of everything that it depends on: the bytes of content, styles and
-start image, the weights of the network, and all settings. What has another digest is painted
-again.
+A run is identified by the digest of everything it depends on: the bytes of content, styles and
+initial image, the weights of the network, and all settings. A run with another digest is
+repeated.
 """
 
 import hashlib
@@ -17,7 +17,9 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError, OutputError
-from nstk.images.image import Image, Plane, load_image, save_image
+from nstk.images.encoding import save_image
+from nstk.images.image import Image, Plane
+from nstk.images.loading import load_image
 from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
 from nstk.stylization.initialization import INITS
@@ -29,18 +31,18 @@ _LONGEST_NAME = 80
 
 @dataclass(frozen=True, eq=False)
 class SweptRun:
-    """One painting of a sweep.
+    """One run of a sweep.
 
     Attributes:
-        point: Which one.
+        point: Its point of the grid.
         backbone: Name of the network.
-        terms: Parts of the loss at the last step, before their weights, and ``loss`` itself.
-        seconds: Wall time of the descent.
-        output: The image's file.
-        curves: ``content``, ``style``, ``variation`` and ``loss`` at every step.
-        stages: Size in words and number of steps of every scale.
-        diverged: Whether the loss stopped being a number; the image is the last good one.
-        resumed: Whether it was there before this sweep.
+        terms: Terms of the loss at the last step, before their weights, and ``loss`` itself.
+        seconds: Wall time of the run.
+        output: The image file.
+        curves: ``content``, ``style``, ``tv`` and ``loss`` at every step.
+        stages: Size as text and number of steps of every scale.
+        diverged: Whether the loss stopped being finite; the image is the last good one.
+        resumed: Whether an earlier sweep made it.
     """
 
     point: GridPoint
@@ -54,10 +56,10 @@ class SweptRun:
     resumed: bool
 
     def load(self) -> Image:
-        """Read the image.
+        """Load the image.
 
         Raises:
-            ImageError: If it is no longer there.
+            ImageError: If it was deleted.
         """
         return load_image(self.output).pixels
 
@@ -66,28 +68,30 @@ class RunFolder:
     """The folder of finished runs.
 
     Args:
-        path: Where it is or is to be made, in a folder that is there.
+        path: The folder; it is created in an existing folder if necessary.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def check(self) -> None:
-        """Refuse, before any work, a place where no run can be kept.
+        """Refuse a path where no run can be saved, before any work.
 
         Raises:
             OutputError: If no file can be written there.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise OutputError(f"{self.path} is a file; runs are kept in a folder of that name.")
+            raise OutputError(
+                f"{self.path} is a file; runs are saved in a folder: choose another path."
+            )
         check_writable(self.path / "run.png" if self.path.is_dir() else self.path)
 
     def output(self, point: GridPoint) -> Path:
-        """Where the image of a run goes, by a name that people can read."""
+        """Return the image file of a run, with a readable name."""
         return self.path / f"{_file_name(point.label)}.png"
 
     def find(self, point: GridPoint, digest: str) -> SweptRun | None:
-        """The run, if it is there, is whole and was made from the same."""
+        """Return a finished run, or None if it is missing, damaged or has another digest."""
         output = self.output(point)
         try:
             record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
@@ -107,12 +111,12 @@ class RunFolder:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             return None
 
-    def holds(self, point: GridPoint) -> bool:
-        """Whether there is a run of this name, whatever it was made from."""
+    def has_image(self, point: GridPoint) -> bool:
+        """Whether there is an image for a point, with any digest."""
         return self.output(point).exists()
 
-    def keep(self, run: SweptRun, image: Image, alpha: Plane | None, digest: str) -> None:
-        """Write a run; its record comes last, so that a record's image is always whole.
+    def save(self, run: SweptRun, image: Image, alpha: Plane | None, digest: str) -> None:
+        """Save a run; the record is written last, so that its image is always complete.
 
         Raises:
             OutputError: If it cannot be written.
@@ -122,7 +126,7 @@ class RunFolder:
             run.output.with_suffix(".json").unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
-                f"Cannot keep runs in {self.path}: {error.strerror}; choose another place."
+                f"Cannot save runs in {self.path}: {error.strerror}; choose another folder."
             ) from error
         save_image(run.output, image, alpha=alpha)
         record = {
@@ -145,10 +149,10 @@ class RunFolder:
 
 
 def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[str, str]) -> str:
-    """SHA-256 of everything that a run depends on.
+    """Return the SHA-256 of everything a run depends on.
 
     Args:
-        settings: All of them.
+        settings: All settings.
         backbone: The network.
         images: Digests of content, styles and masks, by name.
     """
@@ -166,7 +170,7 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[st
 
 
 def digest_source(source: Any) -> str:
-    """SHA-256 of an image in memory or of a file.
+    """Return the SHA-256 of an array or a file.
 
     Raises:
         ImageError: If the file cannot be read.
@@ -183,7 +187,7 @@ def digest_source(source: Any) -> str:
 
 
 def _file_name(label: str) -> str:
-    """A label as a file's name; a short digest tells apart what would be spelled the same."""
+    """A label as a file name; a short digest distinguishes labels with equal names."""
     name = label.replace(", ", "_").replace(" ", "=")
     plain = "".join(letter if letter.isalnum() or letter in ".-_=" else "_" for letter in name)
     if plain == name and len(name) <= _LONGEST_NAME:

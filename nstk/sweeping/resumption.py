@@ -1,6 +1,6 @@
-"""The run that a sweep was at when it ended: a checkpoint keeps where it stood.
+"""The checkpoint of the run that a sweep was interrupted in.
 
-Finished runs are kept by `nstk.sweeping.records`, with or without checkpoints.
+Finished runs are saved by `nstk.sweeping.records`, with or without checkpoints.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +14,7 @@ from nstk.storage.checkpoints import (
     reraise_as_checkpoint_error,
 )
 from nstk.storage.run_identity import RunIdentity, list_versions
-from nstk.stylization.resumption import digest_init, option_values
+from nstk.stylization.resumption import digest_init, setting_values
 from nstk.sweeping.grid import SweepAxis
 
 RUN = "run"
@@ -26,11 +26,11 @@ def identify_sweep(
     images: Mapping[str, str],
     networks: Mapping[str, str],
 ) -> RunIdentity:
-    """Say what all the runs of a sweep depend on.
+    """Return everything the runs of a sweep depend on.
 
     Args:
-        axes: What is varied.
-        settings: What all have in common.
+        axes: The varied settings.
+        settings: The common settings.
         images: Digests of content, styles and masks, by name.
         networks: Digests of the networks, by name.
     """
@@ -40,62 +40,63 @@ def identify_sweep(
         **{f"network {name}": digest for name, digest in networks.items()},
         **digest_init(settings),
     }
-    return RunIdentity("sweep", {"over": over, **option_values(settings), **list_versions()}, digests)
+    options = {"over": over, **setting_values(settings), **list_versions()}
+    return RunIdentity("sweep", options, digests)
 
 
 class UnfinishedRun:
-    """The state of the run that a sweep is at, one run after the other in one folder.
+    """The checkpoints of a sweep's current run, one run after another in one folder.
 
     Args:
-        folder: Of checkpoints; may keep nothing.
-        recipe: What the sweep depends on.
+        folder: The checkpoint folder; it may be disabled.
+        identity: Everything the sweep depends on.
 
     Raises:
-        CheckpointError: If the folder has the state of another sweep.
+        CheckpointError: If the folder belongs to another sweep.
     """
 
-    def __init__(self, folder: CheckpointFolder, recipe: RunIdentity) -> None:
+    def __init__(self, folder: CheckpointFolder, identity: RunIdentity) -> None:
         self._folder = folder
-        self._found = folder.restore(recipe) if folder.is_enabled else None
-        self._before = 0
+        self._state = folder.restore(identity) if folder.is_enabled else None
+        self._steps_before = 0
 
     @property
-    def is_kept(self) -> bool:
-        """Whether there is a folder to keep it in."""
+    def is_saved(self) -> bool:
+        """Whether there is a folder for checkpoints."""
         return self._folder.is_enabled
 
-    def find(self, digest: str) -> State | None:
-        """Where a run stood, None where it was not the one that was ended.
+    def restore(self, digest: str) -> State | None:
+        """Return the state of a run, or None if another run was interrupted.
 
         Args:
-            digest: What the run is known by.
+            digest: The digest that identifies the run.
 
         Raises:
-            CheckpointError: If what is kept is no state of a run.
+            CheckpointError: If the checkpoint is not that of a run.
         """
-        if self._found is None:
+        if self._state is None:
             return None
         with reraise_as_checkpoint_error():
-            facts = dict(self._found.facts)
-            ended = facts.pop(RUN)
-            return replace(self._found, facts=facts) if ended == digest else None
+            facts = dict(self._state.facts)
+            interrupted = facts.pop(RUN)
+            return replace(self._state, facts=facts) if interrupted == digest else None
 
-    def keeper(self, digest: str) -> CheckpointCallback:
-        """What keeps the state of one run."""
+    def callback(self, digest: str) -> CheckpointCallback:
+        """Return the callback that saves the state of one run."""
 
-        def keep(step: int, make_state: Callable[[], State], *, now: bool = False) -> None:
+        def save(step: int, make_state: Callable[[], State], *, now: bool = False) -> None:
             def marked() -> State:
                 state = make_state()
                 return replace(state, facts={**state.facts, RUN: digest})
 
-            self._folder.save(self._before + step, marked, now=now)
+            self._folder.save(self._steps_before + step, marked, now=now)
 
-        return keep
+        return save
 
-    def move_on(self, steps: int) -> None:
-        """Leave a run behind, so that the states of the next ones count as newer.
+    def advance(self, steps: int) -> None:
+        """Finish a run, so that the states of later runs count as newer.
 
         Args:
-            steps: How many it took.
+            steps: The number of its steps.
         """
-        self._before += steps
+        self._steps_before += steps

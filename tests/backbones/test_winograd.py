@@ -110,7 +110,7 @@ def test_windows_show_what_the_whole_image_shows(network, scene):
     weights = ObjectiveWeights(1.0, 1.0, 0.1, {"second": 1.0}, {"first": 0.5, "second": 0.5})
     whole = StyleObjective.from_images(variant, scene, [scene[:, ::-1]], weights)
     cut = TiledNetwork(variant, ("first", "second"), ("second",), tile_bytes=2**20)
-    parts = TiledObjective.within(cut, scene, whole.regions, weights)
+    parts = TiledObjective.from_regions(cut, scene, whole.regions, weights)
     assert len(parts.layout[0]) > 1
     x = tf.constant(0.5 * scene)
     wanted, found = whole.evaluate(x), parts.evaluate(x)

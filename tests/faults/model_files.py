@@ -61,15 +61,15 @@ def make_checkpoints() -> Made:
     stylize(image, image, backbone=network, settings=settings, checkpoints=states)
     whole = [path.read_bytes() for path in sorted(Path("states").glob("*.checkpoint"))]
     [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
-    recipe = checkpoints.Recipe(**json.loads(recipe))
+    recipe = checkpoints.RunIdentity(**json.loads(recipe))
     from nstk.stylization import resumption
     from nstk.stylization.task import StyleTransferTask
 
     painted = []
-    remember = StyleTransferTask.begin
-    StyleTransferTask.begin = lambda self: painted.append(self) or remember(self)
+    remember = StyleTransferTask.start
+    StyleTransferTask.start = lambda self: painted.append(self) or remember(self)
     stylize(image, image, backbone=network, settings=settings)
-    StyleTransferTask.begin = remember
+    StyleTransferTask.start = remember
     again = CheckpointSettings(checkpoint="again", resume=True)
     Path("again").mkdir()
 
@@ -79,10 +79,10 @@ def make_checkpoints() -> Made:
         target.write_bytes(content)
         try:
             with checkpoints.CheckpointFolder(again) as folder:
-                state = folder.find(recipe)
+                state = folder.restore(recipe)
             if state is None:
                 raise LEFT_OUT
-            resumption.recall_decisions(state)
+            resumption.restore_plan(state)
             resumption.restore_optimization(painted[0], state)
         finally:
             target.unlink(missing_ok=True)
@@ -147,7 +147,7 @@ def make_classifiers() -> Made:
     from nstk.backbones.backbone import Backbone
     from nstk.backbones.classifier_files import open_classifier
     from nstk.backbones.compact import build_compact
-    from nstk.classifiers.classifier import load_classifier
+    from nstk.classifiers.classifier import Classifier
 
     keras.utils.set_random_seed(7)
     network = Backbone("tiny", build_compact(widths=(2, 3), depths=(1, 1)), 8, "seeded")
@@ -158,7 +158,7 @@ def make_classifiers() -> Made:
 
     def read(path):
         refusal = None
-        for each in (load_classifier, open_classifier):
+        for each in (Classifier.load, open_classifier):
             try:
                 each(path)
             except NstkError as error:
@@ -174,7 +174,7 @@ def make_cached() -> Made:
     from nstk.features.cache import FeatureCache, _list_files
 
     cache = FeatureCache("cache")
-    shelf = cache.shelf({"what": "test"})
+    shelf = cache.shard({"what": "test"})
     for number in range(3):
         shelf.add(f"{number:064x}", np.full(5, number, np.float32))
     cache.close()
@@ -187,7 +187,7 @@ def make_cached() -> Made:
         target = place.with_name(hashlib.sha256(content).hexdigest() + place.suffix)
         target.write_bytes(content)
         try:
-            shelf = FeatureCache("cache").shelf({"what": "test"})
+            shelf = FeatureCache("cache").shard({"what": "test"})
             for number in range(3):
                 if shelf.find(f"{number:064x}") is None:
                     raise LEFT_OUT

@@ -91,15 +91,11 @@ def stylize(
         from nstk import Frames, Previews, Trace, broadcast, load_backbone, plan_stylization
         from nstk import stylize as run
 
-        regions: dict[str, Any] = {
-            "content_masks": content_masks or (),
-            "style_masks": style_masks or (),
-            "keep_mask": keep_mask,
-        }
+        regions = nstk.Masks(content_masks or (), style_masks or (), keep_mask)
         asked: dict[str, Any] = {
             "backbone": load_backbone(backbone, weights=weights, on_progress=report),
             "settings": settings,
-            **regions,
+            "masks": regions,
         }
         if plan:
             show_plan(plan_stylization(content, styles, on_progress=report, **asked), json=json)
@@ -122,7 +118,7 @@ def stylize(
         if animation is not None:
             frames.save(animation, made.image)
         page = report_folder and write_report(
-            report_folder, content, styles, made, trace, **regions
+            report_folder, content, styles, made, trace, regions
         )
     show(made, output, page, json=json)
     if made.interrupted:
@@ -157,7 +153,7 @@ def write_report(
     styles: list[Path],
     made: "nstk.Stylization",
     trace: "nstk.Trace",
-    **masks: Any,
+    masks: "nstk.Masks",
 ) -> Path:
     """Write the page about this run, with the command that repeats it."""
     return nstk.write_report(
@@ -167,7 +163,7 @@ def write_report(
         stylization=made,
         trace=trace,
         command=shlex.join(["nstk", *sys.argv[1:]]),
-        **masks,
+        masks=masks,
     )
 
 
@@ -210,6 +206,6 @@ def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
         print_json(dataclasses.asdict(plan))
         return
     print(
-        f"{plan.tiling} engine in {plan.precision}, {plan.convolution}, because {plan.reason}: "
+        f"tiling {plan.tiling} in {plan.precision}, {plan.convolution}, because {plan.reason}: "
         f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {duration(plan.seconds)}"
     )

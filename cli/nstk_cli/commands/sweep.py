@@ -21,6 +21,9 @@ from nstk_cli.options import (
 from nstk_cli.output import duration, print_made, print_table
 from nstk_cli.reporting import reporting
 
+MANY = 100
+"""The most runs that need no confirmation."""
+
 
 @with_settings
 def sweep(
@@ -68,24 +71,33 @@ def sweep(
         nstk.check_figure(output)
         masks = [*(content_masks or ()), *(style_masks or ()), keep_mask]
         spare_inputs([content, *styles, *masks, Path(settings.init)], output)
-        from nstk import save_sweep
+        from nstk import load_backbone, save_sweep
         from nstk import sweep as run
+        from nstk.sweeping.grid import BACKBONE, count_points
+        from nstk.sweeping.job import predict_seconds
 
-        swept = run(
-            content,
-            styles,
-            axes,
-            output.with_suffix(".runs"),
-            backbone=backbone,
-            weights=weights,
-            settings=settings,
-            content_masks=content_masks or (),
-            style_masks=style_masks or (),
-            keep_mask=keep_mask,
-            confirmed=yes,
-            checkpoints=checkpoints,
-            on_progress=report,
-        )
+        if weights is not None and any(axis.key == BACKBONE for axis in axes):
+            raise nstk.SettingsError(
+                f"`over` varies the backbone and {weights} belongs to one of them; leave "
+                "`weights` out."
+            )
+        shared: dict[str, Any] = {
+            "backbone": load_backbone(backbone, weights=weights, on_progress=report)
+            if weights
+            else backbone,
+            "settings": settings,
+            "masks": nstk.Masks(content_masks or (), style_masks or (), keep_mask),
+            "on_progress": report,
+        }
+        count = count_points(axes)
+        if count > MANY and not yes:
+            seconds = predict_seconds(content, styles, axes, **shared)
+            raise nstk.SettingsError(
+                f"`over` asks for {count} runs, about {duration(seconds)} on this machine; give "
+                "`yes` to make them all, or fewer values."
+            )
+        runs = output.with_suffix(".runs")
+        swept = run(content, styles, axes, runs, checkpoints=checkpoints, **shared)
         save_sweep(swept, output)
     if json:
         print_made(
@@ -114,7 +126,7 @@ def show(swept: "nstk.Sweep", output: Path) -> None:
         [*(axis.option for axis in axes), "content", "style", "seconds", "image"],
         [
             (
-                *(axis.format_value(run.point.choice[axis.key]) for axis in axes),
+                *(axis.format_value(run.point.values[axis.key]) for axis in axes),
                 f"{run.terms['content']:.4g}",
                 f"{run.terms['style']:.4g}",
                 "kept" if run.resumed else f"{run.seconds:.1f}",

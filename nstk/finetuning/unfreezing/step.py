@@ -12,7 +12,7 @@ from nstk.features.workers import Workers
 from nstk.finetuning.unfreezing.augmentation import Batch
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.heads.links import Link
-from nstk.optimizers.adam import Moments, update
+from nstk.optimizers.adam import AdamState, update
 
 LEARNING_RATE = 3e-5
 """Peak learning rate of the head."""
@@ -116,7 +116,7 @@ class TrainingStep:
         for index, variable in enumerate(self._variables):
             gradient = strategy.reduce("SUM", gradients[index], axis=None) / size
             gradient += L2_SP * (variable - self._start[index])
-            moments = Moments(count, self._first[index], self._second[index])
+            moments = AdamState(count, self._first[index], self._second[index])
             change, moments = update(
                 gradient, moments, rate * LEARNING_RATE * self.rates[index], *_BETAS, _EPSILON
             )

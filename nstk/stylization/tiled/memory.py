@@ -1,4 +1,4 @@
-"""How much memory this process takes, and how much there is."""
+"""How much memory this process uses, and how much is available to it."""
 
 import os
 import sys
@@ -6,10 +6,10 @@ from pathlib import Path
 
 
 def peak_memory() -> int | None:
-    """The largest resident size of this process since its start, in bytes.
+    """Return the largest resident size of this process since its start, in bytes.
 
     Returns:
-        The figure of the operating system, or None where it keeps none.
+        The operating system's figure, or None if it keeps none.
     """
     try:
         import resource
@@ -20,7 +20,7 @@ def peak_memory() -> int | None:
 
 
 def current_memory() -> int:
-    """The present resident size of this process in bytes; 0 where it is unknown."""
+    """Return the resident size of this process in bytes; 0 if unknown."""
     try:
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     except (OSError, IndexError, ValueError):
@@ -29,49 +29,51 @@ def current_memory() -> int:
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still take without swapping, None where it is unknown.
+    """Return the bytes this process can still allocate without swapping; None if unknown.
 
-    It is the least of what the machine has to spare, what the control groups of the process leave
-    it (which is how containers are limited) and what ``ulimit -v`` leaves it.
+    This is the least of three limits: the free memory of the machine, the control groups of the
+    process (which limit containers), and ``ulimit -v``.
     """
-    rooms = [_spared_by_machine(), _left_by_groups(), _left_of_addresses()]
-    return min((room for room in rooms if room is not None), default=None)
+    limits = [_available_on_machine(), _available_in_cgroups(), _available_addresses()]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _spared_by_machine() -> int | None:
+def _available_on_machine() -> int | None:
     for line in _read_lines(Path("/proc/meminfo")):
         if line.startswith("MemAvailable:"):
             return 1024 * int(line.split()[1])
     return None
 
 
-def _left_by_groups(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """The least room in the group of this process and in those round it."""
+def _available_in_cgroups(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """The least limit among the control group of this process and its parents."""
     paths = (line[3:] for line in _read_lines(Path("/proc/self/cgroup")) if line[:3] == "0::")
     group = root / next(paths, "/").lstrip("/")
-    rooms = [_left_in_group(each) for each in (group, *group.parents) if each.is_relative_to(root)]
-    return min((room for room in rooms if room is not None), default=None)
+    limits = [
+        _available_in_cgroup(each) for each in (group, *group.parents) if each.is_relative_to(root)
+    ]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _left_in_group(group: Path) -> int | None:
-    most, taken = (_read_lines(group / f"memory.{name}")[:1] for name in ("max", "current"))
-    if not most or not taken or most == ["max"]:
+def _available_in_cgroup(group: Path) -> int | None:
+    limit, used = (_read_lines(group / f"memory.{name}")[:1] for name in ("max", "current"))
+    if not limit or not used or limit == ["max"]:
         return None
-    # What was read from files counts as taken, but is given back when it is needed.
+    # The file cache counts as used, but is released when memory is needed.
     facts = dict(line.split() for line in _read_lines(group / "memory.stat"))
-    return max(int(most[0]) - int(taken[0]) + int(facts.get("inactive_file", 0)), 0)
+    return max(int(limit[0]) - int(used[0]) + int(facts.get("inactive_file", 0)), 0)
 
 
-def _left_of_addresses() -> int | None:
+def _available_addresses() -> int | None:
     try:
         import resource
     except ImportError:  # Windows
         return None
-    most = resource.getrlimit(resource.RLIMIT_AS)[0]
-    taken = _read_lines(Path("/proc/self/statm"))[:1]
-    if most == resource.RLIM_INFINITY or not taken:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    used = _read_lines(Path("/proc/self/statm"))[:1]
+    if limit == resource.RLIM_INFINITY or not used:
         return None
-    return max(most - int(taken[0].split()[0]) * os.sysconf("SC_PAGE_SIZE"), 0)
+    return max(limit - int(used[0].split()[0]) * os.sysconf("SC_PAGE_SIZE"), 0)
 
 
 def _read_lines(path: Path) -> list[str]:

@@ -1,10 +1,10 @@
-"""A network that looks at a large image window by window, and sees what it would see at once.
+"""A network applied to a large image tile by tile, with exactly the result of the whole image.
 
-The network is cut into stages at its narrowest places (`nstk.backbones.stages`). Stage by stage,
-each window is looked at with as much round it as its own cells depend on; what the next stage
-takes is kept, in tiles. Backwards, every window is looked at once more, and the gradient of what it
-owns is added to all that it has seen. Every cell is owned once, so the sum over the windows is the
-gradient of the whole: exactly, not nearly.
+The network is cut into stages at its narrowest places (`nstk.backbones.stages`). Each stage is
+applied to one tile after another; a tile reads as large a halo as its own cells depend on. The
+input of the next stage is kept, in tiles. On the backward pass every tile is computed again, and
+the gradient of its own cells is added to all cells it has read. Every cell belongs to exactly one
+tile, so the sum over the tiles is the gradient of the whole image, not an approximation.
 """
 
 import math
@@ -19,14 +19,13 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.stages import Stage, cut_network
 from nstk.stylization.statistics import Statistics
 from nstk.stylization.tiled.stage_functions import StageFunctions
-from nstk.stylization.tiled.tiled_map import TiledMap
-from nstk.stylization.tiled.tiles import Tile, cut_map
+from nstk.stylization.tiled.tiles import Tile, TiledMap, split_map
 
 TILE_BYTES = 256 * 2**20
-"""What a window may take while it is differentiated, about."""
+"""Approximate memory of a tile while its gradient is computed."""
 
 TRANSIENT = 4
-"""Copies of the largest feature map that are there at once on the way back, beside what is kept."""
+"""Copies of the largest feature map held at once on the backward pass, beside what is kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +34,9 @@ class TiledNetwork:
 
     Attributes:
         backbone: The network.
-        style_layers: The layers whose statistics are wanted.
-        content_layers: The layers whose maps are wanted.
-        window_bytes: What a window may take while it is differentiated, about.
+        style_layers: The layers whose statistics are needed.
+        content_layers: The layers whose maps are needed.
+        tile_bytes: Approximate memory of a tile while its gradient is computed.
     """
 
     backbone: Backbone
@@ -54,13 +53,13 @@ class TiledNetwork:
         """
         return cut_network(self.backbone, (*self.style_layers, *self.content_layers))
 
-    def functions(
+    def stage_functions(
         self, content_layers: Sequence[str], guided: Sequence[bool]
     ) -> tuple[StageFunctions, ...]:
-        """What is computed of the windows of every stage; compiled once, whatever their sizes.
+        """Return the functions of every stage, compiled once for tiles of any size.
 
         Args:
-            content_layers: Which layers have targets.
+            content_layers: The layers with content targets.
             guided: For each region, whether it has guides.
         """
         key = tuple(content_layers), tuple(guided)
@@ -70,50 +69,51 @@ class TiledNetwork:
             )
         return self._functions[key]
 
-    def lay_out(self, shape: Sequence[int]) -> list[list[Tile]]:
-        """The windows of every stage for an image of this height and width."""
-        windows, size = [], (shape[0], shape[1])
+    def make_layout(self, shape: Sequence[int]) -> list[list[Tile]]:
+        """Return the tiles of every stage for an image of this height and width."""
+        layout, size = [], (shape[0], shape[1])
         for stage in self.stages:
             channels = stage.model.inputs[0].shape[-1]
             shapes = stage.model.compute_output_shape((1, *size, channels))
             sizes = {name: (whole[1], whole[2]) for name, whole in shapes.items()}
             cells = self.tile_bytes / (stage.load.map_bytes + TRANSIENT * stage.load.largest)
             side = math.isqrt(int(cells))
-            windows.append(cut_map(size, sizes, stage.fields, stage.step, side))
+            layout.append(split_map(size, sizes, stage.fields, stage.step, side))
             size = sizes.get(str(stage.following), size)
-        return windows
+        return layout
 
-    def look(self, image: Any) -> dict[str, TiledMap]:
-        """The feature maps of the content layers of an image ``(height, width, 3)``, in tiles."""
+    def content_maps(self, image: Any) -> dict[str, TiledMap]:
+        """Return the feature maps of the content layers of an image ``(height, width, 3)``."""
         layers = self.content_layers
-        seen: dict[str, TiledMap] = {}
-        source = as_tiled_map(image)
-        for functions, windows in zip(
-            self.functions((), ()), self.lay_out(image.shape), strict=True
-        ):
-            stage = functions.stage
+        found: dict[str, TiledMap] = {}
+        source = TiledMap.from_image(image)
+        functions = self.stage_functions((), ())
+        for stage_functions, tiles in zip(functions, self.make_layout(image.shape), strict=True):
+            stage = stage_functions.stage
             kept = [*(name for name in stage.taps if name in layers), stage.following]
-            maps = {name: empty_map(windows, name) for name in kept if name}
-            for window in windows:
-                shown = functions.show(source.read(*window.seen), owned_slices(window))
-                for name, tiles in maps.items():
-                    tiles.write(*window.outputs(name), shown[name])
-            seen |= {name: tiles for name, tiles in maps.items() if name in layers}
-            if len(seen) == len(layers):
+            maps = {name: TiledMap.for_output(tiles, name) for name in kept if name}
+            for tile in tiles:
+                outputs = stage_functions.outputs(source.read(*tile.padded), tile.own_slices())
+                for name, tiled_map in maps.items():
+                    tiled_map.write(*tile.outputs(name), outputs[name])
+            found |= {name: tiled_map for name, tiled_map in maps.items() if name in layers}
+            if len(found) == len(layers):
                 break
             source = maps[str(stage.following)]
-        return seen
+        return found
 
-    def gather(self, image: Any, guides: Mapping[str, Any] | None = None) -> dict[str, Statistics]:
-        """The statistics of every style layer.
+    def style_statistics(
+        self, image: Any, guides: Mapping[str, Any] | None = None
+    ) -> dict[str, Statistics]:
+        """Compute the statistics of every style layer.
 
         Args:
             image: ``(height, width, 3)``.
-            guides: The weight of every position by layer, ``(height, width)``; 1 where None.
+            guides: The weight of every position by layer, ``(height, width)``; 1 if None.
         """
         planes = {name: [guides[name]] if guides else [] for name in self.style_layers}
-        functions = self.functions((), (bool(guides),))
-        layout = self.lay_out(image.shape)
+        functions = self.stage_functions((), (bool(guides),))
+        layout = self.make_layout(image.shape)
         style, _, _ = sum_tiles(functions, layout, image, {}, planes)
         return {name: sums[0] for layers in style for name, sums in layers.items()}
 
@@ -129,72 +129,50 @@ def sum_tiles(
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Any]],
 ) -> tuple[list[Any], list[Any], list[TiledMap]]:
-    """Add up all windows of all stages.
+    """Add up the sums of all tiles, stage by stage.
 
     Args:
-        functions: Those of every stage.
-        layout: The windows of every stage.
+        functions: The functions of every stage.
+        layout: The tiles of every stage.
         image: ``(height, width, 3)``.
-        targets: The content's own maps by layer.
-        guides: The guides of every style layer, of the regions that have one.
+        targets: The feature maps of the content image by layer.
+        guides: By style layer, the guides of the regions that have one.
 
     Returns:
-        The sums of style and those of content, one of each for every stage, and what every stage
-        takes, from the image on.
+        Style sums and content sums, one of each for every stage, and the input of every stage,
+        beginning with the image.
     """
-    style, content, sources = [], [], [as_tiled_map(image)]
-    for stage, windows in zip(functions, layout, strict=True):
+    style, content, sources = [], [], [TiledMap.from_image(image)]
+    for stage, tiles in zip(functions, layout, strict=True):
         following = stage.stage.following
-        tiles = empty_map(windows, following) if following else None
+        next_map = TiledMap.for_output(tiles, following) if following else None
         total: Any = None
-        for window in windows:
-            around = crop_targets(stage, window, targets, guides)
-            seen = sources[-1].read(*window.seen)
-            *sums, kept = stage.sum_up(seen, owned_slices(window), *around)
-            if tiles is not None:
-                tiles.write(*window.outputs(str(following)), kept)
+        for tile in tiles:
+            cropped = crop_targets(stage, tile, targets, guides)
+            source = sources[-1].read(*tile.padded)
+            *sums, kept = stage.sums(source, tile.own_slices(), *cropped)
+            if next_map is not None:
+                next_map.write(*tile.outputs(str(following)), kept)
             total = sums if total is None else tf.nest.map_structure(tf.add, total, sums)
         style.append(total[0])
         content.append(total[1])
-        if tiles is not None:
-            sources.append(tiles)
+        if next_map is not None:
+            sources.append(next_map)
     return style, content, sources
 
 
 def crop_targets(
     functions: StageFunctions,
-    window: Tile,
+    tile: Tile,
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Any]],
 ) -> tuple[dict[str, Any], dict[str, list[Any]]]:
-    """The parts of targets and guides that belong to what a window owns."""
+    """Crop targets and guides to the own cells of a tile."""
     taps = functions.stage.taps
-    here = {name: targets[name].read(*window.outputs(name)) for name in taps if name in targets}
+    here = {name: targets[name].read(*tile.outputs(name)) for name in taps if name in targets}
     cropped = {}
     for name in taps:
         if name in functions.style_layers:
-            rows, columns = (slice(*span) for span in window.outputs(name))
+            rows, columns = (slice(*span) for span in tile.outputs(name))
             cropped[name] = [plane[rows, columns] for plane in guides[name]]
     return here, cropped
-
-
-def as_tiled_map(image: Any) -> TiledMap:
-    """An image ``(height, width, 3)`` as a map of one tile."""
-    rows, columns = (0, image.shape[0]), (0, image.shape[1])
-    tiles = TiledMap([rows], [columns])
-    tiles.write(rows, columns, tf.convert_to_tensor(image)[tf.newaxis])
-    return tiles
-
-
-def empty_map(windows: Sequence[Tile], output: str) -> TiledMap:
-    """An empty map of an output with one tile for what each window owns of it."""
-    return TiledMap(*zip(*(window.outputs(output) for window in windows), strict=True))
-
-
-def owned_slices(window: Tile) -> dict[str, Any]:
-    """Where the owned cells of every output lie in what the window gives."""
-    names = window.rows.outputs
-    return {
-        name: tf.constant([*window.rows.within(name), *window.columns.within(name)], tf.int32)
-        for name in names
-    }

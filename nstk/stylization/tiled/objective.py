@@ -1,4 +1,4 @@
-"""The objective of an image too large to be looked at at once."""
+"""The objective of an image that is too large to be processed at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,131 +9,134 @@ import tensorflow as tf
 
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import content_sum, tv_sums
-from nstk.stylization.objective import LossWeights, ObjectiveWeights, list_guides, combine_losses
+from nstk.stylization.losses import ImageSums, content_sum, tv_sums
+from nstk.stylization.objective import LossWeights, ObjectiveWeights, combine_losses, list_guides
 from nstk.stylization.regions import Region
-from nstk.stylization.sums import Sums
-from nstk.stylization.tiled.network import (
-    TiledNetwork,
-    owned_slices,
-    sum_tiles,
-    crop_targets,
-)
+from nstk.stylization.tiled.network import TiledNetwork, crop_targets, sum_tiles
 from nstk.stylization.tiled.stage_functions import StageFunctions
-from nstk.stylization.tiled.tiled_map import TiledMap
-from nstk.stylization.tiled.tiles import Tile
+from nstk.stylization.tiled.tiles import Tile, TiledMap
 
 
 @dataclass(frozen=True, eq=False)
 class TiledObjective:
     """The same L as `StyleObjective`, with the same gradient, in bounded memory.
 
-    Once through all windows for the sums, which alone the loss depends on; their gradients are known
-    then, and once more through all windows for the gradients of the pixels.
+    A first pass over the tiles computes the sums; the loss depends on them alone, so their
+    gradients are known then, and a second pass computes the gradient of the pixels.
 
     Attributes:
         network: The network, cut into stages.
         content: The feature maps of the content image.
-        sizes: ½‖a*‖² of every content layer.
-        regions: Where it is to look like what.
+        content_norms: ½‖a*‖² of every content layer.
+        regions: The regions and their style targets.
         weights: α, β, γ, κ_l and λ_l.
-        layout: The windows of every stage.
-        free: How free every pixel is to move, ``(height, width, 1)`` in ``[0, 1]``; all are
-            where None.
+        layout: The tiles of every stage.
+        gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)`` in ``[0, 1]``;
+            1 if None.
     """
 
     network: TiledNetwork
     content: Mapping[str, TiledMap]
-    sizes: Mapping[str, Any]
+    content_norms: Mapping[str, Any]
     regions: Sequence[Region]
     weights: ObjectiveWeights
     layout: Sequence[Sequence[Tile]]
-    free: Any | None = None
+    gradient_mask: Any | None = None
 
     @classmethod
-    def within(
+    def from_regions(
         cls,
         network: TiledNetwork,
         content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
-        free: Any | None = None,
+        gradient_mask: Any | None = None,
     ) -> "TiledObjective":
-        """Look at the content once; see `StyleObjective.within`."""
-        seen = network.look(content)
-        sizes = {
-            name: tf.add_n([content_sum(tile) for tile in tiles.tiles()])
-            for name, tiles in seen.items()
+        """Compute the content target; see `StyleObjective.from_regions`."""
+        maps = network.content_maps(content)
+        norms = {
+            name: tf.add_n([content_sum(tile) for tile in tiled_map.tiles()])
+            for name, tiled_map in maps.items()
         }
-        layout = network.lay_out(content.shape)
-        return cls(network, seen, sizes, tuple(regions), weights, layout, free)
+        layout = network.make_layout(content.shape)
+        return cls(network, maps, norms, tuple(regions), weights, layout, gradient_mask)
 
-    def measure(self, image: Any, balance: LossWeights | None = None) -> tuple[Any, dict[str, Any]]:
-        """See `StyleObjective.measure`."""
-        sums, _ = self._sum_up(image)
-        return combine_losses(sums, self.weights, self.regions, self.sizes, image.shape, balance)
+    def compute_loss(
+        self, image: Any, loss_weights: LossWeights | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """See `StyleObjective.compute_loss`."""
+        sums, _ = self._image_sums(image)
+        return combine_losses(
+            sums, self.weights, self.regions, self.content_norms, image.shape, loss_weights
+        )
 
-    def evaluate(self, image: Any, balance: LossWeights | None = None) -> Evaluation:
+    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
-        sums, sources = self._sum_up(image)
-        loss, terms, gradients = self._differentiate_score(sums, balance or self.weights.balance)
+        sums, sources = self._image_sums(image)
+        loss, terms, gradients = self._differentiate_loss(
+            sums, loss_weights or self.weights.loss_weights
+        )
         gradient: TiledMap | None = None
         for number in reversed(range(len(sources))):
             gradient = self._vjp(number, sources.pop(), gradients, gradient)
         assert gradient is not None
-        for window in self.layout[0]:
-            part, rows, columns = _with_next(image, window)
-            pulled = _tv_vjp(part, rows, columns, gradients.tv)
-            gradient.add(*_shift(window, part.shape), pulled[tf.newaxis])
-        whole = gradient.whole()[0]
-        return Evaluation(loss, whole if self.free is None else whole * self.free, terms)
+        for tile in self.layout[0]:
+            part, rows, columns = _with_next(image, tile)
+            tv_gradient = _tv_vjp(part, rows, columns, gradients.tv)
+            gradient.add(*_spans_from(tile, part.shape), tv_gradient[tf.newaxis])
+        whole = gradient.pop_whole()[0]
+        if self.gradient_mask is not None:
+            whole = whole * self.gradient_mask
+        return Evaluation(loss, whole, terms)
 
     def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
-        """See `Objective.compile`; the step's parts are compiled, and run one after another."""
+        """See `Objective.compile`; the parts of the step are compiled, not the step itself."""
 
-        def step(x: Any, state: Any, balance: LossWeights) -> Any:
-            return optimizer.step(partial(self.evaluate, balance=balance), x, state)
+        def step(x: Any, state: Any, loss_weights: LossWeights) -> Any:
+            evaluate = partial(self.evaluate, loss_weights=loss_weights)
+            return optimizer.step(evaluate, x, state)
 
         return step
 
-    def _sum_up(self, image: Any) -> tuple[Sums, list[TiledMap]]:
-        """The sums of the whole image and what every stage takes."""
+    def _image_sums(self, image: Any) -> tuple[ImageSums, list[TiledMap]]:
+        """The sums over the whole image and the input of every stage."""
         style, content, sources = sum_tiles(
             self._functions, self.layout, image, self.content, self._guides
         )
-        tv = tf.add_n([_tv_sums(*_with_next(image, window)) for window in self.layout[0]])
-        merged: dict[str, Any] = {}
-        errors: dict[str, Any] = {}
-        for sums, squares in zip(style, content, strict=True):
-            merged |= sums
-            errors |= squares
-        return Sums(merged, errors, tv), sources
+        tv = tf.add_n([_tv_sums(*_with_next(image, tile)) for tile in self.layout[0]])
+        style_sums: dict[str, Any] = {}
+        content_sums: dict[str, Any] = {}
+        for stage_style, stage_content in zip(style, content, strict=True):
+            style_sums |= stage_style
+            content_sums |= stage_content
+        return ImageSums(style_sums, content_sums, tv), sources
 
     def _vjp(
-        self, number: int, source: TiledMap, gradients: Sums, following: TiledMap | None
+        self, number: int, source: TiledMap, gradients: ImageSums, following: TiledMap | None
     ) -> TiledMap:
-        """The gradient of what a stage takes, from those of the sums and of what it gives."""
-        functions, windows = self._functions[number], self.layout[number]
+        """The gradient of a stage's input, from those of the sums and of the next stage's input."""
+        functions, tiles = self._functions[number], self.layout[number]
         stage = functions.stage
         style = {name: gradients.style[name] for name in stage.taps if name in gradients.style}
         content = {
             name: gradients.content[name] for name in stage.taps if name in gradients.content
         }
         flat = tf.nest.flatten((style, content))
-        result = TiledMap(*zip(*(window.own for window in windows), strict=True))
-        for window in windows:
-            around = crop_targets(functions, window, self.content, self._guides)
+        result = TiledMap(*zip(*(tile.own for tile in tiles), strict=True))
+        for tile in tiles:
+            cropped = crop_targets(functions, tile, self.content, self._guides)
             last = []
             if following is not None:
-                last = [following.read(*window.outputs(str(stage.following)))]
-            pulled = functions.vjp(source.read(*window.seen), owned_slices(window), *around, flat, last)
-            result.add(*window.seen, pulled)
+                last = [following.read(*tile.outputs(str(stage.following)))]
+            slices = tile.own_slices()
+            part = functions.vjp(source.read(*tile.padded), slices, *cropped, flat, last)
+            result.add(*tile.padded, part)
         return result
 
     @cached_property
     def _functions(self) -> tuple[StageFunctions, ...]:
         guided = [region.guides is not None for region in self.regions]
-        return self.network.functions(tuple(self.content), guided)
+        return self.network.stage_functions(tuple(self.content), guided)
 
     @cached_property
     def _guides(self) -> dict[str, list[Any]]:
@@ -144,30 +147,33 @@ class TiledObjective:
         }
 
     @cached_property
-    def _differentiate_score(self) -> Any:
-        rows, columns = (self.layout[0][-1].own[axis][1] for axis in (0, 1))
+    def _differentiate_loss(self) -> Any:
+        shape = [self.layout[0][-1].own[axis][1] for axis in (0, 1)]
 
-        def differentiate(sums: Sums, balance: LossWeights) -> tuple[Any, dict[str, Any], Sums]:
+        def differentiate(
+            sums: ImageSums, loss_weights: LossWeights
+        ) -> tuple[Any, dict[str, Any], ImageSums]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(sums)
-                shape = rows, columns
-                loss, terms = combine_losses(sums, self.weights, self.regions, self.sizes, shape, balance)
+                loss, terms = combine_losses(
+                    sums, self.weights, self.regions, self.content_norms, shape, loss_weights
+                )
             gradients = tape.gradient(loss, sums, unconnected_gradients="zero")
             return loss, terms, gradients
 
         return tf.function(differentiate, autograph=False)
 
 
-def _with_next(image: Any, window: Tile) -> tuple[Any, Any, Any]:
-    """What a window owns of an image with the next row and column, and how much it owns."""
-    (top, bottom), (left, right) = window.own
+def _with_next(image: Any, tile: Tile) -> tuple[Any, Any, Any]:
+    """A tile's own pixels with the next row and column, and how many rows and columns it owns."""
+    (top, bottom), (left, right) = tile.own
     own = tf.constant(bottom - top), tf.constant(right - left)
     return image[top : bottom + 1, left : right + 1], *own
 
 
-def _shift(window: Tile, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Where a part of this shape lies that begins where the window's own begins."""
-    (top, _), (left, _) = window.own
+def _spans_from(tile: Tile, shape: Sequence[int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Rows and columns of a part of this shape that begins where the tile's own cells begin."""
+    (top, _), (left, _) = tile.own
     return (top, top + shape[0]), (left, left + shape[1])
 
 

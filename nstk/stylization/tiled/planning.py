@@ -1,13 +1,13 @@
-"""What a run will need, and which engine it runs on."""
+"""The plan of a run: tiling, arithmetic, and the memory and time they take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-from nstk.backbones.arithmetic import time_network
+from nstk.backbones.arithmetic import CANDIDATES, time_network
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.stages import NetworkCost, count_flops
@@ -27,44 +27,46 @@ IMAGES: Mapping[OptimizerName, int] = {
     "lbfgs": 56,
     "newton": 26,
 }
-"""Float32 images that a step of each optimizer holds at once, old and new states among them."""
+"""Float32 images that a step of each optimizer holds at once, including old and new states."""
 
 IMAGE_BYTES = 12
-"""Of a float32 pixel."""
+"""Bytes of a float32 pixel."""
 
 COMPILED_BYTES = 200 * 2**20
-"""What compiling takes, and libraries that come with the first step."""
+"""Memory of compilation and of libraries loaded with the first step."""
 
 WORK_SHARE = 1.35
-"""Time of a step over that of its convolutions: sums, gradients of what lies between, the update."""
+"""Time of a step over that of its convolutions: sums, other gradients, the update."""
 
 KERNEL_GROWTH = 8
-"""A 3×3 kernel becomes one of 6×6, once for the way there and once for the way back."""
+"""A 3×3 kernel becomes one of 6×6, once for the forward and once for the backward pass."""
 
 NEWTON_EVALUATIONS = 12
-"""Evaluations that a step of Newton's method is worth; every other optimizer's is one."""
+"""A step of Newton's method costs this many evaluations; other optimizers need one."""
 
 COMPILE_SECONDS = 3.0
-"""Of one scale."""
+"""Compile time of one scale."""
 
 SMALLEST_ADVICE = 64
 """Longer side in pixels below which no size is recommended."""
 
 SHARE_OF_MEMORY = 0.8
-"""How much of the free memory a run may take where no limit is given."""
+"""Share of the available memory that a run may use without an explicit limit."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How an image is going to be painted and what that takes.
+    """How an image will be computed, and what that takes.
 
     Attributes:
-        engine: ``whole`` looks at the image at once, ``windows`` part by part.
-        precision: What convolutions run in.
-        convolution: How those that suit it are computed.
+        tiling: ``off`` processes the whole image at once, ``on`` tile by tile.
+        precision: Number format of the convolutions.
+        convolution: Algorithm of the convolutions that suit it.
         peak_memory_bytes: Largest resident size of the process, predicted.
-        seconds: Of the descent, predicted.
-        reason: Why this engine, in one line.
+        seconds: Duration of all steps, predicted.
+        reason: Why the image is tiled or not, in one line.
+        largest_whole: Images with more pixels are tiled; None if all are processed at once.
+        strength: The strength to use; None until ``auto`` has found it.
     """
 
     tiling: Tiling
@@ -73,22 +75,52 @@ class Plan:
     peak_memory_bytes: int
     seconds: float
     reason: str
+    largest_whole: int | None = None
+    strength: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse values that no run can have, such as those of a damaged checkpoint."""
+        largest, strength = self.largest_whole, self.strength
+        if self.tiling not in get_args(Tiling) or self.arithmetic not in CANDIDATES:
+            raise ValueError(f"tiling is {self.tiling!r} in {tuple(self.arithmetic)!r}")
+        if largest is not None and not (isinstance(largest, int) and largest >= 0):
+            raise ValueError(f"largest_whole is {largest!r}")
+        if strength is not None and not 0 <= strength <= 1:
+            raise ValueError(f"strength is {strength!r}")
 
     @property
     def arithmetic(self) -> Arithmetic:
         """Precision and convolution."""
         return Arithmetic(self.precision, self.convolution)
 
+    def is_tiled(self, scale: Scale) -> bool:
+        """Whether a scale is processed tile by tile."""
+        return self.largest_whole is not None and scale.height * scale.width > self.largest_whole
+
+    def to_facts(self) -> dict[str, Any]:
+        """Return the plan as plain JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_facts(cls, facts: Mapping[str, Any]) -> "Plan":
+        """Restore a plan from `to_facts`.
+
+        Raises:
+            TypeError: If a field is missing or unknown.
+            ValueError: If a value is out of range.
+        """
+        return cls(**facts)
+
 
 @dataclass(frozen=True, eq=False)
 class CostModel:
-    """What is to be painted, as far as memory and time depend on it.
+    """Predicts memory and time of a run.
 
     Attributes:
         backbone: The network, prepared.
-        weights: Which layers are looked at.
-        optimizer: The rule.
-        arithmetic: What convolutions run in, and how they are computed.
+        weights: The weights, which name the layers.
+        optimizer: The optimizer.
+        arithmetic: Precision and algorithm of the convolutions.
         scales: All scales, the largest last.
     """
 
@@ -100,25 +132,25 @@ class CostModel:
 
     @property
     def pixels(self) -> int:
-        """Of the largest scale."""
+        """Pixels of the largest scale."""
         return self.scales[-1].height * self.scales[-1].width
 
     @property
-    def can_be_cut(self) -> bool:
+    def can_tile(self) -> bool:
         """Whether no layer depends on a mean over the whole image."""
         return all(self.backbone.reach(name) < WHOLE_IMAGE for name in self.weights.layers)
 
     def predict_memory(self, tiling: Tiling, pixels: int) -> int:
-        """Largest resident size of this process while it paints so many pixels."""
-        fixed = current_memory() + COMPILED_BYTES + self._transformed_kernels
+        """Predict the largest resident size of this process for an image of this many pixels."""
+        fixed = current_memory() + COMPILED_BYTES + self._transformed_kernel_bytes
         images = pixels * IMAGE_BYTES * IMAGES[self.optimizer]
-        maps = pixels * (self.load.map_bytes + TRANSIENT * self.load.largest)
+        maps = pixels * (self.network_cost.map_bytes + TRANSIENT * self.network_cost.largest)
         if tiling == "on":
-            maps = min(maps, TILE_BYTES + pixels * self._kept_between_stages)
+            maps = min(maps, TILE_BYTES + pixels * self._bytes_between_stages)
         return int(fixed + images + maps)
 
-    def largest_image(self, tiling: Tiling, memory: int) -> int:
-        """How many pixels can be painted in so much memory."""
+    def max_pixels(self, tiling: Tiling, memory: int) -> int:
+        """Return how many pixels an image may have to fit in this much memory."""
         fits, too_many = 0, 2
         while self.predict_memory(tiling, too_many) <= memory:
             fits, too_many = too_many, 2 * too_many
@@ -131,24 +163,24 @@ class CostModel:
         return fits
 
     def predict_seconds(self, tiling: Tiling) -> float:
-        """Time of all steps on this machine."""
-        forward, backward = time_network(self.load.convolutions, self.arithmetic)
+        """Predict the duration of all steps on this machine."""
+        forward, backward = time_network(self.network_cost.convolutions, self.arithmetic)
         passes = 2 * forward + backward if tiling == "on" else forward + backward
         evaluations = NEWTON_EVALUATIONS if self.optimizer == "newton" else 1
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
         return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
 
     @property
-    def _transformed_kernels(self) -> int:
-        """Bytes of all kernels in the form that minimal filtering takes, for there and back."""
+    def _transformed_kernel_bytes(self) -> int:
+        """Memory of all kernels as Winograd's algorithm takes them, forward and backward."""
         if self.arithmetic.convolution == "direct":
             return 0
-        suited = [each for each in self.load.convolutions if each.suits_winograd]
+        suited = [each for each in self.network_cost.convolutions if each.suits_winograd]
         return sum(KERNEL_GROWTH * 4 * prod(each.kernel) for each in suited)
 
     @cached_property
-    def _kept_between_stages(self) -> float:
-        """Bytes for each pixel that the engine in windows keeps of the network, at most."""
+    def _bytes_between_stages(self) -> float:
+        """Bytes for each pixel that a tiled run keeps of the network, at most."""
         network = TiledNetwork(
             self.backbone, tuple(self.weights.style_layers), tuple(self.weights.content_layers)
         )
@@ -157,7 +189,7 @@ class CostModel:
         for stage in network.stages:
             tensors = stage.model.output
             sizes = {
-                name: _size(tensors[name]) / (stage.stride * pair[0].stride) ** 2
+                name: _cell_bytes(tensors[name]) / (stage.stride * pair[0].stride) ** 2
                 for name, pair in stage.fields.items()
             }
             content += sum(sizes[name] for name in stage.taps if name in network.content_layers)
@@ -170,61 +202,77 @@ class CostModel:
         )
 
     @cached_property
-    def load(self) -> NetworkCost:
+    def network_cost(self) -> NetworkCost:
         """What the network costs for each pixel."""
         return count_flops(self.backbone.tap(self.weights.layers))
 
 
-def make_plan(demand: CostModel, asked: TilingName, limit: int | None) -> Plan:
-    """Choose the engine, or refuse what does not fit.
+def make_plan(
+    costs: CostModel, tiling: TilingName, limit: int | None, strength: float | None = None
+) -> Plan:
+    """Decide whether to tile, and predict memory and time.
 
     Args:
-        demand: What is to be painted.
-        asked: The engine that is wanted; ``auto`` looks at the image at once if it can.
-        limit: Bytes that the process may take; what the machine has to spare where None.
+        costs: The costs of the run.
+        tiling: ``off``, ``on``, or ``auto``, which tiles only what does not fit at once.
+        limit: Bytes that the process may use; None for a share of the available memory.
+        strength: The strength, if it is known.
 
     Raises:
-        SettingsError: If it would need more memory than there is; it says what would fit.
-        BackboneError: If windows are wanted and the network cannot be looked at in parts.
+        SettingsError: If the run needs more memory; the message names a size that fits.
+        BackboneError: If tiling is requested and the network cannot be tiled.
     """
+    limit = memory_limit(limit)
+    whole = costs.predict_memory("off", costs.pixels)
+    fits = limit is None or whole <= limit
+    if tiling == "off" or (tiling == "auto" and (fits or not costs.can_tile)):
+        chosen: Tiling = "off"
+        peak, largest, reason = whole, None, "the whole image fits in memory"
+    else:
+        chosen, peak = "on", costs.predict_memory("on", costs.pixels)
+        largest = costs.max_pixels("off", peak if tiling == "auto" else 0)
+        reason = f"the whole image at once would need {format_bytes(whole)}"
+    if tiling != "auto":
+        reason = f"tiling {tiling} was requested"
+    check_memory(costs, chosen, limit)
+    seconds = costs.predict_seconds(chosen)
+    return Plan(chosen, *costs.arithmetic, peak, seconds, reason, largest, strength)
+
+
+def memory_limit(limit: int | None) -> int | None:
+    """Return the bytes this process may use: the limit, or a share of the available memory."""
     free = available_memory()
     if limit is None and free is not None:
-        limit = current_memory() + int(SHARE_OF_MEMORY * free)
-    whole = demand.predict_memory("off", demand.pixels)
-    fits = limit is None or whole <= limit
-    if asked == "off" or (asked == "auto" and (fits or not demand.can_be_cut)):
-        tiling: Tiling = "off"
-        peak, reason = whole, "the whole image fits in memory"
-    else:
-        tiling = "on"
-        peak = demand.predict_memory("on", demand.pixels)
-        reason = f"the whole image at once would take {format_bytes(whole)}"
-    if asked != "auto":
-        reason = f"--tiling {asked} was asked for"
-    if limit is not None and peak > limit:
-        raise SettingsError(_refuse(demand, tiling, peak, limit))
-    return Plan(tiling, *demand.arithmetic, peak, demand.predict_seconds(tiling), reason)
+        return current_memory() + int(SHARE_OF_MEMORY * free)
+    return limit
 
 
-def format_bytes(size: float) -> str:
-    """A number of bytes for people: ``3.4 GiB``."""
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+def check_memory(costs: CostModel, tiling: Tiling, limit: int | None) -> None:
+    """Refuse a run that needs more memory than the limit.
 
-
-def _refuse(demand: CostModel, tiling: Tiling, peak: int, limit: int) -> str:
-    scale = demand.scales[-1]
-    best: Tiling = "on" if demand.can_be_cut else tiling
-    share = demand.largest_image(best, limit) / demand.pixels
+    Raises:
+        SettingsError: With a size that fits.
+    """
+    peak = costs.predict_memory(tiling, costs.pixels)
+    if limit is None or peak <= limit:
+        return
+    scale = costs.scales[-1]
+    best: Tiling = "on" if costs.can_tile else tiling
+    share = costs.max_pixels(best, limit) / costs.pixels
     size = int(scale.longer_side * share**0.5)
-    advice = f"choose --size {size}" if size >= SMALLEST_ADVICE else "choose a smaller --backbone"
+    advice = f"choose `size={size}`" if size >= SMALLEST_ADVICE else "choose a smaller `backbone`"
     if best != tiling:
-        advice += " and --tiling auto"
-    return (
+        advice += " and `tiling='auto'`"
+    raise SettingsError(
         f"{scale.width}×{scale.height} pixels need {format_bytes(peak)} with this network, and "
-        f"{format_bytes(limit)} may be used: {advice}, or raise --max-memory."
+        f"{format_bytes(limit)} may be used: {advice}, or raise `max_memory`."
     )
 
 
-def _size(tensor: Any) -> int:
-    """Bytes of one cell."""
+def format_bytes(size: float) -> str:
+    """Format a number of bytes for people: ``3.4 GiB``."""
+    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
+
+
+def _cell_bytes(tensor: Any) -> int:
     return int(tensor.shape[-1]) * (2 if tensor.dtype == "bfloat16" else 4)

@@ -1,4 +1,4 @@
-"""What is computed of one window of one stage of a network."""
+"""The compiled functions of one stage of a network, applied to one tile at a time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,17 +8,21 @@ from typing import Any
 import tensorflow as tf
 
 from nstk.backbones.stages import Stage
-from nstk.stylization.sums import sum_layers
+from nstk.stylization.losses import layer_sums
 
 
 @dataclass(frozen=True, eq=False)
 class StageFunctions:
-    """What is computed of one window of a stage, compiled once for windows of any size.
+    """The functions of a stage, compiled once for tiles of any size.
+
+    In their signatures, ``tile`` is the part of the stage's input that a tile reads, ``slices``
+    the place of its own cells in every output (`Tile.own_slices`), ``targets`` the content's
+    feature maps there by layer, and ``guides`` the guides there by style layer.
 
     Attributes:
         stage: A part of the network.
-        style_layers: Which layers are style.
-        content_layers: Which layers have targets.
+        style_layers: The style layers.
+        content_layers: The layers with content targets.
         guided: For each region, whether it has guides.
     """
 
@@ -28,60 +32,61 @@ class StageFunctions:
     guided: tuple[bool, ...]
 
     @cached_property
-    def show(self) -> Any:
-        """``(map, places)`` to the owned cells of every output, by name."""
-        return tf.function(self._show, input_signature=self._signature[:2], autograph=False)
+    def outputs(self) -> Any:
+        """``(tile, slices)`` to the tile's own cells of every output, by name."""
+        return tf.function(self._outputs, input_signature=self._signature[:2], autograph=False)
 
     @cached_property
-    def sum_up(self) -> Any:
-        """``(map, places, targets, guides)`` to sums of style and content and the next map."""
-        return tf.function(self._sum_up, input_signature=self._signature, autograph=False)
+    def sums(self) -> Any:
+        """``(tile, slices, targets, guides)`` to style sums, content sums and the next input."""
+        return tf.function(self._sums, input_signature=self._signature, autograph=False)
 
     @cached_property
     def vjp(self) -> Any:
-        """``(map, places, targets, guides, gradients, following)`` to the gradient of the map.
+        """``(tile, slices, targets, guides, gradients, following)`` to the gradient of the tile.
 
-        ``gradients`` are those of the flat sums, ``following`` holds that of the next map, if any.
+        ``gradients`` are those of the flat sums; ``following`` holds that of the next input, if
+        there is one.
         """
-        style, content, following = self.sum_up.get_concrete_function().structured_outputs
+        style, content, following = self.sums.get_concrete_function().structured_outputs
         gradients = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
         last = [] if following is None else [tf.TensorSpec(following.shape, following.dtype)]
         signature = [*self._signature, gradients, last]
         return tf.function(self._vjp, input_signature=signature, autograph=False)
 
-    def _show(self, window: Any, places: Mapping[str, Any]) -> dict[str, Any]:
-        maps = self.stage.model(window, training=False)
-        return {name: _crop(maps[name], place) for name, place in places.items()}
+    def _outputs(self, tile: Any, slices: Mapping[str, Any]) -> dict[str, Any]:
+        maps = self.stage.model(tile, training=False)
+        return {name: _crop(maps[name], bounds) for name, bounds in slices.items()}
 
-    def _sum_up(
+    def _sums(
         self,
-        window: Any,
-        places: Mapping[str, Any],
+        tile: Any,
+        slices: Mapping[str, Any],
         targets: Mapping[str, Any],
         guides: Mapping[str, Sequence[Any]],
     ) -> tuple[Any, Any, Any]:
-        maps = self._show(window, places)
+        maps = self._outputs(tile, slices)
         taps = {name: maps[name] for name in self.stage.taps}
-        style, content = sum_layers(taps, self._align(guides), targets)
+        style, content = layer_sums(taps, self._align_guides(guides), targets)
         return style, content, maps.get(str(self.stage.following))
 
     def _vjp(
         self,
-        window: Any,
-        places: Mapping[str, Any],
+        tile: Any,
+        slices: Mapping[str, Any],
         targets: Mapping[str, Any],
         guides: Mapping[str, Sequence[Any]],
         gradients: Sequence[Any],
         following: Sequence[Any],
     ) -> Any:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(window)
-            style, content, next_map = self._sum_up(window, places, targets, guides)
+            tape.watch(tile)
+            style, content, next_map = self._sums(tile, slices, targets, guides)
         outputs = [*_flatten(style, content), *([next_map] if following else [])]
-        return tape.gradient(outputs, window, output_gradients=[*gradients, *following])
+        return tape.gradient(outputs, tile, output_gradients=[*gradients, *following])
 
-    def _align(self, guides: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """One guide for every region, None where it has none."""
+    def _align_guides(self, guides: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+        """One guide for every region, None for a region without guides."""
         aligned = {}
         for name, planes in guides.items():
             remaining = iter(planes)
@@ -102,8 +107,8 @@ class StageFunctions:
         ]
 
 
-def _crop(maps: Any, place: Any) -> Any:
-    top, bottom, left, right = tf.unstack(place)
+def _crop(maps: Any, bounds: Any) -> Any:
+    top, bottom, left, right = tf.unstack(bounds)
     return tf.slice(maps, [0, top, left, 0], [1, bottom - top, right - left, maps.shape[-1]])
 
 
