@@ -1,1 +1,1 @@
-"""The recipe of the packaged `compact` network: sheets, teachers, training, folding."""
+"""The training recipe of the packaged `compact` network: data, teachers, training, folding."""

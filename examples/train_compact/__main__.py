@@ -22,7 +22,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--shared",
         type=Path,
         default=Path(os.environ.get("NSTK_SHARED", ROOT.parent / "shared")),
-        help="folder with data/tiny-imagenet/ and weights/ [NSTK_SHARED, or ../shared]",
+        help="folder with data/tiny-imagenet/ and weights/ [NSTK_SHARED or ../shared]",
     )
     add(
         "--work",
@@ -34,32 +34,37 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
         "--out",
         type=Path,
         default=ROOT / "nstk" / "backbones" / "data" / "compact.npz",
-        help="the packaged file to write [nstk/backbones/data/compact.npz]",
+        help="weights file to write [nstk/backbones/data/compact.npz]",
     )
-    add("--steps", type=int, default=12000, help="budget of the training [%(default)s]")
-    add("--finish", type=int, default=1500, help="budget of the finish on textures [%(default)s]")
-    add("--until", type=int, help="stop at this step, to go on later")
+    add("--steps", type=int, default=12000, help="training steps [%(default)s]")
+    add(
+        "--finish",
+        type=int,
+        default=1500,
+        help="steps of the finishing phase on textures [%(default)s]",
+    )
+    add("--until", type=int, help="stop at this step; the same command resumes later")
     add(
         "--objective",
         choices=tuple(training.OBJECTIVES),
         default="both",
-        help="what the network learns from [%(default)s]",
+        help="train on labels, teachers or both [%(default)s]",
     )
-    add("--seed", type=int, default=0, help="of weights, order and crops [%(default)s]")
-    add("--checkpoint-every", type=int, default=500, help="steps [%(default)s]")
+    add("--seed", type=int, default=0, help="random seed of weights, order and crops [%(default)s]")
+    add("--checkpoint-every", type=int, default=500, help="steps between checkpoints [%(default)s]")
     add(
         "--parts",
         type=int,
         default=1,
         help="independent parts of a batch; 2 with TF_NUM_INTRAOP_THREADS=1 suits two busy cores",
     )
-    add("--export", action="store_true", help="write the latest checkpoint's network and stop")
-    add("--smoke", action="store_true", help="a run of seconds on three classes")
+    add("--export", action="store_true", help="write the network of the latest checkpoint and exit")
+    add("--smoke", action="store_true", help="a test run of seconds on three classes")
     return parser.parse_args(words)
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the recipe that the command line describes."""
+    """Run the recipe with the options of the command line."""
     arguments = vars(parse_arguments(words))
     export, smoke = arguments.pop("export"), arguments.pop("smoke")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")

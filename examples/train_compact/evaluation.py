@@ -1,4 +1,4 @@
-"""The folded network at work: its top-1 accuracy, and the packaged file."""
+"""Evaluate the folded network, and read and write the packaged file."""
 
 import os
 import zipfile
@@ -18,13 +18,13 @@ Weights = Mapping[str, NDArray[np.float32]]
 
 
 def build_embedding(folded: Weights) -> keras.Model:
-    """Build the packaged architecture with given weights, pooled to one vector per image.
+    """Build the packaged architecture with the given weights and global average pooling.
 
     Args:
         folded: `<layer>/kernel` (HWIO) and `<layer>/bias`.
 
     Returns:
-        A model from Images, sRGB in `[0, 1]`, to `(batch, 384)`.
+        A model from images, sRGB in `[0, 1]`, to `(batch, 384)`.
     """
     network = build_compact()
     for layer in network.layers:
@@ -39,7 +39,7 @@ def embed(model: keras.Model, pixels: NDArray[np.uint8], batch: int = 250) -> ND
     Args:
         model: From `build_embedding`.
         pixels: `(count, height, width, 3)`, 0 to 255.
-        batch: Images at a time.
+        batch: Batch size.
 
     Returns:
         `(count, 384)`.
@@ -50,12 +50,12 @@ def embed(model: keras.Model, pixels: NDArray[np.uint8], batch: int = 250) -> ND
 
 
 def measure_top_1(folded: Weights, head: Weights, images: Images) -> float:
-    """Measure the share of images whose likeliest class is theirs.
+    """Return the top-1 accuracy.
 
     Args:
         folded: As for `build_embedding`.
         head: `kernel` and `bias` from embedding to classes.
-        images: Seen whole, at the size they have.
+        images: The images, used whole and in their original size.
     """
     embeddings = embed(build_embedding(folded), images.pixels)
     logits = embeddings @ head["kernel"] + head["bias"]
@@ -63,12 +63,12 @@ def measure_top_1(folded: Weights, head: Weights, images: Images) -> float:
 
 
 def round_weights(folded: Weights) -> dict[str, NDArray[np.float32]]:
-    """Round to what the packaged file can hold."""
+    """Round the weights to float16, as stored in the packaged file."""
     return {name: value.astype(np.float16).astype(np.float32) for name, value in folded.items()}
 
 
 def write_weights(path: Path, folded: Weights) -> None:
-    """Write the packaged file, float16, so that it is either whole or as it was before."""
+    """Write the packaged file in float16, atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
@@ -80,10 +80,12 @@ def read_weights(path: Path) -> dict[str, NDArray[np.float32]]:
     """Read a packaged file.
 
     Raises:
-        WeightsError: The file is missing or damaged.
+        WeightsError: If the file is missing or corrupt.
     """
     try:
         with np.load(path) as file:
             return {name: file[name].astype(np.float32) for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise WeightsError(f"{path} holds no packaged weights ({error})") from error
+        raise WeightsError(
+            f"{path} is not a weights file of compact ({error}); give the file of this recipe"
+        ) from error

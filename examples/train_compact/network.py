@@ -1,11 +1,11 @@
-"""The network in training: the packaged architecture with BatchNorm, and its folding.
+"""The network during training: the packaged architecture with BatchNorm, and its folding.
 
 Every convolution is followed by batch normalization and ReLU,
 
     y = relu(γ (k ∗ x − μ) / √(σ² + ε) + β),
 
-with μ and σ² of the batch. Once the training is over, μ and σ² are measured on training
-images and the whole is folded into one convolution with bias (Jacob et al. 2018, §3.2):
+with μ and σ² of the batch. After training, μ and σ² are measured on training images and
+everything is folded into one convolution with bias (Jacob et al. 2018, §3.2):
 
     k' = k γ / √(σ² + ε),    b' = β − μ γ / √(σ² + ε).
 """
@@ -33,7 +33,7 @@ class Layer(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What one pass gives."""
+    """The outputs of one forward pass."""
 
     taps: dict[str, tf.Tensor]
     embedding: tf.Tensor
@@ -41,7 +41,7 @@ class Outputs(NamedTuple):
 
 
 def list_layers() -> list[Layer]:
-    """List the convolutions from the image to the embedding."""
+    """Return the convolutions from the image to the embedding."""
     layers, inputs = [], 3
     for block, (width, depth) in enumerate(zip(WIDTHS, DEPTHS, strict=True), start=1):
         for position in range(1, depth + 1):
@@ -51,7 +51,7 @@ def list_layers() -> list[Layer]:
 
 
 def initial_weights(seed: int) -> dict[str, NDArray[np.float32]]:
-    """Draw starting weights: He-normal kernels, γ = 1, β = 0."""
+    """Draw initial weights: He-normal kernels, γ = 1, β = 0."""
     generator = np.random.default_rng(seed)
     weights = {}
     for name, inputs, outputs, _ in list_layers():
@@ -74,8 +74,8 @@ def forward(
     Args:
         weights: `<layer>/kernel`, `/gamma` and `/beta`.
         images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
-        moments: Mean and variance per layer; those of the batch where `None`.
-        dtype: Of the convolutions; moments, γ and β stay float32.
+        moments: Mean and variance by layer; None for those of the batch.
+        dtype: Data type of the convolutions; moments, γ and β stay float32.
 
     Returns:
         The maps of the style layers, the embedding `(batch, 384)` and the moments used.
@@ -109,17 +109,17 @@ def forward(
 def measure_moments(
     weights: Mapping[str, tf.Tensor], batches: Iterable[tf.Tensor]
 ) -> dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """Measure the moments that replace those of the batch, by averaging over batches.
+    """Measure the moments for inference by averaging over batches.
 
     Averaging once with the final weights ("precise BatchNorm", Wu & Johnson 2021) needs no
-    moving averages while training.
+    moving averages during training.
 
     Args:
         weights: As for `forward`.
-        batches: Images as for `forward`, the more the better.
+        batches: Batches of images as for `forward`; more of them give better estimates.
 
     Returns:
-        Mean and variance per layer.
+        Mean and variance by layer.
     """
     run = tf.function(lambda images: forward(weights, images).moments)
     total: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]] = {}
@@ -127,8 +127,8 @@ def measure_moments(
     for images in batches:
         count += 1
         for name, (mean, variance) in run(images).items():
-            before = total.get(name, (np.float64(0), np.float64(0)))
-            total[name] = (before[0] + mean.numpy(), before[1] + variance.numpy())
+            previous = total.get(name, (np.float64(0), np.float64(0)))
+            total[name] = (previous[0] + mean.numpy(), previous[1] + variance.numpy())
     return {
         name: ((mean / count).astype(np.float32), (variance / count).astype(np.float32))
         for name, (mean, variance) in total.items()
@@ -143,7 +143,7 @@ def fold(
 
     Args:
         weights: As for `forward`.
-        moments: Mean and variance per layer.
+        moments: Mean and variance by layer.
 
     Returns:
         `<layer>/kernel` (HWIO) and `<layer>/bias` of the packaged architecture.

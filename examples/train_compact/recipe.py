@@ -1,4 +1,4 @@
-"""The recipe: read the sheets, prepare the teachers, train, fold, measure, write."""
+"""The recipe: read the data, prepare the teachers, train, fold, evaluate, write."""
 
 import json
 import logging
@@ -15,31 +15,31 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What one run is made of."""
+    """The settings of one run."""
 
     shared: Path
-    """Holds `data/tiny-imagenet/` and `weights/`."""
+    """Folder with `data/tiny-imagenet/` and `weights/`."""
     work: Path
-    """For checkpoints, teacher features and the report; may grow to half a gigabyte."""
+    """Folder for checkpoints, teacher features and the report; up to half a gigabyte."""
     out: Path
-    """The packaged file."""
+    """The weights file to write."""
     steps: int = 12000
-    """The budget of the training; the schedule stretches with it."""
+    """Training steps; the schedule scales with them."""
     finish: int = 1500
-    """That of the finish on textures, which distillation ends with."""
+    """Steps of the finishing phase on textures; only with teachers."""
     until: int | None = None
-    """Stop at this step, to go on later."""
+    """Stop at this step; the same recipe resumes later."""
     objective: str = "both"
     seed: int = 0
     checkpoint_every: int = 500
     classes: int | None = None
-    """Only the first so many classes."""
+    """Use only the first classes; None for all."""
     per_class: int | None = None
-    """Only so many images of each class."""
+    """Use only this many images of each class; None for all."""
     batch_share: float = 1.0
-    """Scales every batch."""
+    """Factor for every batch size."""
     parts: int = 1
-    """Cuts every batch into so many independent parts."""
+    """Number of independent parts of every batch."""
 
     def __post_init__(self) -> None:
         if self.objective not in training.OBJECTIVES:
@@ -53,16 +53,16 @@ class Recipe:
 
     @property
     def end(self) -> int:
-        """The step that is the last."""
+        """The number of the last step."""
         return self.steps + (self.finish if self.objective != "supervised" else 0)
 
     @property
     def checkpoint(self) -> Path:
-        """Where a stopped run goes on."""
+        """The file from which a stopped run resumes."""
         return self.work / f"{self.objective}.npz"
 
     def shrink(self) -> "Recipe":
-        """Return a run of seconds: a few classes, a few steps, the same code."""
+        """Return a test run of seconds: a few classes, a few steps, the same code."""
         work = self.work / "smoke"
         return replace(
             self,
@@ -78,7 +78,7 @@ class Recipe:
 
 
 class Report(NamedTuple):
-    """What came out of a run."""
+    """The result of a run."""
 
     step: int
     top_1: float
@@ -88,7 +88,7 @@ class Report(NamedTuple):
 
 
 def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Images]:
-    """Prepare the trainer, from its checkpoint where there is one, and the validation images."""
+    """Return the trainer, restored from any checkpoint, and the validation images."""
     folder, weights = recipe.shared / "data" / "tiny-imagenet", recipe.shared / "weights"
     classes = sheets.read_classes(folder)[: recipe.classes]
     train = sheets.read_split(folder, "train", classes, recipe.per_class)
@@ -110,33 +110,33 @@ def prepare(recipe: Recipe) -> tuple[training.Trainer, sheets.Images]:
     )
     if recipe.checkpoint.is_file():
         trainer.restore(recipe.checkpoint)
-        log.info("going on from step %d of %s", trainer.step, recipe.checkpoint)
+        log.info("resuming from step %d of %s", trainer.step, recipe.checkpoint)
     return trainer, val
 
 
 def train(recipe: Recipe) -> Report:
-    """Run the recipe, or the rest of it, and write the packaged file.
+    """Run or resume the recipe and write the weights file.
 
     Raises:
-        FolderError: A contact sheet is missing or of the wrong size.
-        WeightsError: A teacher is missing, or the checkpoint belongs to another run.
-        DivergenceError: The loss is not a finite number.
+        FolderError: If a contact sheet is missing or has the wrong size.
+        WeightsError: If a teacher is missing, or the checkpoint belongs to another run.
+        DivergenceError: If the loss is NaN or infinite.
     """
     trainer, val = prepare(recipe)
     end = min(recipe.end, recipe.until or recipe.end)
-    begun = time.perf_counter()
+    began = time.perf_counter()
     while trainer.step < end:
         stop = min(end, trainer.step + recipe.checkpoint_every)
         trainer.run(recipe.steps, recipe.finish, stop, recipe.batch_share, _log_terms)
         trainer.save(recipe.checkpoint)
         log.info("step %d of %d: saved", trainer.step, recipe.end)
-    return export(recipe, trainer, val, time.perf_counter() - begun)
+    return export(recipe, trainer, val, time.perf_counter() - began)
 
 
 def export(
     recipe: Recipe, trainer: training.Trainer, val: sheets.Images, seconds: float = 0.0
 ) -> Report:
-    """Fold the trainer's averaged weights, measure them as stored, and write them."""
+    """Fold the averaged weights of the trainer, evaluate them as stored, and write them."""
     folded = evaluation.round_weights(trainer.fold())
     evaluation.write_weights(recipe.out, folded)
     report = Report(

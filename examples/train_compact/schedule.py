@@ -1,10 +1,10 @@
-"""The schedule: what size the images have, and how long a step is, at every step.
+"""The schedule: image size, batch size and learning rate of every step.
 
-Small images first: the same time shows the network twice as many of them, and a network
-trained below its later resolution is the better one there (Touvron et al. 2019, "Fixing the
-train-test resolution discrepancy"). The third part mixes in larger ones, since people bring
-photographs. The finish, with a learning rate of its own, teaches textures on mosaics: on single
-thumbnails the deep maps are all border.
+Training starts with small images: in the same time the network processes twice as many of them, and
+a network that was trained below its later resolution is better at that resolution (Touvron et al.
+2019, "Fixing the train-test resolution discrepancy"). The third phase adds larger images, because
+users have photographs. The finishing phase, with its own learning rate, trains textures on mosaics:
+on single thumbnails, the border affects all cells of the deep feature maps.
 """
 
 import math
@@ -17,50 +17,50 @@ PHASES = (
     (0.86, ((64, 128),)),
     (1.00, ((64, 128), (96, 64), (64, 128), (128, 32))),
 )
-"""Until which share of the steps, and the `(pixels, batch)` that take turns until then."""
+"""End of each phase as a share of the steps, and its alternating `(pixels, batch)` sizes."""
 
 FINISH_PEAK_RATE = 0.05
 FINISH_PIXELS, FINISH_BATCH = 64, 64
 
 
 class Step(NamedTuple):
-    """What one step does."""
+    """The settings of one step."""
 
     pixels: int
     batch: int
     rate: float
     mosaic: int = 1
-    """The style teachers see squares of so many by so many crops; 1 is the crop itself."""
+    """Crops per side of the mosaics for the style teachers; 1 means single crops."""
 
 
 def plan_step(step: int, steps: int, finish: int = 0, batch_share: float = 1.0) -> Step:
-    """Plan one step of the training and of the finish that follows it.
+    """Return the settings of one step of the training or of the finishing phase.
 
-    The learning rate rises linearly over the first `min(300, steps / 10)` steps, falls as half a
-    cosine to zero, and is proportional to the batch (Goyal et al. 2017).
+    The learning rate has a linear warm-up of `min(300, steps / 10)` steps and a cosine decay to
+    zero, and is proportional to the batch size (Goyal et al. 2017).
 
     Args:
-        step: Counted from 0.
-        steps: The budget of the training.
-        finish: That of the finish.
-        batch_share: Scales every batch, for small machines and tests.
+        step: Number of the step, from 0.
+        steps: Steps of the training.
+        finish: Steps of the finishing phase.
+        batch_share: Factor for every batch size, for small machines and tests.
 
     Returns:
-        Size of the images, their number and the learning rate.
+        Image size, batch size, learning rate and mosaic size.
     """
     if step >= steps:
-        rate = FINISH_PEAK_RATE * _fall(step - steps, finish)
+        rate = FINISH_PEAK_RATE * _decay(step - steps, finish)
         mosaic = 4 if batch_share == 1 else 2
         batch = mosaic**2 * max(1, round(FINISH_BATCH * batch_share / mosaic**2))
         return Step(FINISH_PIXELS, batch, rate, mosaic)
-    done = step / steps
-    turns = next(turns for until, turns in PHASES if done < until or until == 1.0)
-    pixels, batch = turns[step % len(turns)]
+    progress = step / steps
+    sizes = next(sizes for end, sizes in PHASES if progress < end or end == 1.0)
+    pixels, batch = sizes[step % len(sizes)]
     batch = max(8, round(batch * batch_share))
-    return Step(pixels, batch, PEAK_RATE * _fall(step, steps) * batch / 128)
+    return Step(pixels, batch, PEAK_RATE * _decay(step, steps) * batch / 128)
 
 
-def _fall(step: int, steps: int) -> float:
-    """Warm up to 1, then fall as half a cosine to 0."""
+def _decay(step: int, steps: int) -> float:
+    """Warm up to 1, then decay to 0 along half a cosine."""
     warm_up = min(1.0, (step + 1) / max(1, min(WARM_UP_STEPS, steps // 10)))
     return warm_up * 0.5 * (1 + math.cos(math.pi * step / steps))

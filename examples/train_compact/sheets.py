@@ -1,4 +1,4 @@
-"""Contact sheets: one JPEG per class, its cells the images of that class."""
+"""Contact sheets: one JPEG per class, with one cell per image."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,16 +14,16 @@ GRIDS = {"train": (16, 25), "val": (5, 10)}
 
 
 class Images(NamedTuple):
-    """Images of one split, class after class."""
+    """Images of one split, sorted by class."""
 
     pixels: NDArray[np.uint8]
     """`(count, 64, 64, 3)`, sRGB, 0 to 255."""
     labels: NDArray[np.int32]
-    """`(count,)`, an index into the classes."""
+    """`(count,)`, indices of the classes."""
 
 
 def read_classes(folder: Path) -> list[str]:
-    """Read the class identifiers in their fixed order.
+    """Read the class identifiers in their order.
 
     Args:
         folder: The folder with `classes.tsv` (identifier, tab, name), `train/` and `val/`.
@@ -32,7 +32,7 @@ def read_classes(folder: Path) -> list[str]:
         The identifiers, one per line of the table.
 
     Raises:
-        FolderError: The table is missing or empty.
+        FolderError: If the table is missing or empty.
     """
     table = folder / "classes.tsv"
     if not table.is_file():
@@ -59,17 +59,17 @@ def cut_sheet(path: Path, rows: int, columns: int) -> NDArray[np.uint8]:
         `(rows * columns, 64, 64, 3)`.
 
     Raises:
-        FolderError: The sheet is missing, unreadable or of another size.
+        FolderError: If the sheet is missing, unreadable or of another size.
     """
     if not path.is_file():
         raise FolderError(f"{path} is missing; every class of classes.tsv needs its sheet")
-    wanted = (columns * CELL, rows * CELL)
+    expected = (columns * CELL, rows * CELL)
     try:
         with Image.open(path) as sheet:
-            if sheet.size != wanted:
+            if sheet.size != expected:
                 raise FolderError(
                     f"{path} is {sheet.size[0]}×{sheet.size[1]} px; a sheet of {columns}×{rows} "
-                    f"cells of {CELL} px is {wanted[0]}×{wanted[1]} px"
+                    f"cells of {CELL} px is {expected[0]}×{expected[1]} px"
                 )
             pixels = np.asarray(sheet.convert("RGB"))
     except OSError as error:
@@ -86,14 +86,14 @@ def read_split(
     Args:
         folder: The folder of the data set.
         split: `train` or `val`.
-        classes: Identifiers, whose positions become the labels.
-        per_class: Only so many images of each class; all where `None`.
+        classes: Class identifiers; their positions are the labels.
+        per_class: Number of images of each class; None for all.
 
     Returns:
-        The images, class after class.
+        The images, sorted by class.
 
     Raises:
-        FolderError: A sheet is missing, unreadable or of another size.
+        FolderError: If a sheet is missing, unreadable or of another size.
     """
     rows, columns = GRIDS[split]
     count = min(per_class or rows * columns, rows * columns)

@@ -1,9 +1,9 @@
-"""The teachers: a MobileNet that knows ImageNet's classes, a small VGG19 that knows textures.
+"""The teachers: a MobileNet trained on ImageNet for classes, and a small VGG19 for textures.
 
-The MobileNet sees every training image once, upsampled; its pooled features are kept on disk in
-parts, so that a stopped run goes on where it was. The VGG19 is the 16 times smaller one of
-Collaborative Distillation (Wang et al. 2020), whose auxiliary maps reproduce relu1_1 to relu5_1 of
-the real one; it sees the very crops that the student sees.
+The MobileNet processes every training image once, upsampled; its pooled features are stored on disk
+in parts, so that a stopped run can resume. The VGG19 is the 16 times smaller one of Collaborative
+Distillation (Wang et al. 2020), whose auxiliary maps approximate relu1_1 to relu5_1 of the real
+VGG19; it processes the same crops as the student.
 """
 
 import logging
@@ -22,10 +22,10 @@ from nstk.errors import WeightsError
 log = logging.getLogger(__name__)
 
 MOBILENET_PIXELS = 160
-PART = 2000
+PART_SIZE = 2000
 VGG_MEANS = (103.939, 116.779, 123.68)
 VGG_SCALES = (22.0, 90.0, 120.0)
-"""What the real maps are larger by than the compressed network's, measured on photographs."""
+"""Ratio of the real maps to those of the compressed network, measured on photographs."""
 VGG_BLOCKS = (
     ("11", "12"),
     ("21", "22"),
@@ -36,20 +36,20 @@ VGG_BLOCKS = (
 
 
 class ClassTeacher(NamedTuple):
-    """What the MobileNet says about every training image."""
+    """The MobileNet's features of every training image, and linear maps to logits."""
 
     features: NDArray[np.float16]
     """`(count, 768)`, standardized over the training images."""
     imagenet_kernel: NDArray[np.float32]
-    """`(768, 1000)`: standardized features times this plus the bias are ImageNet logits."""
+    """`(768, 1000)`, from standardized features to ImageNet logits."""
     imagenet_bias: NDArray[np.float32]
     probe_kernel: NDArray[np.float32]
-    """`(768, classes)`: the same for the classes at hand, solved on the training images."""
+    """`(768, classes)`, to the classes of the data set; solved on the training images."""
     probe_bias: NDArray[np.float32]
 
 
 def save_array(path: Path, array: NDArray[np.generic]) -> None:
-    """Save an array so that the file is either whole or absent."""
+    """Save an array atomically."""
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         np.save(file, array)
@@ -57,10 +57,10 @@ def save_array(path: Path, array: NDArray[np.generic]) -> None:
 
 
 def find_weights(folder: Path, name: str) -> Path:
-    """Find a teacher's weights.
+    """Return the weights file of a teacher.
 
     Raises:
-        WeightsError: The file is missing.
+        WeightsError: If the file is missing.
     """
     path = folder / name
     if not path.is_file():
@@ -73,13 +73,13 @@ def find_weights(folder: Path, name: str) -> Path:
 def pool_mobilenet(
     pixels: NDArray[np.uint8], weights: Path, work: Path, size: int = MOBILENET_PIXELS
 ) -> NDArray[np.float32]:
-    """Compute the MobileNet's pooled features.
+    """Compute the pooled features of the MobileNet.
 
     Args:
         pixels: `(count, 64, 64, 3)`, 0 to 255.
         weights: The folder of the teachers' weights.
-        work: Where finished parts are kept.
-        size: Upsample to so many pixels.
+        work: The folder for finished parts.
+        size: Side of the upsampled images in pixels.
 
     Returns:
         `(count, 768)`.
@@ -88,7 +88,7 @@ def pool_mobilenet(
     work.mkdir(parents=True, exist_ok=True)
     network = None
     files = []
-    for part, start in enumerate(range(0, len(pixels), PART)):
+    for part, start in enumerate(range(0, len(pixels), PART_SIZE)):
         files.append(work / f"{size}-{part:02d}.npy")
         if not files[-1].is_file():
             network = network or keras.applications.MobileNet(
@@ -99,7 +99,7 @@ def pool_mobilenet(
                 weights=str(path),
             )
             log.info("teacher: images from %d", start)
-            save_array(files[-1], _pool(network, pixels[start : start + PART], size))
+            save_array(files[-1], _pool(network, pixels[start : start + PART_SIZE], size))
     return np.concatenate([np.load(file) for file in files]).astype(np.float32)
 
 
@@ -114,12 +114,12 @@ def _pool(network: keras.Model, pixels: NDArray[np.uint8], size: int) -> NDArray
 
 
 def prepare_class_teacher(train: Images, weights: Path, work: Path) -> ClassTeacher:
-    """Prepare the MobileNet's features, its ImageNet top and a probe on the classes at hand.
+    """Prepare the MobileNet's features, its ImageNet top and a probe on the data set's classes.
 
     Args:
         train: The training images.
         weights: The folder of the teachers' weights.
-        work: Where features and probe are kept.
+        work: The folder for features and probe.
     """
     features = pool_mobilenet(train.pixels, weights, work)
     mean, std = features.mean(0), features.std(0) + 1e-3
@@ -147,13 +147,13 @@ def solve_probe(
 ) -> NDArray[np.float32]:
     """Solve a softmax classifier on frozen features by accelerated gradient descent.
 
-    The features are whitened first (eigenvectors of their covariance), which makes a few dozen
-    steps of Nesterov's method enough.
+    The features are whitened first (by the eigenvectors of their covariance), so that a few dozen
+    steps of Nesterov's method suffice.
 
     Args:
         features: `(count, 768)`, standardized.
         labels: `(count,)`.
-        iterations: Full-batch steps.
+        iterations: Number of full-batch steps.
         decay: λ of λ/2 ‖W‖², on the whitened features.
 
     Returns:
@@ -170,11 +170,11 @@ def solve_probe(
         residual = tf.nn.softmax(x @ kernel) - targets
         return tf.matmul(x, residual, transpose_a=True) / len(features) + decay * kernel
 
-    kernel = before = tf.zeros((x.shape[1], classes))
+    kernel = previous = tf.zeros((x.shape[1], classes))
     for iteration in range(iterations):
-        ahead = kernel + iteration / (iteration + 3) * (kernel - before)
+        ahead = kernel + iteration / (iteration + 3) * (kernel - previous)
         # 1/L: softmax has curvature at most 1/2, whitened features a covariance of about one.
-        kernel, before = ahead - 2.0 * gradient(ahead), kernel
+        kernel, previous = ahead - 2.0 * gradient(ahead), kernel
     solution = kernel.numpy()
     return np.vstack([whitening @ solution[:-1], solution[-1:]]).astype(np.float32)
 
@@ -191,12 +191,12 @@ def texture_features(
     """Run the real VGG19 up to relu3_1.
 
     Args:
-        teacher: What `load_texture_teacher` gave.
+        teacher: Weights from `load_texture_teacher`.
         images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
-        dtype: Of the convolutions.
+        dtype: Data type of the convolutions.
 
     Returns:
-        relu1_1, relu2_1 and relu3_1, at the scale of the compressed network's.
+        relu1_1, relu2_1 and relu3_1, scaled like those of the compressed network.
     """
     x = tf.cast(images[..., ::-1] * 255.0 - VGG_MEANS, dtype)
     features = []
@@ -212,7 +212,7 @@ def texture_features(
 
 
 def load_style_teacher(weights: Path) -> dict[str, NDArray[np.float32]]:
-    """Load the compressed VGG19, its kernels turned from OIHW to HWIO."""
+    """Load the compressed VGG19, with kernels transposed from OIHW to HWIO."""
     with np.load(find_weights(weights, "vgg19_16x.npz")) as file:
         return {
             name: file[name].transpose(2, 3, 1, 0) if file[name].ndim == 4 else file[name]
@@ -226,12 +226,12 @@ def style_features(
     """Run the compressed VGG19.
 
     Args:
-        teacher: What `load_style_teacher` gave.
+        teacher: Weights from `load_style_teacher`.
         images: `(batch, height, width, 3)`, sRGB in `[0, 1]`.
-        dtype: Of the convolutions.
+        dtype: Data type of the convolutions.
 
     Returns:
-        The maps that stand for relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1.
+        The maps that approximate relu1_1, relu2_1, relu3_1, relu4_1 and relu5_1.
     """
 
     def convolve(x: tf.Tensor, name: str) -> tf.Tensor:

@@ -1,16 +1,18 @@
-"""The training: one compiled step, checkpoints, and the measured, folded result.
+"""Training: one compiled step, checkpoints, and the folded result.
 
-The loss of a step, with student logits s₂₀₀ and s₁₀₀₀ and features z from throw-away linear maps
-of the embedding, teacher logits t and features f (Hinton et al. 2015; Romero et al. 2015):
+The loss of a step, with student logits s₂₀₀ and s₁₀₀₀ and features z from linear maps of the
+embedding that are discarded after training, and teacher logits t and features f (Hinton et al.
+2015; Romero et al. 2015):
 
     ½ CE(label, s₂₀₀) + ½ T² KL(t₂₀₀ ‖ s₂₀₀) + ½ T² KL(t₁₀₀₀ ‖ s₁₀₀₀) + 4 ‖z − f‖² / 768
     + ½ mean over five layers of  ‖P F − F*‖² / ‖F* − mean F*‖²
 
-where F are the student's maps after blockN_conv1, P a throw-away 1×1 convolution and F* the
-compressed VGG19's maps. The supervised objective is CE alone, the distilled one all but CE.
+where F are the student's maps after blockN_conv1, P a 1×1 convolution that is discarded after
+training, and F* the maps of the compressed VGG19. The supervised objective is CE only, the
+distilled one everything except CE.
 
-In the finish the style term counts 2 instead of ½ and sees mosaics of crops, half of them with
-noise; F* of the first three layers are then the real VGG19's.
+In the finishing phase the style term has the weight 2 instead of ½ and is computed on mosaics of
+crops, half of them with noise; F* of the first three layers then comes from the real VGG19.
 """
 
 import logging
@@ -32,31 +34,31 @@ from nstk.errors import DivergenceError, WeightsError
 log = logging.getLogger(__name__)
 
 MOMENTUM = 0.9
-DECAY = 5e-5
-CLIP = 4.0
-AVERAGE = 0.999
+WEIGHT_DECAY = 5e-5
+CLIP_NORM = 4.0
+EMA_DECAY = 0.999
 TEMPERATURE = 2.0
-STYLE_SHARE = 8
+STYLE_BATCH_DIVISOR = 8
 REPORT_EVERY = 100
 CROP_AREA = (0.35, 1.0)
-MOSAIC_BORDER = 1
-NOISE_GRAINS = (1, 2, 4, 8)
+MOSAIC_MARGIN = 1
+NOISE_SCALES = (1, 2, 4, 8)
 OBJECTIVES = {"supervised": (1.0, 0.0), "distilled": (0.0, 1.0), "both": (0.5, 1.0)}
 
 
 class Trainer(tf.Module):
-    """Everything that a run changes, and the step that changes it.
+    """The state of a run, and the training step.
 
     Args:
         train: The training images.
-        classes: Their number.
+        classes: Number of classes.
         objective: A key of `OBJECTIVES`.
-        class_teacher: For distillation.
-        style_teacher: For distillation.
-        texture_teacher: For the finish of distillation.
-        seed: Of the starting weights, the order and the crops.
-        dtype: Of the convolutions.
-        parts: Cut every batch into so many, each normalized by its own moments.
+        class_teacher: The MobileNet; only for distillation.
+        style_teacher: The compressed VGG19; only for distillation.
+        texture_teacher: The real VGG19; only for the finishing phase.
+        seed: Random seed of the initial weights, the order and the crops.
+        dtype: Data type of the convolutions.
+        parts: Number of parts of every batch, each normalized by its own moments.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Trainer(tf.Module):
         return maps
 
     def crop(self, indices: tf.Tensor, step: tf.Tensor, size: int) -> tf.Tensor:
-        """Cut, mirror, resize and tint random crops; the same step gives the same crops."""
+        """Return randomly cropped, flipped, resized and tinted images, determined by the step."""
         batch = tf.shape(indices)[0]
         draw = tf.random.stateless_uniform((7, batch), (self.seed, step))
         area = CROP_AREA[0] + (CROP_AREA[1] - CROP_AREA[0]) * draw[0]
@@ -132,7 +134,7 @@ class Trainer(tf.Module):
     def losses(
         self, images: tf.Tensor, indices: tf.Tensor, step: tf.Tensor, mosaic: int
     ) -> dict[str, tf.Tensor]:
-        """Compute every weighted term of the loss."""
+        """Compute all weighted terms of the loss."""
         outputs = network.forward(self.weights, images, dtype=self.dtype)
         logits = self._map("classes", outputs.embedding)
         terms = {}
@@ -153,45 +155,45 @@ class Trainer(tf.Module):
         return terms
 
     def _map(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        """Apply a throw-away linear map."""
+        """Apply one of the linear maps that are discarded after training."""
         y = tf.tensordot(x, tf.cast(self.weights[f"map/{name}/kernel"], x.dtype), 1)
         return tf.cast(y, tf.float32) + self.weights[f"map/{name}/bias"]
 
     def _style_loss(
         self, images: tf.Tensor, outputs: network.Outputs, step: tf.Tensor, mosaic: int
     ) -> tf.Tensor:
-        """Compare the maps with the style teachers'."""
+        """Compare the maps with those of the style teachers."""
         if mosaic == 1:
-            some = max(2, images.shape[0] // STYLE_SHARE)
-            images, taps, border, share = images[:some], outputs.taps, 0, 0.1
+            count = max(2, images.shape[0] // STYLE_BATCH_DIVISOR)
+            images, taps, margin, weight = images[:count], outputs.taps, 0, 0.1
             targets = teachers.style_features(self.style_teacher, images, self.dtype)
         else:
-            images = self.disturb(lay_mosaics(images, mosaic), step)
+            images = self.add_noise(make_mosaics(images, mosaic), step)
             taps = network.forward(self.weights, images, dtype=self.dtype).taps
-            border, share = MOSAIC_BORDER, 0.4
+            margin, weight = MOSAIC_MARGIN, 0.4
             targets = teachers.style_features(self.style_teacher, images, self.dtype)
             targets[:3] = teachers.texture_features(self.texture_teacher, images, self.dtype)
         loss = 0.0
         for tap, target in zip(network.STYLE_TAPS, targets, strict=True):
-            inside = slice(border, target.shape[1] - border)
+            inside = slice(margin, target.shape[1] - margin)
             target = tf.stop_gradient(tf.cast(target[:, inside, inside], tf.float32))
             student = self._map(tap, taps[tap][: target.shape[0], inside, inside])
-            spread = tf.reduce_mean(tf.math.reduce_variance(target, axis=(0, 1, 2)))
-            loss += share * tf.reduce_mean(tf.square(student - target)) / (spread + 1e-6)
+            variance = tf.reduce_mean(tf.math.reduce_variance(target, axis=(0, 1, 2)))
+            loss += weight * tf.reduce_mean(tf.square(student - target)) / (variance + 1e-6)
         return loss
 
-    def disturb(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Add noise of every grain to half of the images.
+    def add_noise(self, images: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Add noise at several scales to half of the images.
 
-        A descent on pixels leaves the natural images at once; where the teachers have shown the
-        student what they see there, it cannot wander off unseen.
+        Optimizing pixels soon leaves the distribution of natural images. If the teachers have
+        trained the student there too, the optimization cannot drift away unnoticed.
         """
         batch, size = images.shape[0], images.shape[1]
         draw = tf.random.stateless_uniform((2, batch, 1, 1, 1), (self.seed + 2, step))
         noise = tf.zeros_like(images)
-        for grain in NOISE_GRAINS:
+        for scale in NOISE_SCALES:
             coarse = tf.random.stateless_normal(
-                (batch, size // grain, size // grain, 3), (self.seed + 2 + grain, step)
+                (batch, size // scale, size // scale, 3), (self.seed + 2 + scale, step)
             )
             noise += tf.image.resize(coarse, (size, size), "bicubic")
         strength = 0.12 * tf.nn.relu(2 * draw[0] - 1)
@@ -201,10 +203,10 @@ class Trainer(tf.Module):
     def advance(
         self, indices: tf.Tensor, step: tf.Tensor, rate: tf.Tensor, size: int, mosaic: int
     ) -> dict[str, tf.Tensor]:
-        """Take one step of SGD with Nesterov momentum; weight decay on kernels only."""
+        """Take one step of SGD with Nesterov momentum, with weight decay on kernels only."""
         images = tf.ensure_shape(self.crop(indices, step, size), (indices.shape[0], size, size, 3))
         with tf.GradientTape() as tape:
-            # Independent parts keep every core busy without a barrier after each operation.
+            # Independent parts keep all cores busy without synchronizing after each operation.
             parts = [
                 self.losses(*part, step, mosaic)
                 for part in zip(
@@ -215,29 +217,29 @@ class Trainer(tf.Module):
             loss = tf.add_n(list(terms.values()))
         names = sorted(self.weights)
         gradients = tape.gradient(loss, [self.weights[name] for name in names])
-        gradients, norm = tf.clip_by_global_norm(gradients, CLIP)
+        gradients, norm = tf.clip_by_global_norm(gradients, CLIP_NORM)
         average = tf.minimum(
-            AVERAGE, (1.0 + tf.cast(step, tf.float32)) / (10.0 + tf.cast(step, tf.float32))
+            EMA_DECAY, (1.0 + tf.cast(step, tf.float32)) / (10.0 + tf.cast(step, tf.float32))
         )
         for name, gradient in zip(names, gradients, strict=True):
             weight, momentum = self.weights[name], self.momenta[name]
             if name.endswith("/kernel"):
-                gradient = gradient + DECAY * weight
+                gradient = gradient + WEIGHT_DECAY * weight
             momentum.assign(MOMENTUM * momentum + gradient)
             weight.assign_sub(rate * (gradient + MOMENTUM * momentum))
             self.averages[name].assign_sub((1 - average) * (self.averages[name] - weight))
         return terms | {"loss": loss, "norm": norm}
 
     def next_indices(self, batch: int) -> NDArray[np.int32]:
-        """Take the next images of the present epoch's permutation, and of the next epoch's."""
+        """Return the next images of the epoch's permutation, and of the next one at its end."""
         count, taken = self.pixels.shape[0], []
         while batch:
             epoch, start = divmod(self.seen, count)
             order = np.random.default_rng((self.seed, epoch)).permutation(count)
-            piece = order[start : start + batch]
-            taken.append(piece)
-            self.seen += len(piece)
-            batch -= len(piece)
+            chosen = order[start : start + batch]
+            taken.append(chosen)
+            self.seen += len(chosen)
+            batch -= len(chosen)
         return np.concatenate(taken).astype(np.int32)
 
     def run(
@@ -248,19 +250,19 @@ class Trainer(tf.Module):
         batch_share: float = 1.0,
         report: Callable[[int, dict[str, float], float], None] | None = None,
     ) -> None:
-        """Train from the present step.
+        """Train from the current step.
 
         Args:
-            steps: The budget of the training.
-            finish: That of the finish on textures.
-            until: Stop here, to go on later; at the end where `None`.
-            batch_share: Scales every batch.
-            report: Called now and then with step, terms of the loss and seconds per step.
+            steps: Steps of the training.
+            finish: Steps of the finishing phase on textures.
+            until: Stop at this step; None for the end.
+            batch_share: Factor for every batch size.
+            report: Called every 100 steps with step, terms of the loss and seconds per step.
 
         Raises:
-            DivergenceError: The loss is not a finite number.
+            DivergenceError: If the loss is NaN or infinite.
         """
-        since, begun = self.step, time.perf_counter()
+        first, began = self.step, time.perf_counter()
         end = steps + finish
         while self.step < min(end, until or end):
             plan = schedule.plan_step(self.step, steps, finish, batch_share)
@@ -277,11 +279,11 @@ class Trainer(tf.Module):
                 if not np.isfinite(values["loss"]):
                     raise DivergenceError(f"the loss is {values['loss']} at step {self.step}")
                 if report:
-                    report(self.step, values, (time.perf_counter() - begun) / (self.step - since))
-                since, begun = self.step, time.perf_counter()
+                    report(self.step, values, (time.perf_counter() - began) / (self.step - first))
+                first, began = self.step, time.perf_counter()
 
     def save(self, path: Path) -> None:
-        """Save all that `restore` needs, atomically."""
+        """Save the state for `restore`, atomically."""
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -289,24 +291,24 @@ class Trainer(tf.Module):
         os.replace(partial, path)
 
     def restore(self, path: Path) -> None:
-        """Go on from a checkpoint.
+        """Restore the state from a checkpoint.
 
         Raises:
-            WeightsError: The file is no checkpoint of this network and objective.
+            WeightsError: If the file is not a checkpoint of this network and objective.
         """
         try:
             with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
         except (OSError, ValueError, zipfile.BadZipFile) as error:
             raise WeightsError(
-                f"{path} is not a checkpoint ({error}); delete it to start afresh"
+                f"{path} is not a checkpoint ({error}); delete it to start again"
             ) from error
         groups = {"weights": self.weights, "momenta": self.momenta, "averages": self.averages}
         shapes = {name: value.shape for name, value in self._arrays().items()}
         found = {name: arrays[name].shape for name in arrays if "/" in name}
         if shapes != found or int(arrays["seed"]) != self.seed:
             raise WeightsError(
-                f"{path} belongs to a run of another objective, seed or set of classes; "
+                f"{path} belongs to a run with another objective, seed or set of classes; "
                 "delete it or choose another --work"
             )
         for group, variables in groups.items():
@@ -323,7 +325,7 @@ class Trainer(tf.Module):
         }
 
     def fold(self, batches: int = 40, batch: int = 128) -> dict[str, NDArray[np.float32]]:
-        """Measure the averaged weights' moments on whole training images, and fold them in."""
+        """Measure the moments of the averaged weights on training images and fold them in."""
         weights = {name: value.numpy() for name, value in self.averages.items()}
         order = np.random.default_rng(self.seed).permutation(self.pixels.shape[0])
         chosen = [order[i : i + batch] for i in range(0, len(order), batch)][:batches]
@@ -337,11 +339,12 @@ class Trainer(tf.Module):
         return {name: self.averages[f"map/classes/{name}"].numpy() for name in ("kernel", "bias")}
 
 
-def lay_mosaics(images: tf.Tensor, tiles: int) -> tf.Tensor:
-    """Lay crops into squares of tiles × tiles.
+def make_mosaics(images: tf.Tensor, tiles: int) -> tf.Tensor:
+    """Arrange crops in mosaics of tiles × tiles.
 
     Args:
-        images: `(batch, size, size, 3)`, the batch a multiple of tiles².
+        images: `(batch, size, size, 3)`; the batch size is a multiple of tiles².
+        tiles: Crops along the side of a mosaic.
 
     Returns:
         `(batch / tiles², tiles · size, tiles · size, 3)`.
