@@ -55,6 +55,34 @@ def tiny_backbone():
 
 
 @pytest.fixture(scope="session")
+def color_folder(tmp_path_factory) -> Path:
+    """Eight images of each of three colors, in a folder for each: not to be changed."""
+    from labeled_images import COLORS, draw_folder
+
+    return draw_folder(tmp_path_factory.mktemp("colors"), 8, tuple(COLORS))
+
+
+@pytest.fixture(scope="session")
+def color_result(color_folder, tiny_backbone):
+    """The result of finetune on `color_folder`."""
+    from nstk.finetuning.job import finetune
+
+    return finetune(color_folder, backbone=tiny_backbone)
+
+
+@pytest.fixture(scope="session")
+def color_classifier(color_result):
+    """A classifier that recognizes every image of `color_folder`."""
+    return color_result.classifier
+
+
+@pytest.fixture(scope="session")
+def color_model(color_classifier, tmp_path_factory) -> Path:
+    """The saved `color_classifier`."""
+    return color_classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
+
+
+@pytest.fixture(scope="session")
 def scene() -> np.ndarray:
     """A small image with edges, colors and texture: float32 (48, 64, 3) in [0, 1]."""
     rows, columns = np.mgrid[0:48, 0:64].astype(np.float32)

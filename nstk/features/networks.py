@@ -146,7 +146,7 @@ def _feature_blocks(
         outputs = frozen(crops, training=False)
     except ValueError as error:
         raise SettingsError(
-            f"--size is {crops.shape[1]}, too small for '{backbone.name}'; "
+            f"`size` is {crops.shape[1]}, too small for '{backbone.name}'; "
             f"it was trained at {backbone.input_size}, choose a size closer to it."
         ) from error
     last, *maps = outputs if taps else [outputs]

@@ -132,8 +132,8 @@ def cross_val_predict(
     validation = cross_validate(samples, settings, link=link, on_progress=on_progress)
     if not validation.selections:
         raise FolderError(
-            "folds: no class has two different training images, so no fold can be held out; "
-            "add images, or leave out folds."
+            "No fold can be held out, because no class has two different training images; "
+            "add images, or leave out `folds`."
         )
     out = np.flatnonzero(validation.folds >= 0)
     predictions = SplitPredictions(

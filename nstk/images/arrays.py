@@ -80,8 +80,8 @@ def is_ambiguous(array: npt.NDArray[Any], value_range: ValueRange = VALUE_RANGE)
 def ambiguous_range_error(name: str) -> ImageError:
     """Error for an array that `is_ambiguous`."""
     return ImageError(
-        f"{name}: floats no greater than 1, but value_range is (0, 255); give value_range=(0, 1), "
-        "or uint8."
+        f"{name}: floats no greater than 1, but `value_range` is (0, 255); give "
+        "`value_range=(0, 1)`, or uint8."
     )
 
 
@@ -96,21 +96,21 @@ def _check(
     if not fits or not (is_float or np.issubdtype(values.dtype, np.integer)):
         raise ImageError(
             f"{name}: an array {values.shape} of {values.dtype}; give (height, width, 3) of uint8, "
-            f"or of floats with value_range=({low:g}, {high:g})."
+            f"or of floats with `value_range=({low:g}, {high:g})`."
         )
     least, most = values.min(), values.max()
     if not is_float:
         if least < 0 or most > 255:
             raise ImageError(
                 f"{name}: integers from {least} to {most}; give integers from 0 to 255, or floats "
-                "with their value_range."
+                "with their `value_range`."
             )
         return values.astype(np.uint8, copy=False), range_
     slack = _OVERSHOOT * (high - low)
     if not (low - slack <= least and most <= high + slack):
         raise ImageError(
-            f"{name}: floats from {least:g} to {most:g}, but value_range is ({low:g}, {high:g}); "
-            "give the value_range of the array, or uint8."
+            f"{name}: floats from {least:g} to {most:g}, but `value_range` is ({low:g}, {high:g}); "
+            "give the `value_range` of the array, or uint8."
         )
     if check_scale and is_ambiguous(values, range_):
         raise ambiguous_range_error(name)
@@ -129,6 +129,6 @@ def check_value_range(value_range: Any) -> ValueRange:
         low = high = 0.0
     if not (isfinite(low) and isfinite(high) and low < high):
         raise SettingsError(
-            f"value_range is {value_range!r}; give the values of black and white, as in (0, 255)."
+            f"`value_range` is {value_range!r}; give the values of black and white, as in (0, 255)."
         )
     return low, high

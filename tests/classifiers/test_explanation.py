@@ -1,4 +1,4 @@
-"""An explanation is exact where the head is linear, and lies where the classifier looked."""
+"""An explanation is exact if the head is linear, and its evidence lies where the class is."""
 
 import json
 from dataclasses import replace
@@ -6,7 +6,8 @@ from dataclasses import replace
 import keras
 import numpy as np
 import pytest
-from labeled_images import COLORS, draw_folder, draw_image
+from drawn_classifier import build_classifier
+from labeled_images import COLORS, draw_image
 from PIL import Image
 from shell import complaint, invoke
 
@@ -15,19 +16,19 @@ from nstk.classifiers.explanation.class_activation import build_explainer, choos
 from nstk.classifiers.explanation.job import Explanation, explain
 from nstk.classifiers.explanation.overlays import draw_overlay
 from nstk.errors import ImageError, SettingsError
+from nstk.features.crops import CROPS
 from nstk.features.networks import FEATURES
-from nstk.finetuning.job import finetune
 from nstk.heads.links import SOFTMAX
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 10, tuple(COLORS))
+def folder(color_folder):
+    return color_folder
 
 
 @pytest.fixture(scope="module")
-def classifier(folder, tiny_backbone):
-    return finetune(folder, backbone=tiny_backbone).classifier
+def classifier(color_classifier):
+    return color_classifier
 
 
 @pytest.fixture(scope="module")
@@ -77,13 +78,13 @@ def test_each_class_is_found_where_it_is(classifier, halves, tmp_path):
         red, blue = (next(explain(classifier, path, label=n)).evidence for n in ("red", "blue"))
         return red - blue
 
-    # Between the two, nothing has changed but what stands at each place.
+    # The two images differ only in the positions of the colors.
     change = rather_red(halves) - rather_red(swapped)
     middle = change.shape[1] // 2
     assert change[:, :middle].mean() > 0 > change[:, -middle:].mean()
 
 
-def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
+def test_by_default_the_most_likely_class_is_explained(classifier, folder):
     answers = {each.path: each for each in nstk.predict(classifier, folder).predictions}
     for each in explain(classifier, folder):
         assert each.label == answers[each.path].label
@@ -93,7 +94,7 @@ def test_without_a_wish_the_likeliest_class_is_explained(classifier, folder):
 
 def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
     levels = np.asarray(Image.open(halves).convert("RGB"))
-    sources = [halves, halves.read_bytes(), levels, levels / 255, Image.fromarray(levels)]
+    sources = [halves, halves.read_bytes(), levels, levels.astype(float), Image.fromarray(levels)]
     file, *others = explain(classifier, sources)
     assert isinstance(file, Explanation)
     for number, each in enumerate(others, start=2):
@@ -102,8 +103,28 @@ def test_bytes_and_arrays_are_explained_as_their_file_is(classifier, halves):
         assert each.probability == file.probability
         np.testing.assert_array_equal(each.evidence, file.evidence)
         np.testing.assert_allclose(each.overlay, file.overlay, atol=1e-6)
-    [skipped] = explain(classifier, np.zeros((4, 5), np.uint8))
-    assert "(4, 5) of uint8" in skipped.reason
+    [alone] = classifier.explain(levels / 255, value_range=(0, 1))
+    np.testing.assert_array_equal(alone.evidence, file.evidence)
+    batch = np.stack([levels, levels])
+    assert [str(each.path) for each in explain(classifier, batch)] == ["image 1", "image 2"]
+    with pytest.raises(ImageError, match=r"image 1: .*\(4, 5\) of uint8"):
+        next(explain(classifier, np.zeros((4, 5), np.uint8)))
+
+
+def test_an_explanation_is_an_array_a_dictionary_and_a_figure(classifier, halves):
+    [each] = explain(classifier, halves)
+    np.testing.assert_array_equal(np.asarray(each), each.overlay)
+    assert each.to_dict() == {
+        "path": str(halves),
+        "label": each.label,
+        "probability": each.probability,
+        "method": "class activation map",
+    }
+    assert each.label in repr(each)
+    assert "\n" not in repr(each)
+    assert "data:image/png;base64," in each._repr_html_()
+    again = nstk.predict(classifier, [each])
+    assert str(again[0].path) == "image 1"
 
 
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
@@ -128,10 +149,11 @@ def test_a_deeper_head_is_explained_by_gradients(classifier, deeper, halves):
 
 @pytest.mark.parametrize(("features", "views"), [("pooled+statistics", 1), ("pooled", 2)])
 def test_a_head_that_sees_more_than_one_mean_is_explained_by_gradients(
-    folder, tiny_backbone, halves, features, views
+    tiny_backbone, halves, features, views
 ):
-    wish = nstk.FinetuneSettings(features=features, views=views)
-    [each] = explain(finetune(folder, backbone=tiny_backbone, settings=wish).classifier, halves)
+    crops = CROPS[:views]
+    classifier = build_classifier(tiny_backbone, 32, 2.0, features=features, crops=crops)
+    [each] = explain(classifier, halves)
     assert each.method == "Grad-CAM"
     assert each.evidence.shape == (8, 8)
     assert each.evidence.min() >= 0
@@ -141,7 +163,7 @@ def pixels_of(path):
     return np.rint(nstk.load_image(path).pixels * 255)[np.newaxis]
 
 
-def test_nothing_to_say_leaves_the_square_as_it_is_and_darkens_the_rest(scene):
+def test_neutral_evidence_leaves_the_square_unchanged_and_darkens_the_rest(scene):
     painted = draw_overlay(scene, np.zeros((3, 3), np.float32))
     assert painted.dtype == np.float32
     np.testing.assert_allclose(painted[:, 8:56], scene[:, 8:56], atol=1e-6)
@@ -166,15 +188,15 @@ def test_only_the_strongest_evidence_sets_the_scale(scene):
     )
 
 
-def test_a_class_nobody_knows_and_a_missing_file_are_refused_at_once(classifier, halves):
+def test_an_unknown_class_and_a_missing_file_are_refused_at_once(classifier, halves):
     with pytest.raises(SettingsError, match="blue, green, red"):
         explain(classifier, halves, label="wasps")
     with pytest.raises(ImageError):
         explain(classifier, halves.with_name("missing.png"))
 
 
-def test_the_shell_writes_an_overlay_for_each_image(classifier, folder, tmp_path):
-    model = classifier.save(tmp_path / "model.keras")
+def test_the_command_writes_an_overlay_for_each_image(color_model, folder, tmp_path):
+    model = color_model
     (tmp_path / "notes.jpg").write_text("not an image")
     paths = [folder / "red" / "0.png", folder / "blue" / "0.png", tmp_path / "notes.jpg"]
     out = tmp_path / "why"
@@ -190,8 +212,8 @@ def test_the_shell_writes_an_overlay_for_each_image(classifier, folder, tmp_path
     assert shown.stdout.count("green") == 2
 
 
-def test_bad_input_leaves_no_folder(classifier, folder, tmp_path):
-    model = classifier.save(tmp_path / "model.keras")
+def test_bad_input_leaves_no_folder(color_model, folder, tmp_path):
+    model = color_model
     (tmp_path / "notes.jpg").write_text("not an image")
     image = folder / "red" / "0.png"
     before = sorted(tmp_path.iterdir())
@@ -210,6 +232,6 @@ def test_bad_input_leaves_no_folder(classifier, folder, tmp_path):
 
 
 def test_one_image_at_a_time_is_held(classifier, folder):
-    answers = explain(classifier, folder)
-    assert isinstance(next(answers), Explanation)
-    answers.close()
+    explanations = explain(classifier, folder)
+    assert isinstance(next(explanations), Explanation)
+    explanations.close()

@@ -1,4 +1,4 @@
-"""A file of predictions is whole at every moment, and can be gone on with from any of them."""
+"""A file of predictions has complete lines at all times, and can be resumed from any of them."""
 
 import csv
 import io
@@ -10,32 +10,36 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labeled_images import draw_folder
 
-from nstk.classifiers.prediction.job import Prediction, stream_predictions
+from nstk.classifiers.prediction.job import Prediction, PredictSettings, stream_predictions
 from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
-from nstk.finetuning.job import finetune
 
 EXTENSIONS = (".csv", ".jsonl")
 LAYOUTS = (CsvLayout, JsonLinesLayout)
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 6)
+def folder(color_folder):
+    """Twelve images."""
+    return sorted(color_folder.glob("*/*"))[:12]
 
 
 @pytest.fixture(scope="module")
-def classifier(folder, tiny_backbone):
-    return finetune(folder, backbone=tiny_backbone).classifier
+def classifier(color_classifier):
+    return color_classifier
+
+
+@pytest.fixture(scope="module")
+def predictions(classifier, folder):
+    return [*stream_predictions(classifier, folder, PredictSettings(batch=4))]
 
 
 def write(path, classifier, folder, *, count=None, resume=False):
-    """Predict into a file, as the shell does; stop after some."""
+    """Predict into a file, as the command does; stop after ``count`` images."""
     with ResultsFile(path, classifier, resume=resume) as results:
-        stream = stream_predictions(classifier, folder, batch=4, done=results.done)
+        stream = stream_predictions(classifier, folder, PredictSettings(batch=4), done=results.done)
         for number, each in enumerate(stream):
             if number == count:
                 break
@@ -45,11 +49,11 @@ def write(path, classifier, folder, *, count=None, resume=False):
 
 @pytest.fixture(scope="module", params=EXTENSIONS)
 def whole(request, classifier, folder, tmp_path_factory):
-    """The file of a run that nothing interrupted."""
+    """The file of an uninterrupted run."""
     return write(tmp_path_factory.mktemp("whole") / f"labels{request.param}", classifier, folder)
 
 
-def test_a_run_that_goes_on_gives_the_same_bytes(whole, classifier, folder, tmp_path):
+def test_a_resumed_run_gives_the_same_bytes(whole, classifier, folder, tmp_path):
     expected = whole.read_bytes()
     for count in (0, 1, 6, 12):
         path = tmp_path / f"{count}{whole.suffix}"
@@ -59,9 +63,8 @@ def test_a_run_that_goes_on_gives_the_same_bytes(whole, classifier, folder, tmp_
         assert path.read_bytes() == expected
 
 
-def test_wherever_a_file_breaks_off_it_is_gone_on_with(whole, classifier, folder, tmp_path):
+def test_a_file_truncated_anywhere_is_resumed(whole, classifier, predictions, tmp_path):
     expected = whole.read_bytes()
-    predictions = [*stream_predictions(classifier, folder, batch=4)]
     for cut in [*range(0, len(expected), 97), len(expected) - 1, len(expected)]:
         path = tmp_path / f"{cut}{whole.suffix}"
         path.write_bytes(expected[:cut])
@@ -72,7 +75,7 @@ def test_wherever_a_file_breaks_off_it_is_gone_on_with(whole, classifier, folder
         assert path.read_bytes() == expected
 
 
-def test_a_file_that_is_not_gone_on_with_is_replaced_by_the_first_line(
+def test_a_file_that_is_not_resumed_is_replaced_by_the_first_line(
     whole, classifier, folder, tmp_path
 ):
     path = tmp_path / f"labels{whole.suffix}"
@@ -82,12 +85,12 @@ def test_a_file_that_is_not_gone_on_with_is_replaced_by_the_first_line(
     assert write(path, classifier, folder).read_bytes() == whole.read_bytes()
 
 
-def test_both_layouts_say_the_same(classifier, folder, tmp_path):
+def test_both_formats_have_the_same_values(classifier, folder, tmp_path):
     rows, lines = (write(tmp_path / f"labels{end}", classifier, folder) for end in EXTENSIONS)
     with rows.open(encoding="utf-8", newline="") as file:
         table = list(csv.DictReader(file))
     entries = [json.loads(line) for line in lines.read_text(encoding="utf-8").splitlines()]
-    facts = ["ood_score", "strange", "sha256", "classifier"]
+    facts = ["ood_score", "is_ood", "sha256", "classifier"]
     assert list(entries[0]) == ["path", "label", "probability", "top", *facts]
     assert [float(row["ood_score"]) for row in table] == [row["ood_score"] for row in entries]
     assert len(table) == len(entries) == 12
@@ -100,7 +103,7 @@ def test_both_layouts_say_the_same(classifier, folder, tmp_path):
 
 
 @given(st.text(st.characters(exclude_characters="\0"), min_size=1), st.floats(0, 1))
-def test_every_name_comes_back(name, probability):
+def test_every_file_name_is_restored(name, probability):
     paths = {name, os.fsdecode(name.encode("utf-8", "replace")), os.fsdecode(b'\xff\xfe\n"')}
     for path in paths:
         each = Prediction(
@@ -124,17 +127,17 @@ def test_every_name_comes_back(name, probability):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("notes of mine", "does not begin"),
-        ("{}\n", "does not begin"),
-        ("path,label\r\n", "--top"),
+        ("notes of mine", "labels.csv"),
+        ("{}\n", "labels.csv"),
+        ("path,label\r\n", "top"),
         ('{"path": "a"}\n', "record 1"),
         ('{"path": 3\n', "record 1"),
     ],
 )
-def test_what_is_no_such_file_is_not_gone_on_with(classifier, tmp_path, content, said):
+def test_another_file_is_not_resumed(classifier, tmp_path, content, said):
     path = tmp_path / ("labels.jsonl" if content.startswith('{"') else "labels.csv")
     path.write_bytes(content.encode())
-    with pytest.raises(OutputError, match="cannot go on") as caught:
+    with pytest.raises(OutputError, match="resume") as caught:
         ResultsFile(path, classifier, resume=True)
     assert said in str(caught.value)
     assert path.read_bytes() == content.encode()
@@ -144,39 +147,41 @@ def test_another_classifier_or_number_of_labels_is_refused(whole, classifier, tm
     path = tmp_path / f"labels{whole.suffix}"
     path.write_bytes(whole.read_bytes())
     with pytest.raises(OutputError, match="classifier"):
-        ResultsFile(path, replace(classifier, classes=("cold", "warm")), resume=True)
-    with pytest.raises(OutputError, match=r"--top|names 2 classes"):
+        ResultsFile(path, replace(classifier, classes=("cold", "mild", "warm")), resume=True)
+    with pytest.raises(OutputError, match=r"top|3 classes"):
         ResultsFile(path, classifier, top=1, resume=True)
     assert path.read_bytes() == whole.read_bytes()
 
 
 @pytest.mark.parametrize("extension", EXTENSIONS)
-def test_another_doubt_is_refused(classifier, folder, tmp_path, extension):
+def test_another_abstention_threshold_is_refused(classifier, folder, tmp_path, extension):
     path = tmp_path / f"labels{extension}"
     with ResultsFile(path, classifier, abstain_below=0.6) as results:
-        results.append(next(iter(stream_predictions(classifier, folder, abstain_below=0.6))))
-    with pytest.raises(OutputError, match=r"--abstain-below is not given and was 0\.6"):
+        settings = PredictSettings(abstain_below=0.6)
+        results.append(next(stream_predictions(classifier, folder[:1], settings)))
+    with pytest.raises(OutputError, match=r"abstain_below is None and was 0\.6"):
         ResultsFile(path, classifier, resume=True)
-    with pytest.raises(OutputError, match=r"--abstain-below is 0\.7 and was 0\.6"):
+    with pytest.raises(OutputError, match=r"abstain_below is 0\.7 and was 0\.6"):
         ResultsFile(path, classifier, abstain_below=0.7, resume=True)
     with ResultsFile(path, classifier, abstain_below=0.6, resume=True) as results:
         assert len(results.done) == 1
 
 
 @pytest.mark.parametrize("name", ["labels", "labels.txt", "missing/labels.csv", "folder.csv"])
-def test_a_place_where_nothing_can_be_written_is_refused(classifier, tmp_path, name):
+def test_a_path_that_cannot_be_written_is_refused(classifier, tmp_path, name):
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(OutputError):
         ResultsFile(tmp_path / name, classifier)
     assert [each.name for each in tmp_path.iterdir()] == ["folder.csv"]
 
 
-def test_a_full_disk_leaves_whole_lines(whole, classifier, folder, tmp_path, monkeypatch):
-    predictions = [*stream_predictions(classifier, folder, batch=4)]
+def test_a_full_disk_leaves_complete_lines(
+    whole, classifier, predictions, folder, tmp_path, monkeypatch
+):
     path = tmp_path / f"labels{whole.suffix}"
 
     class Filling:
-        """A file that takes half of what it is given, and then nothing."""
+        """A file that writes half of the content, and then nothing."""
 
         def __init__(self, file):
             self.file = file
@@ -193,14 +198,13 @@ def test_a_full_disk_leaves_whole_lines(whole, classifier, folder, tmp_path, mon
         results.append(predictions[0])
         written = path.read_bytes()
         monkeypatch.setattr(results, "_file", Filling(results._file))
-        with pytest.raises(OutputError, match=r"No space left.*--resume"):
+        with pytest.raises(OutputError, match=r"No space left.*resume"):
             results.append(predictions[1])
         assert path.read_bytes() == written
     assert write(path, classifier, folder, resume=True).read_bytes() == whole.read_bytes()
 
 
-def test_a_file_that_was_removed_is_noticed(classifier, folder, tmp_path):
-    predictions = [*stream_predictions(classifier, folder)]
+def test_a_removed_file_is_noticed(classifier, predictions, tmp_path):
     with ResultsFile(tmp_path / "labels.csv", classifier) as results:
         results.append(predictions[0])
         (tmp_path / "labels.csv").unlink()
@@ -208,15 +212,15 @@ def test_a_file_that_was_removed_is_noticed(classifier, folder, tmp_path):
             results.append(predictions[1])
 
 
-def test_two_runs_do_not_write_to_one_file(whole, classifier, folder, tmp_path):
-    [each, *_] = stream_predictions(classifier, folder)
+def test_two_runs_cannot_write_to_one_file(whole, classifier, predictions, tmp_path):
+    each = predictions[0]
     path = tmp_path / f"labels{whole.suffix}"
     with ResultsFile(path, classifier) as first:
         first.append(each)
         written = path.read_bytes()
-        with pytest.raises(OutputError, match="Another run"):
+        with pytest.raises(OutputError, match=r"Another run|labels"):
             ResultsFile(path, classifier, resume=True)
-        with pytest.raises(OutputError, match="Another run"):
+        with pytest.raises(OutputError, match=r"Another run|labels"):
             ResultsFile(path, classifier).append(each)
         assert path.read_bytes() == written
     ResultsFile(path, classifier, resume=True).close()

@@ -1,4 +1,4 @@
-"""What is exported serves where nstk is not installed: a SavedModel, and a layer of a model."""
+"""Exports work without nstk: a SavedModel, and a classifier as a layer of a model."""
 
 import os
 import re
@@ -9,37 +9,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from labeled_images import COLORS, draw_folder, draw_image
+from labeled_images import COLORS, draw_image
 from PIL import Image
 
 from nstk.classifiers.prediction.job import predict
 from nstk.exporting.saved_model import write_saved_model
-from nstk.finetuning.job import finetune
 from nstk.images.loading import load_image
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLORS))
+def folder(color_folder):
+    return color_folder
 
 
 @pytest.fixture(scope="module")
-def classifier(folder, tiny_backbone):
-    return finetune(folder, backbone=tiny_backbone).classifier
+def classifier(color_classifier):
+    return color_classifier
 
 
 @pytest.fixture(scope="module")
-def place(classifier, tmp_path_factory):
-    place = tmp_path_factory.mktemp("served")
-    write_saved_model(classifier, place / "model")
-    return place / "model"
+def saved(classifier, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    write_saved_model(classifier, folder / "model")
+    return folder / "model"
 
 
 @pytest.fixture(scope="module")
-def served(place):
-    return tf.saved_model.load(place)
+def served(saved):
+    return tf.saved_model.load(saved)
 
 
 def batch(height, width, count=3):
@@ -47,7 +46,7 @@ def batch(height, width, count=3):
     return np.stack([draw_image(colors[i % 3], height, width, seed=i) for i in range(count)])
 
 
-def test_the_signatures_have_names_that_say_what_they_take(served):
+def test_signatures_are_named_by_their_inputs(served):
     assert sorted(served.signatures) == ["serve", "serve_bytes", "serve_uint8", "serving_default"]
     for name, argument, kind in [
         ("serving_default", "images", tf.float32),
@@ -101,29 +100,29 @@ def test_a_turned_photograph_is_served_upright(served, classifier, tmp_path):
     assert found == pytest.approx(dict(expected.top), abs=1e-5)
 
 
-def test_what_is_no_image_is_an_error_of_its_own(served):
+def test_bytes_that_are_not_an_image_are_an_error(served):
     with pytest.raises(tf.errors.InvalidArgumentError):
         served.signatures["serve_bytes"](encoded=tf.constant([b"not an image"]))
 
 
-def test_the_labels_are_a_file_beside_the_network(place, classifier):
-    lines = (place / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
+def test_the_labels_are_an_asset(saved, classifier):
+    lines = (saved / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
     assert tuple(lines) == classifier.classes
 
 
-def test_no_training_is_left_in_what_is_served(place):
-    stored = (place / "saved_model.pb").read_bytes()
+def test_no_training_operations_are_served(saved):
+    stored = (saved / "saved_model.pb").read_bytes()
     assert b"Random" not in stored
     assert str(ROOT).encode() not in stored
 
 
-def test_the_lines_in_the_readme_run(place, folder, tmp_path, monkeypatch, capsys):
+def test_the_lines_in_the_readme_run(saved, folder, tmp_path, monkeypatch, capsys):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     [lines] = [block for block in blocks if "saved_model.load" in block]
     assert len(lines.splitlines()) <= 10
     (tmp_path / "demo" / "new-digits").mkdir(parents=True)
-    os.symlink(place, tmp_path / "served")
+    os.symlink(saved, tmp_path / "served")
     for index, path in enumerate(sorted(folder.rglob("*.png"))[:3]):
         (tmp_path / "demo" / "new-digits" / f"{index}.png").write_bytes(path.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -147,8 +146,8 @@ assert "nstk" not in sys.modules
 
 
 @pytest.mark.slow
-def test_a_classifier_is_a_layer_where_there_is_no_nstk(classifier, folder, tmp_path):
-    path = classifier.save(tmp_path / "colors.keras")
+def test_a_classifier_is_a_layer_without_nstk(color_model, folder, tmp_path):
+    path = color_model
     data = tmp_path / "data"
     for name, source in (("cold", "blue"), ("warm", "red")):
         (data / name).mkdir(parents=True)

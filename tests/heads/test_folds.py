@@ -1,7 +1,7 @@
-"""Folds share every class evenly, and never tear apart what belongs together."""
+"""Folds divide every class evenly, and keep groups together."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.heads.folds import assign_folds
@@ -19,8 +19,9 @@ def grouped(draw):
     return np.array(labels), np.array(groups)
 
 
+@settings(max_examples=40)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), SEEDS)
-def test_folds_share_every_class_evenly(labels, seed):
+def test_folds_divide_every_class_evenly(labels, seed):
     labels = np.array(labels)
     folds = assign_folds(labels, FOLDS, seed)
     assert np.array_equal(folds, assign_folds(labels, FOLDS, seed))
@@ -34,28 +35,30 @@ def test_folds_share_every_class_evenly(labels, seed):
             assert shares.max() < len(mine)
 
 
+@settings(max_examples=40)
 @given(grouped(), SEEDS)
-def test_a_group_is_never_torn_apart(images, seed):
+def test_a_group_stays_in_one_fold(images, seed):
     labels, groups = images
     folds = assign_folds(labels, FOLDS, seed, groups)
     for group in np.unique(groups):
         assert len(np.unique(folds[groups == group])) == 1
 
 
+@settings(max_examples=40)
 @given(grouped(), SEEDS)
-def test_no_class_is_ever_left_out_whole(images, seed):
+def test_no_class_is_held_out_completely(images, seed):
     labels, groups = images
     folds = assign_folds(labels, FOLDS, seed, groups)
     for fold in range(FOLDS):
         assert set(labels[folds != fold]) == set(labels)
 
 
-def test_groups_of_one_are_no_groups():
+def test_groups_of_one_change_nothing():
     labels = np.arange(40) % 3
     alone = assign_folds(labels, FOLDS, 7, np.arange(40))
     assert np.array_equal(alone, assign_folds(labels, FOLDS, 7))
 
 
-def test_another_seed_deals_otherwise():
+def test_another_seed_gives_other_folds():
     labels = np.arange(60) % 3
     assert not np.array_equal(assign_folds(labels, FOLDS, 0), assign_folds(labels, FOLDS, 1))

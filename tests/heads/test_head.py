@@ -1,4 +1,4 @@
-"""The head is solved: leave-one-out is exact, the optimum is the optimum, nothing is random."""
+"""The head is solved: leave-one-out is exact, the solution is optimal and deterministic."""
 
 import dataclasses
 
@@ -20,7 +20,7 @@ SHAPES = [(40, 6), (25, 60)]
 
 
 def clusters(images: int, width: int, classes: int = 3, seed: int = 0):
-    """Overlapping clouds, one a class, with features of very different size and offset."""
+    """Overlapping clouds, one per class, with features of very different scale and offset."""
     generator = np.random.default_rng(seed)
     labels = np.arange(images) % classes
     centers = generator.normal(0, 0.7, (classes, width))
@@ -46,19 +46,19 @@ def test_a_decomposition_is_the_standardized_features_in_another_basis(shape):
     )
 
 
-def test_with_labels_a_feature_is_in_units_of_what_they_do_not_explain():
+def test_with_labels_features_are_scaled_by_their_spread_within_classes():
     features, labels = clusters(300, 6)
     parts = decompose(features, one_hot(labels))
     means = np.stack([features[labels == label].mean(axis=0) for label in range(3)])
-    among_equals = (features - means[labels]).std(axis=0)
-    ratio = parts.std / np.sqrt(among_equals)
+    within = (features - means[labels]).std(axis=0)
+    ratio = parts.std / np.sqrt(within)
     assert ratio == pytest.approx(np.full(6, ratio[0]), rel=0.02)
     assert parts.coordinates @ parts.basis.T == pytest.approx(
         (features - features.mean(axis=0)) / parts.std, abs=1e-6
     )
 
 
-def test_classes_of_one_image_leave_the_usual_units():
+def test_classes_of_one_image_keep_the_overall_scale():
     features, _ = clusters(8, 5)
     parts = decompose(features, np.eye(8, dtype=bool))
     usual = np.sqrt(features.std(axis=0))
@@ -66,7 +66,7 @@ def test_classes_of_one_image_leave_the_usual_units():
     assert ratio == pytest.approx(np.full(5, ratio[0]))
 
 
-def test_a_constant_feature_says_nothing():
+def test_a_constant_feature_has_no_weight():
     features, labels = clusters(30, 5)
     constant = np.full((30, 1), 0.1, np.float32)
     plain = fit_head(features, one_hot(labels))
@@ -77,7 +77,7 @@ def test_a_constant_feature_says_nothing():
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("l2", [0.3, 30.0])
-def test_leave_one_out_is_what_refitting_without_each_image_gives(shape, l2):
+def test_leave_one_out_equals_refitting_without_each_image(shape, l2):
     features, labels = clusters(*shape)
     targets = np.eye(3)[labels]
     [predictions] = leave_one_out(decompose(features), targets, np.array([l2]))
@@ -90,18 +90,16 @@ def test_leave_one_out_is_what_refitting_without_each_image_gives(shape, l2):
         )
 
 
-def test_features_without_meaning_are_shrunk_harder_than_telling_ones():
+def test_noise_needs_a_larger_penalty_than_informative_features():
     features, labels = clusters(60, 20)
     noise = np.random.default_rng(1).normal(size=features.shape)
     targets = one_hot(labels)
-    assert choose_l2(decompose(noise), targets) > choose_l2(
-        decompose(features), targets
-    )
+    assert choose_l2(decompose(noise), targets) > choose_l2(decompose(features), targets)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("l2", [0.1, 10.0])
-def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, l2):
+def test_the_optimum_is_that_of_scikit_learn(shape, l2):
     features, labels = clusters(*shape)
     kernel, bias = solve(decompose(features), one_hot(labels), l2)
     values = standardize(features)
@@ -112,7 +110,7 @@ def test_the_optimum_is_the_one_that_scikit_learn_finds(shape, l2):
     assert centered == pytest.approx(expected - expected.mean(axis=1, keepdims=True), abs=1e-4)
 
 
-def test_held_out_logits_come_from_heads_that_have_not_seen_the_image():
+def test_out_of_fold_logits_come_from_heads_fitted_without_the_fold():
     features, labels = clusters(60, 8)
     head = fit_head(features, one_hot(labels), seed=4)
     folds = assign_folds(labels, FOLDS, 4)
@@ -123,7 +121,9 @@ def test_held_out_logits_come_from_heads_that_have_not_seen_the_image():
         reference = LogisticRegression(C=1 / head.l2, tol=1e-8, max_iter=1000)
         reference.fit(values[~out], labels[~out])
         expected = reference.predict_log_proba(values[out])
-        found = head.oof_logits[out] - np.logaddexp.reduce(head.oof_logits[out], axis=1)[:, np.newaxis]
+        found = (
+            head.oof_logits[out] - np.logaddexp.reduce(head.oof_logits[out], axis=1)[:, np.newaxis]
+        )
         assert found == pytest.approx(expected, rel=0.02, abs=0.05)
 
 
@@ -135,7 +135,7 @@ def test_the_same_images_give_the_same_bytes():
     assert first.l2 == second.l2
 
 
-def test_the_units_of_the_features_do_not_matter():
+def test_the_scale_of_the_features_does_not_matter():
     features, labels = clusters(50, 12)
     other = features * 1000 - 7
     head, same = fit_head(features, one_hot(labels)), fit_head(other, one_hot(labels))
@@ -168,7 +168,7 @@ def test_progress_counts_up_to_the_end():
     assert (steps[0], steps[-1]) == (0, seen[-1].total)
 
 
-def test_balanced_classes_pull_equally_however_many_images_they_have():
+def test_balanced_classes_have_equal_weight():
     labels = np.array([0] * 30 + [1] * 6)
     weights = balanced_weights(labels)
     assert weights[labels == 0].sum() == pytest.approx(weights[labels == 1].sum())
@@ -178,13 +178,13 @@ def test_balanced_classes_pull_equally_however_many_images_they_have():
 
 
 @pytest.mark.parametrize("l2", [0.3, 10.0])
-def test_a_weight_of_two_is_a_image_taken_twice(l2):
+def test_a_weight_of_two_is_an_image_twice(l2):
     features, labels = clusters(30, 5)
     twice = np.concatenate([np.arange(30), np.arange(10)])
     weights = np.where(np.arange(30) < 10, 2.0, 1.0)[:, np.newaxis]
     targets = one_hot(labels)
     weighted, bias = solve(decompose(features), targets, l2, weights)
-    # The same standardisation for both, or the penalty would mean something else.
+    # Both need the same standardization, or the penalty would differ.
     parts = decompose(features)
     repeated = dataclasses.replace(parts, coordinates=parts.coordinates[twice])
     kernel, offset = solve(repeated, targets[twice], l2)
@@ -193,7 +193,7 @@ def test_a_weight_of_two_is_a_image_taken_twice(l2):
 
 
 @pytest.mark.parametrize("seed", [6, 26])
-def test_the_optimum_is_found_where_a_whole_newton_step_goes_too_far(seed):
+def test_the_optimum_is_found_where_a_full_newton_step_is_too_long(seed):
     generator = np.random.default_rng(seed)
     features = generator.normal(size=(40, 1))
     labels = (features[:, 0] + 0.1 * generator.normal(size=40) > 0).astype(int)
@@ -210,14 +210,14 @@ def test_the_optimum_is_found_where_a_whole_newton_step_goes_too_far(seed):
 
 @settings(max_examples=20)
 @given(st.floats(-1e4, 1e4))
-def test_the_log_loss_does_not_care_for_a_common_offset(offset):
+def test_the_log_loss_is_invariant_to_a_common_offset(offset):
     logits = np.array([[0.0, 1.0, -2.0], [3.0, 0.5, 0.0]])
     targets = one_hot(np.array([1, 2]))
     expected = SOFTMAX.losses(targets, logits)
     assert SOFTMAX.losses(targets, logits + offset) == pytest.approx(expected, abs=1e-6)
 
 
-def test_where_classes_are_balanced_features_are_chosen_by_what_that_weighs():
+def test_with_balance_features_are_selected_by_the_weighted_loss():
     generator = np.random.default_rng(0)
     labels = (np.arange(60) >= 50).astype(int)
     vectors = generator.normal(labels[:, np.newaxis], 1.5, (60, 8)).astype(np.float32)

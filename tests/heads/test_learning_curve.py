@@ -1,4 +1,4 @@
-"""A learning curve rises where images help, and promises no more than its shape allows."""
+"""A learning curve rises where images help, and its extrapolation is bounded."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from nstk.settings import FinetuneSettings
 
 
 def clouds(images: int, distance: float, classes: int = 2) -> Samples:
-    """Overlapping clouds, one a class."""
+    """Overlapping clouds, one per class."""
     generator = np.random.default_rng(0)
     labels = np.arange(images) % classes
     centers = np.eye(classes, 20) * distance
@@ -36,7 +36,7 @@ def test_more_images_help_where_classes_overlap(balance):
     assert curve.weakest in ("a", "b")
 
 
-def test_where_all_is_recognized_nothing_is_promised():
+def test_a_perfect_accuracy_has_no_gain():
     curve = trace(clouds(80, 30))
     assert curve.accuracy[-1] == 1
     assert curve.gain == 0
@@ -47,7 +47,7 @@ def test_too_few_images_have_no_curve():
 
 
 @given(st.floats(0, 0.5), st.floats(0.01, 2), st.integers(10, 100))
-def test_the_law_itself_is_found_again(floor, gradient, first):
+def test_an_exact_curve_is_recovered(floor, gradient, first):
     images = first * np.array([1, 2, 4, 8])
     errors = floor + gradient / np.sqrt(images)
     expected = floor + gradient / np.sqrt(16 * first)
@@ -55,5 +55,5 @@ def test_the_law_itself_is_found_again(floor, gradient, first):
 
 
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_no_promise_is_worse_than_today_or_better_than_perfect(errors):
+def test_an_extrapolation_is_between_perfect_and_the_last_error(errors):
     assert 0 <= extrapolate([10, 20, 40, 80], errors, 160) <= errors[-1]

@@ -1,4 +1,4 @@
-"""How good a classifier is, and how sure that number is."""
+"""Metrics and their intervals agree with their definitions."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ def counts(draw):
 
 
 @given(counts())
-def test_an_interval_holds_the_estimate_and_stays_between_0_and_1(count):
+def test_an_interval_contains_the_estimate_and_stays_between_0_and_1(count):
     successes, trials = count
     low, high = wilson_interval(successes, trials)
     assert 0 <= low <= successes / trials <= high <= 1
@@ -26,7 +26,7 @@ def test_an_interval_holds_the_estimate_and_stays_between_0_and_1(count):
 
 
 @given(counts(), st.integers(2, 9))
-def test_more_trials_make_an_interval_shorter(count, times):
+def test_more_trials_make_an_interval_narrower(count, times):
     successes, trials = count
     low, high = wilson_interval(successes, trials)
     lower, higher = wilson_interval(times * successes, times * trials)
@@ -34,14 +34,14 @@ def test_more_trials_make_an_interval_shorter(count, times):
 
 
 @given(counts())
-def test_failures_are_the_mirror_of_successes(count):
+def test_intervals_of_failures_and_successes_are_symmetric(count):
     successes, trials = count
     low, high = wilson_interval(successes, trials)
     assert wilson_interval(trials - successes, trials) == pytest.approx((1 - high, 1 - low))
 
 
 @given(counts())
-def test_more_confidence_makes_an_interval_longer(count):
+def test_more_confidence_makes_an_interval_wider(count):
     low, high = wilson_interval(*count)
     lower, higher = wilson_interval(*count, confidence=0.99)
     assert lower <= low
@@ -58,12 +58,12 @@ def test_more_confidence_makes_an_interval_longer(count):
         (1, 29, (0.0061, 0.1718)),
     ],
 )
-def test_published_intervals_are_met(successes, trials, interval):
+def test_intervals_are_those_of_newcombe(successes, trials, interval):
     assert wilson_interval(successes, trials) == pytest.approx(interval, abs=5e-5)
 
 
 def evaluate(labels, predicted, classes):
-    """Compare one label an image with the truth."""
+    """Compare one label per image with the truth."""
     truth, given = (np.eye(len(classes), dtype=bool)[each] for each in (labels, predicted))
     return compare(truth, given, given.astype(float), classes)
 
@@ -72,7 +72,7 @@ LABELS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, m
 
 
 @given(LABELS)
-def test_the_table_and_the_counts_tell_the_same_story(pairs):
+def test_per_class_metrics_agree_with_the_counts(pairs):
     labels, predicted = np.array(pairs).T
     found = evaluate(labels, predicted, "abcd")
     assert found.images == len(pairs) == sum(map(sum, found.confusion))
@@ -101,13 +101,13 @@ def test_rows_are_true_classes_and_columns_predicted_ones():
     assert [score.precision for score in found.per_class] == [1.0, 0.5]
 
 
-def test_the_f1_of_a_label_is_the_harmonic_mean_and_its_interval_holds_it():
+def test_f1_is_the_harmonic_mean_inside_its_interval():
     truth = np.array([[1, 1], [1, 0], [1, 0], [0, 1], [0, 0]], bool)
     given_ = np.array([[1, 0], [1, 0], [0, 0], [1, 0], [0, 0]], bool)
     first, second = compare(truth, given_, given_.astype(float), "ab").per_class
     assert (first.recall, first.precision) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert first.f1 == pytest.approx(2 / 3)
-    # Two of four have it among those that do either.
+    # The Jaccard index is 2 of 4.
     low, high = wilson_interval(2, 4)
     assert first.f1_interval == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
     assert (second.recall, second.precision, second.f1) == (0.0, None, 0.0)
@@ -118,7 +118,7 @@ def test_the_f1_of_a_label_is_the_harmonic_mean_and_its_interval_holds_it():
     assert found.accuracy == 1.0
 
 
-def test_several_labels_are_confused_pairwise():
+def test_multi_label_confusions_are_counted_pairwise():
     truth, given_ = np.array([[1, 1, 0], [0, 1, 0]], bool), np.array([[1, 0, 1], [0, 1, 0]], bool)
     found = compare(truth, given_, given_.astype(float), "abc")
     assert found.confusion == ((1, 0, 0), (0, 1, 1), (0, 0, 0))
@@ -135,6 +135,6 @@ def test_several_labels_are_confused_pairwise():
         ([0, 0], [0.5, 0.1], None),
     ],
 )
-def test_average_precision_is_the_sum_of_its_formula(truth, scores, expected):
+def test_average_precision_is_its_formula(truth, scores, expected):
     found = average_precision(np.array(truth, bool), np.array(scores))
     assert found == (expected if expected is None else pytest.approx(expected))

@@ -44,7 +44,7 @@ def test_a_result_carries_its_own_range():
     ("array", "value_range", "named"),
     [
         (LEVELS / 255, (0, 255), r"value_range=\(0, 1\)"),
-        (LEVELS.astype(float), (0, 1), r"value_range is \(0, 1\)"),
+        (LEVELS.astype(float), (0, 1), r"value_range` is \(0, 1\)"),
         (LEVELS - 124.0, (0, 255), "from -124"),
         (LEVELS.astype(int) - 1, (0, 255), "from -1 "),
         (np.full((4, 5, 3), np.nan), (0, 255), "nan"),

@@ -100,7 +100,7 @@ def explain(
     """
     if label is not None and label not in classifier.classes:
         raise SettingsError(
-            f"label is '{label}', which the classifier does not have; "
+            f"`label` is '{label}', which the classifier does not have; "
             f"choose one of {', '.join(classifier.classes)}."
         )
     return _explain(classifier, list_inputs(images, value_range), label, on_progress)

@@ -64,7 +64,7 @@ class ResultsFile:
         top: int = 5,
         abstain_below: float | None = None,
         resume: bool = False,
-        advice: str = "write to another file, or leave out resume to replace it",
+        advice: str = "write to another file, or leave out `resume` to replace it",
     ) -> None:
         self._advice = advice
         self.path = Path(path)
@@ -191,7 +191,7 @@ class ResultsFile:
 
     def _check_heading(self, heading: bytes) -> None:
         if heading and heading != self._layout.heading:
-            raise self._resume_error("it has other columns, because top was different")
+            raise self._resume_error("it has other columns, because `top` was different")
         self._size += len(heading)
 
     def _add_record(self, number: int, record: bytes) -> None:
@@ -206,7 +206,7 @@ class ResultsFile:
             raise self._resume_error(
                 f"record {number} is by the classifier {then}, not {now}"
                 if then != now
-                else f"abstain_below is {threshold_now or None} and was {threshold_then or None}"
+                else f"`abstain_below` is {threshold_now or None} and was {threshold_then or None}"
             )
         self._done.add((Path(path), digest))
         self._size += len(record)
@@ -214,7 +214,7 @@ class ResultsFile:
     def _write_error(self, error: OSError) -> OutputError:
         return OutputError(
             f"Cannot write {self.path}: {error.strerror or error}; "
-            "free disk space or choose another folder, and resume."
+            "free disk space or choose another folder, and `resume`."
         )
 
     def _resume_error(self, reason: str) -> OutputError:

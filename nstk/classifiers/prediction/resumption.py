@@ -75,7 +75,7 @@ class PredictionCheckpoint:
                 top=top,
                 abstain_below=abstain_below,
                 resume=settings.resume,
-                advice="give another checkpoint folder",
+                advice="give another `checkpoint` folder",
             )
             stack.enter_context(self._results)
             if self._results.done:
