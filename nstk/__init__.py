@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from nstk.backbones.listing import describe_backbones as describe_backbones
     from nstk.backbones.loading import load_backbone as load_backbone
     from nstk.classifiers.classifier import Classifier as Classifier
-    from nstk.classifiers.evaluation.job import EvaluationReport as EvaluationReport
     from nstk.classifiers.evaluation.job import evaluate as evaluate
     from nstk.classifiers.evaluation.metrics import ConfusedPair as ConfusedPair
     from nstk.classifiers.evaluation.metrics import Coverage as Coverage
     from nstk.classifiers.evaluation.metrics import ImageLoss as ImageLoss
+    from nstk.classifiers.evaluation.report import EvaluationReport as EvaluationReport
     from nstk.classifiers.explanation.job import Explanation as Explanation
     from nstk.classifiers.explanation.job import explain as explain
-    from nstk.classifiers.prediction.job import Prediction as Prediction
-    from nstk.classifiers.prediction.job import Predictions as Predictions
-    from nstk.classifiers.prediction.job import PredictSettings as PredictSettings
     from nstk.classifiers.prediction.job import predict as predict
     from nstk.classifiers.prediction.job import stream_predictions as stream_predictions
+    from nstk.classifiers.prediction.prediction import Prediction as Prediction
+    from nstk.classifiers.prediction.prediction import Predictions as Predictions
+    from nstk.classifiers.prediction.prediction import PredictSettings as PredictSettings
     from nstk.classifiers.prediction.results import ResultsFile as ResultsFile
     from nstk.classifiers.prediction.results import check_results as check_results
     from nstk.classifiers.prediction.resumption import PredictionCheckpoint as PredictionCheckpoint
@@ -184,7 +184,8 @@ _HOMES = {
         "printable",
     ),
     "nstk.classifiers.evaluation.metrics": ("ConfusedPair", "Coverage", "ImageLoss"),
-    "nstk.classifiers.evaluation.job": ("EvaluationReport", "evaluate"),
+    "nstk.classifiers.evaluation.job": ("evaluate",),
+    "nstk.classifiers.evaluation.report": ("EvaluationReport",),
     "nstk.classifiers.explanation.job": ("Explanation", "explain"),
     "nstk.exporting.job": ("Export", "export"),
     "nstk.heads.predictions": ("SplitPredictions",),
@@ -225,12 +226,10 @@ _HOMES = {
     "nstk.images.encoding": ("check_output", "save_image"),
     "nstk.images.quality": ("ImageQuality",),
     "nstk.classifiers.prediction.job": (
-        "PredictSettings",
-        "Prediction",
-        "Predictions",
         "predict",
         "stream_predictions",
     ),
+    "nstk.classifiers.prediction.prediction": ("PredictSettings", "Prediction", "Predictions"),
     "nstk.classifiers.prediction.results": ("ResultsFile", "check_results"),
     "nstk.classifiers.prediction.resumption": ("PredictionCheckpoint",),
     "nstk.classifiers.prediction.watching": ("watch_folder",),

@@ -24,9 +24,9 @@ from nstk.heads.out_of_distribution import OODDetector
 from nstk.storage.files import check_writable
 
 if TYPE_CHECKING:
-    from nstk.classifiers.evaluation.job import EvaluationReport
+    from nstk.classifiers.evaluation.report import EvaluationReport
     from nstk.classifiers.explanation.job import Explanation
-    from nstk.classifiers.prediction.job import Predictions
+    from nstk.classifiers.prediction.prediction import Predictions
     from nstk.datasets.listing import SkippedFile
     from nstk.exporting.job import Export
 

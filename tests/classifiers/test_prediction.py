@@ -15,13 +15,8 @@ from PIL import Image
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction import reading
-from nstk.classifiers.prediction.job import (
-    Prediction,
-    PredictSettings,
-    predict,
-    predict_proba,
-    stream_predictions,
-)
+from nstk.classifiers.prediction.job import predict, predict_proba, stream_predictions
+from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.errors import ImageError, SettingsError
 from nstk.images.decoding import read_content
 from nstk.images.loading import load_image, load_levels

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstk.classifiers.prediction.job import Prediction, PredictSettings, stream_predictions
+from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout
+from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 

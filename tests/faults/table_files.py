@@ -73,11 +73,11 @@ def make_results(extension: str) -> Callable[[], Made]:
 
 def make_kept_predictions() -> Made:
     """Answers in a checkpoint folder, of a run that is gone on with."""
-    from nstk.classifiers.prediction.resumption import NAME, KeptPredictions
+    from nstk.classifiers.prediction.resumption import NAME, PredictionCheckpoint
     from nstk.settings import CheckpointSettings
 
     folder = Path("states")
-    kept = KeptPredictions(CheckpointSettings(checkpoint=folder), CLASSIFIER)
+    kept = PredictionCheckpoint(CheckpointSettings(checkpoint=folder), CLASSIFIER)
     with closing(kept):
         for number in range(3):
             kept.keep(predict(number))
@@ -86,7 +86,7 @@ def make_kept_predictions() -> Made:
         path.replace(folder / NAME)
         try:
             resumed = CheckpointSettings(checkpoint=folder, resume=True)
-            with closing(KeptPredictions(resumed, CLASSIFIER)) as kept:
+            with closing(PredictionCheckpoint(resumed, CLASSIFIER)) as kept:
                 return kept.known
         finally:
             (folder / NAME).unlink()
@@ -100,7 +100,7 @@ CLASSIFIER = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" *
 
 def predict(number):
     """An answer about an image whose name is hard to write."""
-    from nstk.classifiers.prediction.job import Prediction
+    from nstk.classifiers.prediction.prediction import Prediction
 
     return Prediction(
         path=Path(f"images/{number}\n,.png"),

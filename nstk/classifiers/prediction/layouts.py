@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nstk.classifiers.prediction.job import Prediction
+from nstk.classifiers.prediction.prediction import Prediction
 
 MAX_RECORD = 2**20
 """Largest size of a record in bytes."""

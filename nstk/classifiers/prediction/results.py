@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Self
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.job import Prediction
 from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout, JsonLinesLayout, Layout
+from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
 from nstk.storage.files import check_writable
 from nstk.storage.locks import FileGuard

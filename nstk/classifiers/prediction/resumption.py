@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.job import Prediction
 from nstk.classifiers.prediction.layouts import MAX_RECORD, JsonLinesLayout
+from nstk.classifiers.prediction.prediction import Prediction
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 from nstk.settings import CheckpointSettings

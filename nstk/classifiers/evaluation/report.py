@@ -1,0 +1,152 @@
+"""The results of an evaluation."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.evaluation.label_matching import LabeledFiles
+from nstk.classifiers.evaluation.metrics import ConfusedPair, Coverage, ImageLoss
+from nstk.datasets.listing import SkippedFile
+from nstk.heads.metrics import Evaluation
+from nstk.heads.predictions import SplitPredictions
+from nstk.heads.reliability import Reliability
+
+
+@dataclass(frozen=True, repr=False)
+class EvaluationReport:
+    """Results of a classifier on labeled images.
+
+    Attributes:
+        classifier: The classifier.
+        evaluation: Accuracy, per-class metrics and confusion matrix, with 95 % intervals.
+        predictions: The prediction for every image.
+        coverage: Coverage and accuracy at several abstention thresholds.
+        confused_pairs: Pairs of a true and a predicted class, most frequent first.
+        top_losses: The images with the largest losses, worst first.
+        data: The labeled files; those of a zip exist as long as this object.
+        train_overlap: Number of the images that the classifier was trained on; None without a
+            record.
+        unseen: Metrics on the other images, if it was trained on some but not on all of them.
+        skipped: The skipped files, with reasons.
+        seconds: Wall time.
+        images_per_second: Images read and classified per second.
+    """
+
+    classifier: Classifier
+    evaluation: Evaluation
+    predictions: SplitPredictions
+    coverage: tuple[Coverage, ...]
+    confused_pairs: tuple[ConfusedPair, ...]
+    top_losses: tuple[ImageLoss, ...]
+    data: LabeledFiles
+    train_overlap: int | None
+    unseen: Evaluation | None
+    skipped: tuple[SkippedFile, ...]
+    seconds: float
+    images_per_second: float
+
+    def __repr__(self) -> str:
+        low, high = self.evaluation.accuracy_interval
+        return (
+            f"EvaluationReport(accuracy {100 * self.accuracy:.1f} % "
+            f"({100 * low:.1f}–{100 * high:.1f} %), {self.evaluation.images} images)"
+        )
+
+    @property
+    def accuracy(self) -> float:
+        """Fraction of the images with exactly the right labels."""
+        return self.evaluation.accuracy
+
+    @property
+    def root(self) -> Path:
+        """The folder with the classes, the manifest or the zip."""
+        return self.data.root
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Classes of the classifier without images."""
+        return self.data.missing
+
+    @property
+    def extra(self) -> tuple[str, ...]:
+        """Classes that the classifier does not have; their images are skipped."""
+        return self.data.extra
+
+    @property
+    def reliability(self) -> Reliability:
+        """Calibration of the probabilities; in multi-label data over all labels of all images."""
+        return self.predictions.reliability
+
+    @property
+    def reliability_before(self) -> Reliability:
+        """Calibration without the classifier's temperature."""
+        return self.predictions.reliability_before
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, in [0, 1]."""
+        return self.reliability.ece
+
+    @property
+    def ood_count(self) -> int | None:
+        """Number of images out of distribution; None without a detector."""
+        return self.predictions.ood_count
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """Warnings, one sentence each."""
+        if not self.train_overlap:
+            return ()
+        if self.unseen is None:
+            which, rest = f"all {self.train_overlap} of these", "evaluate it on other images"
+        else:
+            low, high = self.unseen.accuracy_interval
+            which = f"{self.train_overlap} of these {self.evaluation.images}"
+            rest = (
+                f"on the {self.unseen.images} others the accuracy is "
+                f"{100 * self.unseen.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
+            )
+        return (
+            f"The classifier was trained on {which} images, so these metrics are optimistic; "
+            f"{rest}.",
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON values, as ``nstk evaluate --json`` prints them."""
+        evaluation = self.evaluation
+        return {
+            "accuracy": evaluation.accuracy,
+            "accuracy_interval": evaluation.accuracy_interval,
+            "per_class": [
+                {("class" if key == "name" else "images" if key == "support" else key): value}
+                for score in evaluation.per_class
+                for key, value in asdict(score).items()
+            ],
+            "confusion": evaluation.confusion,
+            "mean_average_precision": evaluation.mean_average_precision,
+            "ece": self.ece,
+            "images": evaluation.images,
+            "skipped": [each.to_dict() for each in self.skipped],
+            "seconds": self.seconds,
+            "ece_interval": self.reliability.ece_interval,
+            "temperature": self.classifier.temperature,
+            "calibration": {
+                "before": self.reliability_before.to_dict(),
+                "after": self.reliability.to_dict(),
+            },
+            "ood_count": self.ood_count,
+            "coverage": [asdict(each) for each in self.coverage],
+            "learned_images": self.train_overlap,
+            "others": self.unseen
+            and {
+                "images": self.unseen.images,
+                "accuracy": self.unseen.accuracy,
+                "accuracy_interval": self.unseen.accuracy_interval,
+            },
+            "missing": self.missing,
+            "extra": self.extra,
+            "confused_pairs": [asdict(each) for each in self.confused_pairs],
+            "top_losses": [{**asdict(each), "path": str(each.path)} for each in self.top_losses],
+            "notices": self.notices,
+        }

@@ -1,0 +1,124 @@
+"""Predictions for images, and the settings of `predict`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nstk.datasets.listing import SkippedFile
+from nstk.features.extractor import BATCH_SIZE
+from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.settings import check_range, check_whole
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings:
+    """Settings of `predict`.
+
+    Attributes:
+        top: Number of the most likely classes that each prediction lists.
+        batch: Images that pass through the network together. Probabilities depend on it by no more
+            than rounding, 1e-6.
+        abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
+            prediction is lower, or the image is out of distribution. None never abstains.
+        value_range: Values of black and white in arrays of floats.
+
+    Raises:
+        SettingsError: If a value is out of range.
+    """
+
+    top: int = 5
+    batch: int = BATCH_SIZE
+    abstain_below: float | None = None
+    value_range: ValueRange = VALUE_RANGE
+
+    def __post_init__(self) -> None:
+        check_whole("top", self.top, 1)
+        check_whole("batch", self.batch, 1)
+        if self.abstain_below is not None:
+            check_range("abstain_below", self.abstain_below, 0, 1)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The prediction for one image.
+
+    Attributes:
+        path: The file; for bytes and arrays their position, as in ``image 3``.
+        label: The most likely class, or ``"unsure"``.
+        probability: Probability of the most likely class.
+        labels: The predicted labels, most likely first: ``label`` alone or, for multi-label
+            classifiers, those that reach their thresholds; empty where it abstains.
+        top: The most likely classes with their probabilities, most likely first.
+        digest: SHA-256 of the content.
+        ood_score: Distance from the training images, above 1 where the image is out of
+            distribution; None if the classifier has no detector.
+    """
+
+    path: Path
+    label: str
+    probability: float
+    labels: tuple[str, ...]
+    top: tuple[tuple[str, float], ...]
+    digest: str
+    ood_score: float | None = None
+
+    @property
+    def is_ood(self) -> bool:
+        """Whether the image is out of distribution: an OOD score above 1."""
+        return self.ood_score is not None and self.ood_score > 1
+
+    def to_dict(self, *, multi_label: bool = False) -> dict[str, Any]:
+        """Convert to JSON values.
+
+        Args:
+            multi_label: Whether to include ``labels``.
+        """
+        return {
+            "path": str(self.path),
+            "label": self.label,
+            "probability": self.probability,
+            **({"labels": list(self.labels)} if multi_label else {}),
+            "top": [{"label": label, "probability": share} for label, share in self.top],
+            "ood_score": self.ood_score,
+            "is_ood": self.is_ood,
+        }
+
+
+@dataclass(frozen=True, repr=False)
+class Predictions:
+    """The predictions for several images.
+
+    Attributes:
+        predictions: A `Prediction` for every readable image, in the order given.
+        skipped: The unreadable files, with reasons.
+        multi_label: Whether an image may have several labels, or none.
+    """
+
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[SkippedFile, ...]
+    multi_label: bool = False
+
+    def __repr__(self) -> str:
+        return f"Predictions({len(self.predictions)} images, {len(self.skipped)} skipped)"
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+    def __getitem__(self, index: int) -> Prediction:
+        return self.predictions[index]
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of every image."""
+        return [each.label for each in self.predictions]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON values, as ``nstk predict --json`` prints them."""
+        return {
+            "predictions": [each.to_dict(multi_label=self.multi_label) for each in self],
+            "skipped": [each.to_dict() for each in self.skipped],
+        }
