@@ -1,4 +1,4 @@
-"""Several processes and several replicas share a run, and come to the same result."""
+"""Several processes and several replicas share a run and get the same result."""
 
 import json
 import os
@@ -32,9 +32,9 @@ def start(data, kind, config=None):
 
 
 def finish(process):
-    told, complained = process.communicate(timeout=300)
-    assert process.returncode == 0, complained[-3000:]
-    return json.loads(told.splitlines()[-1])
+    output, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors[-3000:]
+    return json.loads(output.splitlines()[-1])
 
 
 def free_ports(count):
@@ -58,58 +58,58 @@ def alone(folder):
     return work(folder, None)
 
 
-def agree(one, other):
-    """Whether a shared run did what one process does, but for rounding."""
+def check_equal(one, other):
+    """A shared run gives what one process gives, but for rounding."""
     for name in ("accuracy", "forward_passes", "files"):
         assert one[name] == other[name]
     assert np.array(one["head"]) == pytest.approx(np.array(other["head"]), abs=1e-4)
-    for place in (0, -1):
-        assert one["losses"][place] == pytest.approx(other["losses"][place], rel=0.02)
+    for index in (0, -1):
+        assert one["losses"][index] == pytest.approx(other["losses"][index], rel=0.02)
 
 
 @pytest.mark.slow
-def test_two_workers_do_what_one_process_does(folder, alone):
+def test_two_workers_give_the_result_of_one_process(folder, alone):
     cluster = {"worker": [f"localhost:{port}" for port in free_ports(2)]}
     workers = [
         start(folder, "workers", {"cluster": cluster, "task": {"type": "worker", "index": index}})
         for index in range(2)
     ]
     first, second = map(finish, workers)
-    assert first["looked_at"] + second["looked_at"] == alone["looked_at"]
-    assert first["looked_at"] == second["looked_at"]
+    assert first["extracted"] + second["extracted"] == alone["extracted"]
+    assert first["extracted"] == second["extracted"]
     assert first == second
-    agree(first, alone)
+    check_equal(first, alone)
 
 
 @pytest.mark.slow
-def test_two_replicas_do_what_one_does(folder, alone):
-    agree(finish(start(folder, "replicas")), alone)
+def test_two_replicas_give_the_result_of_one(folder, alone):
+    check_equal(finish(start(folder, "replicas")), alone)
 
 
-def test_a_strategy_may_be_the_one_in_whose_scope_the_call_stands(folder, alone):
+def test_the_strategy_of_the_enclosing_scope_is_used(folder, alone):
     import tensorflow as tf
 
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
-        agree(work(folder, None), alone)
+        check_equal(work(folder, None), alone)
 
 
 class Alone:
     num_replicas_in_sync = 1
 
 
-def test_one_process_has_everything_to_itself():
+def test_one_process_has_all_items():
     workers = Workers(Alone())
     assert (workers.count, workers.index, workers.replicas) == (1, 0, 1)
-    assert workers.share([1, 2, 3]) == [1, 2, 3]
+    assert workers.shard([1, 2, 3]) == [1, 2, 3]
     assert workers.all_gather(b"word") == (b"word",)
     assert workers.all_reduce_max(2.5) == 2.5
-    np.testing.assert_array_equal(workers.join(np.array([[1.0, 2.0]])), [[1.0, 2.0]])
+    np.testing.assert_array_equal(workers.gather_rows(np.array([[1.0, 2.0]])), [[1.0, 2.0]])
 
 
-def test_messages_of_any_length_are_told_apart():
-    def speak(message):
+def test_messages_of_any_length_are_separated():
+    def encode(message):
         words = np.frombuffer(message + bytes(-len(message) % 4), np.int32)
         return [len(message), *words]
 
-    words = np.array([*speak(b"hello"), -1, *speak(b""), *speak(b"four"), -1], np.int32)
+    words = np.array([*encode(b"hello"), -1, *encode(b""), *encode(b"four"), -1], np.int32)
     assert _split(words) == (b"hello", b"", b"four")

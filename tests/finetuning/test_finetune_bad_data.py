@@ -174,4 +174,4 @@ def test_a_disk_that_fills_up_costs_the_cache_and_not_the_run(tmp_path, monkeypa
     [notice] = made.notices
     assert "No space left on device" in notice
     assert "memory only" in notice
-    assert FeatureCache(tmp_path / "cache").shelf({}).find("0" * 64) is None
+    assert FeatureCache(tmp_path / "cache").shard({}).find("0" * 64) is None

@@ -14,12 +14,12 @@ from PIL import Image as PILImage
 
 from nstk.auditing.job import audit
 from nstk.classifiers.evaluation.job import evaluate
-from nstk.classifiers.run_records import replay, save_manifest
 from nstk.datasets.arrays import catalog_arrays
 from nstk.datasets.folders import scan_folder
 from nstk.errors import FolderError, ModelError
-from nstk.features.sizes import choose_size
+from nstk.features.crops import choose_size
 from nstk.finetuning.job import finetune
+from nstk.finetuning.replay import replay, save_manifest
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "red")
@@ -145,7 +145,7 @@ def test_only_one_batch_is_in_memory_at_a_time():
 
 def test_the_private_folder_goes_with_its_images():
     catalog = catalog_arrays(draw())
-    place = catalog.unpacked.place
+    place = catalog.unpacked.path
     assert place.stat().st_mode & 0o077 == 0
     stored = np.asarray(PILImage.open(catalog.images[0].path))
     assert np.array_equal(stored, draw()[0][0])

@@ -1,4 +1,4 @@
-"""The second stage: from a solved head to blocks that learned, kept only where that is better."""
+"""Unfreezing: from a solved head to trained blocks, kept only if they are better."""
 
 import dataclasses
 import itertools
@@ -14,23 +14,25 @@ from PIL import Image
 from shell import invoke
 
 from nstk.backbones.backbone import Backbone
-from nstk.classifiers.classifier import load_classifier
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.explanation.job import explain
 from nstk.classifiers.prediction.job import predict
-from nstk.classifiers.run_records import replay, save_manifest
 from nstk.errors import OutputError
 from nstk.exporting import reload
 from nstk.exporting.onnx_file import write_onnx
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.job import finetune
-from nstk.finetuning.unfreezing import stage as second_stage
-from nstk.finetuning.unfreezing.mcnemar import McNemarTest
+from nstk.finetuning.replay import replay, save_manifest
 from nstk.finetuning.unfreezing.model import normalization_weights
+from nstk.finetuning.unfreezing.planning import Deadline
+from nstk.finetuning.unfreezing.result import McNemarTest
 from nstk.finetuning.unfreezing.training import Training
 from nstk.heads.learning_curve import LearningCurve
 from nstk.reports.classifier import write_classifier_report
 from nstk.settings import FinetuneSettings
+
+RATE = "nstk.finetuning.unfreezing.step.LEARNING_RATE"
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backbone():
-    """A small network with batch normalization that has something to learn."""
+    """A small network with batch normalization."""
     keras.utils.set_random_seed(3)
     layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
@@ -58,64 +60,71 @@ def probe(folder, backbone):
     return finetune(folder, backbone=backbone)
 
 
-def unfreeze(folder, backbone, **settings):
+def unfreeze(folder, backbone, on_progress=lambda event: None, **settings):
     settings = FinetuneSettings(**{"unfreeze": 2, "augment": "mixup", **settings})
-    return finetune(folder, backbone=backbone, settings=settings)
+    return finetune(folder, backbone=backbone, settings=settings, on_progress=on_progress)
 
 
-def keep(patch):
-    """Find every check better than the last, and keep what came out."""
-    check, better = Training.check, itertools.count()
-    patch.setattr(Training, "check", lambda self: (-float(next(better)), *check(self)[1:]))
+def force(patch):
+    """Take large steps, find every evaluation better than the last, and keep the result."""
+    evaluate, better = Training.evaluate, itertools.count()
+    patch.setattr(Training, "evaluate", lambda self: (-float(next(better)), *evaluate(self)[1:]))
     patch.setattr(McNemarTest, "favors_second", True)
+    patch.setattr(RATE, 0.01)
 
 
 @pytest.fixture(scope="module")
-def judged(folder, backbone):
-    """What is not better by more than luck explains."""
-    return unfreeze(folder, backbone)
+def events():
+    """The progress events of `rejected`."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def rejected(folder, backbone, events):
+    """A run whose result is not significantly better."""
+    return unfreeze(folder, backbone, events.append)
 
 
 @pytest.fixture(scope="module")
 def kept(folder, backbone):
-    """The same, kept all the same."""
+    """A run whose result is kept."""
     with pytest.MonkeyPatch.context() as patch:
-        keep(patch)
+        force(patch)
         return unfreeze(folder, backbone)
 
 
-@pytest.fixture(scope="module")
-def moved(folder, backbone):
-    """The same after steps so large that answers are others."""
-    with pytest.MonkeyPatch.context() as patch:
-        keep(patch)
-        patch.setattr("nstk.finetuning.unfreezing.training_step.RATE", 0.01)
-        return unfreeze(folder, backbone)
-
-
-def test_what_is_not_better_is_not_kept_and_the_head_alone_is_returned(judged, probe):
-    stage = judged.second_stage
+def test_a_result_that_is_not_better_is_not_kept(rejected, probe):
+    stage = rejected.second_stage
     assert not stage.kept
-    assert stage.pairing.images == judged.validation_images
-    assert stage.probe_accuracy == probe.accuracy == judged.accuracy
+    assert "not kept" in repr(stage)
+    assert stage.mcnemar.images == rejected.validation_images
+    assert stage.probe_accuracy == probe.accuracy == rejected.accuracy
     for one, other in zip(
-        judged.classifier.model.get_weights(), probe.classifier.model.get_weights(), strict=True
+        rejected.classifier.model.get_weights(), probe.classifier.model.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(one, other)
 
 
-def test_the_stage_says_what_it_did(judged):
-    said = judged.classifier.results["second_stage"]
-    assert said["blocks"] == 2
-    assert said["augmentation"] == "mixup"
-    assert 1 <= said["taken"] <= said["steps"]
-    assert said["kept"] == "probe"
-    assert 0 <= said["p_value"] <= 1
-    assert said["log_losses"][said["best"]] == min(said["log_losses"])
-    json.dumps(said, allow_nan=False)
+def test_the_stage_is_in_the_results_of_the_classifier(rejected):
+    stage = rejected.classifier.results["second_stage"]
+    assert stage["blocks"] == 2
+    assert stage["augmentation"] == "mixup"
+    assert 1 <= stage["taken"] <= stage["steps"]
+    assert stage["kept"] == "probe"
+    assert 0 <= stage["p_value"] <= 1
+    assert stage["log_losses"][stage["best"]] == min(stage["log_losses"])
+    json.dumps(stage, allow_nan=False)
 
 
-def test_batch_normalization_is_bit_for_bit_as_it_was(kept, backbone):
+def test_every_step_is_reported_with_its_loss(rejected, events):
+    steps = [event for event in events if event.stage == "second stage"]
+    assert [event.step for event in steps] == list(range(len(steps)))
+    assert all(np.isfinite(event.loss) for event in steps[1:])
+    assert steps[1].terms["learning rate"] > 0
+    assert any("validation log-loss" in event.terms for event in steps)
+
+
+def test_batch_normalization_is_bit_identical(kept, backbone):
     assert kept.second_stage.pinned == 12
     delivered = kept.classifier.model.get_layer("backbone")
     pairs = zip(
@@ -124,130 +133,114 @@ def test_batch_normalization_is_bit_for_bit_as_it_was(kept, backbone):
     assert all(new.tobytes() == old.tobytes() for new, old in pairs)
 
 
-def test_the_opened_blocks_have_learned_and_the_others_have_not(kept, backbone):
+def test_only_the_unfrozen_blocks_have_changed(kept, backbone):
     delivered = kept.classifier.model.get_layer("backbone")
-    moved = [
+    changed = [
         not np.array_equal(*(each.get_layer(f"conv{number}").get_weights()[0] for each in pair))
         for number in range(3)
         for pair in [(delivered, backbone.model)]
     ]
-    assert moved == [False, True, True]
+    assert changed == [False, True, True]
 
 
-def read_batch(folder):
+def read_batches(folder):
     images = [np.asarray(Image.open(path)) for path in sorted((folder / "red").glob("[0-3].*"))]
     return [pixels[np.newaxis] for pixels in images]
 
 
-def test_images_that_have_judged_are_said_to_flatter(kept, judged):
-    assert any("may be a little too good" in notice for notice in kept.notices)
-    assert not any("may be a little too good" in notice for notice in judged.notices)
+def test_validation_images_that_decided_are_said_to_be_optimistic(kept, rejected):
+    assert len(kept.notices) == len(rejected.notices) + 1
+    assert "validation" in kept.notices[-1]
 
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize(("format", "write"), [("tflite", write_tflite), ("onnx", write_onnx)])
-def test_blocks_that_learned_are_exported(moved, probe, folder, tmp_path, format, write):
+def test_a_fine_tuned_network_is_exported(kept, probe, folder, tmp_path, format, write):
     path = tmp_path / f"made.{format}"
-    write(moved.classifier, path)
-    classes, [ask] = reload.OPENERS[format](str(path))
-    assert tuple(classes) == moved.classes
-    learned = 0.0
-    for batch in read_batch(folder):
-        answer = moved.classifier.model(batch).numpy()
-        assert np.asarray(ask(batch)) == pytest.approx(answer, abs=1e-4)
-        learned = max(learned, np.abs(answer - probe.classifier.model(batch).numpy()).max())
-    assert learned > 1e-3  # the network as it was before would be found out
+    write(kept.classifier, path)
+    classes, [predict_one] = reload.OPENERS[format](str(path))
+    assert tuple(classes) == kept.classes
+    change = 0.0
+    for batch in read_batches(folder):
+        expected = kept.classifier.model(batch).numpy()
+        assert np.asarray(predict_one(batch)) == pytest.approx(expected, abs=1e-4)
+        change = max(change, np.abs(expected - probe.classifier.model(batch).numpy()).max())
+    assert change > 1e-3  # the original network would fail
 
 
 @pytest.mark.slow
-def test_every_way_to_ask_gives_the_same_answer(folder, backbone, tmp_path, monkeypatch):
-    keep(monkeypatch)
+def test_all_interfaces_give_the_same_probabilities(folder, backbone, tmp_path, monkeypatch):
+    force(monkeypatch)
     made = unfreeze(folder, backbone, views=2, augment="none", features="pooled+statistics")
     classifier = made.classifier
     loaded = keras.models.load_model(classifier.save(tmp_path / "made.keras"))
     write_saved_model(classifier, tmp_path / "saved")
     saved = tf.saved_model.load(str(tmp_path / "saved"))
     before = classifier.model.get_weights()
-    for batch in read_batch(folder):
-        answer = classifier.model(batch).numpy()
-        assert classifier.model.predict(batch, verbose=0) == pytest.approx(answer, abs=1e-5)
-        assert loaded(batch).numpy() == pytest.approx(answer, abs=1e-5)
-        assert saved.serve(batch)["probabilities"].numpy() == pytest.approx(answer, abs=1e-5)
+    for batch in read_batches(folder):
+        expected = classifier.model(batch).numpy()
+        assert classifier.model.predict(batch, verbose=0) == pytest.approx(expected, abs=1e-5)
+        assert loaded(batch).numpy() == pytest.approx(expected, abs=1e-5)
+        assert saved.serve(batch)["probabilities"].numpy() == pytest.approx(expected, abs=1e-5)
     assert all(map(np.array_equal, before, classifier.model.get_weights()))
 
 
 def test_the_reported_accuracy_is_that_of_the_delivered_model(kept, folder):
-    splits = {file.path: file for file in kept.files if file.split == "validation"}
-    said = predict(kept.classifier, [folder / path for path in splits]).predictions
-    right = [each.label == splits[each.path.relative_to(folder).as_posix()].label for each in said]
-    assert kept.accuracy == kept.second_stage.finetuned_accuracy == np.mean(right)
+    files = {file.path: file for file in kept.files if file.split == "validation"}
+    predictions = predict(kept.classifier, [folder / path for path in files]).predictions
+    correct = [
+        each.label == files[each.path.relative_to(folder).as_posix()].label for each in predictions
+    ]
+    assert kept.accuracy == kept.second_stage.finetuned_accuracy == np.mean(correct)
 
 
-@pytest.mark.parametrize("which", ["kept", "judged"])
-def test_the_page_says_what_it_brought_and_whose_the_learning_curve_is(
-    which, request, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("which", ["kept", "rejected"])
+def test_the_report_shows_the_comparison(which, request, tmp_path, monkeypatch):
     made = request.getfixturevalue(which)
     monkeypatch.setattr(McNemarTest, "favors_second", which == "kept")
     curve = LearningCurve((4, 8), (0.5, 0.75), 0.8, "red", 0.5)
     made = dataclasses.replace(made, learning_curve=curve)
     text = check_page(write_classifier_report(tmp_path, made).read_text(encoding="utf-8")).text
-    pairing = made.second_stage.pairing
-    assert f"{pairing.gained} gained and {pairing.lost} lost" in text
-    assert ("the network that learned is kept" in text) == made.second_stage.kept
-    assert ("Measured with heads alone" in text) == made.second_stage.kept
+    assert f"{made.second_stage.mcnemar.gained} gained" in text
     record = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
     assert record["second_stage"]["kept"] == ("finetuned" if which == "kept" else "probe")
 
 
-def test_what_learned_is_explained_and_lends_its_backbone(kept, folder, tmp_path):
+def test_a_fine_tuned_classifier_is_explained_and_is_a_backbone(kept, folder, tmp_path):
     path = kept.classifier.save(tmp_path / "kept.keras")
-    [explanation] = explain(load_classifier(path), folder / "red" / "0.png")
+    [explanation] = explain(Classifier.load(path), folder / "red" / "0.png")
     assert explanation.method == "class activation map"
     again = finetune(folder, backbone=path)
     assert again.classifier.backbone["digest"] == kept.second_stage.backbone.digest
 
 
-def test_equal_runs_give_equal_bytes(kept, folder, backbone, tmp_path, monkeypatch):
-    keep(monkeypatch)
-    again = unfreeze(folder, backbone)
+def test_equal_runs_give_equal_bytes_and_another_seed_does_not(
+    kept, folder, backbone, tmp_path, monkeypatch
+):
+    force(monkeypatch)
+    again, other = unfreeze(folder, backbone), unfreeze(folder, backbone, seed=1)
     first, second = (
         each.classifier.save(tmp_path / f"{number}.keras").read_bytes()
         for number, each in enumerate((kept, again))
     )
     assert first == second
-
-
-def test_another_seed_learns_something_else(kept, folder, backbone, monkeypatch):
-    keep(monkeypatch)
-    other = unfreeze(folder, backbone, seed=1)
     assert other.second_stage.backbone.digest != kept.second_stage.backbone.digest
 
 
-def test_every_step_is_told_with_its_loss(folder, backbone):
-    events = []
-    finetune(
-        folder,
-        backbone=backbone,
-        settings=FinetuneSettings(unfreeze=1, augment="none"),
-        on_progress=events.append,
-    )
-    told = [event for event in events if event.stage == "second stage"]
-    assert [event.step for event in told] == list(range(len(told)))
-    assert all(np.isfinite(event.loss) for event in told[1:])
-    assert told[1].terms["learning rate"] > 0
-    assert any("log-loss of left-out images" in event.terms for event in told)
-
-
-def test_a_run_with_images_changed_at_every_step_reaches_the_end(folder, backbone):
-    made = unfreeze(folder, backbone, augment="light", unfreeze="all", balance=True)
+def test_light_augmentation_of_all_blocks_with_folds_is_compared_on_held_out_images(
+    folder, backbone
+):
+    made = unfreeze(folder, backbone, augment="light", unfreeze="all", balance=True, folds=3)
     assert made.second_stage.plan.blocks == 3
     assert made.second_stage.plan.augmentation == "light"
+    assert made.measured_on == "validation"
+    assert made.evaluations["folds"].images == made.train_images
+    assert made.second_stage.mcnemar.images == made.validation_images
 
 
-def test_images_with_several_labels_learn_alike(backbone, tmp_path, monkeypatch):
-    keep(monkeypatch)
+def test_images_with_several_labels_are_fine_tuned_too(backbone, tmp_path, monkeypatch):
+    force(monkeypatch)
     folder = draw_folder(tmp_path, 12)
     lines = ["path,labels"]
     for path in sorted(folder.rglob("*.*")):
@@ -262,95 +255,73 @@ def test_images_with_several_labels_learn_alike(backbone, tmp_path, monkeypatch)
     assert made.accuracy == made.second_stage.finetuned_accuracy
 
 
-def test_with_folds_the_held_out_share_is_still_the_judge(folder, backbone):
-    made = unfreeze(folder, backbone, folds=3, augment="none", unfreeze=1)
-    assert made.measured_on == "validation"
-    assert made.evaluations["folds"].images == made.train_images
-    assert made.second_stage.pairing.images == made.validation_images
-
-
-def test_a_run_is_repeated_from_its_record(folder, tmp_path, backbone, monkeypatch):
-    made = unfreeze(folder, backbone)
-    path = save_manifest(made, tmp_path / "made.json", backbone="compact")
+def test_a_run_is_repeated_from_its_record(rejected, tmp_path, backbone, monkeypatch):
+    path = save_manifest(rejected, tmp_path / "made.json", backbone="compact")
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
     assert replay(path).differences == ()
 
 
-def test_what_time_allowed_is_repeated_without_looking_at_the_clock(
-    folder, tmp_path, backbone, monkeypatch
-):
-    made = unfreeze(folder, backbone, budget=20.0, unfreeze="none")
+def test_a_run_with_a_budget_is_repeated_without_a_clock(folder, tmp_path, backbone, monkeypatch):
+    made = unfreeze(folder, backbone, budget=600.0, unfreeze="none")
     assert made.second_stage.plan.taken > 0
     path = save_manifest(made, tmp_path / "made.json", backbone="compact")
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
     again = replay(path)
-    assert again.made.second_stage.plan == made.second_stage.plan
+    assert again.result.second_stage.plan == made.second_stage.plan
     assert again.differences == ()
 
 
-def test_a_head_that_takes_all_of_the_time_is_all_there_is(folder, backbone, monkeypatch):
-    monkeypatch.setattr(second_stage.Clock, "left", -1.0)
-    made = unfreeze(folder, backbone, budget=1.0)
-    assert made.second_stage is None
-    assert any("took all of the time" in notice for notice in made.notices)
-
-
-def test_a_run_without_a_second_stage_is_repeated_without_one(
+def test_a_budget_that_the_head_uses_up_skips_unfreezing_also_in_a_repeated_run(
     folder, tmp_path, backbone, monkeypatch
 ):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
-    monkeypatch.setattr(second_stage.Clock, "left", -1.0)
+    monkeypatch.setattr(Deadline, "remaining", -1.0)
     made = unfreeze(folder, backbone, budget=5.0)
     assert made.second_stage is None
+    assert any("budget" in notice for notice in made.notices)
     path = save_manifest(made, tmp_path / "made.json", backbone="compact")
-    monkeypatch.setattr(second_stage.Clock, "left", 1000.0)
+    monkeypatch.setattr(Deadline, "remaining", 1000.0)
     again = replay(path)
-    assert again.made.second_stage is None
+    assert again.result.second_stage is None
     assert again.differences == ()
 
 
-def test_a_disk_without_room_is_one_line(folder, backbone, monkeypatch):
-    def fill_up(*arguments):
+def test_a_full_disk_is_one_line(folder, backbone, monkeypatch):
+    def fail(*arguments):
         raise OutputError("no room")
 
-    monkeypatch.setattr("nstk.features.activation_store.ActivationStore.write", fill_up)
+    monkeypatch.setattr("nstk.features.activation_store.ActivationStore.write", fail)
     with pytest.raises(OutputError, match="no room"):
         unfreeze(folder, backbone)
 
 
-@pytest.mark.slow
-def test_the_shell_says_what_it_brought(folder, tmp_path):
-    arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "--size", 32, "-q"]
-    options = ["--unfreeze", 1, "--augment", "none", "--cache", "off"]
-    result = invoke(*arguments, *options, "--json")
+def test_the_command_prints_the_comparison_and_writes_tensorboard_scalars(
+    folder, backbone, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "-q", "--cache", "off"]
+    options = ["--unfreeze", 1, "--augment", "none"]
+    runs = tmp_path / "runs" / "one"
+    result = invoke(*arguments, *options, "--tensorboard", runs, "--json")
     assert result.exit_code == 0, result.stderr
-    said = json.loads(result.stdout)
-    assert {"probe_accuracy", "finetuned_accuracy", "p_value", "kept"} <= said.keys()
-    assert said["kept"] == "probe"
-    assert said["finetuned_accuracy"] is not None
-    assert said["second_stage"]["blocks"] == 1
-    told = invoke(*arguments, *options)
-    assert "second stage, the last block for" in told.stdout
-    assert "not kept, the head alone is written" in told.stdout
-
-
-def test_losses_and_figures_are_written_for_tensorboard(folder, tmp_path):
-    result = invoke(
-        *("finetune", folder, "-o", tmp_path / "made.keras", "--size", 32, "-q", "--cache", "off"),
-        *("--unfreeze", 1, "--augment", "none", "--tensorboard", tmp_path / "runs" / "one"),
-    )
-    assert result.exit_code == 0, result.stderr
-    [events] = (tmp_path / "runs" / "one").iterdir()
-    written = {
+    answer = json.loads(result.stdout)
+    assert answer["kept"] == "probe"
+    assert answer["finetuned_accuracy"] is not None
+    assert 0 <= answer["p_value"] <= 1
+    assert answer["second_stage"]["blocks"] == 1
+    [events] = runs.iterdir()
+    tags = {
         value.tag
         for event in tf.compat.v1.train.summary_iterator(str(events))
         for value in event.summary.value
     }
-    assert {"second stage/loss", "second stage/p-value", "accuracy/validation"} <= written
+    assert {"second stage/loss", "second stage/p-value", "accuracy/validation"} <= tags
+    printed = invoke(*arguments, *options).stdout
+    assert f"p = {answer['p_value']:.3g}" in printed
 
 
-def test_a_wrong_wish_is_one_line(folder, tmp_path):
-    for options, said in (
+def test_a_wrong_option_is_one_line(folder, tmp_path):
+    for options, named in (
         (("--unfreeze", "some"), "--unfreeze"),
         (("--unfreeze", "0"), "--unfreeze"),
         (("--budget", "soon"), "--budget"),
@@ -359,4 +330,4 @@ def test_a_wrong_wish_is_one_line(folder, tmp_path):
     ):
         result = invoke("finetune", folder, "-o", tmp_path / "made.keras", *options)
         assert result.exit_code == 2
-        assert said in result.stderr
+        assert named in result.stderr

@@ -1,6 +1,7 @@
-"""A second stage that was ended anyhow and resumed makes the same classifier, byte for byte."""
+"""Unfreezing that was interrupted and resumed gives the same classifier, byte for byte."""
 
 import json
+import shutil
 import signal
 
 import pytest
@@ -9,15 +10,15 @@ from labeled_images import draw_folder
 from shell import complaint, invoke
 
 import nstk
-from nstk.finetuning.unfreezing.interruptions import postpone_interruptions
+from nstk.finetuning.unfreezing.resumption import postpone_interruptions
 
 
 class Killed(BaseException):
-    """Ends a run like SIGKILL: nobody catches it."""
+    """Ends a run like SIGKILL: nothing catches it."""
 
 
 def stop_at(step, error=Killed):
-    """A reporter that ends the run after so many steps of the second stage."""
+    """A reporter that ends the run after so many steps of training."""
 
     def report(progress):
         if progress.stage == "second stage" and progress.step == step:
@@ -60,109 +61,108 @@ def read(made, place):
 
 @pytest.fixture(scope="module")
 def made(inputs):
-    """A run that never ended."""
+    """An uninterrupted run."""
     return run(inputs)
 
 
 @pytest.fixture(scope="module")
-def whole(made, place):
+def content(made, place):
     """Its file."""
     return read(made, place)
 
 
-@pytest.fixture
-def killed(inputs, tmp_path):
-    """A folder of a run that was killed after its seventh step."""
+@pytest.fixture(scope="module")
+def killed_once(inputs, tmp_path_factory):
+    """The checkpoints of a run that was killed after its seventh step: not to be changed."""
+    states = tmp_path_factory.mktemp("killed") / "states"
     with pytest.raises(Killed):
-        run(inputs, tmp_path / "states", on_progress=stop_at(7))
-    return tmp_path / "states"
+        run(inputs, states, on_progress=stop_at(7))
+    return states
 
 
-@pytest.mark.parametrize(("step", "every"), [(0, 1), (1, 1), (9, 4), (10, 1)])
-def test_it_does_not_matter_when_a_run_is_ended(inputs, whole, place, tmp_path, step, every):
+@pytest.fixture
+def killed(killed_once, tmp_path):
+    """A copy of them."""
+    return shutil.copytree(killed_once, tmp_path / "states")
+
+
+@pytest.mark.parametrize(("step", "every"), [(0, 1), (9, 4)])
+def test_a_run_may_be_interrupted_at_any_step(inputs, content, place, tmp_path, step, every):
     with pytest.raises(Killed):
         run(inputs, tmp_path, every=every, on_progress=stop_at(step))
-    assert read(run(inputs, tmp_path, resume=True), place) == whole
+    assert read(run(inputs, tmp_path, resume=True), place) == content
 
 
-def test_steps_that_were_taken_are_not_taken_again(inputs, made, killed):
+def test_a_resumed_run_repeats_no_step_and_a_finished_one_none_at_all(
+    inputs, made, content, place, killed
+):
     events = []
-    run(inputs, killed, resume=True, on_progress=events.append)
+    resumed = run(inputs, killed, resume=True, on_progress=events.append)
     assert [event.step for event in events if event.stage == "second stage"] == [
         *range(7, made.second_stage.plan.taken + 1)
     ]
-
-
-def test_a_finished_run_makes_its_file_again_at_once(inputs, whole, place, killed):
-    run(inputs, killed, resume=True)
-    events = []
-    made = run(inputs, killed, resume=True, on_progress=events.append)
-    assert read(made, place) == whole
+    assert resumed.forward_passes == 0, "features are kept with the state"
+    assert read(resumed, place) == content
+    events.clear()
+    finished = run(inputs, killed, resume=True, on_progress=events.append)
     assert sum(event.stage == "second stage" for event in events) == 1
+    assert read(finished, place) == content
 
 
-@pytest.mark.parametrize("settings", [{"augment": "light", "views": 2}, {"balance": True}])
-def test_all_that_is_random_goes_on_where_it_was(inputs, place, tmp_path, settings):
+def test_all_random_generators_are_resumed(inputs, place, tmp_path):
+    settings = {"augment": "light", "views": 2, "balance": True}
     expected = read(run(inputs, settings=settings), place)
     with pytest.raises(Killed):
         run(inputs, tmp_path, settings=settings, on_progress=stop_at(5))
     assert read(run(inputs, tmp_path, resume=True, settings=settings), place) == expected
 
 
-def test_what_the_clock_decided_is_not_decided_anew(inputs, tmp_path):
+def test_decisions_of_the_clock_are_resumed(inputs, tmp_path):
     settings = {"unfreeze": "none", "budget": 600.0}
-    told = []
+    events = []
+    reporter = nstk.broadcast(events.append, stop_at(3))
     with pytest.raises(Killed):
-        run(
-            inputs,
-            tmp_path,
-            settings=settings,
-            on_progress=nstk.broadcast(told.append, stop_at(3)),
-        )
-    planned = told[-1].total
+        run(inputs, tmp_path, settings=settings, on_progress=reporter)
+    planned = events[-1].total
     stage = run(inputs, tmp_path, resume=True, settings=settings).second_stage
     assert stage.plan.steps == planned
 
 
-def test_an_interruption_is_kept_whatever_the_interval(inputs, whole, place, tmp_path):
+def test_ctrl_c_saves_the_state_at_any_interval(inputs, content, place, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(inputs, tmp_path, every=1000, on_progress=stop_at(6, KeyboardInterrupt))
     events = []
     made = run(inputs, tmp_path, resume=True, on_progress=events.append)
     assert next(event.step for event in events if event.stage == "second stage") == 6
-    assert read(made, place) == whole
+    assert read(made, place) == content
 
 
 @pytest.fixture
 def ctrl_c():
-    """Ctrl-C interrupts, also where the tests run in the background and would not hear it."""
+    """Ctrl-C interrupts, even if the tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
 
 
-def test_signals_wait_until_a_step_is_whole(ctrl_c):
+def test_signals_wait_for_the_end_of_a_step(ctrl_c):
     steps = []
 
     def step():
         with postpone_interruptions():
             signal.raise_signal(signal.SIGINT)
-            steps.append("whole")
+            steps.append("done")
 
     with pytest.raises(KeyboardInterrupt):
         step()
-    assert steps == ["whole"]
+    assert steps == ["done"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_features_are_kept_with_the_state_where_there_is_no_cache(inputs, killed):
-    assert run(inputs, killed, resume=True).forward_passes == 0
-
-
-def test_other_settings_and_images_are_refused_with_what_differs(
+def test_other_settings_and_images_are_refused_with_the_differences(
     inputs, tiny_backbone, killed, tmp_path
 ):
-    with pytest.raises(nstk.CheckpointError, match="--seed is 1 and was 0"):
+    with pytest.raises(nstk.CheckpointError, match=r"seed.* 1 .* 0"):
         run(inputs, killed, resume=True, settings={"seed": 1})
     other = draw_folder(tmp_path / "other", 12)
     first, second, *_ = sorted((other / "red").glob("*.png"))
@@ -172,12 +172,12 @@ def test_other_settings_and_images_are_refused_with_what_differs(
     with pytest.raises(nstk.CheckpointError) as caught:
         run((other, tiny_backbone), killed, resume=True)
     for path in (first, second):
-        assert f"the image red/{path.name} changed" in str(caught.value)
+        assert f"red/{path.name}" in str(caught.value)
 
 
-def test_a_long_list_of_what_differs_is_cut_short(inputs, tiny_backbone, killed, tmp_path):
+def test_a_long_list_of_differences_is_cut_short(inputs, tiny_backbone, killed, tmp_path):
     other = draw_folder(tmp_path / "other", 30)
-    with pytest.raises(nstk.CheckpointError, match=r"; and \d+ more\. Give"):
+    with pytest.raises(nstk.CheckpointError, match=r"\d+ more"):
         run((other, tiny_backbone), killed, resume=True)
 
 
@@ -193,17 +193,18 @@ def test_a_long_list_of_what_differs_is_cut_short(inputs, tiny_backbone, killed,
 )
 def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
     forge_newest(killed, change)
-    with pytest.raises(nstk.CheckpointError, match="none that nstk wrote"):
+    with pytest.raises(nstk.CheckpointError) as caught:
         run(inputs, killed, resume=True)
+    assert "\n" not in str(caught.value)
 
 
-def test_processes_that_work_together_keep_no_checkpoints(inputs, tmp_path, monkeypatch):
+def test_processes_that_share_a_run_save_no_checkpoints(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr("nstk.features.workers.Workers.count", 2)
-    with pytest.raises(nstk.SettingsError, match="2 processes"):
+    with pytest.raises(nstk.SettingsError, match=r"checkpoint.* 2 "):
         run(inputs, tmp_path)
 
 
-def test_the_shell_keeps_and_resumes(folder, tiny_backbone, tmp_path, monkeypatch):
+def test_the_command_saves_and_resumes(folder, tiny_backbone, tmp_path, monkeypatch):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: tiny_backbone)
     arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "-q", "--cache", "off"]
     arguments += ["--unfreeze", 1, "--augment", "none", "--checkpoint", tmp_path / "states"]
@@ -211,6 +212,6 @@ def test_the_shell_keeps_and_resumes(folder, tiny_backbone, tmp_path, monkeypatc
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["second_stage"]["blocks"] == 1
     first = (tmp_path / "made.keras").read_bytes()
-    assert "holds the checkpoints of an earlier run" in complaint(invoke(*arguments))
+    assert "--resume" in complaint(invoke(*arguments))
     assert invoke(*arguments, "--resume").exit_code == 0
     assert (tmp_path / "made.keras").read_bytes() == first

@@ -1,4 +1,4 @@
-"""What the second stage is made of: pairs, banks, augmentation, halves, schedules, plans."""
+"""The parts of unfreezing: McNemar's test, augmentation, the split network, schedules, plans."""
 
 from functools import partial
 from math import comb
@@ -14,27 +14,27 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.errors import OutputError, SettingsError
 from nstk.features.activation_store import ActivationStore
-from nstk.features.networks import BLOCKS, build_describer
+from nstk.features.networks import BLOCKS, build_feature_network
 from nstk.features.workers import Workers
-from nstk.finetuning.unfreezing.augmentation import REACHING_PIXELS, Augmentation
-from nstk.finetuning.unfreezing.mcnemar import McNemarTest, mcnemar_test
+from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES, Augmentation
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
-from nstk.finetuning.unfreezing.planning import EPOCHS, choose_opening, count_steps
-from nstk.finetuning.unfreezing.training_step import TrainingStep, schedule_rate
+from nstk.finetuning.unfreezing.planning import EPOCHS, choose_depth, count_steps
+from nstk.finetuning.unfreezing.result import McNemarTest
+from nstk.finetuning.unfreezing.step import TrainingStep, schedule_rate
 from nstk.heads.head import Head
 from nstk.heads.links import SOFTMAX
 from nstk.settings import FinetuneSettings, parse_time
 
 
 @given(st.integers(0, 40), st.integers(0, 40))
-def test_the_test_of_pairs_is_the_two_sided_binomial_one(gained, lost):
+def test_mcnemars_p_value_is_that_of_the_two_sided_binomial_test(gained, lost):
     count = gained + lost
     chances = [comb(count, k) / 2**count for k in range(count + 1)]
     as_rare = sum(chance for chance in chances if chance <= chances[gained] * (1 + 1e-9))
     assert McNemarTest(100, gained, lost).p_value == pytest.approx(as_rare)
 
 
-def test_only_what_is_better_by_more_than_luck_is_favored():
+def test_only_a_significantly_better_classifier_is_favored():
     assert McNemarTest(100, 6, 0).favors_second
     assert not McNemarTest(100, 5, 0).favors_second
     assert not McNemarTest(100, 0, 6).favors_second
@@ -45,37 +45,37 @@ def test_only_what_is_better_by_more_than_luck_is_favored():
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1))
 def test_gains_and_losses_explain_the_difference(pairs):
     first, second = np.array(pairs).T
-    pairing = mcnemar_test(first, second)
-    assert pairing.gained - pairing.lost == int(second.sum()) - int(first.sum())
+    test = McNemarTest.compare(first, second)
+    assert test.gained - test.lost == int(second.sum()) - int(first.sum())
 
 
 @pytest.mark.parametrize("memory", [0, 10**6])
-def test_a_bank_gives_back_what_was_written_in_memory_and_on_disk(memory):
+def test_an_activation_store_returns_its_rows_from_memory_and_from_disk(memory):
     rows = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
-    bank = ActivationStore(9, (2, 3), np.float32, memory=memory)
-    bank.write(rows[:4])
-    bank.write(rows[4:])
-    assert bank.is_file == (memory == 0)
-    assert len(bank) == 7
-    places = np.array([6, 0, 0, 3])
-    np.testing.assert_array_equal(bank.take(places), rows[places])
+    store = ActivationStore(9, (2, 3), np.float32, memory=memory)
+    store.write(rows[:4])
+    store.write(rows[4:])
+    assert store.is_file == (memory == 0)
+    assert len(store) == 7
+    some = np.array([6, 0, 0, 3])
+    np.testing.assert_array_equal(store.take_rows(some), rows[some])
 
 
 def test_a_row_may_be_empty():
-    bank = ActivationStore(3, (0,), np.float32)
-    bank.write(np.zeros((3, 0), np.float32))
-    assert bank.take(np.array([1, 2])).shape == (2, 0)
+    store = ActivationStore(3, (0,), np.float32)
+    store.write(np.zeros((3, 0), np.float32))
+    assert store.take_rows(np.array([1, 2])).shape == (2, 0)
 
 
 def test_a_full_disk_is_one_line(monkeypatch):
-    bank = ActivationStore(3, (4,), np.float32, memory=0)
+    store = ActivationStore(3, (4,), np.float32, memory=0)
 
     def fill_up(*arguments):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pathlib.Path.open", fill_up)
-    with pytest.raises(OutputError, match=r"No space left.*TMPDIR"):
-        bank.write(np.zeros((1, 4), np.float32))
+    with pytest.raises(OutputError, match="TMPDIR"):
+        store.write(np.zeros((1, 4), np.float32))
 
 
 @pytest.fixture(scope="module")
@@ -100,17 +100,17 @@ def test_augmentation_is_the_same_for_one_seed_and_keeps_the_sum_of_targets(name
 
 
 @pytest.mark.parametrize("name", ["none", "mixup", "light", "strong"])
-def test_augmentation_goes_on_from_where_it_was(name, batch):
+def test_the_state_of_augmentation_is_restored(name, batch):
     augment = Augmentation(name, 3, 1 / 3)
     augment(*batch)
-    state = augment.read()
+    state = augment.get_state()
     expected = [np.array(each) for each in augment(*batch)]
-    augment.write(state)
+    augment.set_state(state)
     for found, known in zip(augment(*batch), expected, strict=True):
         np.testing.assert_array_equal(found, known)
 
 
-def test_every_step_sees_something_else(batch):
+def test_no_two_steps_are_augmented_alike(batch):
     augment = Augmentation("light", 3, 1 / 3)
     assert not np.array_equal(*(augment(*batch)[0] for _ in range(2)))
 
@@ -146,7 +146,7 @@ def test_a_residual_addition_is_never_cut(residual):
     assert [block.name for block in find_blocks(residual.model)] == ["relu0", "relu1", "add2"]
 
 
-def test_plain_convolutions_of_one_stride_are_one_block():
+def test_convolutions_of_one_stride_are_one_block():
     from nstk.backbones.compact import build_compact
 
     names = [block.name for block in find_blocks(build_compact())]
@@ -178,7 +178,7 @@ def test_blocks_hold_every_layer_once(residual):
 
 
 @pytest.fixture(scope="module")
-def squares():
+def crops():
     return np.random.default_rng(2).uniform(size=(3, 32, 32, 3)).astype(np.float32)
 
 
@@ -188,28 +188,26 @@ def head_for(width):
 
 
 @pytest.mark.parametrize("features", ["pooled", "pooled+statistics"])
-@pytest.mark.parametrize("opened", [1, 2, 3])
-def test_both_halves_together_are_the_whole(residual, squares, features, opened):
-    whole = build_describer(residual, 32, BLOCKS[features])(squares)
+@pytest.mark.parametrize("depth", [1, 3])
+def test_frozen_and_trainable_parts_together_are_the_network(residual, crops, features, depth):
+    whole = build_feature_network(residual, 32, BLOCKS[features])(crops)
     expected = np.concatenate([whole[block] for block in BLOCKS[features]], axis=1)
     network = PartiallyFrozenModel(
-        residual, opened, features, head_for(expected.shape[1]), "float32"
+        residual, depth, features, head_for(expected.shape[1]), "float32"
     )
-    described = network.describe(*network.see(squares)).numpy()
+    described = network.features(*network.activations(crops)).numpy()
     assert described == pytest.approx(expected, abs=1e-5)
 
 
-def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
+def test_a_step_changes_the_unfrozen_blocks_and_nothing_else(residual, crops):
     before = {layer.name: layer.get_weights() for layer in residual.model.layers}
     network = PartiallyFrozenModel(residual, 1, "pooled", head_for(8), "float32")
-    descent = TrainingStep(
-        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
-    )
+    step = TrainingStep(network, SOFTMAX, Workers(tf.distribute.get_strategy()), from_pixels=True)
     targets = np.eye(2, dtype=np.float32)[[0, 1, 0]]
-    batch = (squares, np.zeros((3, 0), np.float32), targets, np.ones((3, 1), np.float32))
-    losses = [descent.step(batch, 10.0, count, late=False)[0] for count in range(12)]
+    batch = (crops, np.zeros((3, 0), np.float32), targets, np.ones((3, 1), np.float32))
+    losses = [step(batch, 10.0, count, late=False)[0] for count in range(12)]
     assert losses[-1] < losses[0]
-    learned, _ = network.close()
+    learned, _ = network.to_backbone()
     moved = {
         layer.name
         for layer in learned.model.layers
@@ -227,35 +225,31 @@ def test_a_step_moves_what_is_opened_and_nothing_else(residual, squares):
     )
 
 
-def test_a_step_at_rate_0_moves_nothing_and_all_replicas_hear_of_lateness(residual, squares):
+def test_a_step_at_rate_0_changes_nothing_and_reports_the_deadline_to_all_replicas(residual, crops):
     network = PartiallyFrozenModel(residual, 2, "pooled", head_for(8), "float32")
-    descent = TrainingStep(
-        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
-    )
+    step = TrainingStep(network, SOFTMAX, Workers(tf.distribute.get_strategy()), from_pixels=True)
     targets, weights = np.eye(2, dtype=np.float32)[[0, 1, 0]], np.ones((3, 1), np.float32)
-    batch = (squares, np.zeros((3, 0), np.float32), targets, weights)
-    before = network.read()
-    assert [descent.step(batch, 0.0, 0, late)[1] for late in (False, True)] == [False, True]
-    assert all(map(np.array_equal, before, network.read()))
+    batch = (crops, np.zeros((3, 0), np.float32), targets, weights)
+    before = network.get_weights()
+    assert [step(batch, 0.0, 0, late)[1] for late in (False, True)] == [False, True]
+    assert all(map(np.array_equal, before, network.get_weights()))
 
 
-def test_what_lies_deeper_learns_more_slowly(residual):
+def test_deeper_blocks_have_lower_learning_rates(residual):
     network = PartiallyFrozenModel(residual, 3, "pooled", head_for(8), "float32")
-    descent = TrainingStep(
-        network, SOFTMAX, Workers(tf.distribute.get_strategy()), reaches_pixels=True
-    )
-    assert descent._rates == pytest.approx([1, 1, *(r for d in (1, 2, 3) for r in 2 * [0.8**d])])
+    step = TrainingStep(network, SOFTMAX, Workers(tf.distribute.get_strategy()), from_pixels=True)
+    assert step.rates == pytest.approx([1, 1, *(r for d in (1, 2, 3) for r in 2 * [0.8**d])])
 
 
-def test_half_precision_halves_maps_and_keeps_weights(residual, squares):
+def test_half_precision_halves_maps_and_keeps_weights(residual, crops):
     network = PartiallyFrozenModel(residual, 1, "pooled", head_for(8), "bfloat16")
-    border, features = network.see(squares)
-    assert border.dtype == tf.bfloat16
-    assert network.describe(border, features).dtype == tf.float32
+    maps, features = network.activations(crops)
+    assert maps.dtype == tf.bfloat16
+    assert network.features(maps, features).dtype == tf.float32
     assert {variable.dtype for variable in network.variables} == {"float32"}
 
 
-def test_the_rate_climbs_to_1_and_falls_to_nothing():
+def test_the_rate_rises_to_1_and_falls_to_0():
     rates = [schedule_rate(step, 50) for step in range(50)]
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[5:] == sorted(rates[5:], reverse=True)
@@ -263,12 +257,12 @@ def test_the_rate_climbs_to_1_and_falls_to_nothing():
     assert schedule_rate(0, 1) == 1
 
 
-def test_more_images_open_more_blocks_and_less_time_fewer(residual):
+def test_more_images_unfreeze_more_blocks_and_less_time_fewer(residual):
     blocks, network = find_blocks(residual.model), residual.model
     never = float("inf")
 
     def choose(asked="auto", augment="auto", images=1000, left=never, seconds=1.0):
-        return choose_opening(asked, augment, blocks, network, images, left, seconds)
+        return choose_depth(asked, augment, blocks, network, images, left, seconds)
 
     assert choose(images=20) == (1, "light")
     assert choose(images=50) == (2, "light")
@@ -277,11 +271,11 @@ def test_more_images_open_more_blocks_and_less_time_fewer(residual):
     assert choose(left=1.0) == (1, "mixup")
     assert choose(2, left=1.0) == (2, "mixup")
     assert choose(2, "strong", left=1.0) == (2, "strong")
-    assert REACHING_PIXELS == ("light", "strong")
+    assert PIXEL_RECIPES == ("light", "strong")
 
 
 @given(st.integers(1, 50), st.floats(0, 1e4), st.floats(1e-3, 10), st.floats(0, 10))
-def test_steps_fit_into_what_is_left(per_epoch, left, step, check):
+def test_steps_fit_into_the_remaining_time(per_epoch, left, step, check):
     steps = count_steps(per_epoch, left, step, check)
     assert steps * step + steps // per_epoch * check <= left + 1e-6
     assert count_steps(per_epoch, float("inf"), step, check) == EPOCHS * per_epoch
@@ -290,24 +284,24 @@ def test_steps_fit_into_what_is_left(per_epoch, left, step, check):
 @pytest.mark.parametrize(
     ("text", "seconds"), [("60s", 60), ("10m", 600), ("1.5 min", 90), ("2h", 7200), ("45", 45)]
 )
-def test_times_are_read_as_people_write_them(text, seconds):
+def test_times_are_parsed_with_their_units(text, seconds):
     assert parse_time(text) == seconds
 
 
-def test_what_is_no_time_and_no_number_of_blocks_is_refused():
+def test_invalid_times_and_numbers_of_blocks_are_refused():
     for text in ("soon", "10 weeks", "m", "1:30"):
-        with pytest.raises(ValueError, match=r"no time|convert"):
+        with pytest.raises(ValueError, match=r"time|float"):
             parse_time(text)
     for value in (0, -1, True, 1.5, "some"):
-        with pytest.raises(SettingsError, match="--unfreeze"):
+        with pytest.raises(SettingsError, match="unfreeze"):
             FinetuneSettings(unfreeze=value)
-    with pytest.raises(SettingsError, match="--budget"):
+    with pytest.raises(SettingsError, match="budget"):
         FinetuneSettings(budget=0)
-    with pytest.raises(SettingsError, match="--augment"):
+    with pytest.raises(SettingsError, match="augment"):
         FinetuneSettings(augment="much")
 
 
-def test_a_budget_alone_opens_what_fits():
-    assert FinetuneSettings().opening is None
-    assert FinetuneSettings(budget=60.0).opening == "auto"
-    assert FinetuneSettings(budget=60.0, unfreeze=2).opening == 2
+def test_a_budget_alone_unfreezes_as_many_blocks_as_fit():
+    assert FinetuneSettings().unfreeze_depth is None
+    assert FinetuneSettings(budget=60.0).unfreeze_depth == "auto"
+    assert FinetuneSettings(budget=60.0, unfreeze=2).unfreeze_depth == 2

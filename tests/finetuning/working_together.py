@@ -1,4 +1,4 @@
-"""One process of a run on several: a script that a test starts, told by TF_CONFIG which it is.
+"""One process of a run on several: a script that a test starts with its own TF_CONFIG.
 
     python working_together.py DATA KIND
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 
 
 def make_strategy(kind):
-    """A strategy has to be made before TensorFlow has done anything."""
+    """A strategy must be created before anything else in TensorFlow."""
     if kind == "workers":
         return tf.distribute.MultiWorkerMirroredStrategy()
     [processor] = tf.config.list_physical_devices("CPU")
@@ -23,7 +23,7 @@ def make_strategy(kind):
 
 
 def work(data, strategy):
-    """A run with a second stage; what came out."""
+    """A run with unfreezing, and its result."""
     import keras
 
     import nstk
@@ -33,22 +33,22 @@ def work(data, strategy):
     keras.utils.set_random_seed(7)
     model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))
     backbone = Backbone(name="tiny", model=model, input_size=32, source="seeded")
-    told = {}
+    totals = {}
     made = nstk.finetune(
         data,
         backbone=backbone,
         settings=nstk.FinetuneSettings(unfreeze=1, augment="none"),
         strategy=strategy,
-        on_progress=lambda event: told.update({event.stage: event.total}),
+        on_progress=lambda event: totals.update({event.stage: event.total}),
     )
     stage = made.second_stage
     return {
         "head": made.selection.head.kernel.tolist(),
         "learned": stage.backbone.digest,
-        "losses": stage.course.losses,
+        "losses": stage.history.losses,
         "taken": stage.plan.taken,
         "accuracy": made.accuracy,
-        "looked_at": told["features"],
+        "extracted": totals["features"],
         "forward_passes": made.forward_passes,
         "files": len(made.files),
     }

@@ -1,4 +1,4 @@
-"""What is shown of a network is what is in it."""
+"""Inspections show what is in the network."""
 
 import json
 import tracemalloc
@@ -11,16 +11,16 @@ from shell import complaint, invoke
 import nstk
 from nstk.backbones.backbone import Backbone
 from nstk.errors import BackboneError, ImageError
-from nstk.inspecting.excitation import find_patches, merge_patches
 from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
 from nstk.inspecting.gram import correlate, order_channels, pick_pairs
 from nstk.inspecting.layers import (
     choose_layers,
-    find_smallest,
     find_whole_cells,
-    holds,
+    fits,
+    smallest_extent,
     trace_fields,
 )
+from nstk.inspecting.patches import find_patches, merge_patches
 from nstk.inspecting.survey import find_responses, survey_images
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
@@ -58,7 +58,7 @@ def test_red_against_green_is_opponent_and_gray_is_not():
     assert measure_opponency(mixed).mean() < 0.5
 
 
-def test_filters_of_random_weights_are_what_chance_brings():
+def test_few_random_filters_are_oriented_or_opponent():
     drawn = np.random.default_rng(5).normal(size=(400, 3, 3, 3)).astype(np.float32)
     filters = Filters("random", drawn)
     assert len(filters.oriented) < 12
@@ -67,14 +67,14 @@ def test_filters_of_random_weights_are_what_chance_brings():
 
 def test_the_packaged_network_begins_with_oriented_and_opponent_filters(packaged):
     filters = read_filters(packaged)
-    # One in a hundred would be chance: of sixteen, three or more have odds of 1 to 2000.
+    # By chance 1 in 100 is oriented; three or more of sixteen have a probability of 1 in 2000.
     assert len(filters.kernels) == 16
     assert len(filters.oriented) >= 3
     assert len(filters.opponent) >= 3
     assert all(image.min() >= 0 and image.max() <= 1 for image in filters.images)
 
 
-def test_filters_weigh_the_colors_of_the_image_not_those_behind_the_preprocessing():
+def test_filters_are_in_terms_of_the_image_before_preprocessing():
     keras.utils.set_random_seed(1)
     inputs = keras.Input((None, None, 3))
     swapped = keras.layers.Lambda(lambda maps: maps[..., ::-1] * 255.0 - 100.0)(inputs)
@@ -92,13 +92,13 @@ def test_the_layers_chosen_are_the_first_of_each_stride(packaged):
 
 
 def test_a_layer_that_does_not_exist_lists_those_that_do(tiny_backbone, scene):
-    wish = InspectSettings(layers=("block9_conv1",))
+    chosen = InspectSettings(layers=("block9_conv1",))
     for inspect in (nstk.inspect_layers, nstk.inspect_content, nstk.inspect_style):
         with pytest.raises(BackboneError, match="block1_conv1, block1_pool, block2_conv1"):
-            inspect(scene, backbone=tiny_backbone, settings=wish)
+            inspect(scene, backbone=tiny_backbone, settings=chosen)
 
 
-def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
+def test_a_cell_depends_only_on_its_patch(tiny_backbone):
     image = np.random.default_rng(0).random((48, 64, 3), np.float32)
     for layer, field in trace_fields(tiny_backbone).items():
         maps = extract_features(tiny_backbone.tap([layer]), image)[layer].numpy()[0]
@@ -115,7 +115,7 @@ def test_a_cell_inside_sees_nothing_but_its_patch(tiny_backbone):
         np.testing.assert_array_equal(best.pixels, image[inside])
 
 
-def test_patches_come_from_whole_cells_in_order_and_apart(tiny_backbone, scene):
+def test_patches_are_inside_the_image_in_order_and_apart(tiny_backbone, scene):
     field = trace_fields(tiny_backbone)["block2_conv1"]
     rows = find_whole_cells(48, field.rows)
     strength = np.random.default_rng(1).random((24, 32)).astype(np.float32)
@@ -142,27 +142,34 @@ def test_nine_images_give_one_patch_each(tiny_backbone, scene):
     assert len(merge_patches(patches[:9], 1)) == 9
 
 
-def test_what_a_channel_likes_excites_it_more_than_any_image_shown(tiny_backbone, scene, strokes):
+def test_a_visualization_activates_its_channel_more_than_any_image(tiny_backbone, scene, strokes):
     layer, channels = "block2_conv1", (1, 4)
-    liked = visualize_channels(tiny_backbone, layer, channels, side=32, steps=40, seed=0)
+    visualizations = visualize_channels(tiny_backbone, layer, channels, side=32, steps=40, seed=0)
     taps = tiny_backbone.tap([layer])
 
     def mean(image, channel):
         return float(extract_features(taps, image)[layer].numpy()[0, 4:-4, 4:-4, channel].mean())
 
-    for channel, image in zip(channels, liked, strict=True):
+    for channel, image in zip(channels, visualizations, strict=True):
         assert image.shape == (32, 32, 3)
         assert mean(image, channel) > max(mean(scene, channel), mean(strokes, channel))
 
 
-def test_what_a_channel_likes_is_the_same_every_time(tiny_backbone):
-    ask = {"side": 16, "steps": 3}
+def test_visualizations_are_reproducible(tiny_backbone):
+    options = {"side": 16, "steps": 3}
     one, again, other = (
-        visualize_channels(tiny_backbone, "block2_conv1", [0], seed=seed, **ask)[0]
+        visualize_channels(tiny_backbone, "block2_conv1", [0], seed=seed, **options)[0]
         for seed in (1, 1, 2)
     )
     np.testing.assert_array_equal(one, again)
     assert np.abs(one - other).max() > 1e-3
+
+
+def test_inspections_describe_themselves(found):
+    assert "3 layers" in repr(found)
+    described = json.loads(json.dumps(found.to_dict()))
+    assert [each["layer"] for each in described["layers"]] == [each.layer for each in found.layers]
+    assert len(described["layers"][0]["channels"][0]["patches"]) == 9
 
 
 def test_layers_show_the_strongest_channels(found, tiny_backbone, scene, strokes):
@@ -182,36 +189,38 @@ def test_layers_show_the_strongest_channels(found, tiny_backbone, scene, strokes
             assert {patch.source for patch in each.patches} == {0, 1}
 
 
-def test_sheets_hold_what_was_found(found):
+def test_sheets_have_the_filters_on_the_first_layer_only(found):
     overview = nstk.draw_overview(found)
     assert overview.shape[1] > 800
     first, second, _ = (nstk.draw_layer_sheet(found, layer) for layer in found.layers)
     assert first.shape[0] > second.shape[0], "the first convolution shows its filters too"
 
 
-def test_a_image_smaller_than_a_cell_sees_is_refused_and_told_what_fits(packaged, scene):
-    wish = InspectSettings(layers=("block3_conv1", "block5_conv1"))
-    with pytest.raises(ImageError, match=r"64×48 .*block5_conv1 sees 132×132.*block3_conv3,"):
-        nstk.inspect_layers(scene, backbone=packaged, settings=wish)
-    with pytest.raises(ImageError, match="up to block3_conv3, which fits"):
-        nstk.inspect_gram([scene], backbone=packaged, settings=wish)
+def test_an_image_smaller_than_the_receptive_field_is_refused_with_the_layers_that_fit(
+    packaged, scene
+):
+    chosen = InspectSettings(layers=("block3_conv1", "block5_conv1"))
+    with pytest.raises(ImageError, match=r"64×48 .*block5_conv1.* 132×132.*block3_conv3"):
+        nstk.inspect_layers(scene, backbone=packaged, settings=chosen)
+    with pytest.raises(ImageError, match="block3_conv3"):
+        nstk.inspect_gram([scene], backbone=packaged, settings=chosen)
     speck = scene[:8, :8]
-    with pytest.raises(ImageError, match=r"needs 16 on the shorter side.*block4_conv3, which"):
-        nstk.inspect_content(speck, backbone=packaged, settings=wish)
-    assert holds(scene, trace_fields(packaged)["block3_conv3"])
-    assert not holds(scene, trace_fields(packaged)["block4_conv1"])
+    with pytest.raises(ImageError, match=r" 16 .*block4_conv3"):
+        nstk.inspect_content(speck, backbone=packaged, settings=chosen)
+    assert fits(scene, trace_fields(packaged)["block3_conv3"])
+    assert not fits(scene, trace_fields(packaged)["block4_conv1"])
 
 
-def test_a_refused_image_is_told_the_size_at_which_it_fits(packaged, tiny_backbone):
+def test_the_size_in_the_message_is_the_smallest_that_fits(packaged, tiny_backbone):
     for backbone in (packaged, tiny_backbone):
         for field in trace_fields(backbone).values():
-            height, width = find_smallest(field.rows), find_smallest(field.columns)
-            assert holds(np.zeros((height, width, 3)), field)
-            assert not holds(np.zeros((height - 1, width, 3)), field)
-            assert not holds(np.zeros((height, width - 1, 3)), field)
+            height, width = smallest_extent(field.rows), smallest_extent(field.columns)
+            assert fits(np.zeros((height, width, 3)), field)
+            assert not fits(np.zeros((height - 1, width, 3)), field)
+            assert not fits(np.zeros((height, width - 1, 3)), field)
     field = trace_fields(packaged)["block5_conv1"]
-    needed = f"{find_smallest(field.columns)}×{find_smallest(field.rows)}"
-    with pytest.raises(ImageError, match=f"200×134 pixels.*sees 132×132.*from {needed} on"):
+    needed = f"{smallest_extent(field.columns)}×{smallest_extent(field.rows)}"
+    with pytest.raises(ImageError, match=f"200×134.*132×132.*{needed}"):
         nstk.inspect_gram([np.zeros((134, 200, 3), np.float32)], backbone=packaged)
 
 
@@ -219,10 +228,10 @@ def test_small_images_among_others_are_left_out(tiny_backbone, scene):
     made = nstk.inspect_layers([scene[:4, :4], scene], backbone=tiny_backbone, settings=QUICK)
     assert made.names == ("image 2",)
     assert [str(each.path) for each in made.skipped] == ["image 1"]
-    assert "sees" in made.skipped[0].reason
+    assert "4×4" in made.skipped[0].reason
 
 
-def test_layers_of_many_images_take_the_memory_of_a_few(tiny_backbone, tmp_path):
+def test_many_images_need_the_memory_of_a_few(tiny_backbone, tmp_path):
     side, layer = 160, "block1_conv1"
     for number in range(40):
         image = np.full((side, side, 3), 0.5, np.float32)
@@ -240,13 +249,13 @@ def test_layers_of_many_images_take_the_memory_of_a_few(tiny_backbone, tmp_path)
         finally:
             tracemalloc.stop()
 
-    peak(1)  # what is imported and kept for the next time
+    peak(1)  # imports and caches
     assert peak(40) < peak(10) + 5 * image.nbytes
 
 
-def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
-    wish = InspectSettings(steps=30)
-    made = nstk.inspect_content(scene, backbone=tiny_backbone, settings=wish)
+def test_a_reconstruction_matches_its_layer(tiny_backbone, scene):
+    chosen = InspectSettings(steps=30)
+    made = nstk.inspect_content(scene, backbone=tiny_backbone, settings=chosen)
     for each in made.reconstructions:
         assert len(each.losses) == 30
         assert min(each.losses) < 0.3 * each.losses[0]
@@ -257,22 +266,22 @@ def test_a_reconstruction_has_what_its_layer_sees(tiny_backbone, scene):
     assert nstk.draw_content_sheet(made).shape[1] > 700
 
 
-def test_textures_fit_the_layers_they_know(tiny_backbone, strokes):
-    wish = InspectSettings(steps=30)
-    made = inspect_style(strokes, backbone=tiny_backbone, settings=wish)
+def test_textures_match_the_layers_they_are_made_from(tiny_backbone, strokes):
+    chosen = InspectSettings(steps=30)
+    made = inspect_style(strokes, backbone=tiny_backbone, settings=chosen)
     names = [f"block{k}_conv1" for k in (1, 2, 3)]
     assert [list(each.layers) for each in made.textures] == [names[:k] for k in (1, 2, 3)]
     for each in made.textures:
         assert max(each.errors[name] for name in each.layers) < 0.3
     unseen = [each.errors[names[2]] for each in made.textures]
-    assert unseen[2] < unseen[0], "a layer that is asked for is met better than one that is not"
+    assert unseen[2] < unseen[0], "a used layer matches better than an unused one"
     assert nstk.draw_style_sheet(made).shape[1] > 700
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "gradient-descent"])
-def test_any_optimizer_descends(tiny_backbone, strokes, optimizer):
-    wish = InspectSettings(steps=5, size=24, layers=("block2_conv1",), optimizer=optimizer)
-    made = nstk.inspect_content(strokes, backbone=tiny_backbone, settings=wish)
+def test_every_optimizer_reduces_the_loss(tiny_backbone, strokes, optimizer):
+    chosen = InspectSettings(steps=5, size=24, layers=("block2_conv1",), optimizer=optimizer)
+    made = nstk.inspect_content(strokes, backbone=tiny_backbone, settings=chosen)
     assert made.reconstructions[0].losses[-1] < made.reconstructions[0].losses[0]
     assert made.original.shape == (17, 24, 3)
 
@@ -294,20 +303,20 @@ def test_the_same_image_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
     assert nstk.draw_gram_sheet(made).shape[1] > 700
 
 
-def test_the_network_may_be_left_out_or_named(tiny_backbone, scene, monkeypatch):
-    asked = []
+def test_the_backbone_may_be_omitted_or_named(tiny_backbone, scene, monkeypatch):
+    loaded = []
 
     def load(name, **options):
-        asked.append(name)
+        loaded.append(name)
         return tiny_backbone
 
     monkeypatch.setattr("nstk.stylization.preparing.load_backbone", load)
-    wish = InspectSettings(layers=("block1_conv1",), steps=1, channels=1)
-    nstk.inspect_layers(scene, settings=wish)
-    nstk.inspect_content(scene, settings=wish)
-    nstk.inspect_style(scene, settings=wish, backbone="vgg19")
-    nstk.inspect_gram([scene], settings=wish, backbone="vgg19")
-    assert asked == ["compact", "compact", "vgg19", "vgg19"]
+    chosen = InspectSettings(layers=("block1_conv1",), steps=1, channels=1)
+    nstk.inspect_layers(scene, settings=chosen)
+    nstk.inspect_content(scene, settings=chosen)
+    nstk.inspect_style(scene, settings=chosen, backbone="vgg19")
+    nstk.inspect_gram([scene], settings=chosen, backbone="vgg19")
+    assert loaded == ["compact", "compact", "vgg19", "vgg19"]
 
 
 def test_pairs_are_the_most_correlated_and_share_no_channel():
@@ -321,7 +330,7 @@ def test_pairs_are_the_most_correlated_and_share_no_channel():
     assert 4 not in used
 
 
-def test_channels_that_go_together_stand_together():
+def test_correlated_channels_are_neighbors():
     group = np.arange(12) % 3
     correlations = np.where(group[:, None] == group, 0.9, 0.05).astype(np.float32)
     ordered = group[list(order_channels(correlations))]
@@ -337,24 +346,24 @@ def place(tmp_path_factory, scene, strokes):
     return place
 
 
-ASKED = ("--layers", "block1_conv1,block2_conv1", "--json")
+LAYERS = ("--layers", "block1_conv1,block2_conv1", "--json")
 
 
-def test_the_commands_write_sheets_and_say_what_is_on_them(place):
+def test_the_commands_write_sheets_and_describe_them_in_json(place):
     sheet = place / "content.png"
-    quick = (*ASKED, "--steps", 2)
-    said = invoke("inspect", "content", place / "scene.png", "-o", sheet, *quick)
-    content = json.loads(said.stdout)
+    quick = (*LAYERS, "--steps", 2)
+    result = invoke("inspect", "content", place / "scene.png", "-o", sheet, *quick)
+    content = json.loads(result.stdout)
     assert content["output"] == str(sheet)
     assert [each["layer"] for each in content["layers"]] == ["block1_conv1", "block2_conv1"]
     assert nstk.load_image(sheet).pixels.shape[1] > 600
     sheet = place / "style.png"
-    said = invoke("inspect", "style", place / "strokes.png", "-o", sheet, *quick)
-    style = json.loads(said.stdout)
+    result = invoke("inspect", "style", place / "strokes.png", "-o", sheet, *quick)
+    style = json.loads(result.stdout)
     assert [len(each["layers"]) for each in style["textures"]] == [1, 2]
     sheet = place / "gram.jpg"
     both = (place / "strokes.png", place / "scene.png")
-    gram = json.loads(invoke("inspect", "gram", *both, "-o", sheet, *ASKED).stdout)
+    gram = json.loads(invoke("inspect", "gram", *both, "-o", sheet, *LAYERS).stdout)
     assert gram["images"] == ["strokes.png", "scene.png"]
     assert sheet.exists()
 
@@ -363,7 +372,7 @@ def test_layers_are_written_to_one_sheet_each(place):
     quick = ("--steps", 2, "--channels", 2)
     sheet = place / "layers.png"
     given = (place / "scene.png", place / "strokes.png")
-    made = json.loads(invoke("inspect", "layers", *given, "-o", sheet, *ASKED, *quick).stdout)
+    made = json.loads(invoke("inspect", "layers", *given, "-o", sheet, *LAYERS, *quick).stdout)
     outputs = [place / f"layers-block{k}_conv1.png" for k in (1, 2)]
     assert [each["output"] for each in made["layers"]] == list(map(str, outputs))
     assert all(each.exists() for each in (sheet, *outputs))
@@ -371,8 +380,8 @@ def test_layers_are_written_to_one_sheet_each(place):
     assert made["filters"]["opponent"]
     folder = place / "sheets"
     only = ("--layers", "block1_conv1", *quick)
-    said = invoke("inspect", "layers", *given, "-o", folder, *only)
-    assert said.exit_code == 0, said.stderr
+    result = invoke("inspect", "layers", *given, "-o", folder, *only)
+    assert result.exit_code == 0, result.stderr
     assert sorted(each.name for each in folder.iterdir()) == ["block1_conv1.png", "overview.png"]
     alone = place / "alone.png"
     assert invoke("inspect", "layers", *given, "-o", alone, *only).exit_code == 0
@@ -381,49 +390,49 @@ def test_layers_are_written_to_one_sheet_each(place):
 
 
 @pytest.mark.parametrize("what", ["layers", "content", "style", "gram"])
-def test_a_image_is_not_written_over_by_its_own_sheet(place, what):
+def test_a_sheet_does_not_overwrite_its_image(place, what):
     before = (place / "scene.png").read_bytes()
-    result = invoke("inspect", what, place / "scene.png", "-o", place / "scene.png", *ASKED)
+    result = invoke("inspect", what, place / "scene.png", "-o", place / "scene.png", *LAYERS)
     assert result.exit_code == 2
-    assert "made from this very file" in complaint(result)
+    assert "scene.png" in complaint(result)
     assert (place / "scene.png").read_bytes() == before
 
 
-def test_a_file_where_the_folder_of_sheets_should_be_is_refused_at_once(place):
+def test_a_file_in_place_of_the_output_folder_is_refused(place):
     taken = place / "taken"
     taken.write_text("mine")
     result = invoke("inspect", "layers", place / "scene.png", "-o", taken)
     assert result.exit_code == 2
-    assert "taken is not a folder" in complaint(result)
+    assert "taken" in complaint(result)
     assert taken.read_text() == "mine"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "named"),
     [
-        (("layers", "empty"), "holds no image; name images"),
-        (("layers", "missing.png"), "no such file or folder"),
-        (("layers", "scene.png"), "block4_conv1 sees 60×60 pixels"),
-        (("content", "scene.png", "--layers", "conv9"), "has no layer 'conv9'"),
+        (("layers", "empty"), "empty"),
+        (("layers", "missing.png"), "missing.png"),
+        (("layers", "scene.png"), "60×60"),
+        (("content", "scene.png", "--layers", "conv9"), "conv9"),
         (("style", "scene.png", "--layers", "conv9"), "block1_conv1, "),
-        (("gram", "scene.png", "--layers", ","), "--layers is"),
-        (("content", "scene.png", "--steps", "0"), "--steps is 0"),
+        (("gram", "scene.png", "--layers", ","), "--layers"),
+        (("content", "scene.png", "--steps", "0"), "--steps"),
         (("content", "scene.png", "--optimizer", "best"), "--optimizer"),
     ],
 )
-def test_bad_input_is_one_line_and_nothing_is_written(place, monkeypatch, arguments, said):
+def test_bad_input_is_one_line_and_nothing_is_written(place, monkeypatch, arguments, named):
     monkeypatch.chdir(place)
     result = invoke("inspect", *arguments, "-o", "refused.png")
-    assert said in complaint(result)
+    assert named in complaint(result)
     assert result.exit_code == 2
     assert not (place / "refused.png").exists()
 
 
 @pytest.mark.slow
 def test_the_error_of_reconstructions_grows_with_the_layer(packaged, shared):
-    images = sorted((shared / "data" / "images").glob("*/*.jpg"))[:5]
+    images = sorted((shared / "data" / "pictures").glob("*/*.jpg"))[:5]
     assert len(images) == 5
-    wish = InspectSettings(size=64, steps=40)
-    found = [nstk.inspect_content(path, backbone=packaged, settings=wish) for path in images]
+    chosen = InspectSettings(size=64, steps=40)
+    found = [nstk.inspect_content(path, backbone=packaged, settings=chosen) for path in images]
     errors = [[each.error for each in made.reconstructions] for made in found]
     assert (np.diff(np.mean(errors, axis=0)) > 0).all()
