@@ -1,4 +1,4 @@
-"""Write api.md, what Python programs may use of nstk, beside this file.
+"""Write api.md, the public names of nstk, beside this file.
 
 python docs/write_api.py
 """
@@ -13,26 +13,27 @@ from pathlib import Path
 
 import nstk
 
-HEADING = """# The library
+HEADING = """# Python API
 
-All public names, as their docstrings explain them: `import nstk`, then `nstk.NAME`. Written by
-`docs/write_api.py`; a test holds it true. Names that are not here may change without notice.
+All public names with their docstrings: `import nstk`, then `nstk.NAME`. Names that are not listed
+here may change without notice. `docs/write_api.py` generates this page.
 """
 
-ROOMS = {
-    "stylization": "Stylizing",
-    "sweeping": "Sweeping",
+SECTIONS = {
+    "stylization": "Style transfer",
+    "sweeping": "Sweeps",
     "finetuning": "Fine-tuning",
-    "predicting": "Predicting",
-    "evaluating": "Evaluating",
-    "explaining": "Explaining",
+    "classifiers": "Classifiers: predict, evaluate, explain",
+    "heads": "Heads and metrics",
+    "features": "Features",
     "exporting": "Exporting",
-    "reporting": "Reporting",
     "auditing": "Auditing",
-    "inspecting": "Seeing inside",
+    "inspecting": "Inspecting",
     "backbones": "Networks",
-    "media": "Images and folders",
-    "sheets": "Figures",
+    "images": "Images",
+    "datasets": "Labeled data",
+    "reports": "Reports and figures",
+    "storage": "Files",
     "settings": "Settings",
     "progress": "Progress",
     "errors": "Errors",
@@ -44,19 +45,20 @@ _ENTRY = re.compile(r"^    (\w+): ", re.MULTILINE)
 
 
 def write_page() -> str:
-    """The page: one section a room, one below it a name."""
-    rooms: dict[str, list[str]] = {room: [] for room in ROOMS}
+    """Write the page: one section per package, one subsection per name."""
+    packages: dict[str, list[str]] = {package: [] for package in SECTIONS}
     for name in nstk.__all__:
-        rooms[nstk._HOME[name].split(".")[1]].append(name)
+        packages[nstk._HOME[name].split(".")[1]].append(name)
     sections = [
-        "\n".join([f"## {ROOMS[room]}\n", *map(describe, sorted(names, key=str.casefold))])
-        for room, names in rooms.items()
+        "\n".join([f"## {SECTIONS[package]}\n", *map(describe, sorted(names, key=str.casefold))])
+        for package, names in packages.items()
+        if names
     ]
     return "\n".join([HEADING, *sections])
 
 
 def describe(name: str) -> str:
-    """One public name: its signature and what its docstring says."""
+    """Describe one public name: its signature and its docstring."""
     node, doc = find_source(name)
     blocks = [f"### {name}", f"```python\n{sign(node)}\n```", *render(doc)]
     if name.endswith("Settings"):
@@ -67,7 +69,7 @@ def describe(name: str) -> str:
 
 
 def find_source(name: str, module: str | None = None) -> tuple[ast.stmt, str]:
-    """The statement that defines a name, and its docstring, without importing what it needs."""
+    """Find the statement that defines a name, and its docstring, without importing it."""
     spec = find_spec(module or nstk._HOME[name])
     body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
     for place, node in enumerate(body):
@@ -83,7 +85,7 @@ def find_source(name: str, module: str | None = None) -> tuple[ast.stmt, str]:
 
 
 def sign(node: ast.stmt) -> str:
-    """The first line of a definition, or all of an assignment."""
+    """Return the signature of a definition, or all of an assignment."""
     if isinstance(node, ast.FunctionDef):
         result = f" -> {ast.unparse(node.returns)}" if node.returns else ""
         arguments = ast.unparse(node.args)
@@ -99,7 +101,7 @@ def sign(node: ast.stmt) -> str:
 
 
 def render(doc: str) -> Iterator[str]:
-    """A docstring as blocks of Markdown."""
+    """Convert a docstring to blocks of Markdown."""
     opening, *parts = _SECTION.split(doc)
     yield from _render_prose(opening)
     for title, body in zip(parts[::2], parts[1::2], strict=True):
@@ -118,17 +120,17 @@ def render(doc: str) -> Iterator[str]:
 
 
 def list_settings(settings: type) -> Iterator[str]:
-    """The settings of a class, whose docstring leaves them to their help texts."""
-    told = [field for field in dataclasses.fields(settings) if "help" in field.metadata]
+    """List the settings of a class with their help texts."""
+    documented = [field for field in dataclasses.fields(settings) if "help" in field.metadata]
     entries = [
         f"- `{field.name}` = `{field.default!r}`: {_escape(field.metadata['help'])}"
-        for field in told
+        for field in documented
     ]
     yield "**Settings**\n\n" + "\n".join(entries)
 
 
 def list_methods(node: ast.ClassDef) -> Iterator[str]:
-    """The public methods and properties of a class."""
+    """List the public methods and properties of a class."""
     for each in node.body:
         if not isinstance(each, ast.FunctionDef) or each.name.startswith("_"):
             continue
@@ -166,7 +168,7 @@ def _call(owner: ast.ClassDef, method: ast.FunctionDef) -> str:
 
 
 def _split(arguments: str) -> list[str]:
-    """Arguments one by one: at the commas that stand in no brackets."""
+    """Split arguments at the commas outside of brackets."""
     parts, depth = [""], 0
     for letter in arguments:
         depth += (letter in "([{") - (letter in ")]}")
@@ -187,7 +189,7 @@ def _render_prose(text: str) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Markdown's own signs as they are, and code as code."""
+    """Escape the special characters of Markdown outside of code."""
     pieces = re.split(r"(``.+?``|`.+?`)", text, flags=re.DOTALL)
     pieces[::2] = [re.sub(r"([*<|\[\]])", r"\\\1", piece) for piece in pieces[::2]]
     pieces[1::2] = [f"`{piece.strip('`')}`" for piece in pieces[1::2]]

@@ -16,12 +16,12 @@ from nstk_cli.main import app
 
 HEADING = """# Reference
 
-What `--help` says of every command. Written by `docs/write_reference.py`; a test holds it true.
+What `--help` prints for every command. `docs/write_reference.py` generates this page.
 """
 
 
 def list_commands(group: Any = None, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The words of every command, in the order in which the app names them."""
+    """List the words of every command, in the order of the app."""
     group = typer.main.get_command(app) if group is None else group
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -31,7 +31,7 @@ def list_commands(group: Any = None, above: tuple[str, ...] = ()) -> Iterator[tu
 
 
 def show_help(words: tuple[str, ...]) -> str:
-    """What `nstk WORDS --help` prints at a terminal of 80 columns."""
+    """Return what `nstk WORDS --help` prints in a terminal of 80 columns."""
     shown = subprocess.run(
         [sys.executable, "-m", "nstk_cli", *words, "--help"],
         env={**os.environ, "COLUMNS": "80"},
@@ -43,7 +43,7 @@ def show_help(words: tuple[str, ...]) -> str:
 
 
 def write_page() -> str:
-    """The page: one section a command."""
+    """Write the page: one section per command."""
     sections = [
         f"## nstk {' '.join(words)}\n\n```text\n{show_help(words)}```\n"
         for words in list_commands()

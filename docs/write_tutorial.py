@@ -1,8 +1,8 @@
-"""Photograph the pages of tutorial.md: what its commands have written, small enough for a page.
+"""Take screenshots of the pages that the commands of tutorial.md write.
 
     python docs/write_tutorial.py FOLDER
 
-FOLDER is where the commands of the tutorial were given. It needs chromium on the path.
+FOLDER is where the commands of the tutorial were run. Needs chromium on the path.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ WIDTH, QUALITY = 700, 70
 
 
 def photograph(page: Path) -> nstk.Image:
-    """The top of a page, as a browser shows it."""
+    """Take a screenshot of the top of a page."""
     with tempfile.TemporaryDirectory() as folder:
         shot = Path(folder) / "shot.png"
         options = ["--headless", "--no-sandbox", "--hide-scrollbars"]
@@ -31,7 +31,7 @@ def photograph(page: Path) -> nstk.Image:
 
 
 def show_explanations(folder: Path) -> nstk.Image:
-    """The first four explanations side by side."""
+    """Lay out the first four explanations side by side."""
     files = sorted(folder.rglob("*.png"))[:4]
     cells = [
         Cell(fit_width(nstk.load_image(file).pixels, 150), file.name.removesuffix(".explained.png"))

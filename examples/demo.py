@@ -16,7 +16,9 @@ EXAMPLES = Path(__file__).parent
 NSTK = Path(sys.executable).parent / "nstk"
 
 
-def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path], Path]]:
+def plan(
+    folder: Path, size: str, steps: str, per_class: str
+) -> list[tuple[str, list[str | Path], Path]]:
     """List the steps of the demo: title, command, and path of the result."""
     content, style = folder / "image.png", folder / "painting.png"
     image, model = folder / "stylized.png", folder / "digits.keras"
@@ -24,7 +26,7 @@ def plan(folder: Path, size: str, steps: str) -> list[tuple[str, list[str | Path
     return [
         (
             "draw the samples",
-            [sys.executable, EXAMPLES / "draw_samples.py", folder],
+            [sys.executable, EXAMPLES / "draw_samples.py", folder, "--per-class", per_class],
             folder,
         ),
         (
@@ -54,11 +56,14 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", default="384", help="longer side of the stylized image in pixels")
     parser.add_argument("--steps", default="80", help="steps at full size")
+    parser.add_argument("--per-class", default="40", help="labeled images per digit")
     arguments = parser.parse_args()
     folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     summary = []
-    for title, command, result in plan(folder, arguments.size, arguments.steps):
+    for title, command, result in plan(
+        folder, arguments.size, arguments.steps, arguments.per_class
+    ):
         shown = [Path(command[0]).name, *map(str, command[1:])]
         print(f"\n$ {shlex.join(shown)}", flush=True)
         began = time.monotonic()

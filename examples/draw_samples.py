@@ -52,11 +52,13 @@ def main() -> None:
     """Draw everything into the folder given on the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    folder = parser.parse_args().folder
+    parser.add_argument("--per-class", type=int, default=40, help="labeled images per digit")
+    arguments = parser.parse_args()
+    folder: Path = arguments.folder
     folder.mkdir(parents=True, exist_ok=True)
     draw_landscape().save(folder / "image.png")
     draw_painting().save(folder / "painting.png")
-    write_digits(folder)
+    write_digits(folder, arguments.per_class)
 
 
 if __name__ == "__main__":

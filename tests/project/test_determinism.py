@@ -1,4 +1,4 @@
-"""The same machine and the same settings make the same bytes, whatever the command."""
+"""On one machine, every command writes the same bytes for the same settings."""
 
 import json
 import random
@@ -13,12 +13,12 @@ from shell import environment, invoke
 import nstk
 
 VOLATILE = {"seconds", "seconds_per_step", "peak_memory_bytes", "forward_passes"}
-"""What a run says of the machine and the moment, not of the result."""
+"""Fields about the machine and the moment, not about the result."""
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, tiny_backbone):
-    """A folder with labeled images, two images to paint from, and a classifier."""
+    """A folder with labeled images and a classifier."""
     folder = tmp_path_factory.mktemp("place")
     draw_folder(folder / "data", 10, tuple(COLORS))
     trained = nstk.finetune(folder / "data", backbone=tiny_backbone)
@@ -29,13 +29,13 @@ def place(tmp_path_factory, tiny_backbone):
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
-    rooms = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.sharing"
-    for room in rooms:
-        monkeypatch.setattr(f"nstk.{room}.load_backbone", lambda name, **_: tiny_backbone)
+    modules = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.sharing"
+    for module in modules:
+        monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)
 
 
 def strip(value):
-    """An answer without what is volatile, and without the place it was written to."""
+    """Remove volatile fields and output folders from an answer."""
     if isinstance(value, dict):
         return {name: strip(part) for name, part in value.items() if name not in VOLATILE}
     if isinstance(value, list):
@@ -44,7 +44,7 @@ def strip(value):
 
 
 def run(folder, words):
-    """What a command answers, and every file that it wrote."""
+    """Run a command; return its JSON and every file that it wrote."""
     folder.mkdir()
     result = invoke(*(word.format(out=folder) for word in words), "--json", "-q")
     assert result.exit_code == 0, result.stderr
@@ -53,7 +53,7 @@ def run(folder, words):
 
 
 def read(path):
-    """The bytes of a file; what a record says of the result."""
+    """Return the bytes of a file, or the stable fields of a record."""
     return strip(json.loads(path.read_text())) if path.suffix == ".json" else path.read_bytes()
 
 
@@ -108,7 +108,7 @@ def test_a_command_makes_the_same_bytes_again(command, place, tmp_path):
     words = [word.replace("{place}", str(place)) for word in COMMANDS[command]]
     first = run(tmp_path / "first", words)
     assert "deterministic" in first[0]
-    # Whoever draws from the global generators would draw something else now.
+    # Anything that used the global generators would now differ.
     random.seed(1)
     np.random.seed(1)
     second = run(tmp_path / "second", words)
@@ -120,7 +120,7 @@ def test_a_saved_model_has_the_same_bytes_in_every_process(place, tmp_path):
     writing = (
         "import sys; from pathlib import Path; import nstk;"
         "from nstk.exporting.saved_model import write_saved_model;"
-        "write_saved_model(nstk.load_classifier(sys.argv[1]), Path(sys.argv[2]))"
+        "write_saved_model(nstk.Classifier.load(sys.argv[1]), Path(sys.argv[2]))"
     )
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:

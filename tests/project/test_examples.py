@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from shell import environment
+from shell import invoke
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -39,6 +39,20 @@ def digits(tmp_path_factory):
     folder = tmp_path_factory.mktemp("samples")
     write_digits(folder, per_class=5, new=1, side=32)
     return folder
+
+
+@pytest.fixture
+def small_drawings(monkeypatch, scene, strokes):
+    """Small images in place of the drawn ones, which take seconds."""
+    import landscape
+    import painting
+
+    for module, name, pixels in (
+        (landscape, "draw_landscape", scene),
+        (painting, "draw_painting", strokes),
+    ):
+        drawn = Image.fromarray(np.rint(pixels * 255).astype(np.uint8))
+        monkeypatch.setattr(module, name, lambda drawn=drawn: drawn)
 
 
 @pytest.mark.slow
@@ -91,6 +105,7 @@ def test_stylizing_in_python(tmp_path, scene, strokes):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_drawings")
 def test_keeping_colors_shows_every_mode(tmp_path, capsys):
     import nstk
     from nstk.stylization.color_transfer import COLOR_MODES
@@ -125,23 +140,34 @@ def test_finetuning_in_python_needs_nstk_only_for_the_making(digits, tmp_path, c
 
 
 @pytest.mark.slow
-def test_tapping_in_a_model_of_ones_own(digits):
-    command = [sys.executable, EXAMPLES / "tap_in_your_model.py", digits / "digits", "1"]
-    said = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=True, timeout=300
-    ).stdout
-    assert "accuracy" in said
-    assert "gradient" in said
+def test_tapping_in_a_model_of_ones_own(digits, capfd):
+    main = runpy.run_path(str(EXAMPLES / "tap_in_your_model.py"))["main"]
+    main(str(digits / "digits"), "1")
+    printed = capfd.readouterr().out
+    assert "accuracy" in printed
+    assert "gradient" in printed
 
 
 @pytest.mark.slow
-def test_the_demo_ends_with_where_everything_is(tmp_path):
-    command = [sys.executable, EXAMPLES / "demo.py", tmp_path, "--size", "64", "--steps", "2"]
-    answer = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=True, timeout=500
-    )
-    said = answer.stdout.partition("Done:")[2]
-    assert str(tmp_path / "stylized.png") in said
-    assert str(tmp_path / "digits.keras") in said
-    assert (tmp_path / "stylized.png").is_file()
-    assert (tmp_path / "digits.keras").is_file()
+@pytest.mark.usefixtures("small_drawings")
+def test_the_demo_lists_its_results_at_the_end(tmp_path, monkeypatch, capsys):
+    """`make demo` runs the same steps in processes of their own."""
+
+    def run_here(command, check):
+        program, *words = map(str, command)
+        if Path(program).name == "nstk":
+            return subprocess.CompletedProcess(command, invoke(*words).exit_code)
+        monkeypatch.setattr(sys, "argv", words)
+        runpy.run_path(words[0], run_name="__main__")
+        return subprocess.CompletedProcess(command, 0)
+
+    main = runpy.run_path(str(EXAMPLES / "demo.py"))["main"]
+    monkeypatch.setattr(subprocess, "run", run_here)
+    small = ["--size", "64", "--steps", "2", "--per-class", "5"]
+    monkeypatch.setattr(sys, "argv", ["demo.py", str(tmp_path), *small])
+    assert main() == 0
+    summary = capsys.readouterr().out.partition("Done:")[2]
+    for name in ("stylized.png", "digits.keras", "labels.csv"):
+        assert str(tmp_path / name) in summary
+        assert (tmp_path / name).is_file()
+    assert (tmp_path / "overview.jpg").is_file()

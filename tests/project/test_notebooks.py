@@ -1,4 +1,4 @@
-"""The notebooks are lessons: they run from top to bottom, and show what they say."""
+"""The notebooks run from top to bottom, and show what their text says."""
 
 import ast
 import json
@@ -20,7 +20,7 @@ def read_cells(path, kind):
 
 
 def run(path):
-    """Run the cells in their order in one namespace, and keep what each would show."""
+    """Run all cells in one namespace; return it, and the value that each cell displays."""
     names, shown = {"__name__": "__main__"}, {}
     for cell in read_cells(path, "code"):
         tree = ast.parse("".join(cell["source"]))
@@ -33,7 +33,7 @@ def run(path):
 
 @pytest.fixture(scope="module")
 def lesson():
-    """A way to run a notebook small, in its own folder."""
+    """A function that runs a notebook at its small size, in its own folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSTK_NOTEBOOK_SMALL", "1")
         patch.chdir(EXAMPLES)
@@ -52,7 +52,7 @@ def transfer_learning(lesson):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_is_kept_without_outputs_and_with_names_for_its_cells(path):
+def test_a_notebook_has_no_outputs_and_named_cells(path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert set(notebook) == {"cells", "metadata", "nbformat", "nbformat_minor"}
@@ -66,7 +66,7 @@ def test_a_notebook_is_kept_without_outputs_and_with_names_for_its_cells(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_every_heading_and_what_it_says_stand_in_korean_too(path):
+def test_every_heading_and_paragraph_is_in_korean_too(path):
     for cell in read_cells(path, "markdown"):
         text = "".join(cell["source"])
         headings = re.findall(r"^#+ .*$", text, re.MULTILINE)
@@ -90,7 +90,7 @@ def test_the_formulas_of_style_transfer_are_what_the_library_computes(style_tran
 
 
 @pytest.mark.slow
-def test_every_descent_of_the_lesson_leads_down(style_transfer):
+def test_every_optimization_reduces_its_loss(style_transfer):
     names, _ = style_transfer
     paths = [names["by_hand_losses"], names["history"]["L"], *names["texture_losses"].values()]
     paths += [losses for _, losses in names["paths"].values()]
@@ -99,7 +99,7 @@ def test_every_descent_of_the_lesson_leads_down(style_transfer):
 
 
 @pytest.mark.slow
-def test_newton_is_at_the_bottom_of_a_quadratic_after_one_step(style_transfer):
+def test_newton_reaches_the_minimum_of_a_quadratic_in_one_step(style_transfer):
     names, _ = style_transfer
     start, end = names["newton"]
     assert start > 1
@@ -109,7 +109,7 @@ def test_newton_is_at_the_bottom_of_a_quadratic_after_one_step(style_transfer):
 
 
 @pytest.mark.slow
-def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_transfer):
+def test_deep_layers_preserve_fewer_pixels_and_a_larger_alpha_more_content(style_transfer):
     names, _ = style_transfer
     errors = [*names["pixel_errors"].values()]
     assert errors[0] < errors[-1]
@@ -121,7 +121,7 @@ def test_deep_layers_keep_less_of_the_pixels_and_more_alpha_keeps_more(style_tra
 
 
 @pytest.mark.slow
-def test_leaving_a_image_out_by_hand_and_by_formula_is_the_same(transfer_learning):
+def test_leave_one_out_by_hand_equals_the_formula(transfer_learning):
     names, _ = transfer_learning
     assert names["exact"]
     assert names["share"] > 0.3, "a tenth would be chance"
@@ -140,16 +140,14 @@ def test_transfer_beats_random_weights_where_images_are_few(transfer_learning):
 
 
 @pytest.mark.slow
-def test_what_the_lesson_saves_reads_new_digits_without_nstk(transfer_learning):
+def test_the_saved_model_classifies_new_digits_without_nstk(transfer_learning):
     names, _ = transfer_learning
     assert names["right"] >= 7
     assert names["stage"].mcnemar.p_value <= 1
 
 
 @pytest.mark.slow
-def test_every_figure_of_the_lessons_is_a_image_with_something_in_it(
-    style_transfer, transfer_learning
-):
+def test_every_figure_is_an_image_that_is_not_blank(style_transfer, transfer_learning):
     figures = [
         value
         for _, shown in (style_transfer, transfer_learning)

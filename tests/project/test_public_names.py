@@ -1,4 +1,4 @@
-"""What `nstk` offers: complete, importable, documented."""
+"""The public names of `nstk` are complete, importable and documented."""
 
 import ast
 import dataclasses
@@ -13,11 +13,11 @@ from nstk import errors
 FACADE = Path(nstk.__file__)
 
 
-def test_the_list_of_names_is_sorted_and_has_no_name_twice():
+def test_the_list_of_names_is_sorted_and_unique():
     assert list(nstk.__all__) == sorted(set(nstk.__all__))
 
 
-def test_type_checkers_see_exactly_the_names_that_exist():
+def test_type_checkers_see_exactly_the_public_names():
     tree = ast.parse(FACADE.read_text(encoding="utf-8"))
     block = next(node for node in tree.body if isinstance(node, ast.If))
     seen = {}
@@ -28,7 +28,7 @@ def test_type_checkers_see_exactly_the_names_that_exist():
     assert seen == nstk._HOME
 
 
-def test_the_facade_lists_its_names():
+def test_dir_lists_the_public_names():
     assert set(nstk.__all__) <= set(dir(nstk))
 
 

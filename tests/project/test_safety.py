@@ -1,4 +1,4 @@
-"""Nothing in nstk can run what a file brings along: the calls that could are not in the source."""
+"""nstk never runs code from a file: the source has no call that could."""
 
 import ast
 import hashlib
@@ -24,7 +24,7 @@ CALLS = {
     *("enable_unsafe_deserialization", "unsafe_load", "legacy_h5_format"),
 }
 SAFE = {"safe_mode": True, "allow_pickle": False, "shell": False}
-"""Words that decide, and what they may say: a constant that can be read here."""
+"""Keywords that must be these constants wherever they appear."""
 
 DOWNLOADS = {"urllib.request", "requests", "httpx", "http.client", "ftplib"}
 
@@ -43,7 +43,7 @@ def imported(node):
 
 
 def find_fault(node):
-    """What in a piece of source could run what a file brings along, or fetch it."""
+    """Describe how a syntax node could run code from a file or download one; None if it cannot."""
     names = imported(node)
     if foreign := {name.split(".")[0] for name in names} & FOREIGN_CODE | names & DOWNLOADS:
         return f"imports {foreign}"
@@ -52,12 +52,12 @@ def find_fault(node):
     if isinstance(node, ast.Attribute) and node.attr in CALLS - {"compile"}:
         return f"calls {node.attr}"
     if isinstance(node, ast.keyword) and node.arg in SAFE:
-        said = node.value.value if isinstance(node.value, ast.Constant) else None
-        return None if said is SAFE[node.arg] else f"says {node.arg}={said}"
+        value = node.value.value if isinstance(node.value, ast.Constant) else None
+        return None if value is SAFE[node.arg] else f"sets {node.arg}={value}"
     return None
 
 
-def test_no_source_file_calls_what_could_run_foreign_code():
+def test_no_source_file_can_run_foreign_code():
     found = {
         f"{path.relative_to(ROOT)} line {getattr(node, 'lineno', 0)} {fault}"
         for path in SOURCES
@@ -81,12 +81,12 @@ def test_no_source_file_calls_what_could_run_foreign_code():
         "subprocess.run(words, shell=True)",
     ],
 )
-def test_what_is_looked_for_is_found(source):
+def test_unsafe_code_is_detected(source):
     assert any(find_fault(node) for node in ast.walk(ast.parse(source)))
 
 
 def calls(name, of=None):
-    """Where a function of this name is called, by whose attribute it is, and with what words."""
+    """List the calls of a function: file and keywords, optionally only as an attribute of `of`."""
     return [
         (path.relative_to(ROOT).as_posix(), {keyword.arg for keyword in node.keywords})
         for path in SOURCES
@@ -98,8 +98,8 @@ def calls(name, of=None):
     ]
 
 
-def test_models_are_loaded_in_safe_mode_after_a_look_at_them():
-    """What `reload` opens, in a process that imports nothing of nstk, nstk wrote a moment ago."""
+def test_models_are_loaded_in_safe_mode_and_only_where_they_are_checked():
+    """`reload` opens only what nstk has just written, in a process that does not import nstk."""
     loading = [*calls("load_model"), *calls("deserialize_keras_object")]
     assert {place for place, _ in loading} == {
         "nstk/backbones/archives.py",
@@ -119,7 +119,7 @@ def test_arrays_are_read_without_pickle():
     found = [call for name, of in named for call in calls(name, of)]
     assert found
     assert all("allow_pickle" in keywords for _, keywords in found), found
-    assert calls("read_array", "np.lib.format") == []  # it makes room for what a header claims
+    assert calls("read_array", "np.lib.format") == []  # it allocates what a header claims
 
 
 def test_downloads_are_those_of_keras_applications():
@@ -127,12 +127,12 @@ def test_downloads_are_those_of_keras_applications():
     assert "keras.applications" in (ROOT / "nstk/backbones/downloads.py").read_text("utf-8")
 
 
-def test_the_packaged_weights_are_the_ones_whose_digest_is_pinned():
+def test_the_packaged_weights_have_the_pinned_digest():
     packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
     assert hashlib.sha256(packaged.read_bytes()).hexdigest() == listing.COMPACT_DIGEST
 
 
-def test_packaged_weights_that_were_changed_are_not_loaded(tmp_path, monkeypatch):
+def test_modified_packaged_weights_are_refused(tmp_path, monkeypatch):
     data = tmp_path / "data"
     data.mkdir()
     whole = (resources.files("nstk.backbones") / "data" / "compact.npz").read_bytes()

@@ -1,7 +1,6 @@
 """The quality metrics of a stylized image: identities, the command's output, clear errors."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -79,21 +78,31 @@ def test_missing_weights_are_named(monkeypatch, tmp_path):
         style_metrics.load_weights("vgg19_16x.npz")
 
 
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command in this process; returns its status and what it printed."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["style_metrics.py", *words])
+        return style_metrics.main(), capsys.readouterr()
+
+    return run
+
+
 @pytest.mark.slow
-def test_the_command_prints_one_json_object(shared, scene, strokes, tmp_path):
+def test_the_command_prints_one_json_object(shared, scene, strokes, tmp_path, run):
     paths = [str(tmp_path / name) for name in ("content.png", "style.png", "result.png")]
     for path, image in zip(paths, (scene, strokes, scene), strict=True):
         save_image(path, image)
-    command = [sys.executable, "benchmarks/style_metrics.py", *paths, "--json"]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    status, printed = run(*paths, "--json")
+    assert status == 0
     keys = ["content_error", "style_error", "layers", "luma_ssim", "content_cosine"]
-    assert list(json.loads(run.stdout)) == keys
+    assert list(json.loads(printed.out)) == keys
 
 
-@pytest.mark.slow
-def test_the_command_reports_a_missing_image_in_one_line(tmp_path):
+def test_the_command_reports_a_missing_image_in_one_line(tmp_path, run):
     missing = str(tmp_path / "missing.png")
-    command = [sys.executable, "benchmarks/style_metrics.py", missing, missing, missing]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert run.returncode == 1
-    assert run.stderr.strip().splitlines()[-1].startswith(f"error: {missing}: no such file")
+    status, printed = run(missing, missing, missing)
+    assert status == 1
+    (line,) = printed.err.splitlines()
+    assert line.startswith(f"error: {missing}: ")

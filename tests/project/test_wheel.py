@@ -1,4 +1,4 @@
-"""The wheel holds exactly what belongs in it, and runs in a clean environment."""
+"""The wheel contains both packages and nothing else, and runs in a clean environment."""
 
 import json
 import os
@@ -32,14 +32,14 @@ def wheel(tmp_path_factory):
 
 
 def sources():
-    """What should be in the wheel: both packages as they stand in the tree."""
+    """List the files that the wheel should contain: both packages."""
     for package, parent in ((ROOT / "nstk", ROOT), (ROOT / "cli" / "nstk_cli", ROOT / "cli")):
         for path in package.rglob("*"):
             if path.is_file() and "__pycache__" not in path.parts:
                 yield path.relative_to(parent).as_posix()
 
 
-def test_it_holds_both_packages_the_packaged_weights_and_nothing_else(wheel):
+def test_it_contains_both_packages_the_weights_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         rest = {name.partition("/")[2] for name in archive.namelist() if ".dist-info/" in name}
@@ -50,13 +50,13 @@ def test_it_holds_both_packages_the_packaged_weights_and_nothing_else(wheel):
     assert rest == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
 
-def test_it_is_small_enough_to_carry_about(wheel):
+def test_it_is_smaller_than_ten_megabytes(wheel):
     assert wheel.stat().st_size < 10e6
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
-    """The bin folder of a clean environment that has this wheel, and borrows its dependencies."""
+    """The bin folder of a clean environment with this wheel."""
     home = tmp_path_factory.mktemp("clean")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True)
     python = home / "bin" / "python"
@@ -71,7 +71,7 @@ def installed(wheel, tmp_path_factory):
 
 
 def run(program, *arguments, cwd):
-    # PYTHONPATH lends TensorFlow and the rest; an editable nstk there is not on that path.
+    # PYTHONPATH adds the dependencies; it does not include an editable nstk.
     borrowed = environment(PYTHONPATH=sysconfig.get_path("purelib"))
     return subprocess.run(
         [program, *arguments],
