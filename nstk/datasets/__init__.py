@@ -1,1 +1,1 @@
-"""Labeled images: folders, manifests, zips and arrays as one catalog. No TensorFlow."""
+"""Labeled images from folders, manifests, zips and arrays, as one catalog. No TensorFlow."""

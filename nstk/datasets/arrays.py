@@ -1,11 +1,11 @@
 """Labeled images from memory: arrays, or a dataset that streams them.
 
-Whatever looks at images looks at files: in threads, and twice if it must. So what comes from
-memory is written to a private folder while it streams by, without loss, and memory holds one batch.
+Images are read from files everywhere, by several threads and repeatedly. Images from memory are
+therefore written to a temporary folder, without loss and batch by batch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -22,40 +22,49 @@ from nstk.datasets.catalogs import (
     private_opener,
 )
 from nstk.datasets.layout import SPLITS, Split
-from nstk.errors import FolderError
+from nstk.errors import FolderError, ImageError
+from nstk.images.arrays import (
+    VALUE_RANGE,
+    ValueRange,
+    ambiguous_range_error,
+    is_ambiguous,
+    to_levels,
+)
 from nstk.progress import Progress, Reporter, no_progress
 
-_SOURCE = Path("the given images")
+_SOURCE = Path("images from memory")
 _INFINITE = -1
-_LARGEST = 255
 
 Label = int | npt.NDArray[np.bool_]
-"""A position among the classes, or for every class whether the image shows it."""
+"""Index of a class, or for each class whether the image shows it."""
 
 
 def catalog_arrays(
     data: Iterable[Any],
     class_names: Sequence[str] | None = None,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
 ) -> Catalog:
-    """Write images from memory to a private folder, and list them.
+    """Write images from memory to a temporary folder, and list them.
 
     Args:
-        data: Arrays ``(images, labels)``; or what yields ``(image, label)``, alone or in batches,
-            such as a ``tf.data.Dataset``; or either by part, under ``"train"``, ``"validation"``
-            and ``"test"``. Images are ``(height, width, 3)`` from 0 to 255, as uint8 or as floats,
-            which are rounded; labels are positions among the classes or rows of 0 and 1 with one
-            number for each class, of which several may be 1.
-        class_names: In the order of the positions; None takes those of the dataset, or numbers.
-        on_progress: Told what was written, stage ``"store"``.
+        data: Arrays ``(images, labels)``; or an iterable of pairs ``(image, label)``, single or in
+            batches, such as a ``tf.data.Dataset``; or a mapping with either under ``"train"``,
+            ``"validation"`` and ``"test"``. Images are ``(height, width, 3)``, uint8 or floats,
+            which are rounded to 256 levels. Labels are class indices, or rows with 0 or 1 for each
+            class.
+        class_names: Names of the classes, in the order of their indices; None takes those of the
+            dataset, or numbers.
+        value_range: Values of black and white in arrays of floats, as in Keras.
+        on_progress: Called after each element, stage ``"store"``.
 
     Raises:
-        FolderError: If it is none of these; says what was found instead.
+        FolderError: If the data has another form.
     """
     folder = TemporaryFolder(_SOURCE)
     splits = _by_split(data)
-    store = _Store(folder)
+    store = _Store(folder, value_range)
     images: list[tuple[Path, Label, Split]] = []
     for split, given in splits.items():
         (folder.path / split).mkdir()
@@ -92,19 +101,19 @@ def _by_split(data: Iterable[Any]) -> dict[Split, Any]:
     splits: dict[Split, Any] = {split: given for split, given in named if split is not None}
     if len(splits) < len(named) or "train" not in splits:
         raise _refuse(
-            f"have the parts {', '.join(map(str, data)) or 'of an empty mapping'}",
-            "name them train, validation and test, each once; train is needed",
+            f"are a mapping with the keys {', '.join(map(str, data)) or 'of no split'}",
+            "name the splits train, validation and test, each once; train is required",
         )
     return splits
 
 
 def _count(given: Any) -> int:
-    """How many elements will stream by; 0 where nobody knows."""
+    """Number of elements; 0 if it is unknown."""
     if _are_arrays(given):
         return len(given[0])
     count = int(given.cardinality()) if hasattr(given, "cardinality") else 0
     if count == _INFINITE:
-        raise _refuse("never end", "take some of the dataset, or leave out repeat()")
+        raise _refuse("are an infinite dataset", "use take(), or leave out repeat()")
     return max(count, 0)
 
 
@@ -113,11 +122,13 @@ def _are_arrays(given: Any) -> bool:
 
 
 def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
-    """Pairs of an image and its label, as many at once as come together."""
+    """Pairs of an image and its label, batch by batch."""
     if _are_arrays(given):
         images, labels = given
         if len(images) != len(labels):
-            raise _refuse(f"are {len(images)} with {len(labels)} labels", "give one for each")
+            raise _refuse(
+                f"are {len(images)} with {len(labels)} labels", "give one label per image"
+            )
         pairs = zip(images, labels, strict=True)
         yield from ([(image, _read_label(label))] for image, label in pairs)
         return
@@ -136,31 +147,31 @@ def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
         elif len(image) == len(label):
             yield [(each, _read_label(one)) for each, one in zip(image, label, strict=True)]
         else:
-            raise _refuse(f"are {len(image)} with {len(label)} labels", "give one for each")
+            raise _refuse(f"are {len(image)} with {len(label)} labels", "give one label per image")
 
 
 def _read_label(label: Any) -> Label:
     values = np.asarray(label)
     if values.dtype.kind not in "buif" or values.ndim > 1 or (values != np.rint(values)).any():
         raise _refuse(
-            f"have a label like {str(label)[:60]!r}",
-            "give whole numbers, or rows of 0 and 1 with one number for each class",
+            f"have the label {str(label)[:60]!r}",
+            "give whole numbers, or rows with 0 or 1 for each class",
         )
     if values.size == 1:
         return int(values.ravel()[0])
     if not np.isin(values, (0, 1)).all():
-        raise _refuse(f"have a label like {str(label)[:60]!r}", "rows may hold 0 and 1 only")
+        raise _refuse(f"have the label {str(label)[:60]!r}", "rows may contain only 0 and 1")
     return values.astype(bool)
 
 
 def _name_labels(
     labels: Sequence[Label], names: Sequence[str] | None
 ) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """The names of the classes, and the positions of every image's labels among them."""
+    """Names of the classes, and the class indices of every image."""
     widths = {1 if isinstance(label, int) else len(label) for label in labels}
     if len(widths) > 1 or not labels:
-        kinds = "labels of different lengths" if labels else "no image among them"
-        raise _refuse(f"have {kinds}", "give a number for each, or a row for each")
+        problem = "have labels of different lengths" if labels else "are none"
+        raise _refuse(problem, "give images with one number each, or with one row each")
     positions = [
         (label,) if isinstance(label, int) else tuple(map(int, np.flatnonzero(label)))
         for label in labels
@@ -172,62 +183,51 @@ def _name_labels(
     if lowest < 0 or count > len(classes) or (width > 1 and width != len(classes)):
         raise _refuse(
             f"have labels from {lowest} to {count - 1}, but there are {len(classes)} classes",
-            "give one name in class_names for every class, and labels from 0 on",
+            "give one name per class in `class_names`, and labels from 0 on",
         )
     if len(set(classes)) < len(classes):
-        raise _refuse("have two classes of one name", "give every class a name of its own")
+        raise _refuse("have two classes with the same name", "give each class its own name")
     return classes, positions
 
 
 @dataclass(eq=False)
 class _Store:
-    """Writes images to files, and keeps in mind what their values are like."""
+    """Writes images to files, and checks their values together."""
 
     folder: TemporaryFolder
+    value_range: ValueRange
     written: int = 0
-    whole: bool = False
-    largest: float = field(default=0.0)
+    ambiguous: bool = False
+    certain: bool = False
 
     def write(self, image: Any, split: Split) -> Path:
-        """Write one image; refuse what is none."""
+        """Write one image."""
+        name = f"image {self.written}"
+        try:
+            levels = to_levels(image, name, self.value_range, check_scale=False)
+        except ImageError as error:
+            raise FolderError(str(error)) from error
         values = np.asarray(image)
-        if values.ndim != 3 or values.shape[-1] != 3 or 0 in values.shape:
-            raise _refuse(
-                f"have the shape {' × '.join(map(str, values.shape)) or 'of a number'}",
-                "give (height, width, 3)",
-            )
-        if values.dtype.kind not in "uif":
-            raise _refuse(f"hold values of type {values.dtype}", "give uint8 or floats")
-        self._note(values)
+        ambiguous = is_ambiguous(values, getattr(image, "value_range", self.value_range))
+        self.ambiguous |= ambiguous
+        self.certain |= not ambiguous and bool(values.max() > 1)
         path = self.folder.path / split / f"{self.written:08d}.bmp"
         self.written += 1
         try:
             with open(path, "xb", opener=private_opener) as file:
-                Image.fromarray(np.rint(values).astype(np.uint8)).save(file, "BMP")
+                Image.fromarray(levels).save(file, "BMP")
         except OSError as error:
             raise FolderError(
-                f"The given images cannot be kept in {self.folder.path} "
-                f"({error.strerror or error}); make room there, or set TMPDIR to another folder."
+                f"The images cannot be stored in {self.folder.path} ({error.strerror or error}); "
+                "free disk space there, or set TMPDIR to another folder."
             ) from error
         return path
 
     def check_scale(self) -> None:
-        """Refuse floats that all lie in [0, 1], which would be black images.
-
-        Raises:
-            FolderError: With what to do.
-        """
-        if self.written and not self.whole and self.largest <= 1:
-            raise _refuse("have values from 0 to 1", "multiply them by 255")
-
-    def _note(self, values: npt.NDArray[Any]) -> None:
-        low, high = float(values.min()), float(values.max())
-        # What is no number is neither.
-        if not (low >= 0 and high <= _LARGEST):
-            raise _refuse(f"have values from {low:g} to {high:g}", "give 0 to 255")
-        self.whole = self.whole or values.dtype.kind != "f"
-        self.largest = max(self.largest, high)
+        """Refuse floats that are all in [0, 1] where the range is (0, 255)."""
+        if self.ambiguous and not self.certain:
+            raise FolderError(str(ambiguous_range_error("The images")))
 
 
 def _refuse(what: str, cure: str) -> FolderError:
-    return FolderError(f"The given images {what}; {cure}.")
+    return FolderError(f"The images {what}; {cure}.")

@@ -1,4 +1,4 @@
-"""What labeled data says about itself, before any image is looked at."""
+"""Catalogs: labeled images as their source lists them, before any file is read."""
 
 import os
 import shutil
@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nstk.datasets.layout import Split, find_layout
-from nstk.datasets.listing import SkippedFile, list_files
-from nstk.datasets.names import warn_similar_names
+from nstk.datasets.listing import SkippedFile, list_files, warn_similar_names
 from nstk.errors import FolderError
 
 
@@ -49,14 +48,13 @@ SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class LabeledImage:
-    """One image and what is said about it.
+    """One labeled image.
 
     Attributes:
-        path: The file. In a `LabeledFolder` it is proved to decode completely (or, by choice,
-            to begin like an image).
-        labels: Its classes, as ascending positions among the classes: exactly one, but any number
-            where images may have several labels.
-        split: What it is for.
+        path: The file. In a `LabeledFolder` it is known to decode completely (or, with
+            ``whole=False``, to have a valid header).
+        labels: Ascending class indices: exactly one, or any number for multi-label data.
+        split: The split it belongs to.
     """
 
     path: Path
@@ -65,34 +63,33 @@ class LabeledImage:
 
     @property
     def label(self) -> int:
-        """Its only class.
+        """Its class.
 
         Raises:
             FolderError: If it has several classes or none.
         """
         if len(self.labels) != 1:
             raise FolderError(
-                f"{self.path} has {len(self.labels)} labels where exactly one is needed; "
-                "give data with one label for every image."
+                f"{self.path} has {len(self.labels)} labels; exactly one is needed here: give data "
+                "with one label per image."
             )
         return self.labels[0]
 
 
 @dataclass(frozen=True)
 class Catalog:
-    """Which images there should be, with their labels; nothing is proved about the files.
+    """The images of a source with their labels; the files are not checked yet.
 
     Attributes:
-        source: What was given: a folder, a manifest or a zip; words for what came from memory.
-        root: The folder below which the images stand.
+        source: The folder, manifest or zip; words for images from memory.
+        root: The folder that contains the images.
         classes: Class names in natural order (1, 2, 10).
-        images: The images, in natural order within every part and class.
-        splits: The parts that are told apart; whatever is not, is ``"train"``.
+        images: The images, in natural order within each split and class.
+        splits: The splits that the source defines; other images are ``"train"``.
         multi_label: Whether an image may have several labels, or none.
-        skipped: What was left out, and why.
-        notices: What the reader should know, one sentence each.
-        unpacked: Where images from a zip or from memory stand, for as long as this object
-            lives.
+        skipped: Files that were left out, and why.
+        notices: Warnings about the data, one sentence each.
+        unpacked: Temporary folder of images from a zip or from memory.
     """
 
     source: Path
@@ -106,7 +103,7 @@ class Catalog:
     unpacked: TemporaryFolder | None = field(default=None, compare=False, repr=False)
 
     def display_path(self, path: Path) -> Path:
-        """The path of an image as its owner knows it: inside the zip, if it is from one."""
+        """Path of an image as the user knows it: inside the zip, if it is from one."""
         return self.unpacked.display_path(path) if self.unpacked else path
 
     def display_message(self, message: str) -> str:

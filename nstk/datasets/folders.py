@@ -1,25 +1,26 @@
-"""Labeled images on the disk: which has which label and belongs to which part."""
+"""Scanning labeled images: which files are usable, and which split each belongs to."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage, TemporaryFolder
-from nstk.datasets.holdout import hold_out, rarest_labels
+from nstk.datasets.holdout import split_validation
 from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile, list_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError, ImageError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.decoding import Header, decode, identify
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 from nstk.storage.files import digest_file
 
-_MOST_NAMES = 9
+_MAX_NAMES = 9
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,15 @@ class LabeledFolder:
     """Labeled images: paths and labels, no pixels.
 
     Attributes:
-        root: The folder below which the images stand.
+        root: The folder that contains the images.
         classes: Class names in natural order (1, 2, 10).
-        images: The usable images, by part, labels and natural order of their paths.
-        skipped: What was left out, and why.
-        notices: What the reader of the folder should know, one sentence each.
-        validation_source: Whether the validation part is a ``"folder"`` of its own (or named by
-            the manifest) or a ``"split"`` of the training images.
+        images: The usable images, by split, labels and natural order of their paths.
+        skipped: Files that were left out, and why.
+        notices: Warnings about the data, one sentence each.
+        validation_source: Whether the validation images come from a ``"folder"`` (or are named by
+            the manifest) or are a ``"split"`` of the training images.
         multi_label: Whether an image may have several labels, or none.
-        unpacked: Where images from a zip or from memory stand, for as long as this object
-            lives.
+        unpacked: Temporary folder of images from a zip or from memory.
     """
 
     root: Path
@@ -53,21 +53,21 @@ class LabeledFolder:
         return tuple(image for image in self.images if image.split == name)
 
     def display_path(self, path: Path) -> Path:
-        """The path of an image as its owner knows it: inside the zip, if it is from one."""
+        """Path of an image as the user knows it: inside the zip, if it is from one."""
         return self.unpacked.display_path(path) if self.unpacked else path
 
     def digests(self) -> dict[Path, str]:
-        """SHA-256 of the content of every usable image, read anew at every call.
+        """Compute the SHA-256 of the content of every usable image.
 
         Raises:
-            FolderError: If a file has gone since the scan.
+            FolderError: If a file has disappeared since the scan.
         """
         try:
             return {image.path: digest_file(image.path) for image in self.images}
         except OSError as error:
             raise FolderError(
-                f"{error.filename} cannot be read any more ({error.strerror}); "
-                "leave the folder alone while it is used, and start again."
+                f"{error.filename} can no longer be read ({error.strerror}); "
+                "do not change the folder while it is in use, and start again."
             ) from error
 
 
@@ -75,53 +75,61 @@ def scan_folder(
     root: Data,
     *,
     class_names: Sequence[str] | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     validation_share: float = 0.2,
     seed: int = 0,
     whole: bool = True,
     on_progress: Reporter = no_progress,
 ) -> LabeledFolder:
-    """Find labeled images and decode every one, to know that it is usable.
+    """Find labeled images, and decode every one to check that it is usable.
 
-    A folder has one subfolder per class, or ``train/`` and beside it ``val/`` (``valid/``,
-    ``validation/``), ``test/`` or both, each with one subfolder per class. Below a class folder
-    the search goes on in all its subfolders. Hidden files and folders are ignored. A manifest is
-    a CSV or JSONL file with ``path`` and ``label``, and ``split`` if it likes. A zip holds either
-    and is unpacked into a private folder that goes with the result. Without validation images,
-    a share of every class of the training images is held out; images with several labels
-    count as of their rarest class there.
+    A folder has one subfolder per class, or ``train/`` together with ``val/`` (``valid/``,
+    ``validation/``), ``test/`` or both, each with one subfolder per class. Class folders are
+    searched recursively. Hidden files and folders are ignored. A manifest is a CSV or JSONL file
+    with ``path``, ``label`` and optionally ``split``. A zip holds either, and is unpacked into a
+    temporary folder that is deleted with the result. Without validation images, a share of the
+    training images of every class is held out; an image with several labels counts for its
+    rarest one.
 
     Args:
-        root: The folder, the manifest or the zip; or images from memory, as `nstk.finetune`
-            takes them.
-        class_names: Of images from memory, in the order of their labels.
-        validation_share: The share held out of each class, at least one image on each side.
-        seed: Of the choice of the images held out.
-        whole: False looks at headers alone, for callers that decode every image anyway.
-        on_progress: Told after each file, stages ``"unpack"`` (of a zip), ``"store"`` (from memory)
-            and ``"scan"``.
+        root: The folder, manifest or zip; or images from memory, as for `nstk.finetune`.
+        class_names: Names of the classes of images from memory, in the order of their labels.
+        value_range: Values of black and white in arrays of floats, as in Keras.
+        validation_share: Share of each class to hold out; at least one image on each side.
+        seed: Seed for choosing the images that are held out.
+        whole: False reads only headers, for callers that decode every image anyway.
+        on_progress: Called after each file, stages ``"unpack"`` (of a zip), ``"store"`` (from
+            memory) and ``"scan"``.
 
     Raises:
-        FolderError: If it cannot be used; says what to do.
-        SettingsError: If the share or the seed is out of its range.
+        FolderError: If the data cannot be used.
+        SettingsError: If ``validation_share`` or ``seed`` is out of its range.
     """
     check_range("validation_share", validation_share, 0, 1)
     check_whole("seed", seed, 0, 2**31 - 1)
-    catalog = open_catalog(root, class_names, on_progress=on_progress)
+    catalog = open_catalog(root, class_names, value_range=value_range, on_progress=on_progress)
     damaged, several = _probe([each.path for each in catalog.images], whole, on_progress)
     usable = [image for image in catalog.images if image.path not in damaged]
     notices = _check(catalog, usable)
     source: Literal["folder", "split"] = "folder" if "validation" in catalog.splits else "split"
     if source == "split":
-        usable = _split_validation(catalog, usable, validation_share, seed)
+        usable = split_validation(catalog, usable, validation_share, seed)
     return LabeledFolder(
         root=catalog.root,
         classes=catalog.classes,
         images=tuple(usable),
         skipped=(
             *catalog.skipped,
-            *(SkippedFile(catalog.display_path(file.path), file.reason) for file in damaged.values()),
+            *(
+                SkippedFile(catalog.display_path(file.path), file.reason)
+                for file in damaged.values()
+            ),
         ),
-        notices=(*catalog.notices, *notices, *warn_multi_image_files(map(catalog.display_path, several))),
+        notices=(
+            *catalog.notices,
+            *notices,
+            *warn_multi_image_files(map(catalog.display_path, several)),
+        ),
         validation_source=source,
         multi_label=catalog.multi_label,
         unpacked=catalog.unpacked,
@@ -131,14 +139,14 @@ def scan_folder(
 def find_images(
     paths: Iterable[str | Path],
 ) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
-    """Find files that may be images: files as they are given, folders searched to the bottom.
+    """Find files that may be images: the given files, and all files in the given folders.
 
     Args:
-        paths: Files and folders, each listed once however often it is given.
+        paths: Files and folders; duplicates are listed once.
 
     Returns:
-        The files in the given order (folders in natural order), not yet opened, and the folders
-        that could not be searched.
+        The files in the given order (those of folders in natural order), not yet opened, and the
+        folders that could not be searched.
 
     Raises:
         ImageError: If a path does not exist.
@@ -158,36 +166,32 @@ def find_images(
 
 
 def warn_multi_image_files(paths: Iterable[Path]) -> list[str]:
-    """What to say of files that hold several images: which of them is used."""
+    """Warn about files that hold several images, of which only the first is used."""
     files = list(paths)
     if not files:
         return []
     which = "1 file holds" if len(files) == 1 else f"{len(files)} files hold"
     return [
-        f"{which} several images (slices, or frames), as {files[0]} does; only the first of them "
-        "is used: save the others as files of their own."
+        f"{which} several images (slices or frames), for example {files[0]}; only the first one "
+        "is used: save the others as separate files."
     ]
 
 
 def _probe(
     paths: Sequence[Path], whole: bool, on_progress: Reporter
 ) -> tuple[dict[Path, SkippedFile], list[Path]]:
-    """Decode every file, or its header.
-
-    Returns:
-        Those that cannot be used, with the reason; and those that hold several images.
-    """
+    """Decode every file, or its header; return the unusable files and the multi-image files."""
     damaged: dict[Path, SkippedFile] = {}
     several: list[Path] = []
     on_progress(Progress(stage="scan", step=0, total=len(paths)))
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     try:
-        for step, (path, seen) in enumerate(
-            zip(paths, executor.map(partial(_look, whole), paths), strict=True)
+        for step, (path, header) in enumerate(
+            zip(paths, executor.map(partial(_check_file, whole), paths), strict=True)
         ):
-            if isinstance(seen, SkippedFile):
-                damaged[path] = seen
-            elif seen.several:
+            if isinstance(header, SkippedFile):
+                damaged[path] = header
+            elif header.several:
                 several.append(path)
             on_progress(Progress(stage="scan", step=step + 1, total=len(paths)))
     finally:
@@ -195,7 +199,7 @@ def _probe(
     return damaged, several
 
 
-def _look(whole: bool, path: Path) -> Header | SkippedFile:
+def _check_file(whole: bool, path: Path) -> Header | SkippedFile:
     try:
         header = identify(path)
         if whole:
@@ -206,14 +210,13 @@ def _look(whole: bool, path: Path) -> Header | SkippedFile:
 
 
 def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
-    """Refuse classes with too little to learn from; notices of those that are not tested."""
+    """Refuse classes with too few images; return warnings about untested classes."""
     for name in catalog.classes:
         try:
             name.encode()
         except UnicodeEncodeError as error:
             raise FolderError(
-                f"{catalog.source}: the name of class {name} is no text in UTF-8, as the names "
-                "of a classifier have to be; rename it."
+                f"{catalog.source}: the class name {name} cannot be encoded in UTF-8; rename it."
             ) from error
     counts = {split: [0] * len(catalog.classes) for split in SPLIT_ORDER}
     for image in usable:
@@ -228,8 +231,8 @@ def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
     }
     if small:
         raise FolderError(
-            f"{catalog.source}: {_format_counts(small)} to learn from; every class needs one "
-            "to learn from and another to check with: add images or remove the class."
+            f"{catalog.source}: {_format_counts(small)} for training; every class needs one "
+            "for training and one for validation: add images or remove the class."
         )
     notices = []
     for split in SPLIT_ORDER[1:]:
@@ -237,49 +240,21 @@ def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
             continue
         if not any(image.split == split for image in usable):
             raise FolderError(
-                f"{catalog.source}: the {split} part has no usable image; fill or remove it."
+                f"{catalog.source}: the {split} split has no usable image; add images or remove it."
             )
         missing = [
             name for name, count in zip(catalog.classes, counts[split], strict=True) if not count
         ]
         if missing:
             notices.append(
-                f"{catalog.source}: the {split} part has no image of {', '.join(missing)}."
+                f"{catalog.source}: the {split} split has no image of {', '.join(missing)}."
             )
     return notices
 
 
 def _format_counts(counts: Mapping[str, int]) -> str:
-    """How few images classes have, the first of them by name."""
     [(name, count), *others] = counts.items()
-    said = f"class {name} has {count} usable {'image' if count == 1 else 'images'}"
-    named = [f"{other} {number}" for other, number in others[:_MOST_NAMES]]
-    more = [f"and {len(others) - _MOST_NAMES} more too few"] if len(others) > _MOST_NAMES else []
-    return ", ".join([said, *named, *more])
-
-
-def _split_validation(
-    catalog: Catalog, usable: Sequence[LabeledImage], share: float, seed: int
-) -> list[LabeledImage]:
-    """Move the share held out of each kind from the training to the validation part."""
-    train = [image for image in usable if image.split == "train"]
-    names = [image.path.relative_to(catalog.root) for image in train]
-    kinds = rarest_labels([image.labels for image in train])
-    held_out: set[Path] = set()
-    for kind in set(kinds):
-        members = [name for name, other in zip(names, kinds, strict=True) if other == kind]
-        if len(members) > 1:
-            held_out |= hold_out(members, share, seed)
-    moved = [name in held_out for name in names]
-    left = {
-        label for image, out in zip(train, moved, strict=True) if not out for label in image.labels
-    }
-    kept = [
-        image
-        for image, out in zip(train, moved, strict=True)
-        # A common label may have lost all its images to rarer ones they show too.
-        if not out or not left.issuperset(image.labels)
-    ]
-    staying = set(kept)
-    checked = [replace(image, split="validation") for image in train if image not in staying]
-    return [*kept, *checked, *(image for image in usable if image.split != "train")]
+    first = f"class {name} has {count} usable {'image' if count == 1 else 'images'}"
+    named = [f"{other} {number}" for other, number in others[:_MAX_NAMES]]
+    more = [f"and {len(others) - _MAX_NAMES} more too few"] if len(others) > _MAX_NAMES else []
+    return ", ".join([first, *named, *more])

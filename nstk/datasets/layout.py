@@ -1,4 +1,4 @@
-"""Where the classes stand in a labeled folder: at its top, or below train, validation, test."""
+"""Layout of a labeled folder: class folders at its top, or below train, validation and test."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nstk.datasets.listing import SkippedFile, list_folder
-from nstk.datasets.names import natural_key
+from nstk.datasets.listing import SkippedFile, list_folder, natural_key
 from nstk.errors import FolderError
 
 Split = Literal["train", "validation", "test"]
@@ -21,18 +20,18 @@ SPLITS: dict[str, Split] = {
     "test": "test",
     "testing": "test",
 }
-"""What the parts are called, in small letters."""
+"""Names of split folders, in lower case."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The class folders of each part.
+    """The class folders of each split.
 
     Attributes:
-        splits: For each part that has a folder: class name → the folders of that class. Names
-            that differ only in how accents are encoded are one class.
-        skipped: Files that lie outside all class folders.
-        notices: What the reader of the folder should know.
+        splits: For each split that has a folder: class name → the folders of that class. Names
+            that differ only in the encoding of accents are one class.
+        skipped: Files outside all class folders.
+        notices: Warnings about the folder.
     """
 
     splits: Mapping[Split, Mapping[str, list[Path]]]
@@ -41,7 +40,7 @@ class Layout:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """The classes of all parts, in natural order."""
+        """The classes of all splits, in natural order."""
         return tuple(
             sorted({name for split in self.splits.values() for name in split}, key=natural_key)
         )
@@ -50,17 +49,17 @@ class Layout:
 def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
     """Find the class folders of a labeled folder.
 
-    There are split folders where beside ``train`` (``training``) stands ``val`` (``valid``,
-    ``validation``) or ``test`` (``testing``) or no other folder at all; otherwise
-    every subfolder is a class. Case does not matter in these names.
+    Subfolders are splits if ``train`` (``training``) is the only one or there is also ``val``
+    (``valid``, ``validation``) or ``test`` (``testing``); otherwise every subfolder is a class.
+    Case does not matter in these names.
 
     Args:
         root: The folder.
-        to_learn: Whether classes are to be learned from it, and not only checked.
+        to_learn: Whether the images are for training, and not only for evaluation.
 
     Raises:
-        FolderError: If it is not a folder, is empty or has no class folders; or, to learn, has
-            only one class, or classes to check with that there are no images to learn from.
+        FolderError: If it is not a folder, is empty or has no class folders; or, for training, has
+            only one class, or classes without training images.
     """
     if not root.exists():
         raise FolderError(f"{root}: no such file or folder; check the spelling.")
@@ -75,12 +74,12 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
         if split := SPLITS.get(folder.name.casefold()):
             known.setdefault(split, []).append(folder)
     others = [folder for folder in folders if folder.name.casefold() not in SPLITS]
-    only_parts = bool(known) and not others
-    if only_parts and "train" not in known and to_learn:
+    only_splits = bool(known) and not others
+    if only_splits and "train" not in known and to_learn:
         raise FolderError(
-            f"{root} has {_names(folders)} but no train/; put the images to learn from there."
+            f"{root} has {_names(folders)} but no train/; put the training images there."
         )
-    if only_parts or ("train" in known and len(known) > 1):
+    if only_splits or ("train" in known and len(known) > 1):
         layout = _split_layout(root, known, others)
     else:
         classes, skipped = list_classes(root)
@@ -97,14 +96,14 @@ def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
 
 def _split_layout(root: Path, known: Mapping[Split, list[Path]], others: list[Path]) -> Layout:
     splits: dict[Split, Mapping[str, list[Path]]] = {}
-    skipped = [SkippedFile(file, "lies outside the class folders") for file in _list(root)[1]]
+    skipped = [SkippedFile(file, "outside the class folders") for file in _list(root)[1]]
     notices = []
     if others:
-        notices.append(f"{root}: {_names(others)} beside train/ is no part and is left out.")
+        notices.append(f"{root}: {_names(others)} beside train/ is not a split and is left out.")
     for split, folders in known.items():
         if len(folders) > 1:
             raise FolderError(
-                f"{root} has {_names(folders)}, which all mean {split}; keep one of them."
+                f"{root} has {_names(folders)}, which are all names for {split}; keep one of them."
             )
         folder = folders[0]
         if split == "test" and not _list(folder)[0]:
@@ -116,7 +115,7 @@ def _split_layout(root: Path, known: Mapping[Split, list[Path]], others: list[Pa
 
 
 def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
-    """Find the class folders of one part.
+    """Find the class folders of one split.
 
     Returns:
         Class name, in natural order → its folders; and the files beside them.
@@ -135,7 +134,7 @@ def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile,
     classes: dict[str, list[Path]] = {}
     for folder in folders:
         classes.setdefault(unicodedata.normalize("NFC", folder.name), []).append(folder)
-    skipped = tuple(SkippedFile(file, "lies outside the class folders") for file in files)
+    skipped = tuple(SkippedFile(file, "outside the class folders") for file in files)
     return {name: classes[name] for name in sorted(classes, key=natural_key)}, skipped
 
 
@@ -152,7 +151,7 @@ def _check_classes(root: Path, splits: Mapping[Split, Mapping[str, list[Path]]])
         unknown = [name for name in folders if name not in classes]
         if unknown:
             raise FolderError(
-                f"{root}: the {split} part has classes that train/ lacks: {', '.join(unknown)}; "
+                f"{root}: the {split} split has classes that train/ lacks: {', '.join(unknown)}; "
                 f"rename or remove them (train/ has {', '.join(classes)})."
             )
 
@@ -162,7 +161,7 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
         return list_folder(folder)
     except OSError as error:
         raise FolderError(
-            f"{folder} cannot be listed ({error.strerror}); change its permissions."
+            f"{folder} cannot be listed ({error.strerror}); fix its permissions."
         ) from error
 
 

@@ -1,43 +1,94 @@
-"""What stands in a folder, in natural order without what is hidden, or is given instead of one."""
+"""Listing files and other image sources, in natural order and without hidden files."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nstk.datasets.names import natural_key, natural_path_key
 from nstk.errors import ImageError
 
-_FOREIGN = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
+
+_NUMBERS = re.compile(r"([0-9]+)")
+_GAPS = re.compile(r"[\s_]+")
+_SYSTEM_FILES = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+
+
+def natural_key(name: str) -> NaturalKey:
+    """Sorting key that orders numbers inside names by value (1, 2, 10) and case last.
+
+    Numbers may have any number of digits. Different names have different keys, so the order never
+    depends on the file system.
+
+    Args:
+        name: Any text, usually one part of a path.
+    """
+    pieces = _NUMBERS.split(name)
+    folded = tuple(
+        (0, len(piece.lstrip("0")), piece.lstrip("0")) if position % 2 else (1, 0, piece.casefold())
+        for position, piece in enumerate(pieces)
+        if piece
+    )
+    return folded, name
+
+
+def warn_similar_names(classes: Sequence[str]) -> tuple[str, ...]:
+    """Warn about classes whose names differ only in case, spaces and underscores.
+
+    Args:
+        classes: The class names.
+
+    Returns:
+        One sentence for each group of similar names.
+    """
+    similar: dict[str, list[str]] = {}
+    for name in classes:
+        similar.setdefault(_GAPS.sub(" ", name).strip().casefold(), []).append(name)
+    return tuple(
+        f"The classes {' and '.join(map(repr, names))} differ only in case or spaces; if they "
+        "are the same class, give them one name."
+        for names in similar.values()
+        if len(names) > 1
+    )
+
+
+def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
+    """Sorting key of a path: part by part, each by `natural_key`."""
+    return tuple(natural_key(part) for part in path.parts)
 
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file (or a folder) that was left out, and why.
+    """A file or folder that was left out.
 
     Attributes:
-        path: Where it is.
-        reason: Why it is of no use, in a few words without a full stop.
+        path: Its path.
+        reason: Why it was left out, in a few words without a full stop.
     """
 
     path: Path
     reason: str
 
+    def to_dict(self) -> dict[str, str]:
+        """Convert to JSON values."""
+        return {"path": str(self.path), "reason": self.reason}
+
 
 def is_hidden(name: str) -> bool:
-    """Whether nobody sees such a file or folder where it was made.
+    """Whether a file or folder is hidden.
 
-    Names with a dot in front are hidden everywhere. What Windows, macOS and network storage put
-    beside images by themselves (previews, settings of the folder) is hidden only there.
+    Names with a leading dot are hidden everywhere; so are the files that Windows, macOS and network
+    storage add by themselves (previews, folder settings).
 
     Args:
         name: One part of a path.
     """
-    return name.startswith(".") or name.casefold() in _FOREIGN
+    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
 
 
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Visible subfolders and other visible entries of one folder, each in natural order.
+    """List the visible subfolders and the other visible entries of a folder, in natural order.
 
     Raises:
         OSError: If the folder cannot be listed.
@@ -49,9 +100,9 @@ def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
-    """All visible files in a folder and below it, in natural order.
+    """List all visible files in a folder and its subfolders, in natural order.
 
-    Links to folders are followed, but no folder is searched twice, so circles of links end.
+    Links to folders are followed, but no folder is searched twice, so circular links do no harm.
 
     Returns:
         The files, and the folders that could not be searched.
@@ -60,12 +111,12 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     skipped: list[SkippedFile] = []
     searched: set[tuple[int, int]] = set()
     waiting, links = [folder], list[Path]()
-    while waiting or links:  # Links last, so that an image keeps its own path.
+    while waiting or links:  # links last, so that images keep their own paths
         place = waiting.pop() if waiting else links.pop()
         try:
             status = place.stat()
             if (status.st_dev, status.st_ino) in searched:
-                skipped.append(SkippedFile(place, "a link to a folder that is searched anyway"))
+                skipped.append(SkippedFile(place, "a link to a folder that is searched already"))
                 continue
             searched.add((status.st_dev, status.st_ino))
             below, here = list_folder(place)
@@ -81,9 +132,9 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
 
 
 def is_single(source: Any) -> bool:
-    """Whether something is one image or path, not several.
+    """Whether an object is one image or path, not several.
 
-    Whatever gives itself to NumPy as an array is one: tensors and Pillow's images, too.
+    Every array counts as one, and so do tensors and Pillow images.
     """
     return isinstance(source, str | Path | bytes | bytearray | memoryview) or (
         hasattr(source, "__array__") or hasattr(source, "__array_interface__")
@@ -91,10 +142,10 @@ def is_single(source: Any) -> bool:
 
 
 def list_sources(given: Any) -> list[Any]:
-    """List what was given; one image or path alone is a list of one.
+    """Return images or paths as a list; a single one becomes a list of one.
 
     Raises:
-        ImageError: If it is neither one nor several.
+        ImageError: If the object is neither.
     """
     if is_single(given):
         return [given]
@@ -104,7 +155,7 @@ def list_sources(given: Any) -> list[Any]:
 
 
 def describe_unknown(source: Any) -> str:
-    """What messages say of something that is no image of any kind."""
+    """Describe an object that is not an image, for messages."""
     return (
         f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "
         "(height, width, 3)"

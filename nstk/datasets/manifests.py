@@ -1,9 +1,9 @@
-"""Manifests: a table that names images, their labels and, if it likes, their parts.
+"""Manifests: tables of images, their labels and, optionally, their splits.
 
-A CSV file has a header with ``path`` and ``label``, and may have ``split``; a JSONL file has one
-object with these keys in every line. Paths begin at the manifest's own folder and stay below it.
-Several labels of one image stand in ``label`` or ``labels``, with ``|`` or ``;`` between them or
-as a JSON array; where one image has several, every image may have any number.
+A CSV file has a header with ``path`` and ``label``, and optionally ``split``; a JSONL file has one
+object with these keys per line. Paths are relative to the manifest's folder and stay inside it.
+Several labels of one image are written in ``label`` or ``labels``, separated by ``|`` or ``;`` or
+as a JSON array; if one image has several, every image may have any number.
 """
 
 import codecs
@@ -18,15 +18,15 @@ from typing import Any, NoReturn
 
 from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
 from nstk.datasets.layout import SPLITS, Split
-from nstk.datasets.names import natural_key, natural_path_key, warn_similar_names
+from nstk.datasets.listing import natural_key, natural_path_key, warn_similar_names
 from nstk.errors import FolderError
 from nstk.storage.files import check_regular
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
-"""Endings of the files that are read as manifests."""
+"""Extensions of manifests."""
 
 MAX_BYTES = 2**28
-"""How large a manifest may be: a line for each of two million images."""
+"""Largest size of a manifest: enough for two million images."""
 
 _COLUMNS = ("path", "label", "labels", "split")
 _DELIMITERS = ",;\t"
@@ -34,7 +34,7 @@ _DELIMITERS = ",;\t"
 
 @dataclass(frozen=True)
 class _Row:
-    """One line of a manifest, its labels not yet taken apart."""
+    """One line of a manifest, with its labels not yet parsed."""
 
     line: int
     path: str
@@ -48,12 +48,11 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
     Args:
         path: A ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file in UTF-8, or in UTF-16 with a
             byte-order mark.
-        to_learn: Whether classes are to be learned from it, so that there must be two and images
-            to learn from.
+        to_learn: Whether the images are for training, which needs two classes and training images.
 
     Raises:
-        FolderError: If it cannot be read, or a line names a file that is not there, lies outside
-            the manifest's folder or is named twice, or lacks a label, or has an unknown split.
+        FolderError: If it cannot be read, or a line names a file that is missing, outside the
+            manifest's folder or named twice, or lacks a label, or has an unknown split.
     """
     try:
         check_regular(path, MAX_BYTES)
@@ -62,13 +61,15 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
             read = _read_jsonl if path.suffix.casefold() in (".jsonl", ".ndjson") else _read_csv
             plural, rows = read(path, lines)
     except OSError as error:
-        raise FolderError(f"{path} cannot be read ({error.strerror}); change that.") from error
+        raise FolderError(
+            f"{path} cannot be read ({error.strerror}); fix its permissions."
+        ) from error
     except UnicodeError as error:
         raise FolderError(
-            f"{path} is not text in UTF-8; save it as that (in Excel as CSV UTF-8)."
+            f"{path} is not encoded in UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)."
         ) from error
     if not rows:
-        raise FolderError(f"{path} names no image; write one line for each.")
+        raise FolderError(f"{path} names no image; write one line per image.")
     files = _find_files(path, rows)
     labels = [_labels(row.label) for row in rows]
     multi_label = plural or any(len(names) > 1 for names in labels)
@@ -105,7 +106,7 @@ def _find_encoding(path: Path) -> str:
 
 
 def _read_csv(path: Path, lines: Iterator[str]) -> tuple[bool, list[_Row]]:
-    """Whether several labels are announced, and the rows."""
+    """Whether the header announces several labels, and the rows."""
     header = next(lines, "")
     delimiter = max(_DELIMITERS, key=header.count)
     try:
@@ -162,7 +163,7 @@ def _row(path: Path, line: int, cells: Mapping[str, Any]) -> _Row:
         try:
             label = json.loads(label)
         except (ValueError, RecursionError):
-            _refuse(path, line, f"the labels {label} are no JSON array", "correct them")
+            _refuse(path, line, f"the labels {label} are not a JSON array", "correct them")
     for each in label if isinstance(label, list) else [label]:
         if not isinstance(each, str | int) or isinstance(each, bool):
             _refuse(path, line, f"{each!r} as a label", "write a text or a whole number")
@@ -176,7 +177,7 @@ def _labels(label: Any) -> frozenset[str]:
 
 
 def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
-    """Where the images stand; refuse what is elsewhere, nowhere or named twice."""
+    """Paths of the images; refuse those that are outside, missing or named twice."""
     lines: dict[PurePosixPath, int] = {}
     missing: list[_Row] = []
     for row in rows:
@@ -186,11 +187,11 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
                 path, row.line, f"{row.path!r} as a path", "give one from the manifest's folder"
             )
         if ".." in place.parts or ".." in PureWindowsPath(row.path).parts:
-            _refuse(path, row.line, f"{row.path} leaves the manifest's folder", "move it there")
+            _refuse(path, row.line, f"{row.path} is outside the manifest's folder", "move it there")
         if place in lines:
             raise FolderError(
                 f"{path} names {place} in lines {lines[place]} and {row.line}; keep one of them "
-                "(several labels of one image stand in one line, as in red|round)."
+                "(write several labels of one image in one line, as in red|round)."
             )
         lines[place] = row.line
         if not os.path.exists(path.parent / place):
@@ -206,7 +207,7 @@ def _find_files(path: Path, rows: Sequence[_Row]) -> list[Path]:
 
 
 def _format_as_stored(folder: Path, name: str) -> PurePosixPath:
-    """The path with its accents encoded as the disk has them: macOS and Excel do not agree."""
+    """The path with its accents encoded as on the disk; macOS and Excel encode them differently."""
     spelled = (name, *(unicodedata.normalize(form, name) for form in ("NFC", "NFD")))
     return PurePosixPath(next((each for each in spelled if os.path.exists(folder / each)), name))
 
@@ -223,23 +224,22 @@ def _splits(path: Path, rows: Sequence[_Row]) -> list[Split]:
 def _check_classes(
     path: Path, splits: Sequence[Split], labels: Sequence[frozenset[str]], multi_label: bool
 ) -> None:
-    """Refuse classes that cannot be learned."""
     found: dict[Split, set[str]] = {split: set() for split in splits}
     for split, names in zip(splits, labels, strict=True):
         found[split] |= names
     if "train" not in found:
-        raise FolderError(f"{path} has no image to learn from; give some the split train.")
+        raise FolderError(f"{path} has no training image; give some images the split train.")
     classes = tuple(sorted(found["train"], key=natural_key))
     for split in SPLIT_ORDER[1:]:
         unknown = sorted(found.get(split, set()) - found["train"], key=natural_key)
         if unknown:
             raise FolderError(
-                f"{path}: the {split} part has classes that train lacks: {', '.join(unknown)}; "
+                f"{path}: the {split} split has classes that train lacks: {', '.join(unknown)}; "
                 f"rename or remove them (train has {', '.join(classes)})."
             )
     if not classes or (len(classes) == 1 and not multi_label):
         raise FolderError(
-            f"{path} has only the class {''.join(classes) or 'of nothing'}; give at least two."
+            f"{path} has {len(classes)} classes ({', '.join(classes)}); give at least two."
         )
 
 

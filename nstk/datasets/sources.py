@@ -1,4 +1,4 @@
-"""From what is given — a folder, a manifest, a zip, arrays — to the catalog of its images."""
+"""Opening labeled images of any kind: a folder, a manifest, a zip or arrays."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,10 +12,11 @@ from nstk.datasets.listing import SkippedFile, list_folder
 from nstk.datasets.manifests import EXTENSIONS, read_manifest
 from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 
 Data = str | Path | Iterable[Any]
-"""Labeled images: the path of a folder, manifest or zip, or what `catalog_arrays` takes."""
+"""Labeled images: the path of a folder, manifest or zip, or data for `catalog_arrays`."""
 
 _MANIFEST_NAMES = ("manifest", "labels")
 
@@ -24,30 +25,31 @@ def open_catalog(
     data: Data,
     class_names: Sequence[str] | None = None,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     to_learn: bool = True,
     on_progress: Reporter = no_progress,
 ) -> Catalog:
     """List the labeled images of a folder, of a manifest, of a zip, or from memory.
 
-    A zip holds class folders or split folders, alone or in one folder, or a manifest named
-    ``manifest`` or ``labels`` beside its images.
+    A zip holds class folders or split folders, at its top or in a single folder, or a manifest
+    named ``manifest`` or ``labels`` beside its images.
 
     Args:
-        data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; a ``.zip``; or what
-            `catalog_arrays` takes.
-        class_names: Of images from memory, in the order of their labels.
-        to_learn: Whether classes are to be learned from it, so that there must be two and images
-            to learn from.
-        on_progress: Told while a zip is unpacked, stage ``"unpack"``, or images from memory are
+        data: The folder; a ``.csv``, ``.tsv``, ``.jsonl`` or ``.ndjson`` file; a ``.zip``; or data
+            for `catalog_arrays`.
+        class_names: Names of the classes of images from memory, in the order of their labels.
+        value_range: Values of black and white in arrays of floats, as in Keras.
+        to_learn: Whether the images are for training, which needs two classes and training images.
+        on_progress: Called while a zip is unpacked, stage ``"unpack"``, or images from memory are
             stored, stage ``"store"``.
 
     Raises:
-        FolderError: If it is none of these, or not as it should be; says what to do.
+        FolderError: If the data is of another kind or invalid.
     """
     if not isinstance(data, str | Path):
-        return catalog_arrays(data, class_names, on_progress=on_progress)
+        return catalog_arrays(data, class_names, value_range=value_range, on_progress=on_progress)
     if class_names is not None:
-        raise FolderError(f"{data} names its classes itself; leave out class_names.")
+        raise FolderError(f"{data} names its classes itself; leave out `class_names`.")
     data = Path(data)
     if data.is_file() and data.suffix.casefold() == ".zip":
         return _open_zip(unpack_zip(data, on_progress=on_progress), to_learn=to_learn)
@@ -73,7 +75,7 @@ def _open_zip(unpacked: TemporaryFolder, *, to_learn: bool) -> Catalog:
 
 
 def _find_data(place: Path) -> Path:
-    """The manifest, or the folder with the layout; archives often hold one folder with all."""
+    """The manifest or the labeled folder; archives often hold a single folder with everything."""
     folders, files = list_folder(place)
     for file in files:
         if file.suffix.casefold() in EXTENSIONS and file.stem.casefold() in _MANIFEST_NAMES:

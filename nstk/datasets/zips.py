@@ -1,8 +1,8 @@
-"""Zips of images, unpacked into a private folder that goes when it is no longer needed.
+"""Zips of images, unpacked into a temporary folder.
 
-Unpacking is chosen over reading in place because whatever reads an image then reads a file, and
-threads can: a member of an archive has no name of its own, cannot be sought in, and is read under
-one lock. Everything an archive claims is checked before the first byte is written.
+Images are unpacked, not read in place, so that several threads can read ordinary files: members of
+an archive cannot be sought and are read under one lock. All claims of an archive are checked before
+the first byte is written.
 """
 
 import shutil
@@ -19,18 +19,18 @@ from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
 
 MAX_FILES = 1_000_000
-"""How many files an archive may hold."""
+"""Largest number of files in an archive."""
 
 MAX_BYTES = 100 * 2**30
-"""How many bytes its files may have together."""
+"""Largest total size of its files, in bytes."""
 
 MAX_RATIO = 100
-"""How many times its own size an archive may unpack to; photographs hardly shrink at all."""
+"""Largest compression ratio of an archive; photographs hardly shrink at all."""
 
 _SMALL = 10 * 2**20
 _CHUNK = 2**20
 _ENCRYPTED = 0x1
-_KINDS = {stat.S_IFREG, stat.S_IFDIR, 0}  # Archives from other systems say nothing, 0.
+_KINDS = {stat.S_IFREG, stat.S_IFDIR, 0}  # 0: archives of other systems have no type
 
 
 def unpack_zip(
@@ -41,20 +41,20 @@ def unpack_zip(
     max_ratio: float = MAX_RATIO,
     on_progress: Reporter = no_progress,
 ) -> TemporaryFolder:
-    """Unpack a zip into a new private folder; nothing of it is written if anything is wrong.
+    """Unpack a zip into a new temporary folder; nothing is written if it is invalid.
 
-    Hidden files and what systems add by themselves are left out, and zips inside it stay packed.
+    Hidden files and system files are left out, and zips inside it stay packed.
 
     Args:
         archive: The zip.
-        max_files: How many files it may hold.
-        max_bytes: How many bytes they may have together.
-        max_ratio: How many times its own size it may unpack to, above ten megabytes.
-        on_progress: Told after each file, stage ``"unpack"``.
+        max_files: Largest number of files.
+        max_bytes: Largest total size of the files.
+        max_ratio: Largest compression ratio, for archives that unpack to more than 10 MiB.
+        on_progress: Called after each file, stage ``"unpack"``.
 
     Raises:
-        FolderError: If it is damaged, encrypted, too big, or holds a link or a name that leaves
-            its folder; or if there is no room for it.
+        FolderError: If it is damaged, encrypted, too large, or holds a link or a path outside its
+            folder; or if there is not enough disk space.
     """
     try:
         with open_zip(archive) as opened:
@@ -64,12 +64,12 @@ def unpack_zip(
     except (*ZIP_ERRORS, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise FolderError(
-            f"{archive} cannot be unpacked ({reason}); get it anew or pack it anew."
+            f"{archive} cannot be unpacked ({reason}); fetch it or pack it again."
         ) from error
     except OSError as error:
         raise FolderError(
             f"{archive} cannot be unpacked ({error.strerror or error}); "
-            f"make room in {tempfile.gettempdir()}, or unpack it yourself and give the folder."
+            f"free disk space in {tempfile.gettempdir()}, or unpack it and give the folder."
         ) from error
 
 
@@ -77,7 +77,7 @@ _Members = dict[PurePosixPath, zipfile.ZipInfo]
 
 
 def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Members:
-    """The files that count, by their places; refuse archives that are up to something."""
+    """The visible files by path; refuse suspicious archives."""
     if len(infos) > max_files:
         _refuse(archive, f"holds {len(infos)} files, at most {max_files} are allowed")
     members: _Members = {}
@@ -85,12 +85,12 @@ def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Memb
         name = info.filename.replace("\\", "/")
         place = PurePosixPath(name)
         if place.is_absolute() or ".." in place.parts or PureWindowsPath(name).drive:
-            _refuse(archive, f"holds {info.filename!r}, which lies outside of it")
+            _refuse(archive, f"holds {info.filename!r}, which is outside of it")
         kind = stat.S_IFMT(info.external_attr >> 16)
         if kind == stat.S_IFLNK:
             _refuse(archive, f"holds the link {info.filename!r}")
         if kind not in _KINDS:
-            _refuse(archive, f"holds {info.filename!r}, which is no file")
+            _refuse(archive, f"holds {info.filename!r}, which is not a file")
         if info.flag_bits & _ENCRYPTED:
             _refuse(archive, "is encrypted")
         if info.is_dir() or name.endswith("/"):
@@ -101,23 +101,23 @@ def _check(archive: Path, infos: list[zipfile.ZipInfo], max_files: int) -> _Memb
             _refuse(archive, f"holds {info.filename!r} twice")
         members[place] = info
     if not members:
-        raise FolderError(f"{archive} holds no files; pack the folder of images anew.")
+        raise FolderError(f"{archive} holds no files; pack the folder of images again.")
     return members
 
 
 def _check_size(archive: Path, members: _Members, max_bytes: int, max_ratio: float) -> None:
-    # What a header claims is all that is ever written: reading stops there.
+    # Reading stops at the size that a header claims.
     claimed = sum(info.file_size for info in members.values())
     packed = archive.stat().st_size
     if claimed > max_bytes:
         _refuse(archive, f"unpacks to {claimed} bytes, at most {max_bytes} are allowed")
     if claimed > max(_SMALL, max_ratio * packed):
-        _refuse(archive, f"unpacks from {packed} to {claimed} bytes, which no images do")
+        _refuse(archive, f"unpacks from {packed} to {claimed} bytes, more than any images")
     room = shutil.disk_usage(tempfile.gettempdir()).free
     if claimed > room:
         raise FolderError(
-            f"{archive} unpacks to {claimed} bytes, but {tempfile.gettempdir()} has room for "
-            f"{room}; make room there, or set TMPDIR to another folder."
+            f"{archive} unpacks to {claimed} bytes, but {tempfile.gettempdir()} has {room} free; "
+            "free some disk space there, or set TMPDIR to another folder."
         )
 
 
@@ -136,4 +136,4 @@ def _unpack(
 
 
 def _refuse(archive: Path, what: str) -> NoReturn:
-    raise FolderError(f"{archive} {what}; unpack it yourself, if it can be trusted.")
+    raise FolderError(f"{archive} {what}; unpack it yourself if you trust it.")

@@ -1,4 +1,4 @@
-"""Animations: images one after another in a GIF file."""
+"""Animations as GIF files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,16 +22,18 @@ _SAMPLE_SIDE = 160
 
 
 def check_animation(path: str | Path) -> None:
-    """Refuse, before any long work, a place where no animation could be saved.
+    """Refuse, before any long work, a path where no animation can be saved.
 
     Args:
-        path: Where one is to be saved later.
+        path: Where an animation will be saved later.
 
     Raises:
-        OutputError: If its ending is not ``.gif``, or no file can be written there.
+        OutputError: If the extension is not ``.gif``, or no file can be written there.
     """
     if Path(path).suffix.lower() != EXTENSION:
-        raise OutputError(f"Cannot write {path}: animations are GIF files; end its name in .gif.")
+        raise OutputError(
+            f"Cannot write {path}: an animation is a GIF file; use the extension .gif."
+        )
     check_writable(path)
 
 
@@ -44,18 +46,18 @@ def save_animation(
     milliseconds: int = 80,
     hold: int = 2000,
 ) -> Path:
-    """Save frames as a GIF that runs for ever, whole or not at all.
+    """Save frames as a GIF that repeats forever, completely or not at all.
 
-    All frames share one palette, taken from frames all over the animation, so that still parts
-    do not flicker; the last frame gives most of it.
+    All frames share one palette, sampled across the animation, so that still areas do not flicker.
+    The last frame has the greatest weight.
 
     Args:
-        path: Where it is to stand; its name ends in ``.gif``.
-        frames: At least one, of any sizes; each is resized.
-        height: Of the animation in pixels.
-        width: Of the animation in pixels.
-        milliseconds: How long each frame is shown.
-        hold: How long the last one is, in milliseconds.
+        path: The file, with the extension ``.gif``.
+        frames: At least one, of any size; each is resized.
+        height: Height of the animation in pixels.
+        width: Width of the animation in pixels.
+        milliseconds: Duration of each frame.
+        hold: Duration of the last frame, in milliseconds.
 
     Returns:
         ``path``.
@@ -81,7 +83,7 @@ def save_animation(
 
 
 def _shared_palette(images: Sequence[Image.Image]) -> Image.Image:
-    """The palette of a strip of small frames, in which the last one stands as often as others."""
+    """The palette of a strip of small frames, half of which are the last one."""
     step = max(len(images) // _SAMPLED_FRAMES, 1)
     sampled = [*images[::step], *[images[-1]] * min(len(images), _SAMPLED_FRAMES)]
     strip = Image.new("RGB", (_SAMPLE_SIDE * len(sampled), _SAMPLE_SIDE))

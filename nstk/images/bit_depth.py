@@ -1,8 +1,8 @@
-"""Images with more than eight bits a channel, at their full precision.
+"""Images with more than 8 bits per channel, at full precision.
 
 Pillow opens 16-bit gray as it is but keeps only the upper byte of 16-bit color. It reads that
-byte by a *raw mode* that names the byte order (``RGB;16B``), so reading the file a second time
-in the other order gives the lower byte, and the two make the whole number.
+byte by a *raw mode* that names the byte order (``RGB;16B``). Reading the file a second time in
+the other order gives the lower byte, and the two make the full value.
 """
 
 import sys
@@ -25,7 +25,7 @@ _WHITE_IS_ZERO = 0
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
-    """How the samples lie in the file, in Pillow's words (``"RGB;16B"``); before loading only."""
+    """Pillow's raw mode of an image that is not loaded yet, such as ``"RGB;16B"``."""
     if not image.tile:
         return ""
     arguments = image.tile[0].args
@@ -36,21 +36,21 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 def deep_samples(
     path: Path, image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
 ) -> Samples | None:
-    """The samples of an image that has more than eight bits a channel.
+    """Return the samples of an image that has more than 8 bits per channel.
 
     Args:
         path: Its file.
         image: The image, loaded.
         raw: Its raw mode before it was loaded.
-        reopen: Opens the same file once more, not yet loaded.
+        reopen: Opens the same file again without loading it.
 
     Returns:
-        ``(height, width, channels)`` in ``[0, 1]`` with gray or RGB and, after them, alpha where
-        there is one; ``None`` for an image of eight bits.
+        ``(height, width, channels)`` in ``[0, 1]``: gray or RGB, followed by alpha if there is
+        any. ``None`` for an 8-bit image.
 
     Raises:
-        ImageError: If the numbers have no known white, such as floats beyond ``[0, 1]``, or
-            lie in a way that Pillow misreads.
+        ImageError: If the value of white is unknown, as for floats outside ``[0, 1]``, or Pillow
+            misreads the file's layout.
     """
     tags: Any = getattr(image, "tag_v2", {})
     transparent = image.info.get("transparency")
@@ -74,7 +74,7 @@ def deep_samples(
         return _with_transparent_color(upper << 8 | lower, 65535, transparent)
     if raw in ("R", "G", "B", "A") and max(tags.get(_BITS_PER_SAMPLE, (8,))) > 8:
         raise ImageError(
-            f"{path}: its 16-bit channels lie in separate planes, which Pillow misreads; "
+            f"{path}: its 16-bit channels are stored in separate planes, which Pillow misreads; "
             "save it with interleaved channels."
         )
     return None
@@ -101,8 +101,8 @@ def _check_range(path: Path, values: npt.NDArray[Any], white: int) -> None:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):
         raise ImageError(
-            f"{path}: its values go from {low:g} to {high:g}, but 0 is black and {white} white; "
-            "save it within that range."
+            f"{path}: its values range from {low:g} to {high:g}; save it with values from 0 "
+            f"(black) to {white} (white)."
         )
 
 

@@ -30,7 +30,7 @@ _TOLERANCE = 1e-5
 
 
 def to_luma(image: Image) -> Plane:
-    """Weigh the encoded channels to one: Y′ = 0.299·R′ + 0.587·G′ + 0.114·B′.
+    """Compute luma, a weighted sum of the encoded channels: Y′ = 0.299·R′ + 0.587·G′ + 0.114·B′.
 
     This is the Y of YIQ (ITU-R BT.601), the luminance channel of Gatys et al., "Controlling
     Perceptual Factors in Neural Style Transfer" (2017), section 5. A gray image is its own
@@ -49,8 +49,8 @@ def to_luma(image: Image) -> Plane:
 def to_oklab(image: Image) -> npt.NDArray[np.float32]:
     """Convert to OkLab (Ottosson, "A perceptual color space for image processing", 2020).
 
-    Lightness and hue are more even in it than in CIE L*a*b*: blue does not turn purple when its
-    chroma changes.
+    Its lightness and hue are more uniform than those of CIE L*a*b*: blue does not turn purple when
+    its chroma changes.
 
     Args:
         image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
@@ -70,33 +70,32 @@ def from_oklab(oklab: npt.NDArray[np.float32]) -> Image:
         oklab: ``(height, width, 3)``: L from 0 to 1, a and b.
 
     Returns:
-        ``(height, width, 3)``; beyond ``[0, 1]`` where sRGB does not have the color, see
-        `reduce_chroma`.
+        ``(height, width, 3)``; outside ``[0, 1]`` for colors outside sRGB, see `reduce_chroma`.
     """
     return _encode(_linear_from_oklab(oklab.astype(np.float64)))
 
 
 def reduce_chroma(oklab: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Bring colors into sRGB: lightness and hue stay, chroma shrinks as little as it must.
+    """Map colors into sRGB by reducing chroma as little as possible; lightness and hue stay.
 
-    Clipping red, green and blue each for itself would turn the hue. The chroma is found by
-    bisection, to one part in 4096.
+    Clipping red, green and blue separately would change the hue. The chroma is found by bisection,
+    to one part in 4096.
 
     Args:
         oklab: ``(height, width, 3)``: L from 0 to 1, a and b.
 
     Returns:
-        The same with smaller a and b where the color was outside.
+        The same, with smaller a and b for colors outside sRGB.
     """
     colors = oklab.reshape(-1, 3).astype(np.float64)
     outside = ~_is_inside(colors)
-    stray = colors[outside]
-    inside, beyond = np.zeros(len(stray)), np.ones(len(stray))
+    out_of_gamut = colors[outside]
+    inside, beyond = np.zeros(len(out_of_gamut)), np.ones(len(out_of_gamut))
     for _ in range(_HALVINGS):
         middle = (inside + beyond) / 2
-        fits = _is_inside(_with_chroma(stray, middle))
+        fits = _is_inside(_with_chroma(out_of_gamut, middle))
         inside, beyond = np.where(fits, middle, inside), np.where(fits, beyond, middle)
-    colors[outside] = _with_chroma(stray, inside)
+    colors[outside] = _with_chroma(out_of_gamut, inside)
     return colors.astype(np.float32).reshape(oklab.shape)
 
 
@@ -117,13 +116,13 @@ def _linear_from_oklab(oklab: _Numbers) -> _Numbers:
 
 
 def _decode(image: Image) -> _Numbers:
-    """Light from sRGB values (IEC 61966-2-1)."""
+    """Linear light from sRGB values (IEC 61966-2-1)."""
     encoded = image.astype(np.float64)
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
 def _encode(linear: _Numbers) -> Image:
-    """The sRGB values of light; the curve goes on below 0 as it does above, turned over."""
+    """sRGB values of linear light; the curve is odd, so that negative values are possible."""
     size = np.abs(linear)
     curve = np.where(size <= 0.0031308, 12.92 * size, 1.055 * size ** (1 / 2.4) - 0.055)
     return (np.sign(linear) * curve).astype(np.float32)

@@ -1,4 +1,4 @@
-"""From a file to its samples: the first image in it, decoded whole, colors untouched."""
+"""Decoding image files: the first image of a file, in its own colors."""
 
 import io
 import os
@@ -18,33 +18,33 @@ from nstk.images.bit_depth import Samples, deep_samples, raw_mode
 from nstk.storage.files import check_regular
 
 MAX_PIXELS = 200_000_000
-"""How many pixels a file may claim before it is refused unread."""
+"""Largest number of pixels that a header may claim."""
 
 MAX_BYTES = 2 * 2**30
-"""How large a file may be; as many pixels as are allowed take less."""
+"""Largest size of a file; the allowed number of pixels takes less."""
 
 READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II", b"MM", b"BM", b"GIF8")
-_HUGE = 50_000_000
-_DENSEST = 2000
-"""Pixels in a byte of a huge image: an empty gray PNG has half as many."""
+_LARGE = 50_000_000
+_MAX_DENSITY = 2000
+"""Pixels per byte of a large image; an empty gray PNG has half as many."""
 
-_pillow = threading.Lock()
+_pillow_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What stands in an image file, before anything is converted.
+    """The content of an image file, before any conversion.
 
     Attributes:
         format: Pillow's name of the format, by content (``"JPEG"``, ``"PNG"``, …).
-        image: The first image, loaded, with eight bits a channel.
+        image: The first image, loaded, with 8 bits per channel.
         samples: The same at full precision, float32 ``(height, width, channels)`` in ``[0, 1]``,
-            where the file has more than eight bits a channel.
-        orientation: EXIF orientation still to be applied, 1 to 8; 1 is upright.
-        notices: What the reader of the file should know, one sentence each.
+            if the file has more than 8 bits per channel.
+        orientation: EXIF orientation that is yet to be applied, 1 to 8; 1 is upright.
+        notices: Warnings about the file, one sentence each.
     """
 
     format: str
@@ -55,25 +55,25 @@ class Decoded:
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS, *, content: bytes | None = None) -> Decoded:
-    """Decode the first image of a file, completely.
+    """Decode the first image of a file completely.
 
     Args:
-        path: A regular file; its ending does not matter.
-        max_pixels: How many pixels the header may claim; checked before anything is decoded.
-        content: What is in the file, where it has been read already; ``path`` is its name then.
+        path: A regular file with any extension.
+        max_pixels: Largest number of pixels that the header may claim; checked before decoding.
+        content: The bytes of the file, if they have been read already.
 
     Raises:
-        ImageError: ``"path: reason; what to do"`` for whatever is not a whole image.
+        ImageError: If the file is not a complete image; ``"path: reason; what to do"``.
     """
     with _opened(path, content) as file:
         return _decode_open(path, file, max_pixels)
 
 
 def read_content(path: Path) -> bytes:
-    """Read a file, and know that it was whole: nobody wrote to it meanwhile.
+    """Read a file, and check that it did not change meanwhile.
 
     Raises:
-        ImageError: If it is no regular file, cannot be read, or changed.
+        ImageError: If it is not a regular file, cannot be read, or changed.
     """
     _check_regular(path)
     try:
@@ -85,19 +85,19 @@ def read_content(path: Path) -> bytes:
         raise ImageError(f"{path}: {_describe(error)}.") from error
     steady = (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, len(content))
     if not steady or after.st_size != len(content):
-        raise ImageError(f"{path}: changed while it was read; wait until it is whole.")
+        raise ImageError(f"{path}: changed while it was read; wait until it is complete.")
     return content
 
 
 @dataclass(frozen=True)
 class Header:
-    """What the header of a file says.
+    """The header of an image file.
 
     Attributes:
         format: Pillow's name of the format, by content.
-        width: In pixels, as the file lies.
-        height: In pixels.
-        several: Whether the file holds several images: a stack, or an animation.
+        width: Width in pixels, before the orientation is applied.
+        height: Height in pixels, before the orientation is applied.
+        several: Whether the file holds several images: a stack or an animation.
     """
 
     format: str
@@ -107,23 +107,23 @@ class Header:
 
 
 def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
-    """Look at the header of a file, and decode nothing: what is cut short behind it passes.
+    """Read the header of a file without decoding the image; truncated files are accepted.
 
     Args:
-        path: A regular file; its ending does not matter.
-        max_pixels: How many pixels the header may claim.
+        path: A regular file with any extension.
+        max_pixels: Largest number of pixels that the header may claim.
 
     Raises:
-        ImageError: ``"path: reason; what to do"`` for whatever does not begin like an image.
+        ImageError: If the file does not begin like an image; ``"path: reason; what to do"``.
     """
-    with _opened(path) as file, _pillow_to_ourselves():
+    with _opened(path) as file, _exclusive_pillow():
         image = _open_image(path, file, max_pixels)
         return Header(_name_format(image), *image.size, several=_holds_several(image))
 
 
 @contextmanager
 def _opened(path: Path, content: bytes | None = None) -> Iterator[BinaryIO]:
-    """Open a file that begins like an image; whatever goes wrong in it is a ImageError."""
+    """Open a file that begins like an image; every error inside the block becomes an ImageError."""
     if content is None:
         _check_regular(path)
     try:
@@ -132,31 +132,31 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[BinaryIO]:
             yield file
     except ImageError:
         raise
-    except Exception as error:  # Damaged files make Pillow raise nearly every kind there is.
+    except Exception as error:  # damaged files make Pillow raise almost anything
         raise ImageError(f"{path}: {_describe(error)}.") from error
 
 
 def _open_image(path: Path, file: BinaryIO, max_pixels: int) -> ImageFile.ImageFile:
-    """Open an image without loading it, Pillow to ourselves, and refuse what claims too much."""
+    """Open an image without loading it; refuse too many pixels. Call with exclusive Pillow."""
     image = Image.open(file, formats=_FORMATS)
     width, height = image.size
     if width * height > max_pixels:
         raise ImageError(
             f"{path}: claims {width} × {height} pixels, but at most {max_pixels} are allowed; "
-            "make it smaller, or raise max_pixels if it can be trusted."
+            "make it smaller, or raise `max_pixels` if you trust it."
         )
     return image
 
 
 def _check_density(path: Path, image: Image.Image, file: BinaryIO) -> None:
-    """Refuse a few bytes that want to become gigabytes."""
+    """Refuse decompression bombs: a few bytes that claim gigabytes of pixels."""
     pixels, place = image.width * image.height, file.tell()
     size = file.seek(0, os.SEEK_END)
     file.seek(place)
-    if pixels > max(_HUGE, _DENSEST * size):
+    if pixels > max(_LARGE, _MAX_DENSITY * size):
         raise ImageError(
-            f"{path}: claims {image.width} × {image.height} pixels in {size} bytes, which no "
-            "photograph does; make it smaller."
+            f"{path}: claims {image.width} × {image.height} pixels in {size} bytes, more than "
+            "any photograph; make it smaller."
         )
 
 
@@ -165,26 +165,26 @@ def _name_format(image: Image.Image) -> str:
 
 
 def _holds_several(image: Image.Image) -> bool:
-    """Whether there are more images than the first, which in a photograph are previews of it."""
+    """Whether there are several images; the others in an MPO photograph are only previews."""
     return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
 def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
     def reopen() -> ImageFile.ImageFile:
-        with _pillow_to_ourselves():
+        with _exclusive_pillow():
             return Image.open(file, formats=_FORMATS)
 
     notices = []
-    with _pillow_to_ourselves() as warned:
+    with _exclusive_pillow() as warned:
         image = _open_image(path, file, max_pixels)
         _check_density(path, image, file)
         raw = raw_mode(image)
-        if image.width * image.height > _HUGE:  # Some formats look at Pillow's own limit again.
+        if image.width * image.height > _LARGE:  # some formats check Pillow's limit when loading
             image.load()
     if _holds_several(image):
         notices.append("the file holds several images; the first is used")
     image.load()
-    with _pillow_to_ourselves() as warned_later:
+    with _exclusive_pillow() as warned_later:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     samples = deep_samples(path, image, raw, reopen)
     notices += [_one_line(warning.message) for warning in (*warned, *warned_later)]
@@ -198,12 +198,12 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
 
 
 @contextmanager
-def _pillow_to_ourselves() -> Iterator[list[warnings.WarningMessage]]:
-    """Lift Pillow's pixel limit and collect its warnings, for a moment.
+def _exclusive_pillow() -> Iterator[list[warnings.WarningMessage]]:
+    """Disable Pillow's pixel limit and collect its warnings.
 
-    Both are settings of the whole process, so only one thread may turn them at a time.
+    Both are settings of the whole process, so only one thread may change them at a time.
     """
-    with _pillow, warnings.catch_warnings(record=True) as warned:
+    with _pillow_lock, warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         limit = Image.MAX_IMAGE_PIXELS
         Image.MAX_IMAGE_PIXELS = None
@@ -214,7 +214,7 @@ def _pillow_to_ourselves() -> Iterator[list[warnings.WarningMessage]]:
 
 
 def _eight_bits(image: Image.Image, samples: Samples) -> Image.Image:
-    image.info.pop("transparency", None)  # A color of 16 bits; the samples know their alpha.
+    image.info.pop("transparency", None)  # a 16-bit color; the samples have their own alpha
     if image.mode in ("RGB", "RGBA"):
         return image
     gray = Image.fromarray(np.rint(samples[..., 0] * 255).astype(np.uint8))
@@ -226,7 +226,7 @@ def _check_regular(path: Path) -> None:
     try:
         check_regular(path, MAX_BYTES)
     except FileNotFoundError as error:
-        kind = "a link to nothing" if path.is_symlink() else "no such file"
+        kind = "a broken link" if path.is_symlink() else "no such file"
         raise ImageError(f"{path}: {kind}; check the spelling.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
@@ -243,7 +243,7 @@ def _check_signature(path: Path, head: bytes) -> None:
     elif head.startswith(b"%PDF"):
         content = "it looks like PDF"
     elif head[4:8] == b"ftyp":
-        content = "it looks like HEIC, AVIF or a film"
+        content = "it looks like HEIC, AVIF or a video"
     elif (
         head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()
     ):
@@ -255,12 +255,12 @@ def _check_signature(path: Path, head: bytes) -> None:
 
 def _describe(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return f"cannot be read ({error.strerror}); change that or give another file"
+        return f"cannot be read ({error.strerror}); fix its permissions or give another file"
     if isinstance(error, MemoryError):
-        return "cannot be decoded in the memory there is; make it smaller, or get it anew"
+        return "needs more memory than is available; make it smaller"
     unknown = isinstance(error, UnidentifiedImageError)
-    detail = "its header makes no sense" if unknown else _one_line(error)
-    return f"damaged or cut short ({detail}); get it anew from where it came"
+    detail = "its header is invalid" if unknown else _one_line(error)
+    return f"damaged or truncated ({detail}); fetch it again from its source"
 
 
 def _one_line(problem: object) -> str:

@@ -1,4 +1,4 @@
-"""From pixels to an image format: which endings there are and what each format can hold."""
+"""Saving images: which format an extension selects, and what each format can store."""
 
 import logging
 from collections.abc import Callable
@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image as PILImage
 
 from nstk.errors import OutputError
 from nstk.images.icc_profiles import SRGB_PROFILE
+from nstk.images.image import Image, Levels, Plane
 from nstk.settings import check_whole
+from nstk.storage.files import atomic_write, check_writable
 
 _log = logging.getLogger("nstk")
 
@@ -24,61 +26,89 @@ _EXTENSIONS = {
     ".tiff": "TIFF",
     ".bmp": "BMP",
 }
-_LONGEST_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
+_MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 
 
-def format_of(path: Path) -> str:
-    """Pillow's name of the format that a file's ending asks for.
+def check_output(path: str | Path) -> None:
+    """Refuse, before any long work, a path where no image can be saved.
+
+    Args:
+        path: Where an image will be saved later.
 
     Raises:
-        OutputError: If no format has this ending; lists those that have one.
+        OutputError: If the extension is not that of an image, or no file can be written there.
     """
+    _format_of(Path(path))
+    check_writable(path)
+
+
+def save_image(
+    path: str | Path, pixels: Image | Levels, *, alpha: Plane | None = None, quality: int = 95
+) -> Path:
+    """Save an image with 8 bits per channel and an sRGB profile, completely or not at all.
+
+    PNG, TIFF and BMP are exact to half a gray level. JPEG and BMP cannot store alpha, and BMP
+    cannot store a profile.
+
+    Args:
+        path: The extension selects the format: .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp.
+        pixels: The image; floats outside ``[0, 1]`` are clipped.
+        alpha: ``(height, width)``, 0 transparent to 1 opaque.
+        quality: Quality of JPEG (with full color resolution, 4:4:4) and WebP, 1 to 100.
+
+    Returns:
+        ``path``.
+
+    Raises:
+        OutputError: If the file cannot be written, or the pixels are not an image.
+        SettingsError: If ``quality`` is out of its range.
+    """
+    check_output(path)
+    colors: npt.NDArray[Any] = np.asarray(pixels)
+    given = None if alpha is None else np.asarray(alpha)
+    return atomic_write(path, _encode(Path(path), colors, given, quality))
+
+
+def _format_of(path: Path) -> str:
     try:
         return _EXTENSIONS[path.suffix.lower()]
     except KeyError:
-        extension = f"the ending {path.suffix}" if path.suffix else "a name without ending"
+        extension = (
+            f"the extension {path.suffix} is unknown" if path.suffix else "it has no extension"
+        )
         raise OutputError(
-            f"Cannot write {path}: no image format belongs to {extension}; "
-            f"use one of {', '.join(_EXTENSIONS)}."
+            f"Cannot write {path}: {extension}; use one of {', '.join(_EXTENSIONS)}."
         ) from None
 
 
-def encode(
+def _encode(
     path: Path,
     pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
     alpha: npt.NDArray[np.float32] | None,
     quality: int,
 ) -> Callable[[Path], None]:
-    """Prepare an image for the format of its ending; `nstk.images.image.save_image`.
-
-    Returns:
-        A function that writes it to the path it is given.
-
-    Raises:
-        OutputError: If the pixels are no image, or more than the format can hold.
-        SettingsError: If ``quality`` is not from 1 to 100.
-    """
+    """A function that writes the image to a path; refuses what the format cannot store."""
     check_whole("quality", quality, 1, 100)
-    name = format_of(path)
+    name = _format_of(path)
     _check_pixels(path, pixels, alpha)
     height, width = pixels.shape[:2]
-    if max(height, width) > _LONGEST_SIDE.get(name, max(height, width)):
+    if max(height, width) > _MAX_SIDE.get(name, max(height, width)):
         raise OutputError(
-            f"Cannot write {path}: {width} × {height} pixels, but {name} holds at most "
-            f"{_LONGEST_SIDE[name]} a side; choose .png or .tif."
+            f"Cannot write {path}: {width} × {height} pixels, but {name} allows at most "
+            f"{_MAX_SIDE[name]} per side; choose .png or .tif."
         )
     levels = _eight_bits(pixels)
     if alpha is not None and name in _WITH_ALPHA:
         levels = np.concatenate([levels, _eight_bits(alpha[..., None])], axis=-1)
     elif alpha is not None:
         _log.warning(
-            "%s: %s has no transparency; the colors below it are saved as they are. "
-            "PNG, WebP and TIFF keep it.",
+            "%s: %s cannot store transparency; the colors are saved without it. "
+            "PNG, WebP and TIFF store it.",
             path,
             name,
         )
-    image = Image.fromarray(levels)
+    image = PILImage.fromarray(levels)
     options = _options(name, quality)
     return lambda target: image.save(target, format=name, **options)
 
@@ -88,21 +118,21 @@ def _check_pixels(
 ) -> None:
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise OutputError(
-            f"Cannot write {path}: an image holds floats from 0 to 1 or uint8, not {pixels.dtype}."
+            f"Cannot write {path}: pixels are {pixels.dtype}; give floats from 0 to 1, or uint8."
         )
     if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.size == 0:
         raise OutputError(
-            f"Cannot write {path}: an image has the shape (height, width, 3), not {pixels.shape}."
+            f"Cannot write {path}: the shape is {pixels.shape}; an image has (height, width, 3)."
         )
     if alpha is not None and alpha.shape != pixels.shape[:2]:
         raise OutputError(
-            f"Cannot write {path}: alpha has the shape {alpha.shape} but needs that of the "
-            f"image, {pixels.shape[:2]}; use resize_plane first."
+            f"Cannot write {path}: alpha has the shape {alpha.shape}, the image "
+            f"{pixels.shape[:2]}; resize alpha first."
         )
     if not np.isfinite(pixels).all() or (alpha is not None and not np.isfinite(alpha).all()):
         raise OutputError(
-            f"Cannot write {path}: some values are not finite numbers (NaN or infinity); "
-            "the step that made them went wrong, for instance by too large a learning rate."
+            f"Cannot write {path}: some values are not finite (NaN or infinity); "
+            "check the computation, for instance with a smaller learning rate."
         )
 
 

@@ -1,4 +1,4 @@
-"""Color profiles: everything becomes sRGB on its way in and says so on its way out."""
+"""ICC profiles: images are converted to sRGB when loaded, and tagged as sRGB when saved."""
 
 import io
 from functools import lru_cache
@@ -12,13 +12,13 @@ _HEADER_DATE = slice(24, 36)
 
 def _srgb_profile() -> bytes:
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    # The time of making would make equal images unequal files (ICC.1:2022, 7.2.10).
+    # The creation time would make files of equal images differ (ICC.1:2022, 7.2.10).
     profile[_HEADER_DATE] = np.array([2000, 1, 1, 0, 0, 0], ">u2").tobytes()
     return bytes(profile)
 
 
 SRGB_PROFILE = _srgb_profile()
-"""The ICC profile of sRGB, the same bytes every time."""
+"""The ICC profile of sRGB, always the same bytes."""
 
 
 def convert_to_srgb(
@@ -29,12 +29,12 @@ def convert_to_srgb(
     Colors are mapped relative to the white point, with black point compensation.
 
     Args:
-        image: Mode L, RGB, CMYK or LAB, eight bits a channel.
-        profile: The embedded ICC profile, where the file has one.
+        image: Mode L, RGB, CMYK or LAB, 8 bits per channel.
+        profile: The embedded ICC profile, if any.
 
     Returns:
-        The image in mode L or RGB, and notices. It is the same object where its numbers already
-        are sRGB.
+        The image in mode L or RGB, and warnings. It is the same object if its values are sRGB
+        already.
     """
     notices = []
     if profile:
@@ -62,7 +62,7 @@ def _apply(image: Image.Image, profile: bytes) -> Image.Image:
     elif image.mode == mode:
         converted = image
     else:
-        raise ValueError(f"it is for {space} colors, the image has {image.mode}")
+        raise ValueError(f"it is for {space}, the image is {image.mode}")
     transform = _transform(profile, converted.mode)
     if transform is None:
         return image
@@ -71,10 +71,10 @@ def _apply(image: Image.Image, profile: bytes) -> Image.Image:
 
 @lru_cache(maxsize=32)
 def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """The way from a profile to sRGB; ``None`` where it moves nothing by over one gray level.
+    """The transform from a profile to sRGB; ``None`` if it changes no value by over one level.
 
-    The many sRGB profiles in use differ by rounding; without this, every one of them would cost
-    16-bit images their precision.
+    The sRGB profiles in use differ by rounding; converting between them would reduce 16-bit images
+    to 8 bits for nothing.
     """
     transform = ImageCms.buildTransform(
         ImageCms.ImageCmsProfile(io.BytesIO(profile)),
@@ -96,7 +96,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
 
 
 def _chart() -> Image.Image:
-    """All grays, and 16 levels of each channel with each other."""
+    """All grays, and all combinations of 16 levels per channel."""
     grays = np.repeat(np.arange(256, dtype=np.uint8), 3).reshape(-1, 3)
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     colors = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(-1, 3)

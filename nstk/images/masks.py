@@ -1,4 +1,4 @@
-"""Masks: which part of an image is meant, 1 inside and 0 outside."""
+"""Masks: which region of an image is meant, 1 inside and 0 outside."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ from PIL import Image as PILImage
 
 from nstk.errors import MaskError
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Image, Plane, load_image
+from nstk.images.image import Image, Plane
+from nstk.images.loading import load_image
 
 _ONE_LEVEL = 1.5 / 255
 
@@ -16,9 +17,9 @@ _ONE_LEVEL = 1.5 / 255
 def load_mask(path: str | Path) -> Plane:
     """Load a mask from any file that `load_image` reads.
 
-    White is inside, black outside, gray between: the mask is the luma of the image. A shape
-    in one color on a transparent ground, whatever the color, is its alpha. In other images
-    with transparency what is transparent is outside: the mask is luma times alpha.
+    White is inside, black is outside, gray is in between: the mask is the luma of the image. If
+    the image is a shape of one color on a transparent background, the mask is its alpha. For other
+    images with transparency it is luma times alpha.
 
     Args:
         path: An image file.
@@ -38,21 +39,21 @@ def load_mask(path: str | Path) -> Plane:
 
 
 def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
-    """Bring a mask to the size of its image, or say why it does not belong to it.
+    """Resize a mask to its image, or refuse it.
 
-    A mask of the same aspect is resized. The aspect is the same where the larger of the two,
-    scaled to the longer side of the smaller, differs from it by at most one pixel.
+    The aspect ratios must match: the larger of the two, scaled to the longer side of the smaller,
+    may differ from it by at most one pixel.
 
     Args:
         mask: ``(height, width)``, ``[0, 1]``.
-        image_shape: Shape of the image; height and width come first.
-        name: What the mask is called in messages: its path, as a rule.
+        image_shape: Shape of the image, beginning with height and width.
+        name: Name of the mask in messages, usually its path.
 
     Returns:
         The mask with the image's height and width.
 
     Raises:
-        MaskError: If it is no plane of numbers from 0 to 1, has another aspect, or is 0
+        MaskError: If it is not a plane of values from 0 to 1, has another aspect ratio, or is 0
             everywhere.
     """
     if mask.ndim != 2 or mask.size == 0:
@@ -62,24 +63,24 @@ def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
     low, high = float(mask.min()), float(mask.max())
     if not 0 <= low <= high <= 1:
         raise MaskError(
-            f"{name} has values from {low:g} to {high:g}; a mask needs those from 0, outside, "
-            "to 1, inside."
+            f"{name} has values from {low:g} to {high:g}; a mask needs values from 0 (outside) "
+            "to 1 (inside)."
         )
     height, width = image_shape[:2]
     if _misfit(mask.shape, (height, width)) > 1:
         raise MaskError(
             f"{name} is {mask.shape[1]}×{mask.shape[0]} pixels, its image {width}×{height}; "
-            "a mask needs the aspect of its image: paint it over the image itself."
+            "a mask needs the aspect ratio of its image: paint it over the image itself."
         )
     if high == 0:
-        raise MaskError(f"{name} is black everywhere; paint the region that is meant in white.")
+        raise MaskError(f"{name} is black everywhere; paint the selected region white.")
     return resize_mask(mask, height, width)
 
 
 def resize_mask(mask: Plane, height: int, width: int) -> Plane:
     """Resize a mask, antialiased, without overshoot (triangle filter).
 
-    Masks that add up to 1 everywhere still do so afterwards.
+    Masks that add up to 1 everywhere still do so after resizing.
 
     Args:
         mask: ``(h, w)``, ``[0, 1]``.
@@ -96,12 +97,12 @@ def resize_mask(mask: Plane, height: int, width: int) -> Plane:
 
 
 def _is_of_one_color(pixels: Image, alpha: Plane) -> bool:
-    """Whether all that can be seen has the same color, to one gray level."""
-    seen = pixels[alpha > 0]
-    return seen.size == 0 or bool(np.ptp(seen, axis=0).max() <= _ONE_LEVEL)
+    """Whether all visible pixels have the same color, to one gray level."""
+    visible = pixels[alpha > 0]
+    return visible.size == 0 or bool(np.ptp(visible, axis=0).max() <= _ONE_LEVEL)
 
 
 def _misfit(shape: tuple[int, ...], other: tuple[int, int]) -> float:
-    """By how many pixels the shorter sides differ when the larger is scaled onto the smaller."""
+    """Difference of the shorter sides in pixels, when the larger is scaled to the smaller."""
     (h, w), (height, width) = sorted([(shape[0], shape[1]), other], key=sum)
     return abs(h - height * w / width) if w > h else abs(w - width * h / height)

@@ -1,4 +1,4 @@
-"""What can be measured in a single image that tells whether it is of use."""
+"""Technical quality of a single image: size, blur, brightness, contrast."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from nstk.images.color_spaces import LUMA
 from nstk.images.image import Image
 
 MEASURED_SIDE = 256
-"""Larger images are made smaller to this shorter side first: what no network sees is no flaw."""
+"""Larger images are first reduced to this shorter side: networks do not see finer detail."""
 
 _WINDOW = 9
 
@@ -19,14 +19,14 @@ _Levels = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class ImageQuality:
-    """What was measured in an image.
+    """Quality measurements of an image.
 
     Attributes:
-        height: In pixels.
-        width: In pixels.
-        blur: How little of it a blur would take away: 0 sharp, 1 nothing left to blur.
+        height: Height in pixels.
+        width: Width in pixels.
+        blur: From 0, sharp, to 1, completely blurred.
         brightness: Mean luma, from 0 to 1.
-        contrast: Luma of the brightest twentieth above that of the darkest, from 0 to 1.
+        contrast: Difference between the 95th and the 5th percentile of luma, from 0 to 1.
     """
 
     height: int
@@ -65,19 +65,19 @@ def measure_image(pixels: Image) -> ImageQuality:
 
 
 def _measure_blur(levels: _Levels) -> float:
-    """Say how much of the variation along the rows a blur leaves as it is.
+    """Share of the variation along the rows that remains after blurring.
 
     With D the absolute differences of neighbors and D′ those after a running mean over nine,
     blur = 1 − Σ max(0, D − D′) / Σ D (Crete et al. 2007): a sharp image loses most of its
-    variation, one that is blurred already hardly any. It does not depend on the contrast.
+    variation, a blurred one hardly any. It does not depend on the contrast.
     """
     if levels.shape[1] < 2 * _WINDOW:
         return 0.0
     sums = np.cumsum(np.pad(levels, ((0, 0), (1, 0))), axis=1)
     means = (sums[:, _WINDOW:] - sums[:, :-_WINDOW]) / _WINDOW
     margin = _WINDOW // 2
-    tv = np.abs(np.diff(levels[:, margin:-margin], axis=1))
-    lost = np.maximum(tv - np.abs(np.diff(means, axis=1)), 0)
-    total = float(tv.sum())
+    variation = np.abs(np.diff(levels[:, margin:-margin], axis=1))
+    lost = np.maximum(variation - np.abs(np.diff(means, axis=1)), 0)
+    total = float(variation.sum())
     # Steps below a hundredth of a gray level are rounding, not an image.
-    return 1 - float(lost.sum()) / total if total > 4e-5 * tv.size else 0.0
+    return 1 - float(lost.sum()) / total if total > 4e-5 * variation.size else 0.0

@@ -1,4 +1,4 @@
-"""A manifest becomes labels and parts, or one clear line that says what is wrong."""
+"""A manifest becomes labels and splits, or one clear error."""
 
 import json
 import unicodedata
@@ -40,7 +40,7 @@ def cat_or_dog(name: str) -> str:
     return "dog" if name.startswith("y") else "cat"
 
 
-def test_a_table_of_paths_and_labels_is_as_good_as_class_folders(place):
+def test_a_table_of_paths_and_labels_equals_class_folders(place):
     rows = [f"{name},{cat_or_dog(name)}" for name in NAMES]
     tables = [
         write_csv(place, "path,label", *rows, name="a.csv"),
@@ -61,7 +61,7 @@ def test_a_table_of_paths_and_labels_is_as_good_as_class_folders(place):
             assert folder.classes[image.label] == cat_or_dog(image.path.parent.name)
 
 
-def test_the_same_images_are_held_out_as_of_class_folders(place):
+def test_the_same_images_are_held_out_as_for_class_folders(place):
     table = write_csv(place, "path,label", *(f"{name},{name[0]}" for name in NAMES))
     from_table = scan_folder(table, seed=5).images
     table.unlink()
@@ -69,7 +69,7 @@ def test_the_same_images_are_held_out_as_of_class_folders(place):
 
 
 @pytest.mark.parametrize("word", ["val", "valid", "Validation"])
-def test_a_split_column_tells_the_parts(place, word):
+def test_a_split_column_assigns_the_splits(place, word):
     splits = ["train", "train", word, "test", "Train"] * 4
     rows = [f"{name},{name[0]},{split}" for name, split in zip(NAMES, splits, strict=True)]
     folder = scan_folder(write_csv(place, "path,label,split", *rows))
@@ -78,15 +78,15 @@ def test_a_split_column_tells_the_parts(place, word):
     assert [image.path.name for image in folder.split("test")] == ["4.png", "9.png"] * 2
 
 
-def test_an_empty_split_column_is_none(place):
+def test_an_empty_split_column_is_ignored(place):
     table = write_csv(place, "path,label,split", *(f"{name},{name[0]}," for name in NAMES))
     assert scan_folder(table).validation_source == "split"
 
 
-def test_a_class_that_a_part_lacks_is_a_notice(place):
+def test_a_class_that_is_missing_in_a_split_is_a_notice(place):
     rows = [f"{name},{name[0]},{'val' if name == 'x/1.png' else 'train'}" for name in NAMES]
     folder = scan_folder(write_csv(place, "path,label,split", *rows))
-    assert "images.csv: the validation part has no image of y" in folder.notices[0]
+    assert "images.csv: the validation split has no image of y" in folder.notices[0]
 
 
 @pytest.mark.parametrize("format_value", [
@@ -95,7 +95,7 @@ def test_a_class_that_a_part_lacks_is_a_notice(place):
     lambda labels: {"labels": labels},
     lambda labels: {"labels": json.dumps(labels)},
 ])  # fmt: skip
-def test_a_image_may_have_several_labels_or_none(place, format_value):
+def test_an_image_may_have_several_labels_or_none(place, format_value):
     labels = [["red"], ["round", "red"], [], ["10", "2"]]
     rows = [{"path": name, **format_value(labels[k % 4])} for k, name in enumerate(NAMES)]
     folder = scan_folder(write_jsonl(place, *rows))
@@ -104,20 +104,20 @@ def test_a_image_may_have_several_labels_or_none(place, format_value):
     found = {image.path.relative_to(place).as_posix(): image for image in folder.images}
     assert [found[name].labels for name in NAMES[:4]] == [(2,), (2, 3), (), (0, 1)]
     assert found[NAMES[0]].label == 2
-    with pytest.raises(FolderError, match="2 labels where exactly one"):
+    with pytest.raises(FolderError, match="2 labels"):
         _ = found[NAMES[1]].label
     for split in ("train", "validation"):
         assert {label for each in folder.split(split) for label in each.labels} == {0, 1, 2, 3}
 
 
-def test_a_column_of_labels_announces_several_even_where_nobody_has_them(place):
+def test_a_column_named_labels_makes_the_data_multi_label(place):
     rows = [f"{name},{name[0]}" for name in NAMES]
     assert scan_folder(write_csv(place, "path,labels", *rows)).multi_label
     assert not scan_folder(write_csv(place, "path,label", *rows)).multi_label
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-def test_every_cell_may_stand_in_quotes(place, delimiter):
+def test_every_cell_may_be_quoted(place, delimiter):
     rows = [[name, name[0]] for name in NAMES]
     lines = [delimiter.join(f'"{cell}"' for cell in cells) for cells in [["path", "label"], *rows]]
     assert len(scan_folder(write_csv(place, *lines)).images) == len(NAMES)
@@ -130,10 +130,10 @@ def test_numbers_are_labels_too(place):
 
 
 @given(st.lists(st.frozensets(st.integers(0, 4), max_size=3), max_size=20))
-def test_a_image_is_of_the_kind_of_its_rarest_label(labels):
-    for each, kind in zip(labels, rarest_labels([sorted(each) for each in labels]), strict=True):
+def test_the_stratum_of_an_image_is_its_rarest_label(labels):
+    for each, stratum in zip(labels, rarest_labels([sorted(each) for each in labels]), strict=True):
         counts = {label: sum(label in other for other in labels) for label in each}
-        assert kind == -1 if not each else counts[kind] == min(counts.values())
+        assert stratum == -1 if not each else counts[stratum] == min(counts.values())
 
 
 GOOD = [f"{name},{name[0]}" for name in NAMES]
@@ -142,35 +142,35 @@ GOOD = [f"{name},{name[0]}" for name in NAMES]
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ([], "has the columns of an empty file; it needs path and label"),
-        (["file,class", *GOOD], "has the columns file, class; it needs path and label"),
-        (["path,label,labels", "x/1.png,a,b"], "needs path and label"),
-        (["path,label,path", "x/1.png,a,b"], "needs path and label"),
-        (["path,label"], "names no image"),
-        (["path,label", *GOOD, "x/1.png,x"], "names x/1.png in lines 2 and 22; keep one"),
-        (["path,label", *GOOD, "./x//1.png,y"], "names x/1.png in lines 2 and 22"),
-        (["path,label", *GOOD, "x/77.png,x"], r"line 22: there is no file .*x/77.png; correct"),
-        (["path,label", *GOOD, "x/77.png,x", "z,x"], "77.png and 1 more are missing"),
-        (["path,label", *GOOD, "x\\1.png,x"], "separate folders by /"),
-        (["path,label", *GOOD, "../x/1.png,x"], "line 22: ../x/1.png leaves the manifest's"),
-        (["path,label", *GOOD, "x/../../secret.png,x"], "leaves the manifest's folder"),
-        (["path,label", *GOOD, "..\\secret.png,x"], "leaves the manifest's folder"),
-        (["path,label", *GOOD, "/etc/passwd,x"], "'/etc/passwd' as a path; give one from"),
-        (["path,label", *GOOD, "C:\\x.png,x"], "as a path; give one from"),
-        (["path,label", *GOOD, ",x"], "'' as a path"),
-        (["path,label", *GOOD[1:], "x/1.png,"], "line 21: x/1.png has no label"),
-        (["path,label", *GOOD, "x/1.png"], "line 22: 1 cells; the header has 2"),
-        (["path,label", *GOOD, 'x/1.png,"x'], "is not a table"),
-        (["path,label", *[row.replace(",y", ",x") for row in GOOD]], "has only the class x"),
-        (["path,label,split", "x/1.png,x,dev"], "line 2: the split is 'dev'; write train, val"),
-        (["path,label,split", "x/1.png,x,train", "x/2.png,x,"], "line 3: the split is ''"),
-        (["path,label,split", "x/1.png,x,val"], "no image to learn from"),
+        ([], "path and label"),
+        (["file,class", *GOOD], "file, class"),
+        (["path,label,labels", "x/1.png,a,b"], "path"),
+        (["path,label,path", "x/1.png,a,b"], "path"),
+        (["path,label"], "images.csv"),
+        (["path,label", *GOOD, "x/1.png,x"], "x/1.png in lines 2 and 22"),
+        (["path,label", *GOOD, "./x//1.png,y"], "x/1.png in lines 2 and 22"),
+        (["path,label", *GOOD, "x/77.png,x"], r"line 22: .*x/77.png"),
+        (["path,label", *GOOD, "x/77.png,x", "z,x"], "77.png and 1 more"),
+        (["path,label", *GOOD, "x\\1.png,x"], r"x\\1.png"),
+        (["path,label", *GOOD, "../x/1.png,x"], r"line 22: \.\./x/1.png"),
+        (["path,label", *GOOD, "x/../../secret.png,x"], r"x/\.\./\.\./secret.png"),
+        (["path,label", *GOOD, "..\\secret.png,x"], r"line 22: \.\."),
+        (["path,label", *GOOD, "/etc/passwd,x"], "'/etc/passwd'"),
+        (["path,label", *GOOD, "C:\\x.png,x"], "line 22: 'C:"),
+        (["path,label", *GOOD, ",x"], "line 22: ''"),
+        (["path,label", *GOOD[1:], "x/1.png,"], "line 21: x/1.png"),
+        (["path,label", *GOOD, "x/1.png"], "line 22: 1 cells.* 2"),
+        (["path,label", *GOOD, 'x/1.png,"x'], "CSV"),
+        (["path,label", *[row.replace(",y", ",x") for row in GOOD]], r"1 classes \(x\)"),
+        (["path,label,split", "x/1.png,x,dev"], "line 2: .*'dev'"),
+        (["path,label,split", "x/1.png,x,train", "x/2.png,x,"], "line 3: .*''"),
+        (["path,label,split", "x/1.png,x,val"], "split train"),
         (["path,label,split", *[f"{row},train" for row in GOOD[:-1]], "y/10.png,z,test"],
-         "the test part has classes that train lacks: z"),
-        (["path,label", *GOOD[:10], "y/1.png,y"], "class y has 1 usable image to learn from"),
+         "the test split .*: z"),
+        (["path,label", *GOOD[:10], "y/1.png,y"], "class y has 1 "),
     ],
 )  # fmt: skip
-def test_tables_that_cannot_be_used_are_refused_in_one_line(place, lines, words):
+def test_unusable_tables_are_refused_in_one_line(place, lines, words):
     table = write_csv(place, *lines) if lines else place / "images.csv"
     table.touch()
     with pytest.raises(FolderError, match=words) as caught:
@@ -182,35 +182,35 @@ def test_tables_that_cannot_be_used_are_refused_in_one_line(place, lines, words)
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", "line 1: no JSON;"),
-        ("[" * 100_000, "line 1: no JSON;"),
-        ("[1]", "line 1: no JSON object"),
-        ('{"path": "x/1.png"}', "no path or no label"),
-        ('{"label": "x"}', "no path or no label"),
-        ('{"path": 3, "label": "x"}', "no path or no label"),
-        ('{"path": "x/1.png", "label": null}', "None as a label"),
-        ('{"path": "x/1.png", "label": true}', "True as a label"),
-        ('{"path": "x/1.png", "label": 1.5}', "1.5 as a label"),
-        ('{"path": "x/1.png", "label": ["a", []]}', r"\[\] as a label"),
-        ('{"path": "x/1.png", "labels": "[1"}', "no JSON array"),
+        ("{", "line 1: "),
+        ("[" * 100_000, "line 1: "),
+        ("[1]", "line 1: "),
+        ('{"path": "x/1.png"}', "line 1: .*path.*label"),
+        ('{"label": "x"}', "line 1: .*path.*label"),
+        ('{"path": 3, "label": "x"}', "line 1: .*path.*label"),
+        ('{"path": "x/1.png", "label": null}', "None"),
+        ('{"path": "x/1.png", "label": true}', "True"),
+        ('{"path": "x/1.png", "label": 1.5}', "1.5"),
+        ('{"path": "x/1.png", "label": ["a", []]}', r"\[\]"),
+        ('{"path": "x/1.png", "labels": "[1"}', r"\[1"),
     ],
 )
-def test_lines_that_are_no_objects_with_a_path_and_a_label_are_refused(place, line, words):
+def test_lines_without_a_path_and_a_label_are_refused(place, line, words):
     path = write_csv(place, line, name="images.jsonl")
     with pytest.raises(FolderError, match=words):
         read_manifest(path)
 
 
-def test_what_is_no_text_in_utf_8_is_refused(place):
+def test_other_encodings_are_refused(place):
     table = place / "images.csv"
     table.write_bytes("path,label\nx/1.png,café\n".encode("latin-1"))
-    with pytest.raises(FolderError, match="not text in UTF-8"):
+    with pytest.raises(FolderError, match="UTF-8"):
         read_manifest(table)
     table.write_text("path,label\n" + "\n".join(GOOD), encoding="utf-8-sig")
     assert read_manifest(table).classes == ("x", "y")
 
 
-def test_one_class_in_two_spellings_is_a_notice(place):
+def test_similar_class_names_are_a_notice(place):
     lines = [line.replace(",y", ",Wild_bee" if "1" in line else ",wild bee ") for line in GOOD]
     [notice] = scan_folder(write_csv(place, "path,label", *lines)).notices
     assert "'wild bee' and 'Wild_bee'" in notice
@@ -222,22 +222,22 @@ def test_one_class_in_two_spellings_is_a_notice(place):
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_what_a_table_program_calls_unicode_is_read(place, encoding):
+def test_utf_16_with_a_byte_order_mark_is_read(place, encoding):
     lines = ("path\tlabel", *(line.replace(",", "\t") for line in GOOD))
     table = "\ufeff" * (encoding != "utf-16") + "\r\n".join(lines)
     (place / "images.csv").write_bytes(table.encode(encoding))
     assert read_manifest(place / "images.csv").classes == ("x", "y")
     (place / "images.csv").write_bytes(table.encode(encoding)[:-1])
-    with pytest.raises(FolderError, match="not text"):
+    with pytest.raises(FolderError, match="UTF-8"):
         read_manifest(place / "images.csv")
 
 
-def test_accents_of_a_path_may_be_encoded_differently_than_on_the_disk(place):
+def test_accents_may_be_encoded_differently_than_on_the_disk(place):
     for form, other in (("NFC", "NFD"), ("NFD", "NFC")):
         stored = unicodedata.normalize(form, f"Käfer {form}.png")
         (place / "x/1.png").rename(place / "x" / stored)
-        told = unicodedata.normalize(other, f"x/{stored}")
-        catalog = read_manifest(write_csv(place, "path,label", *GOOD[1:], f"{told},x"))
+        written = unicodedata.normalize(other, f"x/{stored}")
+        catalog = read_manifest(write_csv(place, "path,label", *GOOD[1:], f"{written},x"))
         assert place / "x" / stored in {image.path for image in catalog.images}
         (place / "x" / stored).rename(place / "x/1.png")
 

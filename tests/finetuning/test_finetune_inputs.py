@@ -159,7 +159,7 @@ def test_audit_and_evaluate_take_them_too(splits, from_folder, tiny_backbone):
     assert found.images == 12
     measured = evaluate(from_folder.classifier, splits["validation"])
     assert measured.evaluation == from_folder.evaluation
-    assert str(measured.top_losses[0].path).startswith("the given images")
+    assert str(measured.top_losses[0].path).startswith("images from memory")
 
 
 def test_a_record_of_them_is_repeated_when_they_are_given_again(
@@ -180,26 +180,26 @@ def endless(images, labels):
 
 ODD = [
     (lambda images, labels: (images, labels[:-1]), "10 with 9 labels"),
-    (lambda images, labels: (np.stack(images) / 255, labels), "values from 0 to 1"),
-    (lambda images, labels: (np.stack(images) * 2.0, labels), "give 0 to 255"),
-    (lambda images, labels: (np.stack(images) * np.nan, labels), "give 0 to 255"),
-    (lambda images, labels: (np.stack(images)[..., :1], labels), "shape 40 × 40 × 1"),
+    (lambda images, labels: (np.stack(images) / 255, labels), "no greater than 1"),
+    (lambda images, labels: (np.stack(images) * 2.0, labels), "value_range"),
+    (lambda images, labels: (np.stack(images) * np.nan, labels), "value_range"),
+    (lambda images, labels: (np.stack(images)[..., :1], labels), r"\(40, 40, 1\)"),
     (lambda images, labels: (images, labels + 0.5), "whole numbers"),
     (lambda images, labels: (images, labels - 1), "labels from -1 to 0"),
     (lambda images, labels: (images, labels + 1), "labels from 1 to 2"),
     (lambda images, labels: (images, np.eye(3)[labels]), "labels from 0 to 2"),
-    (lambda images, labels: (images, np.eye(2)[labels] * 2), "0 and 1 only"),
+    (lambda images, labels: (images, np.eye(2)[labels] * 2), "only 0 and 1"),
     (lambda images, labels: (images, ["blue"] * 10), "whole numbers"),
-    (lambda images, labels: [], "no image among them"),
+    (lambda images, labels: [], "are none"),
     (lambda images, labels: tf.data.Dataset.from_tensor_slices(np.stack(images)), "without labels"),
-    (lambda images, labels: {"valid": (images, labels)}, "train is needed"),
+    (lambda images, labels: {"valid": (images, labels)}, "train is required"),
     (lambda images, labels: {"train": (images, labels), "exam": 0}, "train, exam"),
     (
         lambda images, labels: dict.fromkeys(["train", "val", "Valid"], (images, labels)),
         "each once",
     ),
     (lambda images, labels: 7, "of type int"),
-    (endless, "never end"),
+    (endless, "infinite"),
     (lambda images, labels: (images, labels * 0), "class red has 0 usable images"),
 ]
 
