@@ -26,6 +26,7 @@ from nstk.heads.links import Matrix
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compute_metrics
 from nstk.heads.predictions import SplitPredictions
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import check_whole
 
@@ -37,6 +38,7 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     losses: int = 10,
     record: str | Path | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
 ) -> EvaluationReport:
     """Evaluate a classifier on labeled images; classes are matched by name.
@@ -51,6 +53,7 @@ def evaluate(
         losses: Number of the worst images to list.
         record: The file that `nstk.save_manifest` wrote for the classifier, which identifies the
             training images by content. None skips this check, as does another classifier's file.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         on_progress: Receives the stages ``"unpack"`` (of a zip), ``"store"`` (from memory) and
             ``"predict"``.
 
@@ -70,6 +73,7 @@ def evaluate(
         classifier.classes,
         class_names=class_names,
         multi_label=classifier.multi_label,
+        value_range=value_range,
         on_progress=on_progress,
     )
     predicted = _predict(classifier, dict(files.files), on_progress)

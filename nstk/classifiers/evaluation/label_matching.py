@@ -10,6 +10,7 @@ from nstk.datasets.layout import SPLITS, Split, list_classes
 from nstk.datasets.listing import SkippedFile, list_files, list_folder
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 
 _PREFERRED: tuple[Split, ...] = ("test", "validation", "train")
@@ -46,6 +47,7 @@ def match_classes(
     *,
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
+    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
 ) -> LabeledFiles:
     """Find the images of a classifier's classes.
@@ -58,6 +60,7 @@ def match_classes(
         classes: The classifier's class names, in the order of its outputs.
         class_names: Class names of images from memory; None for those of the classifier.
         multi_label: Whether the classifier may predict several labels.
+        value_range: Values of black and white in arrays of floats.
         on_progress: Receives the progress of unpacking a zip.
 
     Raises:
@@ -66,7 +69,7 @@ def match_classes(
     """
     if not isinstance(data, str | Path):
         names = classes if class_names is None else class_names
-        catalog = open_catalog(data, names, on_progress=on_progress)
+        catalog = open_catalog(data, names, value_range=value_range, on_progress=on_progress)
         return _match_catalog(catalog, classes, multi_label)
     data = Path(data)
     if data.is_file():
