@@ -1,1 +1,1 @@
-"""The shell of nstk: options become settings, one call, a saved result, and where it is."""
+"""The command line of nstk: options become settings, one call, a saved result, a short report."""

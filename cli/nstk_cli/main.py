@@ -1,7 +1,7 @@
-"""The app: its commands, and how what goes wrong becomes one line and an exit status.
+"""The application: its commands, and how errors become one line and an exit status.
 
-Exit 0: done. Exit 1: something unforeseen. Exit 2: bad input, nothing written. Exit 130: the
-user pressed Ctrl-C. Exit 143: SIGTERM asked for the end.
+Exit 0: success. Exit 1: an unexpected error. Exit 2: bad input, nothing written. Exit 130: Ctrl-C.
+Exit 143: SIGTERM.
 """
 
 import errno
@@ -13,7 +13,8 @@ from typing import Annotated, Any
 
 import typer
 
-import nstk
+from nstk import __version__
+from nstk.errors import NstkError, printable
 from nstk_cli.commands.audit import audit
 from nstk_cli.commands.backbones import backbones
 from nstk_cli.commands.evaluate import evaluate
@@ -26,36 +27,40 @@ from nstk_cli.commands.style import style
 from nstk_cli.commands.stylize import stylize
 from nstk_cli.commands.sweep import sweep
 from nstk_cli.options import Command, Group
-from nstk_cli.signals import hear_termination, status_of_interruption
-from nstk_cli.silence import debugging, prepare_process
+from nstk_cli.process import (
+    handle_sigterm,
+    interruption_status,
+    is_debugging,
+    prepare_process,
+)
 
-UNFORESEEN, BAD_INPUT = 1, 2
+UNEXPECTED, BAD_INPUT = 1, 2
 
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Turn what the block raises into one line on standard error and an exit status."""
+    """Turn exceptions of the block into one line on standard error and an exit status."""
     try:
         yield
     except (typer.Exit, typer.Abort):
         raise
-    except (nstk.NstkError, typer.TyperException) as error:
-        raise complain(error, BAD_INPUT) from error
+    except (NstkError, typer.TyperException) as error:
+        raise report_error(error, BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        raise complain(error, status_of_interruption()) from error
+        raise report_error(error, interruption_status()) from error
     except Exception as error:
         if isinstance(error, OSError) and error.errno == errno.EPIPE:
-            raise  # the reader of a pipe has gone; Typer ends quietly
-        raise complain(error, UNFORESEEN) from error
+            raise  # the reader of a pipe has closed it; Typer exits quietly
+        raise report_error(error, UNEXPECTED) from error
 
 
-def complain(error: BaseException, status: int) -> typer.Exit:
-    """Write one line about an error, in debug mode with its traceback.
+def report_error(error: BaseException, status: int) -> typer.Exit:
+    """Print one line about an error, in debug mode after its traceback.
 
     Returns:
-        The exception that ends the process with this status.
+        The exception that exits with this status.
     """
-    if debugging():
+    if is_debugging():
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
         message = "interrupted."
@@ -67,43 +72,43 @@ def complain(error: BaseException, status: int) -> typer.Exit:
         message = str(error)
     else:
         what = sentence(f"unexpected {type(error).__name__}: {error}")
-        message = f"{what} Set NSTK_LOG=debug to see where it comes from."
-    print("nstk: " + nstk.printable(" ".join(message.split())), file=sys.stderr)
+        message = f"{what} Set NSTK_LOG=debug to see the traceback."
+    print("nstk: " + printable(" ".join(message.split())), file=sys.stderr)
     return typer.Exit(status)
 
 
-def sentence(words: str) -> str:
-    """Words with a full stop, unless they end like a sentence already."""
-    return words if words.endswith((".", "?", "!")) else f"{words}."
+def sentence(text: str) -> str:
+    """Add a full stop to a text without punctuation at its end."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
-class Shell(Group):
-    """The group of all commands, which lets no traceback through."""
+class Application(Group):
+    """The group of all commands, which prints errors instead of tracebacks."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Read the options before the command."""
+        """Parse the options before the command."""
         with one_line_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Read the command's own options and run it."""
+        """Parse the command's own options and run it."""
         with one_line_errors():
             return super().invoke(ctx)
 
 
 app = typer.Typer(
     name="nstk",
-    cls=Shell,
+    cls=Application,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def show_version(wanted: bool) -> None:
-    """Print the version and leave."""
-    if wanted:
-        print(f"nstk {nstk.__version__}")
+def show_version(requested: bool) -> None:
+    """Print the version and exit."""
+    if requested:
+        print(f"nstk {__version__}")
         raise typer.Exit
 
 
@@ -111,10 +116,10 @@ def show_version(wanted: bool) -> None:
 def main(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=show_version, is_eager=True, help="Show the version"),
+        typer.Option("--version", callback=show_version, is_eager=True, help="Print the version"),
     ] = False,
 ) -> None:
-    """One frozen pretrained network, two jobs: stylize an image, or finetune a classifier."""
+    """Neural style transfer and transfer learning with one frozen pretrained network."""
 
 
 for command in (stylize, sweep, finetune, predict, evaluate, explain, export, audit, backbones):
@@ -124,7 +129,7 @@ app.add_typer(inspect)
 
 
 def run() -> None:
-    """Run the shell: the entry point of ``nstk``."""
+    """Run the command line: the entry point of ``nstk``."""
     prepare_process()
-    hear_termination()
+    handle_sigterm()
     app()

@@ -1,4 +1,4 @@
-"""Options of the commands: those that several share, and those that mirror a settings class."""
+"""Options of the commands: shared ones, and those generated from settings classes."""
 
 import dataclasses
 import functools
@@ -11,27 +11,42 @@ from typing import Annotated, Any, get_args, get_type_hints
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-import nstk
+from nstk.errors import NstkError
+from nstk.settings import list_words, read_setting
 
 LONGEST_SENTENCE = 200
 
 BackboneName = Annotated[
     str,
     typer.Option(
-        help="Name of the frozen network (`nstk backbones` lists them), or a classifier file"
-        " made by nstk finetune",
+        help="Frozen network: a name that `nstk backbones` lists, or a classifier file",
         metavar="NAME|FILE",
     ),
 ]
+ModelFile = Annotated[
+    Path, typer.Argument(metavar="MODEL", help="Classifier file written by nstk finetune")
+]
+LabeledData = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with one folder of images per class, or train/, val/, test/ of such folders; "
+        "a zip of either; or a CSV or JSONL manifest",
+    ),
+]
+Content = Annotated[Path, typer.Argument(metavar="CONTENT", help="Image to stylize")]
+Styles = Annotated[
+    list[Path], typer.Argument(metavar="STYLE", help="Style images, or .nstyle files")
+]
 WeightsFile = Annotated[
     Path | None,
-    typer.Option(help="Local weights file for the named backbone", metavar="FILE"),
+    typer.Option(help="Local weights file of the backbone", metavar="FILE"),
 ]
 CacheFolder = Annotated[
     str | None,
     typer.Option(
         metavar="DIR|off",
-        help="Where features are kept for the next time; without it, in the user's cache folder",
+        help="Folder of cached features; default: the user's cache folder",
     ),
 ]
 ReportFolder = Annotated[
@@ -39,7 +54,7 @@ ReportFolder = Annotated[
     typer.Option(
         "--report",
         metavar="DIR",
-        help="Write report.html there, with results.json and model-card.md",
+        help="Write report.html, results.json and model-card.md to this folder",
     ),
 ]
 ContentMasks = Annotated[
@@ -47,8 +62,8 @@ ContentMasks = Annotated[
     typer.Option(
         "--content-mask",
         metavar="FILE",
-        help="Where a style goes, white on black, of the content's shape; "
-        "once for every STYLE, in the same order",
+        help="Where each STYLE applies: white on black, in the shape of CONTENT; repeat once for "
+        "each STYLE, in the same order",
     ),
 ]
 StyleMasks = Annotated[
@@ -56,21 +71,23 @@ StyleMasks = Annotated[
     typer.Option(
         "--style-mask",
         metavar="FILE",
-        help="Which part of a style image counts; once for every STYLE",
+        help="Which part of each STYLE to use; repeat once for each STYLE",
     ),
 ]
 KeepMask = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="What is to stay as it is, white on black")
+    Path | None, typer.Option(metavar="FILE", help="What to keep unchanged, white on black")
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only, no progress")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only")]
 
 
 def choose_cache(given: str | None) -> Path | None:
-    """The folder for features: the one given, none for ``off``, or that of the user."""
+    """Return the folder of cached features; None for ``off``."""
+    from nstk.storage.files import find_cache_folder
+
     if given == "off":
         return None
-    return nstk.find_cache_folder() if given is None else Path(given)
+    return find_cache_folder() if given is None else Path(given)
 
 
 _PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
@@ -98,13 +115,13 @@ def with_options(message: str, options: Mapping[str, str]) -> str:
 
 
 class Command(TyperCommand):
-    """A command whose help names its arguments the way people type them: CONTENT STYLE..."""
+    """A command whose help shows its arguments as people type them: CONTENT STYLE..."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; its errors name options (``--size``) instead of parameters (`size`)."""
         try:
             return super().invoke(ctx)
-        except nstk.NstkError as error:
+        except NstkError as error:
             options = {
                 parameter.name: parameter.opts[0]
                 if parameter.param_type_name == "option"
@@ -116,13 +133,13 @@ class Command(TyperCommand):
             raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The words after the command's name, without Typer's braces round what is required."""
+        """Return the usage line without Typer's braces around required arguments."""
         return [
             piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)
         ]
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Arguments and options in two sections; an argument's type is plain from its help."""
+        """Write arguments and options in two sections, arguments without their types."""
         for title, kind in (("Arguments", "argument"), ("Options", "option")):
             records = [
                 parameter.get_help_record(ctx)
@@ -138,14 +155,14 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group that shows its help when it is given nothing, with whole sentences."""
+    """A group that shows its help without a command, with the full summary of each command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read what was typed; nothing asks for help."""
+        """Parse the arguments; without any, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Every command by name, with what it does."""
+        """List the commands with their summaries."""
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         rows = [
             (name, command.get_short_help_str(limit=LONGEST_SENTENCE))
@@ -159,16 +176,16 @@ class Group(TyperGroup):
 def with_settings(
     command: Callable[..., None], *, only: Collection[str] | None = None
 ) -> Callable[..., None]:
-    """Give a command one option for each field of its parameters of settings classes.
+    """Replace each parameter of a settings class by one option for each of its fields.
 
     Name, default and help of an option are those of the field, so a setting is declared once.
 
     Args:
-        command: Takes keyword arguments only, one or more of them settings.
-        only: The fields that this command lets people choose; all of them when None.
+        command: A function of keyword arguments, one or more of them settings.
+        only: The fields that become options; all when None.
 
     Returns:
-        The same command with the options in the place of the settings.
+        The command with options in the place of settings.
     """
     signature = inspect.signature(command)
     mirrored = {
@@ -209,7 +226,7 @@ def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
 
 
 def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
-    words, parse = nstk.list_words(kind), field.metadata["parse"]
+    words, parse = list_words(kind), field.metadata["parse"]
     number = next((part for part in get_args(kind) if part in (int, float)), None)
     if parse or (words and number):
         spelled = "|".join(("N" if number is int else "X", *words))
@@ -231,8 +248,8 @@ def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect
 
 
 def _read(value: Any, *, settings: type, name: str) -> Any:
-    """Read what was typed; Typer also passes the default, which needs no reading."""
-    return nstk.read_setting(settings, name, value) if isinstance(value, str) else value
+    """Parse a value; Typer also passes the default, which is parsed already."""
+    return read_setting(settings, name, value) if isinstance(value, str) else value
 
 
 def _metavar(kind: Any) -> str | None:

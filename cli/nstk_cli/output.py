@@ -1,4 +1,4 @@
-"""What a finished job shows on standard output: a table for people, or one JSON object."""
+"""Standard output of a finished command: tables for people, or one JSON object."""
 
 import json
 import math
@@ -6,39 +6,42 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nstk
-from nstk_cli.silence import is_deterministic
+from nstk.errors import OutputError, printable
+from nstk_cli.process import is_deterministic
+
+if TYPE_CHECKING:
+    from nstk.datasets.listing import SkippedFile
+    from nstk.heads.metrics import Evaluation
 
 LARGEST_CONFUSION = 12
 SCREEN = 80
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line; paths become strings, and what is no number null."""
+    """Print one JSON object on one line; see `as_json`."""
     print(as_json(value))
 
 
-def print_made(value: Mapping[str, Any]) -> None:
-    """Print what a command made as `print_json` does, and whether it would make the same again."""
+def print_result(value: Mapping[str, Any]) -> None:
+    """Print the JSON object of a result, with whether the run was deterministic."""
     print_json(with_determinism(value))
 
 
 def with_determinism(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Add whether equal runs make equal bytes to what a command says that it made."""
+    """Add whether the same command writes the same bytes again."""
     return {**value, "deterministic": is_deterministic()}
 
 
 def as_json(value: Any) -> str:
-    """JSON on one line; paths become strings, and what is no number null.
+    """Return JSON on one line; paths become strings, NaN and infinity null.
 
-    Letters that standard output may not know are escaped.
+    Characters that standard output cannot encode are escaped.
     """
-    known = (sys.stdout.encoding or "utf-8").lower() == "utf-8"
-    return nstk.printable(json.dumps(_plain(value), ensure_ascii=not known, allow_nan=False))
+    is_unicode = (sys.stdout.encoding or "utf-8").lower() == "utf-8"
+    return printable(json.dumps(_plain(value), ensure_ascii=not is_unicode, allow_nan=False))
 
 
 def _plain(value: Any) -> Any:
@@ -54,16 +57,16 @@ def _plain(value: Any) -> Any:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
 ) -> None:
-    """Print aligned columns with a heading; at a terminal the last column is wrapped.
+    """Print aligned columns with headings; a terminal wraps the last column.
 
-    Names may come from strangers: a cell is one line, whatever is in it.
+    Cells may contain untrusted file names: control characters and line breaks are escaped.
 
     Args:
         columns: The headings.
-        rows: The cells, as many as there are headings.
-        right: The headings whose cells are aligned to the right, as numbers are.
+        rows: One cell for each heading.
+        right: The headings of columns to align right.
     """
-    table = [tuple(map(nstk.printable, row)) for row in (columns, *rows)]
+    table = [tuple(map(printable, row)) for row in (columns, *rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
     before = sum(widths[:-1]) + 2 * len(widths[:-1])
     room = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
@@ -79,8 +82,8 @@ def print_table(
             print(" " * before + part)
 
 
-def duration(seconds: float) -> str:
-    """Seconds in a reader's words: ``0.31 s``, ``12.4 s``, ``3 min 20 s``."""
+def format_duration(seconds: float) -> str:
+    """Write a duration: ``0.31 s``, ``12.4 s``, ``3 min 20 s``."""
     if seconds < 1:
         return f"{seconds:.2f} s"
     if seconds < 60:
@@ -89,53 +92,60 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def percent(share: float | None) -> str:
-    """A share as ``93.5 %``, a dash where there is none."""
+def format_percent(share: float | None) -> str:
+    """Write a share as ``93.5 %``; a dash for None."""
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def interval(bounds: tuple[float, float] | None) -> str:
-    """A 95 % interval of a share: ``85.1–97.3 %``."""
+def format_interval(bounds: tuple[float, float] | None) -> str:
+    """Write an interval of shares as ``85.1–97.3 %``; a dash for None."""
     return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
 
 
-def list_skipped(skipped: Iterable["nstk.SkippedFile"]) -> list[dict[str, str]]:
-    """The files that were left out, for JSON."""
-    return [{"path": str(file.path), "reason": file.reason} for file in skipped]
+def print_confusion(evaluation: "Evaluation") -> None:
+    """Print the confusion matrix, if there are errors and it fits on a screen.
 
-
-def describe_reliability(reliability: "nstk.Reliability") -> dict[str, Any]:
-    """A calibration error with its interval and its bins, for JSON."""
-    return {
-        "ece": reliability.ece,
-        "ece_interval": reliability.ece_interval,
-        "bins": [asdict(each) for each in reliability.bins],
-    }
-
-
-def print_confusion(evaluation: "nstk.Evaluation") -> None:
-    """Print which classes were taken for which, where any were and where that fits on a screen.
-
-    Columns have the names of the classes, or their numbers where those are too long together.
+    Columns have the names of the classes, or their numbers where the names are too long.
     """
     names = [score.name for score in evaluation.per_class]
     if evaluation.accuracy == 1 or len(names) > LARGEST_CONFUSION:
         return
     rows = columns = names
-    if sum(len(name) + 2 for name in ("taken for →", *names)) > SCREEN:
+    if sum(len(name) + 2 for name in ("true \\ predicted", *names)) > SCREEN:
         columns = [str(place) for place in range(1, len(names) + 1)]
         rows = [f"{place:>2} {name}" for place, name in zip(columns, names, strict=True)]
     print()
     print_table(
-        ["taken for →", *columns],
+        ["true \\ predicted", *columns],
         [(row, *map(str, counts)) for row, counts in zip(rows, evaluation.confusion, strict=True)],
         right=columns,
     )
 
 
-def print_skipped(skipped: Sequence["nstk.SkippedFile"]) -> None:
-    """Print the files that were left out, and why."""
+def print_skipped(skipped: Sequence["SkippedFile"]) -> None:
+    """Print the skipped files, with reasons."""
     if skipped:
-        print(f"\nleft out ({len(skipped)}):")
+        print(f"\nskipped ({len(skipped)}):")
         for file in skipped:
-            print(f"  {nstk.printable(file.path)}: {nstk.printable(file.reason)}")
+            print(f"  {printable(file.path)}: {printable(file.reason)}")
+
+
+def check_not_inputs(inputs: Iterable[Path | None], *outputs: Path | None) -> None:
+    """Refuse, before any work, to overwrite an image that the result is made from.
+
+    Args:
+        inputs: The files that are read.
+        outputs: The files that will be written.
+
+    Raises:
+        OutputError: If an output and an input are the same file.
+    """
+    read = [path for path in inputs if path is not None and path.is_file()]
+    for output in outputs:
+        if output is None or not output.is_file():
+            continue
+        if any(output.samefile(path) for path in read):
+            raise OutputError(
+                f"{output} is also an input of this command and would be overwritten; choose "
+                "another name."
+            )

@@ -1,50 +1,49 @@
-"""Progress on standard error: bars at a terminal, now and then a plain line elsewhere."""
+"""Progress on standard error: bars in a terminal, occasional plain lines elsewhere."""
 
 import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-import nstk
-from nstk_cli.output import duration
+from nstk.errors import printable
+from nstk.progress import Progress, Reporter, no_progress
+from nstk_cli.output import format_duration
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
 SECONDS_BETWEEN_LINES = 10.0
-SECONDS_WORTH_A_LINE = 1.0
+SECONDS_FOR_A_LINE = 1.0
 MOST_BARS = 8
-
-Reporter = Callable[[nstk.Progress], None]
 
 
 class StderrHandler(logging.Handler):
-    """Write the library's log lines to whatever standard error is at that moment."""
+    """Write the library's log lines to the current standard error."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, above the bar where there is one."""
-        words = self.format(record)
-        # A traceback has lines of its own; anything else is one.
-        print(f"nstk: {words if record.exc_info else nstk.printable(words)}", file=sys.stderr)
+        """Write one line, above the bars if there are any."""
+        message = self.format(record)
+        # A traceback has several lines, any other message one.
+        print(f"nstk: {message if record.exc_info else printable(message)}", file=sys.stderr)
 
 
 class Bars:
-    """One bar for each of the last stages of a job, with the time left and the loss."""
+    """One bar for each of the last stages of a job, with the remaining time and the loss."""
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
             MofNCompleteColumn,
-            Progress,
             TextColumn,
             TimeRemainingColumn,
         )
+        from rich.progress import Progress as ProgressBars
 
-        self.progress = Progress(
+        self.progress = ProgressBars(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -56,10 +55,10 @@ class Bars:
         self.stage: str | None = None
         self.task: TaskID = self.progress.add_task("starting", total=None, loss="")
 
-    def __call__(self, progress: nstk.Progress) -> None:
-        """Move the bar of this stage; a new stage gets a new bar below the others.
+    def __call__(self, progress: Progress) -> None:
+        """Update the bar of this stage; a new stage gets a new bar below the others.
 
-        The oldest makes room: a terminal shows no more bars than it has lines, and not the last.
+        The oldest bar is removed, because a terminal shows only as many bars as it has lines.
         """
         if self.stage is None:
             self.progress.remove_task(self.task)
@@ -73,24 +72,24 @@ class Bars:
 
 
 class Lines:
-    """A plain line every ten seconds, and one at the end of each stage that took a second."""
+    """A plain line every ten seconds, and one at the end of each stage of over a second."""
 
     def __init__(self) -> None:
         self.stage: str | None = None
         self.began = self.written = time.monotonic()
         self.first = (self.began, 0)
 
-    def __call__(self, progress: nstk.Progress) -> None:
-        """Write a line if it is time for one."""
+    def __call__(self, progress: Progress) -> None:
+        """Print a line if it is time for one."""
         now = time.monotonic()
-        if self.stage is None:  # what was imported until here is no part of the work
+        if self.stage is None:  # imports until here are not part of the work
             self.written = now
         if progress.stage != self.stage:
             self.stage, self.began, self.first = progress.stage, now, (now, 0)
-        if not self.first[1]:  # the first step also compiles, so it tells nothing of the others
+        if not self.first[1]:  # the first step includes compilation
             self.first = (now, progress.step)
         done = progress.step >= progress.total
-        if done and now - self.began < SECONDS_WORTH_A_LINE:
+        if done and now - self.began < SECONDS_FOR_A_LINE:
             return
         if not progress.step or (not done and now - self.written < SECONDS_BETWEEN_LINES):
             return
@@ -100,19 +99,19 @@ class Lines:
             line += f", loss {progress.loss:.4g}"
         since, after = self.first
         if done:
-            line += f", {duration(now - self.began)}"
+            line += f", {format_duration(now - self.began)}"
         elif progress.step > after:
             pace = (now - since) / (progress.step - after)
-            line += f", {duration(pace * (progress.total - progress.step))} left"
+            line += f", {format_duration(pace * (progress.total - progress.step))} left"
         print(line, file=sys.stderr)
 
 
 @contextmanager
 def reporting(*, quiet: bool = False) -> Iterator[Reporter]:
-    """Show a job's progress and log lines on standard error while the block runs.
+    """Show progress and log lines on standard error while the block runs.
 
     Args:
-        quiet: Show nothing but errors.
+        quiet: Show errors only.
     """
     log = logging.getLogger("nstk")
     handler = StderrHandler()
@@ -125,7 +124,7 @@ def reporting(*, quiet: bool = False) -> Iterator[Reporter]:
         log.setLevel(logging.ERROR if quiet else level)
         log.addHandler(handler)
         if quiet:
-            yield nstk.no_progress
+            yield no_progress
         elif sys.stderr.isatty():
             bars = Bars()
             stack.enter_context(bars.progress)

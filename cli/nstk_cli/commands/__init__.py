@@ -1,1 +1,1 @@
-"""The commands, one module each: options to settings, one call, save, say where."""
+"""The commands, one module each."""

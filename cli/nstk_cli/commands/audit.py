@@ -3,22 +3,33 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import nstk
+from nstk.errors import printable
+from nstk.settings import AuditSettings
 from nstk_cli.options import (
     BackboneName,
     CacheFolder,
     Json,
+    LabeledData,
     Quiet,
     WeightsFile,
     choose_cache,
     with_settings,
 )
-from nstk_cli.output import duration, percent, print_made, print_skipped, print_table
+from nstk_cli.output import (
+    format_duration,
+    format_percent,
+    print_result,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from nstk.auditing.findings import Audit
 
 log = logging.getLogger("nstk")
 
@@ -28,18 +39,12 @@ SHOWN = 10
 @with_settings
 def audit(
     *,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder of class folders (or train/, val/, test/ of such), manifest or zip",
-        ),
-    ],
+    data: LabeledData,
     report: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Write a report with the images, DIR/audit.html"),
+        typer.Option(metavar="DIR", help="Write audit.html to this folder"),
     ] = None,
-    settings: nstk.AuditSettings,
+    settings: AuditSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     cache: CacheFolder = None,
@@ -48,8 +53,8 @@ def audit(
 ) -> None:
     """Find damaged files, duplicates, label errors and outliers in DATA."""
     with reporting(quiet=quiet) as progress:
-        from nstk import audit as run
-        from nstk import check_audit_report, write_audit_report
+        from nstk.auditing.job import audit as run
+        from nstk.reports.audit import check_audit_report, write_audit_report
 
         if report:
             check_audit_report(report)
@@ -65,15 +70,15 @@ def audit(
         for notice in found.notices:
             log.warning(notice)
     if json:
-        print_made({**found.to_dict(), "report": page})
+        print_result({**found.to_dict(), "report": page})
     else:
         print_findings(found)
         if page:
-            print(f"\n{page}: report with the images")
-        print(f"\n{found.images} images, {duration(found.seconds['total'])}")
+            print(f"\n{page}: report")
+        print(f"\n{found.images} images, {format_duration(found.seconds['total'])}")
 
 
-def print_findings(found: "nstk.Audit") -> None:
+def print_findings(found: "Audit") -> None:
     """Print the classes, then the findings: how many of each kind, and the first of them."""
     splits = list(found.classes[0].counts)
     columns = splits if len(splits) > 1 else ["images"]
@@ -85,9 +90,9 @@ def print_findings(found: "nstk.Audit") -> None:
     print_list(
         "likely label errors",
         [
-            f"{place(found, each.path)}: {each.label or 'no label'}, predicted"
+            f"{relative_path(found, each.path)}: {each.label or 'no label'}, predicted"
             f" {each.suggestion or 'no label'}"
-            f" ({percent(each.probability)})"
+            f" ({format_percent(each.probability)})"
             for each in found.label_suspects
         ],
     )
@@ -95,9 +100,11 @@ def print_findings(found: "nstk.Audit") -> None:
         ("duplicates with different labels", found.cross_class_duplicates),
         ("duplicates in different splits", found.cross_split_duplicates),
         ("exact duplicates", found.exact_duplicates),
-        ("near-duplicates", found.near_duplicates),
+        ("near duplicates", found.near_duplicates),
     ):
-        print_list(title, ["  ".join(place(found, path) for path in group) for group in groups])
+        print_list(
+            title, ["  ".join(relative_path(found, path) for path in group) for group in groups]
+        )
     for title, issues, unit in (
         ("outliers", found.outliers, "score {:.1f}"),
         ("tiny", found.tiny, "{:.0f} px"),
@@ -106,17 +113,19 @@ def print_findings(found: "nstk.Audit") -> None:
         ("low contrast", found.low_contrast, "contrast {:.2f}"),
     ):
         print_list(
-            title, [f"{place(found, issue.path)}: {unit.format(issue.value)}" for issue in issues]
+            title,
+            [f"{relative_path(found, issue.path)}: {unit.format(issue.value)}" for issue in issues],
         )
     print_list(
         "wrong extensions",
         [
-            f"{place(found, file.path)}: the content is {file.format}"
+            f"{relative_path(found, file.path)}: the content is {file.format}"
             for file in found.wrong_extension
         ],
     )
     print_list(
-        "unreadable", [f"{place(found, file.path)}: {file.reason}" for file in found.unreadable]
+        "unreadable",
+        [f"{relative_path(found, file.path)}: {file.reason}" for file in found.unreadable],
     )
     print_skipped(found.skipped)
 
@@ -127,14 +136,14 @@ def print_list(title: str, lines: Sequence[str]) -> None:
         return
     print(f"\n{title} ({len(lines)}):")
     for line in lines[:SHOWN]:
-        print(f"  {nstk.printable(line)}")
+        print(f"  {printable(line)}")
     if len(lines) > SHOWN:
         print(f"  … {len(lines) - SHOWN} more; --json lists all, --report DIR shows them")
 
 
-def place(found: "nstk.Audit", path: Path) -> str:
-    """A path relative to DATA, or as the manifest has it."""
-    named = found.display_path(path)
+def relative_path(found: "Audit", path: Path) -> str:
+    """Return a path relative to DATA, or as the manifest has it."""
+    shown = found.display_path(path)
     roots = (found.catalog.source, found.catalog.root)
-    root = next((root for root in roots if named.is_relative_to(root)), None)
-    return str(named.relative_to(root) if root else named)
+    root = next((root for root in roots if shown.is_relative_to(root)), None)
+    return str(shown.relative_to(root) if root else shown)

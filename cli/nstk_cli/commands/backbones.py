@@ -1,13 +1,14 @@
-"""``nstk backbones``: the networks that go by a name."""
+"""``nstk backbones``: the networks that have a name."""
 
-import nstk
 from nstk_cli.options import Json
 from nstk_cli.output import print_json, print_table
 
 
 def backbones(*, json: Json = False) -> None:
-    """List the frozen networks: their size, their taps, where their weights come from."""
-    described = nstk.describe_backbones()
+    """List the frozen networks with their sizes, taps and sources of weights."""
+    from nstk.backbones.listing import describe_backbones
+
+    described = describe_backbones()
     if json:
         print_json({"backbones": described})
         return

@@ -1,114 +1,119 @@
-"""``nstk evaluate``: how good a classifier is on labeled images."""
+"""``nstk evaluate``: metrics of a classifier on labeled images."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import nstk
-from nstk_cli.commands.finetune import RECORD, say_calibration, write_report
-from nstk_cli.options import Json, Quiet, ReportFolder
+from nstk.errors import printable
+from nstk_cli.commands.finetune import RECORD, write_report
+from nstk_cli.commands.finetune_output import format_calibration
+from nstk_cli.options import Json, LabeledData, ModelFile, Quiet, ReportFolder
 from nstk_cli.output import (
-    interval,
-    percent,
+    format_interval,
+    format_percent,
     print_confusion,
-    print_made,
+    print_result,
     print_skipped,
     print_table,
 )
 from nstk_cli.reporting import reporting
 
+if TYPE_CHECKING:
+    from nstk.classifiers.evaluation.report import EvaluationReport
+
 
 def evaluate(
     *,
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Classifier file made by nstk finetune")
-    ],
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA", help="Folder with one folder of images per class, or parts of such"
-        ),
-    ],
+    model: ModelFile,
+    data: LabeledData,
     losses: Annotated[
-        int, typer.Option(metavar="N", help="How many of the worst images to list")
+        int, typer.Option(metavar="N", help="Number of worst predictions to list")
     ] = 10,
     report_folder: ReportFolder = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Measure MODEL on DATA, a folder of labeled images that it has not learned from."""
+    """Evaluate MODEL on labeled images that it was not trained on."""
     with reporting(quiet=quiet) as report:
-        from nstk import Classifier
+        from nstk.classifiers.classifier import Classifier
+        from nstk.reports.classifier import check_classifier_report
 
         classifier = Classifier.load(model)
         if report_folder:
-            nstk.check_classifier_report(report_folder)
+            check_classifier_report(report_folder)
         record = model.with_suffix(RECORD)
         made = classifier.evaluate(data, losses=losses, record=record, on_progress=report)
         page = report_folder and write_report(report_folder, made, None, report)
     if json:
-        print_made({**made.to_dict(), "report": page})
-    else:
-        print_result(made)
-        if page:
-            print(f"{page}: the same as a page, with the worst images")
+        print_result({**made.to_dict(), "report": page})
+        return
+    print_metrics(made)
+    print_mistakes(made)
+    print_skipped(made.skipped)
+    print_summary(made)
+    if page:
+        print(f"{page}: report")
 
 
-def print_result(made: "nstk.EvaluationReport") -> None:
-    """Print the classes, what is taken for what, the worst images, and the figures of all."""
-    evaluation = made.evaluation
-    columns = ["images", "recognized", "95 %", "precision", "95 % ", "F1"]
+def print_metrics(made: "EvaluationReport") -> None:
+    """Print per-class metrics and the confusion matrix."""
+    columns = ["images", "recall", "95 %", "precision", "95 % ", "F1"]
     print_table(
         ["class", *columns],
         [
             (
                 score.name,
                 str(score.support),
-                percent(score.recall),
-                interval(score.recall_interval),
-                percent(score.precision),
-                interval(score.precision_interval),
-                percent(score.f1),
+                format_percent(score.recall),
+                format_interval(score.recall_interval),
+                format_percent(score.precision),
+                format_interval(score.precision_interval),
+                format_percent(score.f1),
             )
-            for score in evaluation.per_class
+            for score in made.evaluation.per_class
         ],
         right=columns,
     )
     if not made.classifier.multi_label:
-        print_confusion(evaluation)
+        print_confusion(made.evaluation)
+
+
+def print_mistakes(made: "EvaluationReport") -> None:
+    """Print the most confused pairs, the worst predictions, and the classes that do not match."""
     if made.confused_pairs:
-        print("\nmost confused:")
+        print("\nmost confused pairs:")
         for pair in made.confused_pairs[:5]:
-            told = f"  {pair.actual} taken for {pair.predicted}: {pair.images}"
-            print(nstk.printable(f"{told} ({percent(pair.share)} of {pair.actual})"))
+            line = f"  {pair.actual} predicted as {pair.predicted}: {pair.images}"
+            print(printable(f"{line} ({format_percent(pair.share)} of {pair.actual})"))
     if made.top_losses:
-        print("\nworst images:")
+        print("\nworst predictions:")
         for each in made.top_losses:
-            told = f"  {each.path}: {each.actual or 'no label'} {percent(each.probability)}"
-            wrong = f", taken for {each.predicted or 'one without'}"
-            print(nstk.printable(told + (wrong if each.predicted != each.actual else "")))
+            share = format_percent(each.probability)
+            line = f"  {each.path}: {each.actual or 'no label'} {share}"
+            wrong = f", predicted as {each.predicted or 'no label'}"
+            print(printable(line + (wrong if each.predicted != each.actual else "")))
     if made.missing:
-        print(f"\nno image of: {nstk.printable(', '.join(made.missing))}")
+        print(f"\nclasses without images: {printable(', '.join(made.missing))}")
     if made.extra:
-        extra = nstk.printable(", ".join(made.extra))
-        print(f"\nunknown to the classifier, not counted: {extra}")
-    print_skipped(made.skipped)
-    figure = "exactly right labels" if made.classifier.multi_label else "accuracy"
+        print(f"\nclasses unknown to the model, skipped: {printable(', '.join(made.extra))}")
+
+
+def print_summary(made: "EvaluationReport") -> None:
+    """Print the metrics over all images, and notices."""
+    evaluation = made.evaluation
+    measure = "exact-match accuracy" if made.classifier.multi_label else "accuracy"
+    interval = format_interval(evaluation.accuracy_interval)
+    ood = (
+        "the classifier has no out-of-distribution detector"
+        if made.ood_count is None
+        else f"{made.ood_count} out of distribution"
+    )
     print(
-        f"\n{figure} {percent(evaluation.accuracy)} ({interval(evaluation.accuracy_interval)}) on"
-        f" {evaluation.images} images of {made.root},"
-        f"\nmean average precision {percent(evaluation.mean_average_precision)},"
-        f" {say_calibration(made)},"
-        f"\n{format_ood(made.ood_count)};"
-        f" {made.images_per_second:.1f} images a second"
+        f"\n{measure} {format_percent(evaluation.accuracy)} ({interval}) on {evaluation.images} "
+        f"images of {made.root},"
+        f"\nmean average precision {format_percent(evaluation.mean_average_precision)}, "
+        f"{format_calibration(made)},"
+        f"\n{ood}; {made.images_per_second:.1f} images per second"
     )
     for notice in made.notices:
         print(notice)
-
-
-def format_ood(count: int | None) -> str:
-    """The number of images out of distribution."""
-    if count is None:
-        return "the classifier has no out-of-distribution detector"
-    return f"{count} out of distribution"

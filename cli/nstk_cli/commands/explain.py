@@ -1,21 +1,22 @@
-"""``nstk explain``: images with what made the classifier say so painted over them."""
+"""``nstk explain``: class activation maps over images."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import nstk
-from nstk_cli.options import Json, Quiet
-from nstk_cli.output import list_skipped, percent, print_made, print_skipped, print_table
+from nstk.errors import ImageError
+from nstk_cli.options import Json, ModelFile, Quiet
+from nstk_cli.output import format_percent, print_result, print_skipped, print_table
 from nstk_cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from nstk.datasets.listing import SkippedFile
 
 
 def explain(
     *,
-    model: Annotated[
-        Path, typer.Argument(metavar="MODEL", help="Classifier file made by nstk finetune")
-    ],
+    model: ModelFile,
     paths: Annotated[
         list[Path], typer.Argument(metavar="FILE", help="Image files, or folders of them")
     ],
@@ -27,47 +28,54 @@ def explain(
     ],
     label: Annotated[
         str | None,
-        typer.Option(
-            "--class", metavar="NAME", help="Class to explain instead of each image's likeliest"
-        ),
+        typer.Option("--class", metavar="NAME", help="Class to explain; default: the most likely"),
     ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show which places of each image speak for its label (vermilion) and against it (blue)."""
-    nstk.check_writable(output / "a.explained.png" if output.exists() else output)
-    with reporting(quiet=quiet) as report:
-        from nstk import Classifier, Explanation
+    """Show what speaks for the label of each image (vermilion) and against it (blue)."""
+    from nstk.storage.files import check_writable, make_folder
 
-        answers: list[dict[str, Any]] = []
-        skipped: list[nstk.SkippedFile] = []
+    check_writable(output / "a.explained.png" if output.exists() else output)
+    with reporting(quiet=quiet) as report:
+        from nstk.classifiers.classifier import Classifier
+        from nstk.classifiers.explanation.job import Explanation
+        from nstk.images.encoding import save_image
+
+        rows: list[dict[str, Any]] = []
+        skipped: list[SkippedFile] = []
         for each in Classifier.load(model).explain(paths, label=label, on_progress=report):
             if isinstance(each, Explanation):
-                nstk.make_folder(output)
-                overlay = name_overlay(output, each.path, {row["overlay"] for row in answers})
-                nstk.save_image(overlay, each.overlay)
-                answers.append({**each.to_dict(), "overlay": overlay})
+                make_folder(output)
+                overlay = name_overlay(output, each.path, {row["overlay"] for row in rows})
+                save_image(overlay, each.overlay)
+                rows.append({**each.to_dict(), "overlay": overlay})
             else:
                 skipped.append(each)
-    if not answers:
-        reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "No image was found"
-        raise nstk.ImageError(f"{reason}; name images that can be read.")
+    if not rows:
+        reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "no images were found"
+        raise ImageError(f"{reason}; give images that can be read.")
     if json:
-        print_made({"explanations": answers, "skipped": list_skipped(skipped)})
-    else:
-        print_table(
-            ["image", "label", "probability", "overlay"],
-            [
-                (str(row["path"]), row["label"], percent(row["probability"]), str(row["overlay"]))
-                for row in answers
-            ],
-            right=["probability"],
-        )
-        print_skipped(skipped)
+        print_result({"explanations": rows, "skipped": [each.to_dict() for each in skipped]})
+        return
+    print_table(
+        ["image", "label", "probability", "overlay"],
+        [
+            (
+                str(row["path"]),
+                row["label"],
+                format_percent(row["probability"]),
+                str(row["overlay"]),
+            )
+            for row in rows
+        ],
+        right=["probability"],
+    )
+    print_skipped(skipped)
 
 
-def name_overlay(folder: Path, image: Path, taken: set[Path]) -> Path:
-    """Name the overlay after its image, with a number where that name is taken."""
-    numbers = ["", *(f"-{number}" for number in range(2, len(taken) + 2))]
+def name_overlay(folder: Path, image: Path, used: set[Path]) -> Path:
+    """Return the overlay's name, with a number where the name is used already."""
+    numbers = ["", *(f"-{number}" for number in range(2, len(used) + 2))]
     names = (folder / f"{image.stem}{number}.explained.png" for number in numbers)
-    return next(name for name in names if name not in taken)
+    return next(name for name in names if name not in used)

@@ -31,7 +31,9 @@ def predict(
             show_default=False,
         ),
     ] = None,
-    top: Annotated[int, typer.Option(metavar="N", help="Number of most likely classes to list")] = 5,
+    top: Annotated[
+        int, typer.Option(metavar="N", help="Number of most likely classes to list")
+    ] = 5,
     abstain_below: Annotated[
         float | None,
         typer.Option(
@@ -86,12 +88,15 @@ def predict(
         new_files = exclude(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = Classifier.load(model)
         settings = PredictSettings(top=top, abstain_below=abstain_below)
-        chosen = {"top": top, "abstain_below": abstain_below}
-        checkpoint = PredictionCheckpoint(checkpoints, classifier, **chosen)
+        checkpoint = PredictionCheckpoint(
+            checkpoints, classifier, top=top, abstain_below=abstain_below
+        )
         stack.callback(checkpoint.close)
         results = None
         if output:
-            results = ResultsFile(output, classifier, **chosen, resume=resume)
+            results = ResultsFile(
+                output, classifier, top=top, abstain_below=abstain_below, resume=resume
+            )
             stack.enter_context(results)
         sink = PredictionSink(
             results,

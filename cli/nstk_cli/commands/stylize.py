@@ -1,4 +1,4 @@
-"""``nstk stylize``: a content image repainted in the style of others."""
+"""``nstk stylize``: neural style transfer."""
 
 import dataclasses
 import logging
@@ -6,25 +6,32 @@ import math
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import nstk
-from nstk_cli.inputs import spare_inputs
+from nstk.errors import DivergenceError
+from nstk.progress import Reporter
+from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk_cli.options import (
     BackboneName,
+    Content,
     ContentMasks,
     Json,
     KeepMask,
     Quiet,
     StyleMasks,
+    Styles,
     WeightsFile,
     with_settings,
 )
-from nstk_cli.output import duration, print_json, print_made
-from nstk_cli.reporting import Reporter, reporting
-from nstk_cli.signals import status_of_interruption
+from nstk_cli.output import check_not_inputs, format_duration, print_json, print_result
+from nstk_cli.process import interruption_status
+from nstk_cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from nstk.stylization.job import StylizeResult
+    from nstk.stylization.tiled.planning import Plan
 
 log = logging.getLogger("nstk")
 
@@ -32,21 +39,16 @@ log = logging.getLogger("nstk")
 @with_settings
 def stylize(
     *,
-    content: Annotated[Path, typer.Argument(help="Image to repaint", metavar="CONTENT")],
-    styles: Annotated[
-        list[Path], typer.Argument(help="Image or images to paint it like", metavar="STYLE")
-    ],
+    content: Content,
+    styles: Styles,
     output: Annotated[
         Path,
         typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Image to write; its ending says the format",
+            "--output", "-o", metavar="FILE", help="Image to write; its extension sets the format"
         ),
     ],
-    settings: nstk.StylizeSettings,
-    checkpoints: nstk.CheckpointSettings,
+    settings: StylizeSettings,
+    checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
     style_masks: StyleMasks = None,
     keep_mask: KeepMask = None,
@@ -55,157 +57,152 @@ def stylize(
     report_folder: Annotated[
         Path | None,
         typer.Option(
-            "--report",
-            metavar="DIR",
-            help="Write report.html there, with images, curves and figures, and trace.json",
+            "--report", metavar="DIR", help="Write report.html and trace.json to this folder"
         ),
     ] = None,
     animation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the descent as a GIF")
+        Path | None, typer.Option(metavar="FILE", help="Write the optimization as an animated GIF")
     ] = None,
     preview_every: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=0,
-            help="Save it every N steps, beside the output as NAME.preview.png; 0 is never",
+            help="Save NAME.preview.png every N steps beside the output (0: off)",
         ),
     ] = 0,
     plan: Annotated[
-        bool,
-        typer.Option("--plan", help="Say what memory and time it would take, and paint nothing"),
+        bool, typer.Option("--plan", help="Print the predicted memory and time, without running")
     ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Repaint CONTENT in the style of one or more STYLE images."""
-    nstk.check_output(output)
-    if animation is not None:
-        nstk.check_animation(animation)
-    masks = [*(content_masks or ()), *(style_masks or ()), keep_mask]
-    preview = preview_path(output) if preview_every else None
-    spare_inputs([content, *styles, *masks, Path(settings.init)], output, animation, preview)
-    if report_folder is not None:
-        nstk.check_report(report_folder)
+    preview = output.with_name(f"{output.stem}.preview.png") if preview_every else None
+    mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
+    check_outputs(output, animation, report_folder)
+    check_not_inputs(
+        [content, *styles, *mask_files, Path(settings.init)], output, animation, preview
+    )
     with reporting(quiet=quiet) as report:
-        from nstk import Frames, Previews, Trace, broadcast, load_backbone, plan_stylization
-        from nstk import stylize as run
+        from nstk.backbones.loading import load_backbone
+        from nstk.stylization.job import stylize as run
+        from nstk.stylization.masks import Masks
+        from nstk.stylization.preparing import plan_stylization
+        from nstk.stylization.recording import Frames, Previews, Trace, broadcast
 
-        regions = nstk.Masks(content_masks or (), style_masks or (), keep_mask)
-        asked: dict[str, Any] = {
+        chosen: dict[str, Any] = {
             "backbone": load_backbone(backbone, weights=weights, on_progress=report),
             "settings": settings,
-            "masks": regions,
+            "masks": Masks(content_masks or (), style_masks or (), keep_mask),
         }
         if plan:
-            show_plan(plan_stylization(content, styles, on_progress=report, **asked), json=json)
+            print_plan(plan_stylization(content, styles, on_progress=report, **chosen), json=json)
             return
         trace, frames = Trace(), Frames()
-        listeners: list[Reporter] = [report, trace]
-        if animation is not None:
-            listeners.append(frames)
-        if preview is not None:
-            listeners.append(Previews(preview, preview_every))
+        reporters: list[Reporter] = [report, trace]
+        reporters += [frames] if animation is not None else []
+        reporters += [Previews(preview, preview_every)] if preview is not None else []
+        on_progress = broadcast(*reporters)
         try:
-            made = run(
-                content, styles, on_progress=broadcast(*listeners), checkpoints=checkpoints, **asked
-            )
-        except nstk.DivergenceError as error:
-            raise keep_last(error, output) from error
+            made = run(content, styles, on_progress=on_progress, checkpoints=checkpoints, **chosen)
+        except DivergenceError as error:
+            raise save_last_image(error, output) from error
         made.save(output)
         for notice in made.notices:
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.image)
-        page = report_folder and write_report(
-            report_folder, content, styles, made, trace, regions
-        )
-    show(made, output, page, json=json)
+        page = None
+        if report_folder is not None:
+            from nstk.reports.stylization import write_report
+
+            page = write_report(
+                report_folder,
+                content=content,
+                styles=styles,
+                stylization=made,
+                trace=trace,
+                masks=chosen["masks"],
+                command=shlex.join(["nstk", *sys.argv[1:]]),
+            )
+    if json:
+        print_result({"output": output, **describe(made)})
+    else:
+        print_stylization(made, output, page)
     if made.interrupted:
-        typer.echo(f"nstk: interrupted; {where_it_is(output, checkpoints)}.", err=True)
-        raise typer.Exit(status_of_interruption())
+        typer.echo(f"nstk: interrupted; {describe_state(output, checkpoints)}.", err=True)
+        raise typer.Exit(interruption_status())
 
 
-def preview_path(output: Path) -> Path:
-    """Where previews of an image go."""
-    return output.with_name(f"{output.stem}.preview.png")
+def check_outputs(output: Path, animation: Path | None, report_folder: Path | None) -> None:
+    """Check, before any work, that all files can be written."""
+    from nstk.images.animations import check_animation
+    from nstk.images.encoding import check_output
+    from nstk.reports.stylization import check_report
+
+    check_output(output)
+    if animation is not None:
+        check_animation(animation)
+    if report_folder is not None:
+        check_report(report_folder)
 
 
-def where_it_is(output: Path, checkpoints: nstk.CheckpointSettings) -> str:
-    """Where the results of a run that was interrupted are."""
-    words = f"the image so far is in {output}"
+def describe_state(output: Path, checkpoints: CheckpointSettings) -> str:
+    """Say where the results of an interrupted run are."""
+    state = f"the image so far is in {output}"
     if checkpoints.checkpoint is None:
-        return words
-    return f"{words}, and --resume goes on from {checkpoints.checkpoint}"
+        return state
+    return f"{state}; continue with --checkpoint {checkpoints.checkpoint} --resume"
 
 
-def keep_last(error: nstk.DivergenceError, output: Path) -> nstk.DivergenceError:
-    """Save the last good image of a descent that diverged, and say so."""
+def save_last_image(error: DivergenceError, output: Path) -> DivergenceError:
+    """Save the last good image of a run that diverged, and add that to the error."""
     if error.made is None or not error.made.steps:
         return error
     error.made.save(output)
-    return nstk.DivergenceError(f"{error} The last good image is in {output}.")
+    return DivergenceError(f"{error} The last good image is in {output}.")
 
 
-def write_report(
-    folder: Path,
-    content: Path,
-    styles: list[Path],
-    made: "nstk.Stylization",
-    trace: "nstk.Trace",
-    masks: "nstk.Masks",
-) -> Path:
-    """Write the page about this run, with the command that repeats it."""
-    return nstk.write_report(
-        folder,
-        content=content,
-        styles=styles,
-        stylization=made,
-        trace=trace,
-        command=shlex.join(["nstk", *sys.argv[1:]]),
-        masks=masks,
-    )
-
-
-def show(made: "nstk.Stylization", output: Path, page: Path | None, *, json: bool) -> None:
-    """Print what was made and where it is, or one JSON object."""
+def describe(made: "StylizeResult") -> dict[str, Any]:
+    """Describe a result for JSON."""
     height, width, _ = made.image.shape
-    if json:
-        print_made(
-            {
-                "output": output,
-                "width": width,
-                "height": height,
-                "backbone": made.backbone,
-                "tiling": made.tiling,
-                "precision": made.precision,
-                "convolution": made.convolution,
-                "strength": made.strength,
-                "steps": made.steps,
-                "seconds": made.seconds,
-                "seconds_per_step": made.seconds_per_step,
-                "loss": made.loss,
-                "terms": made.terms,
-                "peak_memory_bytes": made.peak_memory_bytes,
-            }
-        )
-        return
-    # A run that was over before it was resumed has taken no step, and one that was interrupted
-    # before its first has no loss either.
+    return {
+        "width": width,
+        "height": height,
+        "backbone": made.backbone,
+        "tiling": made.tiling,
+        "precision": made.precision,
+        "convolution": made.convolution,
+        "strength": made.strength,
+        "steps": made.steps,
+        "seconds": made.seconds,
+        "seconds_per_step": made.seconds_per_step,
+        "loss": made.loss,
+        "terms": made.terms,
+        "peak_memory_bytes": made.peak_memory_bytes,
+    }
+
+
+def print_stylization(made: "StylizeResult", output: Path, page: Path | None) -> None:
+    """Print the size, steps and time of a result, and where it is."""
+    height, width, _ = made.image.shape
+    # There is no pace without a step of this run, and no loss without any step.
     pace, loss = made.seconds_per_step, made.loss
-    each = f" ({duration(pace)} per step)" if math.isfinite(pace) else ""
+    each = f" ({format_duration(pace)} per step)" if math.isfinite(pace) else ""
     end = f", loss {loss:.4g}" if math.isfinite(loss) else ""
-    print(f"{output}: {width}×{height}, {made.steps} steps in {duration(made.seconds)}{each}{end}")
+    seconds = format_duration(made.seconds)
+    print(f"{output}: {width}×{height}, {made.steps} steps in {seconds}{each}{end}")
     if page:
-        print(f"{page}: the same as a page, with what happened on the way")
+        print(f"{page}: report")
 
 
-def show_plan(plan: "nstk.Plan", *, json: bool) -> None:
-    """Print what a run would take, as one line or as one JSON object."""
+def print_plan(plan: "Plan", *, json: bool) -> None:
+    """Print the memory and time that a run needs, as one line or as one JSON object."""
     if json:
         print_json(dataclasses.asdict(plan))
         return
     print(
         f"tiling {plan.tiling} in {plan.precision}, {plan.convolution}, because {plan.reason}: "
-        f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {duration(plan.seconds)}"
+        f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {format_duration(plan.seconds)}"
     )

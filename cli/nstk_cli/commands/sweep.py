@@ -1,43 +1,47 @@
-"""``nstk sweep``: one content and style with settings varied over a grid."""
+"""``nstk sweep``: one stylization with settings varied over a grid."""
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-import nstk
-from nstk_cli.inputs import spare_inputs
+from nstk.errors import SettingsError
+from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk_cli.options import (
     BackboneName,
+    Content,
     ContentMasks,
     Json,
     KeepMask,
     Quiet,
     StyleMasks,
+    Styles,
     WeightsFile,
     with_settings,
 )
-from nstk_cli.output import duration, print_made, print_table
+from nstk_cli.output import check_not_inputs, format_duration, print_result, print_table
 from nstk_cli.reporting import reporting
 
+if TYPE_CHECKING:
+    from nstk.sweeping.job import Sweep
+    from nstk.sweeping.records import SweptRun
+
 MANY = 100
-"""The most runs that need no confirmation."""
+"""The largest number of runs without confirmation."""
 
 
 @with_settings
 def sweep(
     *,
-    content: Annotated[Path, typer.Argument(help="Image to repaint", metavar="CONTENT")],
-    styles: Annotated[
-        list[Path], typer.Argument(help="Image or images to paint it like", metavar="STYLE")
-    ],
+    content: Content,
+    styles: Styles,
     over: Annotated[
         list[str],
         typer.Option(
             metavar="KEY=V1,V2,…",
-            help="Setting to vary, any option below or backbone, and its values; once or twice; "
-            "semicolons between values that hold commas",
+            help="Setting to vary (an option below, or backbone) and its values; once or twice; "
+            "semicolons separate values that contain commas",
         ),
     ],
     output: Annotated[
@@ -46,38 +50,42 @@ def sweep(
             "--output",
             "-o",
             metavar="FILE",
-            help="Contact sheet to write, or a page where it ends in .html; the runs are kept "
-            "beside it in NAME.runs",
+            help="Contact sheet to write, or a page for .html; the runs are stored in NAME.runs",
         ),
     ],
-    settings: nstk.StylizeSettings,
-    checkpoints: nstk.CheckpointSettings,
+    settings: StylizeSettings,
+    checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
     style_masks: StyleMasks = None,
     keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Paint more than a hundred runs")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help=f"Confirm a sweep of more than {MANY} runs")
+    ] = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Repaint CONTENT like STYLE with every combination of the values of one or two settings.
+    """Stylize CONTENT with every combination of values of one or two settings.
 
-    Finished runs are kept: the same command goes on with the others, and paints again what was
-    made from other images or settings. --checkpoint keeps the state of the run in between, too.
+    The same command again makes only the runs that are missing or whose images or settings
+    changed. With --checkpoint an interrupted run continues, too.
     """
+    mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
     with reporting(quiet=quiet) as report:
-        axes = [nstk.read_axis(text) for text in over]
-        nstk.check_figure(output)
-        masks = [*(content_masks or ()), *(style_masks or ()), keep_mask]
-        spare_inputs([content, *styles, *masks, Path(settings.init)], output)
-        from nstk import load_backbone, save_sweep
-        from nstk import sweep as run
-        from nstk.sweeping.grid import BACKBONE, count_points
+        from nstk.backbones.loading import load_backbone
+        from nstk.reports.sheets import check_figure
+        from nstk.reports.sweep import save_sweep
+        from nstk.stylization.masks import Masks
+        from nstk.sweeping.grid import BACKBONE, count_points, read_axis
         from nstk.sweeping.job import predict_seconds
+        from nstk.sweeping.job import sweep as run
 
+        axes = [read_axis(text) for text in over]
+        check_figure(output)
+        check_not_inputs([content, *styles, *mask_files, Path(settings.init)], output)
         if weights is not None and any(axis.key == BACKBONE for axis in axes):
-            raise nstk.SettingsError(
+            raise SettingsError(
                 f"`over` varies the backbone and {weights} belongs to one of them; leave "
                 "`weights` out."
             )
@@ -86,29 +94,29 @@ def sweep(
             if weights
             else backbone,
             "settings": settings,
-            "masks": nstk.Masks(content_masks or (), style_masks or (), keep_mask),
+            "masks": Masks(content_masks or (), style_masks or (), keep_mask),
             "on_progress": report,
         }
         count = count_points(axes)
         if count > MANY and not yes:
             seconds = predict_seconds(content, styles, axes, **shared)
-            raise nstk.SettingsError(
-                f"`over` asks for {count} runs, about {duration(seconds)} on this machine; give "
-                "`yes` to make them all, or fewer values."
+            raise SettingsError(
+                f"`over` gives {count} runs, about {format_duration(seconds)} on this machine; add "
+                "`yes=True` to run them all, or give fewer values."
             )
         runs = output.with_suffix(".runs")
         swept = run(content, styles, axes, runs, checkpoints=checkpoints, **shared)
         save_sweep(swept, output)
     if json:
-        print_made(
+        print_result(
             {"output": output, "seconds": swept.seconds, "runs": list(map(describe, swept.runs))}
         )
     else:
-        show(swept, output)
+        print_sweep(swept, output)
 
 
-def describe(run: "nstk.SweptRun") -> dict[str, Any]:
-    """One run for JSON."""
+def describe(run: "SweptRun") -> dict[str, Any]:
+    """Describe one run for JSON."""
     return {
         "settings": {**dataclasses.asdict(run.point.settings), "backbone": run.backbone},
         "terms": run.terms,
@@ -119,7 +127,7 @@ def describe(run: "nstk.SweptRun") -> dict[str, Any]:
     }
 
 
-def show(swept: "nstk.Sweep", output: Path) -> None:
+def print_sweep(swept: "Sweep", output: Path) -> None:
     """Print the runs as a table."""
     axes = swept.axes
     print_table(
@@ -129,15 +137,15 @@ def show(swept: "nstk.Sweep", output: Path) -> None:
                 *(axis.format_value(run.point.values[axis.key]) for axis in axes),
                 f"{run.terms['content']:.4g}",
                 f"{run.terms['style']:.4g}",
-                "kept" if run.resumed else f"{run.seconds:.1f}",
+                "done" if run.resumed else f"{run.seconds:.1f}",
                 str(run.output),
             )
             for run in swept.runs
         ],
         right=["content", "style", "seconds"],
     )
-    painted = [run.seconds for run in swept.runs if not run.resumed]
-    kept = len(swept.runs) - len(painted)
-    before = f", {kept} kept from before" if kept else ""
-    spent = f", {duration(sum(painted))}" if painted else ""
+    made = [run.seconds for run in swept.runs if not run.resumed]
+    earlier = len(swept.runs) - len(made)
+    before = f", {earlier} of them from before" if earlier else ""
+    spent = f", {format_duration(sum(made))}" if made else ""
     print(f"\n{output}: {len(swept.runs)} runs{before}{spent}")

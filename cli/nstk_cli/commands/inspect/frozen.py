@@ -1,21 +1,31 @@
-"""``nstk inspect frozen``: what frozen pretrained weights are worth on a folder of images."""
+"""``nstk inspect frozen``: the benefit of transfer learning on a folder of images."""
 
 import logging
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-import nstk
-from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
+from nstk.settings import FrozenSettings
+from nstk_cli.options import (
+    BackboneName,
+    Json,
+    LabeledData,
+    Quiet,
+    WeightsFile,
+    with_settings,
+)
 from nstk_cli.output import (
-    interval,
-    percent,
-    print_made,
+    format_interval,
+    format_percent,
+    print_result,
     print_skipped,
     print_table,
 )
 from nstk_cli.reporting import reporting
+
+if TYPE_CHECKING:
+    from nstk.inspecting.frozen_study import FrozenStudy
 
 log = logging.getLogger("nstk")
 
@@ -23,36 +33,33 @@ log = logging.getLogger("nstk")
 @with_settings
 def frozen(
     *,
-    data: Annotated[
-        Path,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder of class folders (or train/, val/, test/ of such), manifest or zip",
-        ),
-    ],
+    data: LabeledData,
     output: Annotated[
         Path,
         typer.Option(
             "--output",
             "-o",
             metavar="FILE",
-            help="Image to write, or a page where it ends in .html",
+            help="Image to write, or a page for .html",
         ),
     ],
-    settings: nstk.FrozenSettings,
+    settings: FrozenSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show what transfer learning saves on DATA: accuracy by block, by images and by time.
+    """Measure the benefit of transfer learning on DATA, by block, training images and time.
 
-    A head on the frozen network is compared with a head on the same network with random weights,
-    and with that network trained from random weights.
+    Compares a head on the frozen pretrained network with a head on the same network with random
+    weights, and with that network trained from random weights.
     """
-    nstk.check_figure(output)
+    from nstk.reports.sheets import check_figure
+
+    check_figure(output)
     with reporting(quiet=quiet) as report:
-        from nstk import save_frozen, study_frozen
+        from nstk.inspecting.frozen import study_frozen
+        from nstk.reports.transfer import save_frozen
 
         study = study_frozen(
             data, backbone=backbone, weights=weights, settings=settings, on_progress=report
@@ -61,28 +68,28 @@ def frozen(
         for notice in study.notices:
             log.warning(notice)
     if json:
-        print_made({"output": output, **study.to_dict()})
+        print_result({"output": output, **study.to_dict()})
     else:
-        show(study, output)
+        print_study(study, output)
 
 
-def show(study: "nstk.FrozenStudy", output: Path) -> None:
-    """Print the three ways and the blocks as tables."""
-    ways = {
+def print_study(study: "FrozenStudy", output: Path) -> None:
+    """Print the three methods and the blocks as tables."""
+    methods = {
         "pretrained weights, frozen": (study.transfer, study.seconds["transfer"]),
         "random weights, frozen": (study.random, None),
         "random weights, trained": (study.trained, study.seconds["scratch"]),
     }
     print_table(
-        ["way", "accuracy", "95 %", "seconds"],
+        ["method", "accuracy", "95 %", "seconds"],
         [
             (
-                way,
-                percent(each.accuracy),
-                interval(each.accuracy_interval),
+                method,
+                format_percent(each.accuracy),
+                format_interval(each.accuracy_interval),
                 "" if took is None else f"{took:.1f}",
             )
-            for way, (each, took) in ways.items()
+            for method, (each, took) in methods.items()
         ],
         right=["accuracy", "95 %", "seconds"],
     )
@@ -93,8 +100,8 @@ def show(study: "nstk.FrozenStudy", output: Path) -> None:
             (
                 block.layer,
                 str(block.channels),
-                percent(block.pretrained.accuracy),
-                percent(block.random.accuracy),
+                format_percent(block.pretrained.accuracy),
+                format_percent(block.random.accuracy),
             )
             for block in study.blocks
         ],
@@ -103,5 +110,5 @@ def show(study: "nstk.FrozenStudy", output: Path) -> None:
     print_skipped(study.skipped)
     print(
         f"\n{output}: {study.frozen_parameters:,} parameters frozen, "
-        f"{study.learned_parameters:,} learned from {study.train_images} images"
+        f"{study.learned_parameters:,} trained on {study.train_images} images"
     )

@@ -1,4 +1,4 @@
-"""``nstk inspect layers``: what layers respond to."""
+"""``nstk inspect layers``: what the channels of layers respond to."""
 
 from functools import partial
 from pathlib import Path
@@ -6,10 +6,9 @@ from typing import Annotated
 
 import typer
 
-import nstk
-from nstk_cli.inputs import spare_inputs
+from nstk.settings import InspectSettings
 from nstk_cli.options import BackboneName, Json, Quiet, WeightsFile, with_settings
-from nstk_cli.output import print_made, print_skipped
+from nstk_cli.output import check_not_inputs, print_result, print_skipped
 from nstk_cli.reporting import reporting
 
 OVERVIEW = "overview"
@@ -19,7 +18,7 @@ OVERVIEW = "overview"
 def layers(
     *,
     images: Annotated[
-        list[Path], typer.Argument(help="Images, or folders of them", metavar="IMAGE")
+        list[Path], typer.Argument(metavar="IMAGE", help="Images, or folders of them")
     ],
     output: Annotated[
         Path,
@@ -27,25 +26,30 @@ def layers(
             "--output",
             "-o",
             metavar="FILE|DIR",
-            help="Sheet to write; with several layers it is their overview, and NAME-LAYER beside "
-            "it has each in full; or a folder for all of them",
+            help="Sheet to write; for several layers it is an overview, with NAME-LAYER beside it "
+            "for each; or a folder for all of them",
         ),
     ],
-    settings: nstk.InspectSettings,
+    settings: InspectSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Show what layers respond to: filters, activation maps, patches, what a channel likes."""
+    """Show filters, activation maps, top patches and feature visualizations of layers."""
+    from nstk.images.encoding import check_output, save_image
+    from nstk.storage.files import check_writable, make_folder
+
     is_folder = output.is_dir() or not output.suffix
-    if not is_folder:
-        nstk.check_output(output)
-        spare_inputs(images, output)
+    if is_folder:
+        check_writable(output / f"{OVERVIEW}.png" if output.exists() else output)
     else:
-        nstk.check_writable(output / f"{OVERVIEW}.png" if output.exists() else output)
+        check_output(output)
+        check_not_inputs(images, output)
     with reporting(quiet=quiet) as report:
-        from nstk import draw_layer_sheet, draw_overview, inspect_layers, load_backbone
+        from nstk.backbones.loading import load_backbone
+        from nstk.inspecting.job import inspect_layers
+        from nstk.reports.layer_sheets import draw_layer_sheet, draw_overview
 
         found = inspect_layers(
             images,
@@ -54,33 +58,30 @@ def layers(
             on_progress=report,
         )
         if is_folder:
-            nstk.make_folder(output)
-        sheet = output / f"{OVERVIEW}.png" if is_folder else output
-        places = [place_sheet(sheet, layer.layer, is_folder) for layer in found.layers]
-        if len(places) == 1 and not is_folder:
-            places = [sheet]
+            make_folder(output)
+        overview = output / f"{OVERVIEW}.png" if is_folder else output
+        sheets = [name_sheet(overview, layer.layer, is_folder) for layer in found.layers]
+        if len(sheets) == 1 and not is_folder:
+            sheets = [overview]
         else:
-            nstk.save_image(sheet, draw_overview(found))
-        for place, layer in zip(places, found.layers, strict=True):
-            nstk.save_image(place, draw_layer_sheet(found, layer))
+            save_image(overview, draw_overview(found))
+        for sheet, layer in zip(sheets, found.layers, strict=True):
+            save_image(sheet, draw_layer_sheet(found, layer))
     if json:
         described = found.to_dict()
-        for layer, place in zip(described["layers"], places, strict=True):
-            layer["output"] = place
-        print_made({"output": sheet, **described})
+        for entry, sheet in zip(described["layers"], sheets, strict=True):
+            entry["output"] = sheet
+        print_result({"output": overview, **described})
         return
-    if sheet not in places:
-        print(f"{sheet}: {len(places)} layers of {found.backbone}")
-    for place, shown in zip(places, found.layers, strict=True):
-        print(f"{place}: {shown.layer}, channels {format_channels(shown)}")
+    if overview not in sheets:
+        print(f"{overview}: {len(sheets)} layers of {found.backbone}")
+    for sheet, layer in zip(sheets, found.layers, strict=True):
+        channels = ", ".join(str(each.channel) for each in layer.channels)
+        print(f"{sheet}: {layer.layer}, channels {channels}")
     print_skipped(found.skipped)
 
 
-def place_sheet(sheet: Path, layer: str, is_folder: bool) -> Path:
-    """Where the sheet of one layer goes."""
-    return sheet.with_name(f"{layer}.png" if is_folder else f"{sheet.stem}-{layer}{sheet.suffix}")
-
-
-def format_channels(layer: "nstk.LayerInspection") -> str:
-    """The channels that are shown, as ``3, 17, 5``."""
-    return ", ".join(str(each.channel) for each in layer.channels)
+def name_sheet(overview: Path, layer: str, is_folder: bool) -> Path:
+    """Return the path of the sheet of one layer."""
+    suffix = overview.suffix
+    return overview.with_name(f"{layer}.png" if is_folder else f"{overview.stem}-{layer}{suffix}")

@@ -1,10 +1,11 @@
-"""Keeping TensorFlow's own log off the terminal, unless ``NSTK_LOG=debug`` asks for it."""
+"""The process: its streams, signals and environment, and TensorFlow's log output."""
 
 import importlib.util
 import io
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import warnings
@@ -12,39 +13,42 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from types import ModuleType
+from types import FrameType, ModuleType
 
-import nstk
+from nstk.errors import NstkError
 
 STDERR = 2
 DETERMINISTIC = "TF_DETERMINISTIC_OPS"
+INTERRUPTED, TERMINATED = 130, 143
+
+_received: list[int] = []
 
 
-def debugging() -> bool:
-    """Whether the user asked for every log line and traceback with ``NSTK_LOG=debug``."""
+def is_debugging() -> bool:
+    """Return whether ``NSTK_LOG=debug`` requests all log lines and tracebacks."""
     return os.environ.get("NSTK_LOG", "").lower() == "debug"
 
 
 def is_deterministic() -> bool:
-    """Whether TensorFlow was told to compute the same bits every time."""
+    """Return whether TensorFlow uses deterministic operations."""
     return os.environ.get(DETERMINISTIC, "").lower() in ("1", "true")
 
 
 def prepare_process() -> None:
-    """Set the stage for TensorFlow, before anything imports it, and for letters of any script.
+    """Set up streams and environment before TensorFlow is imported.
 
-    Keras is told which of its engines to use, whatever the user's own Keras settings say, and
-    TensorFlow to compute the same bits every time, unless ``TF_DETERMINISTIC_OPS=0`` forbids it.
-    Python's standard error becomes a duplicate of the process's, so that `loading` can hold
-    back what C++ writes there without holding back what the shell says. Letters that the terminal
-    or file behind standard output does not know are escaped there.
+    Keras uses its TensorFlow backend whatever the user's Keras configuration says, and TensorFlow
+    deterministic operations unless ``TF_DETERMINISTIC_OPS=0`` disables them. Python's standard
+    error becomes a duplicate of the process's, so that `hide_stderr` can hide what C++ code
+    writes there without hiding our own messages. Characters that standard output cannot encode
+    are escaped.
     """
     open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ.setdefault(DETERMINISTIC, "1")
-    if debugging():
+    if is_debugging():
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     if not sys.warnoptions:
@@ -56,9 +60,9 @@ def prepare_process() -> None:
 
 
 def open_closed_streams() -> None:
-    """Give a process that was started without a standard stream, as by ``>&-``, an empty one.
+    """Open standard streams that were closed when the process started, as by ``>&-``.
 
-    The next file to be opened would otherwise take its number, and all that C++ says there.
+    Otherwise the next file to be opened would get the stream's number and receive its output.
     """
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
@@ -66,16 +70,15 @@ def open_closed_streams() -> None:
 
 
 class QuietImport(MetaPathFinder):
-    """Holds back what TensorFlow writes while it is imported, whoever is the first to need it.
+    """Hides what TensorFlow writes while it is imported.
 
-    Names of the library are imported when they are first used, so no command can tell which of
-    them brings TensorFlow.
+    The library imports TensorFlow lazily, so a command does not know which call imports it.
     """
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find TensorFlow once, as whoever comes next on the path would."""
+        """Find TensorFlow once, as the next finder on the path would."""
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)
@@ -84,7 +87,7 @@ class QuietImport(MetaPathFinder):
             execute = spec.loader.exec_module
 
             def execute_quietly(module: ModuleType) -> None:
-                with loading():
+                with hide_stderr():
                     execute(module)
 
             vars(spec.loader)["exec_module"] = execute_quietly
@@ -92,14 +95,13 @@ class QuietImport(MetaPathFinder):
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """Hold back what engines write while the block runs; show it after all if one of them fails.
+def hide_stderr() -> Iterator[None]:
+    """Hide what the block writes to standard error; show it if the block fails unexpectedly.
 
-    TensorFlow's first lines, and those of its converters, are written by C++ whatever the log
-    level, so only the file descriptor stops them. What the library raises on purpose says
-    everything itself.
+    C++ code of TensorFlow and of its converters writes some lines at any log level, so only the
+    file descriptor can stop them. Exceptions of the library need no such output.
     """
-    if debugging():
+    if is_debugging():
         yield
         return
     terminal = os.dup(STDERR)
@@ -107,7 +109,7 @@ def loading() -> Iterator[None]:
         os.dup2(held.fileno(), STDERR)
         try:
             yield
-        except (nstk.NstkError, KeyboardInterrupt):
+        except (NstkError, KeyboardInterrupt):
             raise
         except BaseException:
             held.seek(0)
@@ -119,3 +121,18 @@ def loading() -> Iterator[None]:
             os.close(terminal)
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def handle_sigterm() -> None:
+    """Let SIGTERM interrupt the process as Ctrl-C does, so that results are saved."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def interruption_status() -> int:
+    """Return the exit status of an interrupted run: 143 after SIGTERM, 130 after Ctrl-C."""
+    return TERMINATED if signal.SIGTERM in _received else INTERRUPTED
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    _received.append(number)
+    raise KeyboardInterrupt
