@@ -89,7 +89,7 @@ def compare_inputs(classifier: nstk.Classifier, paths: Sequence[Path]) -> dict[s
     outputs = {
         "bytes": predict([path.read_bytes() for path in paths]),
         "arrays": predict(arrays),
-        "floats": predict([array / np.float32(255) for array in arrays]),
+        "floats": predict([array.astype(np.float32) for array in arrays]),
         "batches of one": predict(paths, batch=1),
         "the Keras model": [classifier.model(array[np.newaxis])[0].numpy() for array in arrays],
     }
