@@ -29,7 +29,7 @@ _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 @dataclass(frozen=True)
 class LoadedImage:
-    """An image from a file.
+    """An image from a file; as an array, it is its pixels.
 
     Attributes:
         pixels: The upright image in sRGB; transparent pixels keep the colors of the file.
@@ -42,6 +42,11 @@ class LoadedImage:
     alpha: Plane | None
     notices: tuple[str, ...]
     path: Path
+
+    value_range = (0.0, 1.0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.pixels, dtype)
 
 
 def load_image(

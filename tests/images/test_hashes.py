@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstk.images.hashes import NEAR, group_duplicates, image_hash
-from nstk.images.image import load_image, resize_image
+from nstk.images.image import resize_image
+from nstk.images.loading import load_image
 
 hashes = st.lists(st.integers(0, 2**64 - 1), max_size=12)
 
@@ -43,7 +44,7 @@ def test_the_hash_of_a_copy_is_close(scene, strokes, change):
         assert differing_bits(image_hash(pixels), image_hash(copy)) <= NEAR
 
 
-def test_the_hashes_of_strangers_are_far(scene, strokes):
+def test_the_hashes_of_different_images_are_far(scene, strokes):
     seen = [scene, strokes, scene[::-1], scene[:, ::-1], strokes[:, ::-1], 1 - scene]
     found = [image_hash(pixels) for pixels in seen]
     assert group_duplicates(found) == list(range(6))
@@ -53,12 +54,12 @@ def test_the_hashes_of_strangers_are_far(scene, strokes):
 @given(
     color=st.tuples(*[st.floats(0, 255)] * 3), height=st.integers(1, 70), width=st.integers(1, 70)
 )
-def test_a_image_of_one_color_has_no_pattern(color, height, width):
+def test_an_image_of_one_color_has_no_pattern(color, height, width):
     assert image_hash(np.full((height, width, 3), color, np.float32)) == 0
 
 
 @given(given_hashes=hashes, distance=st.integers(0, 64), odd=st.booleans())
-def test_groups_are_what_is_connected_and_numbered_as_they_come(given_hashes, distance, odd):
+def test_groups_are_connected_components_numbered_by_first_member(given_hashes, distance, odd):
     def alike(place, others):
         return (others - place) % 2 == 1
 
@@ -73,7 +74,7 @@ def test_groups_are_what_is_connected_and_numbered_as_they_come(given_hashes, di
     assert (connected == (np.array(groups)[:, None] == groups)).all()
 
 
-def test_relatives_of_relatives_are_one_group():
+def test_duplicates_of_duplicates_are_one_group():
     assert group_duplicates([0b0, 0b11, 0b1111, 0xFF00, 0b0], distance=2) == [0, 0, 0, 1, 0]
     assert group_duplicates([0b0, 0b11, 0b1111, 0xFF00, 0b0], distance=0) == [0, 1, 2, 3, 0]
     assert group_duplicates([]) == []
@@ -109,7 +110,7 @@ def test_thousands_of_frames_of_one_scene_are_one_group_in_little_memory():
     assert peak < 100 * 2**20
 
 
-def test_photographs_taken_twice_are_found_and_no_others(shared):
+def test_exactly_the_subjects_photographed_twice_are_found(shared):
     folder = shared / "data" / "trashnet"
     twice = [
         "metal120",

@@ -15,13 +15,13 @@ from untrusted_files import PATIENCE, open_and_read, soon
 
 import nstk
 from nstk.backbones.archives import read_archive
-from nstk.classifiers.prediction.layouts import LONGEST, CsvLayout
+from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout
 from nstk.classifiers.run_records import read_record
 from nstk.datasets.folders import find_images
-from nstk.datasets.names import natural_key
+from nstk.datasets.listing import natural_key
 from nstk.datasets.sources import open_catalog
 from nstk.images.decoding import read_content
-from nstk.images.image import load_image, load_levels, probe_image
+from nstk.images.loading import load_image, load_levels, probe_image
 from nstk.stylization.style_files import load_style
 
 
@@ -153,7 +153,7 @@ def test_a_number_of_many_digits_is_sorted_like_any_other():
 
 
 def test_a_quote_that_is_never_closed_is_no_record_of_gigabytes():
-    lines = iter([b'"a\n', *[b"x" * 99 + b"\n"] * (LONGEST // 100 + 1)])
+    lines = iter([b'"a\n', *[b"x" * 99 + b"\n"] * (MAX_RECORD // 100 + 1)])
     with soon(), pytest.raises(ValueError, match="longer than"):
         next(CsvLayout(1).split(lines))
 

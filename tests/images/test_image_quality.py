@@ -13,7 +13,7 @@ from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.quality import content_similarity, measure_quality
 
 
-def test_a_image_is_perfectly_similar_to_itself(scene):
+def test_an_image_is_perfectly_similar_to_itself(scene):
     quality = measure_quality(scene, [scene], scene)
     assert quality.content_similarity == pytest.approx(1, abs=1e-6)
     assert quality.luma_ssim == pytest.approx(1, abs=1e-6)
@@ -21,14 +21,14 @@ def test_a_image_is_perfectly_similar_to_itself(scene):
     assert set(quality.style_errors) == set(choose_style_layers(load_backbone()))
 
 
-def test_the_more_of_the_content_is_left_the_more_similar_it_is(scene):
+def test_similarity_grows_with_the_share_of_the_content(scene):
     noise = np.random.default_rng(0).random(scene.shape, np.float32)
     mixed = [np.float32(share) * scene + np.float32(1 - share) * noise for share in (0, 0.4, 0.8)]
     similarities = [content_similarity(scene, image) for image in mixed]
     assert 0 < similarities[0] < similarities[1] < similarities[2] < 1
 
 
-def test_figures_follow_their_formulas(scene, strokes):
+def test_metrics_follow_their_formulas(scene, strokes):
     """Written once more in NumPy, from the definitions alone."""
     result = (0.5 * scene + 0.5 * resize_image(strokes, 48, 64)).astype(np.float32)
     quality = measure_quality(scene, [strokes], result)
@@ -52,7 +52,7 @@ def test_figures_follow_their_formulas(scene, strokes):
     assert quality.luma_ssim == pytest.approx(float(ssim))
 
 
-def test_the_quick_similarity_is_the_same_figure(scene, strokes):
+def test_the_fast_similarity_equals_the_full_one(scene, strokes):
     quality = measure_quality(scene, [], strokes)
     assert content_similarity(scene, strokes) == pytest.approx(quality.content_similarity, rel=1e-5)
 
@@ -73,21 +73,21 @@ def test_a_blend_of_styles_is_its_own_style(scene, strokes):
     assert halves.style_error < alone.style_error
 
 
-def test_black_is_like_black_and_nothing_is_not_a_number():
+def test_metrics_of_black_images_are_finite():
     black = np.zeros((32, 32, 3), np.float32)
     quality = measure_quality(black, [black], black)
     assert quality.content_similarity == pytest.approx(1)
     assert math.isfinite(quality.style_error)
 
 
-def test_a_result_too_small_to_look_at_is_refused(scene):
+def test_a_result_that_is_too_small_is_refused(scene):
     with pytest.raises(ImageError, match=r"15×40 pixels.*at least 16"):
         measure_quality(scene, [scene], scene[:40, :15])
     with pytest.raises(ImageError, match="at least 16"):
         content_similarity(scene, scene[:15])
 
 
-def test_images_may_be_given_in_whole_levels(scene, strokes):
+def test_images_may_be_uint8(scene, strokes):
     levels = [np.rint(each * 255).astype(np.uint8) for each in (scene, strokes, scene[::-1])]
     content, style, result = (each / 255 for each in levels)
     expected = measure_quality(content, [style], result)

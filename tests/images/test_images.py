@@ -1,4 +1,4 @@
-"""Any file that is an image becomes float32 sRGB, and back."""
+"""Every image file becomes float32 sRGB, and back."""
 
 import contextlib
 import io
@@ -15,16 +15,10 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageCms
 
 from nstk.errors import ImageError, NstkError, OutputError, SettingsError
+from nstk.images.encoding import check_output, save_image
 from nstk.images.icc_profiles import SRGB_PROFILE
-from nstk.images.image import (
-    check_output,
-    fit_size,
-    load_image,
-    probe_image,
-    resize_image,
-    resize_plane,
-    save_image,
-)
+from nstk.images.image import fit_size, resize_image, resize_plane
+from nstk.images.loading import load_image, probe_image
 
 LEVEL = 1 / 255
 
@@ -163,7 +157,7 @@ def test_lossless_formats_keep_every_value_to_half_a_gray_level(
 @pytest.mark.parametrize("extension", ["png", "tif"])
 @settings(max_examples=15)
 @given(alpha=arrays(np.float32, (3, 5), elements=st.floats(0, 0.875, width=32)))
-def test_alpha_comes_back_and_colors_below_it_stay(tmp_path_factory, extension, alpha):
+def test_alpha_and_the_colors_below_it_are_kept(tmp_path_factory, extension, alpha):
     pixels = np.linspace(0, 1, 45, dtype=np.float32).reshape(3, 5, 3)
     path = save_image(tmp_path_factory.getbasetemp() / f"a.{extension}", pixels, alpha=alpha)
     loaded = load_image(path)
@@ -212,13 +206,13 @@ def test_saved_files_carry_an_srgb_profile_and_equal_images_are_equal_files(
     assert "sRGB" in ImageCms.getProfileDescription(embedded)
 
 
-def test_whole_levels_are_saved_as_they_are(tmp_path):
+def test_uint8_is_saved_unchanged(tmp_path):
     levels = np.random.default_rng(1).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     save_image(tmp_path / "levels.png", levels)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "levels.png")), levels)
 
 
-def test_whatever_gives_itself_as_an_array_is_saved(tmp_path, scene):
+def test_anything_that_converts_to_an_array_is_saved(tmp_path, scene):
     image = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
     save_image(tmp_path / "image.png", image)
     save_image(tmp_path / "array.png", np.asarray(image))
@@ -226,8 +220,8 @@ def test_whatever_gives_itself_as_an_array_is_saved(tmp_path, scene):
 
 
 @pytest.mark.parametrize("kind", ["int64", "bool", "object"])
-def test_what_is_neither_floats_nor_levels_is_not_saved(tmp_path, kind):
-    with pytest.raises(OutputError, match=f"floats from 0 to 1 or uint8, not {kind}"):
+def test_other_dtypes_than_floats_and_uint8_are_not_saved(tmp_path, kind):
+    with pytest.raises(OutputError, match=kind):
         save_image(tmp_path / "odd.png", np.zeros((4, 4, 3), kind))
     assert list(tmp_path.iterdir()) == []
 
@@ -280,13 +274,13 @@ def test_sixteen_bit_color_in_planes_is_refused_because_pillow_misreads_it(tmp_p
         load_image(path)
 
 
-def test_gray_whose_zero_is_white_is_turned_round(tmp_path):
+def test_gray_whose_zero_is_white_is_inverted(tmp_path):
     values = np.array([[[0], [65535], [257]]], np.uint16)
     path = write(tmp_path / "white.tif", tiff(values, photometric=0))
     assert (np.rint(load_image(path).pixels[..., :1] * 65535) == 65535 - values).all()
 
 
-def test_a_transparent_color_of_sixteen_bits_is_one_color_only(tmp_path):
+def test_a_sixteen_bit_transparent_color_is_exactly_one_color(tmp_path):
     values = np.array([[[258, 3, 4], [257, 3, 4]]], np.uint16)
     key = struct.pack(">3H", 258, 3, 4)
     loaded = load_image(write(tmp_path / "key.png", png(values, RGB, tRNS=key)))
@@ -294,21 +288,21 @@ def test_a_transparent_color_of_sixteen_bits_is_one_color_only(tmp_path):
     assert (np.rint(loaded.pixels * 65535) == values).all()
 
 
-def test_floating_point_from_0_to_1_is_taken_as_it_is(tmp_path):
+def test_floats_from_0_to_1_are_kept_unchanged(tmp_path):
     values = np.linspace(0, 1, 12, dtype=np.float32).reshape(3, 4)
     Image.fromarray(values).save(tmp_path / "float.tif")
     assert (load_image(tmp_path / "float.tif").pixels == values[..., None]).all()
 
 
 @pytest.mark.parametrize("wrong", [-1.0, 255.0, np.nan])
-def test_floating_point_without_a_known_white_is_refused(tmp_path, wrong):
+def test_floats_without_a_known_white_are_refused(tmp_path, wrong):
     Image.fromarray(np.full((2, 2), wrong, np.float32)).save(tmp_path / "float.tif")
-    with pytest.raises(ImageError, match="0 is black and 1 white"):
+    with pytest.raises(ImageError, match=f"{wrong:g}"):
         probe_image(tmp_path / "float.tif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LAB", "YCbCr"])
-def test_every_kind_of_color_becomes_rgb(tmp_path, scene, mode):
+def test_every_color_mode_becomes_rgb(tmp_path, scene, mode):
     colors = Image.fromarray(np.rint(scene * 255).astype(np.uint8))
     if mode == "LAB":
         srgb, lab = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
@@ -352,13 +346,13 @@ def test_gray_with_alpha_keeps_both(tmp_path):
     np.testing.assert_allclose(loaded.pixels, [[[0.4] * 3, [0.8] * 3]])
 
 
-def test_alpha_that_hides_nothing_is_no_alpha(tmp_path, noise):
+def test_opaque_alpha_is_dropped(tmp_path, noise):
     opaque = np.concatenate([noise, np.full((9, 14, 1), 255, np.uint8)], axis=-1)
     assert load_image(write(tmp_path / "opaque.png", png(opaque, RGBA))).alpha is None
 
 
 @pytest.mark.parametrize("extension", ["gif", "webp", "png", "tif"])
-def test_of_several_images_the_first_is_taken_with_a_notice(tmp_path, extension):
+def test_the_first_of_several_images_is_loaded_with_a_notice(tmp_path, extension):
     red, blue = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     path = tmp_path / f"several.{extension}"
     options = {"lossless": True} if extension == "webp" else {}
@@ -380,7 +374,7 @@ def test_an_embedded_profile_is_converted_to_srgb(tmp_path, extension):
     np.testing.assert_allclose(load_image(path).pixels[4, 4] * 255, [120, 255, 0], atol=2)
 
 
-def test_the_srgb_profile_changes_nothing_not_even_sixteen_bits(tmp_path):
+def test_the_srgb_profile_keeps_sixteen_bits(tmp_path):
     values = np.random.default_rng(2).integers(0, 65536, (4, 4, 3), dtype=np.uint16)
     content = png(values, RGB, iCCP=b"sRGB\0\0" + zlib.compress(SRGB_PROFILE))
     loaded = load_image(write(tmp_path / "deep.png", content))
@@ -388,16 +382,16 @@ def test_the_srgb_profile_changes_nothing_not_even_sixteen_bits(tmp_path):
     assert loaded.notices == ()
 
 
-def test_another_profile_costs_sixteen_bits_and_says_so(tmp_path):
+def test_another_profile_reduces_to_eight_bits_with_a_notice(tmp_path):
     values = np.full((2, 2, 4), (65535, 30840, 0, 13107), np.uint16)
     content = png(values, RGBA, iCCP=b"swapped\0\0" + zlib.compress(swapped_profile()))
     loaded = load_image(write(tmp_path / "deep.png", content))
     np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [120, 255, 0], atol=1.1)
     np.testing.assert_allclose(loaded.alpha, 0.2, rtol=1e-6)
-    assert "eight bits" in loaded.notices[0]
+    assert "8 bits" in loaded.notices[0]
 
 
-def test_alpha_passes_beside_the_profile(tmp_path):
+def test_a_profile_does_not_change_alpha(tmp_path):
     image = Image.new("RGBA", (2, 2), (255, 120, 0, 51))
     image.save(tmp_path / "a.png", icc_profile=swapped_profile())
     loaded = load_image(tmp_path / "a.png")
@@ -434,7 +428,7 @@ def test_a_cmyk_profile_is_converted_to_srgb(tmp_path, extension):
 
 
 @pytest.mark.parametrize("broken", [b"nonsense", SRGB_PROFILE[:300], black_only_profile()])
-def test_a_profile_that_cannot_be_used_is_a_notice(tmp_path, noise, broken):
+def test_an_unusable_profile_is_a_notice(tmp_path, noise, broken):
     Image.fromarray(noise).save(tmp_path / "a.png", icc_profile=broken)
     loaded = load_image(tmp_path / "a.png")
     assert (loaded.pixels * 255 == noise).all()
@@ -480,7 +474,7 @@ def test_orientation_turns_pixels_and_alpha_upright(tmp_path, orientation, exten
 
 
 @pytest.mark.parametrize("extension", ["png", "tif"])
-def test_orientation_turns_sixteen_bits_too(tmp_path, extension):
+def test_orientation_applies_to_sixteen_bits(tmp_path, extension):
     upright = np.arange(6, dtype=np.uint16).reshape(3, 2) * 257 + 3
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -491,7 +485,7 @@ def test_orientation_turns_sixteen_bits_too(tmp_path, extension):
 
 
 @pytest.mark.parametrize("exif", [b"Exif\0\0nonsense", b"Exif\0\0II*\0\x08\0\0\0\x05\0\x12\x01"])
-def test_broken_exif_costs_nothing_but_a_notice(tmp_path, noise, exif):
+def test_broken_exif_is_only_a_notice(tmp_path, noise, exif):
     Image.fromarray(noise).save(tmp_path / "a.jpg", exif=exif)
     loaded = load_image(tmp_path / "a.jpg")
     assert loaded.pixels.shape == noise.shape
@@ -502,7 +496,7 @@ def test_broken_exif_costs_nothing_but_a_notice(tmp_path, noise, exif):
 
 
 def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
-    """Files that are no whole images, with a word of the reason."""
+    """Files that are not complete images, with a word of the reason."""
     Image.fromarray(noise.repeat(20, axis=0)).save(folder / "whole.jpg")
     whole = (folder / "whole.jpg").read_bytes()
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, RGB, 0, 0, 0)
@@ -513,22 +507,22 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
         folder / "missing.png": "no such file",
         folder / "folder.png": "a folder",
         folder / "pipe.png": "a named pipe",
-        folder / "broken.png": "a link to nothing",
+        folder / "broken.png": "a broken link",
         Path("/dev/null"): "a device",
         write(folder / "empty.jpg", b""): r"0 bytes",
         write(folder / "text.jpg", b"dear reader,\nthis is no image"): "looks like text",
         write(folder / "phone.jpg", b"\0\0\0\x18ftypheic" + bytes(50)): "HEIC",
-        write(folder / "zip.jpg", b"PK\x03\x04" + bytes(50)): "a zip; unpack it",
+        write(folder / "zip.jpg", b"PK\x03\x04" + bytes(50)): "zip",
         write(folder / "bytes.jpg", bytes(range(128, 200))): "begins with the bytes 80 81",
-        write(folder / "cut.jpg", whole[: len(whole) // 2]): "damaged or cut short",
-        write(folder / "head.jpg", whole[:30]): "damaged or cut short",
+        write(folder / "cut.jpg", whole[: len(whole) // 2]): "damaged",
+        write(folder / "head.jpg", whole[:30]): "damaged",
         write(
             folder / "bomb.png", b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", b"")
         ): "claims 100000 × 100000 pixels",
     }
 
 
-def test_what_is_no_whole_image_is_refused_in_one_line(tmp_path, noise):
+def test_files_that_are_not_complete_images_are_refused_in_one_line(tmp_path, noise):
     for path, reason in bad_files(tmp_path, noise).items():
         for refuse in (load_image, probe_image):
             with pytest.raises(ImageError, match=reason) as caught:
@@ -538,11 +532,11 @@ def test_what_is_no_whole_image_is_refused_in_one_line(tmp_path, noise):
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "bmp", "gif"])
-def test_the_first_half_of_a_image_is_refused(tmp_path, noise, extension):
+def test_the_first_half_of_an_image_is_refused(tmp_path, noise, extension):
     path = tmp_path / f"half.{extension}"
     Image.fromarray(noise.repeat(9, axis=0).repeat(9, axis=1)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ImageError, match="damaged or cut short"):
+    with pytest.raises(ImageError, match="damaged"):
         probe_image(path)
 
 
@@ -561,28 +555,28 @@ def test_damaged_files_load_or_are_refused_but_nothing_else(tmp_path_factory, ex
         assert np.isfinite(load_image(path, max_pixels=10_000).pixels).all()
 
 
-def test_the_pixel_limit_is_counted_before_decoding_and_can_be_raised(tmp_path, noise):
+def test_the_pixel_limit_is_checked_before_decoding_and_can_be_raised(tmp_path, noise):
     path = write(tmp_path / "a.png", png(noise, RGB))
     limit = Image.MAX_IMAGE_PIXELS
     assert load_image(path, max_pixels=9 * 14).pixels.shape == (9, 14, 3)
-    with pytest.raises(ImageError, match="claims 14 × 9 pixels, but at most 125"):
+    with pytest.raises(ImageError, match="14 × 9 .* 125"):
         load_image(path, max_pixels=125)
     assert limit == Image.MAX_IMAGE_PIXELS
 
 
 @pytest.mark.parametrize("extension", ["png", "tif", "gif"])
-def test_our_limit_takes_the_place_of_that_of_pillow(tmp_path, extension, monkeypatch):
+def test_the_limit_replaces_that_of_pillow(tmp_path, extension, monkeypatch):
     Image.new("RGB", (60, 60)).save(tmp_path / f"a.{extension}")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    monkeypatch.setattr("nstk.images.decoding._HUGE", 1000)
+    monkeypatch.setattr("nstk.images.decoding._LARGE", 1000)
     assert load_image(tmp_path / f"a.{extension}").pixels.shape == (60, 60, 3)
 
 
-def test_a_least_side_is_asked_for_by_name(tmp_path):
+def test_an_image_below_the_minimum_side_is_refused(tmp_path):
     for size in ((1, 1), (3, 2000), (2000, 3)):
         Image.new("RGB", size).save(tmp_path / "thin.png")
         assert load_image(tmp_path / "thin.png").pixels.shape == (*reversed(size), 3)
-        with pytest.raises(ImageError, match="each side needs at least 16"):
+        with pytest.raises(ImageError, match="at least 16"):
             load_image(tmp_path / "thin.png", minimum_side=16)
 
 
@@ -597,14 +591,14 @@ def test_a_least_side_is_asked_for_by_name(tmp_path):
         ("gif", "GIF"),
     ],
 )
-def test_the_content_says_what_it_is_not_the_ending(tmp_path, noise, extension, name):
+def test_the_content_determines_the_format_not_the_extension(tmp_path, noise, extension, name):
     Image.fromarray(noise).save(tmp_path / f"a.{extension}")
     liar = (tmp_path / f"a.{extension}").rename(tmp_path / "liar.txt")
     assert probe_image(liar) == name
     assert load_image(liar).pixels.shape == noise.shape
 
 
-def test_a_photo_with_several_images_from_a_camera_is_a_jpeg(tmp_path):
+def test_a_camera_photo_with_previews_is_a_jpeg(tmp_path):
     first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     first.save(tmp_path / "photo.mpo", save_all=True, append_images=[second])
     assert probe_image(tmp_path / "photo.mpo") == "JPEG"
@@ -614,49 +608,49 @@ def test_a_photo_with_several_images_from_a_camera_is_a_jpeg(tmp_path):
 # What cannot be saved
 
 
-def test_an_unknown_ending_lists_the_known_ones(tmp_path, scene):
+def test_an_unknown_extension_is_refused_with_the_known_ones(tmp_path, scene):
     for name in ("image.xyz", "image", "image.gif"):
         for refuse in (check_output, lambda path: save_image(path, scene)):
             with pytest.raises(OutputError, match=r"\.png, \.jpg, \.jpeg, \.webp"):
                 refuse(tmp_path / name)
 
 
-def test_places_where_no_image_can_stand_are_refused_early(tmp_path):
+def test_paths_where_no_image_can_be_saved_are_refused_early(tmp_path):
     check_output(tmp_path / "image.png")
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(OutputError, match="is a folder"):
+    with pytest.raises(OutputError, match="folder"):
         check_output(tmp_path / "folder.png")
-    with pytest.raises(OutputError, match="create it first"):
+    with pytest.raises(OutputError, match="missing|nowhere|none|no folder"):
         check_output(tmp_path / "missing" / "image.png")
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_not_saved(tmp_path, wrong):
+def test_non_finite_values_are_not_saved(tmp_path, wrong):
     pixels = np.zeros((4, 4, 3), np.float32)
     alpha = np.ones((4, 4), np.float32)
     pixels[1, 1, 1] = wrong
-    with pytest.raises(OutputError, match="not finite"):
+    with pytest.raises(OutputError, match="NaN"):
         save_image(tmp_path / "a.png", pixels)
     alpha[0, 0] = wrong
-    with pytest.raises(OutputError, match="not finite"):
+    with pytest.raises(OutputError, match="NaN"):
         save_image(tmp_path / "a.png", np.zeros_like(pixels), alpha=alpha)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_no_image_is_not_saved(tmp_path, scene):
+def test_arrays_that_are_not_images_are_not_saved(tmp_path, scene):
     for pixels in (scene[..., 0], scene[..., :2], scene[:0]):
         with pytest.raises(OutputError, match=r"\(height, width, 3\)"):
             save_image(tmp_path / "a.png", pixels)
-    with pytest.raises(OutputError, match="resize_plane"):
+    with pytest.raises(OutputError, match=r"alpha .*\(3, 3\)"):
         save_image(tmp_path / "a.png", scene, alpha=np.ones((3, 3), np.float32))
-    with pytest.raises(SettingsError, match="from 1 to 100"):
+    with pytest.raises(SettingsError, match="`quality` is 0"):
         save_image(tmp_path / "a.jpg", scene, quality=0)
-    with pytest.raises(OutputError, match="at most 16383"):
+    with pytest.raises(OutputError, match="16383"):
         save_image(tmp_path / "a.webp", np.zeros((1, 17_000, 3), np.float32))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_image_that_fails_half_way_leaves_the_old_one(tmp_path, scene, monkeypatch):
+def test_a_failed_save_keeps_the_old_image(tmp_path, scene, monkeypatch):
     path = save_image(tmp_path / "a.png", scene)
     before = path.read_bytes()
 
@@ -675,7 +669,7 @@ def test_a_image_that_fails_half_way_leaves_the_old_one(tmp_path, scene, monkeyp
 
 
 @given(height=st.integers(1, 5000), width=st.integers(1, 5000), longer_side=st.integers(1, 5000))
-def test_a_fitted_size_has_the_longer_side_and_the_aspect(height, width, longer_side):
+def test_a_fitted_size_has_the_longer_side_and_the_aspect_ratio(height, width, longer_side):
     rows, columns = fit_size(height, width, longer_side)
     assert max(rows, columns) == longer_side
     assert min(rows, columns) >= 1
@@ -691,7 +685,7 @@ def test_a_fitted_size_has_the_longer_side_and_the_aspect(height, width, longer_
     height=st.integers(1, 20),
     width=st.integers(1, 20),
 )
-def test_a_resized_image_is_a_image(pixels, height, width):
+def test_a_resized_image_is_an_image(pixels, height, width):
     resized = resize_image(pixels, height, width)
     assert resized.shape == (height, width, 3)
     assert resized.dtype == np.float32
@@ -713,13 +707,13 @@ def test_a_flat_image_stays_flat_at_any_size():
         )
 
 
-def test_making_smaller_averages_instead_of_dropping():
+def test_reducing_averages_pixels():
     checks = np.indices((64, 64)).sum(axis=0) % 2
     small = resize_plane(checks.astype(np.float32), 8, 8)
     np.testing.assert_allclose(small, 0.5, atol=0.05)
 
 
-def test_a_image_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
+def test_an_image_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     Image.new("RGB", (4, 3)).save(path)
 
@@ -727,5 +721,5 @@ def test_a_image_too_large_for_the_memory_is_not_called_damaged(tmp_path, monkey
         raise MemoryError
 
     monkeypatch.setattr(Image, "open", refuse)
-    with pytest.raises(ImageError, match=r"in the memory there is; make it smaller"):
+    with pytest.raises(ImageError, match="memory"):
         load_image(path)
