@@ -11,6 +11,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError
@@ -86,6 +87,11 @@ class StylizeResult:
     peak_memory_bytes: int | None
     interrupted: bool
     notices: tuple[str, ...]
+
+    value_range = (0.0, 1.0)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.image, dtype)
 
     def save(self, path: str | Path) -> Path:
         """Write the image, with its transparency if the format supports it.
