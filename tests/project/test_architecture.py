@@ -20,7 +20,7 @@ WITHOUT_TENSORFLOW = (
     "images",
     "datasets",
     "reports/pages",
-    "reports/sheets",
+    "reports/figures",
 )
 
 

@@ -28,7 +28,7 @@ def place(tmp_path_factory, tiny_backbone):
 
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
-    monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.loading.load_backbone", lambda name, **_: tiny_backbone)
     modules = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.sharing"
     for module in modules:
         monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)

@@ -203,7 +203,7 @@ def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
 
 @pytest.fixture
 def files(tmp_path, monkeypatch, tiny_backbone, scene, strokes):
-    monkeypatch.setattr(nstk, "load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.loading.load_backbone", lambda name, **_: tiny_backbone)
     nstk.save_image(tmp_path / "scene.png", scene)
     nstk.save_image(tmp_path / "strokes.png", strokes)
     return tmp_path
@@ -227,7 +227,7 @@ def test_ctrl_c_keeps_the_state_too_and_says_how_to_go_on(files, monkeypatch):
         patch.setattr("nstk_cli.reporting.Lines.__call__", interrupt)
         result = stylize(files, "--checkpoint", states)
     assert result.exit_code == 130
-    assert result.stderr.endswith(f"out.png, and --resume goes on from {states}.\n")
+    assert result.stderr.endswith(f"out.png; continue with --checkpoint {states} --resume.\n")
     assert nstk.load_image(files / "out.png").pixels.shape == (24, 32, 3)
     refused = stylize(files, "--checkpoint", states)
     assert refused.exit_code == 2
