@@ -160,7 +160,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "nstk.auditing.findings": ("Audit", "ClassBalance", "ImageIssue", "LabelSuspect", "WrongEnding"),
+    "nstk.auditing.findings": (
+        "Audit",
+        "ClassBalance",
+        "ImageIssue",
+        "LabelSuspect",
+        "WrongExtension",
+    ),
     "nstk.auditing.job": ("audit",),
     "nstk.reports.audit": ("check_audit_report", "write_audit_report"),
     "nstk.backbones.backbone": ("Backbone",),

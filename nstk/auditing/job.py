@@ -88,8 +88,7 @@ def audit(
     chosen = resolve_settings(AuditSettings, settings, options)
     watch = Stopwatch()
     catalog = open_catalog(data, class_names, on_progress=on_progress)
-    if not isinstance(backbone, Backbone):
-        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     watch.lap()
     paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)

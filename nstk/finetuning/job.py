@@ -131,9 +131,10 @@ class FinetuneJob:
 
     def _extract(self, workers: Workers, cache: str | Path | None, watch: Stopwatch) -> Extracted:
         """Scan the data and compute its features."""
-        settings, backbone = self.settings, self.backbone
-        if not isinstance(backbone, Backbone):
-            backbone = load_backbone(backbone, weights=self.weights, on_progress=self.on_progress)
+        settings = self.settings
+        backbone = load_backbone(
+            self.backbone, weights=self.weights, on_progress=self.on_progress
+        )
         watch.lap()
         folder = scan_folder(
             self.data,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.images.image import Image
 
 Values = npt.NDArray[np.float64]

@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nstk.backbones.activations import activated_taps
-from nstk.backbones.backbone import Backbone
+from nstk.backbones.backbone import Backbone, activated_taps
 from nstk.backbones.loading import load_backbone
 from nstk.datasets.folders import LabeledFolder, scan_folder
 from nstk.datasets.listing import SkippedFile
@@ -58,8 +57,7 @@ def study_frozen(
         NstkError: As `nstk.finetune`.
     """
     chosen = resolve_settings(FrozenSettings, settings, options)
-    if not isinstance(backbone, Backbone):
-        backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     size = backbone.input_size if chosen.size == "auto" else chosen.size
     layers = _choose_layers(backbone)
     extractors = _build_extractors(backbone, size, layers, chosen.seed)

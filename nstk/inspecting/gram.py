@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
 from nstk.images.image import Image
 from nstk.inspecting.layers import (
@@ -26,7 +27,6 @@ from nstk.inspecting.patches import Patch, find_patches
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source, open_image
-from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.statistics import Moments, covariance, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
 
@@ -143,7 +143,7 @@ def inspect_gram(
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     if not images:
         raise SettingsError("`images` is empty; give the style, and images to compare with it.")
-    backbone = resolve_backbone(backbone, on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     layers = choose_layers(backbone, chosen.layers)
     opened = [open_image(source, f"image {k}") for k, source in enumerate(images, 1)]
     names = tuple(loaded.path.name for loaded in opened)

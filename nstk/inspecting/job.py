@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.images.image import Image
 from nstk.inspecting.filters import Filters, read_filters
@@ -16,7 +17,6 @@ from nstk.inspecting.visualization import choose_side, visualize_channels
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
-from nstk.stylization.preparing import resolve_backbone
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,7 +152,7 @@ def inspect_layers(
         BackboneError: If the network has no such layer.
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
-    backbone = resolve_backbone(backbone, on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     layers = choose_layers(backbone, chosen.layers)
     sources, skipped = find_sources(images)
     survey = survey_images(sources, layers, backbone, chosen.size, on_progress)

@@ -6,8 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from nstk.backbones.activations import activated_taps
-from nstk.backbones.backbone import Backbone
+from nstk.backbones.backbone import Backbone, activated_taps
 from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
 from nstk.errors import BackboneError, ImageError
 from nstk.images.image import Image, fit_size, resize_image

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 
 
 @pinned_keras_config()

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.images.image import Image
 from nstk.inspecting.optimization import open_subject, optimize_noise
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import content_loss
-from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.styles import extract_features
 
 
@@ -108,7 +108,7 @@ def inspect_content(
         BackboneError: If the network has no such layer.
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
-    backbone = resolve_backbone(backbone, on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     original, layers, network = open_subject(image, backbone, chosen)
     made = [_reconstruct(network, layer, original, chosen, on_progress) for layer in layers]
     return ContentInspection(original, tuple(made), backbone.name, chosen.steps, watch.total)

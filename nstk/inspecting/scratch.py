@@ -13,7 +13,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.features.activation_store import MEMORY_LIMIT, ActivationStore
 from nstk.features.crops import CROPS, extract_crops
 from nstk.features.extractor import BATCH_SIZE, prefetch

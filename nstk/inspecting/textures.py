@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.images.image import Image
 from nstk.inspecting.optimization import open_subject, optimize_noise
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
 from nstk.stylization.losses import gram_loss
-from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.statistics import Moments, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
 
@@ -106,7 +106,7 @@ def inspect_style(
         BackboneError: If the network has no such layer.
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
-    backbone = resolve_backbone(backbone, on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     original, layers, network = open_subject(image, backbone, chosen)
     targets = layer_moments(extract_features(network.tap(layers), original))
     textures = []

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.images.image import Image
 from nstk.inspecting.layers import Field
 from nstk.optimizers import Adam, Evaluation

@@ -1,4 +1,4 @@
-"""`nstk audit` through the shell, on a tiny network."""
+"""`nstk audit` through the command line, with a tiny network."""
 
 import json
 import zipfile
@@ -11,7 +11,7 @@ KEYS = [
     "images",
     "classes",
     "unreadable",
-    "wrong_ending",
+    "wrong_extension",
     "exact_duplicates",
     "near_duplicates",
     "cross_class_duplicates",
@@ -24,8 +24,8 @@ KEYS = [
     "low_contrast",
     "skipped",
     "notices",
-    "report",
     "seconds",
+    "report",
     "deterministic",
 ]
 
@@ -37,7 +37,7 @@ def tiny(monkeypatch, tiny_backbone):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two classes of eight; a copy in the wrong class, and a file that is no image."""
+    """Two classes of eight; a copy in the wrong class, and a text file."""
     root = draw_folder(tmp_path_factory.mktemp("images") / "data", 8)
     (root / "red" / "copy.png").write_bytes((root / "blue" / "0.png").read_bytes())
     (root / "red" / "notes.jpg").write_text("not an image")
@@ -59,20 +59,20 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(data):
     assert result.stderr == ""
 
 
-def test_people_get_a_table_and_short_lists(data, tmp_path):
+def test_a_table_and_short_lists_are_printed(data, tmp_path):
     result = invoke("audit", data, "--report", tmp_path / "report")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["class", "images"]
     assert lines[1].split() == ["blue", "8"]
-    assert "the same bytes (1):" in lines
+    assert "exact duplicates (1):" in lines
     assert "  blue/0.png  red/copy.png" in lines
-    assert f"{tmp_path / 'report' / 'audit.html'}: the same with the images" in lines
+    assert f"{tmp_path / 'report' / 'audit.html'}: report" in lines
     assert lines[-1].startswith("17 images, ")
     assert (tmp_path / "report" / "audit.html").is_file()
 
 
-def test_images_of_a_manifest_are_named_as_it_names_them(data):
+def test_images_of_a_manifest_have_its_paths(data):
     files = [file.relative_to(data.parent) for file in sorted(data.rglob("*.png"))]
     table = data.parent / "labels.csv"
     table.write_text("\n".join(["path,label", *(f"{file},{file.parent.name}" for file in files)]))
@@ -89,11 +89,11 @@ def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(data, tmp_path)
         archive.writestr("../evil.png", b"")
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
-        ([tmp_path / "missing"], "no such file or folder"),
-        ([tmp_path / "file"], "is a file"),
-        ([tmp_path / "bad.csv"], "leaves the manifest's folder"),
-        ([tmp_path / "bad.zip"], "lies outside of it"),
-        ([data, "--report", tmp_path / "file"], "is a file"),
+        ([tmp_path / "missing"], "missing"),
+        ([tmp_path / "file"], "file"),
+        ([tmp_path / "bad.csv"], "../secret.png"),
+        ([tmp_path / "bad.zip"], "../evil.png"),
+        ([data, "--report", tmp_path / "file"], "file"),
         ([data, "--near-distance", 99], "--near-distance is 99"),
     ):
         result = invoke("audit", *arguments)

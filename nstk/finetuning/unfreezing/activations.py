@@ -35,14 +35,9 @@ class LabeledPaths:
 
 @dataclass(frozen=True, eq=False)
 class PrecomputedActivations:
-    """Inputs of the trainable part, a row for each view of each image.
+    """Inputs of the trainable part, one row for each of the views of each image.
 
-    Attributes:
-        maps: Crops, or maps at the split point.
-        features: Features from below the split point, ``(n · views, d)``; d may be 0.
-        targets: float32 ``(n, C)``.
-        weights: float32 ``(n, q)``.
-        views: Rows per image.
+    The maps are crops or maps at the split point; the features are those from below it.
     """
 
     maps: ActivationStore
@@ -71,15 +66,6 @@ def precompute_activations(
     on_progress: Reporter,
 ) -> PrecomputedActivations | None:
     """Run the frozen part once over images; files that have become unreadable are left out.
-
-    Args:
-        network: The model.
-        images: The files and their labels.
-        extractor: Size of the crops, and views of each image.
-        keep_crops: Store the crops themselves, in half precision, for augmentation that changes
-            pixels; otherwise maps at the split point, in float32.
-        deadline: When to give up.
-        on_progress: Called after each batch, stage ``"activations"``.
 
     Returns:
         None after the deadline.

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 
 Batch = tuple[Any, Any, Any, Any]
 """Crops or activations ``(n, h, w, c)``, features ``(n, d)``, targets ``(n, C)``, weights

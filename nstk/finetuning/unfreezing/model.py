@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import Block, find_blocks, parts_of
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.variants import Precision, prepare_network
 from nstk.features.networks import BLOCKS, STATISTICS, channel_moments, choose_statistics_taps
 from nstk.heads.head import Head
@@ -21,7 +21,8 @@ class PartiallyFrozenModel:
     """A network and a head: frozen below the split point, trainable above it.
 
     Batch normalization is frozen everywhere: it runs in inference mode, and none of its four
-    kinds of weights is trainable.
+    kinds of weights is trainable. The trainable variables are in ``groups``: those of the head, of
+    the last block, and so on toward the image.
 
     Args:
         backbone: The network; it is copied, not changed.
@@ -29,11 +30,6 @@ class PartiallyFrozenModel:
         features: What the head sees, a key of `BLOCKS`.
         head: The head to start from.
         precision: Precision of the convolutions; weights stay float32.
-
-    Attributes:
-        blocks: The trainable blocks, in forward order.
-        groups: The trainable variables: those of the head, of the last block, and so on toward
-            the image.
     """
 
     @pinned_keras_config()
@@ -43,7 +39,7 @@ class PartiallyFrozenModel:
         self._backbone = backbone
         self._network = copy_network(backbone, precision)
         every = find_blocks(self._network)
-        self.blocks = every[-depth:]
+        blocks = every[-depth:]
         self._head = keras.layers.Dense(head.kernel.shape[1], name="head")
         self._head.build((None, len(head.kernel)))
         self._head.set_weights([head.kernel, head.bias])
@@ -51,12 +47,12 @@ class PartiallyFrozenModel:
         taps = choose_statistics_taps(backbone) if STATISTICS in BLOCKS[features] else ()
         maps = {name: self._network.get_layer(name).output for name in taps}
         image, last = self._network.inputs[0], self._network.outputs[0]
-        split = self.blocks[0].input
+        split = blocks[0].input
         below = [maps[name] for name in taps if name in frozen]
         above = [maps[name] for name in taps if name not in frozen]
         self._lower = keras.Model(image, [split, *below]) if depth < len(every) else None
         self._upper = keras.Model(split, [last, *above])
-        self.groups = [self._head.trainable_variables, *map(_unfreeze, reversed(self.blocks))]
+        self.groups = [self._head.trainable_variables, *map(_unfreeze, reversed(blocks))]
 
     @property
     def variables(self) -> list[Any]:
@@ -94,16 +90,13 @@ class PartiallyFrozenModel:
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 
-    def to_backbone(
-        self,
-    ) -> tuple[Backbone, tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    def to_backbone(self) -> tuple[Backbone, Arrays]:
         """The network as it is now, in float32, and the kernel and the bias of its head."""
         network = copy_network(self._backbone, "float32")
         for old, new in zip(self._network.layers, network.layers, strict=True):
             new.set_weights(old.get_weights())
         old = self._backbone
-        kernel, bias = self._head.get_weights()
-        return Backbone(old.name, network, old.input_size, old.source), (kernel, bias)
+        return Backbone(old.name, network, old.input_size, old.source), self._head.get_weights()
 
 
 def copy_network(backbone: Backbone, precision: Precision) -> Any:

@@ -80,14 +80,6 @@ def choose_depth(
     blocks and twice as much for the backward pass; the frozen blocks run once, or in every epoch
     if the augmentation changes pixels.
 
-    Args:
-        asked: The setting ``unfreeze``.
-        augment: The setting ``augment``.
-        blocks: All blocks of the network.
-        network: The network.
-        images: Number of training images.
-        remaining: Seconds until the deadline.
-        seconds: Time of one image through the network.
     """
     fitting = 1 + int(log2(max(1.0, images / IMAGES)))
     number = asked if isinstance(asked, int) else fitting if asked == "auto" else len(blocks)
@@ -119,14 +111,7 @@ def count_multiplications(blocks: Sequence[Block], network: Any) -> tuple[float,
 
 
 def count_steps(per_epoch: int, remaining: float, step: float, check: float) -> int:
-    """How many steps fit into the remaining time, at most those of `MAX_EPOCHS`.
-
-    Args:
-        per_epoch: Steps of an epoch.
-        remaining: Seconds until the deadline; infinite without one.
-        step: Seconds of a step.
-        check: Seconds of the evaluation after an epoch.
-    """
+    """How many steps fit into the remaining time, at most those of `MAX_EPOCHS`."""
     if remaining == float("inf"):
         return EPOCHS * per_epoch
     return max(0, min(MAX_EPOCHS * per_epoch, int(remaining / (step + check / per_epoch))))

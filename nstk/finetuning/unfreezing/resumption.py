@@ -29,15 +29,7 @@ _SIGNALS = signal.SIGINT, signal.SIGTERM
 def describe_run(
     settings: FinetuneSettings, backbone: Backbone, size: int, splits: Splits, plan: Plan | None
 ) -> RunIdentity:
-    """Everything a run depends on.
-
-    Args:
-        settings: Settings of the whole run.
-        backbone: The pretrained network.
-        size: Side of its crops in pixels.
-        splits: The images.
-        plan: The plan of an earlier run, if that is repeated.
-    """
+    """Everything a run depends on."""
     options = asdict(settings) | {"size": size, "plan": plan and asdict(plan)}
     images = {
         f"image {file.path}": f"{file.sha256} {file.split} {file.label}" for file in splits.files
@@ -55,14 +47,6 @@ def train(
     on_progress: Reporter,
 ) -> History:
     """Train from the start or from a checkpoint.
-
-    Args:
-        training: Model, step and data.
-        plan: The plan; with 0 steps the deadline decides how many there are.
-        deadline: The end of the time budget.
-        checkpoints: Where the state is saved: when it is due, at Ctrl-C and at the end.
-        saved: The state in the newest checkpoint.
-        on_progress: Called after each step.
 
     Raises:
         CheckpointError: If the state does not belong to such a training.

@@ -29,12 +29,7 @@ _BETAS = 0.9, 0.999
 
 
 def schedule_rate(step: int, steps: int) -> float:
-    """The share of `LEARNING_RATE` at a step: linear warm-up, then cosine decay to 0.
-
-    Args:
-        step: From 0.
-        steps: Steps of the schedule; the first tenth warms up.
-    """
+    """The share of `LEARNING_RATE` at a step: linear warm-up, then cosine decay to 0."""
     warm = max(1, round(_WARM_UP * steps))
     if step < warm:
         return (step + 1) / warm
@@ -67,12 +62,6 @@ class TrainingStep:
 
     def __call__(self, batch: Batch, rate: float, count: int, late: bool) -> tuple[float, bool]:
         """Take a step.
-
-        Args:
-            batch: This process's batch.
-            rate: Share of `LEARNING_RATE`.
-            count: How many steps were taken before.
-            late: Whether this process is past its deadline.
 
         Returns:
             The loss, and whether any process is past its deadline.

@@ -35,8 +35,8 @@ class History:
     Attributes:
         steps: Steps of the learning-rate schedule.
         taken: Steps taken.
-        losses: Log-loss of the evaluation images: before training, and after each epoch.
-        best: Index of the smallest of these, whose weights the network has now.
+        losses: Log-loss of the evaluation images, before training and after each epoch.
+        best: Index of the smallest loss, whose weights are kept.
     """
 
     steps: int
@@ -47,17 +47,7 @@ class History:
 
 @dataclass(eq=False)
 class TrainingState:
-    """The state of training, apart from that of the step and the augmentation.
-
-    Attributes:
-        steps: Steps of the learning-rate schedule.
-        last: Steps to take.
-        taken: Steps taken.
-        losses: See `History`.
-        best: See `History`.
-        best_weights: The weights at the best evaluation.
-        reserve: Seconds that an evaluation needs.
-    """
+    """A `History` in the making; ``last`` steps are to be taken, ``reserve`` seconds are kept."""
 
     steps: int
     last: int
@@ -75,16 +65,7 @@ class TrainingState:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """Model, step and data of a training run.
-
-    Attributes:
-        step: The step, with the model, link and workers.
-        augmentation: Applied to each batch.
-        train: This worker's training images.
-        held_out: This worker's evaluation images.
-        seed: Of the order of the images.
-        images: Number of training images of all workers.
-    """
+    """Step, augmentation and this worker's data, with the number of images of all workers."""
 
     step: TrainingStep
     augmentation: Augmentation
@@ -106,12 +87,7 @@ class Training:
         return max(1, round(self.images / (self.batch_size * self.step.workers.count)))
 
     def start(self, deadline: Deadline, planned: tuple[int, int] | None) -> TrainingState:
-        """Evaluate the initial weights and count the steps.
-
-        Args:
-            deadline: The end of the time budget.
-            planned: Steps of the schedule and steps to take, if an earlier run decided them.
-        """
+        """Evaluate the initial weights and count the steps."""
         loss = self.evaluate()[0]
         step, check = self._warm_up()
         if planned:
@@ -136,7 +112,7 @@ class Training:
             state: Where to start; updated in place.
             deadline: The end of the time budget.
             on_progress: Called after each step.
-            on_step: Called with the state after each step, before `on_progress`.
+            on_step: Called before it, with the state.
             uninterrupted: A context for each step, during which the state is inconsistent.
         """
         batches = self._batches(state.taken)
@@ -206,11 +182,7 @@ class Training:
         return reduce(seconds), reduce(time.perf_counter() - began)
 
     def _batches(self, taken: int) -> Iterator[Batch]:
-        """Endless batches: each epoch in its own order, each image in one random view.
-
-        Args:
-            taken: How many batches to skip.
-        """
+        """Endless batches: each epoch in its own order, each image in one random view."""
         count = self.per_epoch * self.batch_size
         for epoch in itertools.count(taken // self.per_epoch):
             random = np.random.default_rng([self.seed, epoch, self.step.workers.index])
