@@ -1,7 +1,7 @@
-"""Where to tap each network of keras.applications, read off the built networks.
+"""Layers to tap in each network of keras.applications, read from the built networks.
 
-For each stride the deepest layer that everything behind it depends on; where no single layer
-carries everything, the deepest layer. `tests/test_applications.py` compares.
+For each stride this is the deepest layer on which everything after it depends, or simply the
+deepest one if there is no such layer. `tests/backbones/test_applications.py` compares them.
 """
 
 from collections.abc import Mapping
@@ -56,4 +56,4 @@ TAPS: Mapping[str, str] = {
         for size in ("tiny", "small", "base", "large", "xlarge")
     },
 }
-"""Layer names by network, whatever its width, from the finest stride to the coarsest."""
+"""Layer names by network, the same for all widths, from the finest stride to the coarsest."""

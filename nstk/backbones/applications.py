@@ -1,6 +1,6 @@
-"""Every image network of keras.applications by name; a table, so that listing it is quick.
+"""Every image network of keras.applications, as a table, so that listing them is fast.
 
-The figures were read off the built networks; `tests/test_applications.py` compares them.
+The numbers were read from the built networks; `tests/backbones/test_applications.py` compares them.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from typing import Any, Literal
 from nstk.backbones.application_taps import TAPS
 
 Convention = Literal["symmetric", "standardized", "caffe", "inside"]
-"""What a family was trained on.
+"""Input that a family was trained on.
 
 - ``"symmetric"``: RGB in [−1, 1].
 - ``"standardized"``: RGB in [0, 1] minus ImageNet's mean, over its standard deviation.
 - ``"caffe"``: BGR in [0, 255] minus ImageNet's mean.
-- ``"inside"``: RGB in [0, 255]; the network does the rest itself.
+- ``"inside"``: RGB in [0, 255]; the network includes the rest.
 """
 
 
@@ -25,10 +25,10 @@ class Family:
 
     Attributes:
         module: The module's name in ``keras.applications``.
-        convention: What the networks expect of their input.
-        pads_by_size: Keras counts out their zero padding for one fixed input size.
-        divides_again: Keras divides their input by the root of the deviation once more, but only
-            where it downloads the weights itself.
+        convention: The input that the networks expect.
+        pads_by_size: Keras computes their zero padding for one fixed input size.
+        divides_again: Keras divides their input by the square root of the standard deviation once
+            more, but only when it downloads the weights itself.
     """
 
     module: str
@@ -42,12 +42,12 @@ class Application:
     """One network of keras.applications, without its classification top.
 
     Attributes:
-        name: What nstk calls it.
-        family: What it shares with others.
-        constructor: What ``keras.applications`` calls it.
-        input_size: Side in pixels of the images it was trained on.
-        parameters: How many weights it has.
-        channels: Channels of its last feature map.
+        name: Its name in nstk.
+        family: Its family.
+        constructor: Its constructor in ``keras.applications``.
+        input_size: Side of the images it was trained on, in pixels.
+        parameters: Number of weights.
+        channels: Channels of the last feature map.
         options: Arguments of the constructor.
     """
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import ModelError, OutputError
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
 from nstk.storage.files import atomic_write, check_regular

@@ -1,7 +1,8 @@
-"""The frozen network that both jobs look through."""
+"""The frozen network of both jobs."""
 
 import difflib
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,23 +10,23 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import pinned_keras_config
-from nstk.backbones.digests import digest_weights
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
 from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
+from nstk.backbones.weights import digest_weights
 from nstk.errors import BackboneError
 
 
 @dataclass(frozen=True, eq=False)
 class Backbone:
-    """A frozen network with two windows: `tap` (named feature maps) and `embed` (vectors).
+    """A frozen network with two kinds of output: feature maps (`tap`) and vectors (`embed`).
 
     Attributes:
-        name: What the network is called, as `nstk.load_backbone` takes it.
-        model: A non-trainable ``keras.Model`` that takes Images ``(N, H, W, 3)``, float32 in
-            ``[0, 1]``, and gives the last feature map; preprocessing is inside.
-        input_size: The side in pixels of the images it was trained on.
-        source: Where the weights came from, in words.
+        name: Name of the network, as in `backbone_names`.
+        model: A non-trainable ``keras.Model`` from images ``(N, H, W, 3)``, float32 in ``[0, 1]``,
+            to the last feature map; it includes the preprocessing.
+        input_size: Side of the images it was trained on, in pixels.
+        source: Origin of the weights, in words.
     """
 
     name: str
@@ -36,21 +37,33 @@ class Backbone:
     def __post_init__(self) -> None:
         self.model.trainable = False
 
+    @staticmethod
+    def from_preset(name: "str | os.PathLike[str]", **options: Any) -> "Backbone":
+        """Load a pretrained network; the same as `load_backbone`.
+
+        Args:
+            name: A name from `backbone_names`, or the path of a classifier.
+            options: ``weights`` and ``on_progress``, as for `load_backbone`.
+        """
+        from nstk.backbones.loading import load_backbone
+
+        return load_backbone(name, **options)
+
     @cached_property
     def taps(self) -> tuple[str, ...]:
-        """Names of all layers that give a feature map, from the image to the last map."""
+        """Names of all layers whose output is a feature map, from the image to the last map."""
         layers = itertools.dropwhile(lambda layer: not _is_convolution(layer), self.model.layers)
         return tuple(layer.name for layer in layers if _is_feature_map(layer))
 
     @pinned_keras_config()
     def tap(self, names: Sequence[str]) -> Any:
-        """Give a model that shares this network's layers and stops at the deepest one named.
+        """Return a model that shares this network's layers and ends at the deepest one named.
 
         Args:
-            names: Which of `taps` to return.
+            names: One or more of `taps`.
 
         Returns:
-            A ``keras.Model`` from Images ``(N, H, W, 3)`` to
+            A ``keras.Model`` from images ``(N, H, W, 3)`` to
             ``{name: map (N, H / stride, W / stride, channels)}``.
 
         Raises:
@@ -59,8 +72,8 @@ class Backbone:
         wanted = tuple(dict.fromkeys(names))
         if not wanted:
             raise BackboneError(
-                f"No layer of '{self.name}' was named; "
-                f"name one or more of its taps: {self._format_taps()}."
+                f"no layer of '{self.name}' was named; name one or more of its taps: "
+                f"{self._format_taps()}."
             )
         if wanted not in self._tapped:
             outputs = {name: self.model.get_layer(self._check_tap(name)).output for name in wanted}
@@ -70,7 +83,7 @@ class Backbone:
     @cached_property
     @pinned_keras_config()
     def embed(self) -> Any:
-        """A model from Images ``(N, H, W, 3)`` to vectors ``(N, D)``.
+        """A model from images ``(N, H, W, 3)`` to vectors ``(N, D)``.
 
         The vector is the mean of the last feature map over its positions.
         """
@@ -78,10 +91,10 @@ class Backbone:
         return _freeze(keras.Model(self.model.inputs[0], vectors))
 
     def reach(self, name: str) -> int:
-        """Say how far in pixels a layer sees from the middle of its cell, to the farther side.
+        """Distance in pixels that a cell of a layer sees from its center, to the farther side.
 
-        A change of the image farther away than this cannot change the cell. Layers behind a
-        mean over all positions (squeeze-and-excitation) give `WHOLE_IMAGE`.
+        A change of the image farther away cannot change the cell. Layers behind a mean over all
+        positions (squeeze-and-excitation) have `WHOLE_IMAGE`.
 
         Raises:
             BackboneError: If the name is not one of `taps`.
@@ -89,7 +102,7 @@ class Backbone:
         return self._fields[self._check_tap(name)].reach
 
     def stride(self, name: str) -> int:
-        """Say how many pixels lie between two neighboring cells of a layer.
+        """Number of pixels between two neighboring cells of a layer.
 
         Raises:
             BackboneError: If the name is not one of `taps`.
@@ -100,8 +113,8 @@ class Backbone:
     def digest(self) -> str:
         """SHA-256 of all weights: variable names, shapes and bytes, in the network's order.
 
-        Names that Keras makes up count what was made earlier in the process, so layer names and
-        running numbers stay out of it.
+        Layer names and running numbers are left out: Keras generates them from what the process
+        built before.
         """
         return digest_weights(self.model)
 
@@ -113,24 +126,24 @@ class Backbone:
         precision: Precision = "float32",
         convolution: Convolution = "direct",
     ) -> "Backbone":
-        """Give the same network with another way to treat its border, to pool and to compute.
+        """Return the network with another border, pooling or arithmetic.
 
         Args:
-            edge: What the first spatial convolution sees outside the image: ``"zero"`` as
-                trained, or ``"replicate"``, the nearest pixel, which avoids edge artifacts.
+            edge: Padding of the first spatial convolution: ``"zero"`` as trained, or
+                ``"replicate"``, the nearest pixel, which avoids artifacts at the border.
             pooling: ``"max"`` as trained, or ``"average"`` (×2) or ``"l2"`` (×0.78 the root of
                 the sum of squares) in place of every 2×2 max-pool.
             precision: ``"float32"`` as trained, or ``"bfloat16"``, whose feature maps have eight
                 significant bits; weights stay as they are.
-            convolution: ``"direct"``, or ``"winograd"``, which takes a fourth of the
-                multiplications where a float32 convolution suits it (`nstk.backbones.winograd`).
+            convolution: ``"direct"``, or ``"winograd"``, which needs a fourth of the
+                multiplications for suitable float32 convolutions (`nstk.backbones.winograd`).
 
         Returns:
-            This backbone if nothing changes; else one with fresh layers, copied weights and the
+            This backbone if nothing changes; otherwise one with new layers, copied weights and the
             same digest.
 
         Raises:
-            BackboneError: If the word is unknown, or this network has no such pools.
+            BackboneError: If a value is unknown, or this network has no such pooling layers.
         """
         if (edge, pooling, precision, convolution) == ("zero", "max", "float32", "direct"):
             return self
@@ -174,5 +187,22 @@ def _is_feature_map(layer: Any) -> bool:
     if isinstance(layer, keras.layers.ZeroPadding2D | keras.layers.Cropping2D):
         return False
     shape = layer.output.shape
-    # A height of 1 where the image's is open is a mean over the image, not a map of it.
+    # A height of 1, although that of the image is open: a mean over the image, not a map.
     return len(shape) == 4 and shape[1:3] != (1, 1)
+
+
+def activated_taps(backbone: Backbone) -> dict[int, list[str]]:
+    """List the feature maps after a nonlinearity, by their stride in pixels."""
+    taps: dict[int, list[str]] = {}
+    for name in backbone.taps:
+        if _is_activation(backbone.model.get_layer(name)):
+            taps.setdefault(backbone.stride(name), []).append(name)
+    return taps
+
+
+def _is_activation(layer: Any) -> bool:
+    """Whether a layer is a nonlinearity or ends in one."""
+    if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.PReLU):
+        return True
+    activation = getattr(layer, "activation", None)
+    return activation is not None and activation.__name__ != "linear"

@@ -1,11 +1,11 @@
-"""The architecture of the packaged network: VGG's shape, a twelfth of its work."""
+"""Architecture of the packaged network: VGG's layout with a twelfth of its computation."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import SettingsError
 
 WIDTHS = (16, 32, 64, 160, 384)
@@ -18,19 +18,19 @@ def build_compact(
     widths: Sequence[int] = WIDTHS,
     depths: Sequence[int] = DEPTHS,
 ) -> Any:
-    """Build an empty VGG-shaped network that takes Images.
+    """Build a network with the layout of VGG, without trained weights.
 
-    Every block is a run of 3×3 convolutions with bias and ReLU; a 2×2 max-pool stands between
-    two blocks and none after the last. Layers are named as in Keras's VGG19
-    (``block1_conv1``, ``block1_pool``, …), so one spelling of a layer serves both networks.
+    Every block is a sequence of 3×3 convolutions with bias and ReLU. There is a 2×2 max-pool
+    between two blocks and none after the last. Layers are named as in Keras's VGG19
+    (``block1_conv1``, ``block1_pool``, …), so the same layer names work for both networks.
 
     Args:
-        input_shape: Height, width and channels of a Image; ``None`` is any size.
+        input_shape: Height, width and channels of an image; ``None`` is any size.
         widths: Channels of each block.
         depths: Convolutions of each block.
 
     Returns:
-        A ``keras.Model`` with freshly initialized weights, from ``(N, H, W, 3)`` float32 in
+        A ``keras.Model`` with newly initialized weights, from ``(N, H, W, 3)`` float32 in
         ``[0, 1]`` to ``(N, H / 2^(B−1), W / 2^(B−1), widths[-1])`` for B blocks.
 
     Raises:
@@ -38,11 +38,11 @@ def build_compact(
     """
     if len(widths) != len(depths) or not widths:
         raise SettingsError(
-            f"{len(widths)} widths and {len(depths)} depths were given; "
-            "give one of each for every block, and at least one block."
+            f"`widths` has {len(widths)} values and `depths` has {len(depths)}; give one of each per "
+            "block, and at least one block."
         )
     inputs = keras.Input(input_shape, name="image")
-    # [0, 1] to about zero mean and unit deviation: the range the packaged weights were trained on.
+    # From [0, 1] to a mean of about 0 and a standard deviation of about 1, as in training.
     maps = keras.layers.Rescaling(4.0, offset=-1.8, name="preprocessing")(inputs)
     for block, (width, depth) in enumerate(zip(widths, depths, strict=True), start=1):
         if block > 1:

@@ -1,4 +1,4 @@
-"""Pretrained weights that keras.applications publishes, fetched by its own constructors."""
+"""Downloading the pretrained weights of keras.applications through its constructors."""
 
 import logging
 import socket
@@ -9,34 +9,34 @@ from typing import Any
 import keras
 
 from nstk.backbones.applications import Application
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import DownloadError
 
-PATIENCE = 20.0
-"""Seconds without a single byte after which a download is given up."""
+TIMEOUT = 20.0
+"""Seconds without any data after which a download fails."""
 
 _log = logging.getLogger("nstk")
 
 
 @pinned_keras_config()
 def fetch_network(application: Application) -> Any:
-    """Build Keras's own network with the ImageNet weights that Keras publishes.
+    """Build Keras's network with its ImageNet weights.
 
-    Keras keeps the file in its cache and checks the hashes it knows.
+    Keras keeps the file in its cache and verifies its hash.
 
     Args:
         application: A row of the table.
 
     Returns:
-        A ``keras.Model`` without its top, for the network's natural size.
+        A ``keras.Model`` without its top, for the network's original size.
 
     Raises:
-        DownloadError: If the weights are neither in the cache nor to be had.
+        DownloadError: If the weights are not in the cache and cannot be downloaded.
     """
     _log.info("Fetching the ImageNet weights of %s from keras.applications", application.name)
     side = application.input_size
     try:
-        with _patience(PATIENCE), _silence():
+        with _timeout(TIMEOUT), _silence():
             return getattr(keras.applications, application.constructor)(
                 include_top=False,
                 weights="imagenet",
@@ -46,14 +46,14 @@ def fetch_network(application: Application) -> Any:
     except Exception as error:  # Keras reports a failed fetch as a bare Exception.
         reason = " ".join(str(error).split())
         raise DownloadError(
-            f"The weights of '{application.name}' could not be fetched ({reason}); use "
-            "--backbone compact, which needs no network, or a local file with --weights FILE."
+            f"The weights of '{application.name}' cannot be downloaded ({reason}); use "
+            "`backbone='compact'`, which works offline, or a local file as `weights`."
         ) from error
 
 
 @contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Let new connections give up: Keras's downloads would wait for ever."""
+def _timeout(seconds: float) -> Iterator[None]:
+    """Set a timeout for new connections: Keras's downloads have none."""
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
@@ -64,11 +64,11 @@ def _patience(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def _silence() -> Iterator[None]:
-    """Keep Keras's progress bar off stdout, which belongs to results."""
-    spoke = keras.config.is_interactive_logging_enabled()
+    """Hide Keras's progress bar: standard output is for results."""
+    enabled = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
     try:
         yield
     finally:
-        if spoke:
+        if enabled:
             keras.config.enable_interactive_logging()

@@ -1,4 +1,4 @@
-"""Which backbones there are, told without loading TensorFlow."""
+"""Listing the backbones without loading TensorFlow."""
 
 import difflib
 import hashlib
@@ -17,24 +17,23 @@ from nstk.errors import BackboneError, WeightsError
 COMPACT = "compact"
 COMPACT_INPUT_SIZE = 224
 COMPACT_DIGEST = "c2e11c444c50de20eff7d0395d76a9c9020d8d30b4c4b281034c4c5adffcc607"
-"""SHA-256 of the packaged file, checked whenever it is used."""
+"""SHA-256 of the packaged file, checked on every use."""
 
 _FLOAT32_BYTES = 4
 
 
 def backbone_names() -> tuple[str, ...]:
-    """The names that `nstk.load_backbone` takes, the packaged network first."""
+    """List the names for `nstk.load_backbone`, the packaged network first."""
     return (COMPACT, *APPLICATIONS)
 
 
 def match_name(name: str) -> str:
-    """Find the backbone meant by a name, whatever its capitals, dashes and underscores.
+    """Find a backbone by name; case, dashes and underscores do not matter.
 
-    A network that comes in several widths goes by its bare name at its full width:
-    ``mobilenet`` is ``mobilenet-1.0``.
+    The name of a network without its width means full width: ``mobilenet`` is ``mobilenet-1.0``.
 
     Raises:
-        BackboneError: If there is none; the message says which names are nearest.
+        BackboneError: If there is no such backbone; lists the nearest names.
     """
     names = {_strip(known): known for known in backbone_names()}
     for meant in (_strip(name), _strip(f"{name}-1.0")):
@@ -42,21 +41,21 @@ def match_name(name: str) -> str:
             return names[meant]
     nearest = difflib.get_close_matches(_strip(name), names, n=3, cutoff=0)
     raise BackboneError(
-        f"No backbone is called '{name}'; the nearest are "
-        f"{', '.join(names[near] for near in nearest)}; `nstk backbones` lists them all."
+        f"unknown `backbone` '{name}'; the nearest names are "
+        f"{', '.join(names[near] for near in nearest)}; `nstk backbones` lists all of them."
     )
 
 
 def describe_backbones() -> list[dict[str, Any]]:
-    """Describe every backbone that goes by a name.
+    """Describe every named backbone.
 
     Returns:
-        One dictionary for each, in the order of `backbone_names`, with ``name``; ``source``,
+        One dictionary per backbone, in the order of `backbone_names`, with ``name``; ``source``,
         ``"packaged"`` or ``"keras.applications download"``; ``parameters``, without the
-        classification top; ``file_bytes``, of the packaged file, or about what the download
-        takes (four bytes a parameter); ``input_size``, the side in pixels it was trained on;
-        ``channels`` of its last feature map; ``taps``, all of the packaged network's and the
-        deepest one at each stride of the others (`Backbone.taps` lists all of a loaded one).
+        classification top; ``file_bytes`` of the packaged file, or the approximate size of the
+        download (four bytes per parameter); ``input_size``, the side of its training images in
+        pixels; ``channels`` of its last feature map; and ``taps``, all of the packaged network's,
+        and the deepest one per stride of the others (`Backbone.taps` lists all).
 
     Raises:
         WeightsError: If the packaged file is missing.
@@ -77,20 +76,19 @@ def describe_backbones() -> list[dict[str, Any]]:
 
 
 def find_packaged() -> Traversable:
-    """Find the weights file that comes with nstk.
+    """Find the packaged weights file.
 
     Raises:
-        WeightsError: If it is missing from this installation, or is another file.
+        WeightsError: If it is missing or damaged.
     """
     packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
     if not packaged.is_file():
         raise WeightsError(
-            "The packaged weights nstk/backbones/data/compact.npz are missing; install nstk anew."
+            "The packaged weights nstk/backbones/data/compact.npz are missing; reinstall nstk."
         )
     if hashlib.sha256(packaged.read_bytes()).hexdigest() != COMPACT_DIGEST:
         raise WeightsError(
-            "The packaged weights nstk/backbones/data/compact.npz are not those that nstk comes "
-            "with; install nstk anew."
+            "The packaged weights nstk/backbones/data/compact.npz are damaged; reinstall nstk."
         )
     return packaged
 

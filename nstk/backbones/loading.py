@@ -1,4 +1,4 @@
-"""From a name or a file to a frozen backbone."""
+"""Loading a frozen backbone by name or from a file."""
 
 import os
 from collections.abc import Callable
@@ -7,11 +7,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import keras
+
 from nstk.backbones.applications import APPLICATIONS, Application
+from nstk.backbones.archives import ADVICE, read_archive
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.classifier_files import open_classifier
 from nstk.backbones.compact import build_compact
 from nstk.backbones.downloads import fetch_network
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.listing import COMPACT, COMPACT_INPUT_SIZE, find_packaged, match_name
 from nstk.backbones.networks import build_network
 from nstk.backbones.weights import assign_weights, list_weights
@@ -26,40 +29,43 @@ _PATH_EXTENSIONS = (".keras", *_WEIGHTS_EXTENSIONS)
 
 
 def load_backbone(
-    name: StrPath = COMPACT,
+    backbone: Backbone | StrPath = COMPACT,
     *,
     weights: StrPath | None = None,
     on_progress: Reporter = no_progress,
 ) -> Backbone:
-    """Load a frozen pretrained network.
+    """Load a frozen pretrained network; the same as `Backbone.from_preset`.
 
     Args:
-        name: ``"compact"``, which comes with nstk and needs no network; another name that
-            `backbone_names` lists, whose ImageNet weights Keras downloads once; or the path of a
-            classifier that `nstk.finetune` made, whose backbone is then used.
-        weights: A local weights file for the named network instead of its own weights, with or
-            without a classification top: Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
-        on_progress: Told before and after weights are fetched; nothing else takes long.
+        backbone: ``"compact"``, which is packaged with nstk and works offline; another name from
+            `backbone_names`, whose ImageNet weights Keras downloads once; or the path of a
+            classifier made by `nstk.finetune`, whose backbone is used. A `Backbone` is returned
+            unchanged.
+        weights: A local weights file for the named network, with or without a classification top:
+            Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
+        on_progress: Called before and after a download.
 
     Raises:
-        BackboneError: If nothing goes by this name.
-        WeightsError: If the weights file cannot be read or belongs to another network.
-        DownloadError: If the weights could not be fetched.
-        ModelError: If the path is no classifier that nstk can use.
+        BackboneError: If the name is unknown.
+        WeightsError: If the weights file cannot be read or does not fit the network.
+        DownloadError: If the weights cannot be downloaded.
+        ModelError: If the path is not a classifier of nstk.
     """
-    if _is_path(name):
-        if weights is not None:
-            raise WeightsError(
-                f"{name} brings its own weights, and {weights} was given too; "
-                "use --weights with a name that `nstk backbones` lists, or leave it out."
-            )
-        if Path(name).suffix in _WEIGHTS_EXTENSIONS:
+    if weights is not None and (isinstance(backbone, Backbone) or _is_path(backbone)):
+        raise WeightsError(
+            f"{getattr(backbone, 'name', backbone)} has its own weights, and `weights` is "
+            f"{os.fspath(weights)!r}; leave out `weights`, or give the name of a network."
+        )
+    if isinstance(backbone, Backbone):
+        return backbone
+    if _is_path(backbone):
+        if Path(backbone).suffix in _WEIGHTS_EXTENSIONS:
             raise ModelError(
-                f"{name} is no classifier that nstk finetune made; if it holds weights, name their "
-                "network as --backbone and give the file as --weights."
+                f"{backbone} is not a classifier of nstk; if it is a weights file, give the name "
+                "of its network as `backbone` and the file as `weights`."
             )
-        return open_classifier(Path(name))
-    matched = match_name(str(name))
+        return open_classifier(Path(backbone))
+    matched = match_name(str(backbone))
     if matched == COMPACT:
         return _load_compact(weights)
     if weights is None:
@@ -94,7 +100,45 @@ def _fetch(application: Application, on_progress: Reporter) -> Backbone:
 
 
 def _fill(build: Callable[[], Any], weights: StrPath, name: str) -> Any:
-    with open_weights(weights) as stored:  # what is no weights file fails before the long build
+    with open_weights(weights) as stored:  # other files fail before the long build
         network = build()
         assign_weights(network, stored, name=name, origin=os.fspath(weights))
     return network
+
+
+def open_classifier(path: Path) -> Backbone:
+    """Open the backbone of a ``.keras`` classifier; no code from the file is run.
+
+    Args:
+        path: A file made by `nstk.finetune`.
+
+    Raises:
+        ModelError: If the file is missing, damaged or not such a classifier.
+    """
+    classifier, card = read_archive(path)
+    try:
+        name, input_size = str(card["backbone"]["name"]), int(card["backbone"]["input_size"])
+        network = classifier.get_layer("backbone")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ModelError(f"{path} has no usable backbone ({reason}); {ADVICE}.") from error
+    if not isinstance(network, keras.Model) or len(network.outputs[0].shape) != 4:
+        raise ModelError(f"{path} has a 'backbone' without feature maps; {ADVICE}.")
+    return make_backbone(network, name, input_size, str(path))
+
+
+@pinned_keras_config()
+def make_backbone(network: Any, name: str, input_size: int, source: str) -> Backbone:
+    """Make a backbone from the network inside a classifier.
+
+    Args:
+        network: The classifier's layer ``backbone``.
+        name: Its name.
+        input_size: Side of the images it was trained on, in pixels.
+        source: Origin of its weights, in words.
+    """
+    if (
+        len(network.outputs) > 1
+    ):  # the head also uses earlier maps; the first output is the last map
+        network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+    return Backbone(name=name, model=network, input_size=input_size, source=source)

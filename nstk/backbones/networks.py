@@ -1,4 +1,4 @@
-"""Empty networks of keras.applications that take Images of any size."""
+"""Building the networks of keras.applications, without weights, for images of any size."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -8,31 +8,36 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.applications import Application
-from nstk.backbones.conventions import pinned_keras_config
-from nstk.backbones.layer_names import count_afresh, is_named_by_counting
-from nstk.backbones.preprocessing import STD, preprocess
+from nstk.backbones.applications import Application, Convention
+from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_config, renumber_names
 
-_turn_over = partial(keras.ops.flip, axis=(1, 2))
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Statistics of ImageNet's training images: red, green and blue in [0, 1] (torchvision)."""
+
+CAFFE_MEAN = (103.939, 116.779, 123.68)
+"""The mean that Caffe's VGG subtracts: blue, green and red, 0 to 255."""
+
+_flip = partial(keras.ops.flip, axis=(1, 2))
 
 
 @pinned_keras_config()
 def build_network(application: Application) -> Any:
     """Build one network of keras.applications, without its classification top.
 
-    Keras's own network is built for images of any size, with three changes, none of them to the
-    result at its natural size:
+    Keras's network is built for images of any size, with three changes that do not affect the
+    result at its original size:
 
-    - Zeros that Keras counts out for one fixed size are counted out for each image.
-    - Layers that Keras names by counting get the names of a fresh process, so that taps and
-      weights files do not depend on what was built before.
-    - EfficientNet gets the rescaling that Keras adds only where it downloads the weights itself.
+    - Zero padding that Keras computes for one fixed size is computed for each image.
+    - Generated layer names are those of a new process, so that taps and weights files do not depend
+      on networks built before.
+    - EfficientNet gets the rescaling that Keras adds only when it downloads the weights itself.
 
     Args:
         application: A row of the table.
 
     Returns:
-        A ``keras.Model`` with freshly initialized weights, from Images ``(N, H, W, 3)`` to the
+        A ``keras.Model`` with newly initialized weights, from images ``(N, H, W, 3)`` to the
         last feature map; preprocessing is inside.
     """
     family = application.family
@@ -47,14 +52,14 @@ def build_network(application: Application) -> Any:
     if family.pads_by_size:
         network = _rebuild_for_any_size(network, divide_again=family.divides_again)
     counted = [layer for layer in network.layers if is_named_by_counting(layer)]
-    names = count_afresh(layer.name for layer in counted)
+    names = renumber_names(layer.name for layer in counted)
     for layer in counted:
         layer.name = names[layer.name]
     return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
 
 
 def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
-    """Build a network anew whose zero padding Keras counted out for one size."""
+    """Rebuild a network whose zero padding was computed for one size."""
     sized = _find_sized_padding(fixed)
 
     def rebuild(layer: Any) -> Any:
@@ -69,9 +74,9 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
         if layer.name in sized.superfluous:
             return inputs
         if layer.name in sized.pads:
-            return layer(_turn_over(inputs))
+            return layer(_flip(inputs))
         if layer.name in sized.pools:
-            return _turn_over(layer(inputs))
+            return _flip(layer(inputs))
         maps = layer(inputs, *args, **kwargs)
         if divide_again and isinstance(layer, keras.layers.Normalization):
             scale = [1 / sqrt(std) for std in STD]
@@ -89,12 +94,12 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
 
 @dataclass(frozen=True)
 class _SizedPadding:
-    """Zero padding that Keras counted out for one input size, and what stands behind it.
+    """Layers whose zero padding Keras computed for one input size, and the layers after them.
 
-    "Same" padding follows the size of each image: it puts k // 2 zeros after a map and one
-    fewer before it where the map's side is even. A convolution can do that itself. A pool would
-    pad with nothing instead of zeros, so the map is turned over, where what was last comes
-    first: k // 2 zeros before it, and those too many behind it fall outside every window.
+    "Same" padding depends on the size of each image: k // 2 zeros after a map, and one fewer
+    before it if the map's side is even. A convolution can do that itself. A pool does not pad with
+    zeros; the map is therefore flipped, padded with k // 2 zeros before it, pooled and flipped
+    back. Excess zeros after it fall outside every window.
     """
 
     superfluous: frozenset[str]
@@ -121,3 +126,31 @@ def _find_sized_padding(network: Any) -> _SizedPadding:
         pads=frozenset(pooled),
         pools=frozenset(o.name for f in pooled.values() for o in f),
     )
+
+
+def preprocess(images: Any, convention: Convention) -> Any:
+    """Apply the preprocessing layers of a convention to a symbolic batch of images.
+
+    They have no weights, so freezing, unfreezing and weights files do not affect them.
+
+    Args:
+        images: A Keras tensor ``(N, H, W, 3)``, RGB in ``[0, 1]``.
+        convention: The input that the network expects.
+
+    Returns:
+        A Keras tensor of the same shape.
+    """
+    match convention:
+        case "symmetric":
+            scale, offset = [2.0] * 3, [-1.0] * 3
+        case "standardized":
+            scale = [1 / std for std in STD]
+            offset = [-mean / std for mean, std in zip(MEAN, STD, strict=True)]
+        case "caffe":
+            images = keras.ops.flip(images, axis=-1)
+            scale, offset = [255.0] * 3, [-mean for mean in CAFFE_MEAN]
+        case "inside":
+            scale, offset = [255.0] * 3, [0.0] * 3
+    # One number per color as (1, 1, 3): Keras transposes a list of three if it is set to channels
+    # first at the time of the call.
+    return keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(images)

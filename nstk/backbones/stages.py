@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError

@@ -6,7 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import keras
 
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.weights import set_weights
 from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError

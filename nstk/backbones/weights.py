@@ -1,35 +1,36 @@
-"""From the arrays of a file to the weights of one of our own empty networks."""
+"""Assigning stored weights to an empty network, and their digest."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 
-from nstk.backbones.layer_names import count_afresh, is_named_by_counting, strip_number
+from nstk.backbones.keras_config import is_named_by_counting, renumber_names, strip_number
 from nstk.backbones.weights_files import StoredArray, StoredLayers
 from nstk.errors import WeightsError
 
 CONVNEXT_NORMALIZATION = "layer_normalization"
 CONVNEXT_NORMALIZATION_WITH_TOP = "_head_layernorm"
-"""What Keras calls ConvNeXt's last layer without a classification top, and with one."""
+"""Names of ConvNeXt's last layer without a classification top, and with one."""
 
 
 def assign_weights(network: Any, stored: StoredLayers, *, name: str, origin: str) -> None:
-    """Fill an empty network from stored layers, all of it or nothing.
+    """Assign stored weights to an empty network, to all layers or to none.
 
-    Layers are found by name; what is stored beyond the network, such as a classification top,
-    is left alone.
+    Layers are matched by name; additional stored layers, such as a classification top, are ignored.
 
     Args:
         network: A ``keras.Model`` without its top.
-        stored: What the file, or another network, has.
-        name: What the network is called.
-        origin: Where the stored layers came from.
+        stored: The layers of a file, or of another network.
+        name: Name of the network in messages.
+        origin: Origin of the stored layers in messages.
 
     Raises:
-        WeightsError: If a layer is missing or has another shape; the message lists what is
-            needed and what is stored.
+        WeightsError: If a layer is missing or has another shape; lists what is needed and what is
+            stored.
     """
     stored = _align_names(network, stored)
     layers = list(_list_layers(network.layers, stored))
@@ -49,14 +50,14 @@ def assign_weights(network: Any, stored: StoredLayers, *, name: str, origin: str
             f"'{name}' has {len(layers)} layers with weights "
             f"({_abridge([layer.name for layer in layers])}), the file has {len(stored)} "
             f"({_abridge(list(stored))}); give the file of this network, "
-            "or name the network of this file as --backbone."
+            "or the name of its network as `backbone`."
         )
     for layer, arrays in found:
         set_weights(layer, [array.read() for array in arrays])
 
 
 def list_weights(network: Any) -> StoredLayers:
-    """List the weights of a network in memory as those of a file are listed."""
+    """List the weights of a network in memory, in the form of those of a file."""
     return {
         layer.name: [
             StoredArray("", tuple(weight.shape), partial(keras.ops.convert_to_numpy, weight))
@@ -68,10 +69,10 @@ def list_weights(network: Any) -> StoredLayers:
 
 
 def set_weights(layer: Any, arrays: Sequence[Any]) -> None:
-    """Set the weights of a layer, and what it derives from them.
+    """Set the weights of a layer, and the state derived from them.
 
-    A Normalization layer computes with a mean and a deviation that it derives from its weights;
-    Keras's own ``set_weights`` leaves those as they were.
+    A Normalization layer computes with a mean and a standard deviation derived from its weights;
+    Keras's ``set_weights`` does not update them.
     """
     layer.set_weights(arrays)
     if hasattr(layer, "finalize_state"):
@@ -79,7 +80,7 @@ def set_weights(layer: Any, arrays: Sequence[Any]) -> None:
 
 
 def _list_layers(layers: Iterable[Any], stored: StoredLayers) -> Iterator[Any]:
-    """List the layers with weights: the parts of a nested block unless it is stored whole."""
+    """Layers with weights; those inside a nested block unless it is stored as one layer."""
     for layer in layers:
         if hasattr(layer, "layers") and layer.name not in stored:
             yield from _list_layers(layer.layers, stored)
@@ -88,13 +89,13 @@ def _list_layers(layers: Iterable[Any], stored: StoredLayers) -> Iterator[Any]:
 
 
 def _align_names(network: Any, stored: StoredLayers) -> StoredLayers:
-    """Rename stored layers whose names depend on what Keras had built before."""
+    """Rename stored layers whose generated names depend on earlier networks."""
     counted = [
         layer.name for layer in network.layers if layer.weights and is_named_by_counting(layer)
     ]
     bases = {strip_number(name) for name in counted}
-    fresh = count_afresh(name for name in stored if strip_number(name) in bases)
-    own = {number: name for name, number in count_afresh(counted).items()}
+    fresh = renumber_names(name for name in stored if strip_number(name) in bases)
+    own = {number: name for name, number in renumber_names(counted).items()}
     names = {name: own.get(number, number) for name, number in fresh.items()}
     if CONVNEXT_NORMALIZATION in counted and CONVNEXT_NORMALIZATION not in names.values():
         names |= {
@@ -106,7 +107,7 @@ def _align_names(network: Any, stored: StoredLayers) -> StoredLayers:
 
 
 def _order(layer: Any, arrays: Sequence[StoredArray]) -> Sequence[StoredArray]:
-    """Put arrays that have names in the order of the layer's variables."""
+    """Sort named arrays in the order of the layer's variables."""
     named = {array.variable: array for array in arrays}
     order = [variable.name for variable in layer.weights]
     return [named[name] for name in order] if named.keys() == set(order) else arrays
@@ -119,3 +120,22 @@ def _format(shapes: Iterable[Sequence[int]]) -> str:
 def _abridge(names: Sequence[str], most: int = 3) -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+def digest_weights(model: Any) -> str:
+    """Compute the SHA-256 of all weights: variable names, shapes and bytes, in order.
+
+    Layer names and running numbers are left out: Keras generates them from what the process built
+    before.
+
+    Args:
+        model: A ``keras.Model``.
+    """
+    digest = hashlib.sha256()
+    for layer in model.layers:
+        for variable in layer.weights:
+            array = np.ascontiguousarray(keras.ops.convert_to_numpy(variable))
+            name = strip_number(variable.name)
+            digest.update(f"{name} {array.shape} {array.dtype}\n".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()

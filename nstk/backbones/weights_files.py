@@ -1,9 +1,9 @@
-"""What a weights file holds, layer by layer, read without trusting the file.
+"""Reading weights files layer by layer, without trusting them.
 
-Three formats are told apart by their content: Keras's ``.weights.h5``, the older ``.h5`` weights
-as keras.applications publishes them, and ``.npz`` with one array per ``layer/variable``. Nothing
-is unpickled, no link to another file is followed, and no array is read before the caller has
-compared its declared shape with the one that is needed.
+Three formats are recognized by content: Keras's ``.weights.h5``, the older ``.h5`` weights of
+keras.applications, and ``.npz`` with one array per ``layer/variable``. Nothing is unpickled, no
+link to another file is followed, and an array is read only after the caller has compared its
+declared shape with the expected one.
 """
 
 import os
@@ -34,10 +34,10 @@ ZIP_SIGNATURE = b"PK\x03\x04"
 
 @dataclass(frozen=True)
 class StoredArray:
-    """One array of numbers in a file.
+    """One numeric array in a file.
 
     Attributes:
-        variable: The variable's name; empty where the file tells only the order.
+        variable: The variable's name; empty if the file stores only the order.
         shape: The declared shape.
         read: Reads the array.
     """
@@ -53,11 +53,11 @@ StoredLayers = Mapping[str, Sequence[StoredArray]]
 
 @contextmanager
 def open_weights(path: str | os.PathLike[str]) -> Iterator[StoredLayers]:
-    """List what a weights file holds, and keep it open while arrays are read.
+    """List the content of a weights file, and keep it open while arrays are read.
 
     Raises:
-        WeightsError: If there is no such file, or it is none of the formats, or it is damaged;
-            also when an array is read later and turns out to be damaged.
+        WeightsError: If the file is missing, damaged or of another format; also later, if a
+            damaged array is read.
     """
     path = Path(path)
     with ExitStack() as stack:
@@ -87,8 +87,8 @@ def _report_damage(path: str | os.PathLike[str]) -> Iterator[None]:
 def _list_npz(archive: zipfile.ZipFile) -> StoredLayers:
     if "config.json" in archive.namelist():
         raise WeightsError(
-            f"{archive.filename} is a whole model, not a weights file; one that `nstk finetune` "
-            "made is given by its path as --backbone."
+            f"{archive.filename} is a complete model, not a weights file; give the path of a "
+            "classifier of nstk as `backbone`."
         )
     layers: dict[str, list[StoredArray]] = defaultdict(list)
     for member in archive.namelist():
@@ -108,12 +108,12 @@ def _read_npy(archive: zipfile.ZipFile, member: str) -> npt.NDArray[Any]:
 
 def _list_hdf5(file: Any) -> StoredLayers:
     items: dict[str, Any] = {"": file}
-    # visititems visits what is in this file: neither soft links nor links to other files.
+    # visititems follows neither soft links nor links to other files.
     file.visititems(lambda name, item: items.update({name: item}))
     for item in items.values():
         if isinstance(item, h5py.Dataset) and (item.is_virtual or item.external):
             raise WeightsError(
-                f"{file.filename} keeps its arrays in other files; give one whole file."
+                f"{file.filename} stores its arrays in other files; give one complete file."
             )
     for root in ("", "model_weights"):
         if root in items and _read_strings(items[root], "layer_names"):
@@ -153,7 +153,7 @@ def _read_dataset(dataset: Any) -> npt.NDArray[Any]:
 
 
 def _read_strings(group: Any, name: str) -> list[str]:
-    """Read a list that Keras spreads over numbered attributes where it is too long for one."""
+    """Read a list of strings, which Keras splits into numbered attributes if it is long."""
     spread = takewhile(lambda part: part in group.attrs, (f"{name}{part}" for part in count()))
     parts = [name] if name in group.attrs else spread
     strings = [string for part in parts for string in group.attrs[part]]

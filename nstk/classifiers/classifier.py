@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.archives import check_name, read_archive, write_archive
-from nstk.backbones.conventions import pinned_keras_config
-from nstk.backbones.digests import digest_weights
+from nstk.backbones.keras_config import pinned_keras_config
+from nstk.backbones.weights import digest_weights
 from nstk.classifiers.inference import InferencePipeline
 from nstk.errors import ModelError
 from nstk.features.networks import FEATURES

@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.backbones.conventions import pinned_keras_config
-from nstk.backbones.layer_names import count_afresh, is_named_by_counting
+from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_config, renumber_names
 from nstk.features.crops import CROPS, CropArray, crop_levels
 from nstk.features.networks import SQUARE
 from nstk.heads.head import Head
@@ -36,7 +35,7 @@ def attach_head(extractor: Any, head: Head) -> Any:
     classifier = keras.Model(extractor.inputs[0], probabilities, name="classifier")
     # Keras numbers operations by what was built before; equal classifiers have to be equal bytes.
     counted = [each for each in classifier.operations if is_named_by_counting(each)]
-    names = count_afresh(each.name for each in counted)
+    names = renumber_names(each.name for each in counted)
     for each in counted:
         each.name = names[each.name]
     return classifier

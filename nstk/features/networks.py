@@ -15,9 +15,8 @@ from typing import Any
 
 import keras
 
-from nstk.backbones.activations import activated_taps
-from nstk.backbones.backbone import Backbone
-from nstk.backbones.conventions import pinned_keras_config
+from nstk.backbones.backbone import Backbone, activated_taps
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import SettingsError
 from nstk.features.crops import CROPS, Crop, plan_sampling
 

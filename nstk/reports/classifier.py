@@ -8,9 +8,9 @@ from typing import Any
 
 from nstk.auditing.findings import Audit
 from nstk.auditing.job import audit
-from nstk.backbones.classifier_files import take_backbone
+from nstk.backbones.loading import make_backbone
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.job import EvaluationReport
+from nstk.classifiers.evaluation.report import EvaluationReport
 from nstk.finetuning.result import FinetuneResult
 from nstk.progress import Reporter, no_progress
 from nstk.reports import classifier_sections as sections
@@ -109,7 +109,7 @@ def _audit(made: FinetuneResult, cache: str | Path | None, on_progress: Reporter
         return None
     known = made.classifier.backbone
     network = made.classifier.model.get_layer("backbone")
-    backbone = take_backbone(network, known["name"], known["input_size"], known["source"])
+    backbone = make_backbone(network, known["name"], known["input_size"], known["source"])
     return audit(made.data, backbone=backbone, cache=cache, on_progress=on_progress)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.errors import DivergenceError
 from nstk.images.encoding import save_image
 from nstk.images.image import Image, Plane, resize_image, resize_plane
@@ -26,7 +27,7 @@ from nstk.stylization.inputs import Inputs, Source, StyleSource
 from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import plan_task, read_task, resolve_backbone
+from nstk.stylization.preparing import plan_task, read_task
 from nstk.stylization.quality import content_similarity
 from nstk.stylization.resumption import (
     capture_state,
@@ -148,7 +149,7 @@ def stylize(
     begun = time.perf_counter()
     settings = resolve_settings(StylizeSettings, settings, options)
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
-        network = resolve_backbone(backbone, on_progress)
+        network = load_backbone(backbone, on_progress=on_progress)
         task = read_task(content, style, masks, network, settings)
         state = folder.restore(identify_run(task)) if folder.is_enabled else None
         task = plan_task(task, network, restore_plan(state))

@@ -1,7 +1,6 @@
 """The default content and style layers of a network."""
 
-from nstk.backbones.activations import activated_taps
-from nstk.backbones.backbone import Backbone
+from nstk.backbones.backbone import Backbone, activated_taps
 from nstk.errors import BackboneError
 
 STYLE_WEIGHTS = (16.0, 8.0, 4.0, 2.0, 1.0)

@@ -53,22 +53,10 @@ def plan_stylization(
         'off'
     """
     settings = resolve_settings(StylizeSettings, settings, options)
-    network = resolve_backbone(backbone, on_progress)
+    network = load_backbone(backbone, on_progress=on_progress)
     task = plan_task(read_task(content, style, masks, network, settings), network)
     assert task.plan is not None
     return task.plan
-
-
-def resolve_backbone(backbone: Backbone | str | Path, on_progress: Reporter) -> Backbone:
-    """Return a backbone, loading it if it is a name.
-
-    Args:
-        backbone: The network or its name.
-        on_progress: Called while weights are downloaded.
-    """
-    if isinstance(backbone, Backbone):
-        return backbone
-    return load_backbone(backbone, on_progress=on_progress)
 
 
 def read_task(

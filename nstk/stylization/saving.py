@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.loading import load_backbone
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
 from nstk.stylization.inputs import Source, read_style_images
 from nstk.stylization.layers import choose_style_layers
-from nstk.stylization.preparing import resolve_backbone
 from nstk.stylization.scales import COARSEST
 from nstk.stylization.style_files import SavedStyle, check_extension, write_style
 from nstk.stylization.styles import StyleImage, blend_styles
@@ -57,7 +57,7 @@ def save_style(
     path, settings = Path(path), resolve_settings(StylizeSettings, settings, options)
     check_extension(path)
     images, weights = read_style_images(style, settings)
-    network = resolve_backbone(backbone, on_progress)
+    network = load_backbone(backbone, on_progress=on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
     layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)

@@ -22,13 +22,7 @@ from nstk.stylization.inputs import Source
 from nstk.stylization.job import StylizeResult, run_task
 from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.objective import Objective
-from nstk.stylization.preparing import (
-    plan_task,
-    plan_tiling,
-    read_task,
-    resolve_backbone,
-    with_arithmetic,
-)
+from nstk.stylization.preparing import plan_task, plan_tiling, read_task, with_arithmetic
 from nstk.stylization.resumption import restore_plan
 from nstk.stylization.scales import Scale
 from nstk.stylization.task import StyleTransferTask
@@ -185,9 +179,7 @@ def group_by_targets(
         return read_task(content, style, masks, network, settings)
 
     def load(name: str | None) -> Backbone:
-        if name is not None:
-            return load_backbone(name, on_progress=on_progress)
-        return resolve_backbone(backbone, on_progress)
+        return load_backbone(name or backbone, on_progress=on_progress)
 
     networks: dict[str | None, Backbone] = {}
     groups: list[tuple[str | None, StylizeSettings, list[tuple[int, GridPoint]]]] = []

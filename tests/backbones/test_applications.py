@@ -9,9 +9,8 @@ import pytest
 from nstk.backbones.application_taps import TAPS
 from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.layer_names import count_afresh, is_named_by_counting
-from nstk.backbones.networks import build_network
-from nstk.backbones.preprocessing import STD, preprocess
+from nstk.backbones.keras_config import is_named_by_counting, renumber_names
+from nstk.backbones.networks import STD, build_network, preprocess
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.weights import assign_weights, list_weights, set_weights
 
@@ -186,7 +185,7 @@ def test_squeeze_and_excitation_sees_the_whole_image(backbone):
 
 def test_names_do_not_depend_on_what_was_built_before(backbone):
     counted = [layer.name for layer in backbone.model.layers if is_named_by_counting(layer)]
-    assert count_afresh(counted) == {name: name for name in counted}
+    assert renumber_names(counted) == {name: name for name in counted}
 
 
 @pytest.mark.parametrize(

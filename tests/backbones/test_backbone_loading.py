@@ -14,7 +14,7 @@ import nstk
 from nstk.backbones.applications import APPLICATIONS
 from nstk.backbones.listing import backbone_names, describe_backbones, match_name
 from nstk.backbones.loading import load_backbone
-from nstk.backbones.preprocessing import MEAN, STD
+from nstk.backbones.networks import MEAN, STD
 from nstk.backbones.weights import set_weights
 from nstk.errors import BackboneError, DownloadError, ModelError, WeightsError
 

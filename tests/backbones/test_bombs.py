@@ -17,9 +17,10 @@ from untrusted_files import open_and_read, soon
 import nstk
 from nstk.datasets.sources import open_catalog
 from nstk.features.cache import FeatureCache
-from nstk.images.image import load_image, load_levels
+from nstk.images.loading import load_image, load_levels
 from nstk.storage.array_files import write_arrays
-from nstk.storage.checkpoints import FORMAT, CheckpointFolder, Recipe, _digest
+from nstk.storage.checkpoints import FORMAT, CheckpointFolder, _digest
+from nstk.storage.run_identity import RunIdentity
 from nstk.stylization.style_files import load_style
 
 
@@ -126,14 +127,14 @@ def test_an_array_that_claims_more_than_there_is_takes_no_memory(tmp_path):
 def test_a_cache_file_with_the_right_digest_of_wrong_bytes_is_thrown_away(tmp_path):
     key = "0" * 64
     cache = FeatureCache(tmp_path)
-    cache.shelf({}).add(key, np.zeros(5, np.float32))
+    cache.shard({}).add(key, np.zeros(5, np.float32))
     cache.close()
     [path] = tmp_path.rglob("*.rows")
     content = path.read_bytes()[:-7]
     path.unlink()
     path.with_name(hashlib.sha256(content).hexdigest() + ".rows").write_bytes(content)
     cache = FeatureCache(tmp_path)
-    assert cache.shelf({}).find(key) is None
+    assert cache.shard({}).find(key) is None
     assert "damaged" in cache.notices[0]
 
 
@@ -178,7 +179,7 @@ def test_a_classifier_with_a_member_that_nstk_does_not_write_is_refused(
 ):
     path = repack(whole_classifier, tmp_path / "forged.keras", more=[name])
     with pytest.raises(nstk.ModelError, match="beside or instead"):
-        nstk.load_classifier(path)
+        nstk.Classifier.load(path)
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -198,7 +199,7 @@ def test_a_classifier_with_more_weights_than_bytes_is_refused_before_it_is_built
 
     path = repack(whole_classifier, tmp_path / "forged.keras", enlarge)
     with soon(), pytest.raises(nstk.ModelError, match="which it cannot hold"):
-        nstk.load_classifier(path)
+        nstk.Classifier.load(path)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +225,7 @@ def test_a_classifier_that_asks_for_code_or_files_is_refused(
 
     path = repack(whole_classifier, tmp_path / "forged.keras", forge)
     with pytest.raises(nstk.ModelError, match=word):
-        nstk.load_classifier(path)
+        nstk.Classifier.load(path)
 
 
 @pytest.mark.parametrize(
@@ -248,7 +249,7 @@ def test_a_classifier_whose_card_makes_no_sense_is_refused(whole_classifier, tmp
                 content = json.dumps(json.loads(content) | facts).encode()
             target.writestr(name, content)
     with pytest.raises(nstk.ModelError):
-        nstk.load_classifier(path)
+        nstk.Classifier.load(path)
 
 
 @pytest.mark.parametrize(
@@ -257,14 +258,14 @@ def test_a_classifier_whose_card_makes_no_sense_is_refused(whole_classifier, tmp
     ids=str,
 )
 def test_a_forged_checkpoint_with_the_right_digest_is_left_out(tmp_path, caplog, change):
-    recipe = Recipe("stylize", {}, {})
+    recipe = RunIdentity("stylize", {}, {})
     facts = {"format": FORMAT, "step": 1, "recipe": asdict(recipe), "state": {}} | change
     facts = {name: value for name, value in facts.items() if value is not None}
     path = tmp_path / "step-00000001.checkpoint"
     write_arrays(path, "checkpoint.json", {**facts, "digest": _digest(facts, {})}, {})
     settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
     with CheckpointFolder(settings) as folder:
-        assert folder.find(recipe) is None
+        assert folder.restore(recipe) is None
     assert "damaged" in caplog.text
 
 
@@ -274,5 +275,5 @@ def test_a_checkpoint_whose_facts_are_nested_without_end_is_left_out(tmp_path, c
         archive.writestr("checkpoint.json", "[" * 200_000)
     settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
     with CheckpointFolder(settings) as folder:
-        assert folder.find(Recipe("stylize", {}, {})) is None
+        assert folder.restore(RunIdentity("stylize", {}, {})) is None
     assert "damaged" in caplog.text

@@ -13,8 +13,8 @@ from shell import ROOT, environment
 
 import nstk
 from nstk.backbones.applications import APPLICATIONS
-from nstk.backbones.conventions import pinned_keras_config
-from nstk.backbones.preprocessing import preprocess
+from nstk.backbones.keras_config import pinned_keras_config
+from nstk.backbones.networks import preprocess
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 
@@ -60,11 +60,11 @@ def learn(folder, path):
 def test_a_classifier_has_the_same_bytes_in_every_project(project, folder, usual, tmp_path):
     before = read_settings()
     assert learn(folder, tmp_path / "here.keras").read_bytes() == usual.read_bytes()
-    classifier = nstk.load_classifier(usual)
+    classifier = nstk.Classifier.load(usual)
     shares = [each.top for each in nstk.predict(classifier, folder).predictions]
     assert read_settings() == before
     with pinned_keras_config():
-        again = nstk.predict(nstk.load_classifier(usual), folder)
+        again = nstk.predict(nstk.Classifier.load(usual), folder)
     assert shares == [each.top for each in again.predictions]
 
 

@@ -145,8 +145,8 @@ def make_classifiers() -> Made:
     from drawn_classifier import build_classifier
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.classifier_files import open_classifier
     from nstk.backbones.compact import build_compact
+    from nstk.backbones.loading import open_classifier
     from nstk.classifiers.classifier import Classifier
 
     keras.utils.set_random_seed(7)

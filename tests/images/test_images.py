@@ -559,7 +559,7 @@ def test_the_pixel_limit_is_checked_before_decoding_and_can_be_raised(tmp_path, 
     path = write(tmp_path / "a.png", png(noise, RGB))
     limit = Image.MAX_IMAGE_PIXELS
     assert load_image(path, max_pixels=9 * 14).pixels.shape == (9, 14, 3)
-    with pytest.raises(ImageError, match="14 × 9 .* 125"):
+    with pytest.raises(ImageError, match=r"14 × 9 .* 125"):
         load_image(path, max_pixels=125)
     assert limit == Image.MAX_IMAGE_PIXELS
 
@@ -620,7 +620,7 @@ def test_paths_where_no_image_can_be_saved_are_refused_early(tmp_path):
     (tmp_path / "folder.png").mkdir()
     with pytest.raises(OutputError, match="folder"):
         check_output(tmp_path / "folder.png")
-    with pytest.raises(OutputError, match="missing|nowhere|none|no folder"):
+    with pytest.raises(OutputError, match="missing"):
         check_output(tmp_path / "missing" / "image.png")
 
 
