@@ -36,6 +36,7 @@ from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
 from nstk.heads.links import SIGMOID, Targets
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import AuditSettings, resolve_settings
 
@@ -58,6 +59,7 @@ def audit(
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: AuditSettings | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
     **options: Any,
@@ -75,6 +77,7 @@ def audit(
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: All settings as one object; or give them as keyword arguments.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         cache: A folder in which features are kept for later runs, the same as for
             `nstk.finetune`; None keeps none.
         on_progress: Called for the stages ``"unpack"`` (of a zip), ``"images"`` and ``"head"``.
@@ -87,7 +90,7 @@ def audit(
     """
     chosen = resolve_settings(AuditSettings, settings, options)
     watch = Stopwatch()
-    catalog = open_catalog(data, class_names, on_progress=on_progress)
+    catalog = open_catalog(data, class_names, value_range=value_range, on_progress=on_progress)
     backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
     watch.lap()
     paths = [image.path for image in catalog.images]

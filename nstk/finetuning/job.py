@@ -29,6 +29,7 @@ from nstk.heads.links import SIGMOID, SOFTMAX
 from nstk.heads.predictions import SplitPredictions, cross_val_predict
 from nstk.heads.selection import select_head
 from nstk.heads.splits import split_samples
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder
@@ -47,6 +48,7 @@ def finetune(
     backbone: Backbone | str | Path = "compact",
     weights: str | Path | None = None,
     settings: FinetuneSettings | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     cache: str | Path | None = None,
     strategy: Any = None,
     checkpoints: CheckpointSettings | None = None,
@@ -68,11 +70,11 @@ def finetune(
             arrays ``(images, labels)``, a ``tf.data.Dataset`` of ``(image, label)``, or a mapping
             of ``"train"``, ``"validation"`` and ``"test"`` to such. Images are
             ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1.
-        class_names: For images in memory: the classes, in the order of their labels. Without them
-            those of the dataset, or numbers.
+        class_names: For images in memory: the classes, in the order of their labels.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         weights: A local weights file for a backbone given by name.
         settings: All settings as one object; or give them as keyword arguments.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         cache: A folder in which features are kept for later runs; None keeps none.
         strategy: A ``tf.distribute`` strategy, whose workers and replicas share the work; each
             returns the same result. None takes the strategy in whose scope this is called.
@@ -92,9 +94,8 @@ def finetune(
         WeightsError: If the weights do not fit the network, or are not finite.
     """
     chosen = resolve_settings(FinetuneSettings, settings, options)
-    return FinetuneJob(
-        data, class_names, backbone, weights, chosen, cache, strategy, checkpoints, on_progress
-    ).run()
+    job = FinetuneJob(data, backbone, weights, chosen, cache, strategy, checkpoints, on_progress)
+    return replace(job, class_names=class_names, value_range=value_range).run()
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,6 @@ class FinetuneJob:
     """What `finetune` was given, and the plan of an earlier run if that is repeated."""
 
     data: Data
-    class_names: Sequence[str] | None
     backbone: Backbone | str | Path
     weights: str | Path | None
     settings: FinetuneSettings
@@ -110,6 +110,8 @@ class FinetuneJob:
     strategy: Any
     checkpoints: CheckpointSettings | None
     on_progress: Reporter
+    class_names: Sequence[str] | None = None
+    value_range: ValueRange = VALUE_RANGE
     plan: Plan | None = None
 
     def run(self) -> FinetuneResult:
@@ -132,13 +134,12 @@ class FinetuneJob:
     def _extract(self, workers: Workers, cache: str | Path | None, watch: Stopwatch) -> Extracted:
         """Scan the data and compute its features."""
         settings = self.settings
-        backbone = load_backbone(
-            self.backbone, weights=self.weights, on_progress=self.on_progress
-        )
+        backbone = load_backbone(self.backbone, weights=self.weights, on_progress=self.on_progress)
         watch.lap()
         folder = scan_folder(
             self.data,
             class_names=self.class_names,
+            value_range=self.value_range,
             validation_share=settings.validation_share,
             seed=settings.seed,
             whole=False,
