@@ -1,1 +1,1 @@
-"""Frozen pretrained networks: what they are called, where their weights come from."""
+"""Frozen pretrained networks: names, architectures, weights, taps and receptive fields."""

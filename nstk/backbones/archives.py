@@ -1,8 +1,7 @@
-"""Classifier files: a Keras archive with a card of our own beside Keras's members.
+"""Classifier files: Keras archives with one additional member, the card ``nstk.json``.
 
-The file is what ``model.save`` writes, with one member more, ``nstk.json``, which Keras ignores.
-It is written so that equal classifiers are equal bytes, and read only after everything that it
-asks Keras to build has been looked at.
+Keras ignores the card, so the file loads like any file of ``model.save``. Equal classifiers give
+equal bytes. A file is loaded only after everything that it asks Keras to build has been checked.
 """
 
 import errno
@@ -24,14 +23,14 @@ from nstk.storage.files import atomic_write, check_regular
 
 CARD = "nstk.json"
 SUFFIX = ".keras"
-ADVICE = "give a .keras file that nstk finetune made"
+ADVICE = "give a .keras file made by nstk finetune"
 
 _CONFIG = "config.json"
 _METADATA = "metadata.json"
 _WEIGHTS = "model.weights.h5"
 _MEMBERS = {_CONFIG, _METADATA, _WEIGHTS, CARD}
-_LARGEST_TEXT = 64 * 2**20
-_BEGINNING_OF_TIME = (1980, 1, 1, 0, 0, 0)
+_MAX_TEXT_BYTES = 64 * 2**20
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 _CODE_CARRIERS = (
     "Lambda",
     "__lambda__",
@@ -41,7 +40,7 @@ _CODE_CARRIERS = (
     "FlaxLayer",
 )
 _FILE_READERS = ("StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup")
-"""Layers that may take their words from any file of the machine."""
+"""Layers that can read their vocabulary from any file of the machine."""
 
 _FOREIGN_FORMATS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -50,25 +49,24 @@ _FOREIGN_FORMATS = {
 
 
 def check_name(path: Path) -> None:
-    """Refuse a file name without the ending that Keras needs.
+    """Refuse a file name without the extension that Keras needs.
 
     Raises:
-        OutputError: With the name to use.
+        OutputError: With the correct name.
     """
     if path.suffix != SUFFIX:
         raise OutputError(
-            f"{path} does not end in {SUFFIX}, as Keras needs it; "
-            f"write to {path.with_suffix(SUFFIX).name}."
+            f"{path} does not have the extension {SUFFIX}; write to {path.with_suffix(SUFFIX).name}."
         )
 
 
 def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
-    """Write a model and its card, whole or not at all; equal input gives equal bytes.
+    """Write a model and its card, completely or not at all; equal input gives equal bytes.
 
     Args:
-        path: Where to, ending in ``.keras``.
+        path: The file, with the extension ``.keras``.
         model: A ``keras.Model`` of Keras's own layers.
-        card: What JSON can say about it.
+        card: Metadata that can be written as JSON.
 
     Raises:
         OutputError: If the file cannot be written.
@@ -87,10 +85,10 @@ def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
 
 @pinned_keras_config()
 def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Read a model and its card, and run nothing that the file brings along.
+    """Read a model and its card without running code from the file.
 
     Raises:
-        ModelError: If the file is missing, not ours, damaged, or asks for code.
+        ModelError: If the file is missing, damaged, not made by nstk, or contains code.
     """
     _check_format(path)
     try:
@@ -98,18 +96,20 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
             _check_members(path, archive)
             config, card = (_read_json(path, archive, name) for name in (_CONFIG, CARD))
     except (*ZIP_ERRORS, OSError) as error:
-        raise ModelError(f"{path}: a damaged archive ({error}); make or fetch it anew.") from error
+        raise ModelError(
+            f"{path}: the archive is damaged ({error}); create or download it again."
+        ) from error
     _check_config(path, config)
     try:
         _check_size(path, config)
         return keras.models.load_model(path, compile=False, safe_mode=True), card
     except ModelError:
         raise
-    except Exception as error:  # What a damaged or forged config makes Keras raise has no end.
+    except Exception as error:  # damaged configs make Keras raise almost anything
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise ModelError(
-                f"{path}: cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}); make "
-                "room there, or name another folder in TMPDIR."
+                f"{path}: cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}); "
+                "free disk space there, or set TMPDIR to another folder."
             ) from error
         reason = " ".join(str(error).split())[:200]
         raise ModelError(f"{path}: Keras cannot build its network ({reason}); {ADVICE}.") from error
@@ -118,24 +118,24 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
 def _copy_members(
     source: zipfile.ZipFile, target: zipfile.ZipFile, card: Mapping[str, Any]
 ) -> None:
-    """Copy an archive without the time of day and the addresses that objects happened to have."""
+    """Copy an archive without dates and memory addresses."""
     texts = {
         _CONFIG: _renumber(json.loads(source.read(_CONFIG)), {}),
         _METADATA: {"keras_version": keras.version()},
         CARD: dict(card),
     }
     for name in sorted({*source.namelist(), CARD}):
-        member = zipfile.ZipInfo(name, _BEGINNING_OF_TIME)
+        member = zipfile.ZipInfo(name, _ZIP_EPOCH)
         if name in texts:
             text = json.dumps(texts[name], ensure_ascii=False)
-            # A path that is no text has lone surrogates, which become their escapes in JSON.
+            # Paths that are not valid text have lone surrogates, which are escaped in JSON.
             target.writestr(member, text.encode("utf-8", "backslashreplace"))
         else:
             target.writestr(member, source.read(name))
 
 
 def _renumber(config: Any, numbers: dict[int, int]) -> Any:
-    """Name shared objects 1, 2, … in order of appearance instead of by their address."""
+    """Number shared objects in order of appearance instead of by their address."""
     if isinstance(config, dict):
         return {
             key: numbers.setdefault(value, len(numbers) + 1)
@@ -149,7 +149,7 @@ def _renumber(config: Any, numbers: dict[int, int]) -> Any:
 
 
 def _check_format(path: Path) -> None:
-    """Refuse by name and by content what is no zip archive, before anything is parsed."""
+    """Refuse other files than zip archives by name and content, before parsing anything."""
     try:
         check_regular(path)
         with path.open("rb") as file:
@@ -158,33 +158,35 @@ def _check_format(path: Path) -> None:
         raise ModelError(f"{path}: cannot be read ({error.strerror}); {ADVICE}.") from error
     for signature, name in _FOREIGN_FORMATS.items():
         if beginning.startswith(signature):
-            raise ModelError(f"{path}: {name}, which can carry code and is never opened; {ADVICE}.")
+            raise ModelError(
+                f"{path}: {name}, which can contain code and is never opened; {ADVICE}."
+            )
     if path.suffix != SUFFIX:
-        raise ModelError(f"{path}: its name does not end in {SUFFIX}; {ADVICE}.")
+        raise ModelError(f"{path}: its extension is not {SUFFIX}; {ADVICE}.")
     if not zipfile.is_zipfile(path):
-        raise ModelError(f"{path}: not a .keras archive, or cut short; {ADVICE}.")
+        raise ModelError(f"{path}: not a .keras archive, or truncated; {ADVICE}.")
 
 
 def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
-    """Refuse an archive that holds more or less than nstk puts into one, or is a bomb."""
+    """Refuse missing, additional and compressed members."""
     names = archive.namelist()
     for name in sorted(_MEMBERS.difference(names)):
-        raise ModelError(f"{path}: has no {name}, so nstk did not make it; {ADVICE}.")
+        raise ModelError(f"{path}: has no {name}, so it was not made by nstk; {ADVICE}.")
     for name in sorted({name for name in names if name not in _MEMBERS or names.count(name) > 1}):
-        raise ModelError(f"{path}: holds {name!r} beside or instead of what nstk writes; {ADVICE}.")
+        raise ModelError(f"{path}: has an unexpected or duplicate member {name!r}; {ADVICE}.")
     if archive.getinfo(_WEIGHTS).compress_type != zipfile.ZIP_STORED:
-        raise ModelError(f"{path}: its weights are packed, which nstk never does; {ADVICE}.")
+        raise ModelError(f"{path}: its weights are compressed, which nstk never does; {ADVICE}.")
 
 
 def _check_size(path: Path, config: Mapping[str, Any]) -> None:
-    """Refuse a network that has more weights than its file has bytes, before it is built.
+    """Refuse a network with more weights than its file has bytes, before it is built.
 
-    What building it for nothing leaves behind in Keras belongs to a thread, and goes with it.
+    Counting happens in a thread of its own, so that Keras's thread-local state is discarded.
     """
     with ThreadPoolExecutor(1) as executor:
         count = executor.submit(_count_weights, config).result()
     if count > path.stat().st_size:
-        raise ModelError(f"{path}: asks for {count} weights, which it cannot hold; {ADVICE}.")
+        raise ModelError(f"{path}: claims {count} weights, more than it can hold; {ADVICE}.")
 
 
 def _count_weights(config: Mapping[str, Any]) -> int:
@@ -195,8 +197,8 @@ def _count_weights(config: Mapping[str, Any]) -> int:
 
 
 def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
-    if archive.getinfo(name).file_size > _LARGEST_TEXT:
-        raise ModelError(f"{path}: its {name} is larger than any nstk writes; {ADVICE}.")
+    if archive.getinfo(name).file_size > _MAX_TEXT_BYTES:
+        raise ModelError(f"{path}: its {name} is larger than nstk writes; {ADVICE}.")
     try:
         content = json.loads(archive.read(name))
     except (ValueError, RecursionError) as error:
@@ -207,21 +209,19 @@ def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any
 
 
 def _check_config(path: Path, config: dict[str, Any]) -> None:
-    """Refuse a network that is not made of Keras's own layers alone, or that carries code."""
+    """Refuse other layers than Keras's own, and layers that run code or read files."""
     for part in _objects(config):
         name, module = part.get("class_name"), part.get("module")
         if name in _CODE_CARRIERS:
-            raise ModelError(f"{path}: holds a {name} layer, which runs code; {ADVICE}.")
+            raise ModelError(f"{path}: has a {name} layer, which runs code; {ADVICE}.")
         if name in _FILE_READERS:
-            raise ModelError(f"{path}: holds a {name} layer, which reads files; {ADVICE}.")
+            raise ModelError(f"{path}: has a {name} layer, which reads files; {ADVICE}.")
         if module is not None and str(module).split(".")[0] != "keras":
-            raise ModelError(
-                f"{path}: asks for {module}.{name}, which is no part of Keras; {ADVICE}."
-            )
+            raise ModelError(f"{path}: uses {module}.{name}, which is not part of Keras; {ADVICE}.")
 
 
 def _objects(config: Any) -> Iterator[dict[str, Any]]:
-    """Everything in a config that names a class or a module, however deep."""
+    """All parts of a config, at any depth, that name a class or a module."""
     if isinstance(config, dict):
         if "class_name" in config or "module" in config:
             yield config

@@ -1,4 +1,4 @@
-"""What convolutions run in, and how they are computed."""
+"""Choosing the precision and the algorithm of convolutions."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from nstk.backbones.variants import Arithmetic
 from nstk.settings import ConvolutionName, PrecisionName
 
 MIN_FLOPS = 10_000
-"""Multiplications a pixel below which the network waits for memory, not for its convolutions."""
+"""Multiplications per pixel below which memory, not convolutions, limits the speed."""
 
 MIN_SPEEDUP = 1.15
-"""How many times faster another way has to be; below that, its lost bits are given for nothing."""
+"""Speed-up that a less exact candidate needs to be chosen."""
 
 CANDIDATES = (
     Arithmetic("float32", "direct"),
     Arithmetic("float32", "winograd"),
     Arithmetic("bfloat16", "direct"),
 )
-"""All that there are, the most exact first."""
+"""All combinations, the most exact first."""
 
 
 def choose_arithmetic(
@@ -28,42 +28,42 @@ def choose_arithmetic(
     backbone: Backbone,
     layers: tuple[str, ...],
 ) -> Arithmetic:
-    """What was asked for, or what this machine is faster with.
+    """Choose the requested arithmetic, or the fastest one on this machine for ``"auto"``.
 
-    Gram sums, losses and the image are float32 in any case.
+    Gram sums, losses and the image are always float32.
 
     Args:
-        precision: What is wanted.
-        convolution: What is wanted.
-        backbone: The network, in float32 and computed directly.
-        layers: Which of its taps are looked at.
+        precision: The requested precision.
+        convolution: The requested algorithm.
+        backbone: The network, in float32 with direct convolutions.
+        layers: The taps in use.
     """
-    ways = [way for way in CANDIDATES if way.suits(precision, convolution)]
-    load = count_flops(backbone.tap(layers))
-    if len(ways) == 1 or load.products < MIN_FLOPS:
-        return ways[0]
-    chosen, fastest = ways[0], sum(time_network(load.convolutions, ways[0]))
-    for way in ways[1:]:
-        seconds = sum(time_network(load.convolutions, way))
+    candidates = [each for each in CANDIDATES if each.suits(precision, convolution)]
+    cost = count_flops(backbone.tap(layers))
+    if len(candidates) == 1 or cost.products < MIN_FLOPS:
+        return candidates[0]
+    chosen, fastest = candidates[0], sum(time_network(cost.convolutions, candidates[0]))
+    for candidate in candidates[1:]:
+        seconds = sum(time_network(cost.convolutions, candidate))
         if MIN_SPEEDUP * seconds < fastest:
-            chosen, fastest = way, seconds
+            chosen, fastest = candidate, seconds
     return chosen
 
 
 def time_network(
     convolutions: Sequence[Convolution], arithmetic: Arithmetic
 ) -> tuple[float, float]:
-    """Seconds that all convolutions take for each pixel, on the way there and on the way back.
+    """Seconds per pixel of all convolutions, forward and backward.
 
     Args:
-        convolutions: All of a network.
-        arithmetic: What to compute in, and how, where a convolution suits it.
+        convolutions: The convolutions of a network.
+        arithmetic: The arithmetic of the convolutions that suit it.
     """
     direct = arithmetic._replace(convolution="direct")
     forward = backward = 0.0
-    for tiled, way in ((True, arithmetic), (False, direct)):
-        alike = [each for each in convolutions if each.suits_winograd == tiled]
-        speeds = time_convolutions((each.kernel for each in alike), way)
-        forward += sum(each.products * speeds[each.kernel].forward for each in alike)
-        backward += sum(each.products * speeds[each.kernel].backward for each in alike)
+    for suits, used in ((True, arithmetic), (False, direct)):
+        group = [each for each in convolutions if each.suits_winograd == suits]
+        speeds = time_convolutions((each.kernel for each in group), used)
+        forward += sum(each.products * speeds[each.kernel].forward for each in group)
+        backward += sum(each.products * speeds[each.kernel].backward for each in group)
     return forward, backward

@@ -1,16 +1,16 @@
-"""The blocks of a network, read off its graph: what can be opened without cutting through one.
+"""The blocks of a network, found in its graph; unfreezing starts between two blocks.
 
-A border between two blocks is a tensor that is all later layers need of what came before (see
-`find_bottlenecks`), so no residual addition ever has one of its ways on either side. Where paths
-part and meet again in a sum or a concatenation, that is one block. Between such places the network
-is a straight run. It is cut in front of each layer with a kernel that follows a convolution, except
+The border between two blocks is a bottleneck: a tensor that is all later layers need of earlier
+ones (see `find_bottlenecks`), so both paths of a residual addition are on the same side. Branches
+that join in a sum or a concatenation form one block. Elsewhere the network is a sequence, which is
+cut before each layer with a kernel that follows a convolution, except
 
-- inside an expansion, where maps are wider than what they are brought down to afterwards (an
-  inverted bottleneck without a residual addition);
-- between plain convolutions at one stride, which are one block of VGG.
+- inside an expansion, where maps are wider than the following projection (an inverted bottleneck
+  without a residual addition);
+- between plain convolutions at one stride, which form one block of VGG.
 
-A depthwise convolution goes with the convolution behind it; normalization, activation, gates and
-pools go with what stands before them.
+A depthwise convolution belongs to the convolution after it; normalization, activation, gates and
+pools belong to the layers before them.
 """
 
 from collections.abc import Sequence
@@ -27,12 +27,12 @@ _JOINS = {"Add", "Concatenate"}
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A part of a network between two borders.
+    """A block of a network.
 
     Attributes:
-        name: The layer whose output is the block's.
-        input: The symbolic tensor that is all it takes.
-        output: The symbolic tensor that is all it gives.
+        name: Its last layer.
+        input: Its only input, a symbolic tensor.
+        output: Its only output, a symbolic tensor.
         layers: Its layers, from input to output.
     """
 
@@ -53,31 +53,31 @@ def find_blocks(network: Any) -> tuple[Block, ...]:
     ends = [places[id(operation)] for operation in find_bottlenecks(network)]
     strides = {name: each.stride for name, each in trace_receptive_fields(network).items()}
     units = [_Unit(joined=False, operations=[operations[0]])]
-    begun = 1
+    start = 1
     for end in [*ends, len(operations) - 1]:
-        segment, begun = operations[begun : end + 1], end + 1
+        segment, start = operations[start : end + 1], end + 1
         joined = len(segment) > 1 and type(segment[-1]).__name__ in _JOINS
-        if joined or units[-1].joined or _begins(segment, units[-1]):
+        if joined or units[-1].joined or _starts_unit(segment, units[-1]):
             units.append(_Unit(joined=joined))
-        units[-1].take(segment)
+        units[-1].append(segment)
     blocks = []
-    given = network.inputs[0]
+    tensor = network.inputs[0]
     for unit in _merge(units, strides):
         last = unit.operations[-1]
         layers = tuple(each for each in unit.operations if isinstance(each, keras.layers.Layer))
-        blocks.append(Block(last.name, given, last.output, layers))
-        given = last.output
+        blocks.append(Block(last.name, tensor, last.output, layers))
+        tensor = last.output
     return tuple(blocks)
 
 
 @dataclass(eq=False)
 class _Unit:
-    """Operations in a row that are never cut apart.
+    """Consecutive operations that are never separated.
 
     Attributes:
-        joined: Whether paths part and meet again in it.
+        joined: Whether it has branches that join again.
         operations: From input to output.
-        mixing: Its last convolution over channels, those inside gates left aside.
+        mixing: Its last convolution that mixes channels, except inside gates.
     """
 
     joined: bool
@@ -89,23 +89,23 @@ class _Unit:
         """Whether it has no depthwise convolution."""
         return not any(isinstance(each, keras.layers.DepthwiseConv2D) for each in self.operations)
 
-    def take(self, segment: list[Any]) -> None:
-        """Go on with what lies between two bottlenecks."""
+    def append(self, segment: list[Any]) -> None:
+        """Append the operations between two bottlenecks."""
         self.operations += segment
         is_gate = len(segment) > 1 and not self.joined
         self.mixing = next(
             (each for each in reversed(segment) if _mixes(each) and not is_gate), self.mixing
         )
 
-    def absorb(self, unit: "_Unit") -> None:
-        """Go on with another unit."""
+    def merge(self, unit: "_Unit") -> None:
+        """Append another unit."""
         self.operations += unit.operations
         if unit.mixing is not None:
             self.mixing, self.joined = unit.mixing, unit.joined
 
 
-def _begins(segment: list[Any], unit: _Unit) -> bool:
-    """Whether a segment of a straight run is the beginning of another unit."""
+def _starts_unit(segment: list[Any], unit: _Unit) -> bool:
+    """Whether a segment of a sequence starts another unit."""
     is_gate = len(segment) > 1
     has_kernel = any(hasattr(part, "kernel_size") for part in parts_of(segment[0]))
     return not is_gate and has_kernel and unit.mixing is not None
@@ -119,7 +119,7 @@ def _mixes(operation: Any) -> bool:
 
 
 def parts_of(layer: Any) -> Sequence[Any]:
-    """The layers inside a layer that is a network itself, or the layer."""
+    """The layers inside a nested network, or the layer itself."""
     parts: Sequence[Any] = getattr(layer, "layers", [layer])
     return parts
 
@@ -128,14 +128,14 @@ def _merge(units: list[_Unit], strides: dict[str, int]) -> list[_Unit]:
     merged: list[_Unit] = []
     for unit in units:
         if merged and _belongs(merged[-1], unit, strides):
-            merged[-1].absorb(unit)
+            merged[-1].merge(unit)
         else:
             merged.append(unit)
     return merged
 
 
 def _belongs(before: _Unit, unit: _Unit, strides: dict[str, int]) -> bool:
-    """Whether a unit is one block with what stands before it."""
+    """Whether a unit belongs to the same block as the one before it."""
     if unit.mixing is None and not unit.joined:
         return True
     if before.mixing is None or before.joined or unit.joined:

@@ -1,4 +1,4 @@
-"""How fast this machine convolves, in every way there is; asked once and remembered."""
+"""Measuring the speed of convolutions on this machine; results are cached."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from nstk.backbones.winograd import convolve, transform_kernel, turn_kernel
 from nstk.errors import OutputError
 from nstk.storage.files import atomic_write, find_cache_folder
 
-PRODUCTS = 1e8
-"""Multiplications of one convolution that is timed."""
+TIMED_FLOPS = 1e8
+"""Multiplications of one timed convolution."""
 
-LEAST_SIDE: Mapping[Convolution, int] = {"direct": 8, "winograd": 32}
-"""Rows and columns of the maps that are timed, at least: tiles pay where there are many."""
+MIN_SIDE: Mapping[Convolution, int] = {"direct": 8, "winograd": 32}
+"""Smallest side of the timed feature maps: Winograd tiles pay off on large maps."""
 
 RUNS = 10
 
@@ -33,8 +33,8 @@ class Speed:
     """Seconds per multiplication of one convolution.
 
     Attributes:
-        forward: Of its result.
-        backward: Of the gradient of what it was given.
+        forward: For its result.
+        backward: For the gradient of its input.
     """
 
     forward: float
@@ -42,20 +42,20 @@ class Speed:
 
 
 def time_convolutions(kernels: Iterable[Kernel], arithmetic: Arithmetic) -> dict[Kernel, Speed]:
-    """Time convolutions of some kernels, or remember how long they took on this machine.
+    """Time convolutions, or read their times on this machine from the cache folder.
 
-    A few seconds are enough for those of VGG19, computed in every way. Figures are kept in the
-    cache folder; where that cannot be written, nothing is kept.
+    All of VGG19's convolutions in every arithmetic take a few seconds. If the cache folder is not
+    writable, the times are not stored.
 
     Args:
         kernels: ``(rows, columns, channels in, channels out)``.
-        arithmetic: What to compute in, and how.
+        arithmetic: Precision and algorithm.
     """
     file = find_cache_folder() / "speeds.json"
     known = _read(file)
     machine = known.setdefault(_describe_machine(), {})
-    way = " ".join(arithmetic)
-    wanted = {kernel: f"{way} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
+    prefix = " ".join(arithmetic)
+    wanted = {kernel: f"{prefix} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
     new = {kernel: name for kernel, name in wanted.items() if name not in machine}
     for kernel, name in new.items():
         speed = _time(kernel, arithmetic)
@@ -67,16 +67,21 @@ def time_convolutions(kernels: Iterable[Kernel], arithmetic: Arithmetic) -> dict
 
 def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
     rows, columns, given, made = kernel
-    fewest = LEAST_SIDE[arithmetic.convolution]
-    side = int(min(128, max(fewest, (PRODUCTS / (rows * columns * given * made)) ** 0.5)))
+    least = MIN_SIDE[arithmetic.convolution]
+    side = int(min(128, max(least, (TIMED_FLOPS / (rows * columns * given * made)) ** 0.5)))
     precision = arithmetic.precision
     maps = tf.cast(tf.random.stateless_uniform([1, side, side, given], [0, 1]), precision)
     filters = tf.cast(tf.random.stateless_uniform(kernel, [0, 2]), precision)
     gradient = tf.cast(tf.random.stateless_uniform([1, side, side, made], [0, 3]), precision)
     if arithmetic.convolution == "winograd":
-        there, back = transform_kernel(filters.numpy()), transform_kernel(turn_kernel(filters))
-        forward = _fastest(tf.function(lambda: convolve(maps, there, back), autograph=False))
-        backward = _fastest(tf.function(lambda: convolve(gradient, back, there), autograph=False))
+        kernel_t, turned_t = (
+            transform_kernel(filters.numpy()),
+            transform_kernel(turn_kernel(filters)),
+        )
+        forward = _fastest(tf.function(lambda: convolve(maps, kernel_t, turned_t), autograph=False))
+        backward = _fastest(
+            tf.function(lambda: convolve(gradient, turned_t, kernel_t), autograph=False)
+        )
     else:
         shape = [1, side, side, given]
         forward = _fastest(lambda: tf.nn.conv2d(maps, filters, 1, "SAME"))
@@ -86,7 +91,7 @@ def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
 
 
 def _fastest(compute: Callable[[], Any]) -> float:
-    """Seconds of the fastest of many short runs: what else runs on the machine slows the others."""
+    """Seconds of the fastest of many short runs; other processes slow down the rest."""
     seconds = []
     for _ in range(RUNS):
         before = time.perf_counter()

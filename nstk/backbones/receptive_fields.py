@@ -1,4 +1,4 @@
-"""How far the cells of a feature map see, read off the network's own graph."""
+"""Receptive fields of feature maps, computed from the graph of the network."""
 
 import math
 import sys
@@ -8,20 +8,20 @@ from typing import Any
 import keras
 
 WHOLE_IMAGE = sys.maxsize
-"""The reach of a layer that sees everything, however large the image."""
+"""Reach of a layer that sees the whole image, at any size."""
 
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one cell of a feature map sees along one axis.
+    """Receptive field of the cells of a feature map along one axis.
 
-    Cell p stands over the pixels p·stride … (p + 1)·stride − 1 of the image and sees the
+    Cell p covers the pixels p·stride … (p + 1)·stride − 1 of the image and sees the
     pixels p·stride − before … p·stride + after.
 
     Attributes:
-        before: Pixels seen before the cell's first pixel.
-        after: Pixels seen after the cell's first pixel.
-        stride: Pixels from one cell to the next.
+        before: Number of pixels seen before the cell's first pixel.
+        after: Number of pixels seen after the cell's first pixel.
+        stride: Distance between neighboring cells in pixels.
     """
 
     before: int
@@ -30,7 +30,7 @@ class ReceptiveField:
 
     @property
     def reach(self) -> int:
-        """Pixels from the middle of the cell to the farthest one seen, rounded up."""
+        """Distance from the center of the cell to the farthest pixel seen, rounded up."""
         if max(self.before, self.after) >= WHOLE_IMAGE:
             return WHOLE_IMAGE
         middle = (self.stride - 1) / 2
@@ -38,13 +38,13 @@ class ReceptiveField:
 
 
 def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
-    """Follow the receptive field through a functional network, layer by layer.
+    """Compute the receptive field of every layer of a functional network.
 
     Args:
         model: A functional ``keras.Model`` with one input.
 
     Returns:
-        The field of each layer's output by layer name, along the axis that sees farther.
+        The field of each layer's output by layer name, along the axis with the larger reach.
     """
     vertical, horizontal = trace_axes(model)
     return {
@@ -56,12 +56,12 @@ def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
 def trace_axes(
     model: Any, begin: Any | None = None
 ) -> tuple[dict[str, ReceptiveField], dict[str, ReceptiveField]]:
-    """Follow the receptive field through a functional network along both axes.
+    """Compute the receptive field of every layer along both axes.
 
     Args:
         model: A functional ``keras.Model`` with one input.
-        begin: The tensor of a larger network that ``model`` was cut out at; its own input where
-            None. Fields are then those on that tensor.
+        begin: The tensor at which ``model`` was cut out of a larger network, on which the fields
+            then are; None for the model's own input.
 
     Returns:
         The field of each layer's output by layer name, along the rows and along the columns.
@@ -106,7 +106,7 @@ def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
             return _shift(field, pad_width[axis + 1][0])
     window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
     if window is None:
-        return field  # the layer acts on every position alone
+        return field  # the layer acts on every position separately
     dilation = getattr(layer, "dilation_rate", (1, 1))[axis]
     return _slide(field, (window[axis] - 1) * dilation + 1, layer.strides[axis], layer.padding)
 
@@ -117,10 +117,10 @@ def _shift(field: ReceptiveField, padding: int) -> ReceptiveField:
 
 
 def _slide(field: ReceptiveField, window: int, step: int, padding: str) -> ReceptiveField:
-    """Slide a window over a map: it adds window − 1 cells, less those that padding puts before.
+    """Slide a window over a map: this adds window − 1 cells, minus those padded before it.
 
-    "same" padding of a window that steps over cells depends on the image's size: between
-    window − step and window − 1 cells are added in all, half of them before.
+    "same" padding of a strided window depends on the image's size: in total between
+    window − step and window − 1 cells are added, half of them before the map.
     """
     most, least = (window - 1, max(window - step, 0)) if padding == "same" else (0, 0)
     return ReceptiveField(

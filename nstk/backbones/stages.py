@@ -1,4 +1,4 @@
-"""A network cut into stages: models in a row, each of which sees only what the last one gave."""
+"""Cutting a network into stages: a chain of models, each with one input map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_a
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
 
-NARROWEST_CUT = 4
-"""Stride in pixels from which on a network is cut.
+MIN_CUT_STRIDE = 4
+"""Smallest stride, in pixels, at which a network is cut.
 
-What lies between two stages is kept for the whole image. At stride 4 that is 32 bytes a pixel for
-VGG19 in float32; at stride 2 it is 64, and little is saved by it."""
+The map between two stages is stored for the whole image. For VGG19 in float32 this takes 32 bytes
+per pixel at stride 4; at stride 2 it would take 64, and cutting there would save little."""
 
 
 class Convolution(NamedTuple):
-    """What one convolution costs.
+    """Cost of one convolution.
 
     Attributes:
         kernel: ``(rows, columns, channels in, channels out)``.
-        cells: How many cells of output it has for one of the network's input.
-        suits_winograd: Whether minimal filtering is worth the while.
+        cells: Number of output cells per cell of the network's input.
+        suits_winograd: Whether Winograd's algorithm suits it.
     """
 
     kernel: tuple[int, ...]
@@ -35,17 +35,17 @@ class Convolution(NamedTuple):
 
     @property
     def products(self) -> float:
-        """Multiplications for each cell of the network's input, computed directly."""
+        """Multiplications per cell of the network's input, computed directly."""
         return prod(self.kernel) * self.cells
 
 
 class NetworkCost(NamedTuple):
-    """What a network costs for each cell of its input.
+    """Cost of a network per cell of its input.
 
     Attributes:
-        map_bytes: Of the feature maps that are kept for the way back.
-        largest: Bytes of the largest of all maps.
-        convolutions: All of them.
+        map_bytes: Bytes of the feature maps that the gradient needs.
+        largest: Bytes of the largest feature map.
+        convolutions: All convolutions.
     """
 
     map_bytes: float
@@ -64,12 +64,12 @@ class Stage:
 
     Attributes:
         model: A ``keras.Model`` from a map ``(N, H, W, C)`` to ``{name: map}``.
-        taps: Which of its outputs are asked for.
-        following: The output that the next stage takes; None for the last one.
-        fields: What one cell of each output sees of the stage's input, by name: a field for the
-            rows and one for the columns.
-        stride: Pixels of the image between two neighboring cells of the stage's input.
-        load: What it costs.
+        taps: Its outputs that are requested.
+        following: The output that is the input of the next stage; None for the last stage.
+        fields: Receptive field of each output on the stage's input, by name: one for the rows and
+            one for the columns.
+        stride: Distance between neighboring cells of the stage's input, in pixels of the image.
+        load: Its cost.
     """
 
     model: Any
@@ -86,29 +86,29 @@ class Stage:
 
 
 def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
-    """Cut the part of a network that some layers need into stages.
+    """Cut a network into stages, as far as the requested layers need it.
 
-    A cut is a layer that every path to the layers behind it goes through. At every stride from
-    `NARROWEST_CUT` on, the first of those with the fewest channels is taken.
+    A cut is a layer on every path to the layers after it. At every stride of at least
+    `MIN_CUT_STRIDE` it is the first one with the fewest channels.
 
     Args:
         backbone: The network.
-        layers: Which of its taps are needed.
+        layers: The requested taps.
 
     Returns:
         The stages from the image to the deepest layer; each tap belongs to the first stage that
         has it.
 
     Raises:
-        BackboneError: If a layer takes a mean over the whole image, or is no tap.
+        BackboneError: If a layer depends on a mean over the whole image, or is not a tap.
     """
     layers = tuple(dict.fromkeys(layers))
     for name in layers:
         if backbone.reach(name) >= WHOLE_IMAGE:
             raise BackboneError(
                 f"Layer {name} of '{backbone.name}' depends on a mean over the whole image, "
-                "which cannot be computed part by part; choose --tiling off, shallower layers "
-                "or another backbone."
+                "which cannot be computed in tiles; choose `tiling='off'`, shallower layers or "
+                "another `backbone`."
             )
     model = backbone.tap(layers)
     position = {layer.name: place for place, layer in enumerate(model.operations)}
@@ -136,11 +136,11 @@ def _make_stage(
 
 
 def count_flops(model: Any, begin: Any | None = None) -> NetworkCost:
-    """Add up what a network costs for each cell of its input.
+    """Compute the cost of a network per cell of its input.
 
     Args:
         model: A functional ``keras.Model`` with one input.
-        begin: The tensor of a larger network that it was cut out at; its own input where None.
+        begin: The tensor at which it was cut out of a larger network; None for its own input.
     """
     rows, columns = trace_axes(model, begin)
     kept, largest, convolutions = 0.0, 0.0, []
@@ -160,7 +160,7 @@ def count_flops(model: Any, begin: Any | None = None) -> NetworkCost:
 
 
 def _is_kept(operation: Any) -> bool:
-    """Whether the gradient of what follows needs this output: sums and shifts need nothing."""
+    """Whether the gradient of later layers needs this output; linear operations do not."""
     linear = (keras.layers.BatchNormalization, keras.layers.Add, keras.layers.ZeroPadding2D)
     return isinstance(operation, keras.layers.Layer) and not isinstance(
         operation, (*linear, keras.layers.Rescaling)
@@ -168,20 +168,20 @@ def _is_kept(operation: Any) -> bool:
 
 
 def _choose_cuts(model: Any, backbone: Backbone) -> list[str]:
-    """The thinnest layer at every stride that all paths to the layers behind it go through."""
+    """For each stride the bottleneck with the fewest channels."""
     taps = set(backbone.taps)
     thinnest: dict[int, tuple[int, str]] = {}
     for operation in find_bottlenecks(model):
         if operation.name not in taps:
             continue
         stride, channels = backbone.stride(operation.name), operation.output.shape[-1]
-        if stride >= NARROWEST_CUT and (stride not in thinnest or channels < thinnest[stride][0]):
+        if stride >= MIN_CUT_STRIDE and (stride not in thinnest or channels < thinnest[stride][0]):
             thinnest[stride] = (channels, operation.name)
     return [name for _, (_, name) in sorted(thinnest.items())]
 
 
 def find_bottlenecks(model: Any) -> list[Any]:
-    """The operations whose output is all that later operations need of what came before."""
+    """Find the operations whose output is all that later operations need of earlier ones."""
     operations = model.operations
     place = {
         id(tensor): number

@@ -1,4 +1,4 @@
-"""The same network with another way to treat its border, to pool and to compute."""
+"""Variants of a network: another border, pooling or arithmetic."""
 
 import itertools
 from functools import partial
@@ -18,35 +18,35 @@ Convolution = Literal["direct", "winograd"]
 
 
 class Arithmetic(NamedTuple):
-    """What convolutions are computed in, and how."""
+    """Precision and algorithm of convolutions."""
 
     precision: Precision = "float32"
     convolution: Convolution = "direct"
 
     def suits(self, precision: str, convolution: str) -> bool:
-        """Whether it is what was asked for, where ``"auto"`` asks for nothing."""
+        """Whether it matches a request, in which ``"auto"`` matches everything."""
         return precision in ("auto", self.precision) and convolution in ("auto", self.convolution)
 
 
 AVERAGE_SCALE = 2.0
 L2_SCALE = 0.78
-"""What brings the pools' activations back to those of max-pooling (crowsonkb 2021)."""
+"""Factors that match the activations to those of max-pooling (crowsonkb 2021)."""
 
 
 def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> None:
-    """Refuse a word that names no variant.
+    """Refuse unknown values.
 
     Raises:
-        BackboneError: With the words there are.
+        BackboneError: Lists the choices.
     """
-    for what, word, words in (
+    for name, value, choices in (
         ("edge", edge, get_args(Edge)),
         ("pooling", pooling, get_args(Pooling)),
         ("precision", precision, get_args(Precision)),
         ("convolution", convolution, get_args(Convolution)),
     ):
-        if word not in words:
-            raise BackboneError(f"{what} is {word!r}; choose one of: {', '.join(words)}.")
+        if value not in choices:
+            raise BackboneError(f"`{name}` is {value!r}; choose one of: {', '.join(choices)}.")
 
 
 @pinned_keras_config()
@@ -58,33 +58,32 @@ def prepare_network(
     precision: Precision = "float32",
     convolution: Convolution = "direct",
 ) -> Any:
-    """Rebuild a network with fresh layers, copied weights and the variants asked for.
+    """Rebuild a network with new layers, copied weights and the requested variants.
 
     Args:
-        model: A functional ``keras.Model`` that takes Images.
-        edge: ``"replicate"`` lets the first spatial convolution see the nearest pixel where
-            "same" or zero padding showed it zeros; one that pads nothing is left alone.
+        model: A functional ``keras.Model`` that takes images.
+        edge: ``"replicate"`` pads the first spatial convolution with the nearest pixel instead of
+            zeros; a convolution without padding is unchanged.
         pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
-        precision: ``"bfloat16"`` computes in it from the first convolution on; weights stay
-            float32, and so does what stands before, as eight bits are too few for an image.
-        convolution: ``"winograd"`` computes what suits it by `nstk.backbones.winograd`.
+        precision: ``"bfloat16"`` applies from the first convolution on. Weights stay float32, and
+            so does the preprocessing: eight bits are too few for an image.
+        convolution: ``"winograd"`` uses `nstk.backbones.winograd` for suitable layers.
 
     Returns:
         A functional ``keras.Model`` with the same layer names and weights.
 
     Raises:
-        BackboneError: If a pooling is asked for and the network has no 2×2 max-pool.
+        BackboneError: If another pooling is requested and the network has no 2×2 max-pool.
     """
     check_variant(edge, pooling, precision, convolution)
     pools = {layer.name for layer in model.layers if _is_vgg_pool(layer)}
     if pooling != "max" and not pools:
         raise BackboneError(
-            f"pooling is {pooling!r}, but '{model.name}' has no 2×2 max-pool to replace; "
-            "use pooling='max' or a network of VGG's shape."
+            f"`pooling` is {pooling!r}, but '{model.name}' has no 2×2 max-pool to replace; use "
+            "`pooling='max'` or a VGG network."
         )
     padding = _border_padding(model) if edge == "replicate" else {}
-
-    halved = behind_first_convolution(model) if precision == "bfloat16" else frozenset()
+    halved = from_first_convolution(model) if precision == "bfloat16" else frozenset()
 
     def rebuild(layer: Any) -> Any:
         config = layer.get_config()
@@ -92,8 +91,10 @@ def prepare_network(
             config["dtype"] = "mixed_bfloat16"
         if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
             config["padding"] = "valid"
-        tiled = convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
-        return (WinogradConv2D if tiled else type(layer)).from_config(config)
+        use_winograd = (
+            convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
+        )
+        return (WinogradConv2D if use_winograd else type(layer)).from_config(config)
 
     def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if layer.name in padding:
@@ -118,24 +119,24 @@ def prepare_network(
 
 
 def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]) -> Any:
-    """Surround maps with copies of their outermost cells.
+    """Pad maps with copies of their outermost cells.
 
     Args:
         maps: ``(N, H, W, C)``.
-        padding: Cells to add: ``((top, bottom), (left, right))``.
+        padding: Number of cells to add: ``((top, bottom), (left, right))``.
 
     Returns:
         ``(N, top + H + bottom, left + W + right, C)``.
     """
-    # A mirror one cell deep repeats the outermost cell, so it is applied once per cell.
+    # A mirror of depth one repeats the outermost cell, so it is applied once per cell.
     for ring in range(max(max(pair) for pair in padding)):
         widths = [tuple(int(cells > ring) for cells in pair) for pair in padding]
         maps = keras.ops.pad(maps, ((0, 0), *widths, (0, 0)), mode="symmetric")
     return maps
 
 
-def behind_first_convolution(model: Any) -> frozenset[str]:
-    """Names of the first convolution and of all layers behind it."""
+def from_first_convolution(model: Any) -> frozenset[str]:
+    """Names of the first convolution and of all layers after it."""
     layers = itertools.dropwhile(lambda layer: not hasattr(layer, "kernel_size"), model.layers)
     return frozenset(layer.name for layer in layers)
 
@@ -149,7 +150,7 @@ def _is_vgg_pool(layer: Any) -> bool:
 
 
 def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
-    """Find the layer that shows zeros to the first spatial convolution, and how many."""
+    """Find the layer that pads the first spatial convolution, and its padding."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.ZeroPadding2D):
             return {layer.name: layer.padding}
@@ -163,10 +164,9 @@ def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, i
 
 
 def _same_padding(kernel: int, step: int) -> tuple[int, int]:
-    """Count the cells that "same" padding adds before and after a map of even size.
+    """Number of cells that "same" padding adds before and after a map of even size.
 
-    Where the kernel steps over cells, step − 1 more after the map make odd sizes come out as
-    large as with "same" padding.
+    For a strided kernel, step − 1 more cells after the map give the same output size for odd sizes.
     """
     before = max(kernel - step, 0) // 2
     return before, kernel - 1 - before
@@ -178,6 +178,6 @@ def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
     average = partial(keras.ops.average_pool, pool_size=(2, 2), strides=(2, 2))
     if pooling == "average":
         return scale(AVERAGE_SCALE)(average(maps))
-    # √Σx² = 2·√mean(x²) over four cells; ε keeps the root's gradient finite where all are zero.
+    # √Σx² = 2·√mean(x²) over four cells; ε keeps the gradient of the root finite at zero.
     mean_of_squares = average(keras.ops.square(maps)) + keras.config.epsilon()
     return scale(2 * L2_SCALE)(keras.ops.sqrt(mean_of_squares))

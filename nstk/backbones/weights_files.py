@@ -79,8 +79,8 @@ def _report_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except (*ZIP_ERRORS, OSError, KeyError, TypeError, ValueError) as error:
-        told = str(getattr(error, "strerror", None) or error)
-        reason = told.partition("\n")[0] or type(error).__name__
+        message = str(getattr(error, "strerror", None) or error)
+        reason = message.partition("\n")[0] or type(error).__name__
         raise WeightsError(f"{path} cannot be read ({reason}); give {FORMATS}.") from error
 
 

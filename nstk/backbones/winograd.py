@@ -1,9 +1,9 @@
-"""Convolutions with 3×3 kernels by minimal filtering: a fourth of the multiplications.
+"""Winograd convolutions with 3×3 kernels: a fourth of the multiplications.
 
 Y = Aᵀ[(G g Gᵀ) ⊙ (Bᵀ d B)]A computes 4×4 cells of output from 6×6 of input by 36 products where
-the sum over the kernel takes 144 (Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for
-Convolutional Neural Networks", F(4×4, 3×3)). The products are ordinary products of matrices.
-Results differ from a direct convolution by about 1e-5 of the largest.
+a direct convolution takes 144 (Winograd 1980; Lavin and Gray 2016, "Fast Algorithms for
+Convolutional Neural Networks", F(4×4, 3×3)). The products are matrix multiplications. Results
+differ from a direct convolution by about 1e-5 of the largest value.
 """
 
 from typing import Any
@@ -12,11 +12,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-FEWEST_CHANNELS = 128
-"""Below this many channels, on either side, moving the tiles takes as long as the products do."""
+MIN_CHANNELS = 128
+"""With fewer input or output channels, moving the tiles takes as long as the products."""
 
 TILE = 4
-"""Rows and columns of output that are computed at once."""
+"""Side of an output tile."""
 
 _DATA = np.array(
     [
@@ -47,10 +47,10 @@ _PRODUCTS_TO_CELLS = np.kron(_RESULT, _RESULT)
 
 
 class WinogradConv2D(keras.layers.Conv2D):
-    """A `keras.layers.Conv2D` with the same weights, for kernels that do not change any more."""
+    """A `keras.layers.Conv2D` for constant kernels, with the same weights."""
 
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        """Convolve as the layer it stands for does."""
+        """Compute the convolution of the layer."""
         if not hasattr(self, "_transformed"):
             with tf.init_scope():  # once, not in every step
                 given = np.asarray(kernel)
@@ -60,18 +60,18 @@ class WinogradConv2D(keras.layers.Conv2D):
 
 
 def suits_winograd(layer: Any) -> bool:
-    """Whether a layer is a convolution that is worth the while."""
+    """Whether Winograd's algorithm is suitable for a layer and faster."""
     return (
         type(layer) in (keras.layers.Conv2D, WinogradConv2D)
         and tuple(layer.kernel_size) == (3, 3)
         and {*layer.strides, *layer.dilation_rate, layer.groups} == {1}
         and layer.padding == "same"
-        and min(layer.kernel.shape[2:]) >= FEWEST_CHANNELS
+        and min(layer.kernel.shape[2:]) >= MIN_CHANNELS
     )
 
 
 def transform_kernel(kernel: Any) -> Any:
-    """G g Gᵀ of every pair of channels.
+    """Compute G g Gᵀ for every pair of channels.
 
     Args:
         kernel: g, ``(3, 3, channels in, channels out)``.
@@ -84,7 +84,7 @@ def transform_kernel(kernel: Any) -> Any:
 
 
 def turn_kernel(kernel: Any) -> Any:
-    """The kernel that gradients are convolved with: turned by half a circle, channels exchanged.
+    """Turn a kernel for the gradient: rotated by 180°, with input and output channels swapped.
 
     Args:
         kernel: ``(3, 3, channels in, channels out)``.
@@ -96,12 +96,12 @@ def turn_kernel(kernel: Any) -> Any:
 
 
 def convolve(maps: Any, kernel: Any, turned: Any) -> Any:
-    """A convolution that keeps the size, zeros standing round the maps.
+    """Convolve with zero padding that keeps the size.
 
     Args:
         maps: Float32 ``(N, height, width, channels in)``.
-        kernel: What `transform_kernel` makes of the kernel.
-        turned: The same of what `turn_kernel` makes of it, for the way back.
+        kernel: The kernel, transformed by `transform_kernel`.
+        turned: The kernel after `turn_kernel`, transformed; for the gradient.
 
     Returns:
         Float32 ``(N, height, width, channels out)``.
@@ -127,7 +127,7 @@ def _filter(maps: Any, kernel: Any) -> Any:
 
 
 def _cut_tiles(maps: Any, rows: Any, columns: Any) -> Any:
-    """All tiles, which overlap by two cells: ``(6, 6, N, rows, columns, C)``."""
+    """Overlapping tiles: ``(6, 6, N, rows, columns, C)``."""
     batch, height, width = tf.unstack(tf.shape(maps)[:3])
     channels = maps.shape[-1]
     after = [[1, TILE * rows + 3 - height], [1, TILE * columns + 3 - width]]
