@@ -71,9 +71,6 @@ class Masks:
         )
 
 
-NO_MASKS = Masks()
-
-
 def read_mask(mask: MaskSource) -> Plane:
     """Return a mask as an array, loading it if it is a path."""
     return load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
@@ -104,3 +101,6 @@ def _as_tuple(masks: Any) -> tuple[MaskSource, ...]:
     if isinstance(masks, str | Path):
         return (masks,)
     return (masks,) if is_single(masks) and np.ndim(np.asarray(masks)) == 2 else tuple(masks)
+
+
+NO_MASKS = Masks()
