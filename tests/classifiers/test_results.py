@@ -160,9 +160,9 @@ def test_another_abstention_threshold_is_refused(classifier, folder, tmp_path, e
     with ResultsFile(path, classifier, abstain_below=0.6) as results:
         settings = PredictSettings(abstain_below=0.6)
         results.append(next(stream_predictions(classifier, folder[:1], settings)))
-    with pytest.raises(OutputError, match=r"abstain_below is None and was 0\.6"):
+    with pytest.raises(OutputError, match=r"abstain_below. is None and was 0\.6"):
         ResultsFile(path, classifier, resume=True)
-    with pytest.raises(OutputError, match=r"abstain_below is 0\.7 and was 0\.6"):
+    with pytest.raises(OutputError, match=r"abstain_below. is 0\.7 and was 0\.6"):
         ResultsFile(path, classifier, abstain_below=0.7, resume=True)
     with ResultsFile(path, classifier, abstain_below=0.6, resume=True) as results:
         assert len(results.done) == 1

