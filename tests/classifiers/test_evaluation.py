@@ -287,6 +287,7 @@ def test_a_report_is_one_line_and_a_dictionary(classifier, folder):
     found = classifier.evaluate(folder, losses=3)
     assert repr(found).count("\n") == 0
     assert "24 images" in repr(found)
+    assert found._repr_html_().count("<tr>") == 4
     answer = found.to_dict()
     assert list(answer) == KEYS[:-2]
     assert json.loads(json.dumps(answer))["accuracy"] == found.accuracy == 1

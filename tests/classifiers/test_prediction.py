@@ -327,6 +327,7 @@ def test_unreadable_files_are_skipped(classifier, folder, tmp_path):
     assert [each.path.name for each in found.predictions] == ["good.png"]
     assert sorted(file.path.name for file in found.skipped) == ["empty.png", "notes.jpg"]
     assert repr(found) == "Predictions(1 images, 2 skipped)"
+    assert found._repr_html_().count("<tr>") == 2
     answer = found.to_dict()
     assert answer["predictions"][0]["label"] == "green"
     assert {each["path"] for each in answer["skipped"]} == {str(f.path) for f in found.skipped}

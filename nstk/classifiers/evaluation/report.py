@@ -1,5 +1,6 @@
 """The results of an evaluation."""
 
+import html
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.label_matching import LabeledFiles
 from nstk.classifiers.evaluation.metrics import ConfusedPair, Coverage, ImageLoss
+from nstk.classifiers.prediction.prediction import html_table
 from nstk.datasets.listing import SkippedFile
 from nstk.heads.metrics import Evaluation
 from nstk.heads.predictions import SplitPredictions
@@ -54,6 +56,15 @@ class EvaluationReport:
             f"EvaluationReport(accuracy {100 * self.accuracy:.1f} % "
             f"({100 * low:.1f}–{100 * high:.1f} %), {self.evaluation.images} images)"
         )
+
+    def _repr_html_(self) -> str:
+        names = ("recall", "precision", "f1")
+        rows = [
+            (score.name, score.support, *(_percent(getattr(score, name)) for name in names))
+            for score in self.evaluation.per_class
+        ]
+        table = html_table(("class", "images", "recall", "precision", "F1"), rows)
+        return f"<p>{html.escape(repr(self))}</p>{table}"
 
     @property
     def accuracy(self) -> float:
@@ -151,3 +162,7 @@ class EvaluationReport:
             "top_losses": [{**asdict(each), "path": str(each.path)} for each in self.top_losses],
             "notices": self.notices,
         }
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.1f} %"

@@ -1,6 +1,7 @@
 """Predictions for images, and the settings of `predict`."""
 
-from collections.abc import Iterator
+import html
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,18 @@ class Predictions:
             "predictions": [each.to_dict(multi_label=self.multi_label) for each in self],
             "skipped": [each.to_dict() for each in self.skipped],
         }
+
+    def _repr_html_(self) -> str:
+        rows = [(each.path, each.label, f"{100 * each.probability:.1f} %") for each in self]
+        return html_table(("image", "label", "probability"), rows)
+
+
+def html_table(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
+    """Format an HTML table for notebooks."""
+
+    def line(tag: str, cells: Iterable[object]) -> str:
+        content = "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+        return f"<tr>{content}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    return f"<table>{line('th', columns)}{body}</table>"
