@@ -52,8 +52,8 @@ class Evaluation:
         mean_average_precision: Mean of the average precision, over the classes with images.
         per_class: A `ClassScore` for every class, in the classifier's order.
         confusion: Counts; row = true class, column = predicted class. For multi-label data an
-            entry off the diagonal counts images that lack the predicted label of the row and
-            wrongly have that of the column.
+            entry off the diagonal counts the images for which the label of the row is missed and
+            that of the column is wrongly predicted.
     """
 
     images: int

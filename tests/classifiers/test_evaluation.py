@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from labeled_images import COLORS
+from labeled_images import COLORS, draw_image
 from shell import complaint, invoke
 
 from nstk.classifiers.classifier import Classifier
@@ -281,6 +281,17 @@ def test_a_negative_number_of_losses_is_refused(classifier, folder):
         evaluate(classifier, folder, losses=-1)
     with pytest.raises(FolderError):
         evaluate(classifier, folder / "missing")
+
+
+def test_arrays_are_evaluated_by_the_rule_of_predict(classifier):
+    images = np.stack([draw_image(color, 40, 30, seed=1) for color in COLORS.values()])
+    labels = np.arange(3)
+    levels = evaluate(classifier, (images, labels))
+    unit = evaluate(classifier, (images / 255, labels), value_range=(0, 1))
+    assert levels.evaluation.confusion == unit.evaluation.confusion
+    assert levels.evaluation.images == 3
+    with pytest.raises(FolderError, match="value_range"):
+        evaluate(classifier, (images / 255, labels))
 
 
 def test_a_report_is_one_line_and_a_dictionary(classifier, folder):

@@ -80,7 +80,7 @@ def make_kept_predictions() -> Made:
     kept = PredictionCheckpoint(CheckpointSettings(checkpoint=folder), CLASSIFIER)
     with closing(kept):
         for number in range(3):
-            kept.keep(predict(number))
+            kept.append(predict(number))
 
     def read(path):
         path.replace(folder / NAME)

@@ -1,4 +1,4 @@
-"""The page about a classifier: it holds everything, asks nobody, and says what the numbers say."""
+"""The report about a classifier: complete, self-contained, and true to the numbers."""
 
 import json
 import shlex
@@ -13,9 +13,14 @@ from shell import complaint, invoke
 import nstk
 from nstk.finetuning.job import finetune
 from nstk.finetuning.replay import save_manifest
-from nstk.reports.classifier import CARD_NAME, PAGE_NAME, RECORD_NAME
-from nstk.reports.classifier_subject import describe_examination, describe_finetuning
-from nstk.reports.model_card import write_model_card
+from nstk.reports.classifier import (
+    CARD_NAME,
+    PAGE_NAME,
+    RECORD_NAME,
+    write_classifier_report,
+)
+from nstk.reports.classifier_data import from_evaluation, from_finetuning
+from nstk.reports.model_card import compose_model_card
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "green", "red")
@@ -23,7 +28,7 @@ NAMES = ("blue", "green", "red")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Three classes, one of them with wrong labels, and a file that is no image."""
+    """Three classes, one of them with wrong labels, and a text file."""
     root = draw_folder(tmp_path_factory.mktemp("data") / "colors", 8, NAMES)
     for number in (0, 3, 6):
         shutil.copy(root / "red" / f"{number}.png", root / "blue" / f"wrong{number}.png")
@@ -32,9 +37,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def model(folder, tiny_backbone, tmp_path_factory):
-    made = finetune(folder, backbone=tiny_backbone)
-    return made.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
+def held_out(folder, tiny_backbone):
+    """A run without folds, measured on held-out images."""
+    return finetune(folder, backbone=tiny_backbone)
+
+
+@pytest.fixture(scope="module")
+def model(held_out, tmp_path_factory):
+    return held_out.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +57,7 @@ def made(folder, tiny_backbone):
 def report(made, tmp_path_factory):
     """A folder with the report of a run with folds and a learning curve."""
     root = tmp_path_factory.mktemp("reports") / "report"
-    page = nstk.write_classifier_report(root, made, command="nstk finetune colors <&>")
+    page = write_classifier_report(root, made, command="nstk finetune colors <&>")
     assert page == root / PAGE_NAME
     return root
 
@@ -56,16 +66,17 @@ def read(report):
     return check_page((report / PAGE_NAME).read_text(encoding="utf-8"))
 
 
-def test_the_page_has_every_part_and_the_command_as_it_was_typed(report, made):
+def test_the_page_has_every_section_and_the_command(report, made):
     text = read(report).text
     for heading in (
-        "What is taken for what",
-        "Class by class",
-        "How sure it may be",
-        "What more images would bring",
-        "Where it errs most",
-        "The images",
-        "How it was made",
+        "Confusion matrix",
+        "Per-class metrics",
+        "Calibration",
+        "Abstention",
+        "Learning curve",
+        "Worst predictions",
+        "Data",
+        "Settings",
         "Model card",
         "nstk finetune colors <&>",
         "likely wrong labels",
@@ -76,7 +87,7 @@ def test_the_page_has_every_part_and_the_command_as_it_was_typed(report, made):
     assert "blue, green or red" in text
 
 
-def test_worst_images_stand_beside_their_maps(report, made):
+def test_the_worst_predictions_are_shown(report, made):
     reader = read(report)
     wrong = min(8, made.evaluation.images - round(made.accuracy * made.evaluation.images))
     assert wrong
@@ -84,7 +95,7 @@ def test_worst_images_stand_beside_their_maps(report, made):
     assert len(images) == wrong
 
 
-def test_the_record_holds_the_same_numbers(report, made):
+def test_the_record_has_the_same_numbers(report, made):
     record = json.loads((report / RECORD_NAME).read_text(encoding="utf-8"))
     assert record["accuracy"] == pytest.approx(made.accuracy, rel=1e-5)
     assert record["classes"] == list(NAMES)
@@ -96,38 +107,38 @@ def test_the_record_holds_the_same_numbers(report, made):
     assert record["settings"]["folds"] == 3
 
 
-def test_of_folds_nothing_is_claimed_that_was_not_measured(report, made):
-    card = write_model_card(describe_finetuning(made))
+def test_with_folds_nothing_is_claimed_about_the_final_classifier(report, made):
+    card = compose_model_card(from_finetuning(made))
     assert made.train_images == made.evaluation.images
-    assert "it had not learned from" not in card["How good it is"]
-    assert "each left out of what a head learned from" in card["How good it is"]
-    assert "of those here" not in card["What it does not know"]
+    assert "not trained on" not in card["Accuracy"]
+    assert "cross-validation" in card["Accuracy"]
+    assert "of those here" not in card["Limitations"]
     record = json.loads((report / RECORD_NAME).read_text(encoding="utf-8"))
-    assert record["strange"] is None
+    assert record["ood_count"] is None
     text = read(report).text
-    assert "like nothing in training is not known here" in text
-    assert "learned from, each left out once" in text
+    assert "out of distribution is unknown" in text
+    assert "3-fold cross-validation" in text
 
 
-def test_held_out_images_are_said_to_be_new_and_known_ones_known(folder, tiny_backbone, tmp_path):
-    made = finetune(folder, backbone=tiny_backbone)
-    card = write_model_card(describe_finetuning(made))
-    assert "images that it had not learned from" in card["How good it is"]
-    assert "of those here" in card["What it does not know"]
+def test_the_card_tells_new_images_from_training_images(folder, held_out, tmp_path):
+    made = held_out
+    card = compose_model_card(from_finetuning(made))
+    assert "not trained on" in card["Accuracy"]
+    assert "of those here" in card["Limitations"]
     record = save_manifest(made, tmp_path / "made.json", backbone="tiny")
     for place, words in (
-        (record, f"it had learned from {made.train_images} of them"),
-        (None, "whether it had learned from some of them is not known"),
+        (record, f"trained on {made.train_images} of them"),
+        (None, "unknown"),
     ):
-        subject = describe_examination(nstk.evaluate(made.classifier, folder, record=place))
-        card = write_model_card(subject)
-        assert words in card["How good it is"]
-        assert "images that it had not learned from" not in card["How good it is"]
+        subject = from_evaluation(nstk.evaluate(made.classifier, folder, record=place))
+        card = compose_model_card(subject)
+        assert words in card["Accuracy"]
+        assert "not trained on" not in card["Accuracy"]
     assert subject.notices == ()
 
 
-def test_the_model_card_says_the_same_on_the_page_and_beside_it(report, made):
-    card = write_model_card(describe_finetuning(made))
+def test_the_model_card_is_the_same_on_the_page_and_in_the_file(report, made):
+    card = compose_model_card(from_finetuning(made))
     page, text = read(report).text, (report / CARD_NAME).read_text(encoding="utf-8")
     record = json.loads((report / RECORD_NAME).read_text(encoding="utf-8"))
     assert record["model_card"] == card
@@ -137,14 +148,14 @@ def test_the_model_card_says_the_same_on_the_page_and_beside_it(report, made):
 
 
 @in_a_browser
-def test_a_browser_finds_nothing_to_complain_about_and_asks_nobody(report, tmp_path):
+def test_a_browser_reports_no_errors_and_makes_no_requests(report, tmp_path):
     document, console, asked = browse(report / PAGE_NAME, tmp_path)
     assert "Model card" in document
     assert not console
     assert not asked
 
 
-def test_the_shell_writes_a_report_of_an_evaluation(model, folder, tmp_path, monkeypatch):
+def test_evaluate_writes_a_report(model, folder, tmp_path, monkeypatch):
     report = tmp_path / "report"
     words = ["evaluate", str(model), str(folder), "--report", str(report)]
     monkeypatch.setattr("sys.argv", ["nstk", *words])
@@ -155,10 +166,10 @@ def test_the_shell_writes_a_report_of_an_evaluation(model, folder, tmp_path, mon
     assert record["audit"] is None
     assert shlex.split(record["command"]) == ["nstk", *words]
     assert record["accuracy"] < 1
-    assert "What is taken for what" in read(report).text
+    assert "Confusion matrix" in read(report).text
 
 
-def test_the_shell_writes_a_report_of_a_run_on_a_zip(folder, tiny_backbone, tmp_path, monkeypatch):
+def test_finetune_writes_a_report_of_a_zip(folder, tiny_backbone, tmp_path, monkeypatch):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
     with zipfile.ZipFile(tmp_path / "colors.zip", "w") as archive:
         for path in folder.rglob("*.*"):
@@ -173,7 +184,7 @@ def test_the_shell_writes_a_report_of_a_run_on_a_zip(folder, tiny_backbone, tmp_
     assert read(tmp_path / "report").values("src")
 
 
-def test_a_report_that_cannot_be_written_is_found_out_before_any_work(model, folder, tmp_path):
+def test_an_unwritable_report_is_refused_before_any_work(model, folder, tmp_path):
     (tmp_path / "file").write_text("here")
     for words in (
         ("evaluate", model, folder),
