@@ -1,12 +1,13 @@
-"""What a running job reports, and to whom."""
+"""Progress reports of running jobs."""
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:  # NumPy would slow the start of the command line
+    import numpy as np
+    import numpy.typing as npt
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,13 +15,13 @@ class Progress:
     """One moment of a running job; both jobs report the same event.
 
     Attributes:
-        stage: What is being done, in the reader's words (``"256×192"``, ``"features"``).
-        step: How many of ``total`` are done in this stage; the first report is 0.
-        total: How many there are in this stage.
-        loss: The loss that this step found, before it moved on, where the stage has one.
-        terms: The parts of the loss by name.
-        preview: Call it for the current image, float32 ``(height, width, 3)`` in
-            ``[0, 1]``; nothing is copied until it is called.
+        stage: The name of the stage, such as ``"256×192"`` or ``"features"``.
+        step: Steps done in this stage; the first report is 0.
+        total: Steps of this stage.
+        loss: The loss before the update of this step, where the stage has one.
+        terms: The terms of the loss by name.
+        preview: Returns the current image, float32 ``(height, width, 3)`` in ``[0, 1]``; nothing
+            is copied until it is called.
     """
 
     stage: str
@@ -28,18 +29,18 @@ class Progress:
     total: int
     loss: float | None = None
     terms: Mapping[str, float] = field(default_factory=dict)
-    preview: Callable[[], npt.NDArray[np.float32]] | None = None
+    preview: "Callable[[], npt.NDArray[np.float32]] | None" = None
 
 
 Reporter = Callable[[Progress], Any]
-"""Whoever listens to a job: any callable that takes one `Progress`."""
+"""Any callable that takes one `Progress`."""
 
 
 def no_progress(progress: Progress) -> None:
-    """Listen to nothing: the reporter of those who did not ask for one.
+    """Ignore progress: the default reporter.
 
     Args:
-        progress: Whatever is reported.
+        progress: The progress to ignore.
     """
 
 

@@ -176,7 +176,7 @@ def _compose_headline(data: ReportData) -> Headline:
 def _compare_with_training(data: ReportData) -> str:
     """How many training images there were, and whether the measured images are new."""
     if data.folds:
-        return f"all of them by {data.folds}-fold cross-validation"
+        return f"by {data.folds}-fold cross-validation"
     if data.train_overlap:
         return f"trained on {format_number(data.train_overlap)} of them"
     if data.train_images is None:

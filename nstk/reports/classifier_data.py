@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.job import EvaluationReport
 from nstk.classifiers.evaluation.metrics import Coverage, ImageLoss, measure_coverage, rank_losses
+from nstk.classifiers.evaluation.report import EvaluationReport
 from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.result import SecondStage

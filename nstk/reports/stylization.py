@@ -38,16 +38,16 @@ def write_report(
     *,
     content: Source,
     styles: Sequence[Source],
-    stylization: StylizeResult,
+    result: StylizeResult,
     trace: Trace,
     masks: Masks = NO_MASKS,
-    quality: Quality | None = None,
     command: str = "",
 ) -> Path:
     """Write ``report.html``, one self-contained page, with ``trace.json`` beside it.
 
-    The page shows content, styles, result and masks side by side, the metrics of `Quality`, the
-    loss, its terms and every style layer by step, all settings, the command and the versions. The
+    The page shows content, styles, result and masks side by side, the metrics of `Quality` (style
+    errors compare whole images, so there are none with masks), the loss, its terms and every
+    style layer by step, all settings, the command and the versions. The
     JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``masks`` (by purpose),
     ``backbone``, ``settings``, ``strength``, ``interrupted``, ``seconds``, ``notices``,
     ``quality``, ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps`` of each) and
@@ -58,11 +58,9 @@ def write_report(
         folder: The report's folder; it is created if its parent exists.
         content: The content image.
         styles: The style images or their files; a style file is shown by its name only.
-        stylization: The result of `nstk.stylize`.
+        result: The result of `nstk.stylize`.
         trace: What `Trace` recorded of the run.
         masks: As passed to `nstk.stylize`.
-        quality: The metrics of the result; measured when None, without style errors where there
-            are masks, because these metrics compare whole images.
         command: The command that repeats the run.
 
     Returns:
@@ -77,15 +75,14 @@ def write_report(
     paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
     shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
     captioned = masks.captioned(len(styles))
-    if quality is None:
-        whole = len(shown) == len(styles) and not (masks.content_masks or masks.style_masks)
-        quality = _measure(subject, shown, stylization, whole)
-    record = _record(content, styles, captioned, stylization, trace, quality, command)
+    whole = len(shown) == len(styles) and not (masks.content_masks or masks.style_masks)
+    quality = _measure(subject, shown, result, whole)
+    record = _record(content, styles, captioned, result, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
     regions = [
         CaptionedImage(draw_mask(mask), caption, _name(mask)) for caption, mask in captioned.items()
     ]
-    page = compose_page(subject, paintings, regions, record, stylization, trace)
+    page = compose_page(subject, paintings, regions, record, result, trace)
     return write_page(page, folder / PAGE_NAME)
 
 

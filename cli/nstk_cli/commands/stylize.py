@@ -121,7 +121,7 @@ def stylize(
                 report_folder,
                 content=content,
                 styles=styles,
-                stylization=made,
+                result=made,
                 trace=trace,
                 masks=chosen["masks"],
                 command=shlex.join(["nstk", *sys.argv[1:]]),

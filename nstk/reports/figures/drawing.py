@@ -152,7 +152,7 @@ class Frame:
             y = self.bottom - tick.place * (self.bottom - self.top)
             yield Line(((self.left, y), (self.right, y)), "rule")
             yield Words(self.left - 8, y + 4.5, tick.label, "quiet", "end")
-        yield Words(0, 13, label, "quiet")
+        yield Words(0, 12, label, "quiet")
         yield Line(((self.left, self.bottom), (self.right, self.bottom)), "quiet")
 
 

@@ -16,7 +16,7 @@ WIDTH = 880.0
 MAX_POINTS = 400
 """Longer curves are drawn through the lowest and highest point of every stretch."""
 
-_TOP, _BOTTOM, _LABEL_WIDTH = 30.0, 46.0, 215.0
+_TOP, _BOTTOM, _LABEL_WIDTH = 34.0, 46.0, 215.0
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ class Paragraph:
     """Running text.
 
     Attributes:
-        text: The text; an empty line begins a new paragraph.
+        text: The text; an empty line begins a new paragraph, `backticks` enclose code.
         tone: ``plain``, ``quiet`` for remarks, or ``warning``.
     """
 
