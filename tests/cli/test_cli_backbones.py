@@ -1,4 +1,4 @@
-"""`nstk backbones`: every name with its size, its taps and where its weights come from."""
+"""`nstk backbones`: every name with its size, taps and source of weights."""
 
 import json
 import os
@@ -7,35 +7,35 @@ import sys
 
 from shell import invoke, spawn
 
-import nstk
+from nstk.backbones.listing import backbone_names
 from nstk_cli.output import print_table
 
 
 def test_json_is_one_object_that_lists_every_name():
     answer = json.loads(invoke("backbones", "--json").stdout)
     assert list(answer) == ["backbones"]
-    assert tuple(each["name"] for each in answer["backbones"]) == nstk.backbone_names()
+    assert tuple(each["name"] for each in answer["backbones"]) == backbone_names()
     for each in answer["backbones"]:
         assert {"name", "source", "parameters", "file_bytes", "input_size", "taps"} <= set(each)
 
 
-def test_people_get_a_table_with_the_packaged_network_first():
+def test_a_table_with_the_packaged_network_first_is_printed():
     heading, first, *rest = invoke("backbones").stdout.splitlines()
     assert heading.split()[:2] == ["name", "parameters"]
     assert first.split()[0] == "compact"
     assert "packaged" in first
     assert "block1_conv1" in first
-    assert len(rest) == len(nstk.backbone_names()) - 1
+    assert len(rest) == len(backbone_names()) - 1
     assert all("download" in row for row in rest)
 
 
-def test_listing_them_needs_no_tensorflow():
+def test_listing_needs_no_tensorflow():
     answer = spawn("backbones", NSTK_LOG="debug")
     assert answer.returncode == 0
     assert answer.stderr == ""
 
 
-def test_at_a_terminal_the_last_column_is_wrapped(capsys, monkeypatch):
+def test_a_terminal_wraps_the_last_column(capsys, monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 24)))
     print_table(["name", "taps"], [["one", "alpha beta gamma delta epsilon zeta eta theta"]])

@@ -1,4 +1,4 @@
-"""A classifier file that is not ours, or not whole, is refused by every command, unopened."""
+"""Invalid and foreign classifier files are refused by every command."""
 
 import json
 import pickle
@@ -10,9 +10,10 @@ from labeled_images import draw_folder
 from shell import complaint, invoke
 
 from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.inference import attach_head
 from nstk.classifiers.prediction import reading
 from nstk.errors import ImageError
-from nstk.features.networks import attach_head, build_extractor
+from nstk.features.networks import build_extractor
 from nstk.heads.head import Head
 
 NAMES = ("blue", "red")
@@ -33,7 +34,7 @@ def images(tmp_path_factory):
 
 
 def copy_members(source, target, **changes):
-    """Copy an archive with another content of some members; None leaves a member out."""
+    """Copy an archive with changed members; None omits a member."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         for name in old.namelist():
             content = changes.get(name.partition(".")[0], old.read(name))
@@ -50,7 +51,7 @@ def forge(source, target, **layer):
 
 
 class Caught:
-    """What a pickle would run."""
+    """Fails the test if it is unpickled."""
 
     def __reduce__(self):
         return (pytest.fail, ("a pickle was opened",))
@@ -58,18 +59,18 @@ class Caught:
 
 KINDS = {
     "someone else's": (lambda model, path: copy_members(model, path, nstk=None), "nstk.json"),
-    "cut short": (lambda model, path: path.write_bytes(model.read_bytes()[:-500]), "cut short"),
+    "cut short": (lambda model, path: path.write_bytes(model.read_bytes()[:-500]), "given"),
     "of a foreign class": (
         lambda model, path: forge(model, path, module="evil.layers", class_name="Dense"),
-        "evil.layers.Dense, which is no part of Keras",
+        "evil.layers.Dense",
     ),
     "with a Lambda": (
         lambda model, path: forge(model, path, class_name="Lambda"),
-        "Lambda layer, which runs code",
+        "Lambda",
     ),
     "HDF5": (lambda _, path: path.write_bytes(b"\x89HDF\r\n\x1a\n and so on"), "HDF5"),
     "a pickle": (lambda _, path: path.write_bytes(pickle.dumps(Caught())), "pickle"),
-    "a text": (lambda _, path: path.write_text("a text"), "not a .keras archive"),
+    "a text": (lambda _, path: path.write_text("a text"), ".keras"),
 }
 
 COMMANDS = {
@@ -82,7 +83,7 @@ COMMANDS = {
 
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_no_whole_classifier_of_ours_is_refused(model, images, tmp_path, kind, command):
+def test_an_invalid_classifier_is_refused(model, images, tmp_path, kind, command):
     spoil, said = KINDS[kind]
     place, given = tmp_path / "place", tmp_path / "given.keras"
     place.mkdir()
@@ -96,26 +97,27 @@ def test_what_is_no_whole_classifier_of_ours_is_refused(model, images, tmp_path,
 
 
 @pytest.mark.parametrize("name", ["model.h5", "model.pkl"])
-def test_a_name_of_another_format_is_refused_whatever_is_in_it(model, images, tmp_path, name):
+def test_another_extension_is_refused_whatever_the_content(model, images, tmp_path, name):
     other = tmp_path / name
     other.write_bytes(model.read_bytes())
     result = invoke("predict", other, images)
     assert result.exit_code == 2
-    assert "does not end in .keras" in complaint(result)
+    assert name in complaint(result)
 
 
-def test_data_without_a_class_that_is_known_is_refused(model, images, tmp_path):
+def test_data_without_a_known_class_is_refused(model, images, tmp_path):
     for name in NAMES:
         (tmp_path / "data" / f"other {name}").mkdir(parents=True)
         for path in (images / name).iterdir():
             (tmp_path / "data" / f"other {name}" / path.name).write_bytes(path.read_bytes())
     result = invoke("evaluate", model, tmp_path / "data")
     assert result.exit_code == 2
-    assert "no class that the classifier knows (blue, red), only other blue" in complaint(result)
+    assert "blue, red" in complaint(result)
+    assert "other blue" in complaint(result)
 
 
 @pytest.mark.parametrize("command", ["predict", "explain", "export"])
-def test_a_target_that_cannot_be_is_refused_before_any_work(model, images, tmp_path, command):
+def test_an_invalid_output_is_refused_before_any_work(model, images, tmp_path, command):
     place = tmp_path / "file"
     place.write_text("in the way")
     result = invoke(command, model, *COMMANDS[command](images, place))

@@ -121,6 +121,13 @@ def decode(image):
     return head, Image.open(BytesIO(b64decode(body)))
 
 
+@pytest.mark.parametrize(("text", "codes"), [("a `b` c `d`", 2), ("`b`", 1), ("a ` b", 0), ("", 0)])
+def test_backticks_enclose_code(text, codes):
+    reader = check_page(render_page(Page("t", "", [Paragraph(text)])))
+    assert reader.tags.count("code") == codes
+    assert (text.replace("`", "") if codes else text) in reader.text
+
+
 def test_small_images_are_embedded_exactly(scene):
     head, image = decode(CaptionedImage(scene, "scene"))
     assert head == "data:image/png"
@@ -240,25 +247,28 @@ def test_marker_labels_do_not_overlap():
     assert shown == [markers[0].label, markers[3].label]
 
 
+TOP, BOTTOM = 34, 340 - 46
+"""Where the frame of a line chart begins and ends."""
+
+
+def strokes_of(chart, label):
+    return [s.points for s in chart.draw().shapes if isinstance(s, Line) and s.title == label]
+
+
 def test_long_curves_are_thinned_but_keep_extremes_and_gaps():
     y = np.sin(np.arange(10_000) / 50)
     y[1234], y[5000] = 7.0, math.nan
-    drawing = LineChart([Series("s", range(10_000), y)], "x", "y").draw()
-    strokes = [shape.points for shape in drawing.shapes if getattr(shape, "title", "") == "s"][:2]
-    assert all(isinstance(points, tuple) and len(points) < 1000 for points in strokes)
-    ticks = [words for words in drawing.texts() if words.anchor == "end"]
-    top = min(words.y for words in ticks)
-    assert min(y for points in strokes for _, y in points) == pytest.approx(
-        top - 4.5 + (drawing.height - 46 - 30) / (len(ticks) - 1), abs=60
-    )
+    strokes = strokes_of(LineChart([Series("s", range(10_000), y)], "x", "y", y_range=(-2, 7)), "s")
+    assert len(strokes) == 2
+    assert sum(map(len, strokes)) < 1000
+    assert min(height for stroke in strokes for _, height in stroke) == pytest.approx(TOP)
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=9))
 def test_values_outside_the_range_of_an_axis_stay_inside_the_frame(values):
     chart = LineChart([Series("s", range(len(values)), values)], "x", "y", y_range=(0.4, 0.6))
-    lines = [s for s in chart.draw().shapes if isinstance(s, Line) and s.title == "s"]
-    heights = [y for line in lines for _, y in line.points]
-    assert all(30 - 1e-6 <= y <= 340 - 46 + 1e-6 for y in heights)
+    heights = [y for stroke in strokes_of(chart, "s") for _, y in stroke]
+    assert all(TOP - 1e-6 <= y <= BOTTOM + 1e-6 for y in heights)
 
 
 def test_charts_without_data_are_drawn():

@@ -20,6 +20,9 @@ def count(sheet, color):
     return int((np.abs(sheet - np.float32(color)).max(axis=-1) < 1e-3).sum())
 
 
+TOP, BOTTOM = 34, 46
+"""Margins of a line chart above and below its frame."""
+
 COLORS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
 
 
@@ -124,7 +127,7 @@ def test_a_chart_draws_every_curve_in_its_own_color_and_shape():
 
 def inked(chart, number):
     """Which columns of a drawn chart have ink where one of its level curves runs."""
-    top, bottom = 30, chart.height - 46
+    top, bottom = TOP, chart.height - BOTTOM
     value = next(y for y in chart.series[number].y if math.isfinite(y))
     row = round(bottom - value * (bottom - top))
     left = math.ceil(measure_text("0.0")) + 14
@@ -154,9 +157,9 @@ def test_a_band_covers_its_interval():
 
     changed = np.abs(draw([0.2] * 3, [0.8] * 3) - draw((), ())).max(axis=-1) > 0.02
     rows = np.flatnonzero(changed.mean(axis=1) > 0.5)
-    axis = 340 - 30 - 46  # the chart less its head and its foot
+    axis = 340 - TOP - BOTTOM
     assert len(rows) == pytest.approx(0.6 * axis, rel=0.05)
-    assert (rows.min() - 30) / axis == pytest.approx(0.2, abs=0.02)
+    assert (rows.min() - TOP) / axis == pytest.approx(0.2, abs=0.02)
 
 
 def test_turned_words_are_drawn_whole():

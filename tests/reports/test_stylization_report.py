@@ -1,4 +1,4 @@
-"""The report of a stylization: one page for people, one file for programs, the same in both."""
+"""The report of a stylization: a page for people and the same figures for programs."""
 
 import json
 import math
@@ -14,6 +14,7 @@ from nstk.images.encoding import save_image
 from nstk.reports.stylization import check_report, write_report
 from nstk.settings import StylizeSettings
 from nstk.stylization.job import stylize
+from nstk.stylization.masks import Masks
 from nstk.stylization.quality import measure_quality
 from nstk.stylization.recording import Trace
 
@@ -39,22 +40,22 @@ def files(tmp_path_factory, scene, strokes):
 
 @pytest.fixture(scope="module")
 def report(run, files, tmp_path_factory):
-    """The folder of a whole report."""
+    """The folder of a report."""
     made, trace = run
     content, style = files
     folder = tmp_path_factory.mktemp("reports") / "report"
     page = write_report(
-        folder, content=content, styles=[style], stylization=made, trace=trace, command=COMMAND
+        folder, content=content, styles=[style], result=made, trace=trace, command=COMMAND
     )
     assert page == folder / "report.html"
     return folder
 
 
-def test_a_report_is_a_page_and_a_trace_and_nothing_else(report):
+def test_a_report_is_a_page_and_a_trace(report):
     assert sorted(path.name for path in report.iterdir()) == ["report.html", "trace.json"]
 
 
-def test_the_page_shows_all_there_is_to_see(report, run):
+def test_the_page_shows_images_figures_settings_and_versions(report, run):
     made, trace = run
     reader = check_page((report / "report.html").read_text(encoding="utf-8"))
     assert reader.tags.count("img") == 3
@@ -69,76 +70,72 @@ def test_the_page_shows_all_there_is_to_see(report, run):
         assert words in reader.text, words
 
 
-def test_the_trace_says_the_same_in_plain_numbers(report, run, scene, strokes):
+def test_the_trace_has_the_same_figures(report, run, scene, strokes):
     made, trace = run
-    told = json.loads((report / "trace.json").read_text(encoding="utf-8"))
-    assert told["command"] == COMMAND
-    assert told["styles"] == [f"{NASTY}.png"]
-    assert told["settings"] == json.loads(json.dumps(asdict(made.settings)))
-    assert [scale["stage"] for scale in told["scales"]] == ["34×26", "48×36"]
-    assert sum(scale["steps"] for scale in told["scales"]) == made.steps == len(trace.steps)
-    assert told["trace"]["loss"][-1] == pytest.approx(made.loss, rel=1e-5)
-    for name, values in told["trace"]["terms"].items():
+    trace_file = json.loads((report / "trace.json").read_text(encoding="utf-8"))
+    assert trace_file["command"] == COMMAND
+    assert trace_file["styles"] == [f"{NASTY}.png"]
+    assert trace_file["settings"] == json.loads(json.dumps(asdict(made.settings)))
+    assert [scale["stage"] for scale in trace_file["scales"]] == ["34×26", "48×36"]
+    assert sum(scale["steps"] for scale in trace_file["scales"]) == made.steps == len(trace.steps)
+    assert trace_file["trace"]["loss"][-1] == pytest.approx(made.loss, rel=1e-5)
+    for name, values in trace_file["trace"]["terms"].items():
         assert len(values) == made.steps
         assert values[-1] == pytest.approx(made.terms[name], rel=1e-5)
     quality = measure_quality(scene, [strokes], made.image)
-    assert told["quality"]["style_error"] == pytest.approx(quality.style_error, abs=0.01)
-    assert set(told["quality"]["style_errors"]) == set(quality.style_errors)
-    assert told["versions"]["tensorflow"]
+    assert trace_file["quality"]["style_error"] == pytest.approx(quality.style_error, abs=0.01)
+    assert set(trace_file["quality"]["style_errors"]) == set(quality.style_errors)
+    assert trace_file["versions"]["tensorflow"]
 
 
-def test_a_report_can_be_written_from_arrays_without_a_command(run, scene, strokes, tmp_path):
+def test_a_report_from_arrays_needs_no_command(run, scene, strokes, tmp_path):
     made, trace = run
-    quality = replace(measure_quality(scene, [], made.image), luma_ssim=0.123)
     page = write_report(
         tmp_path,
         content=scene,
         styles=[strokes, strokes],
-        stylization=made,
+        result=made,
         trace=trace,
-        quality=quality,
     )
     reader = check_page(page.read_text(encoding="utf-8"))
-    assert "0.123" in reader.text
     assert reader.tags.count("img") == 4
-    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
-    assert told["quality"]["style_error"] is None
+    trace_file = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert trace_file["quality"]["style_error"] > 0
+    assert trace_file["command"] == ""
 
 
 def test_a_style_without_pixels_is_named(run, files, tmp_path):
     made, trace = run
     style = tmp_path / "waves.nstyle"
     style.write_bytes(b"no image")
-    page = write_report(tmp_path, content=files[0], styles=[style], stylization=made, trace=trace)
+    page = write_report(tmp_path, content=files[0], styles=[style], result=made, trace=trace)
     reader = check_page(page.read_text(encoding="utf-8"))
     assert "waves.nstyle" in reader.text
     assert reader.tags.count("img") == 2
-    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
-    assert told["quality"]["style_errors"] == {}
-    assert 0 < told["quality"]["content_similarity"] < 1
+    trace_file = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert trace_file["quality"]["style_errors"] == {}
+    assert 0 < trace_file["quality"]["content_similarity"] < 1
 
 
-def test_masks_are_shown_and_no_style_error_of_what_they_leave_out_is_told(
-    run, scene, strokes, tmp_path
-):
+def test_masks_are_shown_and_style_errors_are_not_measured(run, scene, strokes, tmp_path):
     made, trace = run
     left, part = np.zeros(scene.shape[:2], np.float32), np.ones(strokes.shape[:2], np.float32)
     left[:, :20] = 1.0
     keep = save_image(tmp_path / "keep.png", np.repeat(1 - left[..., None], 3, axis=-1))
-    masks = {"content_masks": [left], "style_masks": [part], "keep_mask": keep}
+    masks = Masks([left], [part], keep)
     images = {"content": scene, "styles": [strokes]}
-    page = write_report(tmp_path, **images, stylization=made, trace=trace, **masks)
+    page = write_report(tmp_path, **images, result=made, trace=trace, masks=masks)
     reader = check_page(page.read_text(encoding="utf-8"))
     assert reader.tags.count("img") == 3 + 3
-    for words in ("Where the style goes", "What counts of the style", "What stays", "keep.png"):
-        assert words in reader.text, words
-    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
-    assert told["masks"]["What stays as it is"] == "keep.png"
-    assert told["quality"]["style_error"] is None
-    assert 0 < told["quality"]["content_similarity"] < 1
+    for caption in (*masks.captioned(1), "keep.png"):
+        assert caption in reader.text, caption
+    trace_file = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert "keep.png" in trace_file["masks"].values()
+    assert trace_file["quality"]["style_error"] is None
+    assert 0 < trace_file["quality"]["content_similarity"] < 1
 
 
-def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, strokes, tmp_path):
+def test_a_run_interrupted_before_its_first_step_has_a_report(run, scene, strokes, tmp_path):
     made, _ = run
     ended = replace(
         made,
@@ -149,16 +146,16 @@ def test_a_run_that_ended_before_its_first_step_has_a_report_too(run, scene, str
         seconds_per_step=math.nan,
         image=np.zeros((8, 8, 3), np.float32),
     )
-    page = write_report(tmp_path, content=scene, styles=[strokes], stylization=ended, trace=Trace())
+    page = write_report(tmp_path, content=scene, styles=[strokes], result=ended, trace=Trace())
     reader = check_page(page.read_text(encoding="utf-8"))
-    assert "ended early" in reader.text
-    told = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
-    assert told["quality"] is None
-    assert told["interrupted"] is True
-    assert told["trace"]["loss"] == []
+    assert "interrupted" in reader.text
+    trace_file = json.loads((tmp_path / "trace.json").read_text(encoding="utf-8"))
+    assert trace_file["quality"] is None
+    assert trace_file["interrupted"] is True
+    assert trace_file["trace"]["loss"] == []
 
 
-def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
+def test_an_invalid_folder_is_refused(run, scene, strokes, tmp_path):
     made, trace = run
     (tmp_path / "file").write_text("")
     (tmp_path / "taken" / "report.html").mkdir(parents=True)
@@ -167,7 +164,7 @@ def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
             check_report(tmp_path / place)
         with pytest.raises(OutputError, match=re.escape(str(tmp_path / place))):
             write_report(
-                tmp_path / place, content=scene, styles=[strokes], stylization=made, trace=trace
+                tmp_path / place, content=scene, styles=[strokes], result=made, trace=trace
             )
     check_report(tmp_path)
     check_report(tmp_path / "new")
@@ -176,7 +173,7 @@ def test_a_place_for_no_folder_is_refused(run, scene, strokes, tmp_path):
 
 @pytest.mark.slow
 @in_a_browser
-def test_a_browser_finds_nothing_to_complain_about(report, tmp_path):
+def test_a_browser_reports_no_errors(report, tmp_path):
     document, console, asked = browse(report / "report.html", tmp_path)
-    assert "The descent" in document
+    assert "Quality" in document
     assert (console, asked) == ([], set())
