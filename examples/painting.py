@@ -34,8 +34,17 @@ def flow(points: np.ndarray, whirls: np.ndarray) -> np.ndarray:
     return direction / np.linalg.norm(direction, axis=-1, keepdims=True)
 
 
-def draw_painting(width: int = 560, height: int = 560, seed: int = 4) -> Image.Image:
-    """Draw a night of whirls in thick short strokes: large ones first, small bright ones last."""
+def draw_painting(
+    width: int = 560, height: int = 560, seed: int = 4, density: float = 1.0
+) -> Image.Image:
+    """Draw a night of whirls in thick short strokes: large ones first, small bright ones last.
+
+    Args:
+        width: Width of the image in pixels.
+        height: Its height.
+        seed: Random seed of the strokes.
+        density: Number of strokes, relative to the default.
+    """
     random = np.random.default_rng(seed)
     side = width * 2
     whirls = np.array([(0.30, 0.30, 0.17, 1.0), (0.72, 0.24, 0.10, -0.9), (0.62, 0.66, 0.22, 1.1)])
@@ -46,13 +55,15 @@ def draw_painting(width: int = 560, height: int = 560, seed: int = 4) -> Image.I
     canvas = Image.new("RGB", (side, side), (24, 44, 96))
     draw = ImageDraw.Draw(canvas)
     for count, length, thick in [(2600, 0.11, 17), (5200, 0.07, 11), (5200, 0.045, 7)]:
-        points = random.uniform(-0.03, 1.03, (count, 2))
+        points = random.uniform(-0.03, 1.03, (round(count * density), 2))
         middles, radii = whirls[:, :2], whirls[:, 2]
         nearness = np.exp(-((np.linalg.norm(points[:, None] - middles, axis=-1) / radii) ** 2)).max(
             1
         )
         rings = 0.5 + 0.5 * np.cos(nearness * 14 + 9 * points[:, 1] + 4 * points[:, 0])
-        tone = np.clip(0.62 * nearness + 0.38 * rings + random.normal(0, 0.13, count), 0, 0.999)
+        tone = np.clip(
+            0.62 * nearness + 0.38 * rings + random.normal(0, 0.13, len(points)), 0, 0.999
+        )
         picked = brightness[np.searchsorted(np.cumsum(shares[brightness]), tone**1.15)]
         paths = [points]
         for _ in range(9):

@@ -33,8 +33,8 @@ def test_dir_lists_the_public_names():
 
 
 def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="stylize"):
-        _ = nstk.stylize
+    with pytest.raises(AttributeError, match="styliz"):
+        _ = nstk.styliz
 
 
 def test_every_error_is_public_and_has_one_root():
