@@ -8,7 +8,7 @@ Requires `demo/image.png` and `demo/painting.png`, which `make demo` draws. Take
 from pathlib import Path
 
 import nstk
-from nstk.reports.sheets.sheet import fit_width
+from nstk.reports.sheets import fit_width
 
 WIDTH, QUALITY = 700, 60
 

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import nstk
-from nstk.reports.sheets.sheet import Cell, Row, draw_sheet, fit_width
+from nstk.reports.sheets import Cell, Row, draw_sheet, fit_width
 
 IMAGES = Path(__file__).parent / "images"
 PAGES = {"page": "page/report.html", "audit": "audit/audit.html", "report": "report/report.html"}

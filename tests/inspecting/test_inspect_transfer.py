@@ -17,8 +17,8 @@ from nstk.images.loading import load_image
 from nstk.inspecting.frozen import study_frozen
 from nstk.inspecting.random_weights import randomize_backbone
 from nstk.inspecting.scratch import Dataset, read_crops, train_from_scratch
-from nstk.reports.transfer import draw_frozen_sheet, save_frozen
-from nstk.reports.transfer_diagram import draw_diagram
+from nstk.reports.figures import Chain, draw_chart
+from nstk.reports.transfer import draw_frozen_sheet, list_boxes, save_frozen
 from nstk.settings import FrozenSettings
 
 QUICK = FrozenSettings(size=32, scratch_passes=2, scratch_seconds=600.0)
@@ -150,7 +150,7 @@ def test_crops_beyond_the_memory_limit_are_in_a_file(tiny_backbone, folder):
 
 def test_sheet_and_page_contain_diagram_and_charts(study, tmp_path):
     sheet = load_image(save_frozen(study, tmp_path / "why.png")).pixels
-    diagram = draw_diagram(study)
+    diagram = draw_chart(Chain(list_boxes(study)))
     np.testing.assert_allclose(sheet, draw_frozen_sheet(study), atol=1 / 255)
     assert sheet.shape[1] > diagram.shape[1]
     page = save_frozen(study, tmp_path / "why.html").read_text("utf-8")
@@ -172,7 +172,7 @@ def test_the_command_prints_the_study(folder, tmp_path):
 
 def test_the_command_logs_the_notices(study, folder, tmp_path, monkeypatch):
     noticed = replace(study, notices=("Two images are one.",))
-    monkeypatch.setattr("nstk.study_frozen", lambda *_, **__: noticed)
+    monkeypatch.setattr("nstk.inspecting.frozen.study_frozen", lambda *_, **__: noticed)
     result = invoke("inspect", "frozen", folder, "-o", tmp_path / "why.png")
     assert result.exit_code == 0, result.stderr
     assert result.stderr == "nstk: Two images are one.\n"

@@ -7,49 +7,49 @@ import pytest
 
 import nstk
 from nstk.errors import DivergenceError, ImageError, OutputError, SettingsError
-from nstk.images.image import load_image, save_image
+from nstk.images.encoding import save_image
+from nstk.images.loading import load_image
 from nstk.reports.pages import Section
 from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.job import StylizeResult, stylize
+from nstk.stylization.masks import Masks
 from nstk.sweeping.grid import SweepAxis
-from nstk.sweeping.job import MANY, sweep
+from nstk.sweeping.job import predict_seconds, sweep
 from nstk.sweeping.records import SweptRun
-from nstk.sweeping.sharing import RunGroup
+from nstk.sweeping.run_groups import RunGroup
 
-QUICK = StylizeSettings(size=32, steps=4, scales=1)
+QUICK = StylizeSettings(size=32, steps=3, scales=1)
 WEIGHTS = SweepAxis("content_weight", (0.01, 0.3, 10.0))
 
 
 @pytest.fixture(scope="module")
-def paint(tiny_backbone, scene, strokes):
-    def run(folder, *axes, content=scene, settings=QUICK, **asked):
-        asked = {"backbone": tiny_backbone, "settings": settings, **asked}
-        return sweep(content, strokes, axes, folder, **asked)
+def make_sweep(tiny_backbone, scene, strokes):
+    def run(folder, *axes, content=scene, settings=QUICK, **options):
+        options = {"backbone": tiny_backbone, **options}
+        return sweep(content, strokes, axes, folder, settings, **options)
 
     return run
 
 
 @pytest.fixture
-def painted(monkeypatch):
-    """The labels of the runs that were really painted, in order."""
+def made(monkeypatch):
+    """The labels of the runs that were made, in order."""
     labels = []
-    original = RunGroup.paint
+    original = RunGroup.run
 
     def counting(self, point, *arguments, **options):
         labels.append(point.label)
         return original(self, point, *arguments, **options)
 
-    monkeypatch.setattr(RunGroup, "paint", counting)
+    monkeypatch.setattr(RunGroup, "run", counting)
     return labels
 
 
-def test_a_run_is_what_stylize_makes_of_its_settings(
-    paint, tiny_backbone, scene, strokes, tmp_path
-):
+def test_a_run_is_the_result_of_stylize(make_sweep, tiny_backbone, scene, strokes, tmp_path):
     weights = SweepAxis("content_weight", (0.01, 10.0))
-    swept = paint(tmp_path / "runs", SweepAxis("optimizer", ("adam", "lbfgs")), weights)
+    swept = make_sweep(tmp_path / "runs", SweepAxis("optimizer", ("adam", "lbfgs")), weights)
     assert len(swept.runs) == 4
     for run in swept.runs[1::2]:
         alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings)
@@ -58,165 +58,170 @@ def test_a_run_is_what_stylize_makes_of_its_settings(
         assert len(run.curves["loss"]) == alone.steps
 
 
-def test_a_run_with_masks_is_what_stylize_makes_with_them(
-    paint, tiny_backbone, scene, strokes, tmp_path
+def test_a_run_with_masks_is_the_result_of_stylize(
+    make_sweep, tiny_backbone, scene, strokes, tmp_path
 ):
     left = np.zeros(scene.shape[:2], np.float32)
     left[:, : scene.shape[1] // 2] = 1.0
     part = np.ones(strokes.shape[:2], np.float32)
     part[: strokes.shape[0] // 4] = 0.0
-    masks = {"content_masks": [left], "style_masks": [part], "keep_mask": 1 - left}
-    swept = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), **masks)
+    masks = Masks(content_masks=[left], style_masks=[part], keep_mask=1 - left)
+    swept = make_sweep(tmp_path / "runs", SweepAxis("strength", (0.9,)), masks=masks)
     run = swept.runs[0]
-    alone = stylize(scene, strokes, backbone=tiny_backbone, settings=run.point.settings, **masks)
+    alone = stylize(
+        scene, strokes, backbone=tiny_backbone, settings=run.point.settings, masks=masks
+    )
     np.testing.assert_allclose(run.load(), alone.image, atol=2 / 255)
     page = save_sweep(swept, tmp_path / "page.html").read_text("utf-8")
-    for words in ("Where the style goes", "What counts of the style", "What stays as it is"):
+    for words in (
+        "Where the style goes",
+        "Part of the style that counts",
+        "Part that stays unchanged",
+    ):
         assert words in page
 
 
-def test_other_masks_are_painted_again(paint, painted, scene, tmp_path):
+def test_runs_with_other_masks_are_repeated(make_sweep, made, scene, tmp_path):
     axis = SweepAxis("strength", (0.9,))
     half = np.tile(np.linspace(0, 1, scene.shape[1], dtype=np.float32), (scene.shape[0], 1))
-    for masks in ({}, {"keep_mask": half}, {"keep_mask": half}, {"content_masks": [half]}):
-        paint(tmp_path / "runs", axis, **masks)
-    assert len(painted) == 3
+    keep, regions = Masks(keep_mask=half), Masks(content_masks=[half])
+    for masks in (keep, keep, regions):
+        make_sweep(tmp_path / "runs", axis, masks=masks)
+    assert len(made) == 2
 
 
-def test_runs_keep_the_transparency_of_the_content(paint, scene, tmp_path):
+def test_runs_keep_the_transparency_of_the_content(make_sweep, scene, tmp_path):
     alpha = np.zeros(scene.shape[:2], np.float32)
     alpha[: scene.shape[0] // 2] = 1.0
     content = save_image(tmp_path / "content.png", scene, alpha=alpha)
-    run = paint(tmp_path / "runs", SweepAxis("strength", (0.9,)), content=content).runs[0]
+    run = make_sweep(tmp_path / "runs", SweepAxis("strength", (0.9,)), content=content).runs[0]
     kept = load_image(run.output).alpha
     assert kept is not None
     assert kept[:4].min() == 1
     assert kept[-4:].max() == 0
 
 
-def test_where_only_weights_differ_nothing_is_compiled_again(paint, monkeypatch, tmp_path):
-    traces, looks = [], []
-    evaluate, within = objectives.StyleObjective.evaluate, objectives.StyleObjective.within
+def test_runs_that_differ_in_weights_alone_compile_nothing_again(make_sweep, monkeypatch, tmp_path):
+    traces, targets = [], []
+    evaluate = objectives.StyleObjective.evaluate
+    from_regions = objectives.StyleObjective.from_regions
 
-    def counting(self, image, balance):
+    def counting(self, image, loss_weights):
         traces.append(image.shape)
-        return evaluate(self, image, balance)
+        return evaluate(self, image, loss_weights)
 
-    def looking(*arguments):
-        looks.append(arguments)
-        return within(*arguments)
+    def counting_targets(*arguments):
+        targets.append(arguments)
+        return from_regions(*arguments)
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
-    monkeypatch.setattr(objectives.StyleObjective, "within", looking)
-    paint(tmp_path / "runs", WEIGHTS, SweepAxis("strength", (0.2, 0.7)))
+    monkeypatch.setattr(objectives.StyleObjective, "from_regions", counting_targets)
+    make_sweep(tmp_path / "runs", WEIGHTS, SweepAxis("strength", (0.2, 0.7)))
     assert len(traces) == 1
-    assert len(looks) == 1
+    assert len(targets) == 1
 
 
-def test_a_second_call_does_only_what_is_missing(paint, painted, tmp_path):
-    first = paint(tmp_path / "runs", WEIGHTS)
-    assert len(painted) == 3
+def test_a_second_call_makes_only_missing_runs(make_sweep, made, tmp_path):
+    first = make_sweep(tmp_path / "runs", WEIGHTS)
+    assert len(made) == 3
     first.runs[1].output.unlink()
-    painted.clear()
-    again = paint(tmp_path / "runs", WEIGHTS)
-    assert painted == [first.runs[1].point.label]
+    made.clear()
+    again = make_sweep(tmp_path / "runs", WEIGHTS)
+    assert made == [first.runs[1].point.label]
     assert [run.resumed for run in again.runs] == [True, False, True]
     for one, other in zip(first.runs, again.runs, strict=True):
         assert one.terms == pytest.approx(other.terms)
         assert one.curves == other.curves
 
 
-def test_runs_of_other_inputs_are_painted_again_and_it_is_said(
-    paint, painted, scene, tmp_path, caplog
-):
-    paint(tmp_path / "runs", WEIGHTS)
-    painted.clear()
+def test_runs_of_other_inputs_are_repeated_and_logged(make_sweep, made, scene, tmp_path, caplog):
+    make_sweep(tmp_path / "runs", WEIGHTS)
+    made.clear()
     with caplog.at_level(logging.WARNING, logger="nstk"):
-        paint(tmp_path / "runs", WEIGHTS, content=scene[::-1])
-    assert len(painted) == 3
+        make_sweep(tmp_path / "runs", WEIGHTS, content=scene[::-1])
+    assert len(made) == 3
     assert "3 of the runs" in caplog.text
-    assert "painted again" in caplog.text
 
 
-def test_a_damaged_run_is_painted_again(paint, painted, tmp_path):
-    swept = paint(tmp_path / "runs", WEIGHTS)
+def test_a_damaged_run_is_repeated(make_sweep, made, tmp_path):
+    swept = make_sweep(tmp_path / "runs", WEIGHTS)
     swept.runs[0].output.write_bytes(b"half an image")
     swept.runs[2].output.with_suffix(".json").write_text('{"digest": ')
-    painted.clear()
-    paint(tmp_path / "runs", WEIGHTS)
-    assert painted == [swept.runs[0].point.label, swept.runs[2].point.label]
+    made.clear()
+    make_sweep(tmp_path / "runs", WEIGHTS)
+    assert made == [swept.runs[0].point.label, swept.runs[2].point.label]
 
 
-def test_what_was_finished_before_an_interrupt_is_kept(paint, painted, tmp_path):
+def test_runs_finished_before_an_interruption_are_kept(make_sweep, made, tmp_path):
     def interrupt(progress):
         if "run 3" in progress.stage and progress.step == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        paint(tmp_path / "runs", WEIGHTS, on_progress=interrupt)
-    painted.clear()
-    swept = paint(tmp_path / "runs", WEIGHTS)
-    assert painted == [swept.runs[2].point.label]
+        make_sweep(tmp_path / "runs", WEIGHTS, on_progress=interrupt)
+    made.clear()
+    swept = make_sweep(tmp_path / "runs", WEIGHTS)
+    assert made == [swept.runs[2].point.label]
 
 
-def test_a_run_that_diverges_is_marked_and_the_others_go_on(paint, monkeypatch, scene, tmp_path):
-    original = RunGroup.paint
+def test_a_run_that_diverges_is_marked_and_the_others_continue(
+    make_sweep, monkeypatch, scene, tmp_path
+):
+    original = RunGroup.run
 
     def diverge(self, point, *arguments, **options):
-        made: StylizeResult = original(self, point, *arguments, **options)
-        if point.place == (1,):
+        result: StylizeResult = original(self, point, *arguments, **options)
+        if point.index == (1,):
             error = DivergenceError("The loss is nan.")
-            error.made = made
+            error.made = result
             raise error
-        return made
+        return result
 
-    monkeypatch.setattr(RunGroup, "paint", diverge)
-    swept = paint(tmp_path / "runs", WEIGHTS)
+    monkeypatch.setattr(RunGroup, "run", diverge)
+    swept = make_sweep(tmp_path / "runs", WEIGHTS)
     assert [run.diverged for run in swept.runs] == [False, True, False]
     assert "diverged" in save_sweep(swept, tmp_path / "page.html").read_text("utf-8")
 
 
-def test_many_runs_are_confirmed_first_and_their_time_is_said(paint, painted, tmp_path):
-    seeds = SweepAxis("seed", tuple(range(MANY + 1)))
-    with pytest.raises(SettingsError, match=r"101 runs, about \d+ (min|h).*--yes"):
-        paint(tmp_path / "runs", seeds)
-    many = SweepAxis("style_weight", tuple(float(weight) for weight in range(1000)))
-    with pytest.raises(SettingsError, match="101000 runs"):
-        paint(tmp_path / "runs", many, seeds)
-    assert not painted
-    assert not (tmp_path / "runs").exists()
+def test_the_duration_of_a_sweep_is_predicted_from_a_few_runs(tiny_backbone, scene, strokes):
+    few, many = (SweepAxis("seed", tuple(range(count))) for count in (10, 1000))
+    short, long = (
+        predict_seconds(scene, strokes, [axis], QUICK, backbone=tiny_backbone)
+        for axis in (few, many)
+    )
+    assert long == pytest.approx(100 * short, rel=0.01)
 
 
 @pytest.mark.parametrize(
     ("axis", "error", "words"),
     [
-        (SweepAxis("content_layers", ("auto", {"block9": 1.0})), nstk.BackboneError, "no layer"),
+        (SweepAxis("content_layers", ("auto", {"block9": 1.0})), nstk.BackboneError, "block9"),
         (SweepAxis("init", ("noise", "nowhere.png")), ImageError, "nowhere.png"),
-        (SweepAxis("scales", (1, 1000)), SettingsError, "from 1 to 20"),
+        (SweepAxis("scales", (1, 1000)), SettingsError, "1000"),
     ],
 )
-def test_everything_is_checked_before_the_first_run(paint, painted, tmp_path, axis, error, words):
+def test_everything_is_checked_before_the_first_run(make_sweep, made, tmp_path, axis, error, words):
     with pytest.raises(error, match=words):
-        paint(tmp_path / "runs", axis)
-    assert not painted
+        make_sweep(tmp_path / "runs", axis)
+    assert not made
 
 
-def test_a_place_that_cannot_hold_runs_is_refused(paint, painted, tmp_path):
+def test_a_path_that_cannot_hold_runs_is_refused(make_sweep, made, tmp_path):
     (tmp_path / "runs").write_text("a file")
-    with pytest.raises(OutputError, match="is a file"):
-        paint(tmp_path / "runs", WEIGHTS)
-    with pytest.raises(OutputError, match="no folder"):
-        paint(tmp_path / "nowhere" / "runs", WEIGHTS)
-    assert not painted
+    with pytest.raises(OutputError, match="runs is a file"):
+        make_sweep(tmp_path / "runs", WEIGHTS)
+    with pytest.raises(OutputError, match="nowhere"):
+        make_sweep(tmp_path / "nowhere" / "runs", WEIGHTS)
+    assert not made
 
 
-def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
+def test_sheet_and_page_show_every_run_and_its_values(make_sweep, tmp_path):
     layers = SweepAxis("content_layers", ({"block1_conv1": 1.0}, {"block3_conv1": 1.0}))
-    row = paint(tmp_path / "row", WEIGHTS)
-    grid = paint(tmp_path / "grid", layers, WEIGHTS)
+    row = make_sweep(tmp_path / "row", WEIGHTS)
+    grid = make_sweep(tmp_path / "grid", layers, WEIGHTS)
     assert grid.row(1) == grid.runs[3:]
     page = save_sweep(grid, tmp_path / "grid.html").read_text("utf-8")
-    for words in ("content-layers block3_conv1", "content-weight 0.3", "The content loss at the"):
+    for words in ("content-layers block3_conv1", "content-weight 0.3", "Final content loss"):
         assert words in page
     assert page.count("<img") == 2 + 6
     saved = load_image(save_sweep(row, tmp_path / "row.png")).pixels
@@ -226,7 +231,7 @@ def test_sheet_and_page_show_every_run_and_its_values(paint, tmp_path):
         assert holds(sheet, run.load()), run.point.label
 
 
-def test_styles_of_one_name_are_both_shown(tiny_backbone, scene, strokes, tmp_path):
+def test_styles_with_equal_names_are_both_shown(tiny_backbone, scene, strokes, tmp_path):
     for place in ("a", "b"):
         (tmp_path / place).mkdir()
         save_image(tmp_path / place / "style.png", strokes)
@@ -236,8 +241,8 @@ def test_styles_of_one_name_are_both_shown(tiny_backbone, scene, strokes, tmp_pa
     assert list(swept.styles) == ["style.png", "style.png, style 2"]
 
 
-def test_a_page_holds_large_paintings_no_larger_than_it_shows_them(paint, monkeypatch, tmp_path):
-    row = paint(tmp_path / "row", WEIGHTS)
+def test_a_page_embeds_large_images_at_the_size_it_shows_them(make_sweep, monkeypatch, tmp_path):
+    row = make_sweep(tmp_path / "row", WEIGHTS)
     monkeypatch.setattr(SweptRun, "load", lambda run: np.zeros((900, 1200, 3), np.float32))
     page = compose_sweep_page(row)
     [paintings] = next(each.blocks for each in page.blocks if isinstance(each, Section))
@@ -245,7 +250,7 @@ def test_a_page_holds_large_paintings_no_larger_than_it_shows_them(paint, monkey
 
 
 def holds(sheet, image):
-    """Whether an image stands somewhere in a sheet, pixel by pixel."""
+    """Whether a sheet contains an image, pixel by pixel."""
     height, width, _ = image.shape
     corners = np.argwhere(np.abs(sheet - image[0, 0]).max(axis=-1) < 1e-3)
     return any(
@@ -255,8 +260,8 @@ def holds(sheet, image):
     )
 
 
-def test_a_record_holds_no_number_that_json_does_not_know(paint, tmp_path):
-    swept = paint(tmp_path / "runs", SweepAxis("style_weight", (0.0, 1.0)))
+def test_a_record_is_strict_json(make_sweep, tmp_path):
+    swept = make_sweep(tmp_path / "runs", SweepAxis("style_weight", (0.0, 1.0)))
     for run in swept.runs:
         record = json.loads(
             run.output.with_suffix(".json").read_text("utf-8"), parse_constant=lambda _: 1 / 0
