@@ -69,14 +69,14 @@ def print_table(
     table = [tuple(map(printable, row)) for row in (columns, *rows)]
     widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
     before = sum(widths[:-1]) + 2 * len(widths[:-1])
-    room = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
+    free = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
     for row in table:
         cells = (
             cell.rjust(width) if heading in right else cell.ljust(width)
             for heading, cell, width in zip(columns, row, widths, strict=True)
         )
         line = "  ".join(cells).rstrip()
-        first, *more = textwrap.wrap(line[before:], room) if room > 20 else [line[before:]]
+        first, *more = textwrap.wrap(line[before:], free) if free > 20 else [line[before:]]
         print(line[:before] + first)
         for part in more:
             print(" " * before + part)

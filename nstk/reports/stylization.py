@@ -71,18 +71,18 @@ def write_report(
         ImageError: If the content cannot be read.
     """
     folder = make_folder(folder)
-    subject = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
-    paintings = [_show_style(style, number, len(styles)) for number, style in enumerate(styles, 1)]
-    shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
+    content_shown = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
+    styles_shown = [_show_style(each, number, len(styles)) for number, each in enumerate(styles, 1)]
+    with_pixels = [each for each in styles_shown if isinstance(each, CaptionedImage)]
     captioned = masks.captioned(len(styles))
-    whole = len(shown) == len(styles) and not (masks.content_masks or masks.style_masks)
-    quality = _measure(subject, shown, result, whole)
+    whole = len(with_pixels) == len(styles) and not (masks.content_masks or masks.style_masks)
+    quality = _measure(content_shown, with_pixels, result, whole)
     record = _record(content, styles, captioned, result, trace, quality, command)
     write_record(record, folder / TRACE_NAME)
     regions = [
         CaptionedImage(draw_mask(mask), caption, _name(mask)) for caption, mask in captioned.items()
     ]
-    page = compose_page(subject, paintings, regions, record, result, trace)
+    page = compose_page(content_shown, styles_shown, regions, record, result, trace)
     return write_page(page, folder / PAGE_NAME)
 
 
@@ -122,17 +122,17 @@ def _record(
 
 
 def _measure(
-    subject: CaptionedImage,
-    paintings: Sequence[CaptionedImage],
+    content: CaptionedImage,
+    styles: Sequence[CaptionedImage],
     made: StylizeResult,
     complete: bool,
 ) -> Quality | None:
     """Measure quality, without style errors where a style has no pixels; None if too small."""
     blend = made.settings.style_blend
     weights = None if isinstance(blend, str) else blend
-    styles = [painting.pixels for painting in paintings] if complete else []
+    compared = [style.pixels for style in styles] if complete else []
     try:
-        return measure_quality(subject.pixels, styles, made.image, weights)
+        return measure_quality(content.pixels, compared, made.image, weights)
     except ImageError:
         return None
 

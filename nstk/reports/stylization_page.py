@@ -32,8 +32,8 @@ _PARTS = ("content", "style", "tv")
 
 
 def compose_page(
-    subject: CaptionedImage,
-    paintings: Sequence[CaptionedImage | str],
+    content: CaptionedImage,
+    styles: Sequence[CaptionedImage | str],
     masks: Sequence[CaptionedImage],
     record: Mapping[str, Any],
     made: StylizeResult,
@@ -42,8 +42,8 @@ def compose_page(
     """Compose the page.
 
     Args:
-        subject: The content.
-        paintings: The styles; a style without pixels by its name.
+        content: The content.
+        styles: The styles; a style without pixels by its name.
         masks: All masks.
         record: The content of ``trace.json``.
         made: The result.
@@ -51,11 +51,11 @@ def compose_page(
     """
     height, width = made.image.shape[:2]
     result = CaptionedImage(made.image, "Result", f"{width}×{height} pixels")
-    shown = [painting for painting in paintings if isinstance(painting, CaptionedImage)]
+    shown = [style for style in styles if isinstance(style, CaptionedImage)]
     blocks: list[Block] = [
-        ImageRow([subject, *shown, result], width=240),
+        ImageRow([content, *shown, result], width=240),
         *([ImageRow(masks, width=160)] if masks else []),
-        *(Paragraph(f"Style file: {name}", "quiet") for name in paintings if isinstance(name, str)),
+        *(Paragraph(f"Style file: {name}", "quiet") for name in styles if isinstance(name, str)),
         Headline(_figures(record["quality"], made)),
     ]
     if made.interrupted:
@@ -69,7 +69,7 @@ def compose_page(
         blocks.append(Section("Quality", _compose_quality(record["quality"])))
     blocks.append(Section("Settings", _compose_settings(record, made)))
     return Page(
-        title=_title(subject, paintings),
+        title=_title(content, styles),
         subtitle=f"{made.steps} steps with {made.backbone} at strength "
         f"{format_number(made.strength, 3)}.",
         blocks=blocks,
@@ -77,11 +77,11 @@ def compose_page(
     )
 
 
-def _title(subject: CaptionedImage, paintings: Sequence[CaptionedImage | str]) -> str:
+def _title(content: CaptionedImage, styles: Sequence[CaptionedImage | str]) -> str:
     """``town in the style of waves``, from the file names without extensions."""
-    names = [painting if isinstance(painting, str) else painting.note for painting in paintings]
-    styles = " and ".join(Path(name).stem for name in names if name) or "another image"
-    return f"{Path(subject.note or 'An image').stem} in the style of {styles}"
+    names = [style if isinstance(style, str) else style.note for style in styles]
+    joined = " and ".join(Path(name).stem for name in names if name) or "another image"
+    return f"{Path(content.note or 'An image').stem} in the style of {joined}"
 
 
 def _figures(quality: Mapping[str, Any], made: StylizeResult) -> list[Figure]:

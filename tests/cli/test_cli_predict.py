@@ -14,9 +14,9 @@ from labeled_images import draw_folder
 from shell import complaint, environment, invoke
 from typer.testing import CliRunner
 
-import nstk
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.results import ResultsFile
+from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
 from nstk.storage.locks import FolderLock
 from nstk_cli.main import app
@@ -128,7 +128,7 @@ def test_a_checkpoint_that_cannot_be_written_does_not_stop_predictions(
     model, folder, tmp_path, monkeypatch
 ):
     def refuse(self, prediction):
-        raise nstk.OutputError("No space left on device.")
+        raise OutputError("No space left on device.")
 
     whole = invoke("predict", model, folder, "--json", "--quiet")
     monkeypatch.setattr(ResultsFile, "append", refuse)

@@ -125,7 +125,7 @@ class Frame:
         return self.bottom - _clip(axis.place(value)) * (self.bottom - self.top)
 
     def draw_x_axis(self, axis: Axis, label: str, *, grid: bool = False) -> Iterator[Shape]:
-        """Draw ticks with their numbers below the frame; a number that finds no room is left out.
+        """Draw ticks with numbers below the frame; numbers that would overlap are left out.
 
         Args:
             axis: The axis.

@@ -74,7 +74,8 @@ def layers(
         print_result({"output": overview, **described})
         return
     if overview not in sheets:
-        print(f"{overview}: {len(sheets)} layers of {found.backbone}")
+        layers_shown = "1 layer" if len(sheets) == 1 else f"{len(sheets)} layers"
+        print(f"{overview}: {layers_shown} of {found.backbone}")
     for sheet, layer in zip(sheets, found.layers, strict=True):
         channels = ", ".join(str(each.channel) for each in layer.channels)
         print(f"{sheet}: {layer.layer}, channels {channels}")
