@@ -1,4 +1,4 @@
-"""Reading pages as strictly as they promise to be, and opening them in a browser."""
+"""Strict parsing of pages, and opening them in a browser."""
 
 import json
 import re
@@ -11,7 +11,7 @@ import pytest
 
 in_a_browser = pytest.mark.skipif(
     not shutil.which("chromium"),
-    reason="no chromium on the PATH: pages are parsed, but opened in no browser; install it",
+    reason="chromium is not on the PATH, so pages are only parsed; install it",
 )
 """For tests that open a page; `.ci/run` installs the browser."""
 
@@ -19,7 +19,7 @@ VOID = {"meta", "link", "img", "br"}
 
 
 class Reader(HTMLParser):
-    """A strict reader: elements must nest, attributes and text are collected."""
+    """A strict parser: elements must nest; it collects attributes and text."""
 
     def __init__(self, document):
         super().__init__(convert_charrefs=True)
@@ -53,7 +53,7 @@ class Reader(HTMLParser):
 
 
 def check_page(document):
-    """Read a page and hold it to what every page promises."""
+    """Parse a page and check that it is self-contained and well formed."""
     reader = Reader(document)
     ids = reader.values("id")
     assert len(ids) == len(set(ids))
@@ -73,15 +73,15 @@ def check_page(document):
 
 
 def browse(page, folder):
-    """Load a page in headless Chromium, cut off from every network.
+    """Load a page in headless Chromium without network access.
 
     Args:
         page: Path of the page.
-        folder: A temporary folder for the browser's own files.
+        folder: A temporary folder for the browser's files.
 
     Returns:
-        The document as the browser understood it, what it wrote on its console, and the
-        addresses that the page asked for.
+        The document as the browser parsed it, its console messages, and the addresses that the
+        page requested.
     """
     log = folder / "requests.json"
     answer = subprocess.run(
@@ -102,7 +102,7 @@ def browse(page, folder):
     asked = {
         event["params"]["url"]
         for event in events
-        # What the browser asks for itself, such as its updates, has no origin.
+        # Requests of the browser itself, such as updates, have no origin.
         if event.get("params", {}).get("initiator", "not an origin") != "not an origin"
     }
     return answer.stdout, console, {url for url in asked if not url.startswith(("file:", "data:"))}

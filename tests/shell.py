@@ -1,4 +1,4 @@
-"""How tests talk to the shell: in this process, or as a user does in another."""
+"""Running commands: in this process, or in a process of their own as a user does."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ def invoke(*arguments):
 
 
 def environment(**changes):
-    """The environment of a user who has nstk installed and says nothing about logs."""
+    """The environment of a user who has nstk installed and no log settings."""
     inherited = {name: value for name, value in os.environ.items() if name[:3] != "TF_"}
     inherited |= {
         "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "cli")]),
@@ -41,7 +41,7 @@ def spawn(*arguments, **changes):
 
 
 def complaint(result):
-    """The one line on standard error of a command that was refused; nothing is on the other."""
+    """The single line on standard error of a command that failed; standard output is empty."""
     assert result.stdout == ""
     lines = result.stderr.splitlines()
     assert len(lines) == 1, result.stderr

@@ -92,6 +92,7 @@ def test_markup_in_names_is_escaped(scene):
 
 
 @given(st.text())
+@settings(max_examples=40)
 def test_any_text_is_shown_unchanged(word):
     reader = check_page(render_page(Page("t", "", [Code(f"<{word}>")])))
     expected = "".join(c if holds(c) else "\ufffd" for c in word)
@@ -232,6 +233,7 @@ def labels_of(chart):
 
 
 @given(st.integers(0, 30), st.floats(0, 1))
+@settings(max_examples=20)
 def test_a_chart_grows_until_every_curve_has_a_label(count, y):
     chart = LineChart([Series(f"s{k}", [0, 1], [y, y]) for k in range(count)], "x", "y")
     heights = sorted(words.y for words in labels_of(chart))
@@ -291,7 +293,7 @@ def test_charts_without_data_are_drawn():
 
 
 @given(st.integers(1, 120), st.integers(1, 30))
-@settings(max_examples=20)
+@settings(max_examples=10)
 def test_a_heat_map_draws_every_cell_and_name_inside_itself(count, length):
     names = [f"{k}".rjust(length, "n") for k in range(count)]
     drawing = HeatMap(names, names, np.eye(count).tolist(), "true", "predicted").draw()
