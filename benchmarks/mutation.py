@@ -34,10 +34,14 @@ TARGETS = {
     "nstk/stylization/losses.py": ("test_losses", "test_objective"),
     "nstk/stylization/statistics.py": ("test_losses", "test_statistics"),
     **{
-        f"nstk/optimizers/{name}.py": ("test_optimizer_steps", "test_optimizers", "test_pyramid")
+        f"nstk/optimizers/{name}.py": (
+            "test_optimizer_steps",
+            "test_optimizers",
+            "test_preconditioner",
+        )
         for name in (
-            *("adam", "averaging", "bounds", "choice", "gradient_descent"),
-            *("lbfgs", "line_search", "newton", "pyramid"),
+            *("adam", "averaging", "choice", "gradient_descent"),
+            *("lbfgs", "line_search", "newton", "protocol"),
         )
     },
     "nstk/heads/links.py": ("test_links",),
