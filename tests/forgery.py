@@ -1,11 +1,11 @@
-"""Checkpoints that nstk never wrote, under digests that fit."""
+"""Forged checkpoints with matching digests."""
 
 from nstk.storage.array_files import read_arrays, write_arrays
 from nstk.storage.checkpoints import TITLE, _digest
 
 
 def forge_newest(folder, change):
-    """Let ``change(facts, arrays)`` alter the state in the newest checkpoint of a folder."""
+    """Change the state in the newest checkpoint of a folder by ``change(facts, arrays)``."""
     path = sorted(folder.glob("*.checkpoint"))[-1]
     facts, arrays = read_arrays(path, TITLE)
     del facts["digest"]

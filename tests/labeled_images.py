@@ -1,4 +1,4 @@
-"""Small folders of labeled images that even a network with random weights can tell apart."""
+"""Small folders of labeled images that a network with random weights can distinguish."""
 
 from pathlib import Path
 
@@ -36,5 +36,5 @@ def draw_folder(root: Path, count: int, names: tuple[str, ...] = ("blue", "red")
 
 
 def hash_name(name: str) -> int:
-    """A number that is the same in every process, unlike ``hash``."""
+    """A hash that is the same in every process, unlike ``hash``."""
     return sum(ord(letter) * 31**place for place, letter in enumerate(name[-12:])) % 2**32

@@ -1,11 +1,11 @@
-"""Weights files as Keras, keras.applications and others write them, and as nobody should."""
+"""Weights files in the formats of Keras, keras.applications and NumPy."""
 
 import h5py
 import numpy as np
 
 
 def write_npz(path, model):
-    """One array per ``layer/variable``, as the packaged file."""
+    """Write one array per ``layer/variable``, as in the packaged file."""
     np.savez(
         path,
         **{
@@ -18,13 +18,13 @@ def write_npz(path, model):
 
 
 def write_keras(path, model):
-    """What ``model.save_weights`` writes today."""
+    """Write the current format of ``model.save_weights``."""
     model.save_weights(path)
     return path
 
 
 def write_published(path, model, root=""):
-    """What keras.applications publishes: attributes name the layers and their weights."""
+    """Write the format of keras.applications, where attributes name layers and weights."""
     with h5py.File(path, "w") as file:
         group = file.create_group(root) if root else file
         group.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]

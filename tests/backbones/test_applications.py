@@ -1,4 +1,4 @@
-"""The networks of keras.applications: the right preprocessing, any size, true to the table."""
+"""The networks of keras.applications: preprocessing, any image size, and the table."""
 
 import gc
 
@@ -39,18 +39,21 @@ SMALLEST = [
 ]
 
 
+ONE_PER_CONVENTION = ("mobilenet-0.25", "resnet50", "efficientnet_v2_b0")
+
+
 def random_image(side, seed=0):
     return np.random.default_rng(seed).random((1, side, side, 3), dtype=np.float32)
 
 
 def family_input(module, images):
-    """What the family's own function makes of Images, which it wants in 0 … 255."""
+    """The result of the family's own preprocessing function, which takes 0 to 255."""
     return getattr(keras.applications, module).preprocess_input(images * 255)
 
 
 @pytest.fixture(scope="module", params=SMALLEST)
 def application(request):
-    """One network of each family, the smallest, as its row of the table."""
+    """The smallest network of each family, as its row of the table."""
     yield APPLICATIONS[request.param]
     gc.collect()
 
@@ -66,7 +69,7 @@ def backbone(application):
 
 
 def move(normalization):
-    """Give a batch normalization the moments of a trained one, so that no layer is idle."""
+    """Set realistic moments of a batch normalization, so that no layer is inactive."""
     random = np.random.default_rng(normalization.moving_mean.shape[0])
     shape = normalization.moving_mean.shape
     normalization.moving_mean.assign(random.normal(0, 0.1, shape))
@@ -77,7 +80,7 @@ def move(normalization):
 
 
 @pytest.mark.parametrize("module", FAMILIES)
-def test_the_layers_inside_equal_the_familys_own_preprocessing(module):
+def test_preprocessing_layers_equal_the_function_of_the_family(module):
     inputs = keras.Input((None, None, 3))
     inside = keras.Model(inputs, preprocess(inputs, FAMILIES[module].convention))
     images = random_image(24)
@@ -86,7 +89,7 @@ def test_the_layers_inside_equal_the_familys_own_preprocessing(module):
 
 
 @pytest.mark.parametrize("module", FAMILIES)
-def test_preprocessing_holds_no_weights_and_loads_in_safe_mode(module, tmp_path):
+def test_preprocessing_has_no_weights_and_loads_in_safe_mode(module, tmp_path):
     inputs = keras.Input((None, None, 3))
     inside = keras.Model(inputs, preprocess(inputs, FAMILIES[module].convention))
     assert not inside.weights
@@ -99,9 +102,9 @@ def test_preprocessing_holds_no_weights_and_loads_in_safe_mode(module, tmp_path)
 # The networks
 
 
-def test_a_network_at_an_odd_size_equals_keras_own_network_built_for_that_size(
-    application, backbone
-):
+def test_a_network_at_an_odd_size_equals_that_of_keras_built_for_this_size(application, backbone):
+    if not application.family.pads_by_size and application.name not in ONE_PER_CONVENTION:
+        pytest.skip("only the padding could differ, and Keras does not compute it here")
     side = 97
     plain = getattr(keras.applications, application.constructor)(
         include_top=False, weights=None, input_shape=(side, side, 3), **application.options
@@ -117,14 +120,14 @@ def test_a_network_at_an_odd_size_equals_keras_own_network_built_for_that_size(
 
 
 def divide_again(network):
-    """Do by the variance what Keras does by one more layer where it downloads the weights."""
+    """Set the variance to the effect of the layer that Keras adds to downloaded weights."""
     (normalization,) = (
         layer for layer in network.layers if isinstance(layer, keras.layers.Normalization)
     )
     set_weights(normalization, [np.zeros(3), np.array(STD), np.array(0)])
 
 
-def test_the_table_tells_the_truth(application, backbone):
+def test_the_table_matches_the_network(application, backbone):
     assert backbone.model.count_params() == application.parameters
     assert backbone.model.outputs[0].shape[-1] == application.channels
     assert find_stages(backbone) == TAPS[application.name.partition("-")[0]].split()
@@ -132,34 +135,34 @@ def test_the_table_tells_the_truth(application, backbone):
 
 
 def find_stages(backbone):
-    """At each stride the deepest tap that carries everything, or else the deepest tap."""
-    carriers = find_carriers(backbone.model)
+    """For each stride the deepest bottleneck, or else the deepest tap."""
+    bottlenecks = find_bottlenecks(backbone.model)
     stages = {backbone.stride(name): name for name in backbone.taps}
-    stages |= {backbone.stride(name): name for name in backbone.taps if name in carriers}
+    stages |= {backbone.stride(name): name for name in backbone.taps if name in bottlenecks}
     return list(stages.values())
 
 
-def find_carriers(network):
-    """The layers that everything behind them depends on: no older map is needed after them."""
+def find_bottlenecks(network):
+    """Layers on which everything after them depends: no earlier map is needed."""
     needed_until = {}
     for position, operation in enumerate(network.operations[1:], start=1):
         for tensor in keras.tree.flatten(operation.input):
             needed_until[id(tensor)] = position
-    carriers, latest = set(), 0
+    bottlenecks, latest = set(), 0
     for position, operation in enumerate(network.operations):
         if latest <= position:
-            carriers.add(operation.name)
+            bottlenecks.add(operation.name)
         for tensor in keras.tree.flatten(operation.output):
             latest = max(latest, needed_until.get(id(tensor), 0))
-    return carriers
+    return bottlenecks
 
 
-def test_it_is_frozen_and_takes_images_of_any_size(backbone):
+def test_a_network_is_frozen_and_takes_images_of_any_size(backbone):
     assert not backbone.model.trainable_weights
     assert backbone.model.inputs[0].shape == (None, None, None, 3)
 
 
-def test_nothing_beyond_its_reach_changes_a_cell(backbone):
+def test_pixels_beyond_the_reach_do_not_change_a_cell(backbone):
     name = [name for name in backbone.taps if backbone.reach(name) <= 40][-1]
     reach, stride = backbone.reach(name), backbone.stride(name)
     cell = -(-reach // stride) + 1
@@ -183,15 +186,13 @@ def test_squeeze_and_excitation_sees_the_whole_image(backbone):
     assert backbone.reach(backbone.taps[0]) < 10
 
 
-def test_names_do_not_depend_on_what_was_built_before(backbone):
+def test_names_do_not_depend_on_earlier_networks(backbone):
     counted = [layer.name for layer in backbone.model.layers if is_named_by_counting(layer)]
     assert renumber_names(counted) == {name: name for name in counted}
 
 
-@pytest.mark.parametrize(
-    "name", ["mobilenet-0.25", pytest.param("resnet50", marks=pytest.mark.slow)]
-)
-def test_replicated_edges_change_the_border_alone(name):
+def test_replicated_edges_change_only_the_border():
+    name = "mobilenet-0.25"
     backbone = Backbone(name, build_network(APPLICATIONS[name]), 224, "random")
     replicated = backbone.prepared(edge="replicate")
     assert replicated.digest == backbone.digest

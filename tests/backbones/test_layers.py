@@ -38,7 +38,7 @@ def test_content_is_the_first_activation_at_stride_eight(vgg19_shaped):
 
 
 @pytest.mark.parametrize("nonlinearity", [keras.layers.ReLU, keras.layers.LeakyReLU])
-def test_a_nonlinearity_that_is_a_layer_of_its_own_is_looked_at(nonlinearity):
+def test_a_separate_nonlinearity_layer_is_used(nonlinearity):
     image = keras.Input((None, None, 3))
     x = keras.layers.Conv2D(4, 3, strides=2, padding="same", use_bias=False)(image)
     x = nonlinearity(name="first")(keras.layers.BatchNormalization()(x))
@@ -49,7 +49,7 @@ def test_a_nonlinearity_that_is_a_layer_of_its_own_is_looked_at(nonlinearity):
     assert choose_content_layer(backbone) == "second"
 
 
-def test_a_shallow_network_gives_what_it_has(tiny_backbone):
+def test_a_shallow_network_uses_all_its_layers(tiny_backbone):
     assert list(choose_style_layers(tiny_backbone)) == [
         "block1_conv1",
         "block2_conv1",
@@ -58,12 +58,12 @@ def test_a_shallow_network_gives_what_it_has(tiny_backbone):
     assert choose_content_layer(tiny_backbone) == "block3_conv1"
 
 
-def test_a_network_that_only_looks_coarsely_is_refused(tiny_backbone):
+def test_a_network_with_only_coarse_layers_is_refused(tiny_backbone):
     class Coarse(Backbone):
         def stride(self, name):
             return 32
 
     coarse = Coarse(tiny_backbone.name, tiny_backbone.model, 32, "seeded")
     for choose in (choose_style_layers, choose_content_layer):
-        with pytest.raises(BackboneError, match="choose another backbone"):
+        with pytest.raises(BackboneError, match="tiny"):
             choose(coarse)

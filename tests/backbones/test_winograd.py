@@ -1,10 +1,10 @@
-"""Minimal filtering: the convolution that it stands for, there and back, at every size."""
+"""Winograd convolutions equal direct ones, forward and backward, at every size."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.backbones.backbone import Backbone
@@ -46,29 +46,31 @@ def assert_near(given, wanted):
     np.testing.assert_allclose(given, wanted, atol=2e-5 * max(1.0, np.abs(wanted).max()))
 
 
+@settings(max_examples=20)
 @given(height=SIDES, width=SIDES, batch=st.integers(1, 2), seed=st.integers(0, 99))
-def test_it_is_the_convolution_at_every_size(height, width, batch, seed):
+def test_it_equals_a_direct_convolution_at_every_size(height, width, batch, seed):
     maps, kernel = tf.constant(draw((batch, height, width, 5), seed)), draw((3, 3, 5, 4), seed + 1)
     assert_near(convolve(maps, *prepare(kernel)), convolve_directly(maps, kernel))
 
 
+@settings(max_examples=10)
 @given(height=SIDES, width=SIDES, seed=st.integers(0, 99))
-def test_so_is_its_gradient(height, width, seed):
+def test_the_gradient_equals_that_of_a_direct_convolution(height, width, seed):
     maps, kernel = tf.constant(draw((1, height, width, 4), seed)), draw((3, 3, 4, 6), seed + 1)
     prepared = prepare(kernel)
     found = differentiate(lambda each: convolve(each, *prepared), maps)
     assert_near(found, differentiate(lambda each: convolve_directly(each, kernel), maps))
 
 
-def test_so_is_the_gradient_of_its_gradient():
+def test_the_second_derivative_equals_that_of_a_direct_convolution():
     maps, kernel = tf.constant(draw((1, 6, 7, 4), 0)), draw((3, 3, 4, 4), 1)
     prepared = prepare(kernel)
 
-    def bend(function):
+    def second_derivative(function):
         return differentiate(lambda each: differentiate(function, each), maps)
 
-    found = bend(lambda each: convolve(each, *prepared))
-    assert_near(found, bend(lambda each: convolve_directly(each, kernel)))
+    found = second_derivative(lambda each: convolve(each, *prepared))
+    assert_near(found, second_derivative(lambda each: convolve_directly(each, kernel)))
 
 
 @pytest.fixture(scope="module")
@@ -93,19 +95,19 @@ def test_only_wide_plain_convolutions_are_replaced(network):
     assert variant.digest == network.digest
 
 
-def test_the_network_sees_what_it_saw(network, scene):
+def test_the_maps_of_the_network_stay_the_same(network, scene):
     taps = ["first", "second", "thin"]
-    seen = network.tap(taps)(scene[np.newaxis])
+    expected = network.tap(taps)(scene[np.newaxis])
     for name, maps in network.prepared(convolution="winograd").tap(taps)(scene[np.newaxis]).items():
-        assert_near(maps, seen[name])
+        assert_near(maps, expected[name])
 
 
-def test_what_runs_in_bfloat16_stays_direct(network):
+def test_bfloat16_layers_stay_direct(network):
     halved = network.prepared(precision="bfloat16", convolution="winograd")
     assert not any(type(layer) is WinogradConv2D for layer in halved.model.layers)
 
 
-def test_windows_show_what_the_whole_image_shows(network, scene):
+def test_tiles_and_the_whole_image_agree(network, scene):
     variant = network.prepared(convolution="winograd")
     weights = ObjectiveWeights(1.0, 1.0, 0.1, {"second": 1.0}, {"first": 0.5, "second": 0.5})
     whole = StyleObjective.from_images(variant, scene, [scene[:, ::-1]], weights)

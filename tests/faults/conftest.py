@@ -1,4 +1,4 @@
-"""What the fault tests share: how often they try, and the table they print at the end."""
+"""Fixtures of the fault tests: number of trials, and the summary printed at the end."""
 
 import os
 import time
@@ -19,13 +19,13 @@ _health: list[tuple[str, str, str]] = []
 
 @pytest.fixture(scope="session")
 def kills() -> int:
-    """How many times each job is killed: once, or with ``make soak`` the full number."""
+    """Number of kills per job: one, or twenty in ``make soak``."""
     return 20 if THOROUGH else 1
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """Every job run without a fault, once: ``whole(job)`` gives its results and its seconds."""
+    """Results and seconds of an undisturbed run of each job: ``whole(job)``."""
     known = {}
 
     def give(job):
@@ -43,27 +43,27 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def tally():
-    """Where tests write down each trial: ``tally(job, survived)``."""
+    """Records each trial: ``tally(job, survived)``."""
     return lambda job, survived: _trials[job.name].append(survived)
 
 
 @pytest.fixture
 def tally_inputs():
-    """Where tests write down what came of spoilt files: ``tally_inputs(kind, tally)``."""
+    """Records the outcome of corrupted files: ``tally_inputs(kind, tally)``."""
     return lambda kind, tally: _inputs.append((kind.name, tally))
 
 
 @pytest.fixture
 def note_health():
-    """Where tests write down a figure of a long run: ``note_health(figure, measured, bar)``."""
+    """Records a measurement of a long run: ``note_health(figure, measured, bar)``."""
     return lambda *row: _health.append(row)
 
 
 @pytest.fixture
-def look_for_halves():
-    """Compare what is there with what belongs there: a result is absent, whole, or growing."""
+def find_partial_results():
+    """Compare results with the expected ones: each is absent, complete, or a prefix if it grows."""
 
-    def look(job, folder, expected):
+    def find(job, folder, expected):
         halves = [
             f"{job.name}: {name}"
             for name, content in job.read(folder).items()
@@ -72,11 +72,11 @@ def look_for_halves():
         _halves.extend(halves)
         return halves
 
-    return look
+    return find
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave what takes long to ``make soak``."""
+    """Run the long tests in ``make soak`` only."""
     if THOROUGH:
         return
     late = [item for item in items if any(mark.kwargs for mark in item.iter_markers("faults"))]
@@ -104,18 +104,18 @@ def pytest_terminal_summary(terminalreporter):
         trials = _trials[job.name]
         if not trials:
             continue
-        told = f"{sum(trials)} of {len(trials)}"
-        write(f"| kills of `nstk {job.name}` survived with the same bytes | {told} | 20 of 20 |")
+        counted = f"{sum(trials)} of {len(trials)}"
+        write(f"| kills of `nstk {job.name}` survived with the same bytes | {counted} | 20 of 20 |")
     write(f"| half-written outputs seen | {len(_halves)} | 0 |")
     good = sum(_outcomes.values())
     write(f"| fault kinds with the specified outcome | {good} of {len(_outcomes)} | all |")
     tried = sum(tally.tried for _, tally in _inputs)
     found = sum(len(tally.findings) for _, tally in _inputs)
-    write(f"| spoilt files read / findings | {tried} / {found} | ≥ 50000 / 0 |")
+    write(f"| corrupted files read / findings | {tried} / {found} | ≥ 50000 / 0 |")
     for figure, measured, bar in _health:
         write(f"| {figure} | {measured} | {bar} |")
     write("")
-    write("| spoilt files | read | refused | exceptions | hangs | crashes | stray files |")
+    write("| corrupted files | read | refused | exceptions | hangs | crashes | stray files |")
     write("|---|---|---|---|---|---|---|")
     for name, tally in _inputs:
         counts = map(len, (tally.exceptions, tally.hangs, tally.crashes, tally.strays))

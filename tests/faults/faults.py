@@ -1,7 +1,7 @@
-"""What can go wrong in a run, by the words of ``NSTK_FAULT``.
+"""Faults that are injected into a run, by the words in ``NSTK_FAULT``.
 
-The words are read here and nowhere else: nstk itself knows nothing of them. Several faults are
-divided by spaces, a fault and its number by an equals sign.
+nstk itself does not know them. Several faults are separated by spaces, a fault and its number by an
+equals sign.
 """
 
 import errno
@@ -15,14 +15,14 @@ from pathlib import Path
 
 
 def inject(words: str) -> None:
-    """Let the faults happen in this process from now on."""
+    """Inject the faults into this process."""
     for word in words.split():
         name, _, number = word.partition("=")
         FAULTS[name](number)
 
 
 def poison_loss(steps: str) -> None:
-    """``nan=5,9``: the loss is no number the fifth and the ninth time it is asked for."""
+    """``nan=5,9``: the fifth and the ninth loss are NaN."""
     from nstk.stylization.objective import StyleObjective
 
     broken = [int(step) for step in steps.split(",")]
@@ -43,13 +43,13 @@ def poison_loss(steps: str) -> None:
 
 
 def fill_disk(file_size: str) -> None:
-    """``full=9000``: no file can grow beyond so many bytes, by order of the kernel."""
+    """``full=9000``: the kernel limits the size of files to this number of bytes."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(file_size), hard))
 
 
 def refuse_to_write(after: str) -> None:
-    """``writes=2``: the disk is full after so many files."""
+    """``writes=2``: the disk is full after this number of files."""
     synchronize, calls = os.fsync, itertools.count(1)
 
     def refuse(descriptor):
@@ -61,30 +61,30 @@ def refuse_to_write(after: str) -> None:
 
 
 def set_clock_back(_: str) -> None:
-    """``clock``: whenever it is asked for the time of day, it is a day earlier than before."""
+    """``clock``: every query of the time of day returns a time one day earlier."""
     began, calls = time.time(), itertools.count(1)
     time.time = lambda: began - 86_400 * next(calls)
 
 
 def lower_memory(room: str) -> None:
-    """``memory=300``: the process may take so many MiB more than it has."""
+    """``memory=300``: the process may allocate this number of MiB more."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     limit = pages * resource.getpagesize() + int(room) * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def write_often(rows: str) -> None:
-    """``rows=4``: no fault, but features are written that often, so that a kill finds some."""
+    """``rows=4``: no fault, but features are written this often, so that a kill finds some."""
     from nstk.features import cache
 
     cache._ROWS_PER_FILE = int(rows)
 
 
 def write_health_down(seconds: str) -> None:
-    """``health=0.5``: no fault, but how the process does is written to ``health.txt`` so often.
+    """``health=0.5``: no fault; the state of the process is written to ``health.txt`` this often.
 
-    Each line has the resident memory in bytes, how many files are open, and how many functions
-    TensorFlow has compiled.
+    Each line has the resident memory in bytes, the number of open files, and the number of
+    functions that TensorFlow has compiled.
     """
     from tensorflow.python.eager import context
 

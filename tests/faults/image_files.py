@@ -38,7 +38,7 @@ def exif() -> Image.Exif:
 
 def read_image(path: Path) -> None:
     """Read it in every way there is; one way's refusal is no reason to leave out the others."""
-    from nstk.images.image import load_image, load_levels, probe_image
+    from nstk.images.loading import load_image, load_levels, probe_image
 
     refusal = None
     for read in (load_image, load_levels, lambda place: probe_image(place, whole=False)):

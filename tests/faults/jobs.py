@@ -1,4 +1,4 @@
-"""The long jobs, each small enough to be killed often."""
+"""Small versions of the long jobs, for killing them often."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from processes import Run
 
 @dataclass(frozen=True)
 class Job:
-    """A command that can be ended and run again.
+    """A command that can be killed and run again.
 
     Attributes:
-        name: What reports call it.
-        prepare: Puts what it needs into a new folder.
-        command: What stands behind ``nstk``.
-        again: What is added to go on.
-        results: The files it makes, as patterns.
-        fault: What every run of it is told, so that there is something to lose.
-        grows: Whether results grow by whole lines, so that a part of them is a beginning.
+        name: Its name in reports.
+        prepare: Writes its inputs to a new folder.
+        command: The arguments of ``nstk``.
+        again: Additional arguments for resuming.
+        results: Patterns of its output files.
+        fault: A fault in every run, such as frequent writing.
+        grows: Whether results grow by whole lines, so that partial ones are prefixes.
     """
 
     name: str
@@ -34,12 +34,12 @@ class Job:
     grows: bool = False
 
     def start(self, folder: Path, *, again: bool = False, fault: str = "", add=()) -> Run:
-        """Run it, or run it again."""
+        """Run it, or resume it."""
         words = [*self.command, *add, *(self.again if again else ())]
         return Run(words, folder, fault=f"{self.fault} {fault}")
 
     def read(self, folder: Path) -> dict[str, bytes]:
-        """The bytes of the results that are there; what a kill left hidden is none."""
+        """Content of the results; hidden leftovers of a kill do not count."""
         found = [path for pattern in self.results for path in folder.glob(pattern)]
         paths = [path for path in found if not path.name.startswith(".nstk-")]
         return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
@@ -56,7 +56,7 @@ def draw_images(folder: Path) -> None:
 
 
 SHALLOW = ("--style-layers", "block1_conv1,block2_conv1", "--content-layers", "block2_conv1")
-"""Layers that are compiled in no time."""
+"""Layers that compile fast."""
 
 STYLIZE = Job(
     "stylize",
@@ -72,7 +72,7 @@ STYLIZE = Job(
 
 FINETUNE = Job(
     "finetune",
-    lambda folder: draw_folder(folder / "data", 40, ("blue", "green", "red")),
+    lambda folder: draw_folder(folder / "data", 16, ("blue", "green", "red")),
     command=(
         *("finetune", "data", "-o", "colors.keras", "--cache", "features", "--size", "48"),
         "--json",
@@ -98,7 +98,7 @@ SECOND_STAGE = Job(
 
 @cache
 def learn_colors() -> bytes:
-    """A classifier, made once."""
+    """A classifier, trained once."""
     with TemporaryDirectory() as place:
         folder = Path(place)
         FINETUNE.prepare(folder)
@@ -108,9 +108,9 @@ def learn_colors() -> bytes:
 
 
 def draw_unknown(folder: Path) -> None:
-    """A classifier and images that it has not seen."""
+    """A classifier and new images."""
     (folder / "colors.keras").write_bytes(learn_colors())
-    draw_folder(folder / "new", 80, ("blue", "green", "red"))
+    draw_folder(folder / "new", 40, ("blue", "green", "red"))
 
 
 PREDICT = Job(

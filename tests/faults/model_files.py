@@ -51,6 +51,7 @@ def make_checkpoints() -> Made:
     from nstk.backbones.compact import build_compact
     from nstk.settings import CheckpointSettings, StylizeSettings
     from nstk.storage import checkpoints
+    from nstk.storage.run_identity import RunIdentity
     from nstk.stylization.job import stylize
 
     keras.utils.set_random_seed(7)
@@ -60,16 +61,16 @@ def make_checkpoints() -> Made:
     states = CheckpointSettings(checkpoint="states", checkpoint_every=1)
     stylize(image, image, backbone=network, settings=settings, checkpoints=states)
     whole = [path.read_bytes() for path in sorted(Path("states").glob("*.checkpoint"))]
-    [recipe] = {json.dumps(_facts(each)["recipe"]) for each in whole}
-    recipe = checkpoints.RunIdentity(**json.loads(recipe))
+    [identity] = {json.dumps(_facts(each)["run"]) for each in whole}
+    identity = RunIdentity(**json.loads(identity))
     from nstk.stylization import resumption
     from nstk.stylization.task import StyleTransferTask
 
-    painted = []
-    remember = StyleTransferTask.start
-    StyleTransferTask.start = lambda self: painted.append(self) or remember(self)
+    tasks = []
+    start = StyleTransferTask.start
+    StyleTransferTask.start = lambda self: tasks.append(self) or start(self)
     stylize(image, image, backbone=network, settings=settings)
-    StyleTransferTask.start = remember
+    StyleTransferTask.start = start
     again = CheckpointSettings(checkpoint="again", resume=True)
     Path("again").mkdir()
 
@@ -79,11 +80,11 @@ def make_checkpoints() -> Made:
         target.write_bytes(content)
         try:
             with checkpoints.CheckpointFolder(again) as folder:
-                state = folder.restore(recipe)
+                state = folder.restore(identity)
             if state is None:
                 raise LEFT_OUT
             resumption.restore_plan(state)
-            resumption.restore_optimization(painted[0], state)
+            resumption.restore_optimization(tasks[0], state)
         finally:
             target.unlink(missing_ok=True)
 

@@ -1,8 +1,7 @@
-"""Runs of the shell that can be killed.
+"""Runs of the command line that can be killed.
 
-Each is a process of its own, forked from one that has TensorFlow loaded but has not used it, so
-that a moment chosen at random is a moment of work and not of loading. What a run writes on its
-standard streams is kept in files.
+Each is a process forked from one that has loaded TensorFlow but not used it, so that a random
+moment falls into work and not into loading. Standard output and standard error go to a file.
 """
 
 import multiprocessing
@@ -40,12 +39,12 @@ _context.set_forkserver_preload(list(LOADED))
 
 
 class Run:
-    """One command in a process of its own, already going on.
+    """One command that runs in its own process.
 
     Args:
-        arguments: What stands behind ``nstk``.
-        folder: Where it is run.
-        fault: What goes wrong in it, in the words of `faults.inject`.
+        arguments: The arguments of ``nstk``.
+        folder: Its working folder.
+        fault: Faults to inject, see `faults.inject`.
     """
 
     def __init__(self, arguments, folder: Path, *, fault: str = ""):
@@ -58,17 +57,17 @@ class Run:
         self.process.start()
 
     def kill(self) -> None:
-        """End it as the kernel does when memory is short: nothing in it can notice."""
+        """Kill it with SIGKILL, as the kernel does when memory is short."""
         self.send(signal.SIGKILL)
         self.process.join()
 
     def send(self, number: int) -> None:
-        """Send it a signal, if it is still there."""
+        """Send it a signal, if it still runs."""
         if self.process.is_alive():
             os.kill(self.process.pid, number)
 
     def wait(self) -> int:
-        """Wait for its end and give its exit status; negative is the signal that ended it."""
+        """Wait for its end and return the exit status, negative for a signal."""
         self.process.join(PATIENCE)
         if self.process.is_alive():
             self.kill()
@@ -76,7 +75,7 @@ class Run:
         return self.process.exitcode
 
     def wait_for(self, pattern: str, folder: Path) -> None:
-        """Wait until a file is there; a run that ends before has failed."""
+        """Wait until a file exists; fail if the run ends before."""
         end = time.monotonic() + PATIENCE
         while not any(folder.glob(pattern)):
             assert self.process.is_alive(), self.said
@@ -85,12 +84,12 @@ class Run:
 
     @property
     def said(self) -> str:
-        """What it wrote on standard output and standard error so far."""
+        """Its output so far, standard output and standard error."""
         return self._log.read_text(encoding="utf-8") if self._log.exists() else ""
 
     @property
     def lines(self) -> list[str]:
-        """The same by lines, without those that tell how far it has come."""
+        """The lines of its output, without progress lines."""
         return [line for line in self.said.splitlines() if not PROGRESS.match(line)]
 
 

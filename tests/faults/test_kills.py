@@ -1,18 +1,30 @@
-"""Killed at any moment and run again, a job makes the same bytes as one that nothing ended."""
+"""Killed at any moment and run again, a job makes the same bytes as an uninterrupted one."""
 
 import random
 import time
 
 import pytest
-from jobs import FINETUNE, JOBS, STYLIZE
+from jobs import FINETUNE, JOBS, PREDICT, STYLIZE
 
 pytestmark = pytest.mark.faults
 
 
-@pytest.mark.faults("SIGKILL at a random moment, then run again")
-@pytest.mark.parametrize("job", JOBS, ids=lambda job: job.name)
-def test_a_kill_at_a_random_moment_costs_nothing(
-    job, kills, whole, tmp_path, tally, look_for_halves
+KILL = "SIGKILL at a random moment, then run again"
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        pytest.param(
+            job,
+            id=job.name,
+            marks=pytest.mark.faults(KILL, **{} if job in (STYLIZE, PREDICT) else {"soak": True}),
+        )
+        for job in JOBS
+    ],
+)
+def test_a_kill_at_a_random_moment_does_not_change_the_result(
+    job, kills, whole, tmp_path, tally, find_partial_results
 ):
     expected, seconds = whole(job)
     moments = random.Random(job.name)
@@ -23,7 +35,7 @@ def test_a_kill_at_a_random_moment_costs_nothing(
         run = job.start(folder)
         time.sleep(moments.uniform(0, seconds))
         run.kill()
-        assert not look_for_halves(job, folder, expected)
+        assert not find_partial_results(job, folder, expected)
         run = job.start(folder, again=True)
         survived = run.wait() == 0 and job.read(folder) == expected
         tally(job, survived)
@@ -31,7 +43,7 @@ def test_a_kill_at_a_random_moment_costs_nothing(
 
 
 @pytest.mark.faults("SIGKILL again and again", soak=True)
-def test_a_run_that_is_killed_again_and_again_comes_to_its_end(whole, tmp_path, kills):
+def test_a_run_that_is_killed_repeatedly_completes(whole, tmp_path, kills):
     expected, seconds = whole(STYLIZE)
     STYLIZE.prepare(tmp_path)
     moments = random.Random(7)
@@ -45,7 +57,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_its_end(whole, tmp_path, 
 
 
 @pytest.mark.faults("one of two runs side by side is killed", soak=True)
-def test_a_run_beside_one_that_is_killed_does_not_notice(whole, tmp_path):
+def test_a_killed_run_does_not_affect_a_parallel_one(whole, tmp_path):
     expected, seconds = whole(STYLIZE)
     folders = [tmp_path / name for name in ("one", "other")]
     runs = []
@@ -60,7 +72,7 @@ def test_a_run_beside_one_that_is_killed_does_not_notice(whole, tmp_path):
 
 
 @pytest.mark.faults("one of two runs that share a cache is killed", soak=True)
-def test_runs_share_a_cache_even_if_one_of_them_is_killed(whole, tmp_path):
+def test_runs_share_a_cache_even_if_one_is_killed(whole, tmp_path):
     expected, _ = whole(FINETUNE)
     folders = [tmp_path / name for name in ("one", "other", "third")]
     runs = []

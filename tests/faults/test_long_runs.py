@@ -1,4 +1,4 @@
-"""Runs that go on for long: nothing grows in them."""
+"""Long runs: memory, open files and compiled functions do not grow."""
 
 import signal
 import time
@@ -16,16 +16,16 @@ TOLERANCE = 0.05
 
 
 def read_health(folder):
-    """Memory, open files and compiled functions, by the time they were written down."""
+    """Memory, open files and compiled functions over time."""
     lines = (folder / "health.txt").read_text(encoding="ascii").splitlines()
     return [tuple(map(int, line.split())) for line in lines if len(line.split()) == 3]
 
 
-def judge(health, name, note_health):
-    """Compare the last fifth of a run with its second fifth; the first is for getting ready."""
+def check_growth(health, name, note_health):
+    """Compare the last fifth of a run with the second; the first is warm-up."""
     part = len(health) // 5
     early, late = health[part : 2 * part], health[-part:]
-    assert part >= 5, "too short to be judged"
+    assert part >= 5, "too short to compare"
     memory, files, functions = (
         [median(sample[column] for sample in samples) for samples in (early, late)]
         for column in range(3)
@@ -48,7 +48,7 @@ def test_nothing_grows_over_two_thousand_steps(tmp_path, note_health):
     ]
     run = Run(words, tmp_path, fault="health=0.2")
     assert run.wait() == 0, run.said
-    judge(read_health(tmp_path), f"{STEPS} steps at 128 px", note_health)
+    check_growth(read_health(tmp_path), f"{STEPS} steps at 128 px", note_health)
 
 
 @pytest.mark.faults("two hundred images that arrive one after the other", soak=True)
@@ -64,7 +64,7 @@ def test_nothing_grows_over_two_hundred_images_that_arrive(tmp_path, note_health
         wait_for_lines(run, tmp_path / "labels.csv", 1 + WAVE * (wave + 1))
     run.send(signal.SIGINT)
     assert run.wait() == 130, run.said
-    judge(read_health(tmp_path), f"{IMAGES} images that arrive", note_health)
+    check_growth(read_health(tmp_path), f"{IMAGES} images that arrive", note_health)
 
 
 def wait_for_lines(run, path, count):
