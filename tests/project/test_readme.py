@@ -29,6 +29,12 @@ def blocks(language, page=README):
 
 SHELL = [line for block in blocks("sh") for line in block.splitlines()]
 COMMANDS = list(list_commands())
+SMALL = {
+    "stylize": ("--size", "64", "--steps", "1", "--scales", "1"),
+    "sweep": ("--size", "64", "--steps", "1", "--scales", "1"),
+    "inspect content": ("--size", "64", "--steps", "1"),
+    "inspect frozen": ("--scratch-seconds", "1"),
+}
 REFERENCE = ROOT / "docs" / "reference.md"
 
 
@@ -72,9 +78,7 @@ def test_every_command_of_the_tour_runs(place, monkeypatch):
     tour = [shlex.split(line, comments=True) for line in SHELL if line.startswith("nstk ")]
     assert {words[1] for words in tour} == {words[0] for words in COMMANDS}
     for _, *words in tour:
-        small = ["--size", "64", "--steps", "1"] if words[0] in ("stylize", "sweep") else []
-        small = ["--size", "64", "--steps", "1"] if words[:2] == ["inspect", "content"] else small
-        result = invoke(*words, *small)
+        result = invoke(*words, *SMALL.get(words[0], SMALL.get(" ".join(words[:2]), ())))
         assert result.exit_code == 0, (words, result.stderr)
     made = {"painted.png", "sketch.jpg", "page", "painting.nstyle", "digits.keras", "labels.csv"}
     made |= {"explanations", "served", "sweep.png", "frozen.html", "content.png"}
