@@ -1,22 +1,23 @@
-"""The exceptions of nstk: one root, one kind for each thing that can be wrong.
+"""The exceptions of nstk: one root, and one class for each kind of problem.
 
     NstkError
-    ├── SettingsError       a number or a word given by the user is out of its range
-    ├── ImageError        a file cannot be used as an image
-    ├── MaskError           a mask does not belong to its image, or nothing of it is left
-    ├── FolderError         a folder cannot be used as labeled images
-    ├── BackboneError       no network goes by this name, or it has no such layer
-    ├── WeightsError        a weights file does not belong to the network
-    ├── DownloadError       pretrained weights could not be fetched
-    ├── ModelError          a file is not a classifier that nstk can use
-    ├── StyleFileError      a file is not a style that this network can use
+    ├── SettingsError       a parameter is out of its range
+    ├── ImageError          a file or an array is not a usable image
+    ├── MaskError           a mask does not fit its image, or is empty
+    ├── FolderError         labeled images cannot be used
+    ├── BackboneError       a network is unknown, or has no such layer
+    ├── WeightsError        a weights file does not fit the network
+    ├── DownloadError       pretrained weights cannot be downloaded
+    ├── ModelError          a file is not a classifier of nstk
+    ├── StyleFileError      a file is not a style, or not for this network
     ├── CheckpointError     a checkpoint belongs to another run, or its folder is in use
-    ├── DivergenceError     a loss stopped being a number
-    ├── ExportError         a classifier cannot be exported, or would answer differently
-    └── OutputError         a result could not be written
+    ├── DivergenceError     a loss is no longer finite
+    ├── ExportError         a classifier cannot be exported with the same predictions
+    └── OutputError         a result cannot be written
 
-Every message says what was received, what is needed and what to do, in one line: names from files
-and folders may hold line breaks, control characters or what is no text, and stand in it escaped.
+Every message is one line that says what was received, what is needed and what to do. It names
+parameters in backticks (`size`), which the command line replaces by options. Line breaks, control
+characters and undecodable bytes in file names are escaped.
 """
 
 import json
@@ -25,69 +26,69 @@ from typing import Any
 
 _UNPRINTABLE = re.compile(
     "[\x00-\x1f\x7f-\x9f"  # control characters, among them those that move a terminal's cursor
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line breaks, and turns of writing
-    "\ud800-\udfff]"  # bytes of file names that are no text
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # line breaks and writing directions
+    "\ud800-\udfff]"  # undecodable bytes of file names
 )
 
 
-def printable(words: object) -> str:
-    """Words on one line, with nothing in them that a terminal would act upon.
+def printable(text: object) -> str:
+    """Escape everything in a text that would act on a terminal or break the line.
 
     Args:
-        words: Anything; its ``str`` is taken.
+        text: Any object; its ``str`` is used.
 
     Returns:
-        The same, with control characters, line breaks, turns of the writing direction and lone
-        surrogates escaped as JSON writes them: ``\\n``, ``\\u001b``, ``\\u202e``.
+        The text with control characters, line breaks, changes of the writing direction and lone
+        surrogates escaped as in JSON: ``\\n``, ``\\u001b``, ``\\u202e``.
     """
-    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], str(words))
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], str(text))
 
 
 class NstkError(Exception):
-    """Root of everything nstk raises on purpose; catch this one to catch them all."""
+    """Root of all errors that nstk raises intentionally."""
 
     def __str__(self) -> str:
         return printable(super().__str__())
 
     def message_for(self, path: object) -> str:
-        """What it says of a file, without the file's name before it and the full stop behind."""
+        """The message without the file's name at its beginning and the full stop at its end."""
         return str(self).removeprefix(f"{printable(path)}: ").removesuffix(".")
 
 
 class SettingsError(NstkError):
-    """A setting is out of its range."""
+    """A parameter is out of its range."""
 
 
 class ImageError(NstkError):
-    """A file cannot be used as an image."""
+    """A file or an array is not a usable image."""
 
 
 class MaskError(NstkError):
-    """A mask does not belong to its image, or nothing of it is left."""
+    """A mask does not fit its image, or is empty."""
 
 
 class FolderError(NstkError):
-    """A folder cannot be used as labeled images."""
+    """Labeled images cannot be used."""
 
 
 class BackboneError(NstkError):
-    """No network goes by this name, or the network has no such layer."""
+    """A network is unknown, or has no such layer."""
 
 
 class WeightsError(NstkError):
-    """A weights file does not belong to the network."""
+    """A weights file does not fit the network."""
 
 
 class DownloadError(NstkError):
-    """Pretrained weights could not be fetched."""
+    """Pretrained weights cannot be downloaded."""
 
 
 class ModelError(NstkError):
-    """A file is not a classifier that nstk can use."""
+    """A file is not a classifier of nstk."""
 
 
 class StyleFileError(NstkError):
-    """A file is not a style that this network can use."""
+    """A file is not a style, or not for this network."""
 
 
 class CheckpointError(NstkError):
@@ -95,18 +96,18 @@ class CheckpointError(NstkError):
 
 
 class DivergenceError(NstkError):
-    """A loss stopped being a finite number.
+    """A loss is no longer finite.
 
     Attributes:
-        made: What the job had made until then, where it had made something.
+        made: The result of the job so far, if any.
     """
 
     made: Any = None
 
 
 class ExportError(NstkError):
-    """A classifier cannot be exported, or would answer differently."""
+    """A classifier cannot be exported with the same predictions."""
 
 
 class OutputError(NstkError):
-    """A result could not be written."""
+    """A result cannot be written."""

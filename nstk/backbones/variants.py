@@ -1,6 +1,7 @@
 """Variants of a network: another border, pooling or arithmetic."""
 
 import itertools
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -76,7 +77,7 @@ def prepare_network(
         BackboneError: If another pooling is requested and the network has no 2×2 max-pool.
     """
     check_variant(edge, pooling, precision, convolution)
-    pools = {layer.name for layer in model.layers if _is_vgg_pool(layer)}
+    pools = _find_pools(model) if pooling != "max" else frozenset()
     if pooling != "max" and not pools:
         raise BackboneError(
             f"`pooling` is {pooling!r}, but '{model.name}' has no 2×2 max-pool to replace; use "
@@ -85,23 +86,12 @@ def prepare_network(
     padding = _border_padding(model) if edge == "replicate" else {}
     halved = from_first_convolution(model) if precision == "bfloat16" else frozenset()
 
-    def rebuild(layer: Any) -> Any:
-        config = layer.get_config()
-        if layer.name in halved:
-            config["dtype"] = "mixed_bfloat16"
-        if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
-            config["padding"] = "valid"
-        use_winograd = (
-            convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
-        )
-        return (WinogradConv2D if use_winograd else type(layer)).from_config(config)
-
     def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if layer.name in padding:
             inputs = replicate_border(inputs, padding[layer.name])
             if isinstance(layer, keras.layers.ZeroPadding2D):
                 return inputs
-        if pooling != "max" and layer.name in pools:
+        if layer.name in pools:
             return _pool(inputs, pooling, layer.name)
         return layer(inputs, *args, **kwargs)
 
@@ -109,13 +99,29 @@ def prepare_network(
     network = keras.models.clone_model(
         model,
         input_tensors=keras.tree.map_structure(lambda _: image, model.input),
-        clone_function=rebuild,
+        clone_function=partial(_rebuild, padding=padding, halved=halved, convolution=convolution),
         call_function=call,
     )
-    for layer in network.layers:
-        if layer.weights:
-            set_weights(layer, model.get_layer(layer.name).get_weights())
+    _copy_weights(model, network)
     return network
+
+
+def _rebuild(
+    layer: Any, *, padding: Mapping[str, Any], halved: frozenset[str], convolution: Convolution
+) -> Any:
+    config = layer.get_config()
+    if layer.name in halved:
+        config["dtype"] = "mixed_bfloat16"
+    if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
+        config["padding"] = "valid"
+    use_winograd = convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
+    return (WinogradConv2D if use_winograd else type(layer)).from_config(config)
+
+
+def _copy_weights(source: Any, target: Any) -> None:
+    for layer in target.layers:
+        if layer.weights:
+            set_weights(layer, source.get_layer(layer.name).get_weights())
 
 
 def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]) -> Any:
@@ -141,9 +147,12 @@ def from_first_convolution(model: Any) -> frozenset[str]:
     return frozenset(layer.name for layer in layers)
 
 
-def _is_vgg_pool(layer: Any) -> bool:
-    return (
-        isinstance(layer, keras.layers.MaxPooling2D)
+def _find_pools(model: Any) -> frozenset[str]:
+    """Names of the 2×2 max-pools."""
+    return frozenset(
+        layer.name
+        for layer in model.layers
+        if isinstance(layer, keras.layers.MaxPooling2D)
         and tuple(layer.pool_size) == tuple(layer.strides) == (2, 2)
         and layer.padding == "valid"
     )

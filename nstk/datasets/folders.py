@@ -85,11 +85,9 @@ def scan_folder(
 
     A folder has one subfolder per class, or ``train/`` together with ``val/`` (``valid/``,
     ``validation/``), ``test/`` or both, each with one subfolder per class. Class folders are
-    searched recursively. Hidden files and folders are ignored. A manifest is a CSV or JSONL file
-    with ``path``, ``label`` and optionally ``split``. A zip holds either, and is unpacked into a
-    temporary folder that is deleted with the result. Without validation images, a share of the
-    training images of every class is held out; an image with several labels counts for its
-    rarest one.
+    searched recursively, without hidden files. A manifest is a CSV or JSONL file with ``path``,
+    ``label`` and optionally ``split``. A zip holds either. Without validation images, a share of
+    the training images of every class (of several: the rarest one) is held out.
 
     Args:
         root: The folder, manifest or zip; or images from memory, as for `nstk.finetune`.
@@ -98,12 +96,11 @@ def scan_folder(
         validation_share: Share of each class to hold out; at least one image on each side.
         seed: Seed for choosing the images that are held out.
         whole: False reads only headers, for callers that decode every image anyway.
-        on_progress: Called after each file, stages ``"unpack"`` (of a zip), ``"store"`` (from
-            memory) and ``"scan"``.
+        on_progress: Called after each file, stages ``"unpack"``, ``"store"`` and ``"scan"``.
 
     Raises:
         FolderError: If the data cannot be used.
-        SettingsError: If ``validation_share`` or ``seed`` is out of its range.
+        SettingsError: If a number is out of its range.
     """
     check_range("validation_share", validation_share, 0, 1)
     check_whole("seed", seed, 0, 2**31 - 1)
