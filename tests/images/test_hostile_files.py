@@ -1,4 +1,4 @@
-"""Files made to do harm: each is one clear line, soon, and nothing else happens."""
+"""Malicious files: each is refused in one clear line, in time, without side effects."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from nstk.classifiers.run_records import read_record
 from nstk.datasets.folders import find_images
 from nstk.datasets.listing import natural_key
 from nstk.datasets.sources import open_catalog
+from nstk.errors import FolderError, ImageError, printable
 from nstk.images.decoding import read_content
 from nstk.images.loading import load_image, load_levels, probe_image
 from nstk.stylization.style_files import load_style
@@ -67,14 +68,14 @@ def pipe(tmp_path):
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_named_pipe_is_refused_and_not_waited_for(name, pipe):
+def test_a_named_pipe_is_refused_without_blocking(name, pipe):
     path = pipe(name)
     with soon(), pytest.raises(nstk.NstkError):
         READERS[name](path)
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_a_device_without_an_end_is_refused(name, tmp_path):
+def test_an_endless_device_is_refused(name, tmp_path):
     path = tmp_path / name
     path.symlink_to("/dev/zero")
     with soon(), pytest.raises(nstk.NstkError):
@@ -82,7 +83,7 @@ def test_a_device_without_an_end_is_refused(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", [name for name in READERS if name != "content.png"])
-def test_a_file_of_no_bytes_is_refused(name, tmp_path):
+def test_an_empty_file_is_refused(name, tmp_path):
     path = tmp_path / name
     path.touch()
     with pytest.raises(nstk.NstkError):
@@ -102,7 +103,7 @@ BEGINNINGS = {
 
 
 @pytest.mark.parametrize("name", READERS)
-def test_five_gigabytes_of_nothing_are_refused_without_being_read(name, tmp_path):
+def test_a_sparse_file_of_five_gigabytes_is_refused_without_reading_it(name, tmp_path):
     path = tmp_path / name
     path.write_bytes(BEGINNINGS.get(name, b"\x89PNG\r\n\x1a\n"))
     os.truncate(path, 5 * 2**30)
@@ -110,7 +111,7 @@ def test_five_gigabytes_of_nothing_are_refused_without_being_read(name, tmp_path
         READERS[name](path)
 
 
-def test_links_that_go_round_in_circles_end(tmp_path):
+def test_circular_links_end(tmp_path):
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
     (inner / "back").symlink_to(tmp_path)
@@ -120,39 +121,39 @@ def test_links_that_go_round_in_circles_end(tmp_path):
         files, skipped = find_images([tmp_path])
     assert inner / "one.png" in files
     assert [file.path for file in skipped] == [inner / "back"]
-    with pytest.raises(nstk.ImageError):
+    with pytest.raises(ImageError):
         load_image(tmp_path / "itself.png")
 
 
 @pytest.mark.parametrize("name", ["../stray.png", "/etc/passwd", "a/../../stray.png", "C:\\x.png"])
 @pytest.mark.parametrize("extension", [".csv", ".jsonl"])
-def test_a_manifest_that_leaves_its_folder_is_refused(tmp_path, name, extension):
+def test_a_manifest_with_paths_outside_its_folder_is_refused(tmp_path, name, extension):
     path = tmp_path / f"table{extension}"
     line = (
         f"path,label\n{name},a\n" if extension == ".csv" else json.dumps({"path": name, "label": 1})
     )
     path.write_text(line, encoding="utf-8")
-    with pytest.raises(nstk.FolderError, match=r"line \d"):
+    with pytest.raises(FolderError, match=r"line \d"):
         open_catalog(path)
 
 
 @pytest.mark.parametrize("label", ["[" * 100_000, "[" + "9" * 5000, "\x1b[2J"], ids=len)
-def test_labels_are_words_whatever_they_look_like(tmp_path, label):
+def test_labels_that_look_like_other_types_are_text(tmp_path, label):
     path = tmp_path / "table.csv"
     path.write_text(f'path,label\na.png,"{label}"\n', encoding="utf-8")
     (tmp_path / "a.png").touch()
-    with soon(), pytest.raises(nstk.FolderError) as caught:
+    with soon(), pytest.raises(FolderError) as caught:
         open_catalog(path)
-    assert nstk.printable(caught.value) == str(caught.value)
+    assert printable(caught.value) == str(caught.value)
 
 
-def test_a_number_of_many_digits_is_sorted_like_any_other():
+def test_a_number_with_many_digits_is_sorted_like_others():
     assert natural_key("a" + "9" * 5000) < natural_key("a1" + "0" * 5000)
     assert natural_key("a007") < natural_key("a10")
     assert natural_key("a07") != natural_key("a7")
 
 
-def test_a_quote_that_is_never_closed_is_no_record_of_gigabytes():
+def test_an_unclosed_quote_does_not_make_a_record_of_gigabytes():
     lines = iter([b'"a\n', *[b"x" * 99 + b"\n"] * (MAX_RECORD // 100 + 1)])
     with soon(), pytest.raises(ValueError, match="longer than"):
         next(CsvLayout(1).split(lines))
@@ -169,34 +170,34 @@ NAMES = (
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_names_with_control_characters_are_told_escaped(tmp_path, scene, name):
+def test_control_characters_in_names_are_escaped(tmp_path, scene, name):
     path = tmp_path / f"{name}.png"
     path.write_bytes(b"no image")
     good = tmp_path / "good.png"
     nstk.save_image(good, scene)
     line = complaint(invoke("stylize", path, good, "-o", tmp_path / "out.png"))
-    assert nstk.printable(line) == line
+    assert printable(line) == line
     assert json.dumps(name).strip('"') in line or "xff" in line or "udcff" in line
-    with pytest.raises(nstk.ImageError) as caught:
+    with pytest.raises(ImageError) as caught:
         load_image(path)
-    assert nstk.printable(caught.value) == str(caught.value)
+    assert printable(caught.value) == str(caught.value)
     assert caught.value.message_for(path).startswith("not an image")
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_json_for_other_programs_has_names_as_they_are(name):
+def test_json_output_contains_names_unchanged(name):
     from nstk_cli.output import as_json
 
     told = as_json({"path": Path(name)})
-    assert nstk.printable(told) == told
+    assert printable(told) == told
     assert json.loads(told) == {"path": name}
 
 
 @given(st.text())
-def test_what_is_printable_is_one_line_and_is_not_escaped_twice(words):
-    told = nstk.printable(words)
+def test_printable_text_is_one_line_and_escaping_is_idempotent(words):
+    told = printable(words)
     assert len(told.splitlines()) <= 1
-    assert nstk.printable(told) == told
+    assert printable(told) == told
     told.encode("utf-8")
 
 
@@ -211,25 +212,25 @@ ROWS = st.dictionaries(
 
 
 @given(st.lists(ROWS, max_size=4))
-def test_whatever_json_a_manifest_has_it_is_read_or_refused(tmp_path_factory, rows):
+def test_a_manifest_of_any_json_is_read_or_refused(tmp_path_factory, rows):
     path = tmp_path_factory.getbasetemp() / "any.jsonl"
     path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    with suppress(nstk.FolderError):
+    with suppress(FolderError):
         open_catalog(path)
 
 
 @given(st.text(st.sampled_from('ab/.,;|"\t\n[]\\0'), max_size=60))
-def test_whatever_table_a_manifest_is_it_is_read_or_refused(tmp_path_factory, text):
+def test_a_manifest_of_any_table_is_read_or_refused(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(b"path,label\n" + text.encode())
-    with suppress(nstk.FolderError):
+    with suppress(FolderError):
         open_catalog(path)
 
 
 @pytest.mark.parametrize("signature", [b"\xff\xd8\xff", b"GIF89a", b"BM", b"II*\0", b"MM\0*"])
 @given(content=st.binary(max_size=400))
-def test_whatever_follows_a_signature_is_read_or_refused(tmp_path_factory, signature, content):
+def test_any_content_after_a_signature_is_read_or_refused(tmp_path_factory, signature, content):
     path = tmp_path_factory.getbasetemp() / "any.image"
     path.write_bytes(signature + content)
-    with suppress(nstk.ImageError):
+    with suppress(ImageError):
         load_image(path)
