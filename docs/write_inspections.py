@@ -8,6 +8,8 @@ Requires `demo/image.png` and `demo/painting.png`, which `make demo` draws. Take
 from pathlib import Path
 
 import nstk
+from nstk.reports.inspection_sheets import draw_content_sheet, draw_gram_sheet, draw_style_sheet
+from nstk.reports.layer_sheets import draw_layer_sheet, draw_overview
 from nstk.reports.sheets import fit_width
 
 WIDTH, QUALITY = 700, 60
@@ -23,11 +25,11 @@ def main() -> None:
     layers = nstk.inspect_layers([content, style], backbone=backbone)
     grams = nstk.inspect_gram([style, painted_file, content], backbone=backbone)
     sheets = {
-        "layers": nstk.draw_overview(layers),
-        "layer": nstk.draw_layer_sheet(layers, layers.layers[2]),
-        "content": nstk.draw_content_sheet(nstk.inspect_content(content, backbone=backbone)),
-        "style": nstk.draw_style_sheet(nstk.inspect_style(style, backbone=backbone)),
-        "gram": nstk.draw_gram_sheet(grams),
+        "layers": draw_overview(layers),
+        "layer": draw_layer_sheet(layers, layers.layers[2]),
+        "content": draw_content_sheet(nstk.inspect_content(content, backbone=backbone)),
+        "style": draw_style_sheet(nstk.inspect_style(style, backbone=backbone)),
+        "gram": draw_gram_sheet(grams),
     }
     for name, sheet in sheets.items():
         path = Path(__file__).parent / "images" / f"inspect-{name}.jpg"

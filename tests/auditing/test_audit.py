@@ -23,6 +23,8 @@ from nstk.auditing.suspects import find_outliers, find_suspects, outlier_scores
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.images.loading import load_image
 from nstk.images.quality import ImageQuality, measure_image
+from nstk.reports.audit import check_audit_report
+from nstk.settings import AuditSettings
 
 
 def names(found) -> set[str]:
@@ -361,7 +363,7 @@ def test_data_without_a_readable_image_is_refused(tmp_path, tiny_backbone):
     with pytest.raises(FolderError, match="readable image"):
         nstk.audit(tmp_path, backbone=tiny_backbone)
     with pytest.raises(SettingsError, match="near_distance"):
-        nstk.AuditSettings(near_distance=33)
+        AuditSettings(near_distance=33)
 
 
 # Quality
@@ -474,7 +476,7 @@ def test_a_report_on_good_images_lists_nothing(tmp_path, tiny_backbone):
 def test_an_unwritable_report_folder_is_refused(found, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file"):
-        nstk.check_audit_report(tmp_path / "file")
+        check_audit_report(tmp_path / "file")
     with pytest.raises(OutputError, match="missing"):
         nstk.write_audit_report(found, tmp_path / "missing" / "report")
 

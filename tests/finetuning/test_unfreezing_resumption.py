@@ -10,7 +10,9 @@ from labeled_images import draw_folder
 from shell import complaint, invoke
 
 import nstk
+from nstk.errors import CheckpointError, SettingsError
 from nstk.finetuning.unfreezing.resumption import postpone_interruptions
+from nstk.stylization.recording import broadcast
 
 
 class Killed(BaseException):
@@ -120,7 +122,7 @@ def test_all_random_generators_are_resumed(inputs, place, tmp_path):
 def test_decisions_of_the_clock_are_resumed(inputs, tmp_path):
     settings = {"unfreeze": "none", "budget": 600.0}
     events = []
-    reporter = nstk.broadcast(events.append, stop_at(3))
+    reporter = broadcast(events.append, stop_at(3))
     with pytest.raises(Killed):
         run(inputs, tmp_path, settings=settings, on_progress=reporter)
     planned = events[-1].total
@@ -162,14 +164,14 @@ def test_signals_wait_for_the_end_of_a_step(ctrl_c):
 def test_other_settings_and_images_are_refused_with_the_differences(
     inputs, tiny_backbone, killed, tmp_path
 ):
-    with pytest.raises(nstk.CheckpointError, match=r"seed.* 1 .* 0"):
+    with pytest.raises(CheckpointError, match=r"seed.* 1 .* 0"):
         run(inputs, killed, resume=True, settings={"seed": 1})
     other = draw_folder(tmp_path / "other", 12)
     first, second, *_ = sorted((other / "red").glob("*.png"))
     content = first.read_bytes()
     first.write_bytes(second.read_bytes())
     second.write_bytes(content)
-    with pytest.raises(nstk.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         run((other, tiny_backbone), killed, resume=True)
     for path in (first, second):
         assert f"red/{path.name}" in str(caught.value)
@@ -177,7 +179,7 @@ def test_other_settings_and_images_are_refused_with_the_differences(
 
 def test_a_long_list_of_differences_is_cut_short(inputs, tiny_backbone, killed, tmp_path):
     other = draw_folder(tmp_path / "other", 30)
-    with pytest.raises(nstk.CheckpointError, match=r"\d+ more"):
+    with pytest.raises(CheckpointError, match=r"\d+ more"):
         run((other, tiny_backbone), killed, resume=True)
 
 
@@ -193,14 +195,14 @@ def test_a_long_list_of_differences_is_cut_short(inputs, tiny_backbone, killed, 
 )
 def test_a_forged_checkpoint_is_refused_in_one_line(inputs, killed, change):
     forge_newest(killed, change)
-    with pytest.raises(nstk.CheckpointError) as caught:
+    with pytest.raises(CheckpointError) as caught:
         run(inputs, killed, resume=True)
     assert "\n" not in str(caught.value)
 
 
 def test_processes_that_share_a_run_save_no_checkpoints(inputs, tmp_path, monkeypatch):
     monkeypatch.setattr("nstk.features.workers.Workers.count", 2)
-    with pytest.raises(nstk.SettingsError, match=r"checkpoint.* 2 "):
+    with pytest.raises(SettingsError, match=r"checkpoint.* 2 "):
         run(inputs, tmp_path)
 
 

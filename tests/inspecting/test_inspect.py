@@ -24,6 +24,9 @@ from nstk.inspecting.patches import find_patches, merge_patches
 from nstk.inspecting.survey import find_responses, survey_images
 from nstk.inspecting.textures import inspect_style
 from nstk.inspecting.visualization import visualize_channels
+from nstk.progress import no_progress
+from nstk.reports.inspection_sheets import draw_content_sheet, draw_gram_sheet, draw_style_sheet
+from nstk.reports.layer_sheets import draw_layer_sheet, draw_overview
 from nstk.settings import InspectSettings
 from nstk.stylization.styles import extract_features
 
@@ -190,9 +193,9 @@ def test_layers_show_the_strongest_channels(found, tiny_backbone, scene, strokes
 
 
 def test_sheets_have_the_filters_on_the_first_layer_only(found):
-    overview = nstk.draw_overview(found)
+    overview = draw_overview(found)
     assert overview.shape[1] > 800
-    first, second, _ = (nstk.draw_layer_sheet(found, layer) for layer in found.layers)
+    first, second, _ = (draw_layer_sheet(found, layer) for layer in found.layers)
     assert first.shape[0] > second.shape[0], "the first convolution shows its filters too"
 
 
@@ -242,9 +245,9 @@ def test_many_images_need_the_memory_of_a_few(tiny_backbone, tmp_path):
     def peak(count):
         tracemalloc.start()
         try:
-            survey = survey_images(files[:count], [layer], tiny_backbone, side, nstk.no_progress)
+            survey = survey_images(files[:count], [layer], tiny_backbone, side, no_progress)
             strongest = {layer: (0, 1)}
-            find_responses(survey.sources, strongest, tiny_backbone, side, nstk.no_progress)
+            find_responses(survey.sources, strongest, tiny_backbone, side, no_progress)
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -263,7 +266,7 @@ def test_a_reconstruction_matches_its_layer(tiny_backbone, scene):
     first = made.reconstructions[0]
     noise = np.random.default_rng(0).random(scene.shape)
     assert first.error < 0.8 * float(np.sqrt(np.mean((noise - scene) ** 2)))
-    assert nstk.draw_content_sheet(made).shape[1] > 700
+    assert draw_content_sheet(made).shape[1] > 700
 
 
 def test_textures_match_the_layers_they_are_made_from(tiny_backbone, strokes):
@@ -275,7 +278,7 @@ def test_textures_match_the_layers_they_are_made_from(tiny_backbone, strokes):
         assert max(each.errors[name] for name in each.layers) < 0.3
     unseen = [each.errors[names[2]] for each in made.textures]
     assert unseen[2] < unseen[0], "a used layer matches better than an unused one"
-    assert nstk.draw_style_sheet(made).shape[1] > 700
+    assert draw_style_sheet(made).shape[1] > 700
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "gradient-descent"])
@@ -300,7 +303,7 @@ def test_the_same_image_has_the_same_gram_matrix(tiny_backbone, strokes, scene):
             assert pair.correlations[0] == pytest.approx(truth, abs=1e-3)
             assert pair.correlations[0] == pair.correlations[1]
             assert len(pair.patches) == 3
-    assert nstk.draw_gram_sheet(made).shape[1] > 700
+    assert draw_gram_sheet(made).shape[1] > 700
 
 
 def test_the_backbone_may_be_omitted_or_named(tiny_backbone, scene, monkeypatch):

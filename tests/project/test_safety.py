@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-import nstk
 from nstk.backbones import listing
 from nstk.backbones.loading import load_backbone
+from nstk.errors import WeightsError
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(path for place in ("nstk", "cli") for path in (ROOT / place).rglob("*.py"))
@@ -138,7 +138,7 @@ def test_modified_packaged_weights_are_refused(tmp_path, monkeypatch):
     whole = (resources.files("nstk.backbones") / "data" / "compact.npz").read_bytes()
     (data / "compact.npz").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     monkeypatch.setattr(listing.resources, "files", lambda _: tmp_path)
-    with pytest.raises(nstk.WeightsError, match=r"compact\.npz"):
+    with pytest.raises(WeightsError, match=r"compact\.npz"):
         load_backbone()
 
 

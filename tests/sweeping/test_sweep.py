@@ -5,8 +5,7 @@ import math
 import numpy as np
 import pytest
 
-import nstk
-from nstk.errors import DivergenceError, ImageError, OutputError, SettingsError
+from nstk.errors import BackboneError, DivergenceError, ImageError, OutputError, SettingsError
 from nstk.images.encoding import save_image
 from nstk.images.loading import load_image
 from nstk.reports.pages import Section
@@ -195,7 +194,7 @@ def test_the_duration_of_a_sweep_is_predicted_from_a_few_runs(tiny_backbone, sce
 @pytest.mark.parametrize(
     ("axis", "error", "words"),
     [
-        (SweepAxis("content_layers", ("auto", {"block9": 1.0})), nstk.BackboneError, "block9"),
+        (SweepAxis("content_layers", ("auto", {"block9": 1.0})), BackboneError, "block9"),
         (SweepAxis("init", ("noise", "nowhere.png")), ImageError, "nowhere.png"),
         (SweepAxis("scales", (1, 1000)), SettingsError, "1000"),
     ],
