@@ -92,16 +92,6 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def format_percent(share: float | None) -> str:
-    """Write a share as ``93.5 %``; a dash for None."""
-    return "–" if share is None else f"{100 * share:.1f} %"
-
-
-def format_interval(bounds: tuple[float, float] | None) -> str:
-    """Write an interval of shares as ``85.1–97.3 %``; a dash for None."""
-    return "–" if bounds is None else f"{100 * bounds[0]:.1f}–{100 * bounds[1]:.1f} %"
-
-
 def print_confusion(evaluation: "Evaluation") -> None:
     """Print the confusion matrix, if there are errors and it fits on a screen.
 

@@ -35,7 +35,7 @@ def test_help_is_fast_and_does_not_load_tensorflow():
         seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     assert result.returncode == 0
     assert all(name in result.stdout for name in ("stylize", "finetune", "predict", "backbones"))
-    assert min(seconds) < 0.5  # processor time, independent of load
+    assert min(seconds) < 1.0  # of processor time; 0.2 on a machine of 2024
 
     code = "import sys; from nstk_cli.main import app; print('tensorflow' in sys.modules)"
     answer = subprocess.run(

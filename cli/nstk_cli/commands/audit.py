@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nstk.errors import printable
+from nstk.reports.formatting import format_percent
 from nstk.settings import AuditSettings
 from nstk_cli.options import (
     BackboneName,
@@ -21,7 +22,6 @@ from nstk_cli.options import (
 )
 from nstk_cli.output import (
     format_duration,
-    format_percent,
     print_result,
     print_skipped,
     print_table,

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nstk.errors import printable
+from nstk.reports.formatting import format_interval, format_percent
 from nstk_cli.commands.finetune import RECORD, write_report
 from nstk_cli.commands.finetune_output import format_calibration
 from nstk_cli.options import Json, LabeledData, ModelFile, Quiet, ReportFolder
 from nstk_cli.output import (
-    format_interval,
-    format_percent,
     print_confusion,
     print_result,
     print_skipped,

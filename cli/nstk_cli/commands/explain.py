@@ -6,8 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nstk.errors import ImageError
+from nstk.reports.formatting import format_percent
 from nstk_cli.options import Json, ModelFile, Quiet
-from nstk_cli.output import format_percent, print_result, print_skipped, print_table
+from nstk_cli.output import (
+    print_result,
+    print_skipped,
+    print_table,
+)
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:

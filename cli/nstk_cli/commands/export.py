@@ -5,10 +5,14 @@ from typing import Annotated
 
 import typer
 
+from nstk.reports.formatting import format_percent
 from nstk.settings import ExportSettings
 from nstk_cli.commands.finetune import RECORD
 from nstk_cli.options import Json, ModelFile, Quiet, with_settings
-from nstk_cli.output import format_duration, format_percent, print_result
+from nstk_cli.output import (
+    format_duration,
+    print_result,
+)
 from nstk_cli.process import hide_stderr
 from nstk_cli.reporting import reporting
 

@@ -5,10 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstk.errors import printable
+from nstk.reports.formatting import format_interval, format_percent
 from nstk_cli.output import (
     format_duration,
-    format_interval,
-    format_percent,
     print_confusion,
     print_skipped,
     print_table,

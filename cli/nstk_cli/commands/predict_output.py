@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nstk.errors import ImageError, printable
+from nstk.reports.formatting import format_percent
 from nstk_cli.output import (
     as_json,
     format_duration,
-    format_percent,
     print_skipped,
     print_table,
     with_determinism,

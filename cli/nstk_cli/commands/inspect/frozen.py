@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nstk.reports.formatting import format_interval, format_percent
 from nstk.settings import FrozenSettings
 from nstk_cli.options import (
     BackboneName,
@@ -16,8 +17,6 @@ from nstk_cli.options import (
     with_settings,
 )
 from nstk_cli.output import (
-    format_interval,
-    format_percent,
     print_result,
     print_skipped,
     print_table,
