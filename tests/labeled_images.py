@@ -38,3 +38,24 @@ def draw_folder(root: Path, count: int, names: tuple[str, ...] = ("blue", "red")
 def hash_name(name: str) -> int:
     """A hash that is the same in every process, unlike ``hash``."""
     return sum(ord(letter) * 31**place for place, letter in enumerate(name[-12:])) % 2**32
+
+
+def plant(root: Path, *names: str) -> Path:
+    """Save a small image at each path; a name that ends in / is a folder."""
+    for shade, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if name.endswith("/"):
+            path.mkdir(exist_ok=True)
+        else:
+            image = Image.new("RGB", (4, 3), (shade % 256, shade // 256, 7))
+            image.save(path, "PNG")
+    return root
+
+
+def names(images, root: Path) -> list[str]:
+    return [image.path.relative_to(root).as_posix() for image in images]
+
+
+def ten_each(*classes: str) -> list[str]:
+    return [f"{name}/{number}.png" for name in classes for number in range(1, 11)]

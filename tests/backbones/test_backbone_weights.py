@@ -95,7 +95,7 @@ def test_compressed_arrays_load(tmp_path):
     assert load_backbone("compact", weights=tmp_path / "small.npz").digest == digest(network)
 
 
-def test_generated_names_match_whatever_was_built_before(tmp_path):
+def test_generated_names_match_after_other_networks(tmp_path):
     def build():
         image = keras.Input((None, None, 3))
         maps = keras.layers.Conv2D(4, 3)(image)

@@ -1,4 +1,4 @@
-"""Images of every format that is read, in the ways that they are written."""
+"""Images of every supported format, in its variants."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 from nstk.errors import ImageError
 
 Made = tuple[Sequence[bytes], Callable[[Path], object]]
-"""Whole files, and the function that is given the place of a spoilt one."""
+"""Undamaged files, and a function that reads the path of a corrupted one."""
 
 
 def draw(size=(24, 18)) -> Image.Image:
@@ -37,7 +37,7 @@ def exif() -> Image.Exif:
 
 
 def read_image(path: Path) -> None:
-    """Read it in every way there is; one way's refusal is no reason to leave out the others."""
+    """Read it with every loader, even if one of them refuses it."""
     from nstk.images.loading import load_image, load_levels, probe_image
 
     refusal = None

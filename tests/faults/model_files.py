@@ -44,7 +44,7 @@ def make_array_files() -> Made:
 
 
 def make_checkpoints() -> Made:
-    """Checkpoints whose digest is right whatever they hold, so that everything in them is read."""
+    """Checkpoints with valid digests for any content, so that all of it is read."""
     import keras
 
     from nstk.backbones.backbone import Backbone

@@ -1,6 +1,6 @@
-"""Ways to spoil a file: anywhere in its bytes, or inside it with its checksums made right again.
+"""Ways to corrupt a file: anywhere in its bytes, or in its content with valid checksums.
 
-All are functions of a `random.Random`, so an input is known by its kind and its number.
+All are functions of a `random.Random`, so the kind and the number of an input determine it.
 """
 
 import io
@@ -67,23 +67,23 @@ VALUES = (
 )
 
 
-def spoil(random: Random, content: bytes, other: bytes) -> bytes:
-    """Spoil bytes in one to four places.
+def corrupt(random: Random, content: bytes, other: bytes) -> bytes:
+    """Corrupt bytes in one to four places.
 
     Args:
-        random: Where chance comes from.
-        content: What is spoilt.
-        other: What pieces are taken from.
+        random: Random number generator.
+        content: The file.
+        other: Another file, for pieces to insert.
     """
-    spoilt = bytearray(content)
+    corrupted = bytearray(content)
     for _ in range(random.choice((1, 1, 1, 2, 4))):
-        random.choice(SPOILERS)(random, spoilt, other)
-    return bytes(spoilt)
+        random.choice(MUTATIONS)(random, corrupted, other)
+    return bytes(corrupted)
 
 
-def _place(random, spoilt):
+def _place(random, corrupted):
     # Headers say more than pixels, so half of all changes are made there.
-    end = len(spoilt) if random.random() < 0.5 else min(len(spoilt), 96)
+    end = len(corrupted) if random.random() < 0.5 else min(len(corrupted), 96)
     return random.randrange(end) if end else 0
 
 
@@ -92,58 +92,58 @@ def _span(random, content):
     return begin, begin + random.choice((1, 2, 4, 8, 16, 64, 400))
 
 
-def _flip(random, spoilt, _):
-    if spoilt:
-        spoilt[_place(random, spoilt)] ^= 1 << random.randrange(8)
+def _flip(random, corrupted, _):
+    if corrupted:
+        corrupted[_place(random, corrupted)] ^= 1 << random.randrange(8)
 
 
-def _replace(random, spoilt, _):
-    if spoilt:
-        spoilt[_place(random, spoilt)] = random.randrange(256)
+def _replace(random, corrupted, _):
+    if corrupted:
+        corrupted[_place(random, corrupted)] = random.randrange(256)
 
 
-def _cut_short(random, spoilt, _):
-    del spoilt[_place(random, spoilt) :]
+def _cut_short(random, corrupted, _):
+    del corrupted[_place(random, corrupted) :]
 
 
-def _remove(random, spoilt, _):
-    begin, end = _span(random, spoilt)
-    del spoilt[begin:end]
+def _remove(random, corrupted, _):
+    begin, end = _span(random, corrupted)
+    del corrupted[begin:end]
 
 
-def _repeat(random, spoilt, _):
-    begin, end = _span(random, spoilt)
-    spoilt[begin:begin] = spoilt[begin:end] * random.choice((1, 2, 50))
+def _repeat(random, corrupted, _):
+    begin, end = _span(random, corrupted)
+    corrupted[begin:begin] = corrupted[begin:end] * random.choice((1, 2, 50))
 
 
-def _splice(random, spoilt, other):
+def _splice(random, corrupted, other):
     begin, end = _span(random, other)
-    place = _place(random, spoilt)
-    spoilt[place : place + random.choice((0, end - begin))] = other[begin:end]
+    place = _place(random, corrupted)
+    corrupted[place : place + random.choice((0, end - begin))] = other[begin:end]
 
 
-def _claim(random, spoilt, _):
-    """Write an extreme number where a length or a size may stand."""
+def _claim(random, corrupted, _):
+    """Write an extreme number where a length or a size may be."""
     size = random.choice((1, 2, 4, 8))
     number = random.choice(EXTREMES) & (1 << 8 * size) - 1
-    place = _place(random, spoilt)
+    place = _place(random, corrupted)
     if random.random() < 0.5:
         place -= place % size
-    spoilt[place : place + size] = number.to_bytes(size, random.choice(("big", "little")))
+    corrupted[place : place + size] = number.to_bytes(size, random.choice(("big", "little")))
 
 
-def _insert(random, spoilt, _):
-    place = _place(random, spoilt)
-    spoilt[place:place] = random.choice(TOKENS)
+def _insert(random, corrupted, _):
+    place = _place(random, corrupted)
+    corrupted[place:place] = random.choice(TOKENS)
 
 
-SPOILERS = (_flip, _flip, _replace, _cut_short, _remove, _repeat, _splice, _claim, _claim, _insert)
+MUTATIONS = (_flip, _flip, _replace, _cut_short, _remove, _repeat, _splice, _claim, _claim, _insert)
 
 
-def spoil_png(random: Random, content: bytes, other: bytes) -> bytes:
-    """Spoil a PNG, half of the time with right checksums."""
-    spoilt = spoil(random, content, other)
-    return _check_chunks(spoilt) if random.random() < 0.5 else spoilt
+def corrupt_png(random: Random, content: bytes, other: bytes) -> bytes:
+    """Corrupt a PNG, half of the time with valid checksums."""
+    corrupted = corrupt(random, content, other)
+    return _check_chunks(corrupted) if random.random() < 0.5 else corrupted
 
 
 def _check_chunks(content: bytes) -> bytes:
@@ -158,14 +158,14 @@ def _check_chunks(content: bytes) -> bytes:
     return bytes(right)
 
 
-def spoil_json(random: Random, content: bytes, other: bytes) -> bytes:
-    """Put something else in one to three places of a JSON value; now and then spoil its bytes."""
+def corrupt_json(random: Random, content: bytes, other: bytes) -> bytes:
+    """Replace one to three parts of a JSON value; sometimes corrupt its bytes."""
     try:
         value = json.loads(content)
     except ValueError:
-        return spoil(random, content, other)
+        return corrupt(random, content, other)
     if random.random() < 0.15:
-        return spoil(random, content, other)
+        return corrupt(random, content, other)
     for _ in range(random.choice((1, 1, 2, 3))):
         value = _replace_somewhere(random, value)
     return json.dumps(value).encode()
@@ -183,15 +183,15 @@ def _replace_somewhere(random, value):
     return copy
 
 
-def spoil_lines(random: Random, content: bytes, other: bytes) -> bytes:
-    """Spoil a line of JSON, a cell of a table, or any byte."""
+def corrupt_lines(random: Random, content: bytes, other: bytes) -> bytes:
+    """Corrupt a line of JSON, a cell of a table, or any byte."""
     lines = content.splitlines(keepends=True)
     choice = random.random()
     if not lines or choice < 0.4:
-        return spoil(random, content, other)
+        return corrupt(random, content, other)
     number = random.randrange(len(lines))
     if lines[number].startswith(b"{"):
-        lines[number] = spoil_json(random, lines[number], other) + b"\n"
+        lines[number] = corrupt_json(random, lines[number], other) + b"\n"
     else:
         cells = lines[number].rstrip(b"\r\n").split(b",")
         cells[random.randrange(len(cells))] = random.choice((*TOKENS, b"", b"train", b"[1]"))
@@ -201,10 +201,10 @@ def spoil_lines(random: Random, content: bytes, other: bytes) -> bytes:
     return b"".join(lines)
 
 
-def spoil_zip(random: Random, content: bytes, other: bytes) -> bytes:
-    """Spoil the bytes of a zip, or what is packed in it, or the names of that."""
+def corrupt_zip(random: Random, content: bytes, other: bytes) -> bytes:
+    """Corrupt the bytes of a zip, or its content, or the names of its members."""
     if random.random() < 0.3:
-        return spoil(random, content, other)
+        return corrupt(random, content, other)
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = [(info, archive.read(info)) for info in archive.infolist()]
     packed = io.BytesIO()
@@ -213,17 +213,17 @@ def spoil_zip(random: Random, content: bytes, other: bytes) -> bytes:
         for number, (info, inner) in enumerate(members):
             name = info.filename
             if number == chosen:
-                name, inner = _spoil_member(random, name, inner, other)
+                name, inner = _corrupt_member(random, name, inner, other)
             if name is not None:
                 archive.writestr(zipfile.ZipInfo(name), inner)
     return packed.getvalue()
 
 
-def _spoil_member(random, name, inner, other):
+def _corrupt_member(random, name, inner, other):
     choice = random.random()
     if choice < 0.05:
         return None, inner
     if choice < 0.12:
         return random.choice(("../stray", "/tmp/stray", "a\nb", "x" * 200, name.upper())), inner
-    change = spoil_json if inner.startswith(b"{") else spoil
+    change = corrupt_json if inner.startswith(b"{") else corrupt
     return name, change(random, inner, other)

@@ -12,7 +12,7 @@ from image_files import Made, draw, save
 
 from nstk.errors import NstkError
 
-LEFT_OUT = NstkError("left out, and done anew")
+LEFT_OUT = NstkError("left out, and done again")
 """What stands for a refusal where a file is only kept to save work."""
 
 

@@ -1,9 +1,8 @@
-"""Spoilt files, each read in a process that is watched from inside and outside.
+"""Corrupted files, each read in a monitored process.
 
-The process may not take more memory than its kind is allowed, may not think about one file for
-longer than five seconds, and is watched by an audit hook (PEP 578): nothing is run, unpickled,
-connected to, or written outside its own folder. Whatever ends it, the next one goes on behind the
-file that did.
+The process has a memory limit per kind and a time limit of twenty seconds per file. An audit hook
+(PEP 578) checks that nothing is run, unpickled, connected to, or written outside its own folder. If
+a file ends the process, another one continues after that file.
 """
 
 import faulthandler
@@ -20,8 +19,8 @@ from PIL import Image
 from processes import _context
 from readers import KINDS, Kind
 
-PATIENCE = 5.0
-"""Seconds that one file may take."""
+PATIENCE = 20.0
+"""Time limit per file, in seconds."""
 
 FORBIDDEN = ("os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "os.system")
 FORBIDDEN += ("pickle.find_class", "subprocess.Popen", "socket.connect", "socket.bind", "pty.spawn")
@@ -31,15 +30,15 @@ CHANGES |= {"os.rename": 1, "os.truncate": 0, "os.chmod": 0, "shutil.move": 1}
 
 @dataclass
 class Tally:
-    """What came of the files of one kind.
+    """Outcome of the files of one kind.
 
     Attributes:
-        tried: How many were read.
-        refused: How many of them were refused with an `NstkError`.
-        exceptions: Those that something else came out of.
-        hangs: Those that took longer than `PATIENCE`.
-        crashes: Those that ended the process.
-        strays: Those that left, changed or started something elsewhere.
+        tried: Number of files read.
+        refused: Number of files refused with an `NstkError`.
+        exceptions: Files that raised other exceptions.
+        hangs: Files that took longer than `PATIENCE`.
+        crashes: Files that ended the process.
+        strays: Files that left, changed or started something elsewhere.
     """
 
     tried: int = 0
@@ -51,24 +50,24 @@ class Tally:
 
     @property
     def findings(self) -> list[str]:
-        """All that should not have been."""
+        """All problems."""
         return self.exceptions + self.hangs + self.crashes + self.strays
 
 
-def spoil(kind: Kind, whole, number: int) -> bytes:
-    """The spoilt file of this number, the same at every call."""
+def corrupt(kind: Kind, whole, number: int) -> bytes:
+    """The corrupted file of this number, always the same."""
     random = Random(f"{kind.name} {number}")
-    return kind.spoil(random, random.choice(whole), random.choice(whole))
+    return kind.corrupt(random, random.choice(whole), random.choice(whole))
 
 
 def try_kind(name: str, first: int, count: int, folder: Path) -> Tally:
-    """Read spoilt files of one kind.
+    """Read corrupted files of one kind.
 
     Args:
-        name: Of the kind.
-        first: Number of the first.
-        count: How many.
-        folder: An empty one, for everything that comes up.
+        name: Name of the kind.
+        first: Number of the first file.
+        count: Number of files.
+        folder: An empty folder for temporary files.
     """
     tally = Tally()
     start, end, again = first, first + count, False
@@ -79,21 +78,21 @@ def try_kind(name: str, first: int, count: int, folder: Path) -> Tally:
         worker = _context.Process(target=_work, args=(name, start, end, str(place), sender))
         worker.start()
         sender.close()
-        reached, told = start - 1, None
+        reached, message = start - 1, None
         while True:
             try:
-                told = receiver.recv()
+                message = receiver.recv()
             except EOFError:
                 break
-            reached = told[0]
-            _write_down(tally, name, *told)
+            reached = message[0]
+            _record(tally, name, *message)
         worker.join()
-        if reached == end - 1 and told[1] != "begun":
+        if reached == end - 1 and message[1] != "begun":
             return tally
         assert reached >= start, (place / "trace").read_text(encoding="utf-8")
         trace = (place / "trace").read_text(encoding="utf-8")[-3000:]
         if "Timeout" in trace and not again:
-            start, again = reached, True  # a busy machine is no hang, so it gets another chance
+            start, again = reached, True  # try again: a busy machine is not a hang
             continue
         finding = f"{name} {reached}, ended with {worker.exitcode}: {trace}"
         (tally.hangs if "Timeout" in trace else tally.crashes).append(finding)
@@ -102,7 +101,7 @@ def try_kind(name: str, first: int, count: int, folder: Path) -> Tally:
     return tally
 
 
-def _write_down(tally: Tally, name: str, number: int, outcome: str, trace: str = "") -> None:
+def _record(tally: Tally, name: str, number: int, outcome: str, trace: str = "") -> None:
     if outcome == "begun":
         return
     tally.tried += outcome != "stray"
@@ -127,7 +126,7 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     kind = next(kind for kind in KINDS if kind.name == name)
     whole, read = kind.make()
     path = home / f"input{kind.extension}"
-    for content in whole:  # so that everything is imported, and to know that whole ones are read
+    for content in whole:  # import everything, and check that undamaged files are read
         path.write_bytes(content)
         read(path)
         path.unlink(missing_ok=True)
@@ -136,7 +135,7 @@ def _work(name: str, start: int, end: int, place: str, pipe) -> None:
     usual = _list(home) | _list(temporary)
 
     for number in range(start, end):
-        path.write_bytes(spoil(kind, whole, number))
+        path.write_bytes(corrupt(kind, whole, number))
         pipe.send((number, "begun"))
         faulthandler.dump_traceback_later(PATIENCE, exit=True, file=2)
         outcome = _try(read, path)
@@ -158,7 +157,7 @@ def _try(read, path: Path) -> tuple[str, ...]:
         read(path)
     except NstkError as error:
         if printable(str(error)) != str(error) or not str(error):
-            return "exception", f"a message that is no line: {str(error)!r}"
+            return "exception", f"a message of several lines: {str(error)!r}"
         return ("refused",)
     except BaseException:
         return "exception", traceback.format_exc()
@@ -172,15 +171,15 @@ def _limit_memory(room: int) -> None:
 
 
 def _watch(place: Path) -> list[str]:
-    """Have everything written down that reading a file has no business with."""
+    """Record everything that reading a file must not do."""
     strays: list[str] = []
 
     def is_inside(path) -> bool:
         return isinstance(path, int) or Path(os.fsdecode(path)).resolve().is_relative_to(place)
 
     def note(event: str, arguments) -> None:
-        told = "".join(traceback.format_stack(limit=8)[:-2])
-        strays.append(f"{event} {arguments!r}"[:300] + f" at\n{told}")
+        stack = "".join(traceback.format_stack(limit=8)[:-2])
+        strays.append(f"{event} {arguments!r}"[:300] + f" at\n{stack}")
 
     def is_stray(event: str, arguments) -> bool:
         if event in CHANGES:
