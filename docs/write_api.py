@@ -15,8 +15,9 @@ import nstk
 
 HEADING = """# Python API
 
-All public names with their docstrings: `import nstk`, then `nstk.NAME`. Names that are not listed
-here may change without notice. `docs/write_api.py` generates this page.
+All public names with their docstrings: `import nstk`, then `nstk.NAME`. The namespaces
+`nstk.optimizers`, `nstk.losses`, `nstk.heads` and `nstk.images` are for loops of your own. Names
+that are not listed here may change without notice. `docs/write_api.py` generates this page.
 """
 
 SECTIONS = {
@@ -45,22 +46,35 @@ _ENTRY = re.compile(r"^    (\w+): ", re.MULTILINE)
 
 
 def write_page() -> str:
-    """Write the page: one section per package, one subsection per name."""
+    """Write the page: one section per package and namespace, one subsection per name."""
     packages: dict[str, list[str]] = {package: [] for package in SECTIONS}
-    for name in nstk.__all__:
-        packages[nstk._HOME[name].split(".")[1]].append(name)
+    for name, module in nstk._HOME.items():
+        packages[module.split(".")[1]].append(name)
     sections = [
         "\n".join([f"## {SECTIONS[package]}\n", *map(describe, sorted(names, key=str.casefold))])
         for package, names in packages.items()
         if names
     ]
-    return "\n".join([HEADING, *sections])
+    return "\n".join([HEADING, *sections, *map(write_namespace, nstk.NAMESPACES)])
 
 
-def describe(name: str) -> str:
+def write_namespace(namespace: str) -> str:
+    """Write the section of one public module."""
+    spec = find_spec(f"nstk.{namespace}")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    imports = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
+    names = {alias.asname for each in imports for alias in each.names}
+    names |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+    heading = [f"## nstk.{namespace}", *_render_prose(ast.get_docstring(tree))]
+    entries = [describe(name, spec.name) for name in sorted(names - {None}, key=str.casefold)]
+    return "\n".join(["\n\n".join(heading) + "\n", *entries])
+
+
+def describe(name: str, module: str | None = None) -> str:
     """Describe one public name: its signature and its docstring."""
-    node, doc = find_source(name)
-    blocks = [f"### {name}", f"```python\n{sign(node)}\n```", *render(doc)]
+    node, doc = find_source(name, module)
+    title = f"{module}.{name}" if module else name
+    blocks = [f"### {title}", f"```python\n{sign(node)}\n```", *render(doc)]
     if name.endswith("Settings"):
         blocks += list_settings(getattr(nstk, name))
     if isinstance(node, ast.ClassDef):
@@ -72,16 +86,26 @@ def find_source(name: str, module: str | None = None) -> tuple[ast.stmt, str]:
     """Find the statement that defines a name, and its docstring, without importing it."""
     spec = find_spec(module or nstk._HOME[name])
     body = ast.parse(Path(spec.origin).read_text(encoding="utf-8")).body
-    for place, node in enumerate(body):
+    for position, node in enumerate(body):
         if getattr(node, "name", None) == name:
             return node, ast.get_docstring(node) or ""
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-            return node, inspect.cleandoc(ast.literal_eval(body[place + 1].value))
+        if isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if name in re.split(r"\W+", ast.unparse(ast.Tuple(targets))):
+                return node, _read_docstring(body[position + 1 : position + 2])
         if isinstance(node, ast.ImportFrom) and name in [
             each.asname or each.name for each in node.names
         ]:
             return find_source(name, node.module)
     raise LookupError(f"{name} is not defined in {spec.origin}")
+
+
+def _read_docstring(following: list[ast.stmt]) -> str:
+    """Return the string below an assignment, if there is one."""
+    for each in following:
+        if isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant):
+            return inspect.cleandoc(str(each.value.value))
+    return ""
 
 
 def sign(node: ast.stmt) -> str:

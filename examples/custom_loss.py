@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 import nstk
-from nstk.images.image import fit_size, resize_image
+from nstk.images import fit_size, resize_image
+from nstk.losses import ObjectiveWeights, StyleObjective
 from nstk.optimizers import LBFGS, Evaluation
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
-from nstk.stylization.objective import ObjectiveWeights, StyleObjective
 
 
 def read(path: str, size: int) -> nstk.Image:

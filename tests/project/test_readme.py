@@ -63,7 +63,8 @@ def test_the_reference_is_what_help_says():
 def test_the_api_page_is_what_docstrings_say():
     page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     assert page == write_api.write_page(), "run docs/write_api.py"
-    assert all(f"\n### {name}\n" in page for name in nstk.__all__)
+    assert all(f"\n### {name}\n" in page for name in nstk._HOME)
+    assert all(f"\n## nstk.{name}\n" in page for name in nstk.NAMESPACES)
 
 
 def test_make_has_every_target_of_the_readme():
