@@ -91,6 +91,10 @@ class StylizeResult:
 
     value_range = (0.0, 1.0)
 
+    def __repr__(self) -> str:
+        height, width, _ = self.image.shape
+        return f"StylizeResult({width}×{height} pixels, {self.steps} steps, {self.seconds:.1f} s)"
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
         return np.array(self.image, dtype)
 
