@@ -1,4 +1,4 @@
-"""Functions with a known minimum, for every optimizer to descend."""
+"""Test functions with a known minimum."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ BOX = (0.0, 0.5)
 
 @dataclass(frozen=True)
 class Landscape:
-    """A function, where to start, and where its minimum is: everywhere, and within `BOX`."""
+    """A function, its start, and its minimum without bounds and within `BOX`."""
 
     name: str
     function: Callable[[Any], Any]
@@ -39,13 +39,13 @@ def ravine(x: Any) -> Any:
 
 
 def slant(x: Any) -> Any:
-    """Coordinates that pull at each other: at the wall x₀ = ½ the best x₁ is another."""
+    """Coupled coordinates: at the bound x₀ = ½ the best x₁ is another one."""
     a, b = x[0] - 1.0, x[1] + 0.1
     return tf.square(a) + tf.square(b) + 1.6 * a * b
 
 
 def logistic(x: Any) -> Any:
-    """Softplus sums: convex, not quadratic, its minimum at log 3 by setting the gradient to 0."""
+    """Sums of softplus: convex, not quadratic; the gradient is 0 at log 3."""
     return tf.reduce_sum(tf.math.softplus(x) - 0.75 * x)
 
 
@@ -55,7 +55,7 @@ def valley(x: Any) -> Any:
 
 
 def ridge(x: Any) -> Any:
-    """Two wells with a ridge between them, on which the ground bends down."""
+    """Two wells with a ridge of negative curvature between them."""
     return 0.25 * tf.square(tf.square(x[0]) - 1.0) + tf.square(x[1] - 0.25)
 
 

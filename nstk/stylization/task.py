@@ -102,7 +102,7 @@ class StyleTransferTask:
         """Return α, β and γ at one scale."""
         settings = self.settings
         alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
-        return LossWeights(alpha, settings.style_weight, settings.tv_weight)
+        return LossWeights(alpha, float(settings.style_weight), float(settings.tv_weight))
 
     def objective(self, scale: Scale) -> Objective:
         """Compute all targets at one scale."""

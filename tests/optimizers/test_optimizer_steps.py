@@ -1,4 +1,4 @@
-"""Every optimizer takes the steps of its formula, computed again with NumPy."""
+"""Every optimizer takes the steps of its formula, recomputed with NumPy."""
 
 import inspect
 
@@ -17,12 +17,12 @@ from nstk.optimizers import (
     Newton,
     choose_optimizer,
 )
-from nstk.optimizers.bounds import free_variables, project
 from nstk.optimizers.lbfgs import apply_inverse_hessian
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
+from nstk.optimizers.protocol import free_variables, project
 
 
-def walk(optimizer, evaluate, start, steps):
+def steps_of(optimizer, evaluate, start, steps):
     """Point, state and evaluation after each step."""
     x = tf.constant(start, tf.float64)
     state = optimizer.init(x)
@@ -35,7 +35,7 @@ def scalars(*values):
     return [tf.constant(value, tf.float64) for value in values]
 
 
-def test_what_is_not_said_otherwise_is_as_documented():
+def test_defaults_are_as_documented():
     def defaults(kind):
         given = inspect.signature(kind).parameters.values()
         return [each.default for each in given if each.default is not inspect.Parameter.empty]
@@ -47,21 +47,21 @@ def test_what_is_not_said_otherwise_is_as_documented():
     assert defaults(Averaged) == [0.99]
 
 
-def test_a_name_has_its_own_rate_of_which_a_share_may_be_used():
+def test_a_name_has_a_default_rate_times_a_factor():
     rates = {"adam": 0.05, "gradient-descent": 30.0, "lbfgs": 0.05, "newton": 0.05}
     for name in OPTIMIZERS:
-        for share in (1.0, 0.25):
-            made = choose_optimizer(name, share=share)
+        for lr_factor in (1.0, 0.25):
+            made = choose_optimizer(name, lr_factor=lr_factor)
             rate = getattr(made, "learning_rate", None) or made.first_step
-            assert rate == share * rates[name]
-        assert choose_optimizer(name) == choose_optimizer(name, share=1.0)
+            assert rate == lr_factor * rates[name]
+        assert choose_optimizer(name) == choose_optimizer(name, lr_factor=1.0)
     assert choose_optimizer("gradient-descent").backtracking
 
 
 def test_adam_follows_algorithm_1_of_its_paper():
-    rule = Adam(0.1, beta1=0.8, beta2=0.95, epsilon=1e-3)
+    optimizer = Adam(0.1, beta1=0.8, beta2=0.95, epsilon=1e-3)
     x, m, v = np.array(RAVINE.start, float), 0.0, 0.0
-    for t, (found, state, _) in enumerate(walk(rule, RAVINE.evaluate, x, 8), 1):
+    for t, (found, state, _) in enumerate(steps_of(optimizer, RAVINE.evaluate, x, 8), 1):
         g = RAVINE.evaluate(tf.constant(x)).gradient.numpy()
         m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
         x = x - 0.1 * (m / (1 - 0.8**t)) / (np.sqrt(v / (1 - 0.95**t)) + 1e-3)
@@ -71,27 +71,27 @@ def test_adam_follows_algorithm_1_of_its_paper():
         assert float(state.count) == t
 
 
-def test_an_average_weighs_by_age():
-    rule = Averaged(GradientDescent(0.01), decay=0.7)
+def test_an_average_is_weighted_by_age():
+    optimizer = Averaged(GradientDescent(0.01), decay=0.7)
     points = []
-    for x, state, _ in walk(rule, RAVINE.evaluate, RAVINE.start, 6):
+    for x, state, _ in steps_of(optimizer, RAVINE.evaluate, RAVINE.start, 6):
         points.append(x)
         ages = 0.7 ** np.arange(len(points))[::-1]
         expected = np.average(points, axis=0, weights=ages)
-        np.testing.assert_allclose(rule.result(tf.constant(x), state), expected)
+        np.testing.assert_allclose(optimizer.result(tf.constant(x), state), expected)
         assert float(state.weight) == pytest.approx(1 - 0.7 ** len(points))
 
 
-def test_an_average_starts_anew_on_another_grid():
-    rule = Averaged(GradientDescent(0.01), decay=0.7)
-    *_, (x, state, _) = walk(rule, RAVINE.evaluate, RAVINE.start, 3)
-    after = rule.rescale(tf.constant(x), state, lambda each: each)
+def test_an_average_restarts_on_another_grid():
+    optimizer = Averaged(GradientDescent(0.01), decay=0.7)
+    *_, (x, state, _) = steps_of(optimizer, RAVINE.evaluate, RAVINE.start, 3)
+    after = optimizer.rescale(tf.constant(x), state, lambda each: each)
     assert float(after.weight) == 0
     assert not np.any(after.total)
 
 
 @pytest.mark.parametrize(
-    ("loss", "promised", "lower"),
+    ("loss", "derivative", "lower"),
     [
         (0.9, -1.0, True),
         (0.9 + 1e-9, -1.0, False),
@@ -101,25 +101,25 @@ def test_an_average_starts_anew_on_another_grid():
         (float("nan"), -1.0, False),
     ],
 )
-def test_lower_is_what_armijo_says(loss, promised, lower):
-    assert bool(is_lower(*scalars(loss, 1.0, promised), 0.1)) == lower
+def test_lower_is_the_condition_of_armijo(loss, derivative, lower):
+    assert bool(is_lower(*scalars(loss, 1.0, derivative), 0.1)) == lower
 
 
 @pytest.mark.parametrize(
-    ("loss", "promised", "factor"),
+    ("loss", "derivative", "factor"),
     [
         (2.0, -1.0, 0.25),  # 1 / (2·(2 − 1 + 1))
         (1.0, -1.0, 0.5),
         (100.0, -1.0, 0.1),
         (0.2, -1.0, 2.0),  # 1 / (2·0.2) = 2.5
-        (-1.0, -1.0, 2.0),  # bends down
-        (0.0, -1.0, 2.0),  # is straight
+        (-1.0, -1.0, 2.0),  # negative curvature
+        (0.0, -1.0, 2.0),  # no curvature
         (float("inf"), -1.0, 0.1),
         (float("nan"), -1.0, 0.1),
     ],
 )
-def test_the_parabola_has_its_minimum_where_the_formula_says(loss, promised, factor):
-    found = fit_parabola(*scalars(loss, 1.0, promised), 0.1, 2.0)
+def test_the_parabola_has_its_minimum_where_the_formula_says(loss, derivative, factor):
+    found = fit_parabola(*scalars(loss, 1.0, derivative), 0.1, 2.0)
     assert float(found) == pytest.approx(factor)
 
 
@@ -128,7 +128,7 @@ def test_an_inner_product_is_that_of_numpy():
     assert float(inner(tf.constant(a), tf.constant(b))) == pytest.approx(np.sum(a * b))
 
 
-def test_a_coordinate_is_stuck_only_where_it_is_pushed_into_a_wall():
+def test_a_coordinate_is_blocked_only_at_a_bound_in_its_way():
     x = tf.constant([-1.0, -1.0, 0.0, 0.0, 1.0, 1.0, -1.0, 1.0])
     gradient = tf.constant([2.0, -2.0, 2.0, -2.0, -2.0, 2.0, 0.0, 0.0])
     free = free_variables(x, gradient, (-1.0, 1.0))
@@ -143,91 +143,97 @@ def test_backtracking_moves_its_rate_to_the_minimum_of_the_parabola():
         return Evaluation(2 * tf.reduce_sum(x * x), 4 * x, {})  # the best rate is 1/4
 
     def rates(first, count=4):
-        rule = GradientDescent(first, backtracking=True)
-        return [float(state.rate) for _, state, _ in walk(rule, evaluate, [1.0, -2.0], count)]
+        optimizer = GradientDescent(first, backtracking=True)
+        return [
+            float(state.rate) for _, state, _ in steps_of(optimizer, evaluate, [1.0, -2.0], count)
+        ]
 
     assert rates(0.05) == pytest.approx([0.05, 0.1, 0.2, 0.25])  # at most doubled
     assert rates(0.2, 3) == pytest.approx([0.2, 0.25, 0.25])
-    assert rates(1.0, 3) == pytest.approx([1.0, 0.25, 0.25])  # refused, then taken
+    assert rates(1.0, 3) == pytest.approx([1.0, 0.25, 0.25])  # rejected, then accepted
     assert rates(8.0, 3) == pytest.approx([8.0, 0.8, 0.25])  # at most a tenth
-    rule = GradientDescent(1.0, backtracking=True)
-    taken = [int(state.count) for _, state, _ in walk(rule, evaluate, [1.0, -2.0], 3)]
-    assert taken == [1, 1, 2]
+    optimizer = GradientDescent(1.0, backtracking=True)
+    accepted = [int(state.count) for _, state, _ in steps_of(optimizer, evaluate, [1.0, -2.0], 3)]
+    assert accepted == [1, 1, 2]
     fixed = GradientDescent(0.05)
-    assert [int(state.count) for _, state, _ in walk(fixed, evaluate, [1.0], 3)] == [1, 2, 3]
+    assert [int(state.count) for _, state, _ in steps_of(fixed, evaluate, [1.0], 3)] == [1, 2, 3]
 
 
-def test_a_rate_goes_on_on_another_grid():
-    rule = GradientDescent(1.0, backtracking=True)
-    *_, (x, state, _) = walk(rule, VALLEY.evaluate, VALLEY.start, 5)
-    after = rule.rescale(tf.constant(x), state, lambda each: each)
+def test_a_rate_carries_over_to_another_grid():
+    optimizer = GradientDescent(1.0, backtracking=True)
+    *_, (x, state, _) = steps_of(optimizer, VALLEY.evaluate, VALLEY.start, 5)
+    after = optimizer.rescale(tf.constant(x), state, lambda each: each)
     assert float(after.rate) == float(state.rate) != 1.0
     assert int(after.count) == 0
 
 
-def test_the_two_loops_are_the_matrix_of_bfgs():
+def test_the_two_loop_recursion_is_the_matrix_of_bfgs():
     draw = np.random.default_rng(2)
     hessian = np.diag([1.0, 2.0, 5.0, 9.0])
-    shifts = draw.normal(size=(3, 4))
-    turns = shifts @ hessian + 0.05 * draw.normal(size=(3, 4))
-    curvatures = np.sum(shifts * turns, axis=1)
+    s_history = draw.normal(size=(3, 4))
+    y_history = s_history @ hessian + 0.05 * draw.normal(size=(3, 4))
+    curvatures = np.sum(s_history * y_history, axis=1)
     gradient = draw.normal(size=4)
-    matrix = curvatures[-1] / np.sum(turns[-1] ** 2) * np.eye(4)
-    for s, y, curvature in zip(shifts, turns, curvatures, strict=True):
+    matrix = curvatures[-1] / np.sum(y_history[-1] ** 2) * np.eye(4)
+    for s, y, curvature in zip(s_history, y_history, curvatures, strict=True):
         left = np.eye(4) - np.outer(s, y) / curvature
         matrix = left @ matrix @ left.T + np.outer(s, s) / curvature
-    found = apply_inverse_hessian(*map(tf.constant, (gradient, shifts, turns, curvatures)))
+    found = apply_inverse_hessian(*map(tf.constant, (gradient, s_history, y_history, curvatures)))
     np.testing.assert_allclose(found, matrix @ gradient)
-    empty = [np.concatenate([np.zeros_like(each), each]) for each in (shifts, turns, curvatures)]
+    empty = [
+        np.concatenate([np.zeros_like(each), each]) for each in (s_history, y_history, curvatures)
+    ]
     found = apply_inverse_hessian(*map(tf.constant, (gradient, *empty)))
     np.testing.assert_allclose(found, matrix @ gradient)
-    nothing = [np.zeros_like(each) for each in (shifts, turns, curvatures)]
+    nothing = [np.zeros_like(each) for each in (s_history, y_history, curvatures)]
     found = apply_inverse_hessian(*map(tf.constant, (gradient, *nothing)))
     np.testing.assert_allclose(found, gradient)
 
 
-def test_lbfgs_begins_with_the_change_it_is_told_and_remembers_its_newest_pairs():
-    rule = LBFGS(memory=3, first_step=0.2)
-    taken, points = [], [np.array(VALLEY.start, float)]
-    for x, state, _ in walk(rule, VALLEY.evaluate, VALLEY.start, 12):
+def test_lbfgs_starts_with_its_first_step_and_stores_its_newest_pairs():
+    optimizer = LBFGS(memory=3, first_step=0.2)
+    accepted, points = [], [np.array(VALLEY.start, float)]
+    for x, state, _ in steps_of(optimizer, VALLEY.evaluate, VALLEY.start, 12):
         points.append(x)
-        if int(state.count) > len(taken):
-            taken.append(state)
+        if int(state.count) > len(accepted):
+            accepted.append(state)
     assert np.abs(points[1] - points[0]).max() == pytest.approx(0.2)
-    assert [int(state.count) for state in taken] == [*range(1, len(taken) + 1)]
-    shifts = np.diff([state.x.numpy() for state in taken], axis=0)
-    turns = np.diff([state.gradient.numpy() for state in taken], axis=0)
-    curvatures = np.sum(shifts * turns, axis=1)
+    assert [int(state.count) for state in accepted] == [*range(1, len(accepted) + 1)]
+    s_history = np.diff([state.x.numpy() for state in accepted], axis=0)
+    y_history = np.diff([state.gradient.numpy() for state in accepted], axis=0)
+    curvatures = np.sum(s_history * y_history, axis=1)
     known = curvatures > 0
     assert known.sum() > 3
-    last = taken[-1]
-    np.testing.assert_allclose(last.shifts, shifts[known][-3:])
-    np.testing.assert_allclose(last.turns, turns[known][-3:])
+    last = accepted[-1]
+    np.testing.assert_allclose(last.s_history, s_history[known][-3:])
+    np.testing.assert_allclose(last.y_history, y_history[known][-3:])
     np.testing.assert_allclose(last.curvatures, curvatures[known][-3:])
-    pairs = last.shifts, last.turns, last.curvatures
+    pairs = last.s_history, last.y_history, last.curvatures
     np.testing.assert_allclose(last.direction, -apply_inverse_hessian(last.gradient, *pairs))
     assert float(last.length) == 1
 
 
-def test_lbfgs_takes_no_pair_where_the_ground_bends_down():
+def test_lbfgs_stores_no_pair_of_negative_curvature():
     def evaluate(x):
         return Evaluation(-tf.reduce_sum(x * x), -2 * x, {})
 
-    rule = LBFGS(first_step=0.1)
-    *_, (_, state, _) = walk(rule, evaluate, [1.0, 0.5], 4)
+    optimizer = LBFGS(first_step=0.1)
+    *_, (_, state, _) = steps_of(optimizer, evaluate, [1.0, 0.5], 4)
     assert int(state.count) == 4
     assert not np.any(state.curvatures)
     np.testing.assert_allclose(state.direction, -state.gradient)
 
 
-@pytest.mark.parametrize("rule", [LBFGS(first_step=10.0), Newton(damping=0.0, first_step=10.0)])
-def test_after_a_refused_point_the_next_is_nearer_on_the_same_line(rule):
-    states = [state for _, state, _ in walk(rule, RIDGE.evaluate, [0.1, 0.25], 2)]
+@pytest.mark.parametrize(
+    "optimizer", [LBFGS(first_step=10.0), Newton(damping=0.0, first_step=10.0)]
+)
+def test_after_a_rejected_point_the_next_is_nearer_on_the_same_line(optimizer):
+    states = [state for _, state, _ in steps_of(optimizer, RIDGE.evaluate, [0.1, 0.25], 2)]
     first, second = states
     assert int(second.count) == int(first.count) == 1
     np.testing.assert_array_equal(second.direction, first.direction)
     assert 0.1 <= float(second.length / first.length) <= 0.5
-    np.testing.assert_array_equal(rule.result(None, second), [0.1, 0.25])
+    np.testing.assert_array_equal(optimizer.result(None, second), [0.1, 0.25])
 
 
 CURVED = np.array([1.0, 4.0, 9.0])
@@ -242,10 +248,10 @@ def test_one_product_of_newton_is_the_damped_step_of_cauchy():
     start = np.array([1.0, 1.0, -1.0])
     g = CURVED * start
     along = np.sum(g * CURVED * g) / np.sum(g * g)
-    rule = Newton(products=1, damping=0.5)
-    [(x, state, _)] = walk(rule, bowl, start, 1)
+    optimizer = Newton(products=1, damping=0.5)
+    [(x, state, _)] = steps_of(optimizer, bowl, start, 1)
     np.testing.assert_allclose(x, start - g / (1.5 * along))
-    np.testing.assert_allclose(state.bend, CURVED * state.direction.numpy())
+    np.testing.assert_allclose(state.hessian_p, CURVED * state.direction.numpy())
     np.testing.assert_allclose(state.direction, -g / (1.5 * along))
 
 
@@ -253,20 +259,22 @@ def test_more_products_of_newton_solve_the_damped_equation():
     start = np.array([1.0, 1.0, -1.0])
     g = CURVED * start
     shift = 0.5 * np.sum(g * CURVED * g) / np.sum(g * g)
-    [(x, _, _)] = walk(Newton(products=9, tolerance=1e-9, damping=0.5), bowl, start, 1)
+    [(x, _, _)] = steps_of(Newton(products=9, tolerance=1e-9, damping=0.5), bowl, start, 1)
     np.testing.assert_allclose(x, start - g / (CURVED + shift))
 
 
-def test_newton_stops_when_the_equation_is_solved_well_enough():
+def test_newton_stops_when_the_residual_is_small_enough():
     def count(tolerance):
-        seen = []
+        calls = []
 
         def evaluate(x):
-            seen.append(1)
+            calls.append(1)
             return bowl(x)
 
-        [_] = walk(Newton(products=9, tolerance=tolerance, damping=0.0), evaluate, np.ones(3), 1)
-        return len(seen) - 1
+        [_] = steps_of(
+            Newton(products=9, tolerance=tolerance, damping=0.0), evaluate, np.ones(3), 1
+        )
+        return len(calls) - 1
 
     assert count(1e-9) == 3  # as many as there are different curvatures
     # After one product the residual is 0.24 of the gradient, after two 0.07.
@@ -274,50 +282,50 @@ def test_newton_stops_when_the_equation_is_solved_well_enough():
     assert count(0.2) == 2
 
 
-def test_newton_goes_as_far_as_it_is_told_where_the_ground_bends_down():
+def test_newton_takes_its_first_step_along_negative_curvature():
     def evaluate(x):
         return Evaluation(-tf.reduce_sum(x * x), -2 * x, {})
 
-    [(x, state, _)] = walk(Newton(first_step=0.125), evaluate, [1.0, 0.5], 1)
+    [(x, state, _)] = steps_of(Newton(first_step=0.125), evaluate, [1.0, 0.5], 1)
     np.testing.assert_allclose(x, [1.125, 0.5625])
-    np.testing.assert_allclose(state.bend, [-0.25, -0.125])
+    np.testing.assert_allclose(state.hessian_p, [-0.25, -0.125])
 
 
 def test_damping_follows_how_well_the_parabola_predicted():
     def evaluate(loss):
         return lambda x: Evaluation(tf.constant(loss, tf.float64), CURVED * x, {})
 
-    rule = Newton(products=9, tolerance=1e-9, damping=0.0)
+    optimizer = Newton(products=9, tolerance=1e-9, damping=0.0)
     start = tf.constant([1.0, 1.0, -1.0], tf.float64)
-    x, state, _ = rule.step(bowl, start, rule.init(start))  # predicts 7 → 0
+    x, state, _ = optimizer.step(bowl, start, optimizer.init(start))  # predicts 7 → 0
     state = state._replace(damping=tf.constant(0.4, tf.float64))
     for loss, damping in (
-        (0.0, 0.1),  # all of it came
+        (0.0, 0.1),  # all of it
         (1.6, 0.1),  # 0.77 of it
         (1.9, 0.4),  # 0.73
         (5.2, 0.4),  # 0.26
         (5.3, 1.6),  # 0.24
     ):
-        after = rule._adapt(x, evaluate(loss)(x), state)
+        after = optimizer._adapt_damping(x, evaluate(loss)(x), state)
         assert float(after) == pytest.approx(damping), loss
     shorter = state._replace(length=tf.constant(0.5, tf.float64))
-    assert float(rule._adapt(x, evaluate(-3.0)(x), shorter)) == pytest.approx(0.4)
+    assert float(optimizer._adapt_damping(x, evaluate(-3.0)(x), shorter)) == pytest.approx(0.4)
     fresh = state._replace(count=tf.constant(0))
-    assert float(rule._adapt(x, evaluate(5.3)(x), fresh)) == pytest.approx(0.4)
+    assert float(optimizer._adapt_damping(x, evaluate(5.3)(x), fresh)) == pytest.approx(0.4)
 
 
-def test_a_refused_point_makes_newton_more_careful_even_from_no_damping():
+def test_a_rejected_point_increases_the_damping_even_from_0():
     for damping, raised in ((0.0, 1e-6), (1e-9, 1e-6), (0.3, 1.2)):
-        rule = Newton(damping=damping, first_step=10.0)
-        states = [state for _, state, _ in walk(rule, RIDGE.evaluate, [0.1, 0.25], 2)]
+        optimizer = Newton(damping=damping, first_step=10.0)
+        states = [state for _, state, _ in steps_of(optimizer, RIDGE.evaluate, [0.1, 0.25], 2)]
         assert int(states[1].count) == 1
         assert float(states[1].damping) == pytest.approx(raised)
 
 
-def test_damping_alone_goes_on_on_another_grid():
-    rule = Newton(damping=0.3)
-    *_, (x, state, _) = walk(rule, VALLEY.evaluate, VALLEY.start, 5)
-    after = rule.rescale(tf.constant(x), state, lambda each: each)
+def test_only_the_damping_carries_over_to_another_grid():
+    optimizer = Newton(damping=0.3)
+    *_, (x, state, _) = steps_of(optimizer, VALLEY.evaluate, VALLEY.start, 5)
+    after = optimizer.rescale(tf.constant(x), state, lambda each: each)
     assert float(after.damping) == float(state.damping)
     assert int(after.count) == 0
     assert not np.any(after.direction)

@@ -1,4 +1,4 @@
-"""Color spaces there and back, and what each color mode does before and after."""
+"""Color spaces, and what each color mode does before and after the transfer."""
 
 import numpy as np
 import pytest
@@ -57,12 +57,12 @@ def test_a_gray_image_is_its_own_luma(plane):
     np.testing.assert_array_equal(to_luma(np.repeat(plane[..., None], 3, axis=-1)), plane)
 
 
-def test_luma_weighs_the_channels_as_rec_601_does():
+def test_luma_has_the_weights_of_rec_601():
     np.testing.assert_allclose(to_luma(np.eye(3, dtype=np.float32)[None]), [[0.299, 0.587, 0.114]])
 
 
 @given(image=IMAGES)
-def test_oklab_leads_there_and_back(image):
+def test_oklab_can_be_inverted(image):
     np.testing.assert_allclose(from_oklab(to_oklab(image)), image, atol=1e-4)
 
 
@@ -74,7 +74,7 @@ def test_oklab_leads_there_and_back(image):
         ((0, 0, 1), (0.45201, -0.03246, -0.31153)),
     ],
 )
-def test_published_colors_are_where_they_are_published(color, expected):
+def test_oklab_matches_published_values(color, expected):
     np.testing.assert_allclose(to_oklab(np.float32([[color]])), [[expected]], atol=1e-4)
 
 
@@ -118,7 +118,7 @@ def test_a_match_has_the_mean_and_the_covariance_of_its_target(method, seeds):
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_image_matched_to_itself_is_itself(method, scene):
+def test_an_image_matched_to_itself_is_unchanged(method, scene):
     np.testing.assert_allclose(match_colors(scene, scene, method=method), scene, atol=1e-4)
 
 
@@ -144,7 +144,7 @@ def test_only_cholesky_depends_on_the_order_of_the_channels(scene, strokes):
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
 @pytest.mark.parametrize("value", [0.0, 0.4, 1.0])
-def test_a_image_of_one_color_becomes_the_mean_color(method, value, scene):
+def test_an_image_of_one_color_becomes_the_mean_color(method, value, scene):
     flat = np.full((4, 5, 3), value, np.float32)
     matched = match_colors(flat, scene, method=method)
     np.testing.assert_allclose(matched, np.broadcast_to(scene.mean((0, 1)), (4, 5, 3)), atol=1e-5)
@@ -164,7 +164,7 @@ def test_a_match_to_a_gray_image_is_gray(method, scene, strokes):
 
 
 @pytest.mark.parametrize("method", MATCH_METHODS)
-def test_a_gray_image_stays_in_a_line_of_colors(method, scene, strokes):
+def test_a_gray_image_keeps_its_colors_on_a_line(method, scene, strokes):
     matched = match_colors(gray(scene), strokes * 0.4 + 0.3, method=method)
     assert np.linalg.eigvalsh(covariance(matched))[1] < 1e-8
     assert np.linalg.eigvalsh(covariance(matched))[2] > 1e-4
@@ -194,7 +194,7 @@ def test_a_histogram_match_has_the_values_of_its_target(seed):
 
 
 @given(IMAGES)
-def test_a_image_has_its_own_histogram_already(image):
+def test_an_image_matched_to_its_own_histogram_is_unchanged(image):
     np.testing.assert_allclose(match_histogram(image, image), image, atol=1e-6)
 
 
@@ -211,7 +211,7 @@ def test_a_histogram_match_keeps_the_order_and_the_range(image, target):
 
 
 @given(IMAGES)
-def test_a_target_counts_by_its_shares_not_by_its_size(target):
+def test_a_histogram_does_not_depend_on_the_size_of_the_target(target):
     image = cloud(5)
     tiled = np.tile(target, (2, 3, 1))
     np.testing.assert_allclose(
@@ -223,7 +223,7 @@ def test_a_target_counts_by_its_shares_not_by_its_size(target):
 
 
 @given(st.tuples(SEEDS, SEEDS))
-def test_luminance_takes_the_mean_and_the_deviation_only_where_asked(seeds):
+def test_luminance_matches_the_mean_and_optionally_the_standard_deviation(seeds):
     image, target = cloud(seeds[0], spread=0.2), cloud(seeds[1], spread=0.1)
     shifted = match_luminance(image, target)
     stretched = match_luminance(image, target, std=True)
@@ -252,13 +252,13 @@ def test_the_modes_are_the_six_of_the_settings():
 
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
-def test_the_style_needs_pixels_exactly_where_a_mode_changes_them(mode, scene, strokes):
+def test_only_the_listed_modes_change_the_pixels_of_the_style(mode, scene, strokes):
     _, prepared = prepare_colors(scene, strokes, mode)
     assert (prepared is strokes) == (mode not in NEEDS_STYLE_PIXELS)
 
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
-def test_nothing_given_is_changed_and_everything_made_is_a_image(mode, scene, strokes):
+def test_arguments_stay_unchanged_and_results_are_images(mode, scene, strokes):
     before = scene.copy(), strokes.copy()
     content, style = prepare_colors(scene, strokes, mode, "pca")
     restored = restore_colors(content, scene, mode)
@@ -272,7 +272,7 @@ def test_nothing_given_is_changed_and_everything_made_is_a_image(mode, scene, st
 
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
-def test_the_content_is_prepared_the_same_beside_every_style(mode, scene, strokes):
+def test_the_prepared_content_does_not_depend_on_the_style(mode, scene, strokes):
     first, _ = prepare_colors(scene, strokes, mode)
     second, _ = prepare_colors(scene, strokes * 0.3, mode)
     np.testing.assert_array_equal(first, second)
@@ -280,7 +280,7 @@ def test_the_content_is_prepared_the_same_beside_every_style(mode, scene, stroke
 
 @pytest.mark.parametrize("mode", COLOR_MODES)
 @given(image=IMAGES)
-def test_a_result_equal_to_the_content_comes_back_as_it_is(mode, image):
+def test_a_result_equal_to_the_content_is_unchanged(mode, image):
     prepared, _ = prepare_colors(image, image, mode)
     if mode in ("luminance", "match-luminance", "lab"):
         np.testing.assert_allclose(restore_colors(prepared, image, mode), image, atol=5e-4)
@@ -312,18 +312,18 @@ def test_the_lab_mode_keeps_the_lightness_of_the_result_and_the_hue_of_the_conte
     np.testing.assert_allclose(cross, 0, atol=1e-4)
 
 
-def test_a_content_of_another_size_is_brought_to_the_result(scene, strokes):
+def test_a_content_of_another_size_is_resized_to_the_result(scene, strokes):
     for mode in ("luminance", "lab"):
         assert restore_colors(strokes, scene, mode).shape == strokes.shape
 
 
 @pytest.mark.parametrize("act", [prepare_colors, restore_colors])
-def test_an_unknown_mode_is_refused_with_all_that_are_known(act, scene):
-    with pytest.raises(SettingsError, match=r"--color is 'sepia'.*histogram") as refused:
+def test_an_unknown_mode_is_refused_with_the_known_ones(act, scene):
+    with pytest.raises(SettingsError, match=r"color.*sepia.*histogram") as refused:
         act(scene, scene, "sepia")
     assert "\n" not in str(refused.value)
 
 
-def test_an_unknown_method_is_refused_with_all_that_are_known(scene):
+def test_an_unknown_method_is_refused_with_the_known_ones(scene):
     with pytest.raises(SettingsError, match=r"'magic'.*cholesky"):
         match_colors(scene, scene, method="magic")

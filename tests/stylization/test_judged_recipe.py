@@ -1,4 +1,4 @@
-"""What the judge, who looks through another network, says of the defaults."""
+"""Quality of the default recipe, measured with a network that it does not optimize."""
 
 import pytest
 
@@ -17,25 +17,24 @@ def images(shared):
     )
 
 
-def paint(images, **chosen):
-    return nstk.stylize(*images, settings=nstk.StylizeSettings(**chosen)).image
-
-
 @pytest.mark.slow
-def test_more_content_weight_is_less_content_error_for_the_judge(images):
+def test_a_larger_content_weight_lowers_the_content_error(images):
+    """The weights lie a factor of 30 and more apart, where the errors differ by several percent."""
     errors = [
-        measure_style(*images, paint(images, size=192, steps=40, content_weight=weight))[
-            "content_error"
-        ]
-        for weight in (1e-4, 1e-3, 1e-2, 1e-1)
+        measure_style(
+            *images, nstk.stylize(*images, size=128, steps=30, content_weight=weight).image
+        )["content_error"]
+        for weight in (1e-3, 0.03, 1.0)
     ]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] < 0.9 * errors[0]
+    assert errors[0] > 1.03 * errors[1]
+    assert errors[1] > 1.03 * errors[2]
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_one_strength_means_the_same_at_256_and_at_512(images):
-    small, large = (measure_style(*images, paint(images, size=size, steps=40)) for size in SIZES)
+def test_a_strength_means_the_same_at_256_and_at_512_pixels(images):
+    small, large = (
+        measure_style(*images, nstk.stylize(*images, size=size, steps=20).image) for size in SIZES
+    )
     assert large["content_cosine"] == pytest.approx(small["content_cosine"], rel=0.1)
     assert large["style_error"] == pytest.approx(small["style_error"], rel=0.1)

@@ -1,4 +1,4 @@
-"""Every loss is the formula that its docstring states, computed again with NumPy."""
+"""Every loss is the formula of its docstring, recomputed with NumPy."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from nstk.stylization.losses import (
     GRADIENT_FLOOR,
     content_loss,
+    content_sum,
     gram_loss,
     moments_loss,
-    wasserstein_loss,
-    content_sum,
     total_variation,
-    tv_sums,
     tv_from_sums,
+    tv_sums,
+    wasserstein_loss,
 )
 from nstk.stylization.statistics import (
     blend_statistics,
@@ -27,7 +27,7 @@ from nstk.stylization.statistics import (
 )
 
 DRAW = np.random.default_rng(7)
-SEEN, WANTED = DRAW.normal(size=(2, 1, 6, 5, 3)) + np.array([0.5, -0.2, 0.1])
+FOUND, WANTED = DRAW.normal(size=(2, 1, 6, 5, 3)) + np.array([0.5, -0.2, 0.1])
 
 
 def moments(features):
@@ -49,47 +49,47 @@ def root(squared):
 
 
 def test_content_is_half_the_squared_distance_relative_to_half_the_square():
-    expected = 0.5 * np.sum((SEEN - WANTED) ** 2)
-    assert float(content_sum(tf.constant(SEEN), tf.constant(WANTED))) == pytest.approx(expected)
-    assert float(content_sum(tf.constant(SEEN))) == pytest.approx(0.5 * np.sum(SEEN**2))
-    found = content_loss(tf.constant(SEEN), tf.constant(WANTED))
-    assert float(found) == pytest.approx(relative(SEEN, WANTED))
+    expected = 0.5 * np.sum((FOUND - WANTED) ** 2)
+    assert float(content_sum(tf.constant(FOUND), tf.constant(WANTED))) == pytest.approx(expected)
+    assert float(content_sum(tf.constant(FOUND))) == pytest.approx(0.5 * np.sum(FOUND**2))
+    found = content_loss(tf.constant(FOUND), tf.constant(WANTED))
+    assert float(found) == pytest.approx(relative(FOUND, WANTED))
 
 
 def test_gram_is_the_squared_distance_of_the_matrices_relative_to_the_target():
-    expected = relative(by_hand(SEEN)[0], by_hand(WANTED)[0])
-    assert float(gram_loss(moments(SEEN), moments(WANTED))) == pytest.approx(expected)
+    expected = relative(by_hand(FOUND)[0], by_hand(WANTED)[0])
+    assert float(gram_loss(moments(FOUND), moments(WANTED))) == pytest.approx(expected)
 
 
 def test_moments_is_the_root_of_three_relative_distances():
-    (gram, mean, variance), (gram_, mean_, variance_) = by_hand(SEEN), by_hand(WANTED)
+    (gram, mean, variance), (gram_, mean_, variance_) = by_hand(FOUND), by_hand(WANTED)
     floor = 1e-4 * variance_.mean()
     std, std_ = np.sqrt(variance + floor), np.sqrt(variance_ + floor)
     expected = root(relative(gram, gram_) + relative(mean, mean_) + relative(std, std_))
-    found = float(moments_loss(moments(SEEN), moments(WANTED)))
+    found = float(moments_loss(moments(FOUND), moments(WANTED)))
     assert found == pytest.approx(expected, rel=1e-9)
 
 
 def test_wasserstein_is_the_distance_of_normal_distributions_relative_to_the_targets_size():
-    (gram, mean, _), (gram_, mean_, variance_) = by_hand(SEEN), by_hand(WANTED)
+    (gram, mean, _), (gram_, mean_, variance_) = by_hand(FOUND), by_hand(WANTED)
     cov, cov_ = gram - np.outer(mean, mean), gram_ - np.outer(mean_, mean_)
     # The eigenvalues of C·C* are those of C*^½ C C*^½.
     shared = np.sqrt(np.linalg.eigvals(cov @ cov_).real).sum()
     squared = np.sum((mean - mean_) ** 2) + np.trace(cov) + np.trace(cov_) - 2 * shared
     expected = root(squared / (np.sum(mean_**2) + variance_.sum()))
-    found = float(wasserstein_loss(moments(SEEN), moments(WANTED)))
+    found = float(wasserstein_loss(moments(FOUND), moments(WANTED)))
     assert found == pytest.approx(expected, rel=1e-3)
 
 
-def test_targets_of_nothing_have_finite_losses():
-    nothing = np.zeros_like(SEEN)
-    for measure in (gram_loss, moments_loss, wasserstein_loss):
-        assert np.isfinite(float(measure(moments(SEEN), moments(nothing))))
-        assert float(measure(moments(nothing), moments(nothing))) == pytest.approx(0, abs=1e-6)
+def test_zero_targets_have_finite_losses():
+    nothing = np.zeros_like(FOUND)
+    for loss in (gram_loss, moments_loss, wasserstein_loss):
+        assert np.isfinite(float(loss(moments(FOUND), moments(nothing))))
+        assert float(loss(moments(nothing), moments(nothing))) == pytest.approx(0, abs=1e-6)
     assert float(content_loss(tf.constant(nothing), tf.constant(nothing))) == 0
 
 
-def test_variation_is_the_mean_square_over_eight_neighbors():
+def test_total_variation_is_the_mean_square_over_eight_neighbors():
     image = DRAW.random((5, 7, 3))
     differences = (
         (2 / 3, image[:, 1:] - image[:, :-1]),
@@ -105,7 +105,7 @@ def test_variation_is_the_mean_square_over_eight_neighbors():
 
 @settings(deadline=None, max_examples=10)
 @given(st.integers(1, 4), st.integers(1, 5))
-def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
+def test_the_total_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
     image = tf.constant(DRAW.random((5, 6, 3)))
     parts = [
         tv_sums(image[: row + 1, : column + 1], row, column),
@@ -120,15 +120,15 @@ def test_the_variation_of_parts_adds_up_to_that_of_the_whole(row, column):
 
 def test_sums_are_weighted_by_the_guide():
     guide = DRAW.random((6, 5))
-    found = feature_sums(tf.constant(SEEN), tf.constant(guide))
-    weighted = guide[..., np.newaxis] * SEEN[0]
-    np.testing.assert_allclose(found.gram, np.einsum("ijk,ijl->kl", weighted, SEEN[0]))
+    found = feature_sums(tf.constant(FOUND), tf.constant(guide))
+    weighted = guide[..., np.newaxis] * FOUND[0]
+    np.testing.assert_allclose(found.gram, np.einsum("ijk,ijl->kl", weighted, FOUND[0]))
     np.testing.assert_allclose(found.total, weighted.sum((0, 1)))
     assert float(found.count) == pytest.approx(guide.sum())
-    assert float(feature_sums(tf.constant(SEEN)).count) == 30
+    assert float(feature_sums(tf.constant(FOUND)).count) == 30
 
 
-def test_the_gradient_of_the_square_is_that_of_the_product():
+def test_the_gradient_of_the_gram_matrix_is_that_of_the_product():
     flat = tf.constant(DRAW.normal(size=(7, 3)))
     gradient, level = DRAW.normal(size=(3, 3)), DRAW.normal(size=3)
     with tf.GradientTape() as tape:
@@ -141,24 +141,24 @@ def test_the_gradient_of_the_square_is_that_of_the_product():
 
 
 def test_covariance_is_that_of_numpy():
-    expected = np.cov(SEEN.reshape(-1, 3).T, bias=True)
-    np.testing.assert_allclose(covariance(moments(SEEN)), expected, atol=1e-12)
+    expected = np.cov(FOUND.reshape(-1, 3).T, bias=True)
+    np.testing.assert_allclose(covariance(moments(FOUND)), expected, atol=1e-12)
 
 
-def test_a_blend_is_the_mean_of_moments_by_weight():
+def test_a_blend_is_the_weighted_mean_of_the_moments():
     mixed = to_moments(
-        blend_statistics([feature_sums(tf.constant(each)) for each in (SEEN, WANTED)], [1.0, 3.0])
+        blend_statistics([feature_sums(tf.constant(each)) for each in (FOUND, WANTED)], [1.0, 3.0])
     )
-    for found, one, other in zip(mixed[:2], by_hand(SEEN)[:2], by_hand(WANTED)[:2], strict=True):
+    for found, one, other in zip(mixed[:2], by_hand(FOUND)[:2], by_hand(WANTED)[:2], strict=True):
         np.testing.assert_allclose(found, 0.25 * one + 0.75 * other)
 
 
 @pytest.mark.parametrize(
-    ("given_", "taken"),
+    ("dtype", "expected"),
     [("bfloat16", "float32"), ("float16", "float32"), ("float32", "float32"), (*["float64"] * 2,)],
 )
-def test_half_precision_alone_is_widened(given_, taken):
-    assert upcast(tf.zeros([2], given_)).dtype == taken
+def test_only_half_precision_is_upcast(dtype, expected):
+    assert upcast(tf.zeros([2], dtype)).dtype == expected
 
 
 def test_a_variance_is_never_negative():

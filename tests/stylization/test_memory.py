@@ -1,4 +1,4 @@
-"""What a process can still take is the least of all that limits it."""
+"""The available memory is the least of all limits."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ MEBIBYTE = 2**20
 
 @pytest.fixture
 def group(tmp_path, monkeypatch):
-    """A control group within another; ``group(name, **files)`` writes what the kernel says."""
+    """A nested control group; ``group(name, **files)`` writes the kernel's files."""
     read = memory._read_lines
     own = tmp_path / "outer" / "inner"
     own.mkdir(parents=True)
@@ -26,16 +26,16 @@ def group(tmp_path, monkeypatch):
     def write(place, **files):
         for name, content in files.items():
             (tmp_path / place / f"memory.{name}").write_text(content)
-        return memory._left_by_groups(tmp_path)
+        return memory._available_in_cgroups(tmp_path)
 
     return write
 
 
-def test_without_a_limit_a_group_leaves_everything(group):
+def test_a_group_without_a_limit_is_ignored(group):
     assert group("outer/inner", max="max\n", current="5\n") is None
 
 
-def test_the_tightest_group_counts_and_what_was_read_from_files_does_not(group):
+def test_the_tightest_group_counts_without_the_file_cache(group):
     full = f"{100 * MEBIBYTE}\n"
     assert group("outer", max=full, current=f"{30 * MEBIBYTE}\n") == 70 * MEBIBYTE
     stat = f"anon 1\ninactive_file {5 * MEBIBYTE}\n"
@@ -43,16 +43,16 @@ def test_the_tightest_group_counts_and_what_was_read_from_files_does_not(group):
     assert left == 45 * MEBIBYTE
 
 
-def test_a_group_that_is_over_its_limit_leaves_nothing(group):
+def test_a_group_over_its_limit_has_no_memory_left(group):
     assert group("outer/inner", max="10\n", current="50\n") == 0
 
 
-def test_a_group_may_have_any_name(tmp_path):
+def test_a_group_may_have_a_name_that_is_not_utf_8(tmp_path):
     (tmp_path / "cgroup").write_bytes(b"0::/gr\xfc\xdfe\n")
     assert memory._read_lines(tmp_path / "cgroup") == ["0::/gr\udcfc\udcdfe"]
 
 
-def test_an_address_space_that_is_limited_counts():
+def test_a_limited_address_space_counts():
     code = (
         "import resource; from nstk.stylization.tiled.memory import available_memory\n"
         "pages = int(open('/proc/self/statm').read().split()[0])\n"

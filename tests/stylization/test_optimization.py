@@ -1,4 +1,4 @@
-"""A descent survives one loss that is no number, and stands at a point that was reached always."""
+"""An optimization survives one loss that is not finite, and its state is always one it reached."""
 
 import numpy as np
 import pytest
@@ -14,19 +14,19 @@ START = np.full((4, 6, 3), 0.25, np.float32)
 
 
 class Bowl:
-    """(x − ½)², whose loss is no number in the calls it is told."""
+    """(x − ½)², whose loss is not finite in the given calls."""
 
     def __init__(self, *broken, value=float("nan")):
         self.broken, self.value, self.calls = broken, value, 0
 
     weights = ObjectiveWeights(1.0, 1.0, 1.0, {}, {})
 
-    def evaluate(self, x, balance=None):
+    def evaluate(self, x, loss_weights=None):
         loss = tf.reduce_sum((x - 0.5) ** 2)
         return Evaluation(loss, 2 * (x - 0.5), {"style": loss})
 
     def compile(self, optimizer):
-        def poisoned(x, state, balance):
+        def poisoned(x, state, loss_weights):
             self.calls += 1
             x, state, found = optimizer.step(self.evaluate, x, state)
             if self.calls in self.broken:
@@ -38,103 +38,101 @@ class Bowl:
         return poisoned
 
 
-def begin(name="adam"):
-    pair = [choose_optimizer(name, None, (0.0, 1.0), share) for share in (1.0, 0.25)]
-    optimizer, cautious = map(Averaged, pair) if name == "adam" else pair
-    return Optimization.start(optimizer, START, cautious)
+def start(name="adam"):
+    pair = [choose_optimizer(name, None, (0.0, 1.0), factor) for factor in (1.0, 0.25)]
+    optimizer, fallback = map(Averaged, pair) if name == "adam" else pair
+    return Optimization.start(optimizer, START, fallback)
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_one_loss_that_is_no_number_is_survived_with_smaller_steps(name, value):
-    descent = begin(name)
-    descent.run(Bowl(4, value=value), 12, no_progress)
-    assert descent.point.taken == (12,)
-    assert descent.rule is descent.cautious
-    assert descent.point.divergence_note.startswith("The loss is")
-    assert (
-        "at step 4 of 6×4, in style; went on from the last good image"
-        in descent.point.divergence_note
+def test_one_loss_that_is_not_finite_is_survived_with_smaller_steps(name, value):
+    optimization = start(name)
+    optimization.run(Bowl(4, value=value), 12, no_progress)
+    assert optimization.state.steps == (12,)
+    assert optimization.active_optimizer is optimization.fallback
+    assert f"{value} at step 4 of 6×4, in style" in optimization.state.divergence_note
+    assert np.isfinite([step.loss for step in optimization.history]).all()
+    assert abs(optimization.image() - 0.5).max() < abs(START - 0.5).max()
+
+
+def test_it_returns_to_the_last_good_image():
+    optimization, seen = start(), []
+    optimization.run(
+        Bowl(4), 4, no_progress, on_step=lambda one: seen.append((one.state, one.image()))
     )
-    assert np.isfinite([step.loss for step in descent.history]).all()
-    assert abs(descent.image() - 0.5).max() < abs(START - 0.5).max()
-
-
-def test_it_goes_back_to_the_last_good_image():
-    descent, seen = begin(), []
-    descent.run(Bowl(4), 4, no_progress, keep=lambda one: seen.append((one.point, one.image())))
-    points = [point for point, _ in seen]
-    # What was kept before step 3 was evaluated is good; what step 3 made nobody has looked at.
-    np.testing.assert_array_equal(points[2].good, seen[1][1])
-    assert float(descent.history[3].loss) == pytest.approx(
-        float(tf.reduce_sum((points[2].good - 0.5) ** 2))
+    states = [state for state, _ in seen]
+    # The image before step 3 was evaluated and is good; that of step 3 was not evaluated.
+    np.testing.assert_array_equal(states[2].last_finite, seen[1][1])
+    assert float(optimization.history[3].loss) == pytest.approx(
+        float(tf.reduce_sum((states[2].last_finite - 0.5) ** 2))
     )
 
 
-def test_a_second_one_ends_it_at_the_last_good_image():
-    descent = begin()
-    with pytest.raises(DivergenceError, match=r"nan at step 7 of 6×4, in style, with smaller"):
-        descent.run(Bowl(4, 8), 12, no_progress)
-    assert descent.steps == 6
-    assert np.isfinite(descent.image()).all()
-    assert abs(descent.image() - 0.5).max() < abs(START - 0.5).max()
+def test_a_second_divergence_ends_it_at_the_last_good_image():
+    optimization = start()
+    with pytest.raises(DivergenceError, match="nan at step 7 of 6×4, in style"):
+        optimization.run(Bowl(4, 8), 12, no_progress)
+    assert optimization.steps == 6
+    assert np.isfinite(optimization.image()).all()
+    assert abs(optimization.image() - 0.5).max() < abs(START - 0.5).max()
 
 
-def test_a_image_that_is_never_good_ends_it_where_it_began():
-    descent = begin()
+def test_an_image_that_is_never_good_ends_it_at_the_initial_image():
+    optimization = start()
     with pytest.raises(DivergenceError):
-        descent.run(Bowl(1, 2), 5, no_progress)
-    assert descent.steps == 0
-    np.testing.assert_array_equal(descent.image(), START)
+        optimization.run(Bowl(1, 2), 5, no_progress)
+    assert optimization.steps == 0
+    np.testing.assert_array_equal(optimization.image(), START)
 
 
-def test_a_number_poisoned_in_the_gradient_alone_is_noticed_a_step_later():
+def test_a_gradient_that_is_not_finite_is_noticed_a_step_later():
     class Gradient(Bowl):
         def compile(self, optimizer):
-            def poisoned(x, state, balance):
+            def poisoned(x, state, loss_weights):
                 self.calls += 1
                 x, state, found = optimizer.step(self.evaluate, x, state)
                 return (x * float("nan") if self.calls == 4 else x), state, found
 
             return poisoned
 
-    descent = begin()
-    descent.run(Gradient(), 9, no_progress)
-    assert descent.point.taken == (9,)
-    assert "at step 5 of" in descent.point.divergence_note
-    assert np.isfinite(descent.image()).all()
+    optimization = start()
+    optimization.run(Gradient(), 9, no_progress)
+    assert optimization.state.steps == (9,)
+    assert "at step 5 of" in optimization.state.divergence_note
+    assert np.isfinite(optimization.image()).all()
 
 
-def test_wherever_it_is_interrupted_it_stands_at_a_point_that_was_reached():
-    whole, points = begin(), {}
-    whole.run(Bowl(), 6, no_progress, keep=lambda one: points.setdefault(one.steps, one.point))
+def test_an_interruption_leaves_a_state_that_was_reached():
+    whole, states = start(), {}
+    whole.run(Bowl(), 6, no_progress, on_step=lambda one: states.setdefault(one.steps, one.state))
 
     def interrupt(progress):
         if progress.step == 3:
             raise KeyboardInterrupt
 
-    descent = begin()
+    optimization = start()
     with pytest.raises(KeyboardInterrupt):
-        descent.run(Bowl(), 6, interrupt)
-    assert descent.steps == 3
-    np.testing.assert_array_equal(descent.point.x, points[3].x)
-    descent.run(Bowl(), 6, no_progress)
-    np.testing.assert_array_equal(descent.image(), whole.image())
-    assert descent.history == whole.history
+        optimization.run(Bowl(), 6, interrupt)
+    assert optimization.steps == 3
+    np.testing.assert_array_equal(optimization.state.x, states[3].x)
+    optimization.run(Bowl(), 6, no_progress)
+    np.testing.assert_array_equal(optimization.image(), whole.image())
+    assert optimization.history == whole.history
 
 
-def test_without_a_cautious_rule_the_same_one_goes_on():
-    descent = Optimization.start(Adam(0.1), START)
-    descent.run(Bowl(2), 3, no_progress)
-    assert descent.rule == Adam(0.1)
-    assert descent.steps == 3
+def test_without_a_fallback_the_same_optimizer_continues():
+    optimization = Optimization.start(Adam(0.1), START)
+    optimization.run(Bowl(2), 3, no_progress)
+    assert optimization.active_optimizer == Adam(0.1)
+    assert optimization.steps == 3
 
 
 class LateGradient(Bowl):
-    """A bowl whose gradient is no number at the calls it is told; its loss always is one."""
+    """A bowl whose gradient is not finite in the given calls; its loss always is."""
 
     def compile(self, optimizer):
-        def poisoned(x, state, balance):
+        def poisoned(x, state, loss_weights):
             self.calls += 1
             bad = float("nan") if self.calls in self.broken else 1.0
 
@@ -147,25 +145,25 @@ class LateGradient(Bowl):
         return poisoned
 
 
-def test_a_gradient_that_is_no_number_in_the_last_step_spoils_nothing():
-    descent = begin()
-    descent.run(LateGradient(6), 6, no_progress)
-    assert "holds what is no number after step 6 of 6×4; went on" in descent.point.divergence_note
-    assert np.isfinite(descent.image()).all()
-    descent.move_to(8, 12)
-    descent.run(Bowl(), 3, no_progress)
-    assert np.isfinite(descent.image()).all()
-    assert descent.point.taken == (6, 3)
+def test_a_gradient_that_is_not_finite_in_the_last_step_is_discarded():
+    optimization = start()
+    optimization.run(LateGradient(6), 6, no_progress)
+    assert "after step 6 of 6×4" in optimization.state.divergence_note
+    assert np.isfinite(optimization.image()).all()
+    optimization.resize(8, 12)
+    optimization.run(Bowl(), 3, no_progress)
+    assert np.isfinite(optimization.image()).all()
+    assert optimization.state.steps == (6, 3)
 
 
-def test_a_loss_whose_parts_are_numbers_is_told_without_them():
+def test_an_infinite_loss_with_finite_terms_is_reported_without_them():
     class Overflow(Bowl):
         def compile(self, optimizer):
-            def poisoned(x, state, balance):
+            def poisoned(x, state, loss_weights):
                 x, state, found = optimizer.step(self.evaluate, x, state)
                 return x, state, found._replace(loss=tf.constant(float("inf")))
 
             return poisoned
 
-    with pytest.raises(DivergenceError, match="The loss is inf at step 1 of 6×4, with smaller"):
-        begin().run(Overflow(), 3, no_progress)
+    with pytest.raises(DivergenceError, match="inf at step 1 of 6×4"):
+        start().run(Overflow(), 3, no_progress)

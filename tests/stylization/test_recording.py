@@ -1,4 +1,4 @@
-"""Recorders: they keep everything they hear, stay small, and stop nothing."""
+"""Reporters that record a run: they keep everything reported, stay small, and stop nothing."""
 
 import logging
 import math
@@ -12,21 +12,21 @@ from PIL import Image
 
 from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.images.animations import check_animation
-from nstk.images.image import load_image
+from nstk.images.loading import load_image
 from nstk.progress import Progress
 from nstk.stylization.recording import Frames, Previews, Trace, broadcast
 
 
-def painted(brightness, shape=(12, 16)):
+def filled(brightness, shape=(12, 16)):
     return np.full((*shape, 3), brightness, np.float32)
 
 
-def descend(report, steps=(4, 3), shapes=((6, 8), (12, 16))):
-    """What a job of two scales reports."""
+def report_run(report, steps=(4, 3), shapes=((6, 8), (12, 16))):
+    """Report a run of two scales."""
     report(Progress(stage="weights", step=0, total=1))
     for count, shape in zip(steps, shapes, strict=True):
         stage = f"{shape[1]}×{shape[0]}"
-        report(Progress(stage=stage, step=0, total=count, preview=lambda s=shape: painted(0, s)))
+        report(Progress(stage=stage, step=0, total=count, preview=lambda s=shape: filled(0, s)))
         for step in range(1, count + 1):
             report(
                 Progress(
@@ -35,14 +35,14 @@ def descend(report, steps=(4, 3), shapes=((6, 8), (12, 16))):
                     total=count,
                     loss=1 / step,
                     terms={"content": 0.5 / step, "style": 2.0},
-                    preview=lambda s=shape, k=step / count: painted(k, s),
+                    preview=lambda s=shape, k=step / count: filled(k, s),
                 )
             )
 
 
 def test_a_trace_holds_every_step_of_every_scale():
     trace = Trace()
-    descend(trace)
+    report_run(trace)
     assert [(s.stage, s.planned, len(s.steps)) for s in trace.scales] == [
         ("8×6", 4, 4),
         ("16×12", 3, 3),
@@ -54,14 +54,14 @@ def test_a_trace_holds_every_step_of_every_scale():
     assert seconds[0] >= 0
 
 
-def test_a_trace_does_not_change_with_what_it_was_told():
+def test_a_trace_copies_the_terms():
     trace, terms = Trace(), {"style": 1.0}
     trace(Progress(stage="a", step=1, total=2, loss=1.0, terms=terms))
     terms["style"] = 2.0
     assert trace.steps[0].terms == {"style": 1.0}
 
 
-def test_all_that_was_heard_before_an_end_is_kept():
+def test_everything_before_an_interruption_is_kept():
     trace, frames = Trace(), Frames()
 
     def stop(progress):
@@ -69,42 +69,42 @@ def test_all_that_was_heard_before_an_end_is_kept():
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        descend(broadcast(trace, frames, stop))
+        report_run(broadcast(trace, frames, stop))
     assert len(trace.steps) == 6
     assert len(frames) == 7
 
 
-def test_everyone_is_told_in_order():
-    heard = []
-    broadcast(lambda p: heard.append(("a", p.step)), lambda p: heard.append(("b", p.step)))(
+def test_reporters_are_called_in_order():
+    reported = []
+    broadcast(lambda p: reported.append(("a", p.step)), lambda p: reported.append(("b", p.step)))(
         Progress(stage="s", step=3, total=3)
     )
-    assert heard == [("a", 3), ("b", 3)]
+    assert reported == [("a", 3), ("b", 3)]
 
 
-def test_previews_come_every_few_steps_and_replace_each_other(tmp_path):
+def test_previews_are_written_every_few_steps_to_one_file(tmp_path):
     path, seen = tmp_path / "now.png", []
 
     def look(progress):
         seen.append(load_image(path).pixels[0, 0, 0] if path.exists() else None)
 
-    descend(broadcast(Previews(path, 3), look))
+    report_run(broadcast(Previews(path, 3), look))
     levels = [None if level is None else round(float(level), 2) for level in seen]
     # weights, 8×6 at steps 0 to 4, 16×12 at steps 0 to 3; the third and sixth step are due
     assert levels == [None, None, None, None, 0.75, 0.75, 0.75, 0.75, 0.67, 0.67]
     assert [found.name for found in tmp_path.iterdir()] == ["now.png"]
 
 
-def test_a_preview_that_cannot_be_written_is_said_and_stops_nothing(tmp_path, caplog):
+def test_a_preview_that_cannot_be_written_is_logged_and_stops_nothing(tmp_path, caplog):
     trace = Trace()
     with caplog.at_level(logging.WARNING, "nstk"):
-        descend(broadcast(Previews(tmp_path / "absent" / "now.png", 5), trace))
+        report_run(broadcast(Previews(tmp_path / "absent" / "now.png", 5), trace))
     assert len(trace.steps) == 7
     assert "No preview at step 5" in caplog.text
 
 
 def numbered(step):
-    """An image of one pixel that says which step it belongs to."""
+    """An image of one pixel that encodes its step."""
     return np.float32([[[step % 250, step // 250, 0]]]) / 255
 
 
@@ -130,9 +130,9 @@ def test_frames_are_few_and_evenly_spread(steps, limit):
         assert len(kept) >= min(steps, limit - 1) // 2
 
 
-def test_an_animation_has_one_size_runs_for_ever_and_ends_in_the_result(tmp_path):
+def test_an_animation_has_one_size_repeats_and_ends_with_the_result(tmp_path):
     frames = Frames()
-    descend(frames)
+    report_run(frames)
     result = np.random.default_rng(0).random((24, 32, 3), np.float32)
     path = frames.save(tmp_path / "out.gif", result)
     with Image.open(path) as animation:
@@ -148,44 +148,44 @@ def test_an_animation_has_one_size_runs_for_ever_and_ends_in_the_result(tmp_path
     assert np.abs(last - result).mean() < 0.12
 
 
-def test_frames_of_large_images_are_kept_small(tmp_path):
+def test_frames_of_large_images_are_resized(tmp_path):
     frames = Frames(longest_side=32)
-    frames(Progress(stage="s", step=0, total=1, preview=lambda: painted(0.2, (60, 90))))
+    frames(Progress(stage="s", step=0, total=1, preview=lambda: filled(0.2, (60, 90))))
     assert frames._frames[0].shape == (21, 32, 3)
-    frames.save(tmp_path / "out.gif", painted(0.8, (60, 90)))
+    frames.save(tmp_path / "out.gif", filled(0.8, (60, 90)))
     with Image.open(tmp_path / "out.gif") as animation:
         assert animation.size == (32, 21)
 
 
 def test_an_animation_without_frames_is_the_result_alone(tmp_path):
-    Frames().save(tmp_path / "out.gif", painted(0.5))
+    Frames().save(tmp_path / "out.gif", filled(0.5))
     with Image.open(tmp_path / "out.gif") as animation:
         assert animation.n_frames == 1
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out", "absent/out.gif"])
-def test_a_place_for_no_animation_is_refused_at_once(tmp_path, name):
+def test_a_path_that_cannot_hold_an_animation_is_refused(tmp_path, name):
     with pytest.raises(OutputError):
         check_animation(tmp_path / name)
     with pytest.raises(OutputError):
-        Frames().save(tmp_path / name, painted(0.5))
+        Frames().save(tmp_path / name, filled(0.5))
 
 
-@pytest.mark.parametrize("extension", [KeyboardInterrupt, DivergenceError])
-def test_recorders_of_a_job_that_ends_early_can_still_be_saved(tmp_path, extension):
+@pytest.mark.parametrize("error", [KeyboardInterrupt, DivergenceError])
+def test_recordings_of_an_interrupted_run_can_be_saved(tmp_path, error):
     trace, frames = Trace(), Frames()
 
     def end(progress):
         if progress.step == 3:
-            raise extension
+            raise error
 
-    with pytest.raises(extension):
-        descend(broadcast(trace, frames, end))
+    with pytest.raises(error):
+        report_run(broadcast(trace, frames, end))
     assert len(trace.steps) == 3
-    assert frames.save(tmp_path / "out.gif", painted(0.5)).is_file()
+    assert frames.save(tmp_path / "out.gif", filled(0.5)).is_file()
 
 
 @pytest.mark.parametrize("every", [0, -3, 1.5])
-def test_previews_come_every_whole_number_of_steps(tmp_path, every):
-    with pytest.raises(SettingsError, match=f"--preview-every is {every}"):
+def test_the_interval_of_previews_must_be_a_whole_number(tmp_path, every):
+    with pytest.raises(SettingsError, match=f"preview_every.*{every}"):
         Previews(tmp_path / "now.png", every)

@@ -15,7 +15,7 @@ from nstk.stylization.scales import COARSEST, plan_scales
     steps=st.integers(1, 500),
     scales=st.one_of(st.just("auto"), st.integers(1, 12)),
 )
-def test_a_plan_ends_at_the_full_size_with_the_steps_asked_for(height, width, size, steps, scales):
+def test_scales_end_at_the_full_size_with_the_requested_steps(height, width, size, steps, scales):
     shorter = max(1, round(size * min(height, width) / max(height, width)))
     if shorter < 8:
         return
@@ -27,16 +27,16 @@ def test_a_plan_ends_at_the_full_size_with_the_steps_asked_for(height, width, si
     assert all(min(scale.height, scale.width) >= 8 for scale in plan)
 
 
-def test_one_scale_is_the_full_size_alone():
+def test_one_scale_is_the_full_size():
     assert len(plan_scales(300, 400, size=512, steps=10, scales=1, smallest=8)) == 1
 
 
-def test_automatic_scales_grow_by_the_root_of_two_from_128():
+def test_automatic_scales_grow_by_the_square_root_of_2_from_128():
     plan = plan_scales(300, 400, size=512, steps=100, scales="auto", smallest=8)
     assert [scale.longer_side for scale in plan] == [COARSEST, 181, 256, 362, 512]
     assert [scale.steps for scale in plan] == [400, 283, 200, 141, 100]
 
 
-def test_a_image_too_narrow_for_the_network_is_refused_with_the_side_it_would_have():
-    with pytest.raises(SettingsError, match="shorter side 4 px; the network needs at least 32"):
+def test_an_image_too_narrow_for_the_network_is_refused_with_its_shorter_side():
+    with pytest.raises(SettingsError, match=r"size=400.* 4 px.* 32 px"):
         plan_scales(30, 3000, size=400, steps=1, scales="auto", smallest=32)

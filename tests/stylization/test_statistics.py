@@ -24,7 +24,7 @@ def test_the_gram_matrix_is_the_sum_of_the_papers_formula(shape):
 
 @settings(deadline=None, max_examples=20)
 @given(MAPS)
-def test_moments_are_those_of_numpy(shape):
+def test_moments_match_numpy(shape):
     features = feature_map(*shape)
     moments = to_moments(feature_sums(features))
     flat = features.numpy().reshape(-1, features.shape[-1])

@@ -10,7 +10,7 @@ numbers = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=4, unique=True)
 
 
 @given(strengths=numbers, weights=numbers)
-def test_every_combination_is_painted_once_and_the_last_axis_changes_fastest(strengths, weights):
+def test_every_combination_is_one_point_and_the_last_axis_changes_fastest(strengths, weights):
     axes = [SweepAxis("strength", tuple(strengths)), SweepAxis("content_weight", tuple(weights))]
     points = make_grid(axes, StylizeSettings(size=64))
     pairs = [(point.settings.strength, point.settings.content_weight) for point in points]
@@ -20,7 +20,7 @@ def test_every_combination_is_painted_once_and_the_last_axis_changes_fastest(str
 
 
 @given(values=st.lists(st.floats(0.0, 1e9), min_size=1, max_size=5, unique=True))
-def test_numbers_are_read_as_the_option_reads_them(values):
+def test_numbers_are_parsed_as_the_option_parses_them(values):
     axis = read_axis("content-weight=" + ",".join(map(repr, values)))
     assert axis == SweepAxis("content_weight", tuple(values))
 
@@ -47,18 +47,18 @@ def test_any_setting_can_be_varied(typed, values):
     ("typed", "words"),
     [
         ("content-weight", "content-weight=1e-3,1e-2"),
-        ("contentweight=1", "did you mean content-weight"),
-        ("color-of-the-frame=red", "choose from size, steps"),
-        ("content-weight=", "no value"),
-        ("content-weight=1,1.0", "1 twice"),
-        ("content-weight=much", "'much' is not a number"),
-        ("size=12.5", "'12.5' is not a whole number"),
-        ("size=1", "at least 16"),
-        ("optimizer=adam,newto", "one of adam"),
-        ("scales=many", "neither a whole number nor auto"),
+        ("contentweight=1", "contentweight.*content-weight"),
+        ("color-of-the-frame=red", "color-of-the-frame.*size, steps"),
+        ("content-weight=", "content-weight"),
+        ("content-weight=1,1.0", "content-weight.* 1 "),
+        ("content-weight=much", "'much'"),
+        ("size=12.5", r"'12\.5'"),
+        ("size=1", "size.*16"),
+        ("optimizer=adam,newto", "newto.*adam"),
+        ("scales=many", "a whole number or auto"),
     ],
 )
-def test_what_cannot_be_varied_is_refused_with_what_can(typed, words):
+def test_a_wrong_axis_is_refused_by_name_and_value(typed, words):
     with pytest.raises(SettingsError, match=words) as caught:
         read_axis(typed)
     assert "\n" not in str(caught.value)
@@ -68,11 +68,11 @@ def test_one_or_two_settings_are_varied():
     size, seed, steps = (SweepAxis(key, (20, 30)) for key in ("size", "seed", "steps"))
     assert len(make_grid([size, seed], StylizeSettings())) == 4
     for axes in ([], [size, seed, steps], [size, size]):
-        with pytest.raises(SettingsError, match="one or two different settings"):
+        with pytest.raises(SettingsError, match="over"):
             make_grid(axes, StylizeSettings())
 
 
-def test_labels_tell_all_points_apart():
+def test_labels_are_unique():
     axes = [read_axis("content-layers=a;a,b:2"), read_axis("seed=1000000,1000001")]
     labels = [point.label for point in make_grid(axes, StylizeSettings())]
     assert labels[0] == "content-layers a, seed 1000000"

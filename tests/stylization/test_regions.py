@@ -1,7 +1,6 @@
 """How much each position of a feature map belongs to a region."""
 
 import math
-import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,7 +44,7 @@ def guide(mask, backbone, layer, **options):
 
 
 def plain_guide(mask, backbone, layer):
-    """The guide before its edge is drawn back."""
+    """The guide without erosion."""
     stride = backbone.stride(layer)
     return average_cells(mask, stride, map_shape(backbone, layer, mask.shape))
 
@@ -59,7 +58,7 @@ def disc(side, radius):
 
 
 @given(MASKS, st.integers(0, 9))
-def test_erosion_is_the_least_of_the_square_round_each_pixel(mask, radius):
+def test_erosion_is_the_minimum_over_the_square_around_each_pixel(mask, radius):
     rows, columns = np.indices(mask.shape)
     expected = [
         mask[max(0, r - radius) : r + radius + 1, max(0, c - radius) : c + radius + 1].min()
@@ -69,12 +68,12 @@ def test_erosion_is_the_least_of_the_square_round_each_pixel(mask, radius):
 
 
 @given(MASKS, st.integers(0, 6), st.integers(0, 6))
-def test_two_erosions_are_one_by_both_radii(mask, first, second):
+def test_two_erosions_are_one_by_the_sum_of_the_radii(mask, first, second):
     np.testing.assert_array_equal(erode(erode(mask, first), second), erode(mask, first + second))
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 500))
-def test_the_border_of_the_image_is_no_edge(height, width, radius):
+def test_the_border_of_the_image_does_not_count_as_an_edge(height, width, radius):
     assert np.all(erode(np.ones((height, width), np.float32), radius) == 1)
 
 
@@ -90,14 +89,14 @@ def test_a_soft_edge_moves_and_stays_as_soft():
     np.testing.assert_array_equal(erode(ramp, 7)[:, 7:], ramp[:, :-7])
 
 
-def test_erosion_of_a_large_mask_by_a_wide_field_takes_no_time(deep):
-    mask = disc(1024, 400)
-    spent = []
-    for _ in range(3):
-        begun = time.process_time()
-        guide(mask, deep, DEEPEST)
-        spent.append(time.process_time() - begun)
-    assert min(spent) < 0.5
+def test_erosion_takes_as_many_passes_as_the_logarithm_of_the_radius(monkeypatch):
+    passes = []
+    minimum = np.minimum
+    monkeypatch.setattr(np, "minimum", lambda *planes: passes.append(1) or minimum(*planes))
+    for radius, count in ((1, 4), (500, 20)):
+        passes.clear()
+        erode(np.ones((8, 2048), np.float32), radius)
+        assert len(passes) <= count
 
 
 # Guides
@@ -137,7 +136,7 @@ def test_a_bigger_mask_has_a_bigger_guide(tiny_backbone, mask, seed):
             assert np.all(guide(mask, tiny_backbone, layer) <= small + 1e-6)
 
 
-def test_a_bigger_region_that_holds_the_fields_has_a_bigger_eroded_guide(deep):
+def test_a_bigger_region_that_contains_the_fields_has_a_bigger_eroded_guide(deep):
     for layer in deep.taps:
         small, big = guide(disc(256, 80), deep, layer), guide(disc(256, 110), deep, layer)
         assert np.all(big >= small)
@@ -160,7 +159,7 @@ def test_without_erosion_a_weight_is_the_part_of_the_cell_that_lies_inside(deep)
 
 
 @pytest.mark.parametrize("layer", ["block3_conv1", "block4_conv2", DEEPEST])
-def test_what_keeps_its_weight_lies_inside_by_the_effective_field(deep, layer):
+def test_full_weight_lies_inside_by_the_effective_field(deep, layer):
     mask = np.zeros((256, 256), np.float32)
     mask[:, 100:] = 1
     stride, reach = deep.stride(layer), deep.reach(layer)
@@ -172,7 +171,7 @@ def test_what_keeps_its_weight_lies_inside_by_the_effective_field(deep, layer):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_keeps_its_weight_sees_little_beyond_the_region(tiny_backbone, seed):
+def test_positions_of_full_weight_depend_little_on_pixels_outside(tiny_backbone, seed):
     import tensorflow as tf
 
     image = tf.constant(np.random.default_rng(seed).random((1, 48, 48, 3)), tf.float32)
@@ -184,13 +183,13 @@ def test_what_keeps_its_weight_sees_little_beyond_the_region(tiny_backbone, seed
         column = int(np.argmax(weights[row] == 1))
         with tf.GradientTape() as tape:
             tape.watch(image)
-            seen = tiny_backbone.tap([layer])(image, training=False)[layer][0, row, column]
-            energy = tf.reduce_sum(seen**2)
+            activation = tiny_backbone.tap([layer])(image, training=False)[layer][0, row, column]
+            energy = tf.reduce_sum(activation**2)
         squares = tape.gradient(energy, image).numpy()[0] ** 2
         assert np.sum(squares * mask[..., None]) >= 0.8 * np.sum(squares)
 
 
-def test_a_region_too_narrow_for_a_field_draws_back_less(deep):
+def test_a_region_too_narrow_for_a_field_is_eroded_less(deep):
     narrow, wide = np.zeros((2, 128, 256), np.float32)
     narrow[:, 96:144] = 1
     wide[:, 32:224] = 1
@@ -203,14 +202,14 @@ def test_a_region_too_narrow_for_a_field_draws_back_less(deep):
     np.testing.assert_array_equal(guide(line, deep, DEEPEST), plain_guide(line, deep, DEEPEST))
 
 
-def test_layers_that_see_the_whole_image_are_not_eroded():
+def test_layers_that_depend_on_the_whole_image_are_not_eroded():
     everything = SimpleNamespace(reach=lambda layer: WHOLE_IMAGE, stride=lambda layer: 4)
     mask = disc(64, 20)
     eroded, plain = (make(mask, everything, "squeezed") for make in (guide, plain_guide))
     np.testing.assert_array_equal(eroded, plain)
 
 
-def test_a_cell_beyond_the_last_pixel_goes_on_as_the_mask_ends(deep):
+def test_cells_beyond_the_last_pixel_repeat_the_edge_of_the_mask(deep):
     mask = np.zeros((40, 40), np.float32)
     mask[:, 32:] = 1
     made = average_cells(mask, deep.stride(DEEPEST), (3, 3))
@@ -218,7 +217,7 @@ def test_a_cell_beyond_the_last_pixel_goes_on_as_the_mask_ends(deep):
 
 
 @pytest.mark.parametrize("radius", [3, 8, 20, 33, 60, 100])
-def test_a_quarter_of_every_region_is_left_whatever_its_size(deep, radius):
+def test_erosion_leaves_a_quarter_of_a_region_of_any_size(deep, radius):
     mask = disc(256, radius)
     for layer in deep.taps:
         eroded, plain = guide(mask, deep, layer), plain_guide(mask, deep, layer)
@@ -231,7 +230,7 @@ def test_a_quarter_of_every_region_is_left_whatever_its_size(deep, radius):
 def test_a_region_outside_every_position_is_refused_by_mask_and_layer(deep):
     mask = np.zeros((40, 40), np.float32)
     mask[:, 35:] = 1
-    with pytest.raises(MaskError, match=r"sky\.png is too small: .*block5_conv1") as refused:
+    with pytest.raises(MaskError, match=r"sky\.png.*block5_conv1") as refused:
         guide(mask, deep, DEEPEST, name="sky.png")
     assert "\n" not in str(refused.value)
 
@@ -241,7 +240,7 @@ def test_a_few_pixels_guide_a_coarse_scale_but_are_refused_at_the_full_one(deep)
     dot[40:44, 40:44] = 1
     assert guide(dot, deep, DEEPEST).max() > 0
     check_guides(dot, deep, ["block1_conv1", "block2_conv1"], "eye.png")
-    with pytest.raises(MaskError, match=r"eye\.png .*layer block5_conv1 \(16×16 pixels\)"):
+    with pytest.raises(MaskError, match=r"eye\.png.*block5_conv1.*16×16"):
         check_guides(dot, deep, ["block1_conv1", DEEPEST], "eye.png")
 
 
