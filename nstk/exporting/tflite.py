@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import mlir_quantize
 from tensorflow.lite.python.schema_py_generated import Model
 
-from nstk.backbones.variants import behind_first_convolution
+from nstk.backbones.variants import from_first_convolution
 from nstk.classifiers.classifier import Classifier
 from nstk.images.image import Levels
 
@@ -52,7 +52,7 @@ def write_tflite(
         **options,
     )
     if calibrate is not None:
-        inside = behind_first_convolution(classifier.model.get_layer(BACKBONE))
+        inside = from_first_convolution(classifier.model.get_layer(BACKBONE))
         calibrated = path.read_bytes()
         outside = {name for name in _list_tensors(calibrated) if not _is_inside(name, inside)}
         path.write_bytes(mlir_quantize(calibrated, denylisted_nodes=outside))

@@ -129,7 +129,7 @@ def test_duplicates_alone_cannot_be_left_out(tmp_path):
 def test_the_number_of_folds_used_is_printed(tmp_path):
     draw_folder(tmp_path / "data", 4)
     result = run(tmp_path / "data", tmp_path, "--folds", 50)
-    assert "4 folds" in result.stdout
+    assert "4-fold" in result.stdout
 
 
 def test_a_missing_learning_curve_is_a_notice(tmp_path):

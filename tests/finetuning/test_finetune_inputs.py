@@ -204,8 +204,8 @@ ODD = [
 
 def test_split_names_are_case_insensitive():
     given = draw()
-    assert catalog_arrays({"Train": given, "VAL": given}).parts == {"train", "validation"}
-    assert catalog_arrays({"train": given, "Test": given}).parts == {"train", "test"}
+    assert catalog_arrays({"Train": given, "VAL": given}).splits == {"train", "validation"}
+    assert catalog_arrays({"train": given, "Test": given}).splits == {"train", "test"}
 
 
 @pytest.mark.parametrize(("make", "named"), ODD, ids=[named for _, named in ODD])

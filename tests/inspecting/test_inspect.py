@@ -313,7 +313,8 @@ def test_the_backbone_may_be_omitted_or_named(tiny_backbone, scene, monkeypatch)
         loaded.append(name)
         return tiny_backbone
 
-    monkeypatch.setattr("nstk.stylization.preparing.load_backbone", load)
+    for module in ("job", "reconstruction", "textures", "gram"):
+        monkeypatch.setattr(f"nstk.inspecting.{module}.load_backbone", load)
     chosen = InspectSettings(layers=("block1_conv1",), steps=1, channels=1)
     nstk.inspect_layers(scene, settings=chosen)
     nstk.inspect_content(scene, settings=chosen)
