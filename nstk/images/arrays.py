@@ -98,6 +98,8 @@ def _check(
             f"{name}: an array {values.shape} of {values.dtype}; give (height, width, 3) of uint8, "
             f"or of floats with `value_range=({low:g}, {high:g})`."
         )
+    if values.dtype == np.uint8:
+        return values, range_
     least, most = values.min(), values.max()
     if not is_float:
         if least < 0 or most > 255:
