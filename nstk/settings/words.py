@@ -1,4 +1,4 @@
-"""The words that settings take, and the types of their values."""
+"""The choices of settings, as types."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -252,6 +252,6 @@ def _combine_luma(luma: Plane, content: Image) -> Image:
 
 def _combine_lightness(result: Image, content: Image) -> Image:
     """Combine the result's lightness with the content's a and b."""
-    painted = to_oklab(content)
-    painted[..., 0] = to_oklab(result)[..., 0]
-    return np.clip(from_oklab(reduce_chroma(painted)), 0, 1)
+    combined = to_oklab(content)
+    combined[..., 0] = to_oklab(result)[..., 0]
+    return np.clip(from_oklab(reduce_chroma(combined)), 0, 1)

@@ -226,6 +226,6 @@ def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
 def _describe_empty(name: str, layer: str, stride: int) -> str:
     return (
         f"{name} is too small: its region fills no position of layer {layer} "
-        f"({stride}×{stride} pixels); paint a larger region, choose a larger `size` or remove "
+        f"({stride}×{stride} pixels); draw a larger region, choose a larger `size` or remove "
         "this layer from `style_layers`."
     )
