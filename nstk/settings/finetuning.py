@@ -11,8 +11,7 @@ from nstk.settings.checks import (
     check_word,
 )
 from nstk.settings.fields import setting
-from nstk.settings.parsing import parse_time
-from nstk.settings.words import AugmentationName, FeatureChoice
+from nstk.settings.parsing import AugmentationName, FeatureChoice, parse_time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ from typing import Literal
 from nstk.errors import SettingsError
 from nstk.settings.checks import check_range, check_whole, check_word
 from nstk.settings.fields import setting
-from nstk.settings.parsing import parse_names
-from nstk.settings.words import OptimizerName, Pooling
+from nstk.settings.parsing import OptimizerName, Pooling, parse_names
 
 
 @dataclass(frozen=True, kw_only=True)

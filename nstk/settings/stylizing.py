@@ -7,8 +7,7 @@ from typing import Literal
 from nstk.errors import SettingsError
 from nstk.settings.checks import are_weights, check_layers, check_range, check_whole, check_word
 from nstk.settings.fields import setting
-from nstk.settings.parsing import parse_blend, parse_layers, parse_memory, parse_strength
-from nstk.settings.words import (
+from nstk.settings.parsing import (
     ColorMatching,
     ColorMode,
     ConvolutionName,
@@ -18,6 +17,10 @@ from nstk.settings.words import (
     PrecisionName,
     StyleLoss,
     TilingName,
+    parse_blend,
+    parse_layers,
+    parse_memory,
+    parse_strength,
 )
 
 DEFAULT_SIMILARITY = 0.75
