@@ -24,7 +24,7 @@ from nstk.optimizers import OPTIMIZERS, Adam
 from nstk.progress import Progress
 from nstk.stylization.masks import NO_MASKS
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import plan_task, read_task, resolve_backbone
+from nstk.stylization.preparing import plan_task, read_task
 from nstk.stylization.task import StyleTransferTask
 
 PLAIN_STEPS = 500
@@ -100,7 +100,7 @@ def main() -> None:
     strength = 0.5
 
     def build(settings: nstk.StylizeSettings) -> StyleTransferTask:
-        network = resolve_backbone(arguments.backbone, print)
+        network = nstk.load_backbone(arguments.backbone, on_progress=print)
         task = read_task(arguments.content, arguments.style, NO_MASKS, network, settings)
         return plan_task(task, network)
 
