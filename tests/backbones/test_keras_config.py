@@ -116,7 +116,7 @@ def test_parallel_threads_restore_the_settings(project):
 def test_another_engine_is_refused_in_one_line(tiling, tmp_path):
     (tmp_path / "there").mkdir()
     (tmp_path / "there" / f"{tiling}.py").write_text("raise ModuleNotFoundError(name=__name__)")
-    source = "import nstk\ntry: nstk.load_backbone()\nexcept nstk.BackboneError as e: print(e)"
+    source = "import nstk\ntry: nstk.load_backbone()\nexcept nstk.NstkError as e: print(e)"
     run = subprocess.run(
         [sys.executable, "-c", source],
         env=environment(KERAS_BACKEND=tiling)
