@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # NumPy would slow the start of the command line
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """One moment of a running job; both jobs report the same event.
+    """Progress of a running job; all jobs report the same event.
 
     Attributes:
         stage: The name of the stage, such as ``"256×192"`` or ``"features"``.
