@@ -87,7 +87,7 @@ def export(
         path: The file to write, with the format's extension, or the folder of a SavedModel.
         images: Files and folders with images for verification and for the calibration of int8;
             None for those of the record, or synthetic ones without a record.
-        record: The file that `nstk.save_manifest` wrote when the classifier was made. Its images
+        record: The ``.json`` file that ``nstk finetune`` wrote beside the classifier. Its images
             are used if they are unchanged: held-out ones first for verification, training images
             for calibration.
         settings: All settings as one object; or give them as keyword arguments.

@@ -84,7 +84,7 @@ def find_recorded(record: str | Path, classifier: Classifier, seed: int) -> Samp
     since are left out.
 
     Args:
-        record: What `nstk.save_manifest` wrote.
+        record: The ``.json`` file that ``nstk finetune`` wrote beside the classifier.
         classifier: The classifier of that run.
         seed: Of the order.
 

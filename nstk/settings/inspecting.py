@@ -1,4 +1,4 @@
-"""The settings of `nstk.inspect_…` and `nstk.study_frozen`."""
+"""The settings of inspections and of `nstk.study_frozen`."""
 
 from dataclasses import dataclass
 from typing import Literal
