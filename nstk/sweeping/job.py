@@ -69,8 +69,8 @@ def sweep(
     """Stylize one content image with every combination of values of one or two settings.
 
     Runs with the same targets share them and the compiled steps: nothing is compiled twice if
-    only α, β, γ or the strength differ. Every finished run is saved in ``folder``; a second call
-    makes only missing runs. A run is repeated if its images, network or settings have changed.
+    only α, β, γ or the strength differ. Finished runs are saved in ``folder``; a second call makes
+    only runs that are missing or whose images, network or settings have changed.
 
     Args:
         content: The content image, an array or a path.
@@ -80,21 +80,16 @@ def sweep(
         settings: The common settings; alternatively pass them as keyword ``options``.
         backbone: The network, or a name for `nstk.load_backbone`.
         masks: The masks of all runs, see `nstk.stylize`.
-        checkpoints: Where and how often to save the state of the current run, so that it can be
-            resumed with bit-identical results; never if None.
+        checkpoints: Where and how often to save the state of the current run; never if None.
         on_progress: Called with a `Progress` at every step; the stage names the run.
         **options: Fields of `StylizeSettings`, such as ``size=256``.
 
     Raises:
-        SettingsError: If a setting is unknown or a value out of range.
-        OutputError: If no run can be saved in the folder.
-        CheckpointError: If the checkpoints belong to another sweep, or their folder is in use.
-        NstkError: If `nstk.stylize` would raise before its first step, before any run begins.
+        NstkError: If a run cannot be made or saved, before the first one begins.
         KeyboardInterrupt: With Ctrl-C; finished runs are saved.
 
     Example:
-        >>> import nstk
-        >>> alpha = nstk.SweepAxis("content_weight", (1e-4, 1e-3, 1e-2, 1e-1))
+        >>> alpha = nstk.SweepAxis("content_weight", (1e-4, 1e-3, 1e-2, 1e-1))  # doctest: +SKIP
         >>> swept = nstk.sweep("town.jpg", "waves.jpg", [alpha], "runs")  # doctest: +SKIP
         >>> nstk.save_sweep(swept, "sweep.png")  # doctest: +SKIP
     """
@@ -103,11 +98,7 @@ def sweep(
     runs_folder.check()
     with CheckpointFolder(checkpoints or CheckpointSettings()) as states:
         points = make_grid(axes, settings)
-        groups = list(
-            group_by_targets(
-                points, content, style, masks=masks, backbone=backbone, on_progress=on_progress
-            )
-        )
+        groups = list(group_by_targets(points, (content, style, masks), backbone, on_progress))
         for group in groups:
             group.check()
         images = _digest_images(content, style, masks)
@@ -115,13 +106,12 @@ def sweep(
         unfinished = UnfinishedRun(states, identify_sweep(axes, settings, images, networks))
         runner = SweepRunner(runs_folder, images, len(points), unfinished, on_progress)
         runs = runner.run_all(groups)
-    captioned = masks.captioned(len(list_styles(style)))
     return Sweep(
         content=open_image(content, "content").pixels,
         styles=_open_styles(style),
         axes=axes,
         runs=runs,
-        masks={caption: draw_mask(mask) for caption, mask in captioned.items()},
+        masks=_draw_masks(masks, len(list_styles(style))),
     )
 
 
@@ -151,9 +141,7 @@ def predict_seconds(
     """
     few = [replace(axis, values=_spread(axis.values)) for axis in over]
     points = make_grid(few, settings or StylizeSettings())
-    groups = group_by_targets(
-        points, content, style, masks=masks, backbone=backbone, on_progress=on_progress
-    )
+    groups = group_by_targets(points, (content, style, masks), backbone, on_progress)
     return sum(group.check() for group in groups) * count_points(over) / len(points)
 
 
@@ -168,6 +156,10 @@ def _digest_images(content: Source, style: Any, masks: Masks) -> dict[str, str]:
     sources |= {f"style {number}": each for number, each in enumerate(list_styles(style), 1)}
     sources |= masks.numbered()
     return {name: digest_source(source) for name, source in sources.items()}
+
+
+def _draw_masks(masks: Masks, styles: int) -> dict[str, Image]:
+    return {caption: draw_mask(mask) for caption, mask in masks.captioned(styles).items()}
 
 
 def _open_styles(style: Any) -> dict[str, Image]:

@@ -20,7 +20,7 @@ from nstk.storage.checkpoints import CheckpointCallback, State
 from nstk.stylization.initialization import INITS
 from nstk.stylization.inputs import Source
 from nstk.stylization.job import StylizeResult, run_task
-from nstk.stylization.masks import NO_MASKS, Masks
+from nstk.stylization.masks import Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.preparing import plan_task, plan_tiling, read_task, with_arithmetic
 from nstk.stylization.resumption import restore_plan
@@ -157,10 +157,7 @@ class RunGroup:
 
 def group_by_targets(
     points: Sequence[GridPoint],
-    content: Source,
-    style: Source | Sequence[Source],
-    *,
-    masks: Masks = NO_MASKS,
+    inputs: tuple[Source, Source | Sequence[Source], Masks],
     backbone: Backbone | str | Path,
     on_progress: Reporter = no_progress,
 ) -> Iterator[RunGroup]:
@@ -168,15 +165,13 @@ def group_by_targets(
 
     Args:
         points: The runs.
-        content: The content image.
-        style: One or several styles.
-        masks: The masks.
+        inputs: The content image, one or several styles, and the masks.
         backbone: The network of runs that name none.
         on_progress: Called while weights are downloaded.
     """
 
     def read(network: Backbone, settings: StylizeSettings) -> StyleTransferTask:
-        return read_task(content, style, masks, network, settings)
+        return read_task(*inputs, network, settings)
 
     def load(name: str | None) -> Backbone:
         return load_backbone(name or backbone, on_progress=on_progress)

@@ -19,12 +19,12 @@ def images(shared):
 
 @pytest.mark.slow
 def test_a_larger_content_weight_lowers_the_content_error(images):
-    """The weights lie a factor of 30 and more apart, where the errors differ by several percent."""
+    """The weights are far enough apart for the errors to differ on every machine."""
     errors = [
         measure_style(
             *images, nstk.stylize(*images, size=128, steps=30, content_weight=weight).image
         )["content_error"]
-        for weight in (1e-3, 0.03, 1.0)
+        for weight in (1e-3, 0.1, 3.0)
     ]
     assert errors[0] > 1.03 * errors[1]
     assert errors[1] > 1.03 * errors[2]
