@@ -159,8 +159,7 @@ def inspect_layers(
     energies, count = survey.energies, chosen.channels
     strongest = {layer: strongest_channels(energies[layer], count) for layer in layers}
     responses = find_responses(survey.sources, strongest, backbone, chosen.size, on_progress)
-    network = backbone.prepared(edge="replicate")
-    inspected = []
+    network, inspected = backbone.prepared(edge="replicate"), []
     for layer in layers:
         energy, field = energies[layer], trace_fields(backbone)[layer]
         stride = backbone.stride(layer)
