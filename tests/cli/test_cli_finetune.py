@@ -1,6 +1,7 @@
 """`nstk finetune` and `nstk predict` through the command line, with a tiny network."""
 
 import csv
+import functools
 import json
 import shutil
 
@@ -9,6 +10,7 @@ import pytest
 from shell import complaint, invoke
 
 import nstk
+from nstk.classifiers.classifier import Classifier
 
 KEYS = [
     "model",
@@ -169,6 +171,18 @@ def test_a_run_needs_data_and_an_output(folder):
         assert f"{missing} is missing" in complaint(result)
 
 
+@pytest.fixture(scope="module")
+def load_once():
+    """`Classifier.load` with a cache: the same file is read and compiled once."""
+    return functools.cache(Classifier.load)
+
+
+@pytest.fixture
+def cached_classifiers(monkeypatch, load_once):
+    monkeypatch.setattr(Classifier, "load", staticmethod(load_once))
+
+
+@pytest.mark.usefixtures("cached_classifiers")
 def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):
     result = invoke("predict", model, folder / "new", "--json", "-q")
     assert result.exit_code == 0, result.stderr
@@ -184,6 +198,7 @@ def test_predictions_in_json_have_exactly_the_fixed_keys(folder, model):
     assert answer["skipped"] == []
 
 
+@pytest.mark.usefixtures("cached_classifiers")
 def test_the_most_likely_classes_and_skipped_files_are_printed(folder, model):
     broken = folder / "data" / "blue" / "notes.jpg"
     result = invoke("predict", model, folder / "new" / "red.png", broken, "--top", 1)
@@ -195,6 +210,7 @@ def test_the_most_likely_classes_and_skipped_files_are_printed(folder, model):
     assert str(broken) in rest[-1]
 
 
+@pytest.mark.usefixtures("cached_classifiers")
 def test_csv_has_one_row_for_each_image(folder, model, tmp_path):
     result = invoke("predict", model, folder / "new", "--csv", tmp_path / "labels.csv")
     assert result.exit_code == 0, result.stderr
@@ -208,6 +224,7 @@ def test_csv_has_one_row_for_each_image(folder, model, tmp_path):
     assert float(rows[0]["probability"]) > float(rows[0]["probability_2"])
 
 
+@pytest.mark.usefixtures("cached_classifiers")
 def test_predicting_nothing_is_bad_input(folder, model, tmp_path):
     broken = folder / "data" / "blue" / "notes.jpg"
     (tmp_path / "empty").mkdir()
@@ -222,6 +239,7 @@ def test_predicting_nothing_is_bad_input(folder, model, tmp_path):
     assert not (tmp_path / "labels.csv").exists()
 
 
+@pytest.mark.usefixtures("cached_classifiers")
 def test_an_unwritable_table_and_an_invalid_top_are_bad_input(folder, model, tmp_path):
     for options in (["--csv", tmp_path / "missing" / "labels.csv"], ["--top", 0]):
         result = invoke("predict", model, folder / "new", *options)

@@ -1,5 +1,6 @@
 """`nstk predict` at scale: growing files, resumed runs, watched folders."""
 
+import functools
 import json
 import os
 import re
@@ -31,6 +32,17 @@ def folder(tmp_path_factory):
 def model(folder, tiny_backbone, tmp_path_factory):
     made = finetune(folder, backbone=tiny_backbone)
     return made.classifier.save(tmp_path_factory.mktemp("model") / "colors.keras")
+
+
+@pytest.fixture(scope="module")
+def load_once():
+    """`Classifier.load` with a cache: the same file is read and compiled once."""
+    return functools.cache(Classifier.load)
+
+
+@pytest.fixture(autouse=True)
+def cached_classifiers(monkeypatch, load_once):
+    monkeypatch.setattr(Classifier, "load", staticmethod(load_once))
 
 
 def paths_in(output):
