@@ -56,7 +56,7 @@ def check_name(path: Path) -> None:
     """
     if path.suffix != SUFFIX:
         raise OutputError(
-            f"{path} does not have the extension {SUFFIX}; write to {path.with_suffix(SUFFIX).name}."
+            f"{path} lacks the extension {SUFFIX}; write to {path.with_suffix(SUFFIX).name}."
         )
 
 

@@ -38,8 +38,8 @@ def build_compact(
     """
     if len(widths) != len(depths) or not widths:
         raise SettingsError(
-            f"`widths` has {len(widths)} values and `depths` has {len(depths)}; give one of each per "
-            "block, and at least one block."
+            f"`widths` has {len(widths)} values and `depths` has {len(depths)}; give one of each "
+            "per block, and at least one block."
         )
     inputs = keras.Input(input_shape, name="image")
     # From [0, 1] to a mean of about 0 and a standard deviation of about 1, as in training.
