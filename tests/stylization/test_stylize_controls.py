@@ -177,7 +177,13 @@ def test_an_unknown_layer_is_refused_with_the_known_ones(tiny_backbone, scene, s
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "steps"), [("gradient-descent", 12), ("adam", 12), ("lbfgs", 10), ("newton", 6)]
+    ("optimizer", "steps"),
+    [
+        ("gradient-descent", 12),
+        ("adam", 12),
+        ("lbfgs", 10),
+        pytest.param("newton", 6, marks=pytest.mark.slow),
+    ],
 )
 def test_every_optimizer_lowers_the_loss(tiny_backbone, scene, strokes, optimizer, steps):
     losses = []
