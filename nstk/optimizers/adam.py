@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
+from nstk.types import Tensor
 
 
 class AdamState(NamedTuple):
@@ -18,14 +19,14 @@ class AdamState(NamedTuple):
         second: v_t, the running mean of its square.
     """
 
-    count: Any
-    first: Any
-    second: Any
+    count: Tensor
+    first: Tensor
+    second: Tensor
 
 
 def update(
-    gradient: Any, state: AdamState, rate: float, beta1: float, beta2: float, epsilon: float
-) -> tuple[Any, AdamState]:
+    gradient: Tensor, state: AdamState, rate: float, beta1: float, beta2: float, epsilon: float
+) -> tuple[Tensor, AdamState]:
     """Return the change of x and the next state: Algorithm 1 of the paper."""
     t = state.count + 1
     m = beta1 * state.first + (1 - beta1) * gradient
@@ -56,13 +57,13 @@ class Adam:
     epsilon: float = 1e-12
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> AdamState:
+    def init(self, x: Tensor) -> AdamState:
         """See `Optimizer.init`."""
         return AdamState(tf.zeros([], x.dtype), tf.zeros_like(x), tf.zeros_like(x))
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: AdamState
-    ) -> tuple[Any, AdamState, Evaluation]:
+        self, evaluate: Evaluate, x: Tensor, state: AdamState
+    ) -> tuple[Tensor, AdamState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         change, state = update(
@@ -70,10 +71,10 @@ class Adam:
         )
         return project(x + change, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: AdamState) -> Any:
+    def result(self, x: Tensor, state: AdamState) -> Tensor:
         """See `Optimizer.result`."""
         return x
 
-    def rescale(self, x: Any, state: AdamState, resize: Callable[[Any], Any]) -> AdamState:
+    def rescale(self, x: Tensor, state: AdamState, resize: Callable[[Tensor], Tensor]) -> AdamState:
         """See `Optimizer.rescale`."""
         return AdamState(state.count, resize(state.first), tf.nn.relu(resize(state.second)))

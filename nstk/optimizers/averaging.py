@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.optimizers.protocol import Evaluate, Evaluation, Optimizer
+from nstk.types import OptimizerState, Tensor
 
 
 class AveragingState(NamedTuple):
@@ -18,9 +19,9 @@ class AveragingState(NamedTuple):
         weight: Σ decay^(t−i)·(1 − decay), which tends to 1.
     """
 
-    inner: Any
-    total: Any
-    weight: Any
+    inner: OptimizerState
+    total: Tensor
+    weight: Tensor
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ class Averaged:
     optimizer: Optimizer
     decay: float = 0.99
 
-    def init(self, x: Any) -> AveragingState:
+    def init(self, x: Tensor) -> AveragingState:
         """See `Optimizer.init`."""
         return AveragingState(self.optimizer.init(x), tf.zeros_like(x), tf.zeros([], x.dtype))
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: AveragingState
-    ) -> tuple[Any, AveragingState, Evaluation]:
+        self, evaluate: Evaluate, x: Tensor, state: AveragingState
+    ) -> tuple[Tensor, AveragingState, Evaluation]:
         """See `Optimizer.step`."""
         x, inner, evaluation = self.optimizer.step(evaluate, x, state.inner)
         result = self.optimizer.result(x, inner)
@@ -53,12 +54,12 @@ class Averaged:
         weight = self.decay * state.weight + (1 - self.decay)
         return x, AveragingState(inner, total, weight), evaluation
 
-    def result(self, x: Any, state: AveragingState) -> Any:
+    def result(self, x: Tensor, state: AveragingState) -> Tensor:
         """See `Optimizer.result`."""
         return tf.where(state.weight > 0, tf.math.divide_no_nan(state.total, state.weight), x)
 
     def rescale(
-        self, x: Any, state: AveragingState, resize: Callable[[Any], Any]
+        self, x: Tensor, state: AveragingState, resize: Callable[[Tensor], Tensor]
     ) -> AveragingState:
         """See `Optimizer.rescale`; the average restarts, since ``x`` already is the old one."""
         inner = self.optimizer.rescale(x, state.inner, resize)

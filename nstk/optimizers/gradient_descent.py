@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
+from nstk.types import Tensor
 
 
 class GradientDescentState(NamedTuple):
@@ -21,11 +22,11 @@ class GradientDescentState(NamedTuple):
         rate: η of the current trial point.
     """
 
-    count: Any
-    x: Any
-    loss: Any
-    gradient: Any
-    rate: Any
+    count: Tensor
+    x: Tensor
+    loss: Tensor
+    gradient: Tensor
+    rate: Tensor
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class GradientDescent:
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> GradientDescentState:
+    def init(self, x: Tensor) -> GradientDescentState:
         """See `Optimizer.init`."""
         rate = tf.constant(self.learning_rate, x.dtype)
         return GradientDescentState(
@@ -54,25 +55,25 @@ class GradientDescent:
         )
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: GradientDescentState
-    ) -> tuple[Any, GradientDescentState, Evaluation]:
+        self, evaluate: Evaluate, x: Tensor, state: GradientDescentState
+    ) -> tuple[Tensor, GradientDescentState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         state = self._accept_or_reject(x, evaluation, state)
         return project(state.x - state.rate * state.gradient, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: GradientDescentState) -> Any:
+    def result(self, x: Tensor, state: GradientDescentState) -> Tensor:
         """See `Optimizer.result`; with ``backtracking`` the last accepted point."""
         return state.x if self.backtracking else x
 
     def rescale(
-        self, x: Any, state: GradientDescentState, resize: Callable[[Any], Any]
+        self, x: Tensor, state: GradientDescentState, resize: Callable[[Tensor], Tensor]
     ) -> GradientDescentState:
         """See `Optimizer.rescale`; η carries over."""
         return self.init(x)._replace(rate=state.rate)
 
     def _accept_or_reject(
-        self, x: Any, evaluation: Evaluation, state: GradientDescentState
+        self, x: Tensor, evaluation: Evaluation, state: GradientDescentState
     ) -> GradientDescentState:
         """Accept or reject ``x``, and set η for the next trial."""
         accepted = GradientDescentState(

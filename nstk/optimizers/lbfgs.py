@@ -8,12 +8,13 @@ contains the network once instead of twice.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
+from nstk.types import Tensor
 
 LEVEL_WEIGHT = 0.25
 """Weight of a pyramid level relative to the next finer one, which has four times as many cells: a
@@ -35,18 +36,18 @@ class LBFGSState(NamedTuple):
         curvatures: ⟨s_i, y_i⟩, shape ``(memory,)``; 0 for pairs that do not exist yet.
     """
 
-    count: Any
-    x: Any
-    loss: Any
-    gradient: Any
-    direction: Any
-    length: Any
-    s_history: Any
-    y_history: Any
-    curvatures: Any
+    count: Tensor
+    x: Tensor
+    loss: Tensor
+    gradient: Tensor
+    direction: Tensor
+    length: Tensor
+    s_history: Tensor
+    y_history: Tensor
+    curvatures: Tensor
 
 
-def precondition(gradient: Any, levels: int) -> Any:
+def precondition(gradient: Tensor, levels: int) -> Tensor:
     """P·g, a metric for images in which neighboring pixels move together.
 
     P = I + w·U·P′·Uᵀ: U enlarges an image twice, P′ has one level less, and w is `LEVEL_WEIGHT`.
@@ -77,8 +78,8 @@ def precondition(gradient: Any, levels: int) -> Any:
 
 
 def apply_inverse_hessian(
-    gradient: Any, s_history: Any, y_history: Any, curvatures: Any, levels: int = 1
-) -> Any:
+    gradient: Tensor, s_history: Tensor, y_history: Tensor, curvatures: Tensor, levels: int = 1
+) -> Tensor:
     """Return H_k·g by the two-loop recursion (Nocedal and Wright 2006, alg. 7.4).
 
     It starts from H_k^0 = γ_k·P, with γ_k chosen so that H_k^0 fits the newest pair. If P is the
@@ -126,7 +127,7 @@ class LBFGS:
     bounds: Bounds | None = None
     levels: int = 1
 
-    def init(self, x: Any) -> LBFGSState:
+    def init(self, x: Tensor) -> LBFGSState:
         """See `Optimizer.init`."""
         zero, pairs = tf.zeros_like(x), tf.zeros([self.memory, *x.shape], x.dtype)
         scalar = tf.zeros([], x.dtype)
@@ -143,8 +144,8 @@ class LBFGS:
         )
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: LBFGSState
-    ) -> tuple[Any, LBFGSState, Evaluation]:
+        self, evaluate: Evaluate, x: Tensor, state: LBFGSState
+    ) -> tuple[Tensor, LBFGSState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         directional_derivative = inner(state.gradient, x - state.x)
@@ -158,15 +159,17 @@ class LBFGS:
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: LBFGSState) -> Any:
+    def result(self, x: Tensor, state: LBFGSState) -> Tensor:
         """See `Optimizer.result`: the last accepted point, which is the best so far."""
         return state.x
 
-    def rescale(self, x: Any, state: LBFGSState, resize: Callable[[Any], Any]) -> LBFGSState:
+    def rescale(
+        self, x: Tensor, state: LBFGSState, resize: Callable[[Tensor], Tensor]
+    ) -> LBFGSState:
         """See `Optimizer.rescale`; curvature does not carry over to another grid."""
         return self.init(x)
 
-    def _accept(self, x: Any, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
+    def _accept(self, x: Tensor, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
         """Store the step to ``x``, then choose a new direction."""
         gradient = evaluation.gradient
         s, y = x - state.x, gradient - state.gradient
@@ -204,7 +207,7 @@ class LBFGS:
         )
 
     def _reject(
-        self, evaluation: Evaluation, directional_derivative: Any, state: LBFGSState
+        self, evaluation: Evaluation, directional_derivative: Tensor, state: LBFGSState
     ) -> LBFGSState:
         """Step back to the minimum of the parabola through the known values on this line."""
         factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)

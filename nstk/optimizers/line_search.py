@@ -4,19 +4,19 @@ Every step evaluates one trial point. Either the point `is_lower` and the next l
 or the next trial lies nearer, at the minimum of the parabola through all values known on the line.
 """
 
-from typing import Any
-
 import tensorflow as tf
 
+from nstk.types import Tensor
 
-def inner(a: Any, b: Any) -> Any:
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
     """Return the inner product ⟨a, b⟩ of two tensors of equal shape."""
     return tf.reduce_sum(a * b)
 
 
 def is_lower(
-    loss: Any, before: Any, directional_derivative: Any, sufficient_decrease: float
-) -> Any:
+    loss: Tensor, before: Tensor, directional_derivative: Tensor, sufficient_decrease: float
+) -> Tensor:
     """Test the condition of Armijo (1966): f(x + d) ≤ f(x) + c₁·⟨∇f(x), d⟩.
 
     Args:
@@ -35,8 +35,8 @@ def is_lower(
 
 
 def fit_parabola(
-    loss: Any, before: Any, directional_derivative: Any, shortest: float, longest: float
-) -> Any:
+    loss: Tensor, before: Tensor, directional_derivative: Tensor, shortest: float, longest: float
+) -> Tensor:
     """Return how much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
 
     This is the minimum of the parabola with the value and gradient at x and the value at x + d

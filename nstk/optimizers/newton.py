@@ -20,12 +20,13 @@ The parabola fits only near x, and with negative curvature it has no minimum. Th
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.optimizers.line_search import fit_parabola, inner, is_lower
 from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
+from nstk.types import Tensor
 
 
 class NewtonState(NamedTuple):
@@ -42,17 +43,17 @@ class NewtonState(NamedTuple):
         damping: λ, relative to the curvature along the gradient.
     """
 
-    count: Any
-    x: Any
-    loss: Any
-    gradient: Any
-    direction: Any
-    hessian_p: Any
-    length: Any
-    damping: Any
+    count: Tensor
+    x: Tensor
+    loss: Tensor
+    gradient: Tensor
+    direction: Tensor
+    hessian_p: Tensor
+    length: Tensor
+    damping: Tensor
 
 
-def multiply_hessian(evaluate: Evaluate, x: Any, direction: Any) -> Any:
+def multiply_hessian(evaluate: Evaluate, x: Tensor, direction: Tensor) -> Tensor:
     """Return H·v, the derivative of the gradient along v (Pearlmutter 1994).
 
     Forward-over-reverse differentiation is as exact as the gradient itself and costs two to three
@@ -96,15 +97,15 @@ class Newton:
     sufficient_decrease: float = 1e-4
     bounds: Bounds | None = None
 
-    def init(self, x: Any) -> NewtonState:
+    def init(self, x: Tensor) -> NewtonState:
         """See `Optimizer.init`."""
         zero, scalar = tf.zeros_like(x), tf.zeros([], x.dtype)
         damping = tf.constant(self.damping, x.dtype)
         return NewtonState(tf.constant(0), x, scalar, zero, zero, zero, scalar, damping)
 
     def step(
-        self, evaluate: Evaluate, x: Any, state: NewtonState
-    ) -> tuple[Any, NewtonState, Evaluation]:
+        self, evaluate: Evaluate, x: Tensor, state: NewtonState
+    ) -> tuple[Tensor, NewtonState, Evaluation]:
         """See `Optimizer.step`."""
         evaluation = evaluate(x)
         directional_derivative = inner(state.gradient, x - state.x)
@@ -118,16 +119,18 @@ class Newton:
         )
         return project(state.x + state.length * state.direction, self.bounds), state, evaluation
 
-    def result(self, x: Any, state: NewtonState) -> Any:
+    def result(self, x: Tensor, state: NewtonState) -> Tensor:
         """See `Optimizer.result`: the last accepted point, which is the best so far."""
         return state.x
 
-    def rescale(self, x: Any, state: NewtonState, resize: Callable[[Any], Any]) -> NewtonState:
+    def rescale(
+        self, x: Tensor, state: NewtonState, resize: Callable[[Tensor], Tensor]
+    ) -> NewtonState:
         """See `Optimizer.rescale`; only the damping, which has no unit, carries over."""
         return self.init(x)._replace(damping=state.damping)
 
     def _accept(
-        self, evaluate: Evaluate, x: Any, evaluation: Evaluation, state: NewtonState
+        self, evaluate: Evaluate, x: Tensor, evaluation: Evaluation, state: NewtonState
     ) -> NewtonState:
         """Fit a new parabola at ``x`` and find its minimum."""
         gradient = evaluation.gradient
@@ -146,13 +149,13 @@ class Newton:
         )
 
     def _reject(
-        self, evaluation: Evaluation, directional_derivative: Any, state: NewtonState
+        self, evaluation: Evaluation, directional_derivative: Tensor, state: NewtonState
     ) -> NewtonState:
         """Step back on the same line, and increase the damping of the next parabola."""
         factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)
         return state._replace(length=state.length * factor, damping=_increase(state.damping))
 
-    def _adapt_damping(self, x: Any, evaluation: Evaluation, state: NewtonState) -> Any:
+    def _adapt_damping(self, x: Tensor, evaluation: Evaluation, state: NewtonState) -> Tensor:
         """λ by the ratio of the actual to the predicted decrease."""
         shift = x - state.x
         predicted = -inner(state.gradient + 0.5 * state.length * state.hessian_p, shift)
@@ -164,15 +167,17 @@ class Newton:
         return tf.where(state.count == 0, state.damping, damping)
 
     def _solve(
-        self, evaluate: Evaluate, x: Any, gradient: Any, free: Any, damping: Any
-    ) -> tuple[Any, Any]:
+        self, evaluate: Evaluate, x: Tensor, gradient: Tensor, free: Tensor, damping: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Truncated conjugate gradients: p with (H + λI)·p ≈ −g, and H·p."""
         zero = tf.zeros_like(x)
         enough = self.tolerance**2 * inner(gradient, gradient)
         longest = tf.reduce_max(tf.abs(gradient))
         downhill = tf.math.divide_no_nan(tf.cast(self.first_step, x.dtype), longest)
 
-        def advance(i: Any, p: Any, hessian_p: Any, r: Any, d: Any, shift: Any, _: Any) -> Any:
+        def advance(
+            i: Tensor, p: Tensor, hessian_p: Tensor, r: Tensor, d: Tensor, shift: Tensor, _: Tensor
+        ) -> Tensor:
             product = free * multiply_hessian(evaluate, x, d)
             curvature, square, error = inner(d, product), inner(d, d), inner(r, r)
             shift = tf.where(i == 0, damping * tf.abs(curvature) / square, shift)
@@ -195,6 +200,6 @@ class Newton:
         return p, hessian_p
 
 
-def _increase(damping: Any) -> Any:
+def _increase(damping: Tensor) -> Tensor:
     """Four times the damping, and at least 1e-6: from 0 it would never grow."""
     return tf.maximum(4 * damping, tf.cast(1e-6, damping.dtype))

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
+
+from nstk.types import OptimizerState, Tensor
 
 
 class Evaluation(NamedTuple):
@@ -16,12 +18,12 @@ class Evaluation(NamedTuple):
         terms: The terms of the loss by name, scalar tensors.
     """
 
-    loss: Any
-    gradient: Any
-    terms: dict[str, Any]
+    loss: Tensor
+    gradient: Tensor
+    terms: dict[str, Tensor]
 
 
-Evaluate = Callable[[Any], Evaluation]
+Evaluate = Callable[[Tensor], Evaluation]
 """A function to be minimized, from a point to its `Evaluation`."""
 
 
@@ -29,12 +31,12 @@ Bounds = tuple[float, float]
 """Lower and upper bound ``[low, high]`` of every coordinate."""
 
 
-def project(x: Any, bounds: Bounds | None) -> Any:
+def project(x: Tensor, bounds: Bounds | None) -> Tensor:
     """Return the nearest point within the bounds."""
     return x if bounds is None else tf.clip_by_value(x, *bounds)
 
 
-def free_variables(x: Any, gradient: Any, bounds: Bounds | None) -> Any:
+def free_variables(x: Tensor, gradient: Tensor, bounds: Bounds | None) -> Tensor:
     """Return 1 where a coordinate can move downhill, 0 where a bound blocks it.
 
     Curvature mixes coordinates. A direction made from all of them wastes its steps on the blocked
@@ -55,16 +57,20 @@ class Optimizer(Protocol):
     derivative of the gradient along several directions.
     """
 
-    def init(self, x: Any) -> Any:
+    def init(self, x: Tensor) -> OptimizerState:
         """Return the initial state at ``x``, a nest of tensors."""
 
-    def step(self, evaluate: Evaluate, x: Any, state: Any) -> tuple[Any, Any, Evaluation]:
+    def step(
+        self, evaluate: Evaluate, x: Tensor, state: OptimizerState
+    ) -> tuple[Tensor, OptimizerState, Evaluation]:
         """Evaluate ``x``, and return the next point, the next state and the evaluation."""
 
-    def result(self, x: Any, state: Any) -> Any:
+    def result(self, x: Tensor, state: OptimizerState) -> Tensor:
         """Return the result if the optimization ended here."""
 
-    def rescale(self, x: Any, state: Any, resize: Callable[[Any], Any]) -> Any:
+    def rescale(
+        self, x: Tensor, state: OptimizerState, resize: Callable[[Tensor], Tensor]
+    ) -> OptimizerState:
         """Return the state on another grid.
 
         Args:
@@ -75,8 +81,8 @@ class Optimizer(Protocol):
 
 
 def minimize(
-    evaluate: Evaluate, x: Any, optimizer: Optimizer, *, steps: int, tolerance: float = 0.0
-) -> tuple[Any, Evaluation]:
+    evaluate: Evaluate, x: Tensor, optimizer: Optimizer, *, steps: int, tolerance: float = 0.0
+) -> tuple[Tensor, Evaluation]:
     """Minimize a function and return the best point that was evaluated.
 
     The loop runs in Python, for small functions; images have their own loop.

@@ -1,12 +1,13 @@
 """The initial image of an optimization."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from nstk.images.image import Image, Plane, resize_image
 from nstk.images.loading import load_image
+from nstk.types import Tensor
 
 INITS = ("content", "noise", "gray", "style")
 """The named initial images; any other value is the path of an image."""
@@ -75,7 +76,7 @@ def _noise_with_colors(
     return clipped
 
 
-def _color_noise(noise: Any, palettes: Sequence[Palette]) -> Any:
+def _color_noise(noise: Tensor, palettes: Sequence[Palette]) -> Tensor:
     """Give white noise the mean and the covariance of some palettes together."""
     colors = np.concatenate([each.pixels.reshape(-1, 3) for each in palettes]).astype(np.float64)
     shares = [each.weights * (each.share / each.weights.sum()) for each in palettes]

@@ -7,11 +7,12 @@ at 4096 pixels.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
 
 from nstk.stylization.statistics import Moments, Statistics, covariance, feature_sums, upcast
+from nstk.types import FeatureMaps, Tensor
 
 GRADIENT_FLOOR = 1e-6
 """Added under a root, which has no gradient at 0."""
@@ -33,15 +34,15 @@ class ImageSums(NamedTuple):
     """
 
     style: Mapping[str, Sequence[Statistics]]
-    content: Mapping[str, Any]
-    tv: Any
+    content: Mapping[str, Tensor]
+    tv: Tensor
 
 
 def layer_sums(
-    maps: Mapping[str, Any],
-    guides: Mapping[str, Sequence[Any]],
-    content: Mapping[str, Any],
-) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Any]]:
+    maps: FeatureMaps,
+    guides: Mapping[str, Sequence[Tensor | None]],
+    content: FeatureMaps,
+) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Tensor]]:
     """Compute the sums of the feature maps of an image or of a part of it.
 
     Args:
@@ -63,7 +64,7 @@ def layer_sums(
     }
 
 
-def content_loss(features: Any, target: Any) -> Any:
+def content_loss(features: Tensor, target: Tensor) -> Tensor:
     """½‖a − a*‖² / ½‖a*‖², the content loss of Gatys et al. 2016, eq. 1, made relative.
 
     Args:
@@ -76,13 +77,13 @@ def content_loss(features: Any, target: Any) -> Any:
     return content_sum(features, target) / tf.maximum(content_sum(target), 1e-30)
 
 
-def content_sum(features: Any, target: Any | None = None) -> Any:
+def content_sum(features: Tensor, target: Tensor | None = None) -> Tensor:
     """½‖a − a*‖²; ½‖a‖² without a target."""
     wide = upcast(features)
     return tf.nn.l2_loss(wide if target is None else wide - upcast(target))
 
 
-def gram_loss(moments: Moments, target: Moments) -> Any:
+def gram_loss(moments: Moments, target: Moments) -> Tensor:
     """‖G − G*‖²_F / ‖G*‖²_F, the style loss of Gatys et al. 2016, eq. 4, made relative.
 
     Returns:
@@ -91,7 +92,7 @@ def gram_loss(moments: Moments, target: Moments) -> Any:
     return _relative_error(moments.gram, target.gram)
 
 
-def moments_loss(moments: Moments, target: Moments) -> Any:
+def moments_loss(moments: Moments, target: Moments) -> Tensor:
     """√(‖G − G*‖²_F / ‖G*‖²_F + ‖μ − μ*‖² / ‖μ*‖² + ‖σ − σ*‖² / ‖σ*‖²).
 
     Mean and standard deviation are free: the Gram matrix mixes the two, and its strongest
@@ -109,7 +110,7 @@ def moments_loss(moments: Moments, target: Moments) -> Any:
     )
 
 
-def wasserstein_loss(moments: Moments, target: Moments) -> Any:
+def wasserstein_loss(moments: Moments, target: Moments) -> Tensor:
     """W₂ / √(‖μ*‖² + tr C*), the distance of two normal distributions of features.
 
     Returns:
@@ -120,7 +121,7 @@ def wasserstein_loss(moments: Moments, target: Moments) -> Any:
     return _root_distance(squared / tf.maximum(size, 1e-30))
 
 
-STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
+STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Tensor]] = {
     "gram": gram_loss,
     "moments": moments_loss,
     "wasserstein": wasserstein_loss,
@@ -128,7 +129,7 @@ STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Any]] = {
 """The style losses by name; each compares the moments of a layer with those of the style."""
 
 
-def wasserstein_squared(moments: Moments, target: Moments) -> Any:
+def wasserstein_squared(moments: Moments, target: Moments) -> Tensor:
     """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984).
 
     Args:
@@ -147,7 +148,7 @@ def wasserstein_squared(moments: Moments, target: Moments) -> Any:
     return tf.nn.relu(shift + variances + added - 2 * shared)
 
 
-def total_variation(image: Any) -> Any:
+def total_variation(image: Tensor) -> Tensor:
     """Mean squared difference of neighboring pixels, over all eight neighbors.
 
     Diagonal neighbors count a quarter of straight ones, as in a nine-point Laplacian, so that
@@ -162,7 +163,7 @@ def total_variation(image: Any) -> Any:
     return tv_from_sums(tv_sums(image), image.shape)
 
 
-def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
+def tv_sums(image: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
     """Sum the squared differences of neighboring pixels for each direction.
 
     A difference belongs to the row of its upper pixel (of its left one, if they share the row)
@@ -181,7 +182,7 @@ def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
     rows = height if rows is None else rows
     columns = width if columns is None else columns
 
-    def cut(top: int, left: int, height: Any, width: Any) -> Any:
+    def cut(top: int, left: int, height: Tensor, width: Tensor) -> Tensor:
         # The gradient of a slice is a pad, ten times as fast as that of image[top:, left:].
         return tf.slice(image, [top, left, 0], [height, width, 3])
 
@@ -194,7 +195,7 @@ def tv_sums(image: Any, rows: Any = None, columns: Any = None) -> Any:
     return tf.stack([2 * tf.nn.l2_loss(side) for side in sides])
 
 
-def tv_from_sums(sums: Any, shape: Any) -> Any:
+def tv_from_sums(sums: Tensor, shape: Tensor) -> Tensor:
     """Compute the total variation of an image from the sums over its parts.
 
     Args:
@@ -207,42 +208,42 @@ def tv_from_sums(sums: Any, shape: Any) -> Any:
     return tf.reduce_sum(sums * tf.constant(shares, sums.dtype))
 
 
-def _root_distance(squared: Any) -> Any:
+def _root_distance(squared: Tensor) -> Tensor:
     return tf.sqrt(squared + GRADIENT_FLOOR) - GRADIENT_FLOOR**0.5
 
 
-def _std(moments: Moments, target: Moments) -> Any:
+def _std(moments: Moments, target: Moments) -> Tensor:
     """σ_k, with a floor of a hundredth of the target's own: a root has no gradient at 0."""
     floor = 1e-4 * tf.reduce_mean(target.variance) + 1e-30
     return tf.sqrt(moments.variance + floor)
 
 
-def _relative_error(value: Any, target: Any) -> Any:
+def _relative_error(value: Tensor, target: Tensor) -> Tensor:
     """‖value − target‖² / ‖target‖², with a floor for targets that are zero everywhere."""
     return tf.nn.l2_loss(value - target) / tf.maximum(tf.nn.l2_loss(target), 1e-30)
 
 
-def _eigenvalue_floor(target: Moments) -> Any:
+def _eigenvalue_floor(target: Moments) -> Tensor:
     return RELATIVE_FLOOR * tf.reduce_mean(target.variance) + 1e-30
 
 
-def _regularize(matrix: Any, target: Moments) -> Any:
+def _regularize(matrix: Tensor, target: Moments) -> Tensor:
     """Add the same multiple of the unit matrix to both covariances: W₂ hardly changes."""
     return matrix + _eigenvalue_floor(target) * tf.eye(tf.shape(matrix)[0], dtype=matrix.dtype)
 
 
-def _matrix_root(matrix: Any) -> Any:
+def _matrix_root(matrix: Tensor) -> Tensor:
     """The symmetric square root of a positive matrix that is constant during the optimization."""
     values, vectors = tf.linalg.eigh(matrix)
     return (vectors * tf.sqrt(tf.maximum(values, 1e-30))) @ tf.transpose(vectors)
 
 
-def _trace_of_root(matrix: Any) -> Any:
+def _trace_of_root(matrix: Tensor) -> Tensor:
     """tr M^½ = Σ √λ_i."""
     return tf.custom_gradient(_trace_and_gradient)(matrix)
 
 
-def _trace_and_gradient(matrix: Any) -> tuple[Any, Any]:
+def _trace_and_gradient(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """tr M^½ and its gradient ½ M^−½.
 
     The trace depends on the eigenvalues alone; the general rule for eigenvectors would divide by
@@ -251,7 +252,7 @@ def _trace_and_gradient(matrix: Any) -> tuple[Any, Any]:
     values, vectors = tf.linalg.eigh(matrix)
     roots = tf.sqrt(tf.maximum(values, 1e-12 * tf.reduce_max(values)))
 
-    def gradient(upstream: Any) -> Any:
+    def gradient(upstream: Tensor) -> Tensor:
         return upstream * 0.5 * (vectors / roots) @ tf.transpose(vectors)
 
     return tf.reduce_sum(roots), gradient

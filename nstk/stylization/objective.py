@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -21,6 +21,7 @@ from nstk.stylization.losses import (
 from nstk.stylization.regions import Region
 from nstk.stylization.statistics import to_moments
 from nstk.stylization.styles import StyleImage, blend_styles, extract_features
+from nstk.types import FeatureMaps, KerasModel, OptimizerState, Tensor
 
 
 class LossWeights(NamedTuple):
@@ -32,9 +33,16 @@ class LossWeights(NamedTuple):
         tv: γ.
     """
 
-    content: Any
-    style: Any
-    tv: Any
+    content: Tensor
+    style: Tensor
+    tv: Tensor
+
+
+StepResult = tuple[Tensor, OptimizerState, Evaluation]
+"""The next image, the next state, and the loss and gradient before the step."""
+
+CompiledStep = Callable[[Tensor, OptimizerState, LossWeights], StepResult]
+"""A compiled step of an optimizer, of an image, a state and the weights of the losses."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +80,10 @@ def combine_losses(
     sums: ImageSums,
     weights: ObjectiveWeights,
     regions: Sequence[Region],
-    content_norms: Mapping[str, Any],
+    content_norms: Mapping[str, Tensor],
     shape: Sequence[int],
     loss_weights: LossWeights | None = None,
-) -> tuple[Any, dict[str, Any]]:
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Compute the loss of an image and its terms from the sums over the image.
 
     Args:
@@ -120,10 +128,10 @@ class Objective(Protocol):
     def weights(self) -> ObjectiveWeights:
         """The default weights."""
 
-    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
+    def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         """Return the loss of an image ``(height, width, 3)``, its gradient and its terms."""
 
-    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
+    def compile(self, optimizer: Optimizer) -> CompiledStep:
         """Compile a step of an optimizer, or return the one compiled before.
 
         Returns:
@@ -147,11 +155,11 @@ class StyleObjective:
             1 if None.
     """
 
-    taps: Any
-    content: Mapping[str, Any]
+    taps: KerasModel
+    content: FeatureMaps
     regions: Sequence[Region]
     weights: ObjectiveWeights
-    gradient_mask: Any | None = None
+    gradient_mask: Tensor | None = None
 
     @classmethod
     def from_images(
@@ -189,7 +197,7 @@ class StyleObjective:
         content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
-        gradient_mask: Any | None = None,
+        gradient_mask: Tensor | None = None,
     ) -> "StyleObjective":
         """Compute the content target; the regions already hold the style targets.
 
@@ -204,8 +212,8 @@ class StyleObjective:
         return cls(backbone.tap(weights.layers), maps, tuple(regions), weights, gradient_mask)
 
     def compute_loss(
-        self, image: Any, loss_weights: LossWeights | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+        self, image: Tensor, loss_weights: LossWeights | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of an image and its terms.
 
         Args:
@@ -225,17 +233,17 @@ class StyleObjective:
         )
 
     @property
-    def guides(self) -> Mapping[str, Sequence[Any]]:
+    def guides(self) -> Mapping[str, Sequence[Tensor | None]]:
         """The weight of every position by style layer, one plane for each region."""
         return list_guides(self.regions, self.weights)
 
     @cached_property
-    def content_norms(self) -> Mapping[str, Any]:
+    def content_norms(self) -> Mapping[str, Tensor]:
         """½‖a*‖² of every content layer."""
         with tf.init_scope():  # once, not in every step
             return {name: content_sum(target) for name, target in self.content.items()}
 
-    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
+    def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         """Return the loss, its gradient with respect to the pixels, and its terms."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(image)
@@ -245,24 +253,25 @@ class StyleObjective:
             gradient = gradient * self.gradient_mask
         return Evaluation(loss, gradient, terms)
 
-    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
+    def compile(self, optimizer: Optimizer) -> CompiledStep:
         """See `Objective.compile`."""
         if optimizer not in self._steps:
 
-            def step(x: Any, state: Any, loss_weights: LossWeights) -> Any:
+            def step(x: Tensor, state: OptimizerState, loss_weights: LossWeights) -> StepResult:
                 evaluate = partial(self.evaluate, loss_weights=loss_weights)
                 return optimizer.step(evaluate, x, state)
 
             self._steps[optimizer] = tf.function(step, autograph=False)
-        compiled: Callable[..., Any] = self._steps[optimizer]
-        return compiled
+        return self._steps[optimizer]
 
     @cached_property
-    def _steps(self) -> dict[Optimizer, Any]:
+    def _steps(self) -> dict[Optimizer, CompiledStep]:
         return {}
 
 
-def list_guides(regions: Sequence[Region], weights: ObjectiveWeights) -> dict[str, tuple[Any, ...]]:
+def list_guides(
+    regions: Sequence[Region], weights: ObjectiveWeights
+) -> dict[str, tuple[Tensor | None, ...]]:
     """Return the guides of all regions by style layer; None where a region is everywhere."""
     return {
         name: tuple(region.guides and region.guides[name] for region in regions)
@@ -270,5 +279,5 @@ def list_guides(regions: Sequence[Region], weights: ObjectiveWeights) -> dict[st
     }
 
 
-def _weighted_sum(losses: Mapping[str, Any], weights: Mapping[str, float]) -> Any:
+def _weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     return tf.add_n([weights[name] * loss for name, loss in losses.items()])

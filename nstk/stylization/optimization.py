@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from nstk.images.image import Image
 from nstk.optimizers import Optimizer
 from nstk.progress import Progress, Reporter
 from nstk.stylization.objective import LossWeights, Objective
+from nstk.types import OptimizerState, Tensor
 
 PATIENCE = 20
 """Steps over which the loss has to improve by the tolerance."""
@@ -44,9 +45,9 @@ class OptimizationState:
         divergence_note: A remark on the first loss that was not finite; None until then.
     """
 
-    x: Any
-    optimizer_state: Any
-    last_finite: Any
+    x: Tensor
+    optimizer_state: OptimizerState
+    last_finite: Tensor
     steps: tuple[int, ...] = (0,)
     divergence_note: str | None = None
 
@@ -86,7 +87,7 @@ class Optimization:
 
     @classmethod
     def start(
-        cls, optimizer: Optimizer, image: Any, fallback: Optimizer | None = None
+        cls, optimizer: Optimizer, image: Tensor, fallback: Optimizer | None = None
     ) -> "Optimization":
         """Start at an image, with no step taken."""
         x = tf.constant(image)
@@ -119,7 +120,7 @@ class Optimization:
         return np.clip(result, 0.0, 1.0, out=result)
 
     def resize(
-        self, height: int, width: int, restore_kept: Callable[[Any], Any] | None = None
+        self, height: int, width: int, restore_kept: Callable[[Tensor], Tensor] | None = None
     ) -> None:
         """Continue at another scale, from the current result.
 
@@ -129,7 +130,7 @@ class Optimization:
             restore_kept: Restores the pixels that have to stay unchanged.
         """
 
-        def resize(tensor: Any) -> Any:
+        def resize(tensor: Tensor) -> Tensor:
             return tf.image.resize(tensor, [height, width], method="bicubic")
 
         state = self.state
@@ -201,7 +202,7 @@ class Optimization:
             where = f"after step {self.state.steps[-1]} of {stage}"
             self._fall_back(f"The image contains NaN or Inf {where}")
 
-    def _advance(self, x: Any, optimizer_state: Any, step: Step) -> None:
+    def _advance(self, x: Tensor, optimizer_state: OptimizerState, step: Step) -> None:
         state = self.state
         self.history[self.steps :] = [step]
         # Only the image: a second optimizer state would exceed the memory of the feature maps.

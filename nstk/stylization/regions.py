@@ -6,7 +6,6 @@ A guide says how much each position of a feature map belongs to a region.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import MaskError
 from nstk.images.image import Plane
 from nstk.stylization.statistics import Moments, Statistics, to_moments
+from nstk.types import Tensor
 
 EFFECTIVE_SHARE = 0.5
 """Size of the effective receptive field relative to a layer's reach, for eroding regions.
@@ -46,7 +46,7 @@ class Region:
     """
 
     targets: Mapping[str, Moments]
-    guides: Mapping[str, Any] | None = None
+    guides: Mapping[str, Tensor] | None = None
     share: float = 1.0
 
 

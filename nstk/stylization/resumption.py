@@ -8,7 +8,6 @@ another plan would produce other bytes.
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +22,7 @@ from nstk.stylization.initialization import INITS
 from nstk.stylization.optimization import Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import Plan
+from nstk.types import Array, Json, Tensor
 
 CHANGEABLE = ("max_memory",)
 """Settings that may differ when a run is resumed: they affect nothing but the plan."""
@@ -52,7 +52,7 @@ def identify_run(task: StyleTransferTask) -> RunIdentity:
     return RunIdentity("stylize", {**setting_values(settings), **list_versions()}, digests)
 
 
-def setting_values(settings: StylizeSettings) -> dict[str, Any]:
+def setting_values(settings: StylizeSettings) -> dict[str, Json]:
     """Return the settings that affect the bytes of a result."""
     return {name: value for name, value in asdict(settings).items() if name not in CHANGEABLE}
 
@@ -158,7 +158,7 @@ def replay_progress(
             )
 
 
-def _tensor(arrays: Mapping[str, Any], name: str, like: Any) -> Any:
+def _tensor(arrays: Mapping[str, Array], name: str, like: Tensor) -> Tensor:
     array = arrays[name]
     if array.shape != tuple(like.shape) or array.dtype != like.dtype.as_numpy_dtype:
         raise ValueError(f"{name} is {array.dtype} of shape {array.shape}")

@@ -6,9 +6,11 @@ computed from the sums afterwards.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import tensorflow as tf
+
+from nstk.types import Tensor
 
 
 class Statistics(NamedTuple):
@@ -23,9 +25,9 @@ class Statistics(NamedTuple):
         count: Σ_ij t_ij, the number of positions, or the area of the region.
     """
 
-    gram: Any
-    total: Any
-    count: Any
+    gram: Tensor
+    total: Tensor
+    count: Tensor
 
 
 class Moments(NamedTuple):
@@ -37,25 +39,25 @@ class Moments(NamedTuple):
         variance: σ_k², shape ``(C,)``, never negative.
     """
 
-    gram: Any
-    mean: Any
-    variance: Any
+    gram: Tensor
+    mean: Tensor
+    variance: Tensor
 
 
-def upcast(features: Any) -> Any:
+def upcast(features: Tensor) -> Tensor:
     """Cast half precision to float32, in which sums of squares do not overflow."""
     return tf.cast(features, tf.float32) if features.dtype.size < 4 else features
 
 
-def gram_matrix(flat: Any) -> tuple[Any, Any]:
+def gram_matrix(flat: Tensor) -> tuple[Tensor, Tensor]:
     """Return FᵀF and the column sums of a map F of shape ``(positions, C)``.
 
     The gradient is F(S + Sᵀ) + t for gradients S and t of the results: one matrix product, where
     automatic differentiation takes two. Column sums of long matrices are faster as a product, too.
     """
 
-    def multiply(flat: Any) -> tuple[Any, Any]:
-        def vjp(gradient: Any, level: Any) -> Any:
+    def multiply(flat: Tensor) -> tuple[Tensor, Tensor]:
+        def vjp(gradient: Tensor, level: Tensor) -> Tensor:
             return tf.nn.bias_add(tf.matmul(flat, gradient + tf.transpose(gradient)), level)
 
         ones = tf.ones([1, tf.shape(flat)[0]], flat.dtype)
@@ -65,7 +67,7 @@ def gram_matrix(flat: Any) -> tuple[Any, Any]:
     return gram, total
 
 
-def feature_sums(features: Any, guide: Any | None = None) -> Statistics:
+def feature_sums(features: Tensor, guide: Tensor | None = None) -> Statistics:
     """Compute the statistics of a feature map.
 
     Args:
@@ -99,7 +101,7 @@ def to_moments(statistics: Statistics) -> Moments:
     return Moments(gram, mean, variance)
 
 
-def covariance(moments: Moments) -> Any:
+def covariance(moments: Moments) -> Tensor:
     """Return C = G − μμᵀ, shape ``(C, C)``."""
     return moments.gram - moments.mean[:, tf.newaxis] * moments.mean[tf.newaxis, :]
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +17,7 @@ from nstk.storage.array_files import digest_arrays
 from nstk.stylization.regions import make_guide
 from nstk.stylization.statistics import Statistics, blend_statistics, feature_sums
 from nstk.stylization.tiled.network import TiledNetwork
+from nstk.types import FeatureMaps, KerasModel, Tensor
 
 TILE_ABOVE = 3 * 2**20
 """Values in an image above which its statistics are computed tile by tile."""
@@ -93,7 +94,7 @@ class StyleImage:
         """See `Style.compute_statistics`."""
         image = self.resized(longer_side)
         self._check_size(image, backbone, layers)
-        guides: dict[str, Any] = {}
+        guides: dict[str, Tensor] = {}
         if self.mask is not None:
             mask = self.resized_mask(*image.shape[:2])
             shapes = backbone.tap(layers).compute_output_shape((1, *image.shape))
@@ -139,11 +140,12 @@ def tiled_network_for(backbone: Backbone, layers: tuple[str, ...]) -> TiledNetwo
     return TiledNetwork(backbone, layers)
 
 
-def extract_features(taps: Any, image: Image) -> Any:
+def extract_features(taps: KerasModel, image: Image) -> FeatureMaps:
     """Return the feature maps of one image by layer.
 
     Args:
         taps: A model as `Backbone.tap` returns it.
         image: ``(height, width, 3)``.
     """
-    return taps(tf.constant(np.asarray(image)[np.newaxis]), training=False)
+    maps: FeatureMaps = taps(tf.constant(np.asarray(image)[np.newaxis]), training=False)
+    return maps

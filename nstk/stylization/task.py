@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,6 +15,7 @@ from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, choose_optimizer
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
+from nstk.settings.parsing import LayerWeights
 from nstk.stylization.initialization import INITS, Palette, initial_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
@@ -24,10 +24,11 @@ from nstk.stylization.optimization import Optimization, StepCallback, no_op
 from nstk.stylization.regions import Region, check_guides, make_region
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
-from nstk.stylization.styles import StyleImage, blend_styles
+from nstk.stylization.styles import Style, StyleImage, blend_styles
 from nstk.stylization.tiled.network import TiledNetwork
 from nstk.stylization.tiled.objective import TiledObjective
 from nstk.stylization.tiled.planning import Plan
+from nstk.types import Tensor
 
 DIVERGENCE_LR_FACTOR = 0.25
 """Factor of the learning rate after a loss that was not finite."""
@@ -210,7 +211,7 @@ class StyleTransferTask:
                 area = None if mask is None else resize_mask(mask, scale.height, scale.width)
                 yield Palette(image, style.resized_mask(*image.shape[:2]), share, area)
 
-    def _restore_kept(self, scale: Scale) -> Callable[[Any], Any] | None:
+    def _restore_kept(self, scale: Scale) -> Callable[[Tensor], Tensor] | None:
         """A function that restores the kept pixels, which resizing has changed."""
         if self.inputs.keep_mask is None:
             return None
@@ -229,7 +230,7 @@ class StyleTransferTask:
             blended = blend_styles([statistics[style] for style in inputs.styles], inputs.weights)
             name = "the part outside `keep_mask`"
             return [make_region(blended, free, backbone=self.network, name=name)]
-        areas: dict[Any, Plane] = {}
+        areas: dict[Style, Plane] = {}
         for style, mask in zip(inputs.styles, inputs.content_masks, strict=True):
             area = resize_mask(mask, scale.height, scale.width)
             area = area if free is None else area * free
@@ -272,7 +273,7 @@ class StyleTransferTask:
             check_guides(area, self.network, layers, f"`content_masks` {number}")
 
 
-def _normalize(layers: Any) -> dict[str, float]:
+def _normalize(layers: LayerWeights) -> dict[str, float]:
     """Scale the weights to a sum of 1."""
     total = sum(layers.values())
     return {name: weight / total for name, weight in layers.items() if weight > 0}

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,6 +19,7 @@ from nstk.backbones.stages import Stage, cut_network
 from nstk.stylization.statistics import Statistics
 from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiles import Tile, TiledMap, split_map
+from nstk.types import Tensor
 
 TILE_BYTES = 256 * 2**20
 """Approximate memory of a tile while its gradient is computed."""
@@ -82,7 +82,7 @@ class TiledNetwork:
             size = sizes.get(str(stage.following), size)
         return layout
 
-    def content_maps(self, image: Any) -> dict[str, TiledMap]:
+    def content_maps(self, image: Tensor) -> dict[str, TiledMap]:
         """Return the feature maps of the content layers of an image ``(height, width, 3)``."""
         layers = self.content_layers
         found: dict[str, TiledMap] = {}
@@ -103,7 +103,7 @@ class TiledNetwork:
         return found
 
     def style_statistics(
-        self, image: Any, guides: Mapping[str, Any] | None = None
+        self, image: Tensor, guides: Mapping[str, Tensor] | None = None
     ) -> dict[str, Statistics]:
         """Compute the statistics of every style layer.
 
@@ -118,17 +118,19 @@ class TiledNetwork:
         return {name: sums[0] for layers in style for name, sums in layers.items()}
 
     @cached_property
-    def _functions(self) -> dict[Any, tuple[StageFunctions, ...]]:
+    def _functions(
+        self,
+    ) -> dict[tuple[tuple[str, ...], tuple[bool, ...]], tuple[StageFunctions, ...]]:
         return {}
 
 
 def sum_tiles(
     functions: Sequence[StageFunctions],
     layout: Sequence[Sequence[Tile]],
-    image: Any,
+    image: Tensor,
     targets: Mapping[str, TiledMap],
-    guides: Mapping[str, Sequence[Any]],
-) -> tuple[list[Any], list[Any], list[TiledMap]]:
+    guides: Mapping[str, Sequence[Tensor]],
+) -> tuple[list[Tensor], list[Tensor], list[TiledMap]]:
     """Add up the sums of all tiles, stage by stage.
 
     Args:
@@ -146,7 +148,7 @@ def sum_tiles(
     for stage, tiles in zip(functions, layout, strict=True):
         following = stage.stage.following
         next_map = TiledMap.for_output(tiles, following) if following else None
-        total: Any = None
+        total: Tensor = None
         for tile in tiles:
             cropped = crop_targets(stage, tile, targets, guides)
             source = sources[-1].read(*tile.padded)
@@ -165,8 +167,8 @@ def crop_targets(
     functions: StageFunctions,
     tile: Tile,
     targets: Mapping[str, TiledMap],
-    guides: Mapping[str, Sequence[Any]],
-) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    guides: Mapping[str, Sequence[Tensor]],
+) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
     """Crop targets and guides to the own cells of a tile."""
     taps = functions.stage.taps
     here = {name: targets[name].read(*tile.outputs(name)) for name in taps if name in targets}

@@ -1,20 +1,27 @@
 """The objective of an image that is too large to be processed at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
 
 import tensorflow as tf
 
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
 from nstk.stylization.losses import ImageSums, content_sum, tv_sums
-from nstk.stylization.objective import LossWeights, ObjectiveWeights, combine_losses, list_guides
+from nstk.stylization.objective import (
+    CompiledStep,
+    LossWeights,
+    ObjectiveWeights,
+    StepResult,
+    combine_losses,
+    list_guides,
+)
 from nstk.stylization.regions import Region
 from nstk.stylization.tiled.network import TiledNetwork, crop_targets, sum_tiles
 from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiles import Tile, TiledMap
+from nstk.types import CompiledFunction, OptimizerState, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +44,11 @@ class TiledObjective:
 
     network: TiledNetwork
     content: Mapping[str, TiledMap]
-    content_norms: Mapping[str, Any]
+    content_norms: Mapping[str, Tensor]
     regions: Sequence[Region]
     weights: ObjectiveWeights
     layout: Sequence[Sequence[Tile]]
-    gradient_mask: Any | None = None
+    gradient_mask: Tensor | None = None
 
     @classmethod
     def from_regions(
@@ -50,7 +57,7 @@ class TiledObjective:
         content: Image,
         regions: Sequence[Region],
         weights: ObjectiveWeights,
-        gradient_mask: Any | None = None,
+        gradient_mask: Tensor | None = None,
     ) -> "TiledObjective":
         """Compute the content target; see `StyleObjective.from_regions`."""
         maps = network.content_maps(content)
@@ -62,15 +69,15 @@ class TiledObjective:
         return cls(network, maps, norms, tuple(regions), weights, layout, gradient_mask)
 
     def compute_loss(
-        self, image: Any, loss_weights: LossWeights | None = None
-    ) -> tuple[Any, dict[str, Any]]:
+        self, image: Tensor, loss_weights: LossWeights | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """See `StyleObjective.compute_loss`."""
         sums, _ = self._image_sums(image)
         return combine_losses(
             sums, self.weights, self.regions, self.content_norms, image.shape, loss_weights
         )
 
-    def evaluate(self, image: Any, loss_weights: LossWeights | None = None) -> Evaluation:
+    def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         """See `StyleObjective.evaluate`."""
         sums, sources = self._image_sums(image)
         loss, terms, gradients = self._differentiate_loss(
@@ -89,23 +96,23 @@ class TiledObjective:
             whole = whole * self.gradient_mask
         return Evaluation(loss, whole, terms)
 
-    def compile(self, optimizer: Optimizer) -> Callable[..., Any]:
+    def compile(self, optimizer: Optimizer) -> CompiledStep:
         """See `Objective.compile`; the parts of the step are compiled, not the step itself."""
 
-        def step(x: Any, state: Any, loss_weights: LossWeights) -> Any:
+        def step(x: Tensor, state: OptimizerState, loss_weights: LossWeights) -> StepResult:
             evaluate = partial(self.evaluate, loss_weights=loss_weights)
             return optimizer.step(evaluate, x, state)
 
         return step
 
-    def _image_sums(self, image: Any) -> tuple[ImageSums, list[TiledMap]]:
+    def _image_sums(self, image: Tensor) -> tuple[ImageSums, list[TiledMap]]:
         """The sums over the whole image and the input of every stage."""
         style, content, sources = sum_tiles(
             self._functions, self.layout, image, self.content, self._guides
         )
         tv = tf.add_n([_tv_sums(*_with_next(image, tile)) for tile in self.layout[0]])
-        style_sums: dict[str, Any] = {}
-        content_sums: dict[str, Any] = {}
+        style_sums: dict[str, Tensor] = {}
+        content_sums: dict[str, Tensor] = {}
         for stage_style, stage_content in zip(style, content, strict=True):
             style_sums |= stage_style
             content_sums |= stage_content
@@ -139,7 +146,7 @@ class TiledObjective:
         return self.network.stage_functions(tuple(self.content), guided)
 
     @cached_property
-    def _guides(self) -> dict[str, list[Any]]:
+    def _guides(self) -> dict[str, list[Tensor]]:
         listed = list_guides(self.regions, self.weights)
         return {
             name: [plane for plane in planes if plane is not None]
@@ -147,12 +154,12 @@ class TiledObjective:
         }
 
     @cached_property
-    def _differentiate_loss(self) -> Any:
+    def _differentiate_loss(self) -> CompiledFunction:
         shape = [self.layout[0][-1].own[axis][1] for axis in (0, 1)]
 
         def differentiate(
             sums: ImageSums, loss_weights: LossWeights
-        ) -> tuple[Any, dict[str, Any], ImageSums]:
+        ) -> tuple[Tensor, dict[str, Tensor], ImageSums]:
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(sums)
                 loss, terms = combine_losses(
@@ -164,7 +171,7 @@ class TiledObjective:
         return tf.function(differentiate, autograph=False)
 
 
-def _with_next(image: Any, tile: Tile) -> tuple[Any, Any, Any]:
+def _with_next(image: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:
     """A tile's own pixels with the next row and column, and how many rows and columns it owns."""
     (top, bottom), (left, right) = tile.own
     own = tf.constant(bottom - top), tf.constant(right - left)
@@ -177,7 +184,7 @@ def _spans_from(tile: Tile, shape: Sequence[int]) -> tuple[tuple[int, int], tupl
     return (top, top + shape[0]), (left, left + shape[1])
 
 
-def _differentiate_tv(part: Any, rows: Any, columns: Any, gradients: Any) -> Any:
+def _differentiate_tv(part: Tensor, rows: Tensor, columns: Tensor, gradients: Tensor) -> Tensor:
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(part)
         sums = tv_sums(part, rows, columns)

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate
 from math import prod
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from nstk.backbones.arithmetic import CANDIDATES, time_network
 from nstk.backbones.backbone import Backbone
@@ -18,6 +18,7 @@ from nstk.stylization.objective import ObjectiveWeights
 from nstk.stylization.scales import Scale
 from nstk.stylization.tiled.memory import available_memory, current_memory
 from nstk.stylization.tiled.network import TILE_BYTES, TRANSIENT, TiledNetwork
+from nstk.types import Json, Tensor
 
 Tiling = Literal["off", "on"]
 
@@ -97,12 +98,12 @@ class Plan:
         """Whether a scale is processed tile by tile."""
         return self.largest_whole is not None and scale.height * scale.width > self.largest_whole
 
-    def to_facts(self) -> dict[str, Any]:
+    def to_facts(self) -> dict[str, Json]:
         """Return the plan as plain JSON."""
         return asdict(self)
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Any]) -> "Plan":
+    def from_facts(cls, facts: Mapping[str, Json]) -> "Plan":
         """Restore a plan from `to_facts`.
 
         Raises:
@@ -274,5 +275,5 @@ def format_bytes(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 
-def _cell_bytes(tensor: Any) -> int:
+def _cell_bytes(tensor: Tensor) -> int:
     return int(tensor.shape[-1]) * (2 if tensor.dtype == "bfloat16" else 4)

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import tensorflow as tf
 
 from nstk.backbones.stages import Stage
 from nstk.stylization.losses import layer_sums
+from nstk.stylization.statistics import Statistics
+from nstk.types import CompiledFunction, FeatureMaps, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,17 +33,17 @@ class StageFunctions:
     guided: tuple[bool, ...]
 
     @cached_property
-    def outputs(self) -> Any:
+    def outputs(self) -> CompiledFunction:
         """``(tile, slices)`` to the tile's own cells of every output, by name."""
         return tf.function(self._outputs, input_signature=self._signature[:2], autograph=False)
 
     @cached_property
-    def sums(self) -> Any:
+    def sums(self) -> CompiledFunction:
         """``(tile, slices, targets, guides)`` to style sums, content sums and the next input."""
         return tf.function(self._sums, input_signature=self._signature, autograph=False)
 
     @cached_property
-    def vjp(self) -> Any:
+    def vjp(self) -> CompiledFunction:
         """``(tile, slices, targets, guides, gradients, following)`` to the gradient of the tile.
 
         ``gradients`` are those of the flat sums; ``following`` holds that of the next input, if
@@ -54,17 +55,17 @@ class StageFunctions:
         signature = [*self._signature, gradients, last]
         return tf.function(self._vjp, input_signature=signature, autograph=False)
 
-    def _outputs(self, tile: Any, slices: Mapping[str, Any]) -> dict[str, Any]:
+    def _outputs(self, tile: Tensor, slices: Mapping[str, Tensor]) -> dict[str, Tensor]:
         maps = self.stage.model(tile, training=False)
         return {name: _crop(maps[name], bounds) for name, bounds in slices.items()}
 
     def _sums(
         self,
-        tile: Any,
-        slices: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        guides: Mapping[str, Sequence[Any]],
-    ) -> tuple[Any, Any, Any]:
+        tile: Tensor,
+        slices: Mapping[str, Tensor],
+        targets: FeatureMaps,
+        guides: Mapping[str, Sequence[Tensor]],
+    ) -> tuple[Mapping[str, Sequence[Statistics]], dict[str, Tensor], Tensor | None]:
         maps = self._outputs(tile, slices)
         taps = {name: maps[name] for name in self.stage.taps}
         style, content = layer_sums(taps, self._align_guides(guides), targets)
@@ -72,20 +73,22 @@ class StageFunctions:
 
     def _vjp(
         self,
-        tile: Any,
-        slices: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        guides: Mapping[str, Sequence[Any]],
-        gradients: Sequence[Any],
-        following: Sequence[Any],
-    ) -> Any:
+        tile: Tensor,
+        slices: Mapping[str, Tensor],
+        targets: FeatureMaps,
+        guides: Mapping[str, Sequence[Tensor]],
+        gradients: Sequence[Tensor],
+        following: Sequence[Tensor],
+    ) -> Tensor:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(tile)
             style, content, next_map = self._sums(tile, slices, targets, guides)
         outputs = [*_flatten(style, content), *([next_map] if following else [])]
         return tape.gradient(outputs, tile, output_gradients=[*gradients, *following])
 
-    def _align_guides(self, guides: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
+    def _align_guides(
+        self, guides: Mapping[str, Sequence[Tensor]]
+    ) -> dict[str, list[Tensor | None]]:
         """One guide for every region, None for a region without guides."""
         aligned = {}
         for name, planes in guides.items():
@@ -94,7 +97,7 @@ class StageFunctions:
         return aligned
 
     @cached_property
-    def _signature(self) -> list[Any]:
+    def _signature(self) -> list[object]:
         source, outputs = self.stage.model.inputs[0], self.stage.model.output
         planes = [tf.TensorSpec([None, None], tf.float32)] * sum(self.guided)
         style = [name for name in self.stage.taps if name in self.style_layers]
@@ -107,14 +110,16 @@ class StageFunctions:
         ]
 
 
-def _crop(maps: Any, bounds: Any) -> Any:
+def _crop(maps: Tensor, bounds: Tensor) -> Tensor:
     top, bottom, left, right = tf.unstack(bounds)
     return tf.slice(maps, [0, top, left, 0], [1, bottom - top, right - left, maps.shape[-1]])
 
 
-def _flatten(style: Any, content: Any) -> list[Any]:
+def _flatten(
+    style: Mapping[str, Sequence[Statistics]], content: Mapping[str, Tensor]
+) -> list[Tensor]:
     return list(tf.nest.flatten((style, content)))
 
 
-def _map_spec(tensor: Any) -> Any:
+def _map_spec(tensor: Tensor) -> object:
     return tf.TensorSpec([1, None, None, tensor.shape[-1]], tensor.dtype)

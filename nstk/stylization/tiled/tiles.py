@@ -4,11 +4,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import tensorflow as tf
 
 from nstk.backbones.receptive_fields import ReceptiveField
+from nstk.types import Tensor
 
 Span = tuple[int, int]
 """A half-open range of rows or columns: ``[first, last)``."""
@@ -58,7 +58,7 @@ class Tile:
         """Rows and columns of an output that belong to this tile alone."""
         return self.rows.outputs[name], self.columns.outputs[name]
 
-    def own_slices(self) -> dict[str, Any]:
+    def own_slices(self) -> dict[str, Tensor]:
         """Return top, bottom, left and right of the own cells in the tile's outputs, by name."""
         return {
             name: tf.constant([*self.rows.local(name), *self.columns.local(name)], tf.int32)
@@ -149,10 +149,10 @@ class TiledMap:
         """
         self._rows = tuple(dict.fromkeys(rows))
         self._columns = tuple(dict.fromkeys(columns))
-        self._tiles: dict[tuple[Span, Span], Any] = {}
+        self._tiles: dict[tuple[Span, Span], Tensor] = {}
 
     @classmethod
-    def from_image(cls, image: Any) -> "TiledMap":
+    def from_image(cls, image: Tensor) -> "TiledMap":
         """Return an image ``(height, width, 3)`` as a map of one tile."""
         rows, columns = (0, image.shape[0]), (0, image.shape[1])
         tiled = cls([rows], [columns])
@@ -164,11 +164,11 @@ class TiledMap:
         """Create an empty map of an output, tiled by the own cells of each tile."""
         return cls(*zip(*(tile.outputs(output) for tile in tiles), strict=True))
 
-    def write(self, rows: Span, columns: Span, values: Any) -> None:
+    def write(self, rows: Span, columns: Span, values: Tensor) -> None:
         """Set one tile, ``(1, height, width, C)``."""
         self._tiles[rows, columns] = values
 
-    def read(self, rows: Span, columns: Span) -> Any:
+    def read(self, rows: Span, columns: Span) -> Tensor:
         """Return a rectangle, ``(1, height, width, C)``."""
         bands = []
         for row in _overlapping(self._rows, rows):
@@ -179,7 +179,7 @@ class TiledMap:
             bands.append(parts[0] if len(parts) == 1 else tf.concat(parts, axis=2))
         return bands[0] if len(bands) == 1 else tf.concat(bands, axis=1)
 
-    def add(self, rows: Span, columns: Span, values: Any) -> None:
+    def add(self, rows: Span, columns: Span, values: Tensor) -> None:
         """Add to a rectangle; tiles start at zero."""
         for row in _overlapping(self._rows, rows):
             for column in _overlapping(self._columns, columns):
@@ -189,11 +189,11 @@ class TiledMap:
                 part = tf.pad(part, margins) if any(map(any, margins)) else part
                 self._tiles[row, column] = part if tile is None else tile + part
 
-    def tiles(self) -> Iterable[Any]:
+    def tiles(self) -> Iterable[Tensor]:
         """Return all tiles that were written."""
         return self._tiles.values()
 
-    def pop_whole(self) -> Any:
+    def pop_whole(self) -> Tensor:
         """Return the whole map and release its tiles."""
         bands = []
         for row in self._rows:
