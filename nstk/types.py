@@ -20,7 +20,7 @@ KerasModel = Any
 """A ``keras.Model``: images ``(batch, height, width, 3)``, RGB ``[0, 1]``, to its outputs."""
 
 KerasLayer = Any
-"""A ``keras.Layer`` of a model."""
+"""A ``keras.Layer`` or another ``keras.Operation`` of a model."""
 
 CompiledFunction = Any
 """A ``tf.function``: called as the Python function is that it compiles."""

@@ -5,7 +5,7 @@ The numbers were read from the built networks; `tests/backbones/test_application
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from nstk.backbones.application_taps import TAPS
 
@@ -57,7 +57,7 @@ class Application:
     input_size: int
     parameters: int
     channels: int
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def taps(self) -> tuple[str, ...]:

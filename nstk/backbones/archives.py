@@ -12,7 +12,6 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -20,6 +19,7 @@ from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import ModelError, OutputError
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
 from nstk.storage.files import atomic_write, check_regular
+from nstk.types import Json, KerasModel
 
 CARD = "nstk.json"
 SUFFIX = ".keras"
@@ -60,7 +60,7 @@ def check_name(path: Path) -> None:
         )
 
 
-def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
+def write_archive(path: Path, model: KerasModel, card: Mapping[str, Json]) -> Path:
     """Write a model and its card, completely or not at all; equal input gives equal bytes.
 
     Args:
@@ -84,7 +84,7 @@ def write_archive(path: Path, model: Any, card: Mapping[str, Any]) -> Path:
 
 
 @pinned_keras_config()
-def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
+def read_archive(path: Path) -> tuple[KerasModel, dict[str, Json]]:
     """Read a model and its card without running code from the file.
 
     Raises:
@@ -116,7 +116,7 @@ def read_archive(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def _copy_members(
-    source: zipfile.ZipFile, target: zipfile.ZipFile, card: Mapping[str, Any]
+    source: zipfile.ZipFile, target: zipfile.ZipFile, card: Mapping[str, Json]
 ) -> None:
     """Copy an archive without dates and memory addresses."""
     texts = {
@@ -134,7 +134,7 @@ def _copy_members(
             target.writestr(member, source.read(name))
 
 
-def _renumber(config: Any, numbers: dict[int, int]) -> Any:
+def _renumber(config: Json, numbers: dict[int, int]) -> Json:
     """Number shared objects in order of appearance instead of by their address."""
     if isinstance(config, dict):
         return {
@@ -178,7 +178,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile) -> None:
         raise ModelError(f"{path}: its weights are compressed, which nstk never does; {ADVICE}.")
 
 
-def _check_size(path: Path, config: Mapping[str, Any]) -> None:
+def _check_size(path: Path, config: Mapping[str, Json]) -> None:
     """Refuse a network with more weights than its file has bytes, before it is built.
 
     Counting happens in a thread of its own, so that Keras's thread-local state is discarded.
@@ -189,14 +189,14 @@ def _check_size(path: Path, config: Mapping[str, Any]) -> None:
         raise ModelError(f"{path}: claims {count} weights, more than it can hold; {ADVICE}.")
 
 
-def _count_weights(config: Mapping[str, Any]) -> int:
+def _count_weights(config: Mapping[str, Json]) -> int:
     bare = {**config, "compile_config": None}
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(bare, safe_mode=True)
         return sum(math.prod(variable.shape) for variable in model.variables)
 
 
-def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any]:
+def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Json]:
     if archive.getinfo(name).file_size > _MAX_TEXT_BYTES:
         raise ModelError(f"{path}: its {name} is larger than nstk writes; {ADVICE}.")
     try:
@@ -208,7 +208,7 @@ def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Any
     return content
 
 
-def _check_config(path: Path, config: dict[str, Any]) -> None:
+def _check_config(path: Path, config: dict[str, Json]) -> None:
     """Refuse other layers than Keras's own, and layers that run code or read files."""
     for part in _objects(config):
         name, module = part.get("class_name"), part.get("module")
@@ -220,7 +220,7 @@ def _check_config(path: Path, config: dict[str, Any]) -> None:
             raise ModelError(f"{path}: uses {module}.{name}, which is not part of Keras; {ADVICE}.")
 
 
-def _objects(config: Any) -> Iterator[dict[str, Any]]:
+def _objects(config: Json) -> Iterator[dict[str, Json]]:
     """All parts of a config, at any depth, that name a class or a module."""
     if isinstance(config, dict):
         if "class_name" in config or "module" in config:

@@ -15,6 +15,7 @@ from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fiel
 from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
 from nstk.backbones.weights import digest_weights
 from nstk.errors import BackboneError
+from nstk.types import KerasLayer, KerasModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +31,7 @@ class Backbone:
     """
 
     name: str
-    model: Any
+    model: KerasModel
     input_size: int
     source: str
 
@@ -56,7 +57,7 @@ class Backbone:
         return tuple(layer.name for layer in layers if _is_feature_map(layer))
 
     @pinned_keras_config()
-    def tap(self, names: Sequence[str]) -> Any:
+    def tap(self, names: Sequence[str]) -> KerasModel:
         """Return a model that shares this network's layers and ends at the deepest one named.
 
         Args:
@@ -82,7 +83,7 @@ class Backbone:
 
     @cached_property
     @pinned_keras_config()
-    def embed(self) -> Any:
+    def embed(self) -> KerasModel:
         """A model from images ``(N, H, W, 3)`` to vectors ``(N, D)``.
 
         The vector is the mean of the last feature map over its positions.
@@ -153,7 +154,7 @@ class Backbone:
         return Backbone(self.name, network, self.input_size, self.source)
 
     @cached_property
-    def _tapped(self) -> dict[tuple[str, ...], Any]:
+    def _tapped(self) -> dict[tuple[str, ...], KerasModel]:
         return {}
 
     @cached_property
@@ -174,16 +175,16 @@ class Backbone:
         return ", ".join(taps)
 
 
-def _freeze(model: Any) -> Any:
+def _freeze(model: KerasModel) -> KerasModel:
     model.trainable = False
     return model
 
 
-def _is_convolution(layer: Any) -> bool:
+def _is_convolution(layer: KerasLayer) -> bool:
     return any(hasattr(part, "kernel_size") for part in getattr(layer, "layers", [layer]))
 
 
-def _is_feature_map(layer: Any) -> bool:
+def _is_feature_map(layer: KerasLayer) -> bool:
     if isinstance(layer, keras.layers.ZeroPadding2D | keras.layers.Cropping2D):
         return False
     shape = layer.output.shape
@@ -200,7 +201,7 @@ def activated_taps(backbone: Backbone) -> dict[int, list[str]]:
     return taps
 
 
-def _is_activation(layer: Any) -> bool:
+def _is_activation(layer: KerasLayer) -> bool:
     """Whether a layer is a nonlinearity or ends in one."""
     if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.PReLU):
         return True

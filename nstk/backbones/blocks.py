@@ -15,12 +15,12 @@ pools belong to the layers before them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import keras
 
 from nstk.backbones.receptive_fields import trace_receptive_fields
 from nstk.backbones.stages import find_bottlenecks
+from nstk.types import KerasLayer, KerasModel, Tensor
 
 _JOINS = {"Add", "Concatenate"}
 
@@ -37,12 +37,12 @@ class Block:
     """
 
     name: str
-    input: Any
-    output: Any
-    layers: tuple[Any, ...]
+    input: Tensor
+    output: Tensor
+    layers: tuple[KerasLayer, ...]
 
 
-def find_blocks(network: Any) -> tuple[Block, ...]:
+def find_blocks(network: KerasModel) -> tuple[Block, ...]:
     """Cut a network into blocks, from the image to its last map.
 
     Args:
@@ -81,15 +81,15 @@ class _Unit:
     """
 
     joined: bool
-    operations: list[Any] = field(default_factory=list)
-    mixing: Any = None
+    operations: list[KerasLayer] = field(default_factory=list)
+    mixing: KerasLayer = None
 
     @property
     def is_plain(self) -> bool:
         """Whether it has no depthwise convolution."""
         return not any(isinstance(each, keras.layers.DepthwiseConv2D) for each in self.operations)
 
-    def append(self, segment: list[Any]) -> None:
+    def append(self, segment: list[KerasLayer]) -> None:
         """Append the operations between two bottlenecks."""
         self.operations += segment
         is_gate = len(segment) > 1 and not self.joined
@@ -104,23 +104,23 @@ class _Unit:
             self.mixing, self.joined = unit.mixing, unit.joined
 
 
-def _starts_unit(segment: list[Any], unit: _Unit) -> bool:
+def _starts_unit(segment: list[KerasLayer], unit: _Unit) -> bool:
     """Whether a segment of a sequence starts another unit."""
     is_gate = len(segment) > 1
     has_kernel = any(hasattr(part, "kernel_size") for part in parts_of(segment[0]))
     return not is_gate and has_kernel and unit.mixing is not None
 
 
-def _mixes(operation: Any) -> bool:
+def _mixes(operation: KerasLayer) -> bool:
     return any(
         hasattr(part, "kernel_size") and not isinstance(part, keras.layers.DepthwiseConv2D)
         for part in parts_of(operation)
     )
 
 
-def parts_of(layer: Any) -> Sequence[Any]:
+def parts_of(layer: KerasLayer) -> Sequence[KerasLayer]:
     """The layers inside a nested network, or the layer itself."""
-    parts: Sequence[Any] = getattr(layer, "layers", [layer])
+    parts: Sequence[KerasLayer] = getattr(layer, "layers", [layer])
     return parts
 
 

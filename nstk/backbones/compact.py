@@ -1,12 +1,12 @@
 """Architecture of the packaged network: VGG's layout with a twelfth of its computation."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import SettingsError
+from nstk.types import KerasModel
 
 WIDTHS = (16, 32, 64, 160, 384)
 DEPTHS = (2, 2, 3, 3, 2)
@@ -17,7 +17,7 @@ def build_compact(
     input_shape: tuple[int | None, int | None, int] = (None, None, 3),
     widths: Sequence[int] = WIDTHS,
     depths: Sequence[int] = DEPTHS,
-) -> Any:
+) -> KerasModel:
     """Build a network with the layout of VGG, without trained weights.
 
     Every block is a sequence of 3×3 convolutions with bias and ReLU. There is a 2×2 max-pool

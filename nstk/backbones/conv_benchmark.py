@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -16,6 +15,7 @@ from nstk.backbones.variants import Arithmetic, Convolution
 from nstk.backbones.winograd import convolve, transform_kernel, turn_kernel
 from nstk.errors import OutputError
 from nstk.storage.files import atomic_write, find_cache_folder
+from nstk.types import Tensor
 
 TIMED_FLOPS = 1e8
 """Multiplications of one timed convolution."""
@@ -90,7 +90,7 @@ def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
     return Speed(forward / products, backward / products)
 
 
-def _fastest(compute: Callable[[], Any]) -> float:
+def _fastest(compute: Callable[[], Tensor]) -> float:
     """Seconds of the fastest of many short runs; other processes slow down the rest."""
     seconds = []
     for _ in range(RUNS):

@@ -4,13 +4,13 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import keras
 
 from nstk.backbones.applications import Application
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import DownloadError
+from nstk.types import KerasModel
 
 TIMEOUT = 20.0
 """Seconds without any data after which a download fails."""
@@ -19,7 +19,7 @@ _log = logging.getLogger("nstk")
 
 
 @pinned_keras_config()
-def fetch_network(application: Application) -> Any:
+def fetch_network(application: Application) -> KerasModel:
     """Build Keras's network with its ImageNet weights.
 
     Keras keeps the file in its cache and verifies its hash.

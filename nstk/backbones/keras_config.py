@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from threading import RLock
-from typing import Any
 
 import keras
 
 from nstk.errors import BackboneError
+from nstk.types import KerasLayer
 
 ENGINE = "tensorflow"
 PRECISION = "float32"
@@ -50,7 +50,7 @@ def pinned_keras_config() -> Iterator[None]:
             keras.config.set_image_data_format(order)
 
 
-def is_named_by_counting(layer: Any) -> bool:
+def is_named_by_counting(layer: KerasLayer) -> bool:
     """Whether Keras generated the layer's name: its class and a running number."""
     return strip_number(layer.name).replace("_", "") == type(layer).__name__.lower()
 

@@ -7,12 +7,12 @@ import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from nstk.backbones.applications import APPLICATIONS
 from nstk.errors import BackboneError, WeightsError
+from nstk.types import Json
 
 COMPACT = "compact"
 COMPACT_INPUT_SIZE = 224
@@ -46,7 +46,7 @@ def match_name(name: str) -> str:
     )
 
 
-def describe_backbones() -> list[dict[str, Any]]:
+def describe_backbones() -> list[dict[str, Json]]:
     """Describe every named backbone.
 
     Returns:
@@ -93,7 +93,7 @@ def find_packaged() -> Traversable:
     return packaged
 
 
-def _describe_compact() -> dict[str, Any]:
+def _describe_compact() -> dict[str, Json]:
     with resources.as_file(find_packaged()) as path:
         file_bytes = path.stat().st_size
         with np.load(path, allow_pickle=False) as arrays:

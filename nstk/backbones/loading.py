@@ -5,7 +5,6 @@ from collections.abc import Callable
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import keras
 
@@ -21,6 +20,7 @@ from nstk.backbones.weights import assign_weights, list_weights
 from nstk.backbones.weights_files import open_weights
 from nstk.errors import ModelError, WeightsError
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import KerasModel
 
 StrPath = str | os.PathLike[str]
 
@@ -99,7 +99,7 @@ def _fetch(application: Application, on_progress: Reporter) -> Backbone:
     return Backbone(application.name, network, application.input_size, source)
 
 
-def _fill(build: Callable[[], Any], weights: StrPath, name: str) -> Any:
+def _fill(build: Callable[[], KerasModel], weights: StrPath, name: str) -> KerasModel:
     with open_weights(weights) as stored:  # other files fail before the long build
         network = build()
         assign_weights(network, stored, name=name, origin=os.fspath(weights))
@@ -128,7 +128,7 @@ def open_classifier(path: Path) -> Backbone:
 
 
 @pinned_keras_config()
-def make_backbone(network: Any, name: str, input_size: int, source: str) -> Backbone:
+def make_backbone(network: KerasModel, name: str, input_size: int, source: str) -> Backbone:
     """Make a backbone from the network inside a classifier.
 
     Args:

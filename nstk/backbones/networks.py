@@ -4,12 +4,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
 from math import sqrt
-from typing import Any
 
 import keras
 
 from nstk.backbones.applications import Application, Convention
 from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_config, renumber_names
+from nstk.types import KerasLayer, KerasModel, Tensor
 
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
@@ -22,7 +22,7 @@ _flip = partial(keras.ops.flip, axis=(1, 2))
 
 
 @pinned_keras_config()
-def build_network(application: Application) -> Any:
+def build_network(application: Application) -> KerasModel:
     """Build one network of keras.applications, without its classification top.
 
     Keras's network is built for images of any size, with three changes that do not affect the
@@ -58,11 +58,11 @@ def build_network(application: Application) -> Any:
     return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
 
 
-def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
+def _rebuild_for_any_size(fixed: KerasModel, *, divide_again: bool) -> KerasModel:
     """Rebuild a network whose zero padding was computed for one size."""
     sized = _find_sized_padding(fixed)
 
-    def rebuild(layer: Any) -> Any:
+    def rebuild(layer: KerasLayer) -> KerasLayer:
         config = layer.get_config()
         if layer.name in sized.convolutions:
             config["padding"] = "same"
@@ -70,7 +70,7 @@ def _rebuild_for_any_size(fixed: Any, *, divide_again: bool) -> Any:
             config["padding"] = [(after, after) for _, after in layer.padding]
         return type(layer).from_config(config)
 
-    def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(layer: KerasLayer, inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
         if layer.name in sized.superfluous:
             return inputs
         if layer.name in sized.pads:
@@ -108,8 +108,8 @@ class _SizedPadding:
     pools: frozenset[str]
 
 
-def _find_sized_padding(network: Any) -> _SizedPadding:
-    followers: dict[int, list[Any]] = defaultdict(list)
+def _find_sized_padding(network: KerasModel) -> _SizedPadding:
+    followers: dict[int, list[KerasLayer]] = defaultdict(list)
     for operation in network.operations[1:]:
         for tensor in keras.tree.flatten(operation.input):
             followers[id(tensor)].append(operation)
@@ -128,7 +128,7 @@ def _find_sized_padding(network: Any) -> _SizedPadding:
     )
 
 
-def preprocess(images: Any, convention: Convention) -> Any:
+def preprocess(images: Tensor, convention: Convention) -> Tensor:
     """Apply the preprocessing layers of a convention to a symbolic batch of images.
 
     They have no weights, so freezing, unfreezing and weights files do not affect them.

@@ -3,9 +3,10 @@
 import math
 import sys
 from dataclasses import dataclass
-from typing import Any
 
 import keras
+
+from nstk.types import KerasLayer, KerasModel, Tensor
 
 WHOLE_IMAGE = sys.maxsize
 """Reach of a layer that sees the whole image, at any size."""
@@ -37,7 +38,7 @@ class ReceptiveField:
         return math.ceil(max(self.before + middle, self.after - middle))
 
 
-def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
+def trace_receptive_fields(model: KerasModel) -> dict[str, ReceptiveField]:
     """Compute the receptive field of every layer of a functional network.
 
     Args:
@@ -54,7 +55,7 @@ def trace_receptive_fields(model: Any) -> dict[str, ReceptiveField]:
 
 
 def trace_axes(
-    model: Any, begin: Any | None = None
+    model: KerasModel, begin: Tensor | None = None
 ) -> tuple[dict[str, ReceptiveField], dict[str, ReceptiveField]]:
     """Compute the receptive field of every layer along both axes.
 
@@ -70,7 +71,7 @@ def trace_axes(
     return _trace(model, start, axis=0), _trace(model, start, axis=1)
 
 
-def _trace(model: Any, begin: Any, axis: int) -> dict[str, ReceptiveField]:
+def _trace(model: KerasModel, begin: Tensor, axis: int) -> dict[str, ReceptiveField]:
     fields: dict[int, ReceptiveField] = {id(begin): ReceptiveField(0, 0, 1)}
     named: dict[str, ReceptiveField] = {}
     for operation in model.operations:
@@ -92,7 +93,7 @@ def _join(fields: list[ReceptiveField]) -> ReceptiveField:
     )
 
 
-def _widen(layer: Any, field: ReceptiveField, axis: int) -> ReceptiveField:
+def _widen(layer: KerasLayer, field: ReceptiveField, axis: int) -> ReceptiveField:
     for part in getattr(layer, "layers", ()):
         field = _widen(part, field, axis)
     match layer:

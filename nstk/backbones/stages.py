@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 
@@ -12,6 +12,7 @@ from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
 from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
+from nstk.types import KerasLayer, KerasModel, Tensor
 
 MIN_CUT_STRIDE = 4
 """Smallest stride, in pixels, at which a network is cut.
@@ -72,7 +73,7 @@ class Stage:
         load: Its cost.
     """
 
-    model: Any
+    model: KerasModel
     taps: tuple[str, ...]
     following: str | None
     fields: dict[str, tuple[ReceptiveField, ReceptiveField]]
@@ -125,7 +126,7 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
 
 @pinned_keras_config()
 def _make_stage(
-    model: Any, begin: Any, stride: int, taps: tuple[str, ...], cut: str | None
+    model: KerasModel, begin: Tensor, stride: int, taps: tuple[str, ...], cut: str | None
 ) -> Stage:
     names = dict.fromkeys([*taps, *([cut] if cut else [])])
     part = keras.Model(begin, {name: model.get_layer(name).output for name in names})
@@ -135,7 +136,7 @@ def _make_stage(
     return Stage(part, taps, cut, fields, stride, count_flops(part, begin))
 
 
-def count_flops(model: Any, begin: Any | None = None) -> NetworkCost:
+def count_flops(model: KerasModel, begin: Tensor | None = None) -> NetworkCost:
     """Compute the cost of a network per cell of its input.
 
     Args:
@@ -159,7 +160,7 @@ def count_flops(model: Any, begin: Any | None = None) -> NetworkCost:
     return NetworkCost(kept, largest, tuple(convolutions))
 
 
-def _is_kept(operation: Any) -> bool:
+def _is_kept(operation: KerasLayer) -> bool:
     """Whether the gradient of later layers needs this output; linear operations do not."""
     linear = (keras.layers.BatchNormalization, keras.layers.Add, keras.layers.ZeroPadding2D)
     return isinstance(operation, keras.layers.Layer) and not isinstance(
@@ -167,7 +168,7 @@ def _is_kept(operation: Any) -> bool:
     )
 
 
-def _choose_cuts(model: Any, backbone: Backbone) -> list[str]:
+def _choose_cuts(model: KerasModel, backbone: Backbone) -> list[str]:
     """For each stride the bottleneck with the fewest channels."""
     taps = set(backbone.taps)
     thinnest: dict[int, tuple[int, str]] = {}
@@ -180,7 +181,7 @@ def _choose_cuts(model: Any, backbone: Backbone) -> list[str]:
     return [name for _, (_, name) in sorted(thinnest.items())]
 
 
-def find_bottlenecks(model: Any) -> list[Any]:
+def find_bottlenecks(model: KerasModel) -> list[KerasLayer]:
     """Find the operations whose output is all that later operations need of earlier ones."""
     operations = model.operations
     place = {

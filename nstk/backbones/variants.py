@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import keras
 
@@ -11,6 +11,7 @@ from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.weights import set_weights
 from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError
+from nstk.types import KerasLayer, KerasModel, Tensor
 
 Edge = Literal["zero", "replicate"]
 Pooling = Literal["max", "average", "l2"]
@@ -52,13 +53,13 @@ def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> 
 
 @pinned_keras_config()
 def prepare_network(
-    model: Any,
+    model: KerasModel,
     *,
     edge: Edge,
     pooling: Pooling,
     precision: Precision = "float32",
     convolution: Convolution = "direct",
-) -> Any:
+) -> KerasModel:
     """Rebuild a network with new layers, copied weights and the requested variants.
 
     Args:
@@ -86,7 +87,7 @@ def prepare_network(
     padding = _border_padding(model) if edge == "replicate" else {}
     halved = from_first_convolution(model) if precision == "bfloat16" else frozenset()
 
-    def call(layer: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+    def call(layer: KerasLayer, inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
         if layer.name in padding:
             inputs = replicate_border(inputs, padding[layer.name])
             if isinstance(layer, keras.layers.ZeroPadding2D):
@@ -107,8 +108,12 @@ def prepare_network(
 
 
 def _rebuild(
-    layer: Any, *, padding: Mapping[str, Any], halved: frozenset[str], convolution: Convolution
-) -> Any:
+    layer: KerasLayer,
+    *,
+    padding: Mapping[str, object],
+    halved: frozenset[str],
+    convolution: Convolution,
+) -> KerasLayer:
     config = layer.get_config()
     if layer.name in halved:
         config["dtype"] = "mixed_bfloat16"
@@ -118,13 +123,13 @@ def _rebuild(
     return (WinogradConv2D if use_winograd else type(layer)).from_config(config)
 
 
-def _copy_weights(source: Any, target: Any) -> None:
+def _copy_weights(source: KerasModel, target: KerasModel) -> None:
     for layer in target.layers:
         if layer.weights:
             set_weights(layer, source.get_layer(layer.name).get_weights())
 
 
-def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]) -> Any:
+def replicate_border(maps: Tensor, padding: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
     """Pad maps with copies of their outermost cells.
 
     Args:
@@ -141,13 +146,13 @@ def replicate_border(maps: Any, padding: tuple[tuple[int, int], tuple[int, int]]
     return maps
 
 
-def from_first_convolution(model: Any) -> frozenset[str]:
+def from_first_convolution(model: KerasModel) -> frozenset[str]:
     """Names of the first convolution and of all layers after it."""
     layers = itertools.dropwhile(lambda layer: not hasattr(layer, "kernel_size"), model.layers)
     return frozenset(layer.name for layer in layers)
 
 
-def _find_pools(model: Any) -> frozenset[str]:
+def _find_pools(model: KerasModel) -> frozenset[str]:
     """Names of the 2×2 max-pools."""
     return frozenset(
         layer.name
@@ -158,7 +163,7 @@ def _find_pools(model: Any) -> frozenset[str]:
     )
 
 
-def _border_padding(model: Any) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
+def _border_padding(model: KerasModel) -> dict[str, tuple[tuple[int, int], tuple[int, int]]]:
     """Find the layer that pads the first spatial convolution, and its padding."""
     for layer in model.layers:
         if isinstance(layer, keras.layers.ZeroPadding2D):
@@ -181,7 +186,7 @@ def _same_padding(kernel: int, step: int) -> tuple[int, int]:
     return before, kernel - 1 - before
 
 
-def _pool(maps: Any, pooling: Pooling, name: str) -> Any:
+def _pool(maps: Tensor, pooling: Pooling, name: str) -> Tensor:
     policy = "mixed_bfloat16" if maps.dtype == "bfloat16" else None
     scale = partial(keras.layers.Rescaling, name=name, dtype=policy)
     average = partial(keras.ops.average_pool, pool_size=(2, 2), strides=(2, 2))

@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,13 +10,14 @@ import numpy as np
 from nstk.backbones.keras_config import is_named_by_counting, renumber_names, strip_number
 from nstk.backbones.weights_files import StoredArray, StoredLayers
 from nstk.errors import WeightsError
+from nstk.types import Array, KerasLayer, KerasModel
 
 CONVNEXT_NORMALIZATION = "layer_normalization"
 CONVNEXT_NORMALIZATION_WITH_TOP = "_head_layernorm"
 """Names of ConvNeXt's last layer without a classification top, and with one."""
 
 
-def assign_weights(network: Any, stored: StoredLayers, *, name: str, origin: str) -> None:
+def assign_weights(network: KerasModel, stored: StoredLayers, *, name: str, origin: str) -> None:
     """Assign stored weights to an empty network, to all layers or to none.
 
     Layers are matched by name; additional stored layers, such as a classification top, are ignored.
@@ -56,7 +56,7 @@ def assign_weights(network: Any, stored: StoredLayers, *, name: str, origin: str
         set_weights(layer, [array.read() for array in arrays])
 
 
-def list_weights(network: Any) -> StoredLayers:
+def list_weights(network: KerasModel) -> StoredLayers:
     """List the weights of a network in memory, in the form of those of a file."""
     return {
         layer.name: [
@@ -68,7 +68,7 @@ def list_weights(network: Any) -> StoredLayers:
     }
 
 
-def set_weights(layer: Any, arrays: Sequence[Any]) -> None:
+def set_weights(layer: KerasLayer, arrays: Sequence[Array]) -> None:
     """Set the weights of a layer, and the state derived from them.
 
     A Normalization layer computes with a mean and a standard deviation derived from its weights;
@@ -79,7 +79,7 @@ def set_weights(layer: Any, arrays: Sequence[Any]) -> None:
         layer.finalize_state()
 
 
-def _list_layers(layers: Iterable[Any], stored: StoredLayers) -> Iterator[Any]:
+def _list_layers(layers: Iterable[KerasLayer], stored: StoredLayers) -> Iterator[KerasLayer]:
     """Layers with weights; those inside a nested block unless it is stored as one layer."""
     for layer in layers:
         if hasattr(layer, "layers") and layer.name not in stored:
@@ -88,7 +88,7 @@ def _list_layers(layers: Iterable[Any], stored: StoredLayers) -> Iterator[Any]:
             yield layer
 
 
-def _align_names(network: Any, stored: StoredLayers) -> StoredLayers:
+def _align_names(network: KerasModel, stored: StoredLayers) -> StoredLayers:
     """Rename stored layers whose generated names depend on earlier networks."""
     counted = [
         layer.name for layer in network.layers if layer.weights and is_named_by_counting(layer)
@@ -106,7 +106,7 @@ def _align_names(network: Any, stored: StoredLayers) -> StoredLayers:
     return {names.get(name, name): arrays for name, arrays in stored.items()}
 
 
-def _order(layer: Any, arrays: Sequence[StoredArray]) -> Sequence[StoredArray]:
+def _order(layer: KerasLayer, arrays: Sequence[StoredArray]) -> Sequence[StoredArray]:
     """Sort named arrays in the order of the layer's variables."""
     named = {array.variable: array for array in arrays}
     order = [variable.name for variable in layer.weights]
@@ -122,7 +122,7 @@ def _abridge(names: Sequence[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def digest_weights(model: Any) -> str:
+def digest_weights(model: KerasModel) -> str:
     """Compute the SHA-256 of all weights: variable names, shapes and bytes, in order.
 
     Layer names and running numbers are left out: Keras generates them from what the process built

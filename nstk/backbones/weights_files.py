@@ -20,11 +20,11 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
 from nstk.errors import WeightsError
 from nstk.storage.array_files import ZIP_ERRORS, open_zip, read_array, read_header
 from nstk.storage.files import check_regular
+from nstk.types import Array
 
 FORMATS = "Keras weights (.weights.h5 or .h5) or an .npz with layer/variable keys"
 
@@ -44,7 +44,7 @@ class StoredArray:
 
     variable: str
     shape: tuple[int, ...]
-    read: Callable[[], npt.NDArray[Any]]
+    read: Callable[[], Array]
 
 
 StoredLayers = Mapping[str, Sequence[StoredArray]]
@@ -101,13 +101,13 @@ def _list_npz(archive: zipfile.ZipFile) -> StoredLayers:
     return layers
 
 
-def _read_npy(archive: zipfile.ZipFile, member: str) -> npt.NDArray[Any]:
+def _read_npy(archive: zipfile.ZipFile, member: str) -> Array:
     with _report_damage(str(archive.filename)), archive.open(member) as file:
         return read_array(file, archive.getinfo(member).file_size)
 
 
-def _list_hdf5(file: Any) -> StoredLayers:
-    items: dict[str, Any] = {"": file}
+def _list_hdf5(file: h5py.File) -> StoredLayers:
+    items: dict[str, h5py.HLObject] = {"": file}
     # visititems follows neither soft links nor links to other files.
     file.visititems(lambda name, item: items.update({name: item}))
     for item in items.values():
@@ -121,7 +121,7 @@ def _list_hdf5(file: Any) -> StoredLayers:
     return _list_keras(items)
 
 
-def _list_published(items: Mapping[str, Any], root: str) -> StoredLayers:
+def _list_published(items: Mapping[str, h5py.HLObject], root: str) -> StoredLayers:
     """List the format of keras.applications, where attributes name layers and their weights."""
     layers = {}
     for layer in _read_strings(items[root], "layer_names"):
@@ -132,7 +132,7 @@ def _list_published(items: Mapping[str, Any], root: str) -> StoredLayers:
     return layers
 
 
-def _list_keras(items: Mapping[str, Any]) -> StoredLayers:
+def _list_keras(items: Mapping[str, h5py.HLObject]) -> StoredLayers:
     """List the format of Keras 3, where each layer has a group ``vars`` of numbered arrays."""
     layers: dict[str, dict[int, StoredArray]] = defaultdict(dict)
     for path, item in items.items():
@@ -143,16 +143,16 @@ def _list_keras(items: Mapping[str, Any]) -> StoredLayers:
     return {name: [arrays[number] for number in sorted(arrays)] for name, arrays in layers.items()}
 
 
-def _store(dataset: Any) -> StoredArray:
+def _store(dataset: h5py.Dataset) -> StoredArray:
     return StoredArray("", tuple(dataset.shape), partial(_read_dataset, dataset))
 
 
-def _read_dataset(dataset: Any) -> npt.NDArray[Any]:
+def _read_dataset(dataset: h5py.Dataset) -> Array:
     with _report_damage(dataset.file.filename):
         return np.asarray(dataset[()])
 
 
-def _read_strings(group: Any, name: str) -> list[str]:
+def _read_strings(group: h5py.HLObject, name: str) -> list[str]:
     """Read a list of strings, which Keras splits into numbered attributes if it is long."""
     spread = takewhile(lambda part: part in group.attrs, (f"{name}{part}" for part in count()))
     parts = [name] if name in group.attrs else spread

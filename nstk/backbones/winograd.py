@@ -6,11 +6,11 @@ Convolutional Neural Networks", F(4×4, 3×3)). The products are matrix multipli
 differ from a direct convolution by about 1e-5 of the largest value.
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
+
+from nstk.types import Array, KerasLayer, Tensor, Variable
 
 MIN_CHANNELS = 128
 """With fewer input or output channels, moving the tiles takes as long as the products."""
@@ -49,7 +49,7 @@ _PRODUCTS_TO_CELLS = np.kron(_RESULT, _RESULT)
 class WinogradConv2D(keras.layers.Conv2D):
     """A `keras.layers.Conv2D` for constant kernels, with the same weights."""
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+    def convolution_op(self, inputs: Tensor, kernel: Variable) -> Tensor:
         """Compute the convolution of the layer."""
         if not hasattr(self, "_transformed"):
             with tf.init_scope():  # once, not in every step
@@ -59,7 +59,7 @@ class WinogradConv2D(keras.layers.Conv2D):
         return convolve(inputs, *self._transformed)
 
 
-def suits_winograd(layer: Any) -> bool:
+def suits_winograd(layer: KerasLayer) -> bool:
     """Whether Winograd's algorithm is suitable for a layer and faster."""
     return (
         type(layer) in (keras.layers.Conv2D, WinogradConv2D)
@@ -70,7 +70,7 @@ def suits_winograd(layer: Any) -> bool:
     )
 
 
-def transform_kernel(kernel: Any) -> Any:
+def transform_kernel(kernel: Array) -> Tensor:
     """Compute G g Gᵀ for every pair of channels.
 
     Args:
@@ -83,7 +83,7 @@ def transform_kernel(kernel: Any) -> Any:
     return tf.constant(transformed.reshape(-1, *kernel.shape[2:]), tf.float32)
 
 
-def turn_kernel(kernel: Any) -> Any:
+def turn_kernel(kernel: Array) -> Array:
     """Turn a kernel for the gradient: rotated by 180°, with input and output channels swapped.
 
     Args:
@@ -95,7 +95,7 @@ def turn_kernel(kernel: Any) -> Any:
     return np.asarray(kernel)[::-1, ::-1].swapaxes(2, 3)
 
 
-def convolve(maps: Any, kernel: Any, turned: Any) -> Any:
+def convolve(maps: Tensor, kernel: Tensor, turned: Tensor) -> Tensor:
     """Convolve with zero padding that keeps the size.
 
     Args:
@@ -107,13 +107,13 @@ def convolve(maps: Any, kernel: Any, turned: Any) -> Any:
         Float32 ``(N, height, width, channels out)``.
     """
 
-    def compute(maps: Any) -> tuple[Any, Any]:
+    def compute(maps: Tensor) -> tuple[Tensor, Tensor]:
         return _filter(maps, kernel), lambda gradient: convolve(gradient, turned, kernel)
 
     return tf.custom_gradient(compute)(maps)
 
 
-def _filter(maps: Any, kernel: Any) -> Any:
+def _filter(maps: Tensor, kernel: Tensor) -> Tensor:
     given, made = kernel.shape[1:]
     batch, height, width = tf.unstack(tf.shape(maps)[:3])
     rows, columns = (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
@@ -126,7 +126,7 @@ def _filter(maps: Any, kernel: Any) -> Any:
     return tf.ensure_shape(result, [*maps.shape[:3], made])
 
 
-def _cut_tiles(maps: Any, rows: Any, columns: Any) -> Any:
+def _cut_tiles(maps: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """Overlapping tiles: ``(6, 6, N, rows, columns, C)``."""
     batch, height, width = tf.unstack(tf.shape(maps)[:3])
     channels = maps.shape[-1]
