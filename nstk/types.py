@@ -16,6 +16,9 @@ Tensor = Any
 Variable = Any
 """A ``tf.Variable`` or ``keras.Variable``: weights of a network."""
 
+Strategy = Any
+"""A ``tf.distribute.Strategy``: the processes and devices that share a training."""
+
 KerasModel = Any
 """A ``keras.Model``: images ``(batch, height, width, 3)``, RGB ``[0, 1]``, to its outputs."""
 
@@ -34,7 +37,7 @@ FeatureMaps = Mapping[str, Tensor]
 Array = npt.NDArray[Any]
 """An array of any shape and dtype."""
 
-Features = npt.NDArray[np.float32]
+FeatureVectors = npt.NDArray[np.float32]
 """Feature vectors of images: float32 ``(images, width)``, any finite value."""
 
 Logits = npt.NDArray[np.floating]
@@ -49,11 +52,19 @@ Targets = npt.NDArray[np.bool_]
 Labels = npt.NDArray[np.integer]
 """The class of each image by its index: integers ``(images,)``, from 0."""
 
-Mask = npt.NDArray[np.bool_]
-"""Which rows or cells are meant: bool, of the shape of what it selects from."""
-
 Matrix = npt.NDArray[np.float64]
 """Sums, weights and coefficients of a fit: float64, two-dimensional unless documented."""
 
 Json = Any
 """A value of a JSON document: a string, a number, a bool, None, a list or a dict of these."""
+
+Images = Any
+"""One image or several: paths of files and folders; the bytes of files; arrays ``(H, W, 3)`` or
+``(N, H, W, 3)``, tensors, Pillow images and results of nstk; an iterable of these; or a
+``tf.data.Dataset`` of images, batches, or either with labels, which are ignored."""
+
+Examples = Any
+"""Labeled images in memory, as `nstk.datasets.arrays.catalog_arrays` takes them."""
+
+SettingValue = Any
+"""The value of one setting: text, a number, a bool, None, or weights by layer."""

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from nstk.images.arrays import (
     to_levels,
 )
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import Examples
 
 _SOURCE = Path("images from memory")
 _INFINITE = -1
@@ -40,7 +40,7 @@ Label = int | npt.NDArray[np.bool_]
 
 
 def catalog_arrays(
-    data: Iterable[Any],
+    data: Iterable[Examples],
     class_names: Sequence[str] | None = None,
     *,
     value_range: ValueRange = VALUE_RANGE,
@@ -94,11 +94,11 @@ def catalog_arrays(
     )
 
 
-def _by_split(data: Iterable[Any]) -> dict[Split, Any]:
+def _by_split(data: Iterable[Examples]) -> dict[Split, Examples]:
     if not isinstance(data, Mapping):
         return {"train": data}
     named = [(SPLITS.get(str(name).casefold()), given) for name, given in data.items()]
-    splits: dict[Split, Any] = {split: given for split, given in named if split is not None}
+    splits: dict[Split, Examples] = {split: given for split, given in named if split is not None}
     if len(splits) < len(named) or "train" not in splits:
         raise _refuse(
             f"are a mapping with the keys {', '.join(map(str, data)) or 'of no split'}",
@@ -107,7 +107,7 @@ def _by_split(data: Iterable[Any]) -> dict[Split, Any]:
     return splits
 
 
-def _count(given: Any) -> int:
+def _count(given: Examples) -> int:
     """Number of elements; 0 if it is unknown."""
     if _are_arrays(given):
         return len(given[0])
@@ -117,11 +117,11 @@ def _count(given: Any) -> int:
     return max(count, 0)
 
 
-def _are_arrays(given: Any) -> bool:
+def _are_arrays(given: Examples) -> bool:
     return isinstance(given, tuple | list) and len(given) == 2 and np.ndim(given[1]) > 0
 
 
-def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
+def _stream(given: Examples) -> Iterator[list[tuple[npt.ArrayLike, Label]]]:
     """Pairs of an image and its label, batch by batch."""
     if _are_arrays(given):
         images, labels = given
@@ -150,7 +150,7 @@ def _stream(given: Any) -> Iterator[list[tuple[Any, Label]]]:
             raise _refuse(f"are {len(image)} with {len(label)} labels", "give one label per image")
 
 
-def _read_label(label: Any) -> Label:
+def _read_label(label: npt.ArrayLike) -> Label:
     values = np.asarray(label)
     if values.dtype.kind not in "buif" or values.ndim > 1 or (values != np.rint(values)).any():
         raise _refuse(
@@ -200,7 +200,7 @@ class _Store:
     ambiguous: bool = False
     certain: bool = False
 
-    def write(self, image: Any, split: Split) -> Path:
+    def write(self, image: npt.ArrayLike, split: Split) -> Path:
         """Write one image."""
         name = f"image {self.written}"
         try:

@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nstk.errors import ImageError
+from nstk.types import Images
 
 NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
 
@@ -131,7 +131,7 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     return files, skipped
 
 
-def is_single(source: Any) -> bool:
+def is_single(source: object) -> bool:
     """Whether an object is one image or path, not several.
 
     Every array counts as one, and so do tensors and Pillow images.
@@ -141,7 +141,7 @@ def is_single(source: Any) -> bool:
     )
 
 
-def list_sources(given: Any) -> list[Any]:
+def list_sources(given: Images) -> list[Images]:
     """Return images or paths as a list; a single one becomes a list of one.
 
     Raises:
@@ -154,7 +154,7 @@ def list_sources(given: Any) -> list[Any]:
     return list(given)
 
 
-def describe_unknown(source: Any) -> str:
+def describe_unknown(source: object) -> str:
     """Describe an object that is not an image, for messages."""
     return (
         f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "

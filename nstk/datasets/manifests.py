@@ -14,13 +14,14 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage
 from nstk.datasets.layout import SPLITS, Split
 from nstk.datasets.listing import natural_key, natural_path_key, warn_similar_names
 from nstk.errors import FolderError
 from nstk.storage.files import check_regular
+from nstk.types import Json
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson")
 """Extensions of manifests."""
@@ -38,7 +39,7 @@ class _Row:
 
     line: int
     path: str
-    label: Any
+    label: Json
     split: str
 
 
@@ -157,7 +158,7 @@ def _label_key(columns: Iterable[str]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def _row(path: Path, line: int, cells: Mapping[str, Any]) -> _Row:
+def _row(path: Path, line: int, cells: Mapping[str, Json]) -> _Row:
     label = cells[str(_label_key(cells))]
     if isinstance(label, str) and label.lstrip().startswith("["):
         try:
@@ -170,7 +171,7 @@ def _row(path: Path, line: int, cells: Mapping[str, Any]) -> _Row:
     return _Row(line, cells["path"].strip(), label, str(cells.get("split") or "").strip())
 
 
-def _labels(label: Any) -> frozenset[str]:
+def _labels(label: Json) -> frozenset[str]:
     names = label if isinstance(label, list) else str(label).replace(";", "|").split("|")
     tidy = (unicodedata.normalize("NFC", str(name).strip()) for name in names)
     return frozenset(name for name in tidy if name)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nstk.datasets.arrays import catalog_arrays
 from nstk.datasets.catalogs import Catalog, TemporaryFolder, catalog_folder
@@ -14,8 +13,9 @@ from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
+from nstk.types import Examples
 
-Data = str | Path | Iterable[Any]
+Data = str | Path | Iterable[Examples]
 """Labeled images: the path of a folder, manifest or zip, or data for `catalog_arrays`."""
 
 _MANIFEST_NAMES = ("manifest", "labels")

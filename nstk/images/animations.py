@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -71,7 +70,7 @@ def save_animation(
     ]
     palette = _shared_palette(images)
     first, *rest = (image.quantize(palette=palette) for image in images)
-    options: dict[str, Any] = {
+    options: dict[str, object] = {
         "save_all": True,
         "append_images": rest,
         "loop": 0,

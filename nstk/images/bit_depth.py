@@ -6,7 +6,7 @@ the other order gives the lower byte, and the two make the full value.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy.typing as npt
 from PIL import ImageFile
 
 from nstk.errors import ImageError
+from nstk.types import Array
 
 Samples = npt.NDArray[np.float32]
 
@@ -52,7 +53,7 @@ def deep_samples(
         ImageError: If the value of white is unknown, as for floats outside ``[0, 1]``, or Pillow
             misreads the file's layout.
     """
-    tags: Any = getattr(image, "tag_v2", {})
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     transparent = image.info.get("transparency")
     if image.mode == "F":
         samples = np.asarray(image, np.float32)[..., None]
@@ -89,7 +90,7 @@ def _reread(reopen: Callable[[], ImageFile.ImageFile], raw: str) -> npt.NDArray[
     return np.asarray(image)
 
 
-def _with_transparent_color(values: npt.NDArray[Any], white: int, color: Any) -> Samples:
+def _with_transparent_color(values: Array, white: int, color: npt.ArrayLike | None) -> Samples:
     samples = _unit(values, white)
     if color is None:
         return samples
@@ -97,7 +98,7 @@ def _with_transparent_color(values: npt.NDArray[Any], white: int, color: Any) ->
     return np.concatenate([samples, opaque.astype(np.float32)], axis=-1)
 
 
-def _check_range(path: Path, values: npt.NDArray[Any], white: int) -> None:
+def _check_range(path: Path, values: Array, white: int) -> None:
     low, high = values.min(), values.max()
     if not (low >= 0 and high <= white):
         raise ImageError(
@@ -106,6 +107,6 @@ def _check_range(path: Path, values: npt.NDArray[Any], white: int) -> None:
         )
 
 
-def _unit(values: npt.NDArray[Any], white: int) -> Samples:
+def _unit(values: Array, white: int) -> Samples:
     samples: Samples = np.divide(values, white, dtype=np.float32)
     return samples

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,9 @@ from nstk.errors import ImageError
 from nstk.images.decoding import MAX_PIXELS, Decoded, decode, identify
 from nstk.images.icc_profiles import convert_to_srgb
 from nstk.images.image import Image, Levels, Plane
+from nstk.types import Array
 
-_UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+_UPRIGHT: dict[int, Callable[[Array], Array]] = {
     1: lambda pixels: pixels,
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -45,7 +45,7 @@ class LoadedImage:
 
     value_range = (0.0, 1.0)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.pixels, dtype)
 
 
@@ -140,14 +140,14 @@ def measure_side(path: str | Path) -> int:
     return min(header.width, header.height)
 
 
-def _separate(decoded: Decoded) -> tuple[npt.NDArray[Any], Plane | None, tuple[str, ...]]:
+def _separate(decoded: Decoded) -> tuple[Array, Plane | None, tuple[str, ...]]:
     """Colors in sRGB, alpha and notices, not yet upright.
 
     Colors are `Levels` if the file has 8 bits per channel, and an `Image` otherwise.
     """
     image, alpha = _split_alpha(decoded.image)
     converted, notices = convert_to_srgb(image, decoded.image.info.get("icc_profile"))
-    colors: npt.NDArray[Any] = _channels(converted)
+    colors: Array = _channels(converted)
     if decoded.samples is not None:
         count = decoded.samples.shape[-1]
         if count in (2, 4):
@@ -180,7 +180,7 @@ def _channels(image: PILImage.Image) -> Levels:
     return levels.reshape(*levels.shape[:2], -1)
 
 
-def _unit(colors: npt.NDArray[Any]) -> Image:
+def _unit(colors: Array) -> Image:
     if colors.dtype != np.uint8:
         return colors
     values: Image = np.divide(colors, 255, dtype=np.float32)

@@ -19,8 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.storage.files import check_regular
-
-Array = npt.NDArray[Any]
+from nstk.types import Array, Json
 
 _EXTENSION = ".npy"
 
@@ -54,8 +53,8 @@ def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
 def write_arrays(
     path: Path,
     title: str,
-    facts: Mapping[str, Any],
-    arrays: Mapping[str, Any],
+    facts: Mapping[str, Json],
+    arrays: Mapping[str, npt.ArrayLike],
     *,
     compress: bool = False,
 ) -> None:
@@ -80,7 +79,7 @@ def write_arrays(
 
 def read_arrays(
     path: Path, title: str, *, limit: float = math.inf
-) -> tuple[dict[str, Any], dict[str, Array]]:
+) -> tuple[dict[str, Json], dict[str, Array]]:
     """Read a file written by `write_arrays`.
 
     Args:
@@ -153,7 +152,7 @@ def read_array(file: IO[bytes], room: int) -> Array:
         raise ValueError(str(error)) from error
 
 
-def digest_arrays(arrays: Mapping[str, Any]) -> str:
+def digest_arrays(arrays: Mapping[str, npt.ArrayLike]) -> str:
     """SHA-256 of names, dtypes, shapes and values, in hexadecimal digits."""
     digest = hashlib.sha256()
     for name in sorted(arrays):

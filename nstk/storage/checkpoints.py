@@ -14,14 +14,15 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Protocol
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.settings import CheckpointSettings
-from nstk.storage.array_files import Array, digest_arrays, read_arrays, write_arrays
+from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 from nstk.storage.files import atomic_write, make_folder
 from nstk.storage.locks import FolderLock
 from nstk.storage.run_identity import RunIdentity
+from nstk.types import Array, Json
 
 EXTENSION = ".checkpoint"
 TITLE = "checkpoint.json"
@@ -44,7 +45,7 @@ class State:
         arrays: By name.
     """
 
-    facts: Mapping[str, Any]
+    facts: Mapping[str, Json]
     arrays: Mapping[str, Array]
 
 
@@ -233,13 +234,13 @@ def existing_checkpoints_error(folder: Path) -> CheckpointError:
     )
 
 
-def _list_changes(identity: RunIdentity, facts: Mapping[str, Any]) -> list[str]:
+def _list_changes(identity: RunIdentity, facts: Mapping[str, Json]) -> list[str]:
     if facts["format"] != FORMAT:
         return ["it was written by another version of nstk"]
     return identity.list_changes(facts["run"])
 
 
-def _digest(facts: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+def _digest(facts: Mapping[str, Json], arrays: Mapping[str, Array]) -> str:
     digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
     digest.update(digest_arrays(arrays).encode())
     return digest.hexdigest()

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
-from typing import Any
+
+from nstk.types import Json
 
 _PACKAGES = ("nstk", "tensorflow", "keras", "numpy", "pillow")
 
@@ -20,10 +21,10 @@ class RunIdentity:
     """
 
     job: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, Json]
     inputs: Mapping[str, str]
 
-    def list_changes(self, other: Mapping[str, Any]) -> list[str]:
+    def list_changes(self, other: Mapping[str, Json]) -> list[str]:
         """List the differences from another run, as phrases for an error message.
 
         Args:
