@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from nstk.datasets.catalogs import Catalog, LabeledImage
 from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile
 from nstk.images.quality import ImageQuality
+from nstk.types import Json
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Audit:
         """The split of an image."""
         return self._by_path[path].split
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """All findings as plain values for JSON, with the paths that the user knows."""
 
         def shown(path: Path) -> str:
@@ -165,7 +165,7 @@ class Audit:
         def groups(many: Groups) -> list[list[str]]:
             return [[shown(path) for path in group] for group in many]
 
-        def issues(many: Sequence[ImageIssue], measure: str) -> list[dict[str, Any]]:
+        def issues(many: Sequence[ImageIssue], measure: str) -> list[dict[str, Json]]:
             return [{"path": shown(issue.path), measure: issue.value} for issue in many]
 
         return {

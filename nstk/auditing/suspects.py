@@ -6,8 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.head import fit_head
-from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.links import SOFTMAX, Link
 from nstk.progress import Reporter, no_progress
+from nstk.types import FeatureVectors, Matrix, Targets
 
 _NEIGHBORS = 5
 _BLOCK = 1024
@@ -17,7 +18,7 @@ FENCE = 1.5
 
 
 def predict_out_of_fold(
-    vectors: npt.NDArray[np.float32],
+    vectors: FeatureVectors,
     targets: Targets,
     groups: Sequence[int],
     seed: int,
@@ -96,7 +97,7 @@ def find_label_errors(probabilities: Matrix, targets: Targets) -> list[tuple[int
     return [(index, label) for _, index, label in sorted(found)]
 
 
-def outlier_scores(vectors: npt.NDArray[np.float32], groups: Sequence[int]) -> Matrix:
+def outlier_scores(vectors: FeatureVectors, groups: Sequence[int]) -> Matrix:
     """How far every image is from its nearest neighbors, compared with what is usual.
 
     The distance is the mean Euclidean distance to the five nearest images in standardized

@@ -22,12 +22,14 @@ from nstk.features.networks import FEATURES
 from nstk.heads.decisions import ARGMAX, Decision, decision_from_thresholds
 from nstk.heads.out_of_distribution import OODDetector
 from nstk.storage.files import check_writable
+from nstk.types import Images, Json, KerasModel, Probabilities
 
 if TYPE_CHECKING:
     from nstk.classifiers.evaluation.report import EvaluationReport
     from nstk.classifiers.explanation.job import Explanation
     from nstk.classifiers.prediction.prediction import Predictions
     from nstk.datasets.listing import SkippedFile
+    from nstk.datasets.sources import Data
     from nstk.exporting.job import Export
 
 _FORMAT = 1
@@ -60,12 +62,12 @@ class Classifier:
         ood_detector: Detector of images unlike the training images; None if there is none.
     """
 
-    model: Any
+    model: KerasModel
     classes: tuple[str, ...]
     size: int
-    backbone: Mapping[str, Any] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    results: Mapping[str, Any] = field(default_factory=dict)
+    backbone: Mapping[str, Json] = field(default_factory=dict)
+    settings: Mapping[str, Json] = field(default_factory=dict)
+    results: Mapping[str, Json] = field(default_factory=dict)
     decision: Decision = ARGMAX
     temperature: float = 1.0
     ood_detector: OODDetector | None = None
@@ -86,13 +88,13 @@ class Classifier:
 
     # The functions below take a classifier, so their modules are imported when they are called.
 
-    def predict(self, images: Any, **options: Any) -> "Predictions":
+    def predict(self, images: Images, **options: Any) -> "Predictions":
         """Classify images; see `nstk.predict` for the images and the options."""
         from nstk.classifiers.prediction.job import predict
 
         return predict(self, images, **options)
 
-    def predict_proba(self, images: Any, **options: Any) -> npt.NDArray[np.float32]:
+    def predict_proba(self, images: Images, **options: Any) -> Probabilities:
         """Compute the probabilities of all classes, ``(N, C)``; see `nstk.predict` for options.
 
         Raises:
@@ -102,13 +104,13 @@ class Classifier:
 
         return predict_proba(self, images, **options)
 
-    def evaluate(self, data: Any, **options: Any) -> "EvaluationReport":
+    def evaluate(self, data: "Data", **options: Any) -> "EvaluationReport":
         """Measure the classifier on labeled images; see `nstk.evaluate`."""
         from nstk.classifiers.evaluation.job import evaluate
 
         return evaluate(self, data, **options)
 
-    def explain(self, images: Any, **options: Any) -> Iterator["Explanation | SkippedFile"]:
+    def explain(self, images: Images, **options: Any) -> Iterator["Explanation | SkippedFile"]:
         """Explain predictions one after the other; see `nstk.explain`."""
         from nstk.classifiers.explanation.job import explain
 
@@ -149,7 +151,7 @@ class Classifier:
 
     def split_outputs(
         self, outputs: npt.NDArray[np.float32]
-    ) -> tuple[npt.NDArray[np.float32], tuple[float | None, ...]]:
+    ) -> tuple[Probabilities, tuple[float | None, ...]]:
         """Split the outputs of `inference_model`.
 
         Returns:
@@ -237,14 +239,14 @@ class Classifier:
         )
 
 
-def _read_facts(path: Path, card: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _read_facts(path: Path, card: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     facts = card.get(name, {})
     if not isinstance(facts, dict):
         raise ModelError(f"{path}: {name} in its nstk.json is not an object; make it again.")
     return facts
 
 
-def _read_temperature(path: Path, temperature: Any) -> float:
+def _read_temperature(path: Path, temperature: Json) -> float:
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
         raise ModelError(
             f"{path}: temperature in its nstk.json is {temperature!r}, not a positive number; "
@@ -253,7 +255,7 @@ def _read_temperature(path: Path, temperature: Any) -> float:
     return float(temperature)
 
 
-def _read_ood_detector(path: Path, model: Any, config: Any) -> OODDetector | None:
+def _read_ood_detector(path: Path, model: KerasModel, config: Json) -> OODDetector | None:
     if config is None:
         return None
     try:
@@ -265,7 +267,7 @@ def _read_ood_detector(path: Path, model: Any, config: Any) -> OODDetector | Non
         ) from error
 
 
-def _read_decision(path: Path, thresholds: Any, outputs: int) -> Decision:
+def _read_decision(path: Path, thresholds: Json, outputs: int) -> Decision:
     try:
         decision = decision_from_thresholds(thresholds)
     except (TypeError, ValueError, OverflowError):

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import keras
 import numpy as np
@@ -14,10 +13,11 @@ from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_confi
 from nstk.features.crops import CROPS, CropArray, crop_levels
 from nstk.features.networks import SQUARE
 from nstk.heads.head import Head
+from nstk.types import Array, KerasModel
 
 
 @pinned_keras_config()
-def attach_head(extractor: Any, head: Head) -> Any:
+def attach_head(extractor: KerasModel, head: Head) -> KerasModel:
     """Build the classifier: the extractor's layers, then the head and its link.
 
     Args:
@@ -51,7 +51,7 @@ class InferencePipeline:
         model: An extractor or a classifier.
     """
 
-    model: Any
+    model: KerasModel
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -72,7 +72,7 @@ class InferencePipeline:
         network = keras.Model(self.model.inputs[0], self.model.get_layer(SQUARE).output)
         chosen = CROPS[: shape[0]] if len(shape) == 4 else CROPS[:1]
 
-        def crop(levels: npt.NDArray[Any], out: CropArray | None = None) -> CropArray:
+        def crop(levels: Array, out: CropArray | None = None) -> CropArray:
             crops = np.empty(shape, np.float32) if out is None else out
             crop_levels(levels, shape[-2], chosen, out=crops.reshape(-1, *shape[-3:]))
             return crops
@@ -88,7 +88,7 @@ class InferencePipeline:
             autograph=False,
         ).get_concrete_function()
 
-        def run_layers(levels: npt.NDArray[Any], out: CropArray | None = None) -> CropArray:
+        def run_layers(levels: Array, out: CropArray | None = None) -> CropArray:
             crops = np.empty(shape, np.float32) if out is None else out
             crops[...] = compiled(tf.constant(levels[np.newaxis], tf.float32))[0]
             return crops

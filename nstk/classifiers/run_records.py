@@ -2,18 +2,19 @@
 
 import json
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ModelError, NstkError
 from nstk.settings import FinetuneSettings
 from nstk.storage.files import check_regular
+from nstk.types import Json
 
 FORMAT = 1
 _LARGEST = 2**28
 
 
-def read_record(path: str | Path) -> dict[str, Any]:
+def read_record(path: str | Path) -> dict[str, Json]:
     """Read the record that `nstk.save_manifest` wrote, as JSON values.
 
     Raises:
@@ -35,7 +36,7 @@ def read_record(path: str | Path) -> dict[str, Any]:
     return card
 
 
-def find_record(path: str | Path, classifier: Classifier) -> dict[str, Any] | None:
+def find_record(path: str | Path, classifier: Classifier) -> dict[str, Json] | None:
     """Read the record of the run that made a classifier.
 
     Args:
@@ -62,7 +63,7 @@ def find_record(path: str | Path, classifier: Classifier) -> dict[str, Any] | No
     return record if recorded == expected else None
 
 
-def _is_record(card: Any) -> TypeGuard[dict[str, Any]]:
+def _is_record(card: Json) -> TypeGuard[dict[str, Json]]:
     """Whether a JSON value has the structure of a record."""
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         return False

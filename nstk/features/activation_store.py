@@ -11,11 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import OutputError
+from nstk.types import Array
 
 MEMORY_LIMIT = 256 * 2**20
 """Bytes that a store keeps in memory; a larger one is a temporary file."""
-
-Rows = npt.NDArray[Any]
 
 
 class ActivationStore:
@@ -54,7 +53,7 @@ class ActivationStore:
         """Whether the rows are on disk."""
         return self._folder is not None
 
-    def write(self, rows: Rows) -> None:
+    def write(self, rows: Array) -> None:
         """Append rows ``(n, …)``.
 
         Raises:
@@ -75,7 +74,7 @@ class ActivationStore:
             self._rows = None
         self._written += len(rows)
 
-    def take_rows(self, indices: npt.NDArray[np.integer]) -> Rows:
+    def take_rows(self, indices: npt.NDArray[np.integer]) -> Array:
         """Copy the rows with the given indices, ``(n,)``."""
         if self._rows is None:
             shape = (self._written, *self._shape)

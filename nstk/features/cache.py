@@ -21,13 +21,12 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nstk.storage.array_files import read_array
 from nstk.storage.files import find_cache_folder as find_cache_folder
+from nstk.types import Array, Json
 
 LIMIT = 4 * 2**30
 """Largest size of the cache on disk, in bytes."""
@@ -37,8 +36,6 @@ _EXTENSION = ".rows"
 _ROWS_PER_FILE = 1024
 _SECONDS_PER_FILE = 30.0
 """The most work that is lost when a process is killed."""
-
-Row = npt.NDArray[Any]
 
 
 class FeatureCache:
@@ -63,7 +60,7 @@ class FeatureCache:
         """Problems with the cache, one sentence each, without repetition; never an error."""
         return tuple(dict.fromkeys(self._notices))
 
-    def shard(self, recipe: Mapping[str, Any]) -> "CacheShard":
+    def shard(self, recipe: Mapping[str, Json]) -> "CacheShard":
         """Return the shard of all rows that were computed in one way.
 
         Args:
@@ -99,11 +96,11 @@ class CacheShard:
         self._paths: dict[bytes, Path] = {}
         for path in _list_files(folder) if folder else ():
             self._paths.update(dict.fromkeys(self._list_keys(path), path))
-        self._loaded: dict[Path, dict[bytes, Row]] = {}
-        self._pending: dict[bytes, Row] = {}
+        self._loaded: dict[Path, dict[bytes, Array]] = {}
+        self._pending: dict[bytes, Array] = {}
         self._written_at = time.monotonic()
 
-    def find(self, digest: str) -> Row | None:
+    def find(self, digest: str) -> Array | None:
         """Return the row of an image from disk, or None if there is no intact one.
 
         Args:
@@ -118,7 +115,7 @@ class CacheShard:
                 self._loaded[path] = self._load(path)
             return self._loaded[path].get(key)
 
-    def add(self, digest: str, row: Row) -> None:
+    def add(self, digest: str, row: Array) -> None:
         """Add the row of an image.
 
         Args:
@@ -147,7 +144,7 @@ class CacheShard:
                     "features are kept in memory only, and the next run computes them again."
                 )
 
-    def _load(self, path: Path) -> dict[bytes, Row]:
+    def _load(self, path: Path) -> dict[bytes, Array]:
         try:
             content = path.read_bytes()
         except OSError:  # Another process may have removed it, to free space.
@@ -189,7 +186,7 @@ def _list_files(folder: Path) -> list[Path]:
         return []
 
 
-def _write_rows(folder: Path, rows: Mapping[bytes, Row]) -> None:
+def _write_rows(folder: Path, rows: Mapping[bytes, Array]) -> None:
     file = BytesIO()
     keys = np.frombuffer(b"".join(rows), np.uint8).reshape(len(rows), -1)
     np.save(file, keys, allow_pickle=False)

@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +28,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError
 from nstk.images.image import Image
 from nstk.images.loading import measure_side
+from nstk.types import Array
 
 CropArray = npt.NDArray[np.float32]
 
@@ -123,7 +123,7 @@ def extract_crops(image: Image, size: int, crops: tuple[Crop, ...]) -> CropArray
 
 
 def crop_levels(
-    levels: npt.NDArray[Any], size: int, crops: tuple[Crop, ...], *, out: CropArray | None = None
+    levels: Array, size: int, crops: tuple[Crop, ...], *, out: CropArray | None = None
 ) -> CropArray:
     """Extract crops from an image in whole gray levels.
 
@@ -174,7 +174,7 @@ def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
     return max(_MULTIPLE, round(_SMALL_IMAGE_RATIO * size / _MULTIPLE) * _MULTIPLE)
 
 
-def _center_square(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _center_square(image: Array) -> Array:
     height, width = image.shape[:2]
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2

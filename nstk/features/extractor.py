@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,7 @@ from nstk.images.hashes import image_hash
 from nstk.images.loading import load_levels
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
-
-Vectors = npt.NDArray[np.float32]
+from nstk.types import FeatureVectors, Json, KerasModel
 
 BATCH_SIZE = 32
 """Images that pass through a network together."""
@@ -54,12 +53,12 @@ class FeatureExtractor:
     crops: tuple[Crop, ...] = CROPS[:1]
 
     @cached_property
-    def network(self) -> Any:
+    def network(self) -> KerasModel:
         """A model from crops ``(N, size, size, 3)`` to ``{block: (N, D)}``."""
         return build_feature_network(self.backbone, self.size, self.blocks)
 
     @cached_property
-    def extract(self) -> Callable[[CropArray], dict[str, Vectors]]:
+    def extract(self) -> Callable[[CropArray], dict[str, FeatureVectors]]:
         """The network as a compiled function."""
         compiled = tf.function(
             lambda crops: self.network(crops, training=False),
@@ -70,7 +69,7 @@ class FeatureExtractor:
             block: rows.numpy() for block, rows in compiled(tf.constant(crops)).items()
         }
 
-    def recipe(self, block: str, crop: Crop) -> dict[str, Any]:
+    def recipe(self, block: str, crop: Crop) -> dict[str, Json]:
         """Everything that a row of a block depends on apart from the image."""
         return {
             "backbone": self.backbone.digest,
@@ -95,17 +94,17 @@ class Features:
     """
 
     indices: npt.NDArray[np.int64]
-    blocks: dict[str, Vectors]
+    blocks: dict[str, FeatureVectors]
     digests: tuple[str, ...]
     hashes: tuple[int, ...]
     skipped: tuple[SkippedFile, ...]
     forward_passes: int
 
-    def vectors(self, features: str) -> Vectors:
+    def vectors(self, features: str) -> FeatureVectors:
         """Mean over the crops of a choice of features or of a single block, ``(n, D)``."""
         wanted = BLOCKS.get(features, (features,))
         rows = np.concatenate([self.blocks[block] for block in wanted], axis=2)
-        mean: Vectors = rows.mean(axis=1)
+        mean: FeatureVectors = rows.mean(axis=1)
         return mean
 
 
@@ -188,7 +187,7 @@ class _ExtractedRow:
 
     digest: str
     hash: int
-    rows: dict[tuple[str, int], Vectors]
+    rows: dict[tuple[str, int], FeatureVectors]
     crops: dict[int, CropArray] = field(default_factory=dict)
 
 
@@ -238,7 +237,7 @@ class _FeatureStore:
                 extracted.rows[block, number] = row
                 self._shards[block, number].add(extracted.digest, row)
 
-    def stack(self, extracted: Collection[_ExtractedRow]) -> dict[str, Vectors]:
+    def stack(self, extracted: Collection[_ExtractedRow]) -> dict[str, FeatureVectors]:
         """Stack the rows of all images, ``(n, crops, D)`` for each block."""
         numbers = range(len(self.extractor.crops))
         return {

@@ -11,7 +11,6 @@ computes what the layers before it compute. So a head is fitted on what the save
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 
@@ -19,6 +18,7 @@ from nstk.backbones.backbone import Backbone, activated_taps
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import SettingsError
 from nstk.features.crops import CROPS, Crop, plan_sampling
+from nstk.types import KerasModel, Tensor
 
 SQUARE = "square"
 FEATURES = "features"
@@ -40,7 +40,7 @@ def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
 
 
 @pinned_keras_config()
-def build_feature_network(backbone: Backbone, size: int, blocks: Sequence[str]) -> Any:
+def build_feature_network(backbone: Backbone, size: int, blocks: Sequence[str]) -> KerasModel:
     """Build the model from crops to blocks of features.
 
     Args:
@@ -63,7 +63,7 @@ def build_feature_network(backbone: Backbone, size: int, blocks: Sequence[str]) 
 @pinned_keras_config()
 def build_extractor(
     backbone: Backbone, size: int, features: str = POOLED, crops: Sequence[Crop] = CROPS[:1]
-) -> Any:
+) -> KerasModel:
     """Build the model from images to feature vectors.
 
     Values 0 to 255 are scaled first: a resize of uint8 would round, and differently in eager
@@ -103,7 +103,7 @@ def build_extractor(
     return keras.Model(image, mean, name="extractor")
 
 
-def _crop_layers(scaled: Any, size: int, crop: Crop, suffix: str) -> Any:
+def _crop_layers(scaled: Tensor, size: int, crop: Crop, suffix: str) -> Tensor:
     """One crop of the images, as `nstk.features.crops` defines it."""
     layers, plan = keras.layers, plan_sampling(crop, size)
     name = f"samples{suffix}"
@@ -118,7 +118,7 @@ def _crop_layers(scaled: Any, size: int, crop: Crop, suffix: str) -> Any:
     return keras.ops.flip(columns, axis=2) if crop.flipped else columns
 
 
-def _antialias(samples: Any, factor: int, axes: tuple[int, int], name: str) -> Any:
+def _antialias(samples: Tensor, factor: int, axes: tuple[int, int], name: str) -> Tensor:
     """Twice the mean of the k samples of each pixel less the mean of the 2·k around it."""
     layers = keras.layers
     steps = tuple(factor if axis else 1 for axis in axes)
@@ -130,8 +130,8 @@ def _antialias(samples: Any, factor: int, axes: tuple[int, int], name: str) -> A
 
 
 def _feature_blocks(
-    backbone: Backbone, crops: Any, blocks: Sequence[str], prefix: str
-) -> dict[str, Any]:
+    backbone: Backbone, crops: Tensor, blocks: Sequence[str], prefix: str
+) -> dict[str, Tensor]:
     """The blocks of features of the crops, by name."""
     network, layers = backbone.model, keras.layers
     measured = choose_statistics_taps(backbone) if STATISTICS in blocks else ()
@@ -160,14 +160,14 @@ def _feature_blocks(
     return features
 
 
-def channel_moments(maps: Any) -> tuple[Any, Any]:
+def channel_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of every channel."""
     variance = keras.ops.var(maps, axis=(1, 2))
     # The gradient of the root would be infinite where a channel is zero everywhere.
     return keras.ops.mean(maps, axis=(1, 2)), keras.ops.sqrt(variance + _EPSILON)
 
 
-def _concatenate(blocks: dict[str, Any], name: str) -> Any:
+def _concatenate(blocks: dict[str, Tensor], name: str) -> Tensor:
     if len(blocks) == 1:
         return blocks[POOLED]
     return keras.layers.Concatenate(name=name)([*blocks.values()])

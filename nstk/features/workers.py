@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nstk.types import Strategy, Tensor
+
 _WORD = 4
 
 
@@ -19,7 +21,7 @@ class Workers:
         strategy: A ``tf.distribute.Strategy``.
     """
 
-    strategy: Any
+    strategy: Strategy
 
     @cached_property
     def count(self) -> int:
@@ -58,7 +60,7 @@ class Workers:
         empty = np.array([-1], np.int32)
         first = self.index * self.replicas
 
-        def message_of(context: Any) -> Any:
+        def message_of(context: tf.distribute.experimental.ValueContext) -> Tensor:
             return tf.constant(sent if context.replica_id_in_sync_group == first else empty)
 
         values = self.strategy.experimental_distribute_values_from_function(message_of)

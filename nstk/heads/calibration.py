@@ -21,8 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nstk.heads.decisions import ARGMAX, Decision
-from nstk.heads.links import Link, Matrix, Targets
+from nstk.heads.links import Link
 from nstk.heads.reliability import Reliability, measure_reliability
+from nstk.types import Matrix, Targets
 
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 60

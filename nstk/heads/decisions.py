@@ -7,14 +7,13 @@ wrong ones, rarely peaks at one half.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.links import SIGMOID, SOFTMAX, Link, Targets
-
-Probabilities = npt.NDArray[np.floating]
+from nstk.heads.links import SIGMOID, SOFTMAX, Link
+from nstk.types import Json, Probabilities, Targets
 
 _HALF = 0.5
 
@@ -160,7 +159,7 @@ def choose_decision(link: Link, oof_probabilities: Probabilities, targets: Targe
     )
 
 
-def decision_from_thresholds(thresholds: Sequence[Any] | None) -> Decision:
+def decision_from_thresholds(thresholds: Sequence[Json] | None) -> Decision:
     """Restore a decision from its `Decision.thresholds`."""
     return ARGMAX if thresholds is None else Thresholds(tuple(map(float, thresholds)))
 

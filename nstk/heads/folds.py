@@ -1,11 +1,8 @@
 """Folds: every image is held out once, together with its near-duplicates."""
 
 import numpy as np
-import numpy.typing as npt
 
-from nstk.heads.links import Targets
-
-Labels = npt.NDArray[np.integer]
+from nstk.types import Labels, Targets
 
 
 def find_strata(targets: Targets) -> Labels:

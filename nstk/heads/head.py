@@ -15,11 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.decisions import ARGMAX, Decision, choose_decision
-from nstk.heads.folds import Labels, assign_folds, find_strata
-from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.folds import assign_folds, find_strata
+from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.logistic import fit_logits, sample_weights, solve
 from nstk.heads.ridge import Decomposition, choose_l2, decompose
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import FeatureVectors, Labels, Logits, Matrix, Probabilities, Targets
 
 FOLDS = 5
 
@@ -59,14 +60,14 @@ class Head:
         """SHA-256 of kernel and bias."""
         return hashlib.sha256(self.kernel.tobytes() + self.bias.tobytes()).hexdigest()
 
-    def logits(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def logits(self, vectors: FeatureVectors) -> Logits:
         """Logits ``(n, C)`` of feature vectors ``(n, D)``."""
-        logits: npt.NDArray[np.float32] = vectors @ self.kernel + self.bias
+        logits: Logits = vectors @ self.kernel + self.bias
         return logits
 
-    def predict_proba(self, vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def predict_proba(self, vectors: FeatureVectors) -> Probabilities:
         """Probabilities ``(n, C)`` of feature vectors ``(n, D)``."""
-        probabilities: npt.NDArray[np.float32] = self.link.probabilities(self.logits(vectors))
+        probabilities: Probabilities = self.link.probabilities(self.logits(vectors))
         return probabilities
 
     def with_temperature(self, temperature: float) -> "Head":

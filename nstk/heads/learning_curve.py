@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.folds import Labels, assign_folds
+from nstk.heads.folds import assign_folds
 from nstk.heads.head import FOLDS
 from nstk.heads.logistic import fit_logits, sample_weights
 from nstk.heads.metrics import evaluate
@@ -20,6 +20,7 @@ from nstk.heads.ridge import decompose
 from nstk.heads.selection import Samples, Selection
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
+from nstk.types import Labels
 
 SHARES = (0.125, 0.25, 0.5, 1.0)
 """Fractions of the training images at the points of the curve."""

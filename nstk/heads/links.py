@@ -8,16 +8,14 @@ code serves both.
 
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-Matrix = npt.NDArray[np.float64]
-Targets = npt.NDArray[np.bool_]
-"""The labels of the images, ``(n, C)``."""
+from nstk.types import Array, KerasLayer, Matrix, Targets, Tensor
 
 _LEAST = float(np.finfo(np.float32).tiny)
 
@@ -25,7 +23,7 @@ _LEAST = float(np.finfo(np.float32).tiny)
 class Link(Hashable, Protocol):
     """A function from logits ``(n, C)`` to probabilities, with C labels and q problems."""
 
-    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def probabilities(self, logits: Array) -> Array:
         """Probabilities of the labels, with the shape and dtype of the logits."""
 
     def logits(self, probabilities: Matrix) -> Matrix:
@@ -34,10 +32,10 @@ class Link(Hashable, Protocol):
     def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
         """Change of the probabilities along changes u of the logits, J·u; all ``(n, C)``."""
 
-    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
+    def losses(self, targets: Array, logits: Matrix) -> Matrix:
         """−log p of the true class of every problem, in nats, ``(n, q)``."""
 
-    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+    def cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
         """The losses as a tensor, for training."""
 
     def pool(self, errors: Matrix) -> Matrix:
@@ -46,10 +44,10 @@ class Link(Hashable, Protocol):
     def problem_labels(self, targets: Targets) -> npt.NDArray[np.integer]:
         """The true class of every problem as a number, ``(n, q)``."""
 
-    def contrast(self, weights: Any) -> Any:
+    def contrast(self, weights: Tensor) -> Tensor:
         """Values ``(…, C)`` relative to what a label competes with."""
 
-    def layer(self) -> Any:
+    def layer(self) -> KerasLayer:
         """A Keras layer from logits to probabilities."""
 
 
@@ -57,10 +55,10 @@ class Link(Hashable, Protocol):
 class Softmax:
     """One label per image: the probabilities of the classes sum to 1."""
 
-    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def probabilities(self, logits: Array) -> Array:
         """See `Link.probabilities`."""
         shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        probabilities: npt.NDArray[Any] = shares / shares.sum(axis=-1, keepdims=True)
+        probabilities: Array = shares / shares.sum(axis=-1, keepdims=True)
         return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
@@ -74,14 +72,14 @@ class Softmax:
         differences: Matrix = probabilities * (changes - means)
         return differences
 
-    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
+    def losses(self, targets: Array, logits: Matrix) -> Matrix:
         """See `Link.losses`: one problem."""
         below = logits - logits.max(axis=1, keepdims=True)
         nats = np.log(np.exp(below).sum(axis=1)) - (targets * below).sum(axis=1)
         losses: Matrix = nats[:, np.newaxis]
         return losses
 
-    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+    def cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
         """See `Link.cross_entropy`."""
         return tf.nn.softmax_cross_entropy_with_logits(targets, logits)[:, tf.newaxis]
 
@@ -94,11 +92,11 @@ class Softmax:
         classes: npt.NDArray[np.integer] = targets.argmax(axis=1)
         return classes[:, np.newaxis]
 
-    def contrast(self, weights: Any) -> Any:
+    def contrast(self, weights: Tensor) -> Tensor:
         """See `Link.contrast`: relative to the mean class, as a constant changes nothing."""
         return weights - keras.ops.mean(weights, axis=-1, keepdims=True)
 
-    def layer(self) -> Any:
+    def layer(self) -> KerasLayer:
         """See `Link.layer`."""
         return keras.layers.Softmax(dtype="float32", name="probabilities")
 
@@ -107,9 +105,9 @@ class Softmax:
 class Sigmoid:
     """Any number of labels per image: each has a probability of its own."""
 
-    def probabilities(self, logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def probabilities(self, logits: Array) -> Array:
         """See `Link.probabilities`."""
-        probabilities: npt.NDArray[Any] = np.exp(np.minimum(logits, 0)) / (1 + _decay(logits))
+        probabilities: Array = np.exp(np.minimum(logits, 0)) / (1 + _decay(logits))
         return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
@@ -123,12 +121,12 @@ class Sigmoid:
         differences: Matrix = probabilities * (1 - probabilities) * changes
         return differences
 
-    def losses(self, targets: npt.NDArray[Any], logits: Matrix) -> Matrix:
+    def losses(self, targets: Array, logits: Matrix) -> Matrix:
         """See `Link.losses`: a problem for every label."""
         losses: Matrix = np.maximum(logits, 0) - targets * logits + np.log1p(_decay(logits))
         return losses
 
-    def cross_entropy(self, targets: Any, logits: Any) -> Any:
+    def cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
         """See `Link.cross_entropy`."""
         return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
 
@@ -140,18 +138,18 @@ class Sigmoid:
         """See `Link.problem_labels`: 1 where the image has the label."""
         return targets.astype(int)
 
-    def contrast(self, weights: Any) -> Any:
+    def contrast(self, weights: Tensor) -> Tensor:
         """See `Link.contrast`: a logit of 0 is the tie between yes and no, so unchanged."""
         return weights
 
-    def layer(self) -> Any:
+    def layer(self) -> KerasLayer:
         """See `Link.layer`."""
         return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
 
 
-def _decay(logits: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def _decay(logits: Array) -> Array:
     """e^−|z|, which never overflows."""
-    decay: npt.NDArray[Any] = np.exp(-np.abs(logits))
+    decay: Array = np.exp(-np.abs(logits))
     return decay
 
 

@@ -20,9 +20,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.folds import Labels
-from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.ridge import Decomposition
+from nstk.types import Labels, Matrix, Targets
 
 _SUFFICIENT_DECREASE = 1e-4
 _TINY, _ROUNDING = 1e-100, 1e-14

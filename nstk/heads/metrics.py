@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.links import Targets
+from nstk.types import Probabilities, Targets
 
 Interval = tuple[float, float]
 
@@ -93,7 +93,7 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> In
 def evaluate(
     targets: Targets,
     predicted: Targets,
-    probabilities: npt.NDArray[np.floating],
+    probabilities: Probabilities,
     classes: Sequence[str],
 ) -> Evaluation:
     """Compare predicted with true labels, for one label per image or any number.
@@ -147,7 +147,7 @@ def _score(
     name: str,
     truth: npt.NDArray[np.bool_],
     predicted: npt.NDArray[np.bool_],
-    probabilities: npt.NDArray[np.floating],
+    probabilities: Probabilities,
 ) -> ClassScore:
     true_positives = int((truth & predicted).sum())
     support, count = int(truth.sum()), int(predicted.sum())

@@ -20,14 +20,13 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.folds import Labels, assign_folds
-from nstk.heads.links import Matrix
+from nstk.heads.folds import assign_folds
 from nstk.heads.ridge import decompose
+from nstk.types import Array, FeatureVectors, Json, Labels, Matrix
 
 ACCEPTED = 0.99
 
@@ -36,8 +35,6 @@ _FOLDS = 5
 _IMAGES = 1000
 _TINY = 1e-7
 _ARRAYS = ("mean", "std", "basis", "variances")
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,27 +51,27 @@ class OODDetector:
         accepted: Fraction of held-out training images within the threshold.
     """
 
-    mean: Vectors
-    std: Vectors
-    basis: Vectors
-    variances: Vectors
+    mean: npt.NDArray[np.float32]
+    std: npt.NDArray[np.float32]
+    basis: npt.NDArray[np.float32]
+    variances: npt.NDArray[np.float32]
     rest: float
     threshold: float
     accepted: float
 
-    def ood_scores(self, vectors: Vectors) -> Vectors:
+    def ood_scores(self, vectors: FeatureVectors) -> npt.NDArray[np.float32]:
         """OOD scores ``(n,)`` of vectors ``(n, D)``: distance over threshold, above 1 for OOD."""
         standardized = (_normalize(vectors) - self.mean) / self.std
         along = standardized @ self.basis.astype(np.float64)
         beside = np.maximum((standardized**2).sum(axis=1) - (along**2).sum(axis=1), 0.0)
         distances = np.sqrt((along**2 / self.variances).sum(axis=1) + beside / self.rest)
         # Vectors are float32; further digits are rounding errors that change with the batch.
-        ood_score: Vectors = (distances / self.threshold).astype(np.float32)
+        ood_score: npt.NDArray[np.float32] = (distances / self.threshold).astype(np.float32)
         return ood_score
 
-    def to_config(self) -> dict[str, Any]:
+    def to_config(self) -> dict[str, Json]:
         """The detector as JSON values; arrays are base64 of little-endian float32."""
-        config: dict[str, Any] = {
+        config: dict[str, Json] = {
             name: base64.b64encode(getattr(self, name).astype("<f4").tobytes()).decode("ascii")
             for name in _ARRAYS
         }
@@ -85,7 +82,7 @@ class OODDetector:
         }
 
     @staticmethod
-    def from_config(config: Mapping[str, Any], width: int) -> "OODDetector":
+    def from_config(config: Mapping[str, Json], width: int) -> "OODDetector":
         """Restore a detector from `to_config`.
 
         Args:
@@ -96,7 +93,7 @@ class OODDetector:
             ValueError: If the values are invalid, or for vectors of another dimension.
         """
         try:
-            arrays: dict[str, Any] = {
+            arrays: dict[str, Array] = {
                 name: np.frombuffer(base64.b64decode(config[name], validate=True), "<f4")
                 for name in _ARRAYS
             }
@@ -112,7 +109,7 @@ class OODDetector:
 
 
 def fit_ood_detector(
-    vectors: Vectors, labels: Labels, groups: Labels, seed: int
+    vectors: FeatureVectors, labels: Labels, groups: Labels, seed: int
 ) -> OODDetector | None:
     """Fit a detector on training images, and choose its threshold by cross-validation.
 
@@ -146,7 +143,7 @@ def fit_ood_detector(
     return _fit(vectors, threshold, rank / (len(distances) + 1))
 
 
-def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> OODDetector:
+def _fit(vectors: FeatureVectors, threshold: float = 1.0, accepted: float = 0.0) -> OODDetector:
     decomposition = decompose(_normalize(vectors))
     count, width = len(vectors), len(decomposition.mean)
     spread = decomposition.scatter / count
@@ -167,7 +164,7 @@ def _fit(vectors: Vectors, threshold: float = 1.0, accepted: float = 0.0) -> OOD
     )
 
 
-def _normalize(vectors: Vectors) -> Matrix:
+def _normalize(vectors: FeatureVectors) -> Matrix:
     """Vectors of length one; a zero vector stays zero."""
     exact = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(exact, axis=1, keepdims=True)

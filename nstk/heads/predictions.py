@@ -9,13 +9,14 @@ import numpy.typing as npt
 
 from nstk.errors import FolderError
 from nstk.heads.decisions import ARGMAX, Decision
-from nstk.heads.links import Link, Matrix, Targets
+from nstk.heads.links import Link
 from nstk.heads.out_of_distribution import OODDetector
 from nstk.heads.reliability import Reliability, measure_reliability
 from nstk.heads.selection import Selection, cross_validate
 from nstk.heads.splits import Splits
 from nstk.progress import Reporter
 from nstk.settings import FinetuneSettings
+from nstk.types import Logits, Matrix, Targets
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class SplitPredictions:
     paths: tuple[Path, ...]
     targets: Targets
     predicted: Targets
-    logits: npt.NDArray[np.floating]
+    logits: Logits
     temperatures: npt.NDArray[np.float64]
     decision: Decision = ARGMAX
     ood_score: npt.NDArray[np.float32] | None = None

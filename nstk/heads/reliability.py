@@ -2,14 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.metrics import Interval
-
-Probabilities = npt.NDArray[np.floating]
+from nstk.types import Json, Labels, Probabilities
 
 _BINS = 15
 _RESAMPLES = 1000
@@ -49,14 +47,14 @@ class Reliability:
     ece_interval: Interval
     bins: tuple[ReliabilityBin, ...]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Convert to JSON values."""
         return asdict(self)
 
 
 def measure_reliability(
     probabilities: Probabilities,
-    labels: npt.NDArray[np.integer],
+    labels: Labels,
     seed: int = 0,
     *,
     images: int | None = None,
@@ -84,9 +82,7 @@ def measure_reliability(
     return Reliability(error, (min(float(low), error), max(float(high), error)), bins)
 
 
-def bin_by_confidence(
-    probabilities: Probabilities, labels: npt.NDArray[np.integer]
-) -> tuple[ReliabilityBin, ...]:
+def bin_by_confidence(probabilities: Probabilities, labels: Labels) -> tuple[ReliabilityBin, ...]:
     """Group predictions into 15 equally wide bins by the probability of the predicted class.
 
     Args:

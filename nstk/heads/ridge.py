@@ -18,7 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.links import SOFTMAX, Link
+from nstk.types import Matrix, Targets
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,14 +7,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.calibration import Calibration, calibrate
-from nstk.heads.folds import Labels, assign_folds, find_strata
+from nstk.heads.folds import assign_folds, find_strata
 from nstk.heads.head import Head, fit_head
-from nstk.heads.links import SOFTMAX, Link, Matrix, Targets
+from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.logistic import sample_weights
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
-
-Vectors = npt.NDArray[np.float32]
+from nstk.types import FeatureVectors, Labels, Logits, Matrix, Targets
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Samples:
         groups: Group of each image, ``(n,)``; near-duplicates share one.
     """
 
-    vectors: Mapping[str, Vectors]
+    vectors: Mapping[str, FeatureVectors]
     targets: Targets
     groups: Labels
 
@@ -130,7 +129,7 @@ class CrossValidation:
         selections: The selection of each fold.
     """
 
-    logits: npt.NDArray[np.float32]
+    logits: Logits
     temperatures: npt.NDArray[np.float64]
     predicted: Targets
     folds: Labels

@@ -11,10 +11,10 @@ from nstk.datasets.catalogs import LabeledImage
 from nstk.datasets.folders import LabeledFolder
 from nstk.errors import FolderError
 from nstk.features.extractor import Features
-from nstk.heads.folds import Labels, find_strata
-from nstk.heads.links import Targets
+from nstk.heads.folds import find_strata
 from nstk.heads.selection import Samples
 from nstk.images.hashes import group_duplicates
+from nstk.types import Labels, Targets
 
 _SPLITS = ("train", "validation", "test")
 

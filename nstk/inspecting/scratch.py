@@ -17,12 +17,12 @@ from nstk.backbones.keras_config import pinned_keras_config
 from nstk.features.activation_store import MEMORY_LIMIT, ActivationStore
 from nstk.features.crops import CROPS, extract_crops
 from nstk.features.extractor import BATCH_SIZE, prefetch
-from nstk.heads.links import Targets
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.images.loading import load_image
 from nstk.inspecting.random_weights import randomize_network
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FrozenSettings
+from nstk.types import Targets
 
 STAGE = "random weights, trained"
 

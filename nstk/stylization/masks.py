@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nstk.datasets.listing import is_single
 from nstk.images.image import Image, Plane
 from nstk.images.masks import check_mask, load_mask
+from nstk.types import Images
 
 MaskSource = Plane | str | Path
 """A mask ``(height, width)`` in ``[0, 1]``, or the path of a grayscale image of one."""
@@ -96,7 +96,7 @@ def draw_mask(mask: MaskSource) -> Image:
     return np.repeat(read_mask(mask)[..., np.newaxis], 3, axis=-1)
 
 
-def _as_tuple(masks: Any) -> tuple[MaskSource, ...]:
+def _as_tuple(masks: Images) -> tuple[MaskSource, ...]:
     """A single mask becomes a tuple of one."""
     if isinstance(masks, str | Path):
         return (masks,)

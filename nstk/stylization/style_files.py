@@ -16,9 +16,10 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import StyleFileError
-from nstk.storage.array_files import Array, digest_arrays, read_arrays, write_arrays
+from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 from nstk.storage.files import atomic_write
 from nstk.stylization.statistics import Statistics
+from nstk.types import Array
 
 EXTENSION = ".nstyle"
 TITLE = "style.json"

@@ -22,13 +22,13 @@ from nstk.classifiers.run_records import find_record
 from nstk.datasets.listing import SkippedFile
 from nstk.datasets.sources import Data
 from nstk.errors import FolderError
-from nstk.heads.links import Matrix
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compute_metrics
 from nstk.heads.predictions import SplitPredictions
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import check_whole
+from nstk.types import Matrix
 
 
 def evaluate(

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from nstk.heads.links import Targets
 from nstk.heads.metrics import Evaluation, Interval, wilson_interval
 from nstk.heads.predictions import SplitPredictions
-
-Probabilities = npt.NDArray[np.floating]
+from nstk.types import Probabilities, Targets
 
 _THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 

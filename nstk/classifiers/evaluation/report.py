@@ -3,7 +3,6 @@
 import html
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.label_matching import LabeledFiles
@@ -13,6 +12,7 @@ from nstk.datasets.listing import SkippedFile
 from nstk.heads.metrics import Evaluation
 from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import Reliability
+from nstk.types import Json
 
 _JSON_KEYS = {"name": "class", "support": "images"}
 
@@ -125,7 +125,7 @@ class EvaluationReport:
             f"{rest}.",
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Convert to JSON values, as ``nstk evaluate --json`` prints them."""
         evaluation = self.evaluation
         return {

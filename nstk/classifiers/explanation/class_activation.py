@@ -11,20 +11,18 @@ negative values are set to 0 (Grad-CAM, Selvaraju et al. 2017).
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.features.networks import SQUARE
 from nstk.heads.links import Link
+from nstk.types import Array, KerasLayer, KerasModel
 
 HEAD = "head"
-
-Array = npt.NDArray[np.float32]
 
 Method = Literal["class activation map", "Grad-CAM"]
 
@@ -32,7 +30,7 @@ Explainer = Callable[[Array], tuple[Array, Callable[[int], Array]]]
 """Function from a crop to the probabilities ``(C,)`` and a function from a class to its map."""
 
 
-def choose_method(model: Any) -> Method:
+def choose_method(model: KerasModel) -> Method:
     """Choose the kind of map: exact if the logits are linear in the mean of the feature map."""
     head = model.get_layer(HEAD)
     is_linear = isinstance(head, keras.layers.Dense) and head.input is _find_mean(model).output
@@ -40,7 +38,7 @@ def choose_method(model: Any) -> Method:
 
 
 @pinned_keras_config()
-def build_explainer(model: Any, method: Method, link: Link) -> Explainer:
+def build_explainer(model: KerasModel, method: Method, link: Link) -> Explainer:
     """Build the function that explains crops; of several crops it explains the first.
 
     Args:
@@ -56,13 +54,13 @@ def build_explainer(model: Any, method: Method, link: Link) -> Explainer:
     return _grad_cam(network, link)
 
 
-def _find_mean(model: Any) -> Any:
+def _find_mean(model: KerasModel) -> KerasLayer:
     """The layer that computes the mean of the last feature map."""
     means = (each for each in model.layers if isinstance(each, keras.layers.GlobalAveragePooling2D))
     return next(means)
 
 
-def _cam(network: Any, kernel: Array) -> Explainer:
+def _cam(network: KerasModel, kernel: Array) -> Explainer:
     def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
         maps, _, probabilities = network(crop[np.newaxis], training=False)
         weighted = maps.numpy()[0] @ kernel
@@ -71,7 +69,7 @@ def _cam(network: Any, kernel: Array) -> Explainer:
     return explain_crop
 
 
-def _grad_cam(network: Any, link: Link) -> Explainer:
+def _grad_cam(network: KerasModel, link: Link) -> Explainer:
     def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
         with tf.GradientTape(persistent=True) as tape:
             batch = tf.constant(crop[np.newaxis])

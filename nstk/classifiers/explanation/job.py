@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,13 @@ import numpy.typing as npt
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.explanation.class_activation import Method, build_explainer, choose_method
 from nstk.classifiers.explanation.overlays import draw_overlay
-from nstk.classifiers.prediction.reading import Images, Inputs, list_inputs
+from nstk.classifiers.prediction.reading import Inputs, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import Array, Images, Json
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -51,10 +51,10 @@ class Explanation:
     def __repr__(self) -> str:
         return f"Explanation({str(self.path)!r}, {self.label!r}, {100 * self.probability:.1f} %)"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.overlay, dtype)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Convert to JSON values, without the arrays."""
         return {
             "path": str(self.path),

@@ -7,14 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.prediction import Prediction, Predictions, PredictSettings
 from nstk.classifiers.prediction.reading import (
     CroppedImage,
     ImageInput,
-    Images,
     Inputs,
     Reader,
     list_inputs,
@@ -25,10 +23,9 @@ from nstk.features.crops import CropArray
 from nstk.features.extractor import BATCH_SIZE, prefetch
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import Images, Probabilities
 
 UNSURE = "unsure"
-
-Probabilities = npt.NDArray[np.float32]
 
 
 def predict(

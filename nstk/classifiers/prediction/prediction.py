@@ -4,12 +4,12 @@ import html
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nstk.datasets.listing import SkippedFile
 from nstk.features.extractor import BATCH_SIZE
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.settings import check_range, check_whole
+from nstk.types import Json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ class Prediction:
         """Whether the image is out of distribution: an OOD score above 1."""
         return self.ood_score is not None and self.ood_score > 1
 
-    def to_dict(self, *, multi_label: bool = False) -> dict[str, Any]:
+    def to_dict(self, *, multi_label: bool = False) -> dict[str, Json]:
         """Convert to JSON values.
 
         Args:
@@ -117,7 +117,7 @@ class Predictions:
         """The label of every image."""
         return [each.label for each in self.predictions]
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Convert to JSON values, as ``nstk predict --json`` prints them."""
         return {
             "predictions": [each.to_dict(multi_label=self.multi_label) for each in self],

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,11 +17,7 @@ from nstk.images.decoding import read_content
 from nstk.images.image import Image, Levels
 from nstk.images.loading import load_image, load_levels
 from nstk.storage.array_files import digest_arrays
-
-Images = Any
-"""One image or several: paths of files and folders; the bytes of files; arrays ``(H, W, 3)`` or
-``(N, H, W, 3)``, tensors, Pillow images and results of nstk; an iterable of these; or a
-``tf.data.Dataset`` of images, batches, or either with labels, which are ignored."""
+from nstk.types import Images
 
 _INFINITE = -1
 
@@ -40,7 +35,7 @@ class ImageInput:
     """
 
     path: Path
-    given: Any = None
+    given: Images = None
     value_range: ValueRange = VALUE_RANGE
     check_scale: bool = True
 
@@ -120,7 +115,7 @@ def list_inputs(sources: Images, value_range: ValueRange = VALUE_RANGE) -> Input
     return Inputs(tuple(inputs.values()), len(inputs), tuple(unsearched))
 
 
-def _split(source: Any, position: int, value_range: ValueRange) -> Iterator[ImageInput]:
+def _split(source: Images, position: int, value_range: ValueRange) -> Iterator[ImageInput]:
     """The images of bytes, of an array, or of a batch; ``position`` counts those before them."""
     if isinstance(source, bytes | bytearray | memoryview):
         yield ImageInput(Path(f"image {position + 1}"), bytes(source))
@@ -135,7 +130,7 @@ def _split(source: Any, position: int, value_range: ValueRange) -> Iterator[Imag
         yield ImageInput(Path(f"image {number}"), image, value_range, ambiguous)
 
 
-def _iterate_dataset(dataset: Any, value_range: ValueRange) -> Iterator[ImageInput]:
+def _iterate_dataset(dataset: Images, value_range: ValueRange) -> Iterator[ImageInput]:
     position = 0
     for element in dataset.as_numpy_iterator():
         images = element[0] if isinstance(element, tuple) else element
@@ -144,7 +139,7 @@ def _iterate_dataset(dataset: Any, value_range: ValueRange) -> Iterator[ImageInp
             position += 1
 
 
-def _count(dataset: Any) -> int:
+def _count(dataset: Images) -> int:
     """Number of elements of an unbatched dataset; 0 if the number of images is unknown."""
     elements = int(dataset.cardinality())
     if elements == _INFINITE:
