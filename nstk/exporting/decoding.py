@@ -5,16 +5,17 @@ of the first directory of the TIFF data in a JPEG's APP1 segment (Exif 2.32, 4.5
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import tensorflow as tf
+
+from nstk.types import Tensor
 
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
 _ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
 
 
-def decode_upright(encoded: Any) -> Any:
+def decode_upright(encoded: Tensor) -> Tensor:
     """Decode a JPEG or PNG of any size.
 
     Color profiles are not applied and transparency is dropped; the orientation of a PNG is ignored.
@@ -36,7 +37,7 @@ def decode_upright(encoded: Any) -> Any:
     )
 
 
-def apply_orientation(pixels: Any, orientation: Any) -> Any:
+def apply_orientation(pixels: Tensor, orientation: Tensor) -> Tensor:
     """Apply an EXIF orientation from 1 to 8.
 
     Args:
@@ -44,7 +45,7 @@ def apply_orientation(pixels: Any, orientation: Any) -> Any:
         orientation: int32 ``()``.
     """
     turned = tf.transpose(pixels, (1, 0, 2))
-    upright: list[Callable[[], Any]] = [
+    upright: list[Callable[[], Tensor]] = [
         lambda: pixels,
         lambda: pixels[:, ::-1],
         lambda: pixels[::-1, ::-1],
@@ -57,7 +58,7 @@ def apply_orientation(pixels: Any, orientation: Any) -> Any:
     return tf.switch_case(orientation - 1, upright)
 
 
-def read_orientation(encoded: Any) -> Any:
+def read_orientation(encoded: Tensor) -> Tensor:
     """Read the EXIF orientation of a JPEG.
 
     Args:
@@ -70,7 +71,7 @@ def read_orientation(encoded: Any) -> Any:
     start = _find_tiff(content)
     is_little = tf.equal(_byte(content, start), ord("I"))
 
-    def number(at: Any, width: int) -> Any:
+    def number(at: Tensor, width: int) -> Tensor:
         digits = tf.stack([_byte(content, at + place) for place in range(width)], axis=-1)
         ascending = tf.constant([256**place for place in range(width)])
         return tf.reduce_sum(digits * tf.where(is_little, ascending, ascending[::-1]), axis=-1)
@@ -82,26 +83,26 @@ def read_orientation(encoded: Any) -> Any:
     return tf.where((first >= 1) & (first <= 8), first, 1)
 
 
-def _find_tiff(content: Any) -> Any:
+def _find_tiff(content: Tensor) -> Tensor:
     """Offset of the TIFF data in the EXIF segment; the file's size if there is none."""
     length = tf.size(content)
 
-    def is_exif(at: Any) -> Any:
+    def is_exif(at: Tensor) -> Tensor:
         named = [_byte(content, at + 4 + place) == letter for place, letter in enumerate(_EXIF)]
         return tf.reduce_all([_byte(content, at + 1) == _APP1, *named])
 
-    def is_before(at: Any) -> Any:
+    def is_before(at: Tensor) -> Tensor:
         is_segment = (_byte(content, at) == 0xFF) & (_byte(content, at + 1) != _START_OF_SCAN)
         return is_segment & ~is_exif(at)
 
-    def skip(at: Any) -> tuple[Any]:
+    def skip(at: Tensor) -> tuple[Tensor]:
         return (at + 2 + 256 * _byte(content, at + 2) + _byte(content, at + 3),)
 
     (found,) = tf.while_loop(is_before, skip, (tf.constant(2),))
     return tf.where(is_exif(found), found + 10, length)
 
 
-def _byte(content: Any, at: Any) -> Any:
+def _byte(content: Tensor, at: Tensor) -> Tensor:
     """The byte at an offset, 0 outside the file."""
     last = tf.size(content) - 1
     inside = (at >= 0) & (at <= last)

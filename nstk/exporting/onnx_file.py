@@ -7,14 +7,18 @@ what it computes, and the names of its inputs, stay the same.
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, MutableSequence, Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
 from nstk.classifiers.classifier import Classifier
+from nstk.types import KerasModel
+
+if TYPE_CHECKING:
+    import onnx
 
 _SIDES = ("batch", "height", "width")
 
@@ -46,7 +50,7 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
     onnx.save(written, path)
 
 
-def _list_layers(model: Any) -> Iterator[str]:
+def _list_layers(model: KerasModel) -> Iterator[str]:
     """The names of all layers, including nested ones."""
     for layer in model.layers:
         yield layer.name
@@ -54,7 +58,7 @@ def _list_layers(model: Any) -> Iterator[str]:
             yield from _list_layers(layer)
 
 
-def _normalize_graph(graph: Any, layers: Collection[str], output: str) -> None:
+def _normalize_graph(graph: "onnx.GraphProto", layers: Collection[str], output: str) -> None:
     """Sort the nodes by what they compute, and name everything by its layer and position."""
     _sort_nodes(graph)
     _rename(graph, layers, output)
@@ -66,7 +70,7 @@ def _normalize_graph(graph: Any, layers: Collection[str], output: str) -> None:
     graph.ClearField("value_info")
 
 
-def _sort_nodes(graph: Any) -> None:
+def _sort_nodes(graph: "onnx.GraphProto") -> None:
     """Sort nodes by depth, and by a digest of everything they depend on."""
     digests = {"": (0, b"")} | {each.name: (0, each.name.encode()) for each in graph.input}
     digests |= {each.name: (0, _digest_constant(each)) for each in graph.initializer}
@@ -89,7 +93,7 @@ def _sort_nodes(graph: Any) -> None:
     _replace(graph.node, nodes)
 
 
-def _rename(graph: Any, layers: Collection[str], output: str) -> None:
+def _rename(graph: "onnx.GraphProto", layers: Collection[str], output: str) -> None:
     [result] = graph.output
     outside = {each.name: each.name for each in graph.input} | {result.name: output}
     result.name = output
@@ -119,13 +123,13 @@ def _find_layer(name: str, layers: Collection[str]) -> list[str]:
     return [model, *inside]
 
 
-def _replace(field: Any, values: list[Any]) -> None:
+def _replace(field: MutableSequence[Any], values: Sequence[Any]) -> None:
     copies = [type(value).FromString(value.SerializeToString()) for value in values]
     del field[:]
     field.extend(copies)
 
 
-def _digest_constant(constant: Any) -> bytes:
+def _digest_constant(constant: "onnx.TensorProto") -> bytes:
     bare = type(constant).FromString(constant.SerializeToString())
     bare.ClearField("name")
     return _digest(bare.SerializeToString(deterministic=True))

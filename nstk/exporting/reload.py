@@ -13,13 +13,16 @@ import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+import numpy.typing as npt
 
 LENGTH_BYTES = 8
 
-_Predict = Callable[[Any], Any]
+_Images = npt.NDArray[np.uint8]
+
+_Predict = Callable[[_Images], Any]
 """From a batch of one image, uint8 ``(1, H, W, 3)``, to probabilities ``(1, C)``."""
 
 
@@ -39,16 +42,16 @@ def open_savedmodel(path: str) -> tuple[list[str], list[_Predict]]:
     loaded = tf.saved_model.load(path)
     signatures = loaded.signatures
 
-    def predict_bytes(images: Any) -> Any:
+    def predict_bytes(images: _Images) -> Any:
         encoded = tf.io.encode_png(images[0])[tf.newaxis]
         return signatures["serve_bytes"](encoded=encoded)["probabilities"]
 
-    def predict_floats(images: Any) -> Any:
+    def predict_floats(images: _Images) -> Any:
         # Keep a reference to the loaded module, or its variables are freed.
         assert loaded is not None
         return signatures["serve"](images=tf.cast(images, tf.float32))["probabilities"]
 
-    def predict_integers(images: Any) -> Any:
+    def predict_integers(images: _Images) -> Any:
         return signatures["serve_uint8"](images=tf.constant(images))["probabilities"]
 
     classes = Path(path, "assets", "labels.txt").read_text(encoding="utf-8").splitlines()
@@ -92,7 +95,7 @@ OPENERS: dict[str, Callable[[str], tuple[list[str], list[_Predict]]]] = {
 }
 
 
-def read_images(stream: Any) -> Iterator[Any]:
+def read_images(stream: IO[bytes]) -> Iterator[_Images]:
     """Read one image after the other, each uint8 ``(H, W, 3)``."""
     while length := stream.read(LENGTH_BYTES):
         content = stream.read(int.from_bytes(length, "little"))

@@ -4,7 +4,6 @@ import tempfile
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -15,6 +14,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
 from nstk.features.networks import SQUARE
+from nstk.types import Tensor
 
 LABELS = "labels.txt"
 FINGERPRINT = "fingerprint.pb"
@@ -71,7 +71,7 @@ def _set_uuid(path: Path) -> None:
 
 
 @pinned_keras_config()
-def _build_module(classifier: Classifier, labels: Path) -> Any:
+def _build_module(classifier: Classifier, labels: Path) -> tf.Module:
     model = classifier.model
     # Images of different sizes are cropped one by one and then form one batch.
     square = model.get_layer(SQUARE).output
@@ -79,14 +79,14 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
 
     to_labels = _build_labeler(classifier)
 
-    def outputs(probabilities: Any) -> dict[str, Any]:
+    def outputs(probabilities: Tensor) -> dict[str, Tensor]:
         return {"probabilities": probabilities, "labels": to_labels(probabilities)}
 
-    def serve(images: Any) -> dict[str, Any]:
+    def serve(images: Tensor) -> dict[str, Tensor]:
         return outputs(model(tf.cast(images, tf.float32), training=False))
 
-    def serve_bytes(encoded: Any) -> dict[str, Any]:
-        def crop(content: Any) -> Any:
+    def serve_bytes(encoded: Tensor) -> dict[str, Tensor]:
+        def crop(content: Tensor) -> Tensor:
             image = tf.cast(decode_upright(content), tf.float32)
             return prepare(image[tf.newaxis], training=False)[0]
 
@@ -106,13 +106,13 @@ def _build_module(classifier: Classifier, labels: Path) -> Any:
     return module
 
 
-def _build_labeler(classifier: Classifier) -> Callable[[Any], Any]:
+def _build_labeler(classifier: Classifier) -> Callable[[Tensor], Tensor]:
     """From probabilities ``(N, C)`` to labels, string ``(N,)``."""
     names, thresholds = tf.constant(classifier.classes), classifier.decision.thresholds
     if thresholds is None:
         return lambda probabilities: tf.gather(names, tf.argmax(probabilities, axis=-1))
 
-    def to_labels(probabilities: Any) -> Any:
+    def to_labels(probabilities: Tensor) -> Tensor:
         given = probabilities >= tf.constant(thresholds, tf.float32)
         every = tf.broadcast_to(names, tf.shape(given))
         return tf.strings.reduce_join(tf.ragged.boolean_mask(every, given), -1, separator="|")
@@ -120,5 +120,5 @@ def _build_labeler(classifier: Classifier) -> Callable[[Any], Any]:
     return to_labels
 
 
-def _images(kind: Any) -> Any:
+def _images(kind: tf.DType) -> tf.TensorSpec:
     return tf.TensorSpec((None, None, None, 3), kind, name="images")

@@ -4,7 +4,6 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -37,7 +36,7 @@ def write_tflite(
             case: where an image is cropped depends on its size, and eight bits are too few for
             scaled images and for probabilities.
     """
-    options: dict[str, Any] = {}
+    options: dict[str, object] = {}
     if calibrate is not None:
         options["optimizations"] = [tf.lite.Optimize.DEFAULT]
         options["representative_dataset"] = lambda: ([each[np.newaxis]] for each in calibrate())

@@ -11,10 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.classifiers.classifier import Classifier
@@ -24,10 +23,9 @@ from nstk.exporting.reload import LENGTH_BYTES
 from nstk.heads.decisions import Decision
 from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter
+from nstk.types import Probabilities
 
 _SCRIPT = Path(__file__).with_name("reload.py")
-
-Probabilities = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -123,7 +121,9 @@ def measure_agreement(
     )
 
 
-def _start(format: Format, artifact: Path, outputs: Path, errors: Any) -> subprocess.Popen[bytes]:
+def _start(
+    format: Format, artifact: Path, outputs: Path, errors: IO[bytes]
+) -> subprocess.Popen[bytes]:
     # -P: without it the script's folder, full of modules of this package, is on the path.
     script = [sys.executable, "-P", str(_SCRIPT)]
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}

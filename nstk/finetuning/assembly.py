@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.classifiers.classifier import Classifier
@@ -24,6 +23,7 @@ from nstk.heads.selection import Selection
 from nstk.heads.splits import Splits
 from nstk.progress import Stopwatch
 from nstk.settings import FinetuneSettings
+from nstk.types import Json
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +113,7 @@ def _summarize(
     fitted: Fitted,
     evaluations: Mapping[str, Evaluation],
     predictions: Mapping[str, SplitPredictions],
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """The results in the classifier's file."""
     selection = fitted.selection
     return {

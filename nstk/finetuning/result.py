@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import LabeledFolder
@@ -17,6 +16,7 @@ from nstk.heads.predictions import SplitPredictions
 from nstk.heads.reliability import Reliability
 from nstk.heads.selection import Selection
 from nstk.heads.splits import UsedFile
+from nstk.types import Json
 
 _PREFERENCE = ("test", "validation", "folds")
 
@@ -134,7 +134,7 @@ class FinetuneResult:
         """95 % Wilson interval of the accuracy."""
         return self.evaluation.accuracy_interval
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """All figures as plain values for JSON."""
         stage = self.second_stage and self.second_stage.to_dict()
         return {
@@ -172,7 +172,7 @@ class FinetuneResult:
         }
 
 
-def _describe_calibration(calibration: Calibration) -> dict[str, Any] | None:
+def _describe_calibration(calibration: Calibration) -> dict[str, Json] | None:
     if calibration.before is None or calibration.after is None:
         return None
     return {

@@ -1,7 +1,7 @@
 """Scalars for TensorBoard."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
@@ -75,7 +75,7 @@ class ScalarLog:
         except tf.errors.OpError as error:
             raise self._output_error(error) from error
 
-    def _write(self, group: str, figures: dict[str, Any], step: int) -> None:
+    def _write(self, group: str, figures: Mapping[str, float], step: int) -> None:
         with self._writer.as_default():
             for name, value in figures.items():
                 tf.summary.write(f"{group}/{name}", float(value), step=step, metadata=_SCALAR)

@@ -18,10 +18,9 @@ from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.finetuning.unfreezing.planning import Deadline
 from nstk.images.loading import load_image
 from nstk.progress import Progress, Reporter
+from nstk.types import FeatureVectors
 
 STAGE = "activations"
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +28,8 @@ class LabeledPaths:
     """Image files with targets float32 ``(n, C)`` and sample weights float32 ``(n, q)``."""
 
     paths: Sequence[Path]
-    targets: Vectors
-    weights: Vectors
+    targets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +41,8 @@ class PrecomputedActivations:
 
     maps: ActivationStore
     features: ActivationStore
-    targets: Vectors
-    weights: Vectors
+    targets: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32]
     views: int
 
     def __len__(self) -> int:
@@ -104,7 +103,7 @@ def precompute_activations(
     return PrecomputedActivations(maps, features, targets, weights, len(views))
 
 
-def _keep_crops(crops: CropArray) -> tuple[CropArray, Vectors]:
+def _keep_crops(crops: CropArray) -> tuple[CropArray, FeatureVectors]:
     return crops, np.zeros((len(crops), 0), np.float32)
 
 

@@ -1,7 +1,6 @@
 """Data augmentation of the training images, built from Keras's own layers."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -9,8 +8,9 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.keras_config import pinned_keras_config
+from nstk.types import KerasLayer, Tensor, Variable
 
-Batch = tuple[Any, Any, Any, Any]
+Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """Crops or activations ``(n, h, w, c)``, features ``(n, d)``, targets ``(n, C)``, weights
 ``(n, q)``."""
 
@@ -48,7 +48,7 @@ class Augmentation:
         self._smoothing, self._uniform = SMOOTHING if name != "none" else 0.0, uniform_target
         self._compiled = tf.function(self._augment, autograph=False)
 
-    def __call__(self, maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
+    def __call__(self, maps: Tensor, features: Tensor, targets: Tensor, weights: Tensor) -> Batch:
         """Augment a batch."""
         augmented: Batch = self._compiled(maps, features, targets, weights)
         return augmented
@@ -63,12 +63,12 @@ class Augmentation:
             variable.assign(state)
 
     @property
-    def _generators(self) -> list[Any]:
+    def _generators(self) -> list[Variable]:
         layers = [*self._layers, *([self._mixup] if self._mixup else [])]
         return [variable for layer in layers for variable in layer.variables]
 
     @pinned_keras_config()
-    def _augment(self, maps: Any, features: Any, targets: Any, weights: Any) -> Batch:
+    def _augment(self, maps: Tensor, features: Tensor, targets: Tensor, weights: Tensor) -> Batch:
         for layer in self._layers:
             maps = layer(maps, training=True)
         if self._mixup:
@@ -84,7 +84,7 @@ class Augmentation:
         return maps, features, targets, weights
 
 
-def _geometry(seed: int) -> list[Any]:
+def _geometry(seed: int) -> list[KerasLayer]:
     layers = keras.layers
     return [
         layers.RandomFlip("horizontal", seed=seed),
@@ -93,7 +93,7 @@ def _geometry(seed: int) -> list[Any]:
     ]
 
 
-def _light(seed: int) -> list[Any]:
+def _light(seed: int) -> list[KerasLayer]:
     layers = keras.layers
     return [
         *_geometry(seed),
@@ -103,9 +103,9 @@ def _light(seed: int) -> list[Any]:
     ]
 
 
-def _strong(seed: int) -> list[Any]:
+def _strong(seed: int) -> list[KerasLayer]:
     augment = keras.layers.RandAugment(value_range=_RANGE, num_ops=2, factor=0.3, seed=seed + 6)
     return [*_geometry(seed), augment]
 
 
-_PIXEL_LAYERS: dict[str, Callable[[int], list[Any]]] = {"light": _light, "strong": _strong}
+_PIXEL_LAYERS: dict[str, Callable[[int], list[KerasLayer]]] = {"light": _light, "strong": _strong}

@@ -1,7 +1,6 @@
 """A copy of a network whose last blocks can learn, split where they begin."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.variants import Precision, prepare_network
 from nstk.features.networks import BLOCKS, STATISTICS, channel_moments, choose_statistics_taps
 from nstk.heads.head import Head
+from nstk.types import KerasModel, Tensor, Variable
 
 Arrays = list[npt.NDArray[np.float32]]
 
@@ -55,11 +55,11 @@ class PartiallyFrozenModel:
         self.groups = [self._head.trainable_variables, *map(_unfreeze, reversed(blocks))]
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[Variable]:
         """The trainable variables."""
         return [variable for group in self.groups for variable in group]
 
-    def activations(self, crops: Any) -> tuple[Any, Any]:
+    def activations(self, crops: Tensor) -> tuple[Tensor, Tensor]:
         """Run the frozen part.
 
         Returns:
@@ -71,13 +71,13 @@ class PartiallyFrozenModel:
         empty = keras.ops.zeros((keras.ops.shape(crops)[0], 0), "float32")
         return split, keras.ops.concatenate([empty, *_moments(maps)], axis=1)
 
-    def features(self, maps: Any, below: Any) -> Any:
+    def features(self, maps: Tensor, below: Tensor) -> Tensor:
         """Run the trainable part: from what `activations` returned to features ``(n, D)``."""
         last, *maps = keras.tree.flatten(self._upper(maps, training=False))
         pooled = keras.ops.mean(keras.ops.cast(last, "float32"), axis=(1, 2))
         return keras.ops.concatenate([pooled, below, *_moments(maps)], axis=1)
 
-    def logits(self, features: Any) -> Any:
+    def logits(self, features: Tensor) -> Tensor:
         """Logits ``(n, C)`` of features ``(n, D)``."""
         return self._head(features)
 
@@ -99,12 +99,12 @@ class PartiallyFrozenModel:
         return Backbone(old.name, network, old.input_size, old.source), self._head.get_weights()
 
 
-def copy_network(backbone: Backbone, precision: Precision) -> Any:
+def copy_network(backbone: Backbone, precision: Precision) -> KerasModel:
     """The same network with layers and weights of its own."""
     return prepare_network(backbone.model, edge="zero", pooling="max", precision=precision)
 
 
-def normalization_weights(network: Any) -> Arrays:
+def normalization_weights(network: KerasModel) -> Arrays:
     """All weights of all batch normalizations; unfreezing must not change a bit of them."""
     return [
         weight
@@ -115,7 +115,7 @@ def normalization_weights(network: Any) -> Arrays:
     ]
 
 
-def _unfreeze(block: Block) -> list[Any]:
+def _unfreeze(block: Block) -> list[Variable]:
     """Make a block trainable, and return its trainable variables."""
     variables = []
     for layer in (part for each in block.layers for part in parts_of(each)):
@@ -125,5 +125,5 @@ def _unfreeze(block: Block) -> list[Any]:
     return variables
 
 
-def _moments(maps: Sequence[Any]) -> list[Any]:
+def _moments(maps: Sequence[Tensor]) -> list[Tensor]:
     return [moment for each in maps for moment in channel_moments(keras.ops.cast(each, "float32"))]

@@ -4,12 +4,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2, prod
-from typing import Any, Literal
+from typing import Literal
 
 from nstk.backbones.blocks import Block, parts_of
 from nstk.backbones.receptive_fields import trace_axes
 from nstk.backbones.variants import Precision
 from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES
+from nstk.types import KerasModel
 
 EPOCHS = 20
 """Epochs of a run without a time budget."""
@@ -68,7 +69,7 @@ def choose_depth(
     asked: int | Literal["auto", "all"],
     augment: str,
     blocks: Sequence[Block],
-    network: Any,
+    network: KerasModel,
     images: int,
     remaining: float,
     seconds: float,
@@ -97,7 +98,7 @@ def choose_depth(
     return fewest, recipes[-1]
 
 
-def count_multiplications(blocks: Sequence[Block], network: Any) -> tuple[float, ...]:
+def count_multiplications(blocks: Sequence[Block], network: KerasModel) -> tuple[float, ...]:
     """Multiplications of each block per pixel of the image; layers without weights count 1."""
     rows, columns = trace_axes(network)
     return tuple(

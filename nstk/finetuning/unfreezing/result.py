@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass
 from math import comb
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +11,7 @@ from nstk.finetuning.unfreezing.planning import Plan
 from nstk.finetuning.unfreezing.training import History
 from nstk.heads.selection import Selection
 from nstk.heads.splits import Splits
+from nstk.types import Json
 
 SIGNIFICANCE = 0.05
 
@@ -97,7 +97,7 @@ class SecondStage:
         """Whether the fine-tuned network is significantly better than the head alone."""
         return self.mcnemar.favors_second
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Plan and result as plain JSON values."""
         return {
             **asdict(self.plan),

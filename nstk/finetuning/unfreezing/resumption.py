@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
-from typing import Any
+from types import FrameType
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from nstk.progress import Reporter
 from nstk.settings import FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder, State, reraise_as_checkpoint_error
 from nstk.storage.run_identity import RunIdentity, list_versions
+from nstk.types import Array
 
 _SIGNALS = signal.SIGINT, signal.SIGTERM
 
@@ -71,7 +72,7 @@ def train(
 
 def capture_state(training: Training, plan: Plan, state: TrainingState) -> State:
     """The state of a training as a checkpoint holds it."""
-    lists: dict[str, Sequence[Any]] = {
+    lists: dict[str, Sequence[Array]] = {
         "network": training.step.network.get_weights(),
         "moments": training.step.get_state(),
         "random": training.augmentation.get_state(),
@@ -113,7 +114,7 @@ def restore_state(training: Training, saved: State) -> TrainingState:
         return TrainingState(plan.steps, plan.taken, taken, losses, best, best_weights)
 
 
-def _arrays(saved: State, name: str, expected: Sequence[Any]) -> list[Any]:
+def _arrays(saved: State, name: str, expected: Sequence[Array]) -> list[Array]:
     """A list of arrays, which must have the expected shapes and types."""
     arrays = [saved.arrays[f"{name}/{number}"] for number in range(len(expected))]
     for number, (array, other) in enumerate(zip(arrays, expected, strict=True)):
@@ -133,7 +134,7 @@ def postpone_interruptions() -> Iterator[None]:
         return
     pending: list[int] = []
 
-    def postpone(number: int, frame: Any) -> None:
+    def postpone(number: int, frame: FrameType | None) -> None:
         pending.append(number)
 
     handlers = {number: signal.signal(number, postpone) for number in _SIGNALS}

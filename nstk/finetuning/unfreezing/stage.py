@@ -35,7 +35,7 @@ from nstk.finetuning.unfreezing.step import TrainingStep
 from nstk.finetuning.unfreezing.training import History, Training
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
-from nstk.heads.folds import Labels, assign_folds
+from nstk.heads.folds import assign_folds
 from nstk.heads.head import Head, fit_head
 from nstk.heads.links import SIGMOID
 from nstk.heads.logistic import sample_weights
@@ -44,6 +44,7 @@ from nstk.heads.splits import Splits
 from nstk.progress import Reporter, no_progress
 from nstk.settings import FinetuneSettings
 from nstk.storage.checkpoints import CheckpointFolder, State
+from nstk.types import Labels
 
 _FOLDS = 5
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from math import cos, pi
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,7 @@ from nstk.finetuning.unfreezing.augmentation import Batch
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.heads.links import Link
 from nstk.optimizers.adam import AdamState, update
+from nstk.types import Tensor
 
 LEARNING_RATE = 3e-5
 """Peak learning rate of the head."""
@@ -88,17 +88,19 @@ class TrainingStep:
         for slot, value in zip((*self._first, *self._second), values, strict=True):
             slot.assign(value)
 
-    def _distribute(self, rows: Any) -> Any:
+    def _distribute(self, rows: Tensor) -> Tensor:
         """Split rows over the replicas of this process."""
         replicas = self.workers.replicas
 
-        def rows_of(context: Any) -> Any:
+        def rows_of(context: tf.distribute.experimental.ValueContext) -> Tensor:
             index = context.replica_id_in_sync_group % replicas
             return tf.convert_to_tensor(rows[index::replicas])
 
         return self.workers.strategy.experimental_distribute_values_from_function(rows_of)
 
-    def _apply(self, batch: Any, late: Any, rate: Any, count: Any) -> Any:
+    def _apply(
+        self, batch: Batch, late: Tensor, rate: Tensor, count: Tensor
+    ) -> tuple[Tensor, Tensor]:
         strategy = self.workers.strategy
         losses, sizes, votes, gradients = strategy.run(self._differentiate, args=(batch, late))
         size = strategy.reduce("SUM", sizes, axis=None)
@@ -117,7 +119,9 @@ class TrainingStep:
             strategy.reduce("SUM", votes, axis=None),
         )
 
-    def _differentiate(self, batch: Any, late: Any) -> Any:
+    def _differentiate(
+        self, batch: Batch, late: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, list[Tensor]]:
         maps, features, targets, weights = batch
         if self._from_pixels:
             maps, features = self.network.activations(maps)

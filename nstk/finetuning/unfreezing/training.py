@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -16,8 +15,8 @@ from nstk.finetuning.unfreezing.augmentation import Augmentation, Batch
 from nstk.finetuning.unfreezing.model import Arrays
 from nstk.finetuning.unfreezing.planning import Deadline, count_steps
 from nstk.finetuning.unfreezing.step import LEARNING_RATE, TrainingStep, schedule_rate
-from nstk.heads.links import Matrix
 from nstk.progress import Progress, Reporter
+from nstk.types import CompiledFunction, Matrix
 
 STAGE = "second stage"
 
@@ -144,7 +143,7 @@ class Training:
         return float(self.step.link.losses(targets, logits).mean()), logits, targets
 
     @cached_property
-    def _features(self) -> Any:
+    def _features(self) -> CompiledFunction:
         features = self.step.network.features
         return tf.function(features, autograph=False, reduce_retracing=True)
 
