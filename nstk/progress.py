@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # NumPy would slow the start of the command line
     import numpy as np
@@ -32,7 +32,7 @@ class Progress:
     preview: "Callable[[], npt.NDArray[np.float32]] | None" = None
 
 
-Reporter = Callable[[Progress], Any]
+Reporter = Callable[[Progress], object]
 """Any callable that takes one `Progress`."""
 
 

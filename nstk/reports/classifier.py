@@ -4,7 +4,6 @@ import platform
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
 
 from nstk.auditing.findings import Audit
 from nstk.auditing.job import audit
@@ -214,11 +213,11 @@ def _compose_settings(data: ReportData, command: str) -> list[Block]:
     ]
 
 
-def _format(value: Any) -> Value:
+def _format(value: object) -> Value:
     return value if value is None or isinstance(value, bool | int | float | str) else str(value)
 
 
-def _compose_record(data: ReportData, found: Audit | None, command: str) -> dict[str, Any]:
+def _compose_record(data: ReportData, found: Audit | None, command: str) -> dict[str, object]:
     """Return everything except the images, as plain values."""
     classifier, predictions = data.classifier, data.predictions
     curve, stage = data.learning_curve, data.second_stage

@@ -25,7 +25,7 @@ def check_whole(name: str, value: int, low: float, high: float = float("inf")) -
     _check_number(name, value, low, high, is_kind=is_whole, kind="a whole number")
 
 
-def check_word(name: str, value: object, kind: Any) -> None:
+def check_word(name: str, value: object, kind: object) -> None:
     """Refuse a word that is not one of a ``Literal``.
 
     Raises:

@@ -11,7 +11,7 @@ _Settings = TypeVar("_Settings")
 
 
 def resolve_settings(
-    kind: type[_Settings], settings: _Settings | None, options: Mapping[str, Any]
+    kind: type[_Settings], settings: _Settings | None, options: Mapping[str, object]
 ) -> _Settings:
     """Return a settings object, given as such or as keyword options.
 
@@ -47,10 +47,10 @@ def resolve_settings(
 
 
 def setting(
-    default: Any,
+    default: object,
     help: str,
     *,
-    parse: Callable[[str], Any] | None = None,
+    parse: Callable[[str], object] | None = None,
     metavar: str | None = None,
 ) -> Any:
     """Declare one field of a settings class, with what the command line needs to know about it.
@@ -96,7 +96,7 @@ def read_setting(settings: type, name: str, text: str) -> Any:
         raise ValueError(f"{text!r} is not {choices}.") from None
 
 
-def list_words(kind: Any) -> tuple[str, ...]:
+def list_words(kind: object) -> tuple[str, ...]:
     """List the choices of a ``Literal``, alone or in a union.
 
     Args:

@@ -5,10 +5,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
-from typing import Any
 
 from nstk.errors import SettingsError
 from nstk.settings import StylizeSettings, read_setting
+from nstk.types import SettingValue
 
 BACKBONE = "backbone"
 """What can be varied besides settings: the network."""
@@ -29,7 +29,7 @@ class SweepAxis:
     """
 
     key: str
-    values: tuple[Any, ...]
+    values: tuple[SettingValue, ...]
 
     def __post_init__(self) -> None:
         if self.key not in KEYS:
@@ -47,7 +47,7 @@ class SweepAxis:
         """The key as an option of the command line."""
         return self.key.replace("_", "-")
 
-    def format_value(self, value: Any) -> str:
+    def format_value(self, value: SettingValue) -> str:
         """Format a value as a person would write it."""
         if isinstance(value, Mapping):
             parts = (
@@ -58,7 +58,7 @@ class SweepAxis:
             return ",".join(f"{part:g}" for part in value)
         return f"{value:g}" if isinstance(value, float) else str(value)
 
-    def label(self, value: Any) -> str:
+    def label(self, value: SettingValue) -> str:
         """Return the key with a value: ``content-weight 0.001``."""
         return f"{self.option} {self.format_value(value)}"
 
@@ -113,7 +113,7 @@ class GridPoint:
     """
 
     index: tuple[int, ...]
-    values: Mapping[str, Any]
+    values: Mapping[str, SettingValue]
     settings: StylizeSettings
     backbone: str | None
     label: str
@@ -157,7 +157,7 @@ def _make_point(
     )
 
 
-def _parse_value(key: str, text: str) -> Any:
+def _parse_value(key: str, text: str) -> SettingValue:
     if key == BACKBONE:
         return text
     try:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -106,6 +105,6 @@ def _paint(color: Color, attribute: str) -> Markup:
     return Markup(f'style="{attribute}: var(--{color})"')
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: object) -> object:
     """Replace characters that HTML forbids; file names may contain them."""
     return _UNPRINTABLE.sub("\ufffd", value) if type(value) is str else value

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from nstk.errors import OutputError
 from nstk.storage.files import atomic_write, check_writable
@@ -27,7 +26,7 @@ def check_folder(folder: str | Path, names: Iterable[str]) -> None:
         check_writable(path)
 
 
-def write_record(record: Mapping[str, Any], path: Path) -> Path:
+def write_record(record: Mapping[str, object], path: Path) -> Path:
     """Write figures as one JSON object; NaN and infinity become null.
 
     Args:
@@ -54,7 +53,7 @@ def write_text(text: str, path: Path) -> Path:
     return atomic_write(path, write)
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, Mapping):
         return {str(name): _plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
