@@ -18,7 +18,7 @@ from nstk.auditing.findings import (
     WrongExtension,
 )
 from nstk.auditing.issues import find_quality_issues
-from nstk.auditing.reading import AuditedImage, Vectors, read_images
+from nstk.auditing.reading import AuditedImage, read_images
 from nstk.auditing.suspects import (
     find_label_errors,
     find_outliers,
@@ -35,10 +35,11 @@ from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
-from nstk.heads.links import SIGMOID, Targets
+from nstk.heads.links import SIGMOID
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import AuditSettings, resolve_settings
+from nstk.types import FeatureVectors, Targets
 
 UNEVEN = 3.0
 
@@ -115,7 +116,7 @@ class _Images:
         self,
         catalog: Catalog,
         read: Sequence[AuditedImage],
-        vectors: Vectors,
+        vectors: FeatureVectors,
         settings: AuditSettings,
         on_progress: Reporter,
     ) -> None:

@@ -13,7 +13,7 @@ from PIL import Image as PILImage
 
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, ImageError, WeightsError
-from nstk.features.cache import CacheShard, FeatureCache, Row
+from nstk.features.cache import CacheShard, FeatureCache
 from nstk.features.crops import CROPS, extract_crops
 from nstk.features.extractor import BATCH_SIZE, HASH_RECIPE, FeatureExtractor, prefetch
 from nstk.features.networks import POOLED
@@ -24,10 +24,9 @@ from nstk.images.loading import load_image
 from nstk.images.quality import ImageQuality, measure_image
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.files import digest_file
+from nstk.types import Array, FeatureVectors
 
 _THUMBNAIL = (32, 32)
-
-Vectors = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def read_images(
     cache: FeatureCache | None = None,
     *,
     on_progress: Reporter = no_progress,
-) -> tuple[list[AuditedImage], Vectors, list[SkippedFile]]:
+) -> tuple[list[AuditedImage], FeatureVectors, list[SkippedFile]]:
     """Decode every image once; the memory used does not depend on their sizes.
 
     Args:
@@ -79,7 +78,7 @@ def read_images(
     backbone = extractor.backbone
     known = _Cache(extractor, cache or FeatureCache())
     images: list[AuditedImage] = []
-    vectors: list[Vectors] = [np.empty((0, backbone.embed.output_shape[-1]), np.float32)]
+    vectors: list[FeatureVectors] = [np.empty((0, backbone.embed.output_shape[-1]), np.float32)]
     skipped: list[SkippedFile] = []
     on_progress(Progress(stage="images", step=0, total=len(paths)))
     outcomes = prefetch(paths, partial(_read, known), ahead=2 * BATCH_SIZE)
@@ -115,13 +114,13 @@ class _Cache:
             "quality": cache.shard({"block": "quality"}),
         }
 
-    def find(self, digest: str) -> dict[str, Row] | None:
+    def find(self, digest: str) -> dict[str, Array] | None:
         """Everything but the features, or None if anything is missing."""
         rows = {name: shard.find(digest) for name, shard in self._facts.items()}
         known = {name: row for name, row in rows.items() if row is not None}
         return known if len(known) == len(rows) else None
 
-    def add(self, digest: str, facts: Mapping[str, Row]) -> None:
+    def add(self, digest: str, facts: Mapping[str, Array]) -> None:
         """Add what is new."""
         for name, shard in self._facts.items():
             if shard.find(digest) is None:
@@ -129,8 +128,8 @@ class _Cache:
 
 
 def _extract(
-    read: Sequence[tuple[AuditedImage, Row]], extractor: FeatureExtractor, shard: CacheShard
-) -> Vectors:
+    read: Sequence[tuple[AuditedImage, Array]], extractor: FeatureExtractor, shard: CacheShard
+) -> FeatureVectors:
     """Features of images; each row is either the features already, or the crop."""
     rows = [row for _, row in read]
     missing = [index for index, row in enumerate(rows) if row.ndim > 1]
@@ -142,7 +141,7 @@ def _extract(
     return np.stack(rows)
 
 
-def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Row] | SkippedFile:
+def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Array] | SkippedFile:
     """An image, and its features or the crop to compute them from."""
     before = _stat(path)
     try:
@@ -180,7 +179,7 @@ def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Row] | SkippedFile:
     return image, row
 
 
-def _measure(pixels: Image) -> dict[str, Row]:
+def _measure(pixels: Image) -> dict[str, Array]:
     image = PILImage.fromarray(np.uint8(np.rint(pixels * 255)))
     thumbnail = image.resize(_THUMBNAIL, PILImage.Resampling.BILINEAR)
     return {
