@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ExportError
@@ -17,6 +16,7 @@ from nstk.exporting.verification import Agreement, verify
 from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import ExportSettings, resolve_settings
+from nstk.types import Json, SettingValue
 
 _CALIBRATION = 100
 
@@ -52,7 +52,7 @@ class Export:
             f"{self.agreement:.1%} agreement on {self.images} images)"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Format, size and agreement as plain values for JSON."""
         return {
             "format": self.format,
@@ -73,7 +73,7 @@ def export(
     record: str | Path | None = None,
     settings: ExportSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> Export:
     """Write a classifier in another format, and keep it only if its predictions are the same.
 

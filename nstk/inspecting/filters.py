@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ import numpy.typing as npt
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.images.image import Image
+from nstk.types import Array, KerasModel
 
 Values = npt.NDArray[np.float64]
 """One number for each filter, ``(filters,)``."""
@@ -88,7 +88,7 @@ def read_filters(backbone: Backbone) -> Filters | None:
     return Filters(layer.name, mixed.astype(np.float32))
 
 
-def _mix_colors(before: Any) -> npt.NDArray[np.float32]:
+def _mix_colors(before: KerasModel) -> npt.NDArray[np.float32]:
     """∂(input of the convolution) / ∂(RGB of a pixel), ``(3, 3)``; the preprocessing is affine."""
     images = np.zeros((4, 16, 16, 3), np.float32)
     images[1:] = np.eye(3, dtype=np.float32)[:, np.newaxis, np.newaxis]
@@ -98,7 +98,7 @@ def _mix_colors(before: Any) -> npt.NDArray[np.float32]:
     return gradients
 
 
-def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
+def measure_orientation(kernels: Array) -> Values:
     """(λ₁ − λ₂) / (λ₁ + λ₂) of the second moments of each filter's power spectrum.
 
     The energy of a bar or an edge lies on one line of the spectrum: 1. That of a spot lies equally
@@ -117,7 +117,7 @@ def measure_orientation(kernels: npt.NDArray[Any]) -> Values:
     return np.asarray(np.sqrt((xx - yy) ** 2 + 4 * xy**2) / np.maximum(xx + yy, 1e-30))
 
 
-def measure_opponency(kernels: npt.NDArray[Any]) -> Values:
+def measure_opponency(kernels: Array) -> Values:
     """How much of each filter's energy is one pattern that opposes two colors.
 
     With the singular value decomposition Σ σ_i·(pattern_i ⊗ color_i) of a filter, the measure is

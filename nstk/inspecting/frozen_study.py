@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from nstk.datasets.listing import SkippedFile
 from nstk.heads.metrics import Evaluation
 from nstk.inspecting.scratch import EpochScore
+from nstk.types import Json
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ class FrozenStudy:
         enough = (each.images for each in self.curve if each.pretrained.accuracy > best)
         return next(enough, None)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """All figures as plain values for JSON."""
         return {
             "backbone": self.backbone,
@@ -157,7 +157,7 @@ class FrozenStudy:
         }
 
 
-def _accuracy(evaluation: Evaluation) -> dict[str, Any]:
+def _accuracy(evaluation: Evaluation) -> dict[str, Json]:
     return {
         "accuracy": evaluation.accuracy,
         "accuracy_interval": evaluation.accuracy_interval,

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +17,9 @@ from nstk.optimizers import Evaluation, choose_optimizer
 from nstk.progress import Progress, Reporter
 from nstk.settings import InspectSettings
 from nstk.stylization.inputs import Source, open_image
+from nstk.types import FeatureMaps, Tensor
 
-Compare = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+Compare = Callable[[FeatureMaps], Mapping[str, Tensor]]
 """From feature maps by layer to the loss of each layer."""
 
 
@@ -81,7 +82,7 @@ def optimize_noise(
     """
     taps = backbone.tap(layers)
 
-    def evaluate(image: Any) -> Evaluation:
+    def evaluate(image: Tensor) -> Evaluation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(image)
             terms = dict(compare(taps(image[tf.newaxis], training=False)))

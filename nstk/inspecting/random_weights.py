@@ -1,16 +1,16 @@
 """The same architecture with random weights, as before training."""
 
-from typing import Any
-
 import keras
 import numpy as np
+import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
+from nstk.types import KerasModel, Variable
 
 
 @pinned_keras_config()
-def randomize_network(network: Any, seed: int) -> Any:
+def randomize_network(network: KerasModel, seed: int) -> KerasModel:
     """Clone a network with random weights.
 
     Kernels come from the normal distribution of He et al. (2015), N(0, 2 / n) with n inputs per
@@ -38,7 +38,7 @@ def randomize_backbone(backbone: Backbone, seed: int) -> Backbone:
     return Backbone(backbone.name, network, backbone.input_size, f"random weights, seed {seed}")
 
 
-def _draw(variable: Any, generator: np.random.Generator) -> Any:
+def _draw(variable: Variable, generator: np.random.Generator) -> npt.NDArray[np.float32]:
     shape = tuple(variable.shape)
     if len(shape) < 2:
         ones = any(word in variable.name for word in ("gamma", "variance"))

@@ -5,11 +5,9 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
@@ -18,18 +16,18 @@ from nstk.features.activation_store import MEMORY_LIMIT, ActivationStore
 from nstk.features.crops import CROPS, extract_crops
 from nstk.features.extractor import BATCH_SIZE, prefetch
 from nstk.heads.metrics import Evaluation, evaluate
+from nstk.images.image import Levels
 from nstk.images.loading import load_image
 from nstk.inspecting.random_weights import randomize_network
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FrozenSettings
-from nstk.types import Targets
+from nstk.types import CompiledFunction, KerasModel, Targets, Tensor
 
 STAGE = "random weights, trained"
 
 LEARNING_RATE = 1e-3
 """Of Adam, Keras's default."""
 
-Levels = npt.NDArray[np.uint8]
 
 _AHEAD = 64
 
@@ -142,7 +140,7 @@ def train_from_scratch(
 
 
 @pinned_keras_config()
-def _build_model(backbone: Backbone, classes: int, seed: int) -> Any:
+def _build_model(backbone: Backbone, classes: int, seed: int) -> KerasModel:
     """The network with random weights and a head of zeros."""
     network = randomize_network(backbone.model, seed)
     pooled = keras.layers.GlobalAveragePooling2D()(network.outputs[0])
@@ -150,7 +148,7 @@ def _build_model(backbone: Backbone, classes: int, seed: int) -> Any:
     return keras.Model(network.inputs[0], logits)
 
 
-def _compile_step(model: Any) -> Any:
+def _compile_step(model: KerasModel) -> CompiledFunction:
     optimizer = keras.optimizers.Adam(LEARNING_RATE)
     optimizer.build(model.trainable_variables)
     signature = [
@@ -158,7 +156,7 @@ def _compile_step(model: Any) -> Any:
         tf.TensorSpec((None, model.outputs[0].shape[-1]), tf.float32),
     ]
 
-    def step(crops: Any, targets: Any) -> Any:
+    def step(crops: Tensor, targets: Tensor) -> Tensor:
         with tf.GradientTape() as tape:
             logits = model(tf.cast(crops, tf.float32) / 255, training=True)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
@@ -171,16 +169,16 @@ def _compile_step(model: Any) -> Any:
     return compiled.get_concrete_function()
 
 
-def _compile_predict(model: Any) -> Any:
+def _compile_predict(model: KerasModel) -> CompiledFunction:
     signature = [tf.TensorSpec((None, *model.inputs[0].shape[1:]), tf.uint8)]
 
-    def predict(crops: Any) -> Any:
+    def predict(crops: Tensor) -> Tensor:
         return tf.nn.softmax(model(tf.cast(crops, tf.float32) / 255, training=False))
 
     return tf.function(predict, input_signature=signature, autograph=False)
 
 
-def _evaluate(predict: Any, held_out: Dataset, classes: Sequence[str]) -> Evaluation:
+def _evaluate(predict: CompiledFunction, held_out: Dataset, classes: Sequence[str]) -> Evaluation:
     rows = np.arange(len(held_out.crops))
     batches = [
         predict(held_out.crops.take_rows(rows[start : start + BATCH_SIZE])).numpy()

@@ -7,7 +7,6 @@ randomly in every step, so that the result does not depend on the position.
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 import keras
 import numpy as np
@@ -19,6 +18,7 @@ from nstk.images.image import Image
 from nstk.inspecting.layers import Field
 from nstk.optimizers import Adam, Evaluation
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.types import KerasLayer, Tensor
 
 COLOR_ROOT = np.array([[0.26, 0.09, 0.02], [0.27, 0.00, -0.05], [0.27, -0.09, 0.03]], np.float32)
 """A square root of the color covariance of ImageNet (Olah et al. 2017): rows are red, green and
@@ -77,7 +77,7 @@ def visualize_channels(
     selected = tf.one_hot(list(channels), network.output.shape[-1])
     jitter = max(side // 12, 2)
 
-    def evaluate(spectra: Any) -> Evaluation:
+    def evaluate(spectra: Tensor) -> Evaluation:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(spectra)
             shift = generator.uniform([2], -jitter, jitter + 1, tf.int32)
@@ -104,7 +104,7 @@ def visualize_channels(
     return list(tf.sigmoid(synthesize_logits(spectra, side)).numpy())
 
 
-def synthesize_logits(spectra: Any, side: int) -> Any:
+def synthesize_logits(spectra: Tensor, side: int) -> Tensor:
     """Images from their spectra, before the sigmoid that maps them to ``[0, 1]``.
 
     Every frequency f is divided by max(|f|, 1 / side), and the colors are correlated, as in natural
@@ -125,7 +125,7 @@ def synthesize_logits(spectra: Any, side: int) -> Any:
     return _SATURATION * tf.einsum("nchw,dc->nhwd", planes, tf.constant(roots))
 
 
-def _before_activation(layer: Any) -> Any:
+def _before_activation(layer: KerasLayer) -> Tensor:
     """The input of a layer's nonlinearity; the layer's output if it has none."""
     if isinstance(layer, keras.layers.ReLU | keras.layers.LeakyReLU | keras.layers.Activation):
         return layer.input

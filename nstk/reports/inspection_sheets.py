@@ -5,11 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from nstk.images.image import Image
-from nstk.inspecting.gram import PATCHES, ChannelPair, GramInspection, LayerGram, Matrix
+from nstk.inspecting.gram import PATCHES, ChannelPair, GramInspection, LayerGram
 from nstk.inspecting.reconstruction import ContentInspection
 from nstk.inspecting.textures import StyleInspection
 from nstk.reports.figures import LineChart, Series, draw_chart, paint_shares
 from nstk.reports.sheets import Cell, Row, draw_sheet, fit_width, tile_images
+from nstk.types import Array
 
 _COLUMNS = 3
 _HEAT_MAP = 200
@@ -87,7 +88,7 @@ def draw_gram_sheet(found: GramInspection) -> Image:
     )
 
 
-def paint_gram(gram: Matrix, order: Sequence[int], largest: float) -> Image:
+def paint_gram(gram: Array, order: Sequence[int], largest: float) -> Image:
     """Paint the square roots of a Gram matrix's entries as a heat map.
 
     Args:
