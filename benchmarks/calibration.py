@@ -102,8 +102,7 @@ def measure_all() -> Values:
     insects, waste = (
         nstk.finetune(
             find_data(name),
-            backbone=NAME,
-            weights=find_weights(),
+            backbone=nstk.load_backbone(NAME, weights=find_weights()),
             settings=nstk.FinetuneSettings(folds=folds),
         )
         for name, folds in (("hymenoptera", 0), ("trashnet", 5))

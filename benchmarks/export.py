@@ -50,7 +50,8 @@ def make_classifier(backbone: str, data: Path, path: Path) -> nstk.Classifier:
     if path.exists():
         return nstk.Classifier.load(path)
     weights = None if backbone == "compact" else find_shared() / WEIGHTS
-    classifier = nstk.finetune(data, backbone=backbone, weights=weights).classifier
+    network = nstk.load_backbone(backbone, weights=weights)
+    classifier = nstk.finetune(data, backbone=network).classifier
     classifier.save(path)
     return classifier
 

@@ -68,8 +68,7 @@ def measure_accuracy(data: str, features: str, folds: int, seed: int) -> Values:
 
     result = nstk.finetune(
         find_data(data),
-        backbone=NAME,
-        weights=find_weights(),
+        backbone=nstk.load_backbone(NAME, weights=find_weights()),
         settings=nstk.FinetuneSettings(features=features, folds=folds, seed=seed),
         cache=os.environ.get("NSTK_BENCHMARK_CACHE"),
     )
@@ -92,11 +91,10 @@ def measure_cost(features: str) -> Values:
 
     _ = tf.constant(0), BLOCKS  # the clock starts after all imports
     settings = nstk.FinetuneSettings(features=features)
-    data, weights = find_data("hymenoptera"), find_weights()
+    data, backbone = find_data("hymenoptera"), nstk.load_backbone(NAME, weights=find_weights())
     with tempfile.TemporaryDirectory() as cache:
         cold, warm = (
-            nstk.finetune(data, backbone=NAME, weights=weights, settings=settings, cache=cache)
-            for _ in range(2)
+            nstk.finetune(data, backbone=backbone, settings=settings, cache=cache) for _ in range(2)
         )
         stored = sum(path.stat().st_size for path in Path(cache).rglob("*.rows"))
     images = cold.train_images + cold.validation_images
@@ -142,8 +140,7 @@ def measure_second_stage(data: str, budget: float) -> Values:
     began = time.perf_counter()
     result = nstk.finetune(
         find_data(data),
-        backbone=NAME,
-        weights=find_weights(),
+        backbone=nstk.load_backbone(NAME, weights=find_weights()),
         settings=nstk.FinetuneSettings(budget=budget),
     )
     stage = result.second_stage
@@ -164,7 +161,7 @@ def measure_memory(copies: int) -> Values:
             class_folder.mkdir(exist_ok=True)
             for number in range(copies):
                 Path(class_folder, f"{number}-{path.name}").symlink_to(path)
-        result = nstk.finetune(folder, backbone=NAME, weights=find_weights())
+        result = nstk.finetune(folder, backbone=nstk.load_backbone(NAME, weights=find_weights()))
     return {
         "images": result.train_images + result.validation_images,
         "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
@@ -197,7 +194,8 @@ def measure_size(side: int, size: int) -> Values:
         for split in ("train", "val")
     }
     settings = nstk.FinetuneSettings(size=size)
-    result = nstk.finetune(data, backbone=NAME, weights=find_weights(), settings=settings)
+    backbone = nstk.load_backbone(NAME, weights=find_weights())
+    result = nstk.finetune(data, backbone=backbone, settings=settings)
     return {"accuracy": result.accuracy, "seconds": result.seconds["total"]}
 
 

@@ -181,7 +181,8 @@ def main() -> None:
         classifier = nstk.Classifier.load(arguments.model)
     else:
         data = find_data("hymenoptera")
-        classifier = nstk.finetune(data, backbone=NAME, weights=find_weights()).classifier
+        backbone = nstk.load_backbone(NAME, weights=find_weights())
+        classifier = nstk.finetune(data, backbone=backbone).classifier
         if arguments.model:
             classifier.save(arguments.model)
     with tempfile.TemporaryDirectory() as folder:

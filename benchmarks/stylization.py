@@ -135,9 +135,7 @@ def compare(names: tuple[str, str], size: int, keep: Path | None) -> dict[str, l
     style = load_image(folder / "style" / f"{names[1]}.jpg").pixels
     backbone = nstk.load_backbone("compact")
     began = time.perf_counter()
-    result = nstk.stylize(
-        content, style, backbone=backbone, settings=nstk.StylizeSettings(size=size)
-    ).image
+    result = nstk.stylize(content, style, size=size, value_range=(0, 1), backbone=backbone).image
     seconds = time.perf_counter() - began
     plain = [
         stylize_plain(backbone, content, style, size=size, ratio=ratio, seconds=seconds)

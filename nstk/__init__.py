@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
-    from nstk.stylization.job import StylizeResult as StylizeResult
     from nstk.stylization.job import stylize as stylize
     from nstk.stylization.masks import Masks as Masks
     from nstk.stylization.preparing import plan_stylization as plan_stylization
+    from nstk.stylization.result import StylizeResult as StylizeResult
     from nstk.stylization.saving import save_style as save_style
     from nstk.sweeping.grid import SweepAxis as SweepAxis
     from nstk.sweeping.job import sweep as sweep
@@ -103,9 +103,10 @@ _MODULES = {
     "nstk.reports.sweep": ("save_sweep",),
     "nstk.reports.transfer": ("save_frozen",),
     "nstk.settings": ("CheckpointSettings", "FinetuneSettings", "StylizeSettings"),
-    "nstk.stylization.job": ("StylizeResult", "stylize"),
+    "nstk.stylization.job": ("stylize",),
     "nstk.stylization.masks": ("Masks",),
     "nstk.stylization.preparing": ("plan_stylization",),
+    "nstk.stylization.result": ("StylizeResult",),
     "nstk.stylization.saving": ("save_style",),
     "nstk.sweeping.grid": ("SweepAxis",),
     "nstk.sweeping.job": ("sweep",),

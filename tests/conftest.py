@@ -84,7 +84,12 @@ def color_model(color_classifier, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def scene() -> np.ndarray:
-    """A small image with edges, colors and texture: float32 (48, 64, 3) in [0, 1]."""
+    """A small image with edges, colors and texture: float32 (48, 64, 3) in [0, 1].
+
+    It carries this range, as what nstk returns does.
+    """
+    from unit_images import unit_image
+
     rows, columns = np.mgrid[0:48, 0:64].astype(np.float32)
     sky = np.stack([0.4 + 0.2 * rows / 48, 0.6 + 0 * rows, 0.9 - 0.3 * rows / 48], axis=-1)
     ground = (rows > 30 + 4 * np.sin(columns / 9))[..., None]
@@ -92,16 +97,18 @@ def scene() -> np.ndarray:
     image = np.where(ground, np.float32([0.25, 0.45, 0.2]), sky)
     image = np.where(sun, np.float32([0.98, 0.85, 0.35]), image)
     grain = np.random.default_rng(3).normal(0, 0.02, image.shape)
-    return np.clip(image + grain, 0, 1).astype(np.float32)
+    return unit_image(np.clip(image + grain, 0, 1))
 
 
 @pytest.fixture(scope="session")
 def strokes() -> np.ndarray:
     """A small painterly image: float32 (40, 56, 3) in [0, 1], diagonal colored bands."""
+    from unit_images import unit_image
+
     rows, columns = np.mgrid[0:40, 0:56].astype(np.float32)
     phase = (rows + 0.7 * columns) / 3.0 + np.sin(columns / 6.0)
     bands = [0.5 + 0.45 * np.sin(phase + shift) for shift in (0.0, 1.1, 2.7)]
-    return np.clip(np.stack(bands, axis=-1), 0, 1).astype(np.float32)
+    return unit_image(np.clip(np.stack(bands, axis=-1), 0, 1))
 
 
 @pytest.fixture

@@ -6,13 +6,17 @@ import inspect
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from nstk.errors import NstkError
+from nstk.progress import Reporter
 from nstk.settings import list_words, read_setting
+
+if TYPE_CHECKING:
+    from nstk.backbones.backbone import Backbone
 
 LONGEST_SENTENCE = 200
 
@@ -88,6 +92,18 @@ def choose_cache(given: str | None) -> Path | None:
     if given == "off":
         return None
     return find_cache_folder() if given is None else Path(given)
+
+
+def choose_backbone(name: str, weights: Path | None, on_progress: Reporter) -> "Backbone | str":
+    """Return the backbone of a weights file, or its name if there is none.
+
+    A job loads a backbone by name after it has checked its other arguments.
+    """
+    if weights is None:
+        return name
+    from nstk.backbones.loading import load_backbone
+
+    return load_backbone(name, weights=weights, on_progress=on_progress)
 
 
 _PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")

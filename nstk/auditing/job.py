@@ -57,10 +57,9 @@ def audit(
     data: Data,
     *,
     class_names: Sequence[str] | None = None,
-    backbone: Backbone | str | Path = "compact",
-    weights: str | Path | None = None,
-    settings: AuditSettings | None = None,
     value_range: ValueRange = VALUE_RANGE,
+    backbone: Backbone | str | Path = "compact",
+    settings: AuditSettings | None = None,
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
     **options: Any,
@@ -75,10 +74,9 @@ def audit(
         data: A folder, a manifest or a zip, or images in memory, as `nstk.finetune` takes them.
             Classes may be smaller than there.
         class_names: For images in memory: the classes, in the order of their labels.
-        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
-        weights: A local weights file for a backbone given by name.
-        settings: All settings as one object; or give them as keyword arguments.
         value_range: Values of black and white in arrays of floats, as in Keras.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
+        settings: All settings as one object; or give them as keyword arguments.
         cache: A folder in which features are kept for later runs, the same as for
             `nstk.finetune`; None keeps none.
         on_progress: Called for the stages ``"unpack"`` (of a zip), ``"images"`` and ``"head"``.
@@ -92,7 +90,7 @@ def audit(
     chosen = resolve_settings(AuditSettings, settings, options)
     watch = Stopwatch()
     catalog = open_catalog(data, class_names, value_range=value_range, on_progress=on_progress)
-    backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     watch.lap()
     paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)

@@ -45,12 +45,9 @@ def finetune(
     data: Data,
     *,
     class_names: Sequence[str] | None = None,
-    backbone: Backbone | str | Path = "compact",
-    weights: str | Path | None = None,
-    settings: FinetuneSettings | None = None,
     value_range: ValueRange = VALUE_RANGE,
+    backbone: Backbone | str | Path = "compact",
     cache: str | Path | None = None,
-    strategy: Any = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
     **options: Any,
@@ -60,7 +57,8 @@ def finetune(
     Every image passes through the network once per view. On these features a linear head is
     solved; its ``l2`` and, if asked for, its features are chosen on the training images alone.
     Where images have several labels, each label has its own ``l2`` and threshold. The same input
-    gives the same bytes.
+    gives the same bytes. Inside the scope of a ``tf.distribute`` strategy, its workers and
+    replicas share the work, and each returns the same result.
 
         result = nstk.finetune("insects", views=2)
         result.classifier.save("insects.keras")
@@ -71,19 +69,16 @@ def finetune(
             of ``"train"``, ``"validation"`` and ``"test"`` to such. Images are
             ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1.
         class_names: For images in memory: the classes, in the order of their labels.
-        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
-        weights: A local weights file for a backbone given by name.
-        settings: All settings as one object; or give them as keyword arguments.
         value_range: Values of black and white in arrays of floats, as in Keras.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
         cache: A folder in which features are kept for later runs; None keeps none.
-        strategy: A ``tf.distribute`` strategy, whose workers and replicas share the work; each
-            returns the same result. None takes the strategy in whose scope this is called.
         checkpoints: Where and how often the state of unfreezing is saved, and whether to resume
             from it, with bit-identical results; without a cache, features are saved there, too.
         on_progress: Called for the stages ``"store"`` (images in memory), ``"scan"``,
             ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``, ``"activations"`` and
             ``"second stage"``, and during downloads.
-        **options: Fields of `FinetuneSettings`, instead of ``settings``.
+        **options: Fields of `FinetuneSettings`, such as ``views=2``; or all of them as
+            ``settings=FinetuneSettings(…)``.
 
     Raises:
         BackboneError: If there is no network of that name.
@@ -93,9 +88,16 @@ def finetune(
             checkpoints.
         WeightsError: If the weights do not fit the network, or are not finite.
     """
-    chosen = resolve_settings(FinetuneSettings, settings, options)
-    job = FinetuneJob(data, backbone, weights, chosen, cache, strategy, checkpoints, on_progress)
-    return replace(job, class_names=class_names, value_range=value_range).run()
+    return FinetuneJob(
+        data=data,
+        class_names=class_names,
+        value_range=value_range,
+        backbone=backbone,
+        settings=resolve_settings(FinetuneSettings, options.pop("settings", None), options),
+        cache=cache,
+        checkpoints=checkpoints,
+        on_progress=on_progress,
+    ).run()
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,20 +105,18 @@ class FinetuneJob:
     """What `finetune` was given, and the plan of an earlier run if that is repeated."""
 
     data: Data
+    class_names: Sequence[str] | None
+    value_range: ValueRange
     backbone: Backbone | str | Path
-    weights: str | Path | None
     settings: FinetuneSettings
     cache: str | Path | None
-    strategy: Any
     checkpoints: CheckpointSettings | None
     on_progress: Reporter
-    class_names: Sequence[str] | None = None
-    value_range: ValueRange = VALUE_RANGE
     plan: Plan | None = None
 
     def run(self) -> FinetuneResult:
         """Train; see `finetune`."""
-        workers = Workers(self.strategy or tf.distribute.get_strategy())
+        workers = Workers(tf.distribute.get_strategy())
         checkpoints = self.checkpoints or CheckpointSettings()
         if checkpoints.checkpoint and workers.count > 1:
             raise SettingsError(
@@ -134,7 +134,7 @@ class FinetuneJob:
     def _extract(self, workers: Workers, cache: str | Path | None, watch: Stopwatch) -> Extracted:
         """Scan the data and compute its features."""
         settings = self.settings
-        backbone = load_backbone(self.backbone, weights=self.weights, on_progress=self.on_progress)
+        backbone = load_backbone(self.backbone, on_progress=self.on_progress)
         watch.lap()
         folder = scan_folder(
             self.data,

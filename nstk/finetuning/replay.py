@@ -10,17 +10,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
+from nstk.backbones.loading import load_backbone
 from nstk.classifiers.run_records import FORMAT, read_record
 from nstk.datasets.sources import Data
 from nstk.errors import ModelError
 from nstk.finetuning.job import FinetuneJob
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Plan
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings
 from nstk.storage.files import atomic_write
+from nstk.types import Json
 
 _PACKAGES = ("nstk", "keras", "tensorflow", "numpy", "pillow")
 
@@ -50,8 +52,8 @@ def save_manifest(
     Args:
         result: The result of `nstk.finetune`.
         path: File to write.
-        backbone: The ``backbone`` argument of the run, to find it again.
-        weights: The ``weights`` argument of the run.
+        backbone: Name or file of the backbone of the run, to find it again.
+        weights: Its weights file, if there was one.
 
     Raises:
         OutputError: If it cannot be written.
@@ -71,6 +73,7 @@ def replay(
     *,
     data: Data | None = None,
     class_names: Sequence[str] | None = None,
+    value_range: ValueRange = VALUE_RANGE,
     cache: str | Path | None = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
@@ -81,6 +84,7 @@ def replay(
         manifest: The file that `save_manifest` wrote.
         data: The folder if it has moved, or the images if they came from memory.
         class_names: See `nstk.finetune`.
+        value_range: See `nstk.finetune`.
         cache: See `nstk.finetune`.
         checkpoints: See `nstk.finetune`.
         on_progress: See `nstk.finetune`.
@@ -99,11 +103,12 @@ def replay(
     result = FinetuneJob(
         data=data,
         class_names=class_names,
-        backbone=given["backbone"],
-        weights=given["weights"],
+        value_range=value_range,
+        backbone=load_backbone(
+            given["backbone"], weights=given["weights"], on_progress=on_progress
+        ),
         settings=settings,
         cache=cache,
-        strategy=None,
         checkpoints=checkpoints,
         plan=_plan(old) if settings.unfreeze_depth else None,
         on_progress=on_progress,
@@ -113,7 +118,7 @@ def replay(
     return Replay(result, tuple(_compare(old, new)))
 
 
-def describe_run(result: FinetuneResult) -> dict[str, Any]:
+def describe_run(result: FinetuneResult) -> dict[str, Json]:
     """Inputs and results of a run, as JSON values."""
     classifier = result.classifier
     return {
@@ -131,7 +136,7 @@ def describe_run(result: FinetuneResult) -> dict[str, Any]:
     }
 
 
-def _plan(old: Mapping[str, Any]) -> Plan:
+def _plan(old: Mapping[str, Json]) -> Plan:
     """The plan of the second stage, parts of which depended on time."""
     done = old["results"].get("second_stage")
     return (
@@ -139,7 +144,7 @@ def _plan(old: Mapping[str, Any]) -> Plan:
     )
 
 
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[str]:
     for name, before in old["versions"].items():
         if before != new["versions"].get(name):
             yield f"{name} is {new['versions'].get(name)}; it was {before}."

@@ -5,14 +5,15 @@ An array is ``(height, width, 3)`` in sRGB. Integers count from 0 to 255. Floats
 preprocessing layers. What nstk itself returns has an attribute ``value_range`` of its own.
 """
 
+from dataclasses import dataclass
 from math import isfinite
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import ImageError, SettingsError
 from nstk.images.image import Image, Levels
+from nstk.types import Array
 
 ValueRange = tuple[float, float]
 """The values of black and white in an array of floats."""
@@ -23,8 +24,23 @@ _OVERSHOOT = 0.25
 """How far beyond its range resampling may take a float, as a fraction of the range."""
 
 
+@dataclass(frozen=True, eq=False)
+class RangedArray:
+    """An array with the values of black and white that it has where it holds floats."""
+
+    array: npt.ArrayLike
+    value_range: ValueRange
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
+        return np.asarray(self.array, dtype)
+
+
 def to_image(
-    array: Any, name: str, value_range: ValueRange = VALUE_RANGE, *, check_scale: bool = True
+    array: npt.ArrayLike,
+    name: str,
+    value_range: ValueRange = VALUE_RANGE,
+    *,
+    check_scale: bool = True,
 ) -> Image:
     """Convert an array from memory to an image, float32 in ``[0, 1]``.
 
@@ -52,7 +68,11 @@ def to_image(
 
 
 def to_levels(
-    array: Any, name: str, value_range: ValueRange = VALUE_RANGE, *, check_scale: bool = True
+    array: npt.ArrayLike,
+    name: str,
+    value_range: ValueRange = VALUE_RANGE,
+    *,
+    check_scale: bool = True,
 ) -> Levels:
     """Convert an array from memory to whole gray levels, uint8.
 
@@ -67,7 +87,7 @@ def to_levels(
     return levels
 
 
-def is_ambiguous(array: npt.NDArray[Any], value_range: ValueRange = VALUE_RANGE) -> bool:
+def is_ambiguous(array: Array, value_range: ValueRange = VALUE_RANGE) -> bool:
     """Whether floats that should reach 255 end at 1, so that they are probably in ``[0, 1]``.
 
     Black is black in both ranges, and so an array of zeros is not ambiguous.
@@ -86,8 +106,8 @@ def ambiguous_range_error(name: str) -> ImageError:
 
 
 def _check(
-    array: Any, name: str, value_range: ValueRange, check_scale: bool
-) -> tuple[npt.NDArray[Any], ValueRange]:
+    array: npt.ArrayLike, name: str, value_range: ValueRange, check_scale: bool
+) -> tuple[Array, ValueRange]:
     """The values of an image, and the range that they are in."""
     low, high = range_ = check_value_range(getattr(array, "value_range", value_range))
     values = np.asarray(array)
@@ -119,7 +139,7 @@ def _check(
     return values, range_
 
 
-def check_value_range(value_range: Any) -> ValueRange:
+def check_value_range(value_range: ValueRange) -> ValueRange:
     """Return a range as a pair of floats.
 
     Raises:

@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from nstk.images.icc_profiles import SRGB_PROFILE
 from nstk.images.image import Image, Levels, Plane
 from nstk.settings import check_whole
 from nstk.storage.files import atomic_write, check_writable
+from nstk.types import Array
 
 _log = logging.getLogger("nstk")
 
@@ -65,9 +67,24 @@ def save_image(
         SettingsError: If ``quality`` is out of its range.
     """
     check_output(path)
-    colors: npt.NDArray[Any] = np.asarray(pixels)
+    colors: Array = np.asarray(pixels)
     given = None if alpha is None else np.asarray(alpha)
     return atomic_write(path, _encode(Path(path), colors, given, quality))
+
+
+def encode_png(pixels: Image | Levels, alpha: Plane | None = None) -> bytes:
+    """Return an image as the bytes of a PNG file, the same as `save_image` writes.
+
+    Args:
+        pixels: The image; floats outside ``[0, 1]`` are clipped.
+        alpha: ``(height, width)``, 0 transparent to 1 opaque.
+
+    Raises:
+        OutputError: If the pixels are not an image.
+    """
+    file = BytesIO()
+    _encode(Path("image.png"), pixels, alpha, quality=95)(file)
+    return file.getvalue()
 
 
 def _format_of(path: Path) -> str:
@@ -87,8 +104,8 @@ def _encode(
     pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
     alpha: npt.NDArray[np.float32] | None,
     quality: int,
-) -> Callable[[Path], None]:
-    """A function that writes the image to a path; refuses what the format cannot store."""
+) -> Callable[[Path | IO[bytes]], None]:
+    """A function that writes the image to a file; refuses what the format cannot store."""
     check_whole("quality", quality, 1, 100)
     name = _format_of(path)
     _check_pixels(path, pixels, alpha)
@@ -113,9 +130,7 @@ def _encode(
     return lambda target: image.save(target, format=name, **options)
 
 
-def _check_pixels(
-    path: Path, pixels: npt.NDArray[Any], alpha: npt.NDArray[np.float32] | None
-) -> None:
+def _check_pixels(path: Path, pixels: Array, alpha: npt.NDArray[np.float32] | None) -> None:
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise OutputError(
             f"Cannot write {path}: pixels are {pixels.dtype}; give floats from 0 to 1, or uint8."
@@ -136,14 +151,14 @@ def _check_pixels(
         )
 
 
-def _eight_bits(values: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+def _eight_bits(values: Array) -> npt.NDArray[np.uint8]:
     levels: npt.NDArray[np.uint8] = values
     if values.dtype != np.uint8:
         levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return levels
 
 
-def _options(name: str, quality: int) -> dict[str, Any]:
+def _options(name: str, quality: int) -> dict[str, object]:
     match name:
         case "JPEG":
             return {"quality": quality, "subsampling": "4:4:4", "icc_profile": SRGB_PROFILE}

@@ -1,12 +1,8 @@
 """Images as arrays: float32 sRGB in ``[0, 1]``, and resizing."""
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
-
-from nstk.errors import ImageError
 
 Image = npt.NDArray[np.float32]
 """An image everywhere in nstk: ``(height, width, 3)``, sRGB, ``[0, 1]``."""
@@ -16,9 +12,6 @@ Levels = npt.NDArray[np.uint8]
 
 Plane = npt.NDArray[np.float32]
 """One channel of an image, such as its alpha: ``(height, width)``, ``[0, 1]``."""
-
-OVERSHOOT = 0.5
-"""How far floats may exceed ``[0, 1]``: resampling overshoots less, another scale more."""
 
 
 def resize_image(pixels: Image, height: int, width: int) -> Image:
@@ -64,32 +57,3 @@ def fit_size(height: int, width: int, longer_side: int) -> tuple[int, int]:
         return max(1, (2 * side * longer_side + longest) // (2 * longest))
 
     return scale(height), scale(width)
-
-
-def take_array(array: Any, name: str) -> Image:
-    """Convert an array from memory to an image.
-
-    Args:
-        array: ``(height, width, 3)`` of floats in ``[0, 1]``, which are clipped where resampling
-            overshot, or of uint8.
-        name: What messages call it.
-
-    Raises:
-        ImageError: If it is not an image, or its values have another scale.
-    """
-    given = np.asarray(array)
-    fits = given.ndim == 3 and given.shape[2] == 3 and given.size
-    if not fits or not (given.dtype == np.uint8 or np.issubdtype(given.dtype, np.floating)):
-        raise ImageError(
-            f"{name}: an array {given.shape} of {given.dtype}; give (height, width, 3) of uint8, "
-            "or of floats from 0 to 1."
-        )
-    values = np.divide(given, 255, dtype=np.float32) if given.dtype == np.uint8 else given
-    low, high = values.min(), values.max()
-    if not (low >= -OVERSHOOT and high <= 1 + OVERSHOOT):
-        raise ImageError(
-            f"{name}: floats from {low:g} to {high:g}; give floats from 0 to 1, or uint8 from 0 "
-            "to 255."
-        )
-    image: Image = np.clip(values, 0, 1).astype(np.float32)
-    return image

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone, activated_taps
 from nstk.backbones.loading import load_backbone
@@ -25,16 +25,16 @@ from nstk.inspecting.random_weights import randomize_backbone
 from nstk.inspecting.scratch import Dataset, read_crops, train_from_scratch
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import FinetuneSettings, FrozenSettings, resolve_settings
+from nstk.types import SettingValue
 
 
 def study_frozen(
     data: str | Path,
     *,
     backbone: Backbone | str | Path = "compact",
-    weights: str | Path | None = None,
     settings: FrozenSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> FrozenStudy:
     """Measure what transfer learning saves: accuracy by block, by images and by time.
 
@@ -46,7 +46,6 @@ def study_frozen(
     Args:
         data: A folder, as `nstk.scan_folder` reads it.
         backbone: A `Backbone`, or what `nstk.load_backbone` takes.
-        weights: A local weights file for a backbone given by name.
         settings: All settings as one object; or give them as keyword arguments.
         on_progress: Called for the stages ``"scan"``, ``"features"``, ``"random features"``,
             ``"heads"`` and ``"random weights, trained"``.
@@ -57,7 +56,7 @@ def study_frozen(
         NstkError: As `nstk.finetune`.
     """
     chosen = resolve_settings(FrozenSettings, settings, options)
-    backbone = load_backbone(backbone, weights=weights, on_progress=on_progress)
+    backbone = load_backbone(backbone, on_progress=on_progress)
     size = backbone.input_size if chosen.size == "auto" else chosen.size
     layers = _choose_layers(backbone)
     extractors = _build_extractors(backbone, size, layers, chosen.seed)
@@ -186,7 +185,7 @@ class _Heads:
         )
 
     @cached_property
-    def ranks(self) -> Any:
+    def ranks(self) -> npt.NDArray[np.float64]:
         """Rank of every training image in its class, in [0, 1)."""
         strata = self.pretrained.samples["train"].strata
         return rank_images(strata, np.ones(len(strata), bool), self.seed)

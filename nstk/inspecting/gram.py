@@ -7,7 +7,6 @@ al. 2016, eq. 3); the patches where a pair is strongest show what that means.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.inspecting.layers import (
     Field,
@@ -26,11 +26,11 @@ from nstk.inspecting.layers import (
 from nstk.inspecting.patches import Patch, find_patches
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
-from nstk.stylization.inputs import Source, open_image
+from nstk.stylization.inputs import Source, open_image, with_ranges
 from nstk.stylization.statistics import Moments, covariance, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
+from nstk.types import Array, Json, SettingValue, Tensor
 
-Matrix = npt.NDArray[np.float32]
 """One value for every pair of channels, ``(C, C)``."""
 
 PATCHES = 4
@@ -67,7 +67,7 @@ class LayerGram:
 
     layer: str
     order: tuple[int, ...]
-    grams: tuple[Matrix, ...]
+    grams: tuple[Array, ...]
     errors: tuple[float, ...]
     pairs: tuple[ChannelPair, ...]
 
@@ -93,7 +93,7 @@ class GramInspection:
     def __repr__(self) -> str:
         return f"GramInspection({len(self.images)} images, {len(self.layers)} layers)"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Errors and correlations as plain values for JSON."""
         return {
             "backbone": self.backbone,
@@ -117,15 +117,17 @@ class GramInspection:
 def inspect_gram(
     images: Sequence[Source],
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> GramInspection:
     """Compare the Gram matrices of a style with those of other images.
 
     Args:
         images: The style first, then others, such as a result and its content; images or paths.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: All settings as one object (layers, size and pairs are used); or give them as
             keyword arguments.
@@ -145,7 +147,8 @@ def inspect_gram(
         raise SettingsError("`images` is empty; give the style, and images to compare with it.")
     backbone = load_backbone(backbone, on_progress=on_progress)
     layers = choose_layers(backbone, chosen.layers)
-    opened = [open_image(source, f"image {k}") for k, source in enumerate(images, 1)]
+    ranged = with_ranges(images, value_range)
+    opened = [open_image(source, f"image {k}") for k, source in enumerate(ranged, 1)]
     names = tuple(loaded.path.name for loaded in opened)
     shown = tuple(limit_size(loaded.pixels, chosen.size) for loaded in opened)
     for loaded, image in zip(opened, shown, strict=True):
@@ -162,7 +165,7 @@ def inspect_gram(
 
 
 def _compare(
-    layer: str, maps: Sequence[Any], images: Sequence[Image], field: Field, pairs: int
+    layer: str, maps: Sequence[Tensor], images: Sequence[Image], field: Field, pairs: int
 ) -> LayerGram:
     moments = [to_moments(feature_sums(each)) for each in maps]
     grams = tuple(each.gram.numpy() for each in moments)
@@ -187,12 +190,12 @@ def _compare(
     )
 
 
-def correlate(covariances: Matrix) -> Matrix:
+def correlate(covariances: Array) -> Array:
     """Correlations from covariances, −1 to 1; 0 for constant channels."""
     stds = np.sqrt(np.maximum(np.diag(covariances), 0))
     constant = stds <= 1e-6 * max(float(stds.max()), _EPSILON)
     scale = np.where(constant, 0, 1 / np.where(constant, 1, stds))
-    correlations: Matrix = np.clip(covariances * np.outer(scale, scale), -1, 1)
+    correlations: Array = np.clip(covariances * np.outer(scale, scale), -1, 1)
     return correlations.astype(np.float32)
 
 
@@ -204,7 +207,7 @@ def strong_channels(moments: Moments) -> npt.NDArray[np.bool_]:
 
 
 def pick_pairs(
-    correlations: Matrix, count: int, among: npt.NDArray[np.bool_] | None = None
+    correlations: Array, count: int, among: npt.NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
     """The pairs of channels with the highest correlation; no channel is in two pairs.
 
@@ -228,7 +231,7 @@ def pick_pairs(
     return pairs
 
 
-def order_channels(correlations: Matrix) -> tuple[int, ...]:
+def order_channels(correlations: Array) -> tuple[int, ...]:
     """Order the channels so that correlated ones are neighbors.
 
     The order is that of the second eigenvector of the graph Laplacian of the positive correlations
@@ -245,7 +248,7 @@ def order_channels(correlations: Matrix) -> tuple[int, ...]:
 
 
 def _find_both(
-    maps: Matrix, channels: tuple[int, int], image: Image, field: Field, source: int
+    maps: Array, channels: tuple[int, int], image: Image, field: Field, source: int
 ) -> list[Patch]:
     """Patches where both channels are active, by the geometric mean of their activations."""
     one, other = (np.maximum(maps[..., channel], 0) for channel in channels)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.datasets.listing import SkippedFile
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
@@ -17,6 +17,7 @@ from nstk.inspecting.visualization import choose_side, visualize_channels
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
 from nstk.stylization.inputs import Source
+from nstk.types import Json, SettingValue
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +86,7 @@ class NetworkInspection:
             f"{len(self.names)} images)"
         )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Filters, channels and patches as plain values for JSON, without pixels."""
         filters = self.filters
         return {
@@ -103,7 +104,7 @@ class NetworkInspection:
             "seconds": self.seconds,
         }
 
-    def _describe(self, layer: LayerInspection) -> dict[str, Any]:
+    def _describe(self, layer: LayerInspection) -> dict[str, Json]:
         return {
             "layer": layer.layer,
             "stride": layer.stride,
@@ -130,15 +131,17 @@ class NetworkInspection:
 def inspect_layers(
     images: Source | Sequence[Source],
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> NetworkInspection:
     """Show what layers of a network respond to.
 
     Args:
         images: Images, files, and folders, which are searched recursively.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: Layers, size, channels, steps and seed; or give them as keyword arguments.
         on_progress: Called for every image and after every step.
@@ -154,7 +157,7 @@ def inspect_layers(
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     backbone = load_backbone(backbone, on_progress=on_progress)
     layers = choose_layers(backbone, chosen.layers)
-    sources, skipped = find_sources(images)
+    sources, skipped = find_sources(images, value_range)
     survey = survey_images(sources, layers, backbone, chosen.size, on_progress)
     energies, count = survey.energies, chosen.channels
     strongest = {layer: strongest_channels(energies[layer], count) for layer in layers}

@@ -7,19 +7,20 @@ their exact positions nor their colors.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.inspecting.optimization import open_subject, optimize_noise
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
-from nstk.stylization.inputs import Source
+from nstk.stylization.inputs import Source, with_range
 from nstk.stylization.losses import content_loss
 from nstk.stylization.styles import extract_features
+from nstk.types import Json, SettingValue
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +62,7 @@ class ContentInspection:
         errors = ", ".join(f"{each.layer} {each.error:.3f}" for each in self.reconstructions)
         return f"ContentInspection({errors})"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Errors and losses as plain values for JSON."""
         height, width, _ = self.original.shape
         return {
@@ -85,15 +86,17 @@ class ContentInspection:
 def inspect_content(
     image: Source,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> ContentInspection:
     """Reconstruct an image from each layer alone, starting from white noise.
 
     Args:
         image: An image or its path.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: All settings as one object (layers, size, steps, optimizer, pooling and seed are
             used); or give them as keyword arguments.
@@ -109,7 +112,7 @@ def inspect_content(
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     backbone = load_backbone(backbone, on_progress=on_progress)
-    original, layers, network = open_subject(image, backbone, chosen)
+    original, layers, network = open_subject(with_range(image, value_range), backbone, chosen)
     made = [_reconstruct(network, layer, original, chosen, on_progress) for layer in layers]
     return ContentInspection(original, tuple(made), backbone.name, chosen.steps, watch.total)
 

@@ -12,6 +12,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import ImageError, printable
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.inspecting.layers import check_field, limit_size, trace_fields
 from nstk.inspecting.patches import (
@@ -23,7 +24,7 @@ from nstk.inspecting.patches import (
     merge_patches,
 )
 from nstk.progress import Progress, Reporter
-from nstk.stylization.inputs import Source, open_image
+from nstk.stylization.inputs import Source, open_image, with_range
 from nstk.stylization.styles import extract_features
 
 
@@ -54,12 +55,13 @@ class Response(NamedTuple):
 
 
 def find_sources(
-    images: Source | Sequence[Source],
+    images: Source | Sequence[Source], value_range: ValueRange = VALUE_RANGE
 ) -> tuple[list[Source], tuple[SkippedFile, ...]]:
     """Find images in files and folders.
 
     Args:
         images: Images, files, and folders, which are searched recursively.
+        value_range: Values of black and white in arrays of floats.
 
     Returns:
         Images and unopened files, and the folders that could not be searched.
@@ -67,7 +69,7 @@ def find_sources(
     Raises:
         ImageError: If there is none.
     """
-    given = list_sources(images)
+    given = [with_range(source, value_range) for source in list_sources(images)]
     paths = [source for source in given if isinstance(source, str | Path)]
     files, skipped = find_images(paths) if paths else ((), ())
     sources: list[Source] = [source for source in given if not isinstance(source, str | Path)]

@@ -7,18 +7,19 @@ correlations in a few shallow layers capture colors and strokes, those in more l
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.inspecting.optimization import open_subject, optimize_noise
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
-from nstk.stylization.inputs import Source
+from nstk.stylization.inputs import Source, with_range
 from nstk.stylization.losses import gram_loss
 from nstk.stylization.statistics import Moments, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
+from nstk.types import FeatureMaps, Json, SettingValue, Tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class StyleInspection:
     def __repr__(self) -> str:
         return f"StyleInspection({len(self.textures)} textures, {self.steps} steps each)"
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Json]:
         """Errors and losses as plain values for JSON."""
         height, width, _ = self.original.shape
         return {
@@ -83,15 +84,17 @@ class StyleInspection:
 def inspect_style(
     image: Source,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     settings: InspectSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> StyleInspection:
     """Make textures from the Gram matrices of layers 1, 1–2, … 1–n of an image.
 
     Args:
         image: An image or its path.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `nstk.load_backbone`.
         settings: All settings as one object (layers, size, steps, optimizer, pooling and seed are
             used); or give them as keyword arguments.
@@ -107,7 +110,7 @@ def inspect_style(
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     backbone = load_backbone(backbone, on_progress=on_progress)
-    original, layers, network = open_subject(image, backbone, chosen)
+    original, layers, network = open_subject(with_range(image, value_range), backbone, chosen)
     targets = layer_moments(extract_features(network.tap(layers), original))
     textures = []
     for count in range(1, len(layers) + 1):
@@ -126,12 +129,12 @@ def inspect_style(
     return StyleInspection(original, tuple(textures), backbone.name, chosen.steps, watch.total)
 
 
-def layer_moments(maps: Mapping[str, Any]) -> dict[str, Moments]:
+def layer_moments(maps: FeatureMaps) -> dict[str, Moments]:
     """The moments of every layer's feature map."""
     return {name: to_moments(feature_sums(features)) for name, features in maps.items()}
 
 
-def _compare(maps: Mapping[str, Any], targets: Mapping[str, Moments]) -> dict[str, Any]:
+def _compare(maps: FeatureMaps, targets: Mapping[str, Moments]) -> dict[str, Tensor]:
     """‖G − G*‖²_F / ‖G*‖²_F of every layer."""
     return {
         name: gram_loss(moments, targets[name]) for name, moments in layer_moments(maps).items()

@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from nstk.errors import ImageError
 from nstk.reports.pages import CaptionedImage, write_page
@@ -12,10 +11,12 @@ from nstk.reports.stylization_page import compose_page
 from nstk.storage.files import make_folder
 from nstk.storage.run_identity import list_versions
 from nstk.stylization.inputs import Source, open_image
-from nstk.stylization.job import StylizeResult
 from nstk.stylization.masks import NO_MASKS, Masks, MaskSource, draw_mask
 from nstk.stylization.quality import Quality, measure_quality
 from nstk.stylization.recording import Trace
+from nstk.stylization.result import StylizeResult
+from nstk.stylization.style_files import SavedStyle
+from nstk.types import Json
 
 PAGE_NAME = "report.html"
 TRACE_NAME = "trace.json"
@@ -56,7 +57,8 @@ def write_report(
 
     Args:
         folder: The report's folder; it is created if its parent exists.
-        content: The content image.
+        content: The content image: a file, an array of uint8 or of floats from 0 to 255, or what
+            nstk returned.
         styles: The style images or their files; a style file is shown by its name only.
         result: The result of `nstk.stylize`.
         trace: What `Trace` recorded of the run.
@@ -94,7 +96,7 @@ def _record(
     trace: Trace,
     quality: Quality | None,
     command: str,
-) -> dict[str, Any]:
+) -> dict[str, Json]:
     """Return everything except the images, as plain values."""
     return {
         "command": command,
@@ -132,7 +134,9 @@ def _measure(
     weights = None if isinstance(blend, str) else blend
     compared = [style.pixels for style in styles] if complete else []
     try:
-        return measure_quality(content.pixels, compared, made.image, weights)
+        return measure_quality(
+            content.pixels, compared, made.image, weights, value_range=made.value_range
+        )
     except ImageError:
         return None
 
@@ -143,7 +147,9 @@ def _show_style(style: Source, number: int, count: int) -> CaptionedImage | str:
     try:
         return CaptionedImage(open_image(style, caption).pixels, caption, _name(style))
     except ImageError:
-        return _name(style)
+        if isinstance(style, str | Path | SavedStyle):
+            return _name(style)
+        raise
 
 
 def _name(image: Source | MaskSource) -> str:

@@ -6,7 +6,6 @@ import platform
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
 
 from nstk.reports.figures import Bar, BarChart, LineChart, Marker, Series
 from nstk.reports.formatting import format_decimals, format_number
@@ -25,8 +24,9 @@ from nstk.reports.pages import (
     Table,
     Value,
 )
-from nstk.stylization.job import StylizeResult
 from nstk.stylization.recording import Trace
+from nstk.stylization.result import StylizeResult
+from nstk.types import Json
 
 _PARTS = ("content", "style", "tv")
 
@@ -35,7 +35,7 @@ def compose_page(
     content: CaptionedImage,
     styles: Sequence[CaptionedImage | str],
     masks: Sequence[CaptionedImage],
-    record: Mapping[str, Any],
+    record: Mapping[str, Json],
     made: StylizeResult,
     trace: Trace,
 ) -> Page:
@@ -84,7 +84,7 @@ def _title(content: CaptionedImage, styles: Sequence[CaptionedImage | str]) -> s
     return f"{Path(content.note or 'An image').stem} in the style of {joined}"
 
 
-def _figures(quality: Mapping[str, Any], made: StylizeResult) -> list[Figure]:
+def _figures(quality: Mapping[str, Json], made: StylizeResult) -> list[Figure]:
     figures = []
     if quality:
         figures = [
@@ -141,7 +141,7 @@ def _curves(trace: Trace) -> list[Block]:
     return blocks
 
 
-def _compose_quality(quality: Mapping[str, Any]) -> list[Block]:
+def _compose_quality(quality: Mapping[str, Json]) -> list[Block]:
     blocks: list[Block] = [
         Paragraph(
             "These metrics always use the packaged network, with content and styles at the size "
@@ -160,7 +160,7 @@ def _compose_quality(quality: Mapping[str, Any]) -> list[Block]:
     return blocks
 
 
-def _compose_settings(record: Mapping[str, Any], made: StylizeResult) -> list[Block]:
+def _compose_settings(record: Mapping[str, Json], made: StylizeResult) -> list[Block]:
     rows = []
     for option in dataclasses.fields(made.settings):
         value, default = getattr(made.settings, option.name), option.default
@@ -192,7 +192,7 @@ def _decimals(figure: float) -> str:
     return format_decimals(figure, 3) if math.isfinite(figure) else format_number(figure)
 
 
-def _format(value: Any) -> str:
+def _format(value: object) -> str:
     """Write a setting as a person would."""
     if value is None or isinstance(value, str):
         return value or "–"

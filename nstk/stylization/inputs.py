@@ -7,7 +7,8 @@ from typing import Any
 
 from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
-from nstk.images.image import Image, Levels, Plane, take_array
+from nstk.images.arrays import VALUE_RANGE, RangedArray, ValueRange, check_value_range, to_image
+from nstk.images.image import Image, Levels, Plane
 from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
@@ -15,7 +16,7 @@ from nstk.stylization.masks import Masks, MaskSource, open_mask
 from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
 from nstk.stylization.styles import Style, StyleImage
 
-Source = Image | Levels | str | Path
+Source = Image | Levels | LoadedImage | RangedArray | str | Path
 """An image as an array or a path."""
 
 StyleSource = Source | StyleImage | SavedStyle
@@ -125,8 +126,7 @@ def open_image(image: Source, name: str) -> LoadedImage:
     """Return an image, loading it if it is a path.
 
     Args:
-        image: A path, or an array ``(height, width, 3)`` of uint8 or of floats in ``[0, 1]``;
-            slight overshoot from resampling is clipped.
+        image: A path, or an array as `to_image` takes it.
         name: What error messages call an array.
 
     Raises:
@@ -134,8 +134,31 @@ def open_image(image: Source, name: str) -> LoadedImage:
     """
     if isinstance(image, str | Path):
         return load_image(image)
-    pixels = take_array(image, name)
-    return LoadedImage(pixels=pixels, alpha=None, notices=(), path=Path(name))
+    if isinstance(image, LoadedImage):
+        return image
+    return LoadedImage(pixels=to_image(image, name), alpha=None, notices=(), path=Path(name))
+
+
+def with_range(source: Any, value_range: ValueRange = VALUE_RANGE) -> Any:
+    """Attach a value range to an array that has none; other sources stay as they are.
+
+    Raises:
+        SettingsError: If it is not a range.
+    """
+    value_range = check_value_range(value_range)
+    is_array = is_single(source) and not isinstance(source, str | Path)
+    if not is_array or hasattr(source, "value_range"):
+        return source
+    return RangedArray(source, value_range)
+
+
+def with_ranges(styles: Any, value_range: ValueRange = VALUE_RANGE) -> list[Any]:
+    """Return the styles as a list, each `with_range`.
+
+    Raises:
+        SettingsError: If there is none, or it is not a range.
+    """
+    return [with_range(style, value_range) for style in list_styles(styles)]
 
 
 def list_styles(styles: Any) -> Sequence[Any]:

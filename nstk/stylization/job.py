@@ -3,32 +3,32 @@
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import DivergenceError
-from nstk.images.encoding import save_image
-from nstk.images.image import Image, Plane, resize_image, resize_plane
+from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import Image, resize_image, resize_plane
 from nstk.images.masks import resize_mask
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointCallback, CheckpointFolder, State
 from nstk.stylization.color_transfer import restore_colors
-from nstk.stylization.inputs import Inputs, Source, StyleSource
+from nstk.stylization.inputs import Inputs, Source, StyleSource, with_range, with_ranges
 from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import Optimization
 from nstk.stylization.preparing import plan_task, read_task
 from nstk.stylization.quality import content_similarity
+from nstk.stylization.result import StylizeResult
 from nstk.stylization.resumption import (
     capture_state,
     identify_run,
@@ -48,70 +48,11 @@ TRIAL_STEPS = 100
 """Steps of each trial of ``strength="auto"`` at the coarsest scale."""
 
 
-@dataclass(frozen=True, eq=False)
-class StylizeResult:
-    """A stylized image and the figures of its run.
-
-    Attributes:
-        image: float32 ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        alpha: The content's transparency at the same size, or None if it was opaque.
-        settings: The settings.
-        strength: The strength that was given or found.
-        backbone: Name of the network.
-        tiling: ``off``, or ``on`` if the image was processed tile by tile.
-        precision: Number format of the convolutions, ``float32`` or ``bfloat16``.
-        convolution: Algorithm of the convolutions that suit it, ``direct`` or ``winograd``.
-        loss: L at the last step.
-        terms: Its terms at the last step: ``content``, ``style``, ``tv`` and every style layer
-            by name, before α, β, γ and λ_l.
-        steps: Steps taken, over all scales.
-        seconds: Wall time of the whole job.
-        seconds_per_step: Median at the last scale, NaN before its first step.
-        peak_memory_bytes: Largest resident size of the process so far, None if unknown.
-        interrupted: Whether Ctrl-C ended the run early; ``image`` is the result so far.
-        notices: Remarks about the input files and the run.
-    """
-
-    image: Image
-    alpha: Plane | None
-    settings: StylizeSettings
-    strength: float
-    backbone: str
-    tiling: str
-    precision: str
-    convolution: str
-    loss: float
-    terms: Mapping[str, float]
-    steps: int
-    seconds: float
-    seconds_per_step: float
-    peak_memory_bytes: int | None
-    interrupted: bool
-    notices: tuple[str, ...]
-
-    value_range = (0.0, 1.0)
-
-    def __repr__(self) -> str:
-        height, width, _ = self.image.shape
-        return f"StylizeResult({width}×{height} pixels, {self.steps} steps, {self.seconds:.1f} s)"
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        return np.array(self.image, dtype)
-
-    def save(self, path: str | Path) -> Path:
-        """Write the image, with its transparency if the format supports it.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
-        return save_image(path, self.image, alpha=self.alpha)
-
-
 def stylize(
     content: Source,
     style: StyleSource | Sequence[StyleSource],
-    settings: StylizeSettings | None = None,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     masks: Masks = NO_MASKS,
     checkpoints: CheckpointSettings | None = None,
@@ -130,12 +71,14 @@ def stylize(
     Args:
         content: The content image, an array or a path.
         style: One or several styles: images or style files.
-        settings: The settings; alternatively pass them as keyword ``options``.
+        value_range: Values of black and white in arrays of floats, as in Keras. Integers lie
+            between 0 and 255, and what nstk returns has a range of its own.
         backbone: The network, or a name for `load_backbone`.
         masks: Where each style goes, which part of it counts, and what stays unchanged.
         checkpoints: Where and how often to save the state; never if None.
         on_progress: Called with a `Progress` at every step.
-        **options: Fields of `StylizeSettings`, such as ``size=512``.
+        **options: Fields of `StylizeSettings`, such as ``size=512``; or all of them as
+            ``settings=StylizeSettings(…)``.
 
     Returns:
         The image and the figures of the run.
@@ -151,7 +94,8 @@ def stylize(
         >>> result.save("town-in-waves.png")  # doctest: +SKIP
     """
     begun = time.perf_counter()
-    settings = resolve_settings(StylizeSettings, settings, options)
+    settings = resolve_settings(StylizeSettings, options.pop("settings", None), options)
+    content, style = with_range(content, value_range), with_ranges(style, value_range)
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
         network = load_backbone(backbone, on_progress=on_progress)
         task = read_task(content, style, masks, network, settings)

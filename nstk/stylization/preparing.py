@@ -9,9 +9,10 @@ from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
-from nstk.stylization.inputs import Source, StyleSource, read_inputs
+from nstk.stylization.inputs import Source, StyleSource, read_inputs, with_range, with_ranges
 from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import CostModel, Plan, check_memory, make_plan, memory_limit
@@ -20,8 +21,8 @@ from nstk.stylization.tiled.planning import CostModel, Plan, check_memory, make_
 def plan_stylization(
     content: Source,
     style: StyleSource | Sequence[StyleSource],
-    settings: StylizeSettings | None = None,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     masks: Masks = NO_MASKS,
     on_progress: Reporter = no_progress,
@@ -35,7 +36,7 @@ def plan_stylization(
     Args:
         content: See `stylize`.
         style: See `stylize`.
-        settings: See `stylize`.
+        value_range: See `stylize`.
         backbone: See `stylize`.
         masks: See `stylize`.
         on_progress: Called while weights are downloaded.
@@ -52,9 +53,10 @@ def plan_stylization(
         >>> nstk.plan_stylization("town.jpg", "waves.jpg", size=512).tiling  # doctest: +SKIP
         'off'
     """
-    settings = resolve_settings(StylizeSettings, settings, options)
+    settings = resolve_settings(StylizeSettings, options.pop("settings", None), options)
     network = load_backbone(backbone, on_progress=on_progress)
-    task = plan_task(read_task(content, style, masks, network, settings), network)
+    images = with_range(content, value_range), with_ranges(style, value_range)
+    task = plan_task(read_task(*images, masks, network, settings), network)
     assert task.plan is not None
     return task.plan
 

@@ -16,8 +16,9 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import ImageError
+from nstk.images.arrays import VALUE_RANGE, ValueRange, to_image
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Image, fit_size, resize_image, take_array
+from nstk.images.image import Image, Levels, fit_size, resize_image
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import feature_sums, to_moments
 
@@ -51,10 +52,12 @@ class Quality:
 
 
 def measure_quality(
-    content: Image,
-    styles: Sequence[Image],
-    result: Image,
+    content: Image | Levels,
+    styles: Sequence[Image | Levels],
+    result: Image | Levels,
     weights: Sequence[float] | None = None,
+    *,
+    value_range: ValueRange = VALUE_RANGE,
 ) -> Quality:
     """Compare a result with its content and styles.
 
@@ -62,10 +65,11 @@ def measure_quality(
     stretching.
 
     Args:
-        content: ``(height, width, 3)``, floats in ``[0, 1]`` or uint8, of any size.
+        content: ``(height, width, 3)``, uint8 or floats in ``value_range``, of any size.
         styles: The same; none if the style is a file of another network.
         result: The same, at least 16 pixels on the shorter side.
         weights: A weight for each style, not all 0; equal if None.
+        value_range: Values of black and white in arrays of floats, as in Keras.
 
     Returns:
         The metrics: similarities are 1 at best, errors 0.
@@ -74,15 +78,18 @@ def measure_quality(
         ImageError: If the result is too small, or an argument is not an image.
     """
     layers = _style_layers()
-    result = take_array(result, "the result")
+    result = to_image(result, "the result", value_range)
     height, width = _check_size(result)
-    content = resize_image(take_array(content, "content"), height, width)
+    content = resize_image(to_image(content, "content", value_range), height, width)
     of_result = _feature_maps(result, *layers, CONTENT_LAYER)
     of_content = _feature_maps(content, CONTENT_LAYER)[CONTENT_LAYER]
     errors: dict[str, float] = {}
     if styles:
         shares = np.ones(len(styles)) if weights is None else np.asarray(weights, float)
-        images = [take_array(style, f"style {number}") for number, style in enumerate(styles, 1)]
+        images = [
+            to_image(style, f"style {number}", value_range)
+            for number, style in enumerate(styles, 1)
+        ]
         grams = [_style_grams(style, max(height, width)) for style in images]
         for name in layers:
             target = tf.add_n(

@@ -77,7 +77,7 @@ def capture_state(optimization: Optimization, plan: Plan) -> State:
         **{f"optimizer/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
     }
     facts = {
-        "plan": plan.to_facts(),
+        "plan": plan.to_dict(),
         "steps": list(state.steps),
         "divergence_note": state.divergence_note,
         "terms": names,
@@ -94,7 +94,7 @@ def restore_plan(state: State | None) -> Plan | None:
     if state is None:
         return None
     with reraise_as_checkpoint_error():
-        plan = Plan.from_facts(state.facts["plan"])
+        plan = Plan.from_dict(state.facts["plan"])
         if plan.strength is None:
             raise ValueError("its plan has no strength")
         return plan

@@ -7,9 +7,10 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
-from nstk.stylization.inputs import Source, read_style_images
+from nstk.stylization.inputs import Source, read_style_images, with_ranges
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.scales import COARSEST
 from nstk.stylization.style_files import SavedStyle, check_extension, write_style
@@ -24,6 +25,7 @@ def save_style(
     path: str | Path,
     settings: StylizeSettings | None = None,
     *,
+    value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     on_progress: Reporter = no_progress,
     **options: Any,
@@ -35,6 +37,7 @@ def save_style(
         path: The file, ending in ``.nstyle``.
         settings: Supplies blend, style layers and pooling; alternatively pass them as keyword
             ``options``.
+        value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `load_backbone`.
         on_progress: Called with a `Progress` at every size.
         **options: Fields of `StylizeSettings`, such as ``pooling="average"``.
@@ -56,7 +59,7 @@ def save_style(
     """
     path, settings = Path(path), resolve_settings(StylizeSettings, settings, options)
     check_extension(path)
-    images, weights = read_style_images(style, settings)
+    images, weights = read_style_images(with_ranges(style, value_range), settings)
     network = load_backbone(backbone, on_progress=on_progress)
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers

@@ -7,17 +7,19 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError
+from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder
-from nstk.stylization.inputs import Source, list_styles, open_image
+from nstk.stylization.inputs import Source, open_image, with_range, with_ranges
 from nstk.stylization.masks import NO_MASKS, Masks, draw_mask
 from nstk.sweeping.grid import SweepAxis, count_points, make_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_source
 from nstk.sweeping.resumption import UnfinishedRun, identify_sweep
-from nstk.sweeping.run_groups import group_by_targets
+from nstk.sweeping.run_groups import RunInputs, group_by_targets
 from nstk.sweeping.runner import SweepRunner
+from nstk.types import Json
 
 _SAMPLES = 5
 
@@ -40,6 +42,14 @@ class Sweep:
     runs: tuple[SweptRun, ...]
     masks: Mapping[str, Image] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        over = " × ".join(axis.key for axis in self.axes)
+        return f"Sweep({len(self.runs)} runs over {over}, {self.seconds:.1f} s)"
+
+    def to_dict(self) -> dict[str, Json]:
+        """Settings and results of the runs as plain values for JSON, without pixels and curves."""
+        return {"seconds": self.seconds, "runs": [run.to_dict() for run in self.runs]}
+
     @property
     def seconds(self) -> float:
         """Wall time of all runs."""
@@ -58,10 +68,7 @@ def sweep(
     style: Source | Sequence[Source],
     over: Sequence[SweepAxis],
     folder: str | Path,
-    settings: StylizeSettings | None = None,
     *,
-    backbone: Backbone | str | Path = "compact",
-    masks: Masks = NO_MASKS,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
     **options: Any,
@@ -77,12 +84,10 @@ def sweep(
         style: One or several styles: images or style files.
         over: One or two settings and their values.
         folder: The folder for the runs; created if it is missing.
-        settings: The common settings; alternatively pass them as keyword ``options``.
-        backbone: The network, or a name for `nstk.load_backbone`.
-        masks: The masks of all runs, see `nstk.stylize`.
         checkpoints: Where and how often to save the state of the current run; never if None.
         on_progress: Called with a `Progress` at every step; the stage names the run.
-        **options: Fields of `StylizeSettings`, such as ``size=256``.
+        **options: The other arguments of `nstk.stylize`, for all runs: ``value_range``,
+            ``backbone``, ``masks``, and settings such as ``size=256``.
 
     Raises:
         NstkError: If a run cannot be made or saved, before the first one begins.
@@ -93,25 +98,26 @@ def sweep(
         >>> swept = nstk.sweep("town.jpg", "waves.jpg", [alpha], "runs")  # doctest: +SKIP
         >>> nstk.save_sweep(swept, "sweep.png")  # doctest: +SKIP
     """
-    settings = resolve_settings(StylizeSettings, settings, options)
+    inputs, backbone, settings = _read_arguments(content, style, **options)
     axes, runs_folder = tuple(over), RunFolder(Path(folder))
     runs_folder.check()
     with CheckpointFolder(checkpoints or CheckpointSettings()) as states:
         points = make_grid(axes, settings)
-        groups = list(group_by_targets(points, (content, style, masks), backbone, on_progress))
+        groups = list(group_by_targets(points, inputs, backbone, on_progress))
         for group in groups:
             group.check()
-        images = _digest_images(content, style, masks)
+        images = _digest_images(*inputs)
         networks = {group.backbone.name: group.backbone.digest for group in groups}
         unfinished = UnfinishedRun(states, identify_sweep(axes, settings, images, networks))
         runner = SweepRunner(runs_folder, images, len(points), unfinished, on_progress)
         runs = runner.run_all(groups)
+    content, styles, masks = inputs
     return Sweep(
         content=open_image(content, "content").pixels,
-        styles=_open_styles(style),
+        styles=_open_styles(styles),
         axes=axes,
         runs=runs,
-        masks=_draw_masks(masks, len(list_styles(style))),
+        masks=_draw_masks(masks, len(styles)),
     )
 
 
@@ -119,11 +125,9 @@ def predict_seconds(
     content: Source,
     style: Source | Sequence[Source],
     over: Sequence[SweepAxis],
-    settings: StylizeSettings | None = None,
     *,
-    backbone: Backbone | str | Path = "compact",
-    masks: Masks = NO_MASKS,
     on_progress: Reporter = no_progress,
+    **options: Any,
 ) -> float:
     """Predict the duration of a sweep from a few runs spread over its grid.
 
@@ -131,18 +135,32 @@ def predict_seconds(
         content: See `sweep`.
         style: See `sweep`.
         over: See `sweep`.
-        settings: See `sweep`.
-        backbone: See `sweep`.
-        masks: See `sweep`.
         on_progress: Called while weights are downloaded.
+        **options: See `sweep`.
 
     Returns:
         Seconds on this machine.
     """
+    inputs, backbone, settings = _read_arguments(content, style, **options)
     few = [replace(axis, values=_spread(axis.values)) for axis in over]
-    points = make_grid(few, settings or StylizeSettings())
-    groups = group_by_targets(points, (content, style, masks), backbone, on_progress)
+    points = make_grid(few, settings)
+    groups = group_by_targets(points, inputs, backbone, on_progress)
     return sum(group.check() for group in groups) * count_points(over) / len(points)
+
+
+def _read_arguments(
+    content: Source,
+    style: Source | Sequence[Source],
+    *,
+    value_range: ValueRange = VALUE_RANGE,
+    backbone: Backbone | str | Path = "compact",
+    masks: Masks = NO_MASKS,
+    settings: StylizeSettings | None = None,
+    **options: Any,
+) -> tuple[RunInputs, Backbone | str | Path, StylizeSettings]:
+    """Separate the arguments of `nstk.stylize`: the inputs, the network and the settings."""
+    inputs = with_range(content, value_range), with_ranges(style, value_range), masks
+    return inputs, backbone, resolve_settings(StylizeSettings, settings, options)
 
 
 def _spread(values: Sequence[Any]) -> tuple[Any, ...]:
@@ -151,9 +169,9 @@ def _spread(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(values[index] for index in dict.fromkeys(indices))
 
 
-def _digest_images(content: Source, style: Any, masks: Masks) -> dict[str, str]:
+def _digest_images(content: Source, styles: Sequence[Source], masks: Masks) -> dict[str, str]:
     sources = {"content": content}
-    sources |= {f"style {number}": each for number, each in enumerate(list_styles(style), 1)}
+    sources |= {f"style {number}": each for number, each in enumerate(styles, 1)}
     sources |= masks.numbered()
     return {name: digest_source(source) for name, source in sources.items()}
 
@@ -162,10 +180,10 @@ def _draw_masks(masks: Masks, styles: int) -> dict[str, Image]:
     return {caption: draw_mask(mask) for caption, mask in masks.captioned(styles).items()}
 
 
-def _open_styles(style: Any) -> dict[str, Image]:
+def _open_styles(styles: Sequence[Source]) -> dict[str, Image]:
     """The style images by name."""
     images: dict[str, Image] = {}
-    for number, source in enumerate(list_styles(style), 1):
+    for number, source in enumerate(styles, 1):
         try:
             loaded = open_image(source, f"style {number}")
         except ImageError:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError, OutputError
@@ -24,6 +25,7 @@ from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
 from nstk.stylization.initialization import INITS
 from nstk.sweeping.grid import GridPoint
+from nstk.types import Json
 
 _FORMAT = 2
 _LONGEST_NAME = 80
@@ -54,6 +56,25 @@ class SweptRun:
     stages: Sequence[tuple[str, int]]
     diverged: bool
     resumed: bool
+
+    value_range = (0.0, 1.0)
+
+    def __repr__(self) -> str:
+        return f"SweptRun({self.point.label}, {self.seconds:.1f} s)"
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        return np.array(self.load(), dtype)
+
+    def to_dict(self) -> dict[str, Json]:
+        """Settings and results as plain values for JSON, without pixels and curves."""
+        return {
+            "settings": {**asdict(self.point.settings), "backbone": self.backbone},
+            "terms": self.terms,
+            "seconds": self.seconds,
+            "output": str(self.output),
+            "diverged": self.diverged,
+            "resumed": self.resumed,
+        }
 
     def load(self) -> Image:
         """Load the image.
@@ -177,7 +198,10 @@ def digest_source(source: Any) -> str:
     """
     if not isinstance(source, str | Path):
         array = np.ascontiguousarray(source)
-        return hashlib.sha256(f"{array.shape} {array.dtype}".encode() + array.tobytes()).hexdigest()
+        is_float = np.issubdtype(array.dtype, np.floating)
+        value_range = getattr(source, "value_range", "") if is_float else ""
+        facts = f"{array.shape} {array.dtype} {value_range}".rstrip()
+        return hashlib.sha256(facts.encode() + array.tobytes()).hexdigest()
     try:
         return digest_file(source)
     except OSError as error:

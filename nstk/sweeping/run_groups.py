@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
@@ -19,10 +18,11 @@ from nstk.settings import StylizeSettings
 from nstk.storage.checkpoints import CheckpointCallback, State
 from nstk.stylization.initialization import INITS
 from nstk.stylization.inputs import Source
-from nstk.stylization.job import StylizeResult, run_task
+from nstk.stylization.job import run_task
 from nstk.stylization.masks import Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.preparing import plan_task, plan_tiling, read_task, with_arithmetic
+from nstk.stylization.result import StylizeResult
 from nstk.stylization.resumption import restore_plan
 from nstk.stylization.scales import Scale
 from nstk.stylization.task import StyleTransferTask
@@ -46,6 +46,10 @@ _PER_RUN = (
 """Settings that do not affect the targets at a scale."""
 
 
+RunInputs = tuple[Source, Sequence[Source], Masks]
+"""The content image, the styles, and the masks."""
+
+
 @dataclass(eq=False)
 class RunGroup:
     """Runs with the same targets.
@@ -66,7 +70,7 @@ class RunGroup:
         Raises:
             NstkError: If `nstk.stylize` would raise before its first step.
         """
-        known: dict[Any, float] = {}
+        known: dict[tuple[object, ...], float] = {}
         total = 0.0
         for _, point in self.points:
             settings = point.settings
@@ -157,7 +161,7 @@ class RunGroup:
 
 def group_by_targets(
     points: Sequence[GridPoint],
-    inputs: tuple[Source, Source | Sequence[Source], Masks],
+    inputs: RunInputs,
     backbone: Backbone | str | Path,
     on_progress: Reporter = no_progress,
 ) -> Iterator[RunGroup]:
@@ -165,7 +169,7 @@ def group_by_targets(
 
     Args:
         points: The runs.
-        inputs: The content image, one or several styles, and the masks.
+        inputs: The images and masks of all runs.
         backbone: The network of runs that name none.
         on_progress: Called while weights are downloaded.
     """

@@ -69,7 +69,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    for module in ("job", "replay"):
+        monkeypatch.setattr(
+            f"nstk.finetuning.{module}.load_backbone", lambda name, **_: tiny_backbone
+        )
 
 
 @pytest.fixture(scope="module")

@@ -56,7 +56,7 @@ def make_checkpoints() -> Made:
 
     keras.utils.set_random_seed(7)
     network = Backbone("tiny", build_compact(widths=(4, 6), depths=(1, 1)), 32, "seeded")
-    image = np.asarray(draw((32, 24)), np.float32) / 255
+    image = draw((32, 24))
     settings = StylizeSettings(size=32, steps=2, scales=1)
     states = CheckpointSettings(checkpoint="states", checkpoint_every=1)
     stylize(image, image, backbone=network, settings=settings, checkpoints=states)

@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def alone(folder):
-    return work(folder, None)
+    return work(folder)
 
 
 def check_equal(one, other):
@@ -90,7 +90,7 @@ def test_the_strategy_of_the_enclosing_scope_is_used(folder, alone):
     import tensorflow as tf
 
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
-        check_equal(work(folder, None), alone)
+        check_equal(work(folder), alone)
 
 
 class Alone:

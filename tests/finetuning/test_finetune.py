@@ -237,8 +237,9 @@ def test_a_classifier_file_is_a_backbone(folder, made, tiny_backbone, tmp_path):
 @pytest.mark.slow
 def test_ants_and_bees_are_told_apart_with_one_pass_per_image(shared):
     weights = shared / "weights" / "mobilenet_0.75_224_notop.weights.h5"
-    before = load_backbone("mobilenet-0.75", weights=weights).digest
-    made = finetune(shared / "data" / "hymenoptera", backbone="mobilenet-0.75", weights=weights)
+    backbone = load_backbone("mobilenet-0.75", weights=weights)
+    before = backbone.digest
+    made = finetune(shared / "data" / "hymenoptera", backbone=backbone)
     assert (made.train_images, made.validation_images) == (244, 153)
     assert made.forward_passes == 397
     assert made.accuracy >= 0.92

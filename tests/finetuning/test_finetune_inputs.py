@@ -163,11 +163,17 @@ def test_audit_and_evaluate_take_images_in_memory(splits, from_folder, tiny_back
 def test_a_run_on_images_in_memory_is_repeated_with_the_same_images(
     splits, tiny_backbone, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda name, **_: tiny_backbone)
     made = finetune(splits, class_names=NAMES, backbone=tiny_backbone)
     record = save_manifest(made, tmp_path / "m.json", backbone="tiny")
     assert json.loads(record.read_text())["given"]["data"] is None
     assert replay(record, data=splits, class_names=NAMES).differences == ()
+    halves = {
+        split: ([2 * image.astype(np.float32) for image in images], labels)
+        for split, (images, labels) in splits.items()
+    }
+    again = replay(record, data=halves, class_names=NAMES, value_range=(0, 510))
+    assert again.result.selection.head.digest == made.selection.head.digest
     with pytest.raises(ModelError, match=r"m\.json"):
         replay(record)
 

@@ -257,7 +257,7 @@ def test_images_with_several_labels_are_fine_tuned_too(backbone, tmp_path, monke
 
 def test_a_run_is_repeated_from_its_record(rejected, tmp_path, backbone, monkeypatch):
     path = save_manifest(rejected, tmp_path / "made.json", backbone="compact")
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda *_, **__: backbone)
     assert replay(path).differences == ()
 
 
@@ -265,7 +265,7 @@ def test_a_run_with_a_budget_is_repeated_without_a_clock(folder, tmp_path, backb
     made = unfreeze(folder, backbone, budget=600.0, unfreeze="none")
     assert made.second_stage.plan.taken > 0
     path = save_manifest(made, tmp_path / "made.json", backbone="compact")
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda *_, **__: backbone)
     again = replay(path)
     assert again.result.second_stage.plan == made.second_stage.plan
     assert again.differences == ()
@@ -274,7 +274,7 @@ def test_a_run_with_a_budget_is_repeated_without_a_clock(folder, tmp_path, backb
 def test_a_budget_that_the_head_uses_up_skips_unfreezing_also_in_a_repeated_run(
     folder, tmp_path, backbone, monkeypatch
 ):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda *_, **__: backbone)
     monkeypatch.setattr(Deadline, "remaining", -1.0)
     made = unfreeze(folder, backbone, budget=5.0)
     assert made.second_stage is None

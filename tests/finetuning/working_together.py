@@ -22,7 +22,7 @@ def make_strategy(kind):
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
-def work(data, strategy):
+def work(data):
     """A run with unfreezing, and its result."""
     import keras
 
@@ -38,7 +38,6 @@ def work(data, strategy):
         data,
         backbone=backbone,
         settings=nstk.FinetuneSettings(unfreeze=1, augment="none"),
-        strategy=strategy,
         on_progress=lambda event: totals.update({event.stage: event.total}),
     )
     stage = made.second_stage
@@ -56,4 +55,5 @@ def work(data, strategy):
 
 if __name__ == "__main__":
     data, kind = sys.argv[1:]
-    print(json.dumps(work(data, make_strategy(kind))))
+    with make_strategy(kind).scope():
+        print(json.dumps(work(data)))

@@ -13,6 +13,7 @@ from labeled_images import draw_folder
 from PIL import Image
 from shell import complaint, invoke
 
+from nstk.backbones.loading import load_backbone
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate
 from nstk.classifiers.evaluation.metrics import measure_coverage
@@ -361,7 +362,8 @@ def test_waste_is_out_of_distribution_for_a_classifier_of_insects(shared, tmp_pa
             (tmp_path / split / name).mkdir(parents=True)
             for path in sorted((data / "hymenoptera" / split / name).iterdir())[::3]:
                 (tmp_path / split / name / path.name).symlink_to(path)
-    made = finetune(tmp_path, backbone="mobilenet-0.75", weights=weights)
+    backbone = load_backbone("mobilenet-0.75", weights=weights)
+    made = finetune(tmp_path, backbone=backbone)
     held_out = made.predictions["validation"]
     assert np.mean(~held_out.is_ood) >= 0.95
     waste = sorted((data / "trashnet").rglob("*.jpg"))[::60]

@@ -299,7 +299,7 @@ def test_same_labels_compares_predictions_up_to_a_tolerance(images, seed):
 
 
 def test_a_run_is_repeated_from_its_record(made, data, tiny_backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda name, **_: tiny_backbone)
     record = save_manifest(made, tmp_path / "lit.json", backbone="tiny")
     assert replay(record).differences == ()
 

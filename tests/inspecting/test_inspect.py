@@ -224,7 +224,7 @@ def test_the_size_in_the_message_is_the_smallest_that_fits(packaged, tiny_backbo
     field = trace_fields(packaged)["block5_conv1"]
     needed = f"{smallest_extent(field.columns)}×{smallest_extent(field.rows)}"
     with pytest.raises(ImageError, match=f"200×134.*132×132.*{needed}"):
-        nstk.inspect_gram([np.zeros((134, 200, 3), np.float32)], backbone=packaged)
+        nstk.inspect_gram([np.zeros((134, 200, 3), np.uint8)], backbone=packaged)
 
 
 def test_small_images_among_others_are_left_out(tiny_backbone, scene):

@@ -1,6 +1,7 @@
 """Quality of the default recipe, measured with a network that it does not optimize."""
 
 import pytest
+from unit_images import unit_image
 
 import nstk
 from benchmarks.style_metrics import measure_style
@@ -12,7 +13,7 @@ SIZES = (256, 512)
 def images(shared):
     folder = shared / "data" / "pictures"
     return tuple(
-        nstk.load_image(folder / kind / f"{name}.jpg").pixels
+        unit_image(nstk.load_image(folder / kind / f"{name}.jpg"))
         for kind, name in (("content", "tubingen"), ("style", "starry_night"))
     )
 

@@ -69,7 +69,7 @@ def test_a_requested_tiling_is_used(tiny_backbone, tiling):
 def test_a_plan_survives_json(tiny_backbone):
     for tiling in ("off", "on"):
         plan = make_plan(make_costs(tiny_backbone, 300, 400), tiling, None, 0.25)
-        assert Plan.from_facts(json.loads(json.dumps(plan.to_facts()))) == plan
+        assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_a_plan_survives_json(tiny_backbone):
     ],
 )
 def test_a_forged_plan_is_refused(tiny_backbone, change):
-    facts = make_plan(make_costs(tiny_backbone, 300, 400), "on", None, 0.25).to_facts()
+    facts = make_plan(make_costs(tiny_backbone, 300, 400), "on", None, 0.25).to_dict()
     with pytest.raises((TypeError, ValueError)):
-        Plan.from_facts({**facts, **change})
+        Plan.from_dict({**facts, **change})
 
 
 def test_tiles_take_longer_and_larger_images_need_more(tiny_backbone):

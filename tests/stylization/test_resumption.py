@@ -56,7 +56,7 @@ def run(inputs, settings, folder=None, *, resume=False, every=2, **options):
     return nstk.stylize(
         content,
         style,
-        nstk.StylizeSettings(**SMALL | settings),
+        settings=nstk.StylizeSettings(**SMALL | settings),
         backbone=backbone,
         checkpoints=checkpoints if folder else None,
         **options,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from unit_images import unit_image
 
 import nstk
 from nstk.backbones.backbone import Backbone
@@ -148,7 +149,7 @@ def test_a_damaged_file_is_refused_or_read_but_never_raises_anything_else(
 
 
 def test_a_loaded_style_is_scaled_like_its_file(tmp_path):
-    noise = np.random.default_rng(5).random((300, 300, 3)).astype(np.float32)
+    noise = unit_image(np.random.default_rng(5).random((300, 300, 3)))
     kept = save_style(noise, tmp_path / "noise.nstyle")
     chosen = StylizeSettings(style_scale=0.5)
     for source in (kept, tmp_path / "noise.nstyle", StyleImage("noise", noise)):

@@ -1,7 +1,11 @@
+import io
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from unit_images import unit_image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import DivergenceError, ImageError, SettingsError
@@ -11,9 +15,10 @@ from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.inputs import open_image, read_inputs
-from nstk.stylization.job import StylizeResult, stylize
+from nstk.stylization.job import stylize
 from nstk.stylization.masks import NO_MASKS
 from nstk.stylization.preparing import plan_stylization, read_task
+from nstk.stylization.result import StylizeResult
 
 QUICK = StylizeSettings(size=64, steps=6, scales=1)
 TWO_SCALES = StylizeSettings(size=64, steps=8, scales=2)
@@ -26,7 +31,7 @@ def two_scales(tiny_backbone, scene, strokes) -> tuple[StylizeResult, list]:
     result = stylize(
         scene,
         strokes,
-        TWO_SCALES,
+        settings=TWO_SCALES,
         backbone=tiny_backbone,
         on_progress=lambda progress: reports.append((progress, progress.preview().shape)),
     )
@@ -40,7 +45,7 @@ def result(two_scales) -> StylizeResult:
 
 @pytest.fixture(scope="module")
 def quick(tiny_backbone, scene, strokes) -> StylizeResult:
-    return stylize(scene, strokes, QUICK, backbone=tiny_backbone)
+    return stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone)
 
 
 def test_a_result_has_the_requested_size_and_the_aspect_ratio_of_the_content(result):
@@ -151,7 +156,7 @@ def test_ctrl_c_returns_the_image_so_far(tiny_backbone, scene, strokes):
         if progress.step == 3:
             raise KeyboardInterrupt
 
-    result = stylize(scene, strokes, QUICK, backbone=tiny_backbone, on_progress=interrupt)
+    result = stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone, on_progress=interrupt)
     assert result.interrupted
     assert result.steps == 3
     assert np.isfinite(result.image).all()
@@ -178,7 +183,7 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_term(
         lambda image: float("nan") * tf.ones(4),
     )
     with pytest.raises(DivergenceError, match="in tv"):
-        stylize(scene, strokes, QUICK, backbone=tiny_backbone)
+        stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone)
 
 
 def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, monkeypatch):
@@ -190,7 +195,7 @@ def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, 
         return evaluate(self, image, loss_weights)
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
-    stylize(scene, strokes, TWO_SCALES, backbone=tiny_backbone)
+    stylize(scene, strokes, settings=TWO_SCALES, backbone=tiny_backbone)
     assert len(traces) == 2
 
 
@@ -208,8 +213,9 @@ def test_an_image_too_small_for_the_network_is_refused(tiny_backbone, strokes, s
     [
         (np.zeros((4, 4), np.float32), r"\(4, 4\)"),
         (np.zeros((0, 4, 3), np.float32), r"\(0, 4, 3\)"),
-        (np.zeros((8, 8, 3), np.int64), "int64"),
-        (np.full((8, 8, 3), 255.0), "255"),
+        (np.full((8, 8, 3), 300), "300"),
+        (np.full((8, 8, 3), 999.0), "999"),
+        (np.full((8, 8, 3), 0.5), r"value_range.*\(0, 255\)"),
         (np.full((8, 8, 3), np.nan), "nan"),
         (None, "object"),
     ],
@@ -221,13 +227,13 @@ def test_an_array_that_is_not_an_image_is_refused_with_its_shape_and_type(given,
 
 def test_uint8_and_float_arrays_give_the_same_image(scene):
     levels = np.rint(scene * 255).astype(np.uint8)
-    floats = open_image(np.float64(levels) / 255, "content").pixels
+    floats = open_image(np.asarray(levels, np.float64), "content").pixels
     assert floats.dtype == np.float32
     np.testing.assert_array_equal(open_image(levels, "content").pixels, floats)
 
 
 def test_overshoot_from_resampling_is_clipped():
-    pixels = open_image(np.float32([[[-0.1, 0.5, 1.2]]]), "content").pixels
+    pixels = open_image(unit_image([[[-0.1, 0.5, 1.2]]]), "content").pixels
     np.testing.assert_array_equal(pixels, np.float32([[[0, 0.5, 1]]]))
 
 
@@ -250,4 +256,20 @@ def test_a_device_with_too_little_memory_is_reported(tiny_backbone, scene, strok
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", refuse)
     with pytest.raises(SettingsError, match=r"64×48 .*tiling"):
-        stylize(scene, strokes, QUICK, backbone=tiny_backbone)
+        stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone)
+
+
+def test_a_result_describes_and_shows_itself(two_scales, tmp_path):
+    result, _ = two_scales
+    described = json.loads(json.dumps(result.to_dict()))
+    assert (described["width"], described["height"]) == (64, 48)
+    assert described["terms"] == pytest.approx(dict(result.terms))
+    assert "\n" not in repr(result)
+    image = Image.open(io.BytesIO(result._repr_png_()))
+    saved = Image.open(result.save(tmp_path / "saved.png"))
+    np.testing.assert_array_equal(np.asarray(image), np.asarray(saved))
+
+
+def test_a_result_is_an_image_of_its_own_range(two_scales):
+    result, _ = two_scales
+    np.testing.assert_array_equal(open_image(result, "content").pixels, result.image)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from unit_images import unit_image
 
 from nstk.errors import BackboneError, DivergenceError, MaskError, SettingsError
 from nstk.images.encoding import save_image
@@ -53,8 +54,9 @@ def test_each_half_gets_its_own_style(tiny_backbone, scene, left):
     red, blue = np.zeros((2, 48, 48, 3), np.float32)
     noise = np.random.default_rng(0).random((48, 48)).astype(np.float32)
     red[..., 0], blue[..., 2] = 0.5 + noise / 2, 0.5 + noise / 2
+    styles = [unit_image(red), unit_image(blue)]
     masks = Masks(content_masks=[left, 1 - left])
-    image = run(tiny_backbone, scene, [red, blue], masks, steps=40, strength=1.0).image
+    image = run(tiny_backbone, scene, styles, masks, steps=40, strength=1.0).image
     warmth = (image[..., 0] - image[..., 2]) - (scene[..., 0] - scene[..., 2])
     assert warmth[:, :24].mean() > warmth[:, 40:].mean() + 0.2
 
@@ -68,7 +70,7 @@ def start(backbone, content, styles, masks=NO_MASKS, **options):
 def color_halves(shape, left, right):
     image = np.empty((*shape, 3), np.float32)
     image[:, : shape[1] // 2], image[:, shape[1] // 2 :] = left, right
-    return image
+    return unit_image(image)
 
 
 RED, BLUE = (0.9, 0.1, 0.1), (0.1, 0.1, 0.9)
@@ -269,7 +271,7 @@ def test_colors_are_matched_to_the_part_of_a_style_that_counts(scene, strokes, c
     framed[20:60, 12:68], mask[20:60, 12:68] = strokes, 1.0
     chosen = StylizeSettings(color=color)
     [alone] = read_inputs(scene, strokes, NO_MASKS, chosen).styles
-    [part] = read_inputs(scene, framed, Masks(style_masks=[mask]), chosen).styles
+    [part] = read_inputs(scene, unit_image(framed), Masks(style_masks=[mask]), chosen).styles
     np.testing.assert_allclose(part.pixels[20:60, 12:68], alone.pixels, atol=1e-6)
 
 

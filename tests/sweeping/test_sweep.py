@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 
 from nstk.errors import BackboneError, DivergenceError, ImageError, OutputError, SettingsError
+from nstk.images.arrays import to_image
 from nstk.images.encoding import save_image
 from nstk.images.loading import load_image
 from nstk.reports.pages import Section
 from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
-from nstk.stylization.job import StylizeResult, stylize
+from nstk.stylization.job import stylize
 from nstk.stylization.masks import Masks
+from nstk.stylization.result import StylizeResult
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import predict_seconds, sweep
 from nstk.sweeping.records import SweptRun
@@ -27,7 +29,7 @@ WEIGHTS = SweepAxis("content_weight", (0.01, 0.3, 10.0))
 def make_sweep(tiny_backbone, scene, strokes):
     def run(folder, *axes, content=scene, settings=QUICK, **options):
         options = {"backbone": tiny_backbone, **options}
-        return sweep(content, strokes, axes, folder, settings, **options)
+        return sweep(content, strokes, axes, folder, settings=settings, **options)
 
     return run
 
@@ -185,7 +187,7 @@ def test_a_run_that_diverges_is_marked_and_the_others_continue(
 def test_the_duration_of_a_sweep_is_predicted_from_a_few_runs(tiny_backbone, scene, strokes):
     few, many = (SweepAxis("seed", tuple(range(count))) for count in (10, 1000))
     short, long = (
-        predict_seconds(scene, strokes, [axis], QUICK, backbone=tiny_backbone)
+        predict_seconds(scene, strokes, [axis], settings=QUICK, backbone=tiny_backbone)
         for axis in (few, many)
     )
     assert long == pytest.approx(100 * short, rel=0.01)
@@ -281,3 +283,14 @@ def test_content_error_falls_as_alpha_over_beta_grows(scene, strokes, tmp_path):
     assert content == sorted(content, reverse=True)
     assert content[-1] < 0.8 * content[0]
     assert style[-1] > 1.2 * style[0]
+
+
+def test_a_sweep_describes_itself_and_its_images_have_a_range(make_sweep, tmp_path):
+    swept = make_sweep(tmp_path / "runs", SweepAxis("seed", (1, 2)))
+    described = json.loads(json.dumps(swept.to_dict()))
+    assert [run["settings"]["seed"] for run in described["runs"]] == [1, 2]
+    assert described["runs"][0]["output"] == str(swept.runs[0].output)
+    assert "seed" in repr(swept)
+    assert "\n" not in repr(swept) + repr(swept.runs[0])
+    read = to_image(swept.runs[0], "run")
+    np.testing.assert_array_equal(read, swept.runs[0].load())

@@ -17,6 +17,7 @@ from nstk_cli.options import (
     LabeledData,
     Quiet,
     WeightsFile,
+    choose_backbone,
     choose_cache,
     with_settings,
 )
@@ -60,8 +61,7 @@ def audit(
             check_audit_report(report)
         found = run(
             data,
-            backbone=backbone,
-            weights=weights,
+            backbone=choose_backbone(backbone, weights, progress),
             settings=settings,
             cache=choose_cache(cache),
             on_progress=progress,

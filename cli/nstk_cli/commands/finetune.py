@@ -19,6 +19,7 @@ from nstk_cli.options import (
     Quiet,
     ReportFolder,
     WeightsFile,
+    choose_backbone,
     choose_cache,
     with_settings,
 )
@@ -80,7 +81,8 @@ def finetune(
             replay,
             tensorboard,
             report,
-            {"backbone": backbone, "weights": weights, "settings": settings},
+            (backbone, weights),
+            settings,
             {"cache": choose_cache(cache), "checkpoints": checkpoints},
         )
         if output:
@@ -111,7 +113,8 @@ def train(
     replay: Path | None,
     tensorboard: Path | None,
     report: Reporter,
-    chosen: dict[str, Any],
+    network: tuple[str, Path | None],
+    settings: FinetuneSettings,
     shared: dict[str, Any],
 ) -> tuple["FinetuneResult", list[str] | None]:
     """Train a classifier, or repeat a run.
@@ -131,7 +134,10 @@ def train(
         repeated = repeat(replay, data=data, **shared, on_progress=on_progress)
         made, differences = repeated.result, list(repeated.differences)
     else:
-        made = run(data or "", **chosen, **shared, on_progress=on_progress)
+        backbone = choose_backbone(*network, on_progress)
+        made = run(
+            data or "", backbone=backbone, settings=settings, **shared, on_progress=on_progress
+        )
     if scalars:
         scalars.record(made)
     return made, differences

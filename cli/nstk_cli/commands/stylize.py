@@ -1,6 +1,5 @@
 """``nstk stylize``: neural style transfer."""
 
-import dataclasses
 import logging
 import math
 import shlex
@@ -30,7 +29,7 @@ from nstk_cli.process import interruption_status
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
-    from nstk.stylization.job import StylizeResult
+    from nstk.stylization.result import StylizeResult
     from nstk.stylization.tiled.planning import Plan
 
 log = logging.getLogger("nstk")
@@ -127,7 +126,7 @@ def stylize(
                 command=shlex.join(["nstk", *sys.argv[1:]]),
             )
     if json:
-        print_result({"output": output, **describe(made)})
+        print_result({"output": output, **made.to_dict()})
     else:
         print_stylization(made, output, page)
     if made.interrupted:
@@ -164,26 +163,6 @@ def save_last_image(error: DivergenceError, output: Path) -> DivergenceError:
     return DivergenceError(f"{error} The last good image is in {output}.")
 
 
-def describe(made: "StylizeResult") -> dict[str, Any]:
-    """Describe a result for JSON."""
-    height, width, _ = made.image.shape
-    return {
-        "width": width,
-        "height": height,
-        "backbone": made.backbone,
-        "tiling": made.tiling,
-        "precision": made.precision,
-        "convolution": made.convolution,
-        "strength": made.strength,
-        "steps": made.steps,
-        "seconds": made.seconds,
-        "seconds_per_step": made.seconds_per_step,
-        "loss": made.loss,
-        "terms": made.terms,
-        "peak_memory_bytes": made.peak_memory_bytes,
-    }
-
-
 def print_stylization(made: "StylizeResult", output: Path, page: Path | None) -> None:
     """Print the size, steps and time of a result, and where it is."""
     height, width, _ = made.image.shape
@@ -200,7 +179,7 @@ def print_stylization(made: "StylizeResult", output: Path, page: Path | None) ->
 def print_plan(plan: "Plan", *, json: bool) -> None:
     """Print the memory and time that a run needs, as one line or as one JSON object."""
     if json:
-        print_json(dataclasses.asdict(plan))
+        print_json(plan.to_dict())
         return
     print(
         f"tiling {plan.tiling} in {plan.precision}, {plan.convolution}, because {plan.reason}: "

@@ -1,6 +1,5 @@
 """``nstk sweep``: one stylization with settings varied over a grid."""
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +17,7 @@ from nstk_cli.options import (
     StyleMasks,
     Styles,
     WeightsFile,
+    choose_backbone,
     with_settings,
 )
 from nstk_cli.output import check_not_inputs, format_duration, print_result, print_table
@@ -25,7 +25,6 @@ from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
     from nstk.sweeping.job import Sweep
-    from nstk.sweeping.records import SweptRun
 
 MANY = 100
 """The largest number of runs without confirmation."""
@@ -73,7 +72,6 @@ def sweep(
     """
     mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
     with reporting(quiet=quiet) as report:
-        from nstk.backbones.loading import load_backbone
         from nstk.reports.sheets import check_figure
         from nstk.reports.sweep import save_sweep
         from nstk.stylization.masks import Masks
@@ -90,9 +88,7 @@ def sweep(
                 "`weights` out."
             )
         shared: dict[str, Any] = {
-            "backbone": load_backbone(backbone, weights=weights, on_progress=report)
-            if weights
-            else backbone,
+            "backbone": choose_backbone(backbone, weights, report),
             "settings": settings,
             "masks": Masks(content_masks or (), style_masks or (), keep_mask),
             "on_progress": report,
@@ -108,23 +104,9 @@ def sweep(
         swept = run(content, styles, axes, runs, checkpoints=checkpoints, **shared)
         save_sweep(swept, output)
     if json:
-        print_result(
-            {"output": output, "seconds": swept.seconds, "runs": list(map(describe, swept.runs))}
-        )
+        print_result({"output": output, **swept.to_dict()})
     else:
         print_sweep(swept, output)
-
-
-def describe(run: "SweptRun") -> dict[str, Any]:
-    """Describe one run for JSON."""
-    return {
-        "settings": {**dataclasses.asdict(run.point.settings), "backbone": run.backbone},
-        "terms": run.terms,
-        "seconds": run.seconds,
-        "output": run.output,
-        "diverged": run.diverged,
-        "resumed": run.resumed,
-    }
 
 
 def print_sweep(swept: "Sweep", output: Path) -> None:

@@ -98,13 +98,19 @@ class Plan:
         """Whether a scale is processed tile by tile."""
         return self.largest_whole is not None and scale.height * scale.width > self.largest_whole
 
-    def to_facts(self) -> dict[str, Json]:
+    def __repr__(self) -> str:
+        return (
+            f"Plan(tiling {self.tiling} in {self.precision}, {self.convolution}, "
+            f"{format_bytes(self.peak_memory_bytes)}, {self.seconds:.0f} s)"
+        )
+
+    def to_dict(self) -> dict[str, Json]:
         """Return the plan as plain JSON."""
         return asdict(self)
 
     @classmethod
-    def from_facts(cls, facts: Mapping[str, Json]) -> "Plan":
-        """Restore a plan from `to_facts`.
+    def from_dict(cls, facts: Mapping[str, Json]) -> "Plan":
+        """Restore a plan from `to_dict`.
 
         Raises:
             TypeError: If a field is missing or unknown.

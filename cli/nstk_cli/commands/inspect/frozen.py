@@ -14,6 +14,7 @@ from nstk_cli.options import (
     LabeledData,
     Quiet,
     WeightsFile,
+    choose_backbone,
     with_settings,
 )
 from nstk_cli.output import (
@@ -61,7 +62,10 @@ def frozen(
         from nstk.reports.transfer import save_frozen
 
         study = study_frozen(
-            data, backbone=backbone, weights=weights, settings=settings, on_progress=report
+            data,
+            backbone=choose_backbone(backbone, weights, report),
+            settings=settings,
+            on_progress=report,
         )
         save_frozen(study, output)
         for notice in study.notices:
