@@ -35,40 +35,46 @@ log = logging.getLogger("nstk")
 RECORD = ".json"
 
 
+TrainingData = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Folder with one folder of images per class, or train/, val/, test/ of such "
+        "folders; a zip of either; or a CSV or JSONL manifest",
+        show_default=False,
+    ),
+]
+ClassifierFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Classifier to write, NAME.keras"),
+]
+RecordFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MANIFEST",
+        help="Repeat the run of this .json file with its settings, and check that the numbers "
+        "match; DATA and --output are optional",
+    ),
+]
+LogFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write the loss of each fine-tuning step for TensorBoard"),
+]
+
+
 @with_settings
 def finetune(
     *,
-    data: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="DATA",
-            help="Folder with one folder of images per class, or train/, val/, test/ of such "
-            "folders; a zip of either; or a CSV or JSONL manifest",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Classifier to write, NAME.keras"),
-    ] = None,
+    data: TrainingData = None,
+    output: ClassifierFile = None,
     settings: FinetuneSettings,
     checkpoints: CheckpointSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
     cache: CacheFolder = None,
     report_folder: ReportFolder = None,
-    replay: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="MANIFEST",
-            help="Repeat the run of this .json file with its settings, and check that the numbers "
-            "match; DATA and --output are optional",
-        ),
-    ] = None,
-    tensorboard: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write the loss of each fine-tuning step for TensorBoard"),
-    ] = None,
+    replay: RecordFile = None,
+    tensorboard: LogFolder = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,55 +18,61 @@ from nstk_cli.commands.predict_output import PredictionSink
 from nstk_cli.options import Json, ModelFile, Quiet, with_settings
 from nstk_cli.reporting import reporting
 
+ImagePaths = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="PATH",
+        help="Image files, or folders of them; - reads paths from standard input",
+        show_default=False,
+    ),
+]
+TopClasses = Annotated[int, typer.Option(metavar="N", help="Number of most likely classes to list")]
+AbstainBelow = Annotated[
+    float | None,
+    typer.Option(
+        metavar="P",
+        help="Label images unsure if the probability is below P or the image is out of "
+        "distribution",
+    ),
+]
+LabelFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        "--csv",
+        metavar="FILE",
+        help="Write each prediction at once to a .csv or .jsonl file",
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Resume from --checkpoint or --output, skipping images already labeled",
+    ),
+]
+WatchedFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Label new files in this folder until Ctrl-C or SIGTERM"),
+]
+ScanInterval = Annotated[
+    float, typer.Option(metavar="SECONDS", help="Time between two scans of the watched folder")
+]
+
 
 @partial(with_settings, only=("checkpoint", "checkpoint_every"))
 def predict(
     *,
     model: ModelFile,
-    paths: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="PATH",
-            help="Image files, or folders of them; - reads paths from standard input",
-            show_default=False,
-        ),
-    ] = None,
-    top: Annotated[
-        int, typer.Option(metavar="N", help="Number of most likely classes to list")
-    ] = 5,
-    abstain_below: Annotated[
-        float | None,
-        typer.Option(
-            metavar="P",
-            help="Label images unsure if the probability is below P or the image is out of "
-            "distribution",
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            "--csv",
-            metavar="FILE",
-            help="Write each prediction at once to a .csv or .jsonl file",
-        ),
-    ] = None,
+    paths: ImagePaths = None,
+    top: TopClasses = 5,
+    abstain_below: AbstainBelow = None,
+    output: LabelFile = None,
     checkpoints: CheckpointSettings,
-    resume: Annotated[
-        bool,
-        typer.Option(
-            "--resume",
-            help="Resume from --checkpoint or --output, skipping images already labeled",
-        ),
-    ] = False,
-    watch: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Label new files in this folder until Ctrl-C or SIGTERM"),
-    ] = None,
-    interval: Annotated[
-        float, typer.Option(metavar="SECONDS", help="Time between two scans of the watched folder")
-    ] = 1.0,
+    resume: Resume = False,
+    watch: WatchedFolder = None,
+    interval: ScanInterval = 1.0,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -87,16 +93,11 @@ def predict(
             check_results(output)
         new_files = exclude(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = Classifier.load(model)
-        settings = PredictSettings(top=top, abstain_below=abstain_below)
-        checkpoint = PredictionCheckpoint(
-            checkpoints, classifier, top=top, abstain_below=abstain_below
-        )
+        chosen: dict[str, Any] = {"top": top, "abstain_below": abstain_below}
+        checkpoint = PredictionCheckpoint(checkpoints, classifier, **chosen)
         stack.callback(checkpoint.close)
-        results = None
-        if output:
-            results = ResultsFile(
-                output, classifier, top=top, abstain_below=abstain_below, resume=resume
-            )
+        results = ResultsFile(output, classifier, **chosen, resume=resume) if output else None
+        if results:
             stack.enter_context(results)
         sink = PredictionSink(
             results,
@@ -110,7 +111,7 @@ def predict(
                 stream = stream_predictions(
                     classifier,
                     group,
-                    settings,
+                    PredictSettings(**chosen),
                     done=results.done if results else (),
                     known=checkpoint.known,
                     on_progress=report,

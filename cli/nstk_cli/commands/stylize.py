@@ -4,6 +4,7 @@ import logging
 import math
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,10 +30,37 @@ from nstk_cli.process import interruption_status
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
+    from nstk.stylization.recording import Trace
     from nstk.stylization.result import StylizeResult
     from nstk.stylization.tiled.planning import Plan
 
 log = logging.getLogger("nstk")
+
+
+ImageFile = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Image to write; its extension sets the format"
+    ),
+]
+PageFolder = Annotated[
+    Path | None,
+    typer.Option("--report", metavar="DIR", help="Write report.html and trace.json to this folder"),
+]
+AnimationFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Write the optimization as an animated GIF")
+]
+PreviewEvery = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Save NAME.preview.png every N steps beside the output (0: off)",
+    ),
+]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="Print the predicted memory and time, without running")
+]
 
 
 @with_settings
@@ -40,12 +68,7 @@ def stylize(
     *,
     content: Content,
     styles: Styles,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Image to write; its extension sets the format"
-        ),
-    ],
+    output: ImageFile,
     settings: StylizeSettings,
     checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
@@ -53,26 +76,10 @@ def stylize(
     keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
-    report_folder: Annotated[
-        Path | None,
-        typer.Option(
-            "--report", metavar="DIR", help="Write report.html and trace.json to this folder"
-        ),
-    ] = None,
-    animation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the optimization as an animated GIF")
-    ] = None,
-    preview_every: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            min=0,
-            help="Save NAME.preview.png every N steps beside the output (0: off)",
-        ),
-    ] = 0,
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Print the predicted memory and time, without running")
-    ] = False,
+    report_folder: PageFolder = None,
+    animation: AnimationFile = None,
+    preview_every: PreviewEvery = 0,
+    plan: PlanOnly = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -112,19 +119,8 @@ def stylize(
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.image)
-        page = None
-        if report_folder is not None:
-            from nstk.reports.stylization import write_report
-
-            page = write_report(
-                report_folder,
-                content=content,
-                styles=styles,
-                result=made,
-                trace=trace,
-                masks=chosen["masks"],
-                command=shlex.join(["nstk", *sys.argv[1:]]),
-            )
+        read = {"content": content, "styles": styles, "masks": chosen["masks"]}
+        page = report_folder and write_page(report_folder, made, trace, read)
     if json:
         print_result({"output": output, **made.to_dict()})
     else:
@@ -132,6 +128,16 @@ def stylize(
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {describe_state(output, checkpoints)}.", err=True)
         raise typer.Exit(interruption_status())
+
+
+def write_page(
+    folder: Path, made: "StylizeResult", trace: "Trace", inputs: Mapping[str, Any]
+) -> Path:
+    """Write the report of a run, with the command that repeats it."""
+    from nstk.reports.stylization import write_report
+
+    command = shlex.join(["nstk", *sys.argv[1:]])
+    return write_report(folder, **inputs, result=made, trace=trace, command=command)
 
 
 def check_outputs(output: Path, animation: Path | None, report_folder: Path | None) -> None:

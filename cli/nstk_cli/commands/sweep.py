@@ -30,28 +30,33 @@ MANY = 100
 """The largest number of runs without confirmation."""
 
 
+Axes = Annotated[
+    list[str],
+    typer.Option(
+        metavar="KEY=V1,V2,…",
+        help="Setting to vary (an option below, or backbone) and its values; once or twice; "
+        "semicolons separate values that contain commas",
+    ),
+]
+SheetFile = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE",
+        help="Contact sheet to write, or a page for .html; the runs are stored in NAME.runs",
+    ),
+]
+Confirmed = Annotated[bool, typer.Option("--yes", help=f"Confirm a sweep of more than {MANY} runs")]
+
+
 @with_settings
 def sweep(
     *,
     content: Content,
     styles: Styles,
-    over: Annotated[
-        list[str],
-        typer.Option(
-            metavar="KEY=V1,V2,…",
-            help="Setting to vary (an option below, or backbone) and its values; once or twice; "
-            "semicolons separate values that contain commas",
-        ),
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            help="Contact sheet to write, or a page for .html; the runs are stored in NAME.runs",
-        ),
-    ],
+    over: Axes,
+    output: SheetFile,
     settings: StylizeSettings,
     checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
@@ -59,9 +64,7 @@ def sweep(
     keep_mask: KeepMask = None,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", help=f"Confirm a sweep of more than {MANY} runs")
-    ] = False,
+    yes: Confirmed = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:

@@ -14,22 +14,26 @@ from nstk_cli.reporting import reporting
 OVERVIEW = "overview"
 
 
+ImagePaths = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE", help="Images, or folders of them")
+]
+SheetFile = Annotated[
+    Path,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="FILE|DIR",
+        help="Sheet to write; for several layers it is an overview, with NAME-LAYER beside it "
+        "for each; or a folder for all of them",
+    ),
+]
+
+
 @partial(with_settings, only=("layers", "size", "channels", "steps", "seed"))
 def layers(
     *,
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE", help="Images, or folders of them")
-    ],
-    output: Annotated[
-        Path,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE|DIR",
-            help="Sheet to write; for several layers it is an overview, with NAME-LAYER beside it "
-            "for each; or a folder for all of them",
-        ),
-    ],
+    images: ImagePaths,
+    output: SheetFile,
     settings: InspectSettings,
     backbone: BackboneName = "compact",
     weights: WeightsFile = None,
