@@ -1,7 +1,7 @@
 """Names for the types of arrays, tensors and networks in signatures.
 
-TensorFlow and Keras have no type hints: what comes from them is `Any` for a type checker, under a
-name that says what it is. The other aliases are NumPy arrays of one dtype.
+A type checker sees TensorFlow and Keras as untyped, so their objects are `Any` under a name that says
+what they are. In shapes, n is the number of images, C of classes, D of features, c of channels.
 """
 
 from collections.abc import Mapping
@@ -11,52 +11,52 @@ import numpy as np
 import numpy.typing as npt
 
 Tensor = Any
-"""A ``tf.Tensor`` or symbolic ``KerasTensor`` of any shape and dtype, unless documented."""
+"""A ``tf.Tensor`` or a symbolic Keras tensor; float32 unless documented otherwise."""
 
 Variable = Any
-"""A ``tf.Variable`` or ``keras.Variable``: weights of a network."""
+"""A ``keras.Variable`` or ``tf.Variable``, such as a kernel; float32."""
 
 Strategy = Any
 """A ``tf.distribute.Strategy``: the processes and devices that share a training."""
 
 KerasModel = Any
-"""A ``keras.Model``: images ``(batch, height, width, 3)``, RGB ``[0, 1]``, to its outputs."""
+"""A functional ``keras.Model``; its input is images ``(n, height, width, 3)`` unless documented."""
 
 KerasLayer = Any
 """A ``keras.Layer`` or another ``keras.Operation`` of a model."""
 
 CompiledFunction = Any
-"""A ``tf.function``: called as the Python function is that it compiles."""
+"""A ``tf.function``; its arguments are those of the function it was compiled from."""
 
 OptimizerState = Any
-"""What an optimizer keeps between two steps: a named tuple of tensors."""
+"""What an optimizer keeps from one step to the next: a named tuple of tensors."""
 
 FeatureMaps = Mapping[str, Tensor]
-"""Feature maps by layer: float32 tensors ``(1, height, width, channels)``."""
+"""Feature maps by layer: float32 tensors ``(1, height, width, c)``, of any value."""
 
 Array = npt.NDArray[Any]
-"""An array of any shape and dtype."""
+"""A NumPy array of any shape, dtype and range."""
 
 FeatureVectors = npt.NDArray[np.float32]
-"""Feature vectors of images: float32 ``(images, width)``, any finite value."""
+"""Feature vectors of images: float32 ``(n, D)``, of any finite value."""
 
 Logits = npt.NDArray[np.floating]
-"""A head's outputs before its link function: floats ``(images, classes)``, any finite value."""
+"""Outputs of a head before its link function: floats ``(n, C)``, of any finite value."""
 
 Probabilities = npt.NDArray[np.floating]
-"""Probabilities of classes: floats ``(images, classes)`` in ``[0, 1]``."""
+"""Probabilities of classes: floats ``(n, C)`` in ``[0, 1]``."""
 
 Targets = npt.NDArray[np.bool_]
-"""The labels as one column for each class: bool ``(images, classes)``."""
+"""Labels of images, one column for each class: bool ``(n, C)``."""
 
 Labels = npt.NDArray[np.integer]
-"""The class of each image by its index: integers ``(images,)``, from 0."""
+"""Class, stratum or group of each image: integers ``(n,)`` from 0; −1 for none."""
 
 Matrix = npt.NDArray[np.float64]
-"""Sums, weights and coefficients of a fit: float64, two-dimensional unless documented."""
+"""Numbers of a fit, such as weights or losses: float64, ``(n, C)`` unless documented."""
 
 Json = Any
-"""A value of a JSON document: a string, a number, a bool, None, a list or a dict of these."""
+"""A value of a JSON document: a string, a number, a bool, None, or a list or dict of these."""
 
 Images = Any
 """One image or several: paths of files and folders; the bytes of files; arrays ``(H, W, 3)`` or

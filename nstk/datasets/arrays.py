@@ -40,7 +40,7 @@ Label = int | npt.NDArray[np.bool_]
 
 
 def catalog_arrays(
-    data: Iterable[Examples],
+    data: Iterable[object],
     class_names: Sequence[str] | None = None,
     *,
     value_range: ValueRange = VALUE_RANGE,
@@ -94,7 +94,7 @@ def catalog_arrays(
     )
 
 
-def _by_split(data: Iterable[Examples]) -> dict[Split, Examples]:
+def _by_split(data: Iterable[object]) -> dict[Split, Examples]:
     if not isinstance(data, Mapping):
         return {"train": data}
     named = [(SPLITS.get(str(name).casefold()), given) for name, given in data.items()]

@@ -13,9 +13,8 @@ from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
-from nstk.types import Examples
 
-Data = str | Path | Iterable[Examples]
+Data = str | Path | Iterable[object]
 """Labeled images: the path of a folder, manifest or zip, or data for `catalog_arrays`."""
 
 _MANIFEST_NAMES = ("manifest", "labels")
