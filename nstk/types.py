@@ -1,7 +1,8 @@
 """Names for the types of arrays, tensors and networks in signatures.
 
-A type checker sees TensorFlow and Keras as untyped, so their objects are `Any` under a name that says
-what they are. In shapes, n is the number of images, C of classes, D of features, c of channels.
+A type checker sees TensorFlow and Keras as untyped, so their objects are `Any` under a name that
+says what they are. In shapes, n is the number of images, C of classes, D of features, and c of
+channels.
 """
 
 from collections.abc import Mapping

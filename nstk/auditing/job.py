@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +38,7 @@ from nstk.heads.links import SIGMOID
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import AuditSettings, resolve_settings
-from nstk.types import FeatureVectors, Targets
+from nstk.types import FeatureVectors, SettingValue, Targets
 
 UNEVEN = 3.0
 
@@ -62,7 +61,7 @@ def audit(
     settings: AuditSettings | None = None,
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> Audit:
     """Find problems in labeled images; nothing is changed.
 

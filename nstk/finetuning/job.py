@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,6 +32,7 @@ from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder
+from nstk.types import SettingValue
 
 _NO_CURVE = "There is no learning curve: no class has enough images to leave some out; add some."
 _OPTIMISTIC = (
@@ -50,7 +50,7 @@ def finetune(
     cache: str | Path | None = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> FinetuneResult:
     """Train an image classifier on labeled images, with a frozen pretrained network.
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
@@ -15,6 +14,7 @@ from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
 from nstk.stylization.masks import Masks, MaskSource, open_mask
 from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
 from nstk.stylization.styles import Style, StyleImage
+from nstk.types import Images
 
 Source = Image | Levels | LoadedImage | RangedArray | str | Path
 """An image as an array or a path."""
@@ -139,7 +139,7 @@ def open_image(image: Source, name: str) -> LoadedImage:
     return LoadedImage(pixels=to_image(image, name), alpha=None, notices=(), path=Path(name))
 
 
-def with_range(source: Any, value_range: ValueRange = VALUE_RANGE) -> Any:
+def with_range(source: Images, value_range: ValueRange = VALUE_RANGE) -> Images:
     """Attach a value range to an array that has none; other sources stay as they are.
 
     Raises:
@@ -152,7 +152,7 @@ def with_range(source: Any, value_range: ValueRange = VALUE_RANGE) -> Any:
     return RangedArray(source, value_range)
 
 
-def with_ranges(styles: Any, value_range: ValueRange = VALUE_RANGE) -> list[Any]:
+def with_ranges(styles: Images, value_range: ValueRange = VALUE_RANGE) -> list[Images]:
     """Return the styles as a list, each `with_range`.
 
     Raises:
@@ -161,7 +161,7 @@ def with_ranges(styles: Any, value_range: ValueRange = VALUE_RANGE) -> list[Any]
     return [with_range(style, value_range) for style in list_styles(styles)]
 
 
-def list_styles(styles: Any) -> Sequence[Any]:
+def list_styles(styles: Images) -> Sequence[Images]:
     """Return the styles as a list; a single style becomes a list of one.
 
     Raises:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import numpy as np
 
@@ -41,6 +40,7 @@ from nstk.stylization.strength import search_strength
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.memory import peak_memory
 from nstk.stylization.tiled.planning import Plan
+from nstk.types import SettingValue
 
 log = logging.getLogger("nstk")
 
@@ -57,7 +57,7 @@ def stylize(
     masks: Masks = NO_MASKS,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> StylizeResult:
     """Render the content of one image in the style of others (Gatys, Ecker and Bethge 2016).
 

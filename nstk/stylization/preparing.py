@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
@@ -16,6 +15,7 @@ from nstk.stylization.inputs import Source, StyleSource, read_inputs, with_range
 from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import CostModel, Plan, check_memory, make_plan, memory_limit
+from nstk.types import SettingValue
 
 
 def plan_stylization(
@@ -26,7 +26,7 @@ def plan_stylization(
     backbone: Backbone | str | Path = "compact",
     masks: Masks = NO_MASKS,
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> Plan:
     """Predict memory and time of `stylize` for the same arguments, without running it.
 

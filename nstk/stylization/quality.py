@@ -8,7 +8,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,6 +20,7 @@ from nstk.images.color_spaces import to_luma
 from nstk.images.image import Image, Levels, fit_size, resize_image
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import feature_sums, to_moments
+from nstk.types import FeatureMaps, Tensor
 
 CONTENT_LAYER = "block4_conv2"
 
@@ -137,19 +137,20 @@ def _style_layers() -> tuple[str, ...]:
     return tuple(choose_style_layers(_network()))
 
 
-def _feature_maps(image: Image, *layers: str) -> Any:
+def _feature_maps(image: Image, *layers: str) -> FeatureMaps:
     """The feature maps of one image, by name."""
-    return _network().tap(layers)(tf.constant(image[np.newaxis]), training=False)
+    maps: FeatureMaps = _network().tap(layers)(tf.constant(image[np.newaxis]), training=False)
+    return maps
 
 
-def _style_grams(style: Image, longer_side: int) -> dict[str, Any]:
+def _style_grams(style: Image, longer_side: int) -> dict[str, Tensor]:
     """The Gram matrix per position of every style layer."""
     height, width = fit_size(style.shape[0], style.shape[1], longer_side)
     maps = _feature_maps(resize_image(style, height, width), *_style_layers())
     return {name: _gram(maps[name]) for name in _style_layers()}
 
 
-def _gram(features: Any) -> Any:
+def _gram(features: Tensor) -> Tensor:
     return to_moments(feature_sums(features)).gram
 
 
@@ -163,11 +164,11 @@ def _check_size(result: Image) -> tuple[int, int]:
     return height, width
 
 
-def _relative_error(value: Any, target: Any) -> float:
+def _relative_error(value: Tensor, target: Tensor) -> float:
     return float(tf.norm(value - target) / tf.maximum(tf.norm(target), _NOTHING))
 
 
-def _mean_cosine(one: Any, other: Any) -> float:
+def _mean_cosine(one: Tensor, other: Tensor) -> float:
     """The mean cosine similarity; two positions without activation count as identical."""
     products = tf.reduce_sum(one * other, axis=-1)
     norms = tf.norm(one, axis=-1) * tf.norm(other, axis=-1)

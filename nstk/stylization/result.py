@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,7 @@ import numpy.typing as npt
 from nstk.images.encoding import encode_png, save_image
 from nstk.images.image import Image, Plane
 from nstk.settings import StylizeSettings
-from nstk.types import Json
+from nstk.types import Array, Json
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class StylizeResult:
             "peak_memory_bytes": self.peak_memory_bytes,
         }
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.image, dtype)
 
     def save(self, path: str | Path) -> Path:

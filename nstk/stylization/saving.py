@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
@@ -15,6 +14,7 @@ from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.scales import COARSEST
 from nstk.stylization.style_files import SavedStyle, check_extension, write_style
 from nstk.stylization.styles import StyleImage, blend_styles
+from nstk.types import SettingValue
 
 LARGEST = 2048
 """Longer side in pixels of the largest size that is saved."""
@@ -28,7 +28,7 @@ def save_style(
     value_range: ValueRange = VALUE_RANGE,
     backbone: Backbone | str | Path = "compact",
     on_progress: Reporter = no_progress,
-    **options: Any,
+    **options: SettingValue,
 ) -> SavedStyle:
     """Save a style to a reusable file, which `stylize` accepts in place of an image.
 

@@ -19,7 +19,7 @@ from nstk.sweeping.records import RunFolder, SweptRun, digest_source
 from nstk.sweeping.resumption import UnfinishedRun, identify_sweep
 from nstk.sweeping.run_groups import RunInputs, group_by_targets
 from nstk.sweeping.runner import SweepRunner
-from nstk.types import Json
+from nstk.types import Json, SettingValue
 
 _SAMPLES = 5
 
@@ -163,7 +163,7 @@ def _read_arguments(
     return inputs, backbone, resolve_settings(StylizeSettings, settings, options)
 
 
-def _spread(values: Sequence[Any]) -> tuple[Any, ...]:
+def _spread(values: Sequence[SettingValue]) -> tuple[SettingValue, ...]:
     """A few values at regular distances."""
     indices = [round(k * (len(values) - 1) / (_SAMPLES - 1)) for k in range(_SAMPLES)]
     return tuple(values[index] for index in dict.fromkeys(indices))

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +24,7 @@ from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
 from nstk.stylization.initialization import INITS
 from nstk.sweeping.grid import GridPoint
-from nstk.types import Json
+from nstk.types import Array, Images, Json
 
 _FORMAT = 2
 _LONGEST_NAME = 80
@@ -62,7 +61,7 @@ class SweptRun:
     def __repr__(self) -> str:
         return f"SweptRun({self.point.label}, {self.seconds:.1f} s)"
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> Array:
         return np.array(self.load(), dtype)
 
     def to_dict(self) -> dict[str, Json]:
@@ -190,7 +189,7 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[st
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def digest_source(source: Any) -> str:
+def digest_source(source: Images) -> str:
     """Return the SHA-256 of an array or a file.
 
     Raises:
