@@ -42,7 +42,7 @@ SECTIONS = {
 
 _LINE = 88
 _SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example):$", re.MULTILINE)
-_ENTRY = re.compile(r"^    (\w+): ", re.MULTILINE)
+_ENTRY = re.compile(r"^    (\*{0,2}\w+): ", re.MULTILINE)
 
 
 def write_page() -> str:

@@ -14,6 +14,7 @@ from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import ImageError, printable
 from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.image import Image
+from nstk.images.loading import LoadedImage
 from nstk.inspecting.layers import check_field, limit_size, trace_fields
 from nstk.inspecting.patches import (
     PATCHES,
@@ -112,7 +113,8 @@ def survey_images(
             check_field(image, str(loaded.path), layers, backbone)
         except ImageError as error:
             refusals.append(error)
-            path = source if isinstance(source, str | Path) else f"image {step + 1}"
+            name = source if isinstance(source, str | Path) else f"image {step + 1}"
+            path = source.path if isinstance(source, LoadedImage) else name
             reason = str(error).removeprefix(printable(path)).lstrip(": ").rstrip(".")
             skipped.append(SkippedFile(Path(path), reason))
             continue

@@ -82,7 +82,7 @@ def test_the_trace_has_the_same_figures(report, run, scene, strokes):
     for name, values in trace_file["trace"]["terms"].items():
         assert len(values) == made.steps
         assert values[-1] == pytest.approx(made.terms[name], rel=1e-5)
-    quality = measure_quality(scene, [strokes], made.image)
+    quality = measure_quality(scene, [strokes], made)
     assert trace_file["quality"]["style_error"] == pytest.approx(quality.style_error, abs=0.01)
     assert set(trace_file["quality"]["style_errors"]) == set(quality.style_errors)
     assert trace_file["versions"]["tensorflow"]

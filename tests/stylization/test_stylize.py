@@ -273,3 +273,9 @@ def test_a_result_describes_and_shows_itself(two_scales, tmp_path):
 def test_a_result_is_an_image_of_its_own_range(two_scales):
     result, _ = two_scales
     np.testing.assert_array_equal(open_image(result, "content").pixels, result.image)
+
+
+def test_a_loaded_image_keeps_its_transparency(scene, tmp_path):
+    alpha = np.full(scene.shape[:2], 0.5, np.float32)
+    loaded = load_image(save_image(tmp_path / "half.png", scene, alpha=alpha))
+    assert open_image(loaded, "content").alpha is loaded.alpha
