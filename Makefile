@@ -21,7 +21,7 @@ demo: .venv/demo.stamp
 
 # Tests are many and small: a process for each core, and one thread in each. A file stays whole, as
 # its tests share what took long to make.
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 PYTEST := $(BIN)/pytest $(PARALLEL)
 test fast coverage: export TF_NUM_INTRAOP_THREADS = 1
 test fast coverage: export TF_NUM_INTEROP_THREADS = 1
