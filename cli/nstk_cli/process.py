@@ -37,7 +37,7 @@ def is_deterministic() -> bool:
 def prepare_process() -> None:
     """Set up streams and environment before TensorFlow is imported.
 
-    Keras uses its TensorFlow backend whatever the user's Keras configuration says, and TensorFlow
+    Keras uses its TensorFlow backend regardless of the user's Keras configuration, and TensorFlow
     deterministic operations unless ``TF_DETERMINISTIC_OPS=0`` disables them. Python's standard
     error becomes a duplicate of the process's, so that `hide_stderr` can hide what C++ code
     writes there without hiding our own messages. Characters that standard output cannot encode

@@ -42,7 +42,7 @@ class FeatureCache:
     """Rows of numbers by the content of images, on disk; without a folder nothing is stored.
 
     If the folder cannot be written or the disk is full, the cache stops writing and adds a notice;
-    the job goes on with the rows that it has in memory.
+    the job continues with the rows that it has in memory.
 
     Args:
         folder: Folder of the cache, created when needed; None stores nothing.

@@ -132,7 +132,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_array(file: IO[bytes], room: int) -> Array:
-    """Read an array, but allocate no more memory than ``room``, whatever its header claims.
+    """Read an array, but allocate at most ``room`` bytes, regardless of its header.
 
     Args:
         file: A file at the beginning of the array.
