@@ -2,7 +2,8 @@
 
 A link splits classification into q problems. Where every image has one label, softmax has a single
 problem with C classes. In multi-label data the sigmoid has C binary problems, one for each label.
-Everything that is solved, weighted or chosen for each problem has q entries, so one code serves both.
+Everything that is solved, weighted or chosen for each problem has q entries, so one code serves
+both.
 """
 
 from collections.abc import Hashable
