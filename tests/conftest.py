@@ -62,6 +62,22 @@ def tiny_backbone():
 
 
 @pytest.fixture(scope="session")
+def four_blocks():
+    """A small seeded network with the layer that similarities are measured at, block4_conv2."""
+    from small_networks import make_backbone
+
+    return make_backbone(widths=(4, 6, 8, 8), depths=(1, 1, 1, 2))
+
+
+@pytest.fixture
+def small_compact(monkeypatch, four_blocks):
+    """A small network in place of the packaged one, for everything that loads that by its name."""
+    from nstk.backbones import loading
+
+    monkeypatch.setattr(loading, "_load_compact", lambda _: four_blocks)
+
+
+@pytest.fixture(scope="session")
 def color_folder(tmp_path_factory) -> Path:
     """Eight images of each of three colors, in a folder for each: not to be changed."""
     from labeled_images import COLORS, draw_folder

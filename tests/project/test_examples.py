@@ -90,7 +90,7 @@ def test_an_example_fits_on_a_page_and_uses_public_names(name):
             assert node.attr in nstk.__all__
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small_compact")
 def test_stylizing_in_python(tmp_path, scene, strokes):
     import nstk
 
@@ -104,8 +104,7 @@ def test_stylizing_in_python(tmp_path, scene, strokes):
     assert (tmp_path / "out-64×48.png").is_file()
 
 
-@pytest.mark.slow
-@pytest.mark.usefixtures("small_drawings")
+@pytest.mark.usefixtures("small_drawings", "small_compact")
 def test_keeping_colors_shows_every_mode(tmp_path, capsys):
     import nstk
     from nstk.stylization.color_transfer import COLOR_MODES
@@ -119,7 +118,7 @@ def test_keeping_colors_shows_every_mode(tmp_path, capsys):
     assert capsys.readouterr().out.count("mean color") == 2
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small_compact")
 def test_a_loss_term_of_ones_own_reddens_the_result(tmp_path, scene, strokes, capsys):
     import nstk
 
@@ -133,7 +132,7 @@ def test_a_loss_term_of_ones_own_reddens_the_result(tmp_path, scene, strokes, ca
     assert reddened[..., 0].mean() > scene[..., 0].mean()
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("small_compact")
 def test_finetuning_in_python_needs_nstk_only_for_the_making(digits, tmp_path, capsys):
     main = runpy.run_path(str(EXAMPLES / "finetune_in_python.py"))["main"]
     image = next((digits / "new-digits").glob("*.png"))
@@ -153,7 +152,7 @@ def test_tapping_in_a_model_of_ones_own(digits, capfd):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("small_drawings")
+@pytest.mark.usefixtures("small_drawings", "small_compact")
 def test_the_demo_lists_its_results_at_the_end(tmp_path, monkeypatch, capsys):
     """`make demo` runs the same steps in processes of their own."""
 
