@@ -4,13 +4,15 @@ import doctest
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from shell import invoke
+from in_process import InProcess
+from shell import invoke, spawn
 
 import nstk
 
@@ -74,13 +76,16 @@ def test_make_has_every_target_of_the_readme():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_compact")
 def test_every_command_of_the_tour_runs(place, monkeypatch):
     monkeypatch.chdir(place)
+    monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
     tour = [shlex.split(line, comments=True) for line in SHELL if line.startswith("nstk ")]
     assert {words[1] for words in tour} == {words[0] for words in COMMANDS}
     for _, *words in tour:
         result = invoke(*words, *SMALL.get(words[0], SMALL.get(" ".join(words[:2]), ())))
         assert result.exit_code == 0, (words, result.stderr)
+    assert spawn("backbones").stdout == invoke("backbones").stdout
     made = {"painted.png", "sketch.jpg", "page", "painting.nstyle", "digits.keras", "labels.csv"}
     made |= {"explanations", "served", "sweep.png", "frozen.html", "content.png"}
     assert made <= set(os.listdir(place))
@@ -88,7 +93,7 @@ def test_every_command_of_the_tour_runs(place, monkeypatch):
 
 def shrink(code):
     """The same code with a small image and a single step."""
-    return re.sub(r"size=(512|256)", "size=64, steps=1", code)
+    return re.sub(r"size=(512|256)", "size=64, steps=1, scales=1", code)
 
 
 def mask(text):
@@ -111,18 +116,26 @@ def test_every_example_of_the_first_screen_prints_what_it_says(place, monkeypatc
     assert (place / "painted.png").exists()
 
 
+TOUR, PROJECT, _ = [block for block in blocks("python") if ">>>" not in block]  # _: test_serving
+
+
 @pytest.mark.slow
-def test_every_python_block_runs(place, monkeypatch):
+@pytest.mark.usefixtures("small_compact")
+def test_the_blocks_of_the_tour_and_the_tutorial_run(place, monkeypatch):
     monkeypatch.chdir(place)
-    tour, project, _ = [block for block in blocks("python") if ">>>" not in block]
-    exec(compile(tour, "tour", "exec"), {})
-    for block in blocks("python", TUTORIAL):
-        exec(compile(shrink(block), "tutorial", "exec"), {})
+    for block in (TOUR, *blocks("python", TUTORIAL)):
+        exec(compile(shrink(block), "block", "exec"), {})
+
+
+@pytest.mark.slow
+def test_the_block_of_a_tensorflow_project_runs(tmp_path, color_model, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(color_model, "digits.keras")
     names = {}
-    exec(compile(project, "project", "exec"), names)
+    exec(compile(PROJECT, "project", "exec"), names)
     assert names["vectors"].shape == (2, 384)
     assert names["yours"](names["images"]).shape == (2, 10)
-    assert names["probabilities"].shape == (2, 2)
+    assert names["probabilities"].shape == (2, 3)
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md", "docs/explanation.md"])
