@@ -287,13 +287,6 @@ def test_quiet_shows_errors_only(capsys):
     assert not any("Stderr" in str(each) for each in logging.getLogger("nstk").handlers)
 
 
-@pytest.mark.slow
-def test_tensorflow_is_silent_and_bad_input_is_one_line(tmp_path):
-    result = spawn("predict", __file__, __file__, "-o", tmp_path / "labels.csv")
-    assert result.returncode == 2
-    assert __file__ in complaint(result)
-
-
 def write_noise(error=None):
     """Write to standard error as native code does, with output hidden."""
     with hide_stderr():

@@ -256,7 +256,7 @@ def test_predictions_of_new_files_are_printed_at_once(model, folder, act):
 
 
 @pytest.mark.slow
-def test_sigterm_ends_a_watcher_with_its_output_complete(model, folder, tmp_path):
+def test_sigterm_ends_a_silent_watcher_with_its_output_complete(model, folder, tmp_path):
     place, output = tmp_path / "in", tmp_path / "labels.jsonl"
     place.mkdir()
     shutil.copy(folder / "red" / "0.png", place)
@@ -278,5 +278,6 @@ def test_sigterm_ends_a_watcher_with_its_output_complete(model, folder, tmp_path
         printed, errors = process.communicate(timeout=60)
     assert process.returncode == 143
     assert errors.splitlines()[-1] == "nstk: interrupted."
+    assert all(line.startswith("nstk: ") for line in errors.splitlines())  # not TensorFlow's
     assert f"{output}: 1 images" in printed
     assert paths_in(output) == [f"{place}/0.png"]
