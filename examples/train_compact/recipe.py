@@ -68,11 +68,11 @@ class Recipe:
             self,
             work=work,
             out=work / "compact.npz",
-            steps=8,
-            finish=4,
+            steps=4,
+            finish=2,
             checkpoint_every=4,
             classes=3,
-            per_class=24,
+            per_class=12,
             batch_share=1 / 16,
         )
 

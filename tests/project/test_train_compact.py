@@ -1,6 +1,8 @@
 """The recipe of the packaged network: folding, resuming, bad data, and the packaged file."""
 
+import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,11 @@ from nstk.errors import FolderError, SettingsError, WeightsError
 PACKAGED = ROOT / "nstk" / "backbones" / "data" / "compact.npz"
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """A shared folder with two classes of noise, as contact sheets."""
-    place = tmp_path / "shared" / "data" / "tiny-imagenet"
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A shared folder with two classes of noise, as contact sheets: not to be changed."""
+    shared = tmp_path_factory.mktemp("drawn") / "shared"
+    place = shared / "data" / "tiny-imagenet"
     generator = np.random.default_rng(5)
     for split, (rows, columns) in sheets.GRIDS.items():
         (place / split).mkdir(parents=True)
@@ -31,7 +34,24 @@ def folder(tmp_path):
             noise = generator.integers(0, 128, (rows * 64, columns * 64, 3)) + 100 * index
             Image.fromarray(noise.astype(np.uint8)).save(place / split / f"{name}.jpg")
     (place / "classes.tsv").write_text("n01\tnoise\nn02\tbright noise\n")
-    return tmp_path / "shared"
+    return shared
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    """A copy of this folder."""
+    return Path(shutil.copytree(drawn, tmp_path / "shared"))
+
+
+@pytest.fixture
+def tiny_network(monkeypatch):
+    """One convolution of a few channels in each block."""
+    widths, depths = (4, 4, 6, 6, 8), (1, 1, 1, 1, 1)
+    monkeypatch.setattr(network, "WIDTHS", widths)
+    monkeypatch.setattr(network, "DEPTHS", depths)
+    monkeypatch.setattr(training, "WIDTHS", widths)
+    build = partial(build_compact, widths=widths, depths=depths)
+    monkeypatch.setattr(evaluation, "build_compact", build)
 
 
 def small(folder, work, **changes):
@@ -178,6 +198,7 @@ def test_a_mosaic_lays_its_crops_row_by_row():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_network")
 def test_an_interrupted_run_ends_in_the_same_state(folder, tmp_path):
     straight = small(folder, tmp_path / "straight")
     recipe.train(straight)
@@ -194,6 +215,7 @@ def test_an_interrupted_run_ends_in_the_same_state(folder, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_network")
 def test_a_checkpoint_of_another_run_is_refused(folder, tmp_path):
     chosen = small(folder, tmp_path, until=2)
     recipe.train(chosen)
@@ -215,7 +237,7 @@ def test_the_smoke_run_goes_from_sheets_to_a_packaged_file(shared, tmp_path, cap
     words = ["--smoke", "--shared", str(shared), "--work", str(tmp_path)]
     assert main(words) == 0
     out = tmp_path / "smoke" / "compact.npz"
-    assert capsys.readouterr().out.startswith(f"{out}: step 12")
+    assert capsys.readouterr().out.startswith(f"{out}: step 6")
     assert out.stat().st_size <= 6e6
     assert main([*words, "--export"]) == 0
 
