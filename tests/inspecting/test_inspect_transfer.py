@@ -204,7 +204,7 @@ def test_settings_have_ranges():
 
 @pytest.mark.slow
 def test_random_weights_are_worse_than_transfer_beyond_chance(shared):
-    settings = FrozenSettings(size=160, scratch_passes=1, scratch_seconds=4.0)
+    settings = FrozenSettings(size=64, scratch_passes=1, scratch_seconds=1.0)
     hymenoptera = shared / "data" / "hymenoptera"
     study = study_frozen(hymenoptera, backbone=load_backbone("compact"), settings=settings)
     low, _ = study.transfer.accuracy_interval
