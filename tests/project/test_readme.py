@@ -31,9 +31,13 @@ def blocks(language, page=README):
 
 SHELL = [line for block in blocks("sh") for line in block.splitlines()]
 COMMANDS = list(list_commands())
+FAST = (
+    *("--size", "64", "--steps", "1", "--scales", "1"),
+    *("--style-layers", "block1_conv1", "--content-layers", "block2_conv1"),
+)
 SMALL = {
-    "stylize": ("--size", "64", "--steps", "1", "--scales", "1"),
-    "sweep": ("--size", "64", "--steps", "1", "--scales", "1"),
+    "stylize": FAST,
+    "sweep": FAST,
     "inspect content": ("--size", "64", "--steps", "1"),
     "inspect frozen": ("--scratch-seconds", "1"),
 }
@@ -102,6 +106,7 @@ def mask(text):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("small_compact")
 def test_every_example_of_the_first_screen_prints_what_it_says(place, monkeypatch):
     monkeypatch.chdir(place)
     names = {}
