@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from in_process import InProcess
 from labeled_images import COLORS, draw_folder
 from shell import environment, invoke
 
@@ -32,6 +33,7 @@ def tiny(monkeypatch, tiny_backbone):
     modules = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.run_groups"
     for module in modules:
         monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
 
 
 def strip(value):
@@ -77,13 +79,13 @@ COMMANDS = {
     **{
         f"inspect {what}": (
             *("inspect", what, *images, "-o", "{out}/sheet.png", "--size", "48"),
-            *("--layers", "block1_conv1,block2_conv1", *options),
+            *("--layers", layers, *options),
         )
-        for what, images, options in (
-            ("layers", IMAGES, ("--steps", "2", "--channels", "2")),
-            ("content", IMAGES[:1], ("--steps", "2")),
-            ("style", IMAGES[:1], ("--steps", "2")),
-            ("gram", IMAGES, ()),
+        for what, images, layers, options in (
+            ("layers", IMAGES, "block1_conv1,block2_conv1", ("--steps", "2", "--channels", "2")),
+            ("content", IMAGES[:1], "block1_conv1", ("--steps", "2")),
+            ("style", IMAGES[:1], "block1_conv1", ("--steps", "2")),
+            ("gram", IMAGES, "block1_conv1,block2_conv1", ()),
         )
     },
     **{
@@ -100,6 +102,7 @@ SLOW = [word for word in COMMANDS if word.startswith("export")]
 
 
 @pytest.mark.usefixtures("tiny")
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize(
     "command",
     [pytest.param(word, marks=[pytest.mark.slow] if word in SLOW else []) for word in COMMANDS],
