@@ -1,7 +1,7 @@
 # make demo   see both jobs done on images drawn here        (a few minutes)
-# make test   every check there is: ruff, mypy, all tests     (under 15 minutes on two cores)
+# make test   every check there is: ruff, mypy, all tests     (a quarter of an hour on two cores)
 # make fast   the same without the slow tests
-# make portable  the numerical tests under other instruction sets and thread counts  (20 minutes)
+# make portable  the numerical tests under other instruction sets and thread counts  (an hour)
 # make soak   kill, fill and corrupt, and print what was survived  (half an hour)
 # make coverage  run the tests and say which lines and branches they reach
 # make clean  remove what these made
