@@ -190,7 +190,7 @@ def _measure(pixels: Image) -> dict[str, Array]:
 
 
 def _stat(path: Path) -> tuple[int, ...] | None:
-    """A value that changes when a file does; None if there is no file."""
+    """A value that changes when a file does; None if the file is missing."""
     try:
         status = os.stat(path)
     except OSError:

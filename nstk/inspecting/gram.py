@@ -138,7 +138,7 @@ def inspect_gram(
         The matrices of every layer, and the most correlated pairs of channels with patches.
 
     Raises:
-        SettingsError: If there is no image.
+        SettingsError: If ``images`` is empty.
         ImageError: If a file is not an image, or too small for a layer.
         BackboneError: If the network has no such layer.
     """

@@ -151,7 +151,7 @@ def inspect_layers(
         For each layer its strongest channels, with maps, patches and visualizations.
 
     Raises:
-        ImageError: If there is no image, or none is large enough for the layers.
+        ImageError: If ``images`` is empty, or all are too small for the layers.
         BackboneError: If the network has no such layer.
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)

@@ -188,7 +188,7 @@ def fine_tuning(data: ReportData) -> Section | None:
     if stage.kept:
         verdict = "The gain is significant, so the fine-tuned network is kept."
     elif test.gained <= test.lost:
-        verdict = "There is no gain, so the head on the frozen network is kept."
+        verdict = "Accuracy did not improve, so the head on the frozen network is kept."
     words = (
         f"The network's {blocks} trained for {format_count(stage.plan.taken, 'step')}. On "
         f"{format_count(test.images, 'validation image')} accuracy is "

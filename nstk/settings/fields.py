@@ -3,11 +3,14 @@
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from nstk.errors import SettingsError
 
-_Settings = TypeVar("_Settings")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_Settings = TypeVar("_Settings", bound="DataclassInstance")
 
 
 def resolve_settings(
@@ -38,7 +41,7 @@ def resolve_settings(
             f"both settings and {', '.join(options)} were passed; pass a {kind.__name__} or "
             "keyword arguments."
         )
-    names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+    names = [each.name for each in fields(kind)]
     for unknown in (name for name in options if name not in names):
         nearest = difflib.get_close_matches(unknown, names, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else f"choose from {', '.join(names)}."

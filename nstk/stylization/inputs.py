@@ -65,7 +65,7 @@ def read_inputs(
         ImageError: If a file is not an image.
         StyleFileError: If a style file cannot be read or does not support the settings.
         MaskError: If a mask does not fit its image, or their number is wrong.
-        SettingsError: If there is no style, or the blend has the wrong length.
+        SettingsError: If no style is given, or the blend has the wrong length.
     """
     listed = list_styles(styles)
     _check_masks(masks, len(listed), settings)
@@ -112,7 +112,7 @@ def read_style_images(
 
     Raises:
         ImageError: If a file is not an image.
-        SettingsError: If there is no image, or the blend has the wrong length.
+        SettingsError: If no image is given, or the blend has the wrong length.
     """
     opened = [
         open_image(source, f"style {number}")

@@ -151,7 +151,10 @@ def _predict(
     unread: list[SkippedFile] = []
     settings = PredictSettings(top=len(columns))
     for each in stream_predictions(classifier, [*labels], settings, on_progress=on_progress):
-        (predictions if isinstance(each, Prediction) else unread).append(each)  # type: ignore[arg-type]
+        if isinstance(each, Prediction):
+            predictions.append(each)
+        else:
+            unread.append(each)
     probabilities = np.zeros((len(predictions), len(columns)))
     targets = np.zeros(probabilities.shape, bool)
     for row, target, each in zip(probabilities, targets, predictions, strict=True):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nstk.reports.figures.drawing import Area, Drawing, Shape, Words
+from nstk.reports.figures.drawing import Anchor, Area, Drawing, Shape, Words
 from nstk.reports.figures.line_chart import WIDTH
 from nstk.reports.figures.text import LINE_HEIGHT, measure_text, shorten_text
 from nstk.reports.formatting import format_number
@@ -60,10 +60,10 @@ class HeatMap:
             shapes.append(Words(left, 13, f"{self.column_label} →", "quiet"))
         if self.row_label:
             shapes.append(Words(12, top, f"← {self.row_label}", "quiet", "end", -90))
+        anchor: Anchor = "start" if slanted else "middle"
+        angle, shift = (-45.0, 3) if slanted else (0.0, 0)
         for x, short, name in _place_names(self.columns, left, cell):
-            angle, anchor = (-45.0, "start") if slanted else (0.0, "middle")
-            x += 3 if slanted else 0
-            shapes.append(Words(x, top - 6, short, "ink", anchor, angle, name))  # type: ignore[arg-type]
+            shapes.append(Words(x + shift, top - 6, short, "ink", anchor, angle, name))
         for y, short, name in _place_names(self.rows, top, cell):
             shapes.append(Words(left - 8, y + 4.5, short, "ink", "end", title=name))
         shapes += self._draw_cells(left, top, cell)
