@@ -73,8 +73,16 @@ def four_blocks():
 def small_compact(monkeypatch, four_blocks):
     """A small network in place of the packaged one, for everything that loads that by its name."""
     from nstk.backbones import loading
+    from nstk.stylization import quality
+
+    def forget_judge():
+        quality._network.cache_clear()
+        quality._style_layers.cache_clear()
 
     monkeypatch.setattr(loading, "_load_compact", lambda _: four_blocks)
+    forget_judge()
+    yield
+    forget_judge()
 
 
 @pytest.fixture(scope="session")

@@ -78,3 +78,12 @@ def test_a_public_name_is_documented(name):
             if field.name.startswith("_"):
                 continue
             assert f"{field.name}" in value.__doc__, f"{name} does not explain {field.name}"
+
+
+@pytest.mark.parametrize("name", sorted(nstk._HOME))
+def test_the_public_methods_of_a_public_class_are_documented(name):
+    value = getattr(nstk, name)
+    if inspect.isclass(value):
+        for method, function in vars(value).items():
+            if not method.startswith("_") and inspect.isfunction(function):
+                assert inspect.getdoc(function), f"nstk.{name}.{method}"
