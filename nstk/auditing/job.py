@@ -35,7 +35,7 @@ from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
 from nstk.heads.links import SIGMOID
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import AuditSettings, resolve_settings
 from nstk.types import FeatureVectors, SettingValue, Targets

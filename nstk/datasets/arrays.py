@@ -22,7 +22,7 @@ from nstk.datasets.catalogs import (
 )
 from nstk.datasets.layout import SPLITS, Split
 from nstk.errors import FolderError, ImageError
-from nstk.images.arrays import (
+from nstk.images.image import (
     VALUE_RANGE,
     ValueRange,
     ambiguous_range_error,

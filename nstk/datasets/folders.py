@@ -14,8 +14,8 @@ from nstk.datasets.layout import Split
 from nstk.datasets.listing import SkippedFile, list_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError, ImageError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
 from nstk.images.decoding import Header, decode, identify
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole
 from nstk.storage.files import digest_file

@@ -11,7 +11,7 @@ from nstk.datasets.listing import SkippedFile, list_folder
 from nstk.datasets.manifests import EXTENSIONS, read_manifest
 from nstk.datasets.zips import unpack_zip
 from nstk.errors import FolderError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 
 Data = str | Path | Iterable[object]

@@ -28,7 +28,7 @@ from nstk.heads.links import SIGMOID, SOFTMAX
 from nstk.heads.predictions import SplitPredictions, cross_val_predict
 from nstk.heads.selection import select_head
 from nstk.heads.splits import split_samples
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder

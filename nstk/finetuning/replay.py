@@ -18,7 +18,7 @@ from nstk.errors import ModelError
 from nstk.finetuning.job import FinetuneJob
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Plan
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings
 from nstk.storage.files import atomic_write

@@ -14,8 +14,7 @@ import numpy.typing as npt
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.inspecting.layers import (
     Field,
     check_field,

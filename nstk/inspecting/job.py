@@ -7,8 +7,7 @@ from pathlib import Path
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.datasets.listing import SkippedFile
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.inspecting.filters import Filters, read_filters
 from nstk.inspecting.layers import Field, choose_layers, trace_fields
 from nstk.inspecting.patches import Maps, Patch, strongest_channels

@@ -12,8 +12,7 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.inspecting.optimization import open_subject, optimize_noise
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings

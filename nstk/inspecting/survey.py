@@ -12,8 +12,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import ImageError, printable
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.images.loading import LoadedImage
 from nstk.inspecting.layers import check_field, limit_size, trace_fields
 from nstk.inspecting.patches import (

@@ -13,7 +13,31 @@ ConvolutionName = Literal["auto", "direct", "winograd"]
 StyleLoss = Literal["moments", "gram", "wasserstein"]
 FeatureChoice = Literal["pooled", "pooled+statistics", "auto"]
 AugmentationName = Literal["auto", "none", "mixup", "light", "strong"]
+DecodeMode = Literal["fast", "exact"]
 LayerWeights = Mapping[str, float]
+Color = tuple[int, int, int]
+"""Red, green and blue, from 0 to 255."""
+
+_COLORS: Mapping[str, Color] = {
+    "white": (255, 255, 255),
+    "gray": (128, 128, 128),
+    "black": (0, 0, 0),
+}
+
+
+def parse_color(text: str) -> Color:
+    """Parse white, gray, black or ``#rrggbb``.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if text in _COLORS:
+        return _COLORS[text]
+    try:
+        red, green, blue = bytes.fromhex(text.removeprefix("#"))
+    except (AttributeError, TypeError, ValueError):
+        raise ValueError(f"{text!r} is not white, gray, black or #rrggbb.") from None
+    return red, green, blue
 
 
 def parse_layers(text: str) -> LayerWeights | str:

@@ -6,8 +6,16 @@ from pathlib import Path
 
 from nstk.datasets.listing import is_single
 from nstk.errors import MaskError, SettingsError, StyleFileError
-from nstk.images.arrays import VALUE_RANGE, RangedArray, ValueRange, check_value_range, to_image
-from nstk.images.image import Image, Levels, Plane
+from nstk.images.image import (
+    VALUE_RANGE,
+    Image,
+    Levels,
+    Plane,
+    RangedArray,
+    ValueRange,
+    check_value_range,
+    to_image,
+)
 from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors

@@ -8,7 +8,7 @@ from nstk.backbones.arithmetic import choose_arithmetic
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.backbones.variants import Arithmetic
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
 from nstk.stylization.inputs import Source, StyleSource, read_inputs, with_range, with_ranges

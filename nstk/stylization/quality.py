@@ -15,9 +15,16 @@ import tensorflow as tf
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import ImageError
-from nstk.images.arrays import VALUE_RANGE, ValueRange, to_image
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Image, Levels, fit_size, resize_image
+from nstk.images.image import (
+    VALUE_RANGE,
+    Image,
+    Levels,
+    ValueRange,
+    fit_size,
+    resize_image,
+    to_image,
+)
 from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.statistics import feature_sums, to_moments
 from nstk.types import FeatureMaps, Tensor

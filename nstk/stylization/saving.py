@@ -6,7 +6,7 @@ from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
 from nstk.stylization.inputs import Source, read_style_images, with_ranges

@@ -7,16 +7,15 @@ from typing import Any
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
-from nstk.storage.checkpoints import CheckpointFolder
+from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, list_versions
 from nstk.stylization.inputs import Source, open_image, with_range, with_ranges
 from nstk.stylization.masks import NO_MASKS, Masks, draw_mask
+from nstk.stylization.resumption import digest_init, setting_values
 from nstk.sweeping.grid import SweepAxis, count_points, make_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_source
-from nstk.sweeping.resumption import UnfinishedRun, identify_sweep
 from nstk.sweeping.run_groups import RunInputs, group_by_targets
 from nstk.sweeping.runner import SweepRunner
 from nstk.types import Json, SettingValue
@@ -108,8 +107,8 @@ def sweep(
             group.check()
         images = _digest_images(*inputs)
         networks = {group.backbone.name: group.backbone.digest for group in groups}
-        unfinished = UnfinishedRun(states, identify_sweep(axes, settings, images, networks))
-        runner = SweepRunner(runs_folder, images, len(points), unfinished, on_progress)
+        found = states.find(_identify_sweep(axes, settings, images, networks))
+        runner = SweepRunner(runs_folder, images, len(points), states, found, on_progress)
         runs = runner.run_all(groups)
     content, styles, masks = inputs
     return Sweep(
@@ -161,6 +160,23 @@ def _read_arguments(
     """Separate the arguments of `nstk.stylize`: the inputs, the network and the settings."""
     inputs = with_range(content, value_range), with_ranges(style, value_range), masks
     return inputs, backbone, resolve_settings(StylizeSettings, settings, options)
+
+
+def _identify_sweep(
+    axes: Sequence[SweepAxis],
+    settings: StylizeSettings,
+    images: Mapping[str, str],
+    networks: Mapping[str, str],
+) -> RunIdentity:
+    """Everything the runs of a sweep depend on; images and networks as digests by name."""
+    over = [f"{axis.option}={';'.join(map(axis.format_value, axis.values))}" for axis in axes]
+    digests = {
+        **images,
+        **{f"network {name}": digest for name, digest in networks.items()},
+        **digest_init(settings),
+    }
+    options = {"over": over, **setting_values(settings), **list_versions()}
+    return RunIdentity("sweep", options, digests)
 
 
 def _spread(values: Sequence[SettingValue]) -> tuple[SettingValue, ...]:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nstk.errors import BackboneError, DivergenceError, ImageError, OutputError, SettingsError
-from nstk.images.arrays import to_image
 from nstk.images.encoding import save_image
+from nstk.images.image import to_image
 from nstk.images.loading import load_image
 from nstk.reports.pages import Section
 from nstk.reports.sweep import compose_sweep_page, draw_sweep_sheet, save_sweep

@@ -25,7 +25,7 @@ from nstk.errors import FolderError
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compute_metrics
 from nstk.heads.predictions import SplitPredictions
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import check_whole
 from nstk.types import Matrix

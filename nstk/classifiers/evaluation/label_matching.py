@@ -10,7 +10,7 @@ from nstk.datasets.layout import SPLITS, Split, list_classes
 from nstk.datasets.listing import SkippedFile, list_files, list_folder
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 
 _PREFERRED: tuple[Split, ...] = ("test", "validation", "train")

@@ -16,8 +16,7 @@ from nstk.classifiers.explanation.overlays import draw_overlay
 from nstk.classifiers.prediction.reading import Inputs, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import Array, Images, Json
 

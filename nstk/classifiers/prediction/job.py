@@ -21,7 +21,7 @@ from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError
 from nstk.features.crops import CropArray
 from nstk.features.extractor import BATCH_SIZE, prefetch
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import Images, Probabilities
 
@@ -130,7 +130,7 @@ def stream_predictions(
         images: See `predict`.
         settings: The options of `predict`; None for the defaults.
         done: Paths and SHA-256 digests of the images to leave out.
-        known: Predictions to repeat, by path and digest, as `PredictionCheckpoint` has them.
+        known: Predictions to repeat, by path and digest, as `SavedPredictions` has them.
         on_progress: Receives the number of finished images, stage ``"predict"``.
 
     Returns:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nstk.datasets.listing import SkippedFile
 from nstk.features.extractor import BATCH_SIZE
-from nstk.images.arrays import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.settings import check_range, check_whole
 from nstk.types import Json
 

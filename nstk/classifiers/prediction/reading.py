@@ -12,9 +12,16 @@ from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_sources
 from nstk.errors import ImageError
 from nstk.features.crops import CropArray
-from nstk.images.arrays import VALUE_RANGE, ValueRange, is_ambiguous, to_image, to_levels
 from nstk.images.decoding import read_content
-from nstk.images.image import Image, Levels
+from nstk.images.image import (
+    VALUE_RANGE,
+    Image,
+    Levels,
+    ValueRange,
+    is_ambiguous,
+    to_image,
+    to_levels,
+)
 from nstk.images.loading import load_image, load_levels
 from nstk.storage.array_files import digest_arrays
 from nstk.types import Images
