@@ -1,27 +1,32 @@
 """Checkpoints: the state of a long job in a folder, from which it can be resumed.
 
-A checkpoint is one file of `nstk.storage.array_files`, written atomically. It holds the identity of
-the run (settings, and digests of all inputs), its state, and a digest of everything. The last two
-are kept: if the newest is damaged, the one before it is whole. One process uses a folder at a time.
+A job is `Resumable` if it can capture and restore its state; `CheckpointFolder` does the rest for
+all of them. A checkpoint is one file of `nstk.storage.array_files`, written atomically. It holds
+the identity of the run (settings, and digests of all inputs), its state, and a digest of
+everything. The last two are kept: if the newest is damaged, the one before it is whole. One process
+uses a folder at a time.
 """
 
 import hashlib
 import json
 import logging
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
+from functools import partial
+from importlib import metadata
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol
+from types import FrameType
+from typing import Protocol, Self
 
 from nstk.errors import CheckpointError, OutputError
 from nstk.settings import CheckpointSettings
 from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 from nstk.storage.files import atomic_write, make_folder
 from nstk.storage.locks import FolderLock
-from nstk.storage.run_identity import RunIdentity
 from nstk.types import Array, Json
 
 EXTENSION = ".checkpoint"
@@ -30,54 +35,66 @@ FORMAT = 1
 MAX_CHECKPOINTS = 2
 MAX_LISTED_CHANGES = 8
 
+_PACKAGES = ("nstk", "tensorflow", "keras", "numpy", "pillow")
+_SIGNALS = signal.SIGINT, signal.SIGTERM
 _DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What reading a damaged or forged state may raise."""
 
 _log = logging.getLogger("nstk")
 
 
-@dataclass(frozen=True, eq=False)
-class State:
-    """State of a job.
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that the result of a run depends on.
 
     Attributes:
-        facts: Plain JSON.
-        arrays: By name.
+        job: The command: ``stylize``.
+        settings: The value of every parameter by name, as plain JSON.
+        inputs: SHA-256 of every input, by its name in messages.
     """
+
+    job: str
+    settings: Mapping[str, Json]
+    inputs: Mapping[str, str]
+
+    def list_changes(self, other: Mapping[str, Json]) -> list[str]:
+        """The differences from another identity in plain JSON, as phrases for an error message."""
+        if other["job"] != self.job:
+            return [f"it is a run of nstk {other['job']}"]
+        mine = json.loads(json.dumps(asdict(self)))
+        changes = [
+            f"`{name}` is {mine['settings'].get(name)!r} and was {other['settings'].get(name)!r}"
+            for name in dict.fromkeys([*mine["settings"], *other["settings"]])
+            if mine["settings"].get(name) != other["settings"].get(name)
+        ]
+        for name in dict.fromkeys([*mine["inputs"], *other["inputs"]]):
+            now, before = mine["inputs"].get(name), other["inputs"].get(name)
+            if now != before:
+                change = "is new" if before is None else "is missing" if now is None else "changed"
+                changes.append(f"the {name} {change}")
+        return changes
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """State of a job: facts in plain JSON, and arrays by name."""
 
     facts: Mapping[str, Json]
     arrays: Mapping[str, Array]
 
 
-class CheckpointCallback(Protocol):
-    """Callback that saves the state of a job, as `CheckpointFolder.save` does."""
+class Resumable(Protocol):
+    """A job whose state can be saved and restored."""
 
-    def __call__(self, step: int, make_state: Callable[[], State], *, now: bool = False) -> None:
-        """Save the state if a checkpoint is due, or in any case ``now``."""
+    @property
+    def completed(self) -> int:
+        """Steps completed so far."""
 
+    def capture(self) -> State:
+        """Return everything that the rest of the job depends on."""
 
-class Schedule:
-    """When the next checkpoint is due.
-
-    Args:
-        settings: The interval, in steps or in seconds.
-    """
-
-    def __init__(self, settings: CheckpointSettings) -> None:
-        self._settings = settings
-        self.mark(0)
-
-    def mark(self, step: int) -> None:
-        """Note that the state of this step is saved."""
-        self._last = step, time.monotonic()
-
-    def is_due(self, step: int) -> bool:
-        """Whether a checkpoint is due after this step; seconds are monotonic."""
-        last_step, last_time = self._last
-        seconds = self._settings.seconds
-        if seconds is not None:
-            return time.monotonic() - last_time >= seconds
-        return step - last_step >= self._settings.steps
+    def restore(self, state: State) -> None:
+        """Continue from a state; if it does not fit the job, any error of values may be raised."""
 
 
 class CheckpointFolder:
@@ -88,6 +105,7 @@ class CheckpointFolder:
 
     Args:
         settings: Folder, interval, and whether to resume from its checkpoints.
+        also: Another file that runs of the job leave in the folder.
 
     Raises:
         CheckpointError: If another run uses the folder, or it holds checkpoints of an earlier run
@@ -95,9 +113,10 @@ class CheckpointFolder:
         OutputError: If the folder cannot be created or written.
     """
 
-    def __init__(self, settings: CheckpointSettings) -> None:
+    def __init__(self, settings: CheckpointSettings, *, also: str = "") -> None:
+        self._settings = settings
         self._identity: RunIdentity | None = None
-        self._schedule = Schedule(settings)
+        self._mark(0)
         self._failing = False
         self._lock: FolderLock | None = None
         self._folder = None if settings.checkpoint is None else Path(settings.checkpoint)
@@ -105,22 +124,20 @@ class CheckpointFolder:
             return
         make_folder(self._folder)
         self._lock = FolderLock(self._folder)
-        if not settings.resume and self._list():
+        if not settings.resume and (self._list() or (self._folder / also).is_file()):
             self._lock.release()
-            raise existing_checkpoints_error(self._folder)
+            raise CheckpointError(
+                f"{self._folder} holds the checkpoints of an earlier run; add `resume=True` to "
+                "continue that run, or give another folder."
+            )
         for leftover in self._folder.glob(f".nstk-*{EXTENSION}"):  # of a run that was killed
             with suppress(OSError):
                 leftover.unlink()
 
-    def __enter__(self) -> "CheckpointFolder":
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._lock:
             self._lock.release()
 
@@ -133,7 +150,7 @@ class CheckpointFolder:
         """Path for another file of the run in the folder; None without a folder."""
         return None if self._folder is None else self._folder / name
 
-    def restore(self, identity: RunIdentity) -> State | None:
+    def find(self, identity: RunIdentity) -> State | None:
         """Read the newest undamaged checkpoint; None if there is none.
 
         Args:
@@ -166,30 +183,66 @@ class CheckpointFolder:
                     f"{path} belongs to another run: {listed}{more}; use the inputs and settings "
                     "of that run, or another `checkpoint` folder."
                 )
-            self._schedule.mark(step)
+            self._mark(step)
             return state
         return None
 
-    def save(self, step: int, make_state: Callable[[], State], *, now: bool = False) -> None:
-        """Write a checkpoint if one is due.
+    @contextmanager
+    def run(self, job: Resumable, found: State | None = None) -> Iterator[Callable[[], None]]:
+        """Restore a job and save it when a checkpoint is due, at Ctrl-C and at the end.
 
         Args:
-            step: Number of completed steps, as the job counts them.
-            make_state: Returns the state; called only if a checkpoint is written.
-            now: Write one in any case.
+            job: The job, which the block runs.
+            found: The state to restore first.
+
+        Yields:
+            What the block calls after every step.
+
+        Raises:
+            CheckpointError: If the state does not fit the job.
         """
-        if self._folder is None or self._identity is None:
-            return
-        if not (now or self._schedule.is_due(step)):
-            return
-        self._schedule.mark(step)
+        if found is not None:
+            with reraise_as_checkpoint_error():
+                job.restore(found)
         try:
-            self._write(self._folder, self._identity, step, make_state())
+            yield partial(self.save, job)
+        except KeyboardInterrupt:
+            self.save(job, now=True)
+            raise
+        self.save(job, now=True)
+
+    def save(self, job: Resumable, *, now: bool = False) -> None:
+        """Write a checkpoint if one is due, or in any case ``now``."""
+        step = job.completed
+        if self._folder is None or self._identity is None or not (now or self._is_due(step)):
+            return
+        self._mark(step)
+        with self.log_failure(f"No checkpoint at step {step}"):
+            self._write(self._folder, self._identity, step, job.capture())
+
+    @contextmanager
+    def log_failure(self, what: str) -> Iterator[None]:
+        """Log that something could not be written, unless the last attempt failed, too."""
+        try:
+            yield
             self._failing = False
         except OutputError as error:
-            level = logging.DEBUG if self._failing else logging.WARNING
-            _log.log(level, "No checkpoint at step %d: %s", step, error)
+            _log.log(logging.DEBUG if self._failing else logging.WARNING, "%s: %s", what, error)
             self._failing = True
+
+    def uninterrupted(self) -> AbstractContextManager[None]:
+        """A context for steps during which the state is inconsistent: signals wait for its end."""
+        return postpone_interruptions() if self.is_enabled else nullcontext()
+
+    def _mark(self, step: int) -> None:
+        self._last = step, time.monotonic()
+
+    def _is_due(self, step: int) -> bool:
+        last_step, last_time = self._last
+        seconds = self._settings.seconds
+        if seconds is not None:
+            return time.monotonic() - last_time >= seconds
+        return step - last_step >= self._settings.steps
 
     def _write(self, folder: Path, identity: RunIdentity, step: int, state: State) -> None:
         facts = {"format": FORMAT, "step": step, "run": asdict(identity), "state": state.facts}
@@ -212,11 +265,7 @@ class CheckpointFolder:
 
 @contextmanager
 def reraise_as_checkpoint_error() -> Iterator[None]:
-    """Reraise what a forged state (undamaged, of this run) causes as one clear line.
-
-    Raises:
-        CheckpointError: If the block raises an error that inconsistent values cause.
-    """
+    """Reraise what a forged state (undamaged, of this run) causes as one clear line."""
     try:
         yield
     except _DAMAGE as error:
@@ -226,12 +275,34 @@ def reraise_as_checkpoint_error() -> Iterator[None]:
         ) from error
 
 
-def existing_checkpoints_error(folder: Path) -> CheckpointError:
-    """Error for a new run in a folder that holds the state of an earlier one."""
-    return CheckpointError(
-        f"{folder} holds the checkpoints of an earlier run; add `resume=True` to continue that "
-        "run, or give another folder."
-    )
+@contextmanager
+def postpone_interruptions() -> Iterator[None]:
+    """Delay SIGINT and SIGTERM, which reach only the main thread, until the block ends."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[int] = []
+
+    def postpone(number: int, frame: FrameType | None) -> None:
+        pending.append(number)
+
+    handlers = {number: signal.signal(number, postpone) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if pending:
+            signal.raise_signal(pending[0])
+
+
+def list_versions() -> dict[str, str]:
+    """The installed version of each package that affects results."""
+    installed = {}
+    for name in _PACKAGES:
+        with suppress(metadata.PackageNotFoundError):
+            installed[name] = metadata.version(name)
+    return installed
 
 
 def _list_changes(identity: RunIdentity, facts: Mapping[str, Json]) -> list[str]:

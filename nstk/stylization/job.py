@@ -4,6 +4,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -14,12 +15,11 @@ import numpy as np
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import DivergenceError
-from nstk.images.arrays import VALUE_RANGE, ValueRange
-from nstk.images.image import Image, resize_image, resize_plane
+from nstk.images.image import VALUE_RANGE, Image, ValueRange, resize_image, resize_plane
 from nstk.images.masks import resize_mask
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
-from nstk.storage.checkpoints import CheckpointCallback, CheckpointFolder, State
+from nstk.storage.checkpoints import CheckpointFolder, Resumable
 from nstk.stylization.color_transfer import restore_colors
 from nstk.stylization.inputs import Inputs, Source, StyleSource, with_range, with_ranges
 from nstk.stylization.masks import NO_MASKS, Masks
@@ -27,14 +27,9 @@ from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import Optimization
 from nstk.stylization.preparing import plan_task, read_task
 from nstk.stylization.quality import content_similarity
+from nstk.stylization.recording import Trace, broadcast
 from nstk.stylization.result import StylizeResult
-from nstk.stylization.resumption import (
-    capture_state,
-    identify_run,
-    replay_progress,
-    restore_optimization,
-    restore_plan,
-)
+from nstk.stylization.resumption import ResumableRun, identify_run, read_plan
 from nstk.stylization.scales import Scale
 from nstk.stylization.strength import search_strength
 from nstk.stylization.task import StyleTransferTask
@@ -43,6 +38,8 @@ from nstk.stylization.tiled.planning import Plan
 from nstk.types import SettingValue
 
 log = logging.getLogger("nstk")
+
+Checkpointed = Callable[[Resumable], AbstractContextManager[Callable[[], None]]]
 
 TRIAL_STEPS = 100
 """Steps of each trial of ``strength="auto"`` at the coarsest scale."""
@@ -99,14 +96,10 @@ def stylize(
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
         network = load_backbone(backbone, on_progress=on_progress)
         task = read_task(content, style, masks, network, settings)
-        state = folder.restore(identify_run(task)) if folder.is_enabled else None
-        task = plan_task(task, network, restore_plan(state))
+        found = folder.find(identify_run(task)) if folder.is_enabled else None
+        task = plan_task(task, network, read_plan(found))
         return run_task(
-            task,
-            on_progress,
-            begun=begun,
-            restored_state=state,
-            on_checkpoint=folder.save,
+            task, on_progress, begun=begun, checkpointed=partial(folder.run, found=found)
         )
 
 
@@ -116,8 +109,7 @@ def run_task(
     *,
     begun: float | None = None,
     objective_factory: Callable[[StyleTransferTask, Scale], Objective] | None = None,
-    restored_state: State | None = None,
-    on_checkpoint: CheckpointCallback,
+    checkpointed: Checkpointed,
 ) -> StylizeResult:
     """Run a planned task; see `stylize`.
 
@@ -126,38 +118,38 @@ def run_task(
         on_progress: Called with a `Progress` at every step.
         begun: Start of the job by ``time.perf_counter``; now if None.
         objective_factory: Returns the objective of a scale, for callers that reuse targets.
-        restored_state: The state to resume from; None starts a new run.
-        on_checkpoint: Offered the state after every step and at the end.
+        checkpointed: Restores the run and saves it while it is made; see `CheckpointFolder.run`.
     """
     begun = time.perf_counter() if begun is None else begun
     task, plan = _find_strength(task, on_progress)
     log.info("Tiling %s in %s, %s: %s.", plan.tiling, *plan.arithmetic, plan.reason)
-    optimization = restore_optimization(task, restored_state) if restored_state else task.start()
-    replay_progress(task, optimization, on_progress)
-
-    def checkpoint(optimization: Optimization, *, now: bool = False) -> None:
-        on_checkpoint(optimization.steps, lambda: capture_state(optimization, plan), now=now)
+    run = ResumableRun(task, plan)
+    optimization, history = run.optimization, Trace()
+    on_progress = broadcast(history, on_progress)
 
     def finish(interrupted: bool) -> StylizeResult:
-        return _make_result(task, plan, optimization, interrupted, time.perf_counter() - begun)
+        seconds = time.perf_counter() - begun
+        return replace(
+            _make_result(task, plan, optimization, interrupted, seconds), history=history
+        )
 
     factory = partial(objective_factory, task) if objective_factory else None
     try:
-        for _ in task.run(
-            plan.strength or 0.0,
-            on_progress,
-            objective_factory=factory,
-            optimization=optimization,
-            on_step=checkpoint,
-        ):
-            pass
+        with checkpointed(run) as on_step:
+            run.replay_progress(on_progress)
+            for _ in task.run(
+                plan.strength or 0.0,
+                on_progress,
+                objective_factory=factory,
+                optimization=optimization,
+                on_step=on_step,
+            ):
+                pass
     except KeyboardInterrupt:
-        checkpoint(optimization, now=True)
         return finish(interrupted=True)
     except DivergenceError as error:
         error.made = finish(interrupted=True)
         raise
-    checkpoint(optimization, now=True)
     return finish(interrupted=False)
 
 

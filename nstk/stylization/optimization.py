@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -50,17 +50,6 @@ class OptimizationState:
     last_finite: Tensor
     steps: tuple[int, ...] = (0,)
     divergence_note: str | None = None
-
-
-class StepCallback(Protocol):
-    """A callback after every step."""
-
-    def __call__(self, optimization: "Optimization") -> None:
-        """Inspect or save the optimization."""
-
-
-def no_op(optimization: "Optimization") -> None:
-    """Do nothing."""
 
 
 @dataclass
@@ -158,7 +147,7 @@ class Optimization:
         *,
         loss_weights: LossWeights | None = None,
         tolerance: float = 0.0,
-        on_step: StepCallback = no_op,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
         """Minimize an objective until the given number of steps is taken at this scale.
 
@@ -169,7 +158,7 @@ class Optimization:
             loss_weights: α, β and γ, if other than those of the objective.
             tolerance: Stop when the loss improved by less than this fraction over 20 steps;
                 0 disables.
-            on_step: Called with the optimization after every step.
+            on_step: Called after every step.
 
         Raises:
             DivergenceError: If the loss is not finite for the second time.
@@ -197,7 +186,7 @@ class Optimization:
             self._advance(x, optimizer_state, step)
             self.step_seconds.append(time.perf_counter() - before)
             on_progress(report(step=self.state.steps[-1], loss=step.loss, terms=step.terms))
-            on_step(self)
+            on_step()
         if not np.isfinite(self.image()).all():  # no loss was computed after the last step
             where = f"after step {self.state.steps[-1]} of {stage}"
             self._fall_back(f"The image contains NaN or Inf {where}")

@@ -6,7 +6,7 @@ another plan would produce other bytes.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +15,13 @@ import tensorflow as tf
 from nstk.progress import Progress, Reporter
 from nstk.settings import StylizeSettings
 from nstk.storage.array_files import digest_arrays
-from nstk.storage.checkpoints import State, reraise_as_checkpoint_error
+from nstk.storage.checkpoints import (
+    RunIdentity,
+    State,
+    list_versions,
+    reraise_as_checkpoint_error,
+)
 from nstk.storage.files import digest_file
-from nstk.storage.run_identity import RunIdentity, list_versions
 from nstk.stylization.initialization import INITS
 from nstk.stylization.optimization import Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask
@@ -29,11 +33,7 @@ CHANGEABLE = ("max_memory",)
 
 
 def identify_run(task: StyleTransferTask) -> RunIdentity:
-    """Return everything the result of a run depends on.
-
-    Args:
-        task: The task in float32, as it was read.
-    """
+    """Everything the result of a run depends on; the task is in float32, as it was read."""
     inputs, settings = task.inputs, task.settings
     content = {"pixels": inputs.content.pixels}
     if inputs.content.alpha is not None:
@@ -53,109 +53,98 @@ def identify_run(task: StyleTransferTask) -> RunIdentity:
 
 
 def setting_values(settings: StylizeSettings) -> dict[str, Json]:
-    """Return the settings that affect the bytes of a result."""
+    """The settings that affect the bytes of a result."""
     return {name: value for name, value in asdict(settings).items() if name not in CHANGEABLE}
 
 
 def digest_init(settings: StylizeSettings) -> dict[str, str]:
-    """Return the digest of the initial image if it is a file."""
+    """The digest of the initial image if it is a file."""
     if settings.init in INITS or not Path(settings.init).is_file():
         return {}
     return {"initial image": digest_file(settings.init)}
 
 
-def capture_state(optimization: Optimization, plan: Plan) -> State:
-    """Return the state of an optimization and its plan for a checkpoint."""
-    state, history = optimization.state, optimization.history[: optimization.steps]
-    names = list(history[0].terms) if history else []
-    leaves = tf.nest.flatten(state.optimizer_state)
-    arrays = {
-        "x": state.x.numpy(),
-        "last_finite": state.last_finite.numpy(),
-        "loss": np.array([step.loss for step in history], np.float64),
-        "terms": np.array([[step.terms[name] for name in names] for step in history], np.float64),
-        **{f"optimizer/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
-    }
-    facts = {
-        "plan": plan.to_dict(),
-        "steps": list(state.steps),
-        "divergence_note": state.divergence_note,
-        "terms": names,
-    }
-    return State(facts, arrays)
-
-
-def restore_plan(state: State | None) -> Plan | None:
-    """Return the plan of a checkpoint.
-
-    Raises:
-        CheckpointError: If the checkpoint holds no valid plan.
-    """
-    if state is None:
+def read_plan(found: State | None) -> Plan | None:
+    """The plan of a checkpoint."""
+    if found is None:
         return None
     with reraise_as_checkpoint_error():
-        plan = Plan.from_dict(state.facts["plan"])
+        plan = Plan.from_dict(found.facts["plan"])
         if plan.strength is None:
             raise ValueError("its plan has no strength")
         return plan
 
 
-def restore_optimization(task: StyleTransferTask, state: State) -> Optimization:
-    """Return the optimization of a checkpoint.
+@dataclass(eq=False)
+class ResumableRun:
+    """The optimization of a task, which has not begun yet, and its plan."""
 
-    Args:
-        task: The same task as then.
-        state: A state from `capture_state`.
+    task: StyleTransferTask
+    plan: Plan
+    optimization: Optimization = field(init=False)
 
-    Raises:
-        CheckpointError: If it does not fit the task.
-    """
-    optimization = task.start()
-    with reraise_as_checkpoint_error():
+    def __post_init__(self) -> None:
+        self.optimization = self.task.start()
+
+    @property
+    def completed(self) -> int:
+        return self.optimization.steps
+
+    def capture(self) -> State:
+        state, history = self.optimization.state, self.optimization.history[: self.completed]
+        names = list(history[0].terms) if history else []
+        terms = [[step.terms[name] for name in names] for step in history]
+        leaves = tf.nest.flatten(state.optimizer_state)
+        arrays = {
+            "x": state.x.numpy(),
+            "last_finite": state.last_finite.numpy(),
+            "loss": np.array([step.loss for step in history], np.float64),
+            "terms": np.array(terms, np.float64),
+            **{f"optimizer/{number}": leaf.numpy() for number, leaf in enumerate(leaves)},
+        }
+        facts = {
+            "plan": self.plan.to_dict(),
+            "steps": list(state.steps),
+            "divergence_note": state.divergence_note,
+            "terms": names,
+        }
+        return State(facts, arrays)
+
+    def restore(self, state: State) -> None:
         facts, arrays = state.facts, state.arrays
         steps = tuple(int(taken) for taken in facts["steps"])
         if min(steps) < 0 or sum(steps) != len(arrays["loss"]):
             raise ValueError("its steps do not add up")
-        scale = task.scales[len(steps) - 1]
+        scale = self.task.scales[len(steps) - 1]
         x = _tensor(arrays, "x", tf.TensorSpec((scale.height, scale.width, 3), tf.float32))
         last_finite = _tensor(arrays, "last_finite", tf.TensorSpec(x.shape, tf.float32))
-        template = optimization.optimizer.init(x)
+        template = self.optimization.optimizer.init(x)
         leaves = [
             _tensor(arrays, f"optimizer/{number}", leaf)
             for number, leaf in enumerate(tf.nest.flatten(template))
         ]
         nest = tf.nest.pack_sequence_as(template, leaves)
         note = facts["divergence_note"]
-        optimization.state = OptimizationState(x, nest, last_finite, steps, note)
-        optimization.history = [
+        self.optimization.history = [
             Step(float(loss), dict(zip(facts["terms"], map(float, terms), strict=True)))
             for loss, terms in zip(arrays["loss"], arrays["terms"], strict=True)
         ]
-    return optimization
+        self.optimization.state = OptimizationState(x, nest, last_finite, steps, note)
 
-
-def replay_progress(
-    task: StyleTransferTask, optimization: Optimization, on_progress: Reporter
-) -> None:
-    """Report the steps of a resumed run again, so that reporters know all of them.
-
-    Args:
-        task: The task.
-        optimization: The restored optimization.
-        on_progress: Called for every step, without a preview.
-    """
-    steps = iter(optimization.history[: optimization.steps])
-    for scale, taken in zip(task.scales, optimization.state.steps, strict=False):
-        for number, step in zip(range(1, taken + 1), steps, strict=False):
-            on_progress(
-                Progress(
-                    stage=scale.name,
-                    step=number,
-                    total=scale.steps,
-                    loss=step.loss,
-                    terms=step.terms,
+    def replay_progress(self, on_progress: Reporter) -> None:
+        """Report the restored steps again, without previews: reporters know all steps."""
+        steps = iter(self.optimization.history[: self.completed])
+        for scale, taken in zip(self.task.scales, self.optimization.state.steps, strict=False):
+            for number, step in zip(range(1, taken + 1), steps, strict=False):
+                on_progress(
+                    Progress(
+                        stage=scale.name,
+                        step=number,
+                        total=scale.steps,
+                        loss=step.loss,
+                        terms=step.terms,
+                    )
                 )
-            )
 
 
 def _tensor(arrays: Mapping[str, Array], name: str, like: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from nstk.stylization.initialization import INITS, Palette, initial_image
 from nstk.stylization.inputs import Inputs
 from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
-from nstk.stylization.optimization import Optimization, StepCallback, no_op
+from nstk.stylization.optimization import Optimization
 from nstk.stylization.regions import Region, check_guides, make_region
 from nstk.stylization.scales import Scale, plan_scales
 from nstk.stylization.strength import content_weight_at
@@ -153,7 +153,7 @@ class StyleTransferTask:
         *,
         objective_factory: Callable[[Scale], Objective] | None = None,
         optimization: Optimization | None = None,
-        on_step: StepCallback = no_op,
+        on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Optimization]:
         """Optimize from scale to scale.
 
@@ -163,7 +163,7 @@ class StyleTransferTask:
             objective_factory: Returns the objective of a scale, for callers that reuse targets;
                 `objective` if None.
             optimization: An optimization to continue; a new one if None.
-            on_step: Called with the optimization after every step.
+            on_step: Called after every step.
 
         Yields:
             The same optimization, before its first step and after every scale.

@@ -15,15 +15,15 @@ from nstk.backbones.variants import Arithmetic
 from nstk.images.loading import load_image
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
-from nstk.storage.checkpoints import CheckpointCallback, State
+from nstk.storage.checkpoints import State
 from nstk.stylization.initialization import INITS
 from nstk.stylization.inputs import Source
-from nstk.stylization.job import run_task
+from nstk.stylization.job import Checkpointed, run_task
 from nstk.stylization.masks import Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.preparing import plan_task, plan_tiling, read_task, with_arithmetic
 from nstk.stylization.result import StylizeResult
-from nstk.stylization.resumption import restore_plan
+from nstk.stylization.resumption import read_plan
 from nstk.stylization.scales import Scale
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import Plan
@@ -104,19 +104,18 @@ class RunGroup:
         point: GridPoint,
         on_progress: Reporter = no_progress,
         *,
-        restored_state: State | None = None,
-        on_checkpoint: CheckpointCallback,
+        found: State | None,
+        checkpointed: Checkpointed,
     ) -> StylizeResult:
         """Run one of them; see `nstk.stylization.job.run_task`."""
-        restored = restore_plan(restored_state)
+        restored = read_plan(found)
         if restored is not None and restored.arithmetic != self._arithmetic:
             self._use_arithmetic(restored.arithmetic)
         return run_task(
             self._task(point, restored),
             on_progress,
             objective_factory=self._objective,
-            restored_state=restored_state,
-            on_checkpoint=on_checkpoint,
+            checkpointed=checkpointed,
         )
 
     def clear_cache(self) -> None:

@@ -1,18 +1,44 @@
 """The runs of a sweep, made one after another; finished ones are loaded."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from nstk.errors import DivergenceError
 from nstk.progress import Progress, Reporter
+from nstk.storage.checkpoints import (
+    CheckpointFolder,
+    Resumable,
+    State,
+    reraise_as_checkpoint_error,
+)
 from nstk.stylization.recording import Trace, broadcast
 from nstk.sweeping.grid import GridPoint
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run
-from nstk.sweeping.resumption import UnfinishedRun
 from nstk.sweeping.run_groups import RunGroup
 
 log = logging.getLogger("nstk")
+
+
+@dataclass(frozen=True)
+class _RunOfSweep:
+    """A run of a sweep as its checkpoints see it: steps count from the first run on."""
+
+    run: Resumable
+    digest: str
+    steps_before: int
+
+    @property
+    def completed(self) -> int:
+        return self.steps_before + self.run.completed
+
+    def capture(self) -> State:
+        state = self.run.capture()
+        return replace(state, facts={**state.facts, "run": self.digest})
+
+    def restore(self, state: State) -> None:
+        self.run.restore(state)
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,28 +49,30 @@ class SweepRunner:
         folder: The folder for the runs.
         images: Digests of content, styles and masks, by name.
         count: The number of runs.
-        unfinished: The checkpoints of the current run.
+        states: The checkpoints of the current run.
+        found: The state of the run that was interrupted.
         on_progress: Called with a `Progress` at every step.
     """
 
     folder: RunFolder
     images: Mapping[str, str]
     count: int
-    unfinished: UnfinishedRun
+    states: CheckpointFolder
+    found: State | None
     on_progress: Reporter
 
     def run_all(self, groups: Iterable[RunGroup]) -> tuple[SweptRun, ...]:
         """Make the missing runs, and return all of them in order."""
         runs: dict[int, SweptRun] = {}
-        repeated = 0
+        repeated = steps = 0
         try:
             for group in groups:
                 for number, point in group.points:
                     digest = digest_run(point.settings, group.backbone, self.images)
                     found = self.folder.find(point, digest)
                     repeated += found is None and self.folder.has_image(point)
-                    runs[number] = found or self._run_one(group, number, point, digest)
-                    self.unfinished.advance(len(runs[number].curves["loss"]))
+                    runs[number] = found or self._run_one(group, number, point, digest, steps)
+                    steps += len(runs[number].curves["loss"])
                 group.clear_cache()
         except KeyboardInterrupt:
             log.warning(
@@ -52,7 +80,7 @@ class SweepRunner:
                 len(runs),
                 self.count,
                 self.folder.path,
-                " with resume" if self.unfinished.is_saved else "",
+                " with resume" if self.states.is_enabled else "",
             )
             raise
         if repeated:
@@ -63,11 +91,18 @@ class SweepRunner:
             )
         return tuple(runs[number] for number in range(self.count))
 
-    def _run_one(self, group: RunGroup, number: int, point: GridPoint, digest: str) -> SweptRun:
+    def _run_one(
+        self, group: RunGroup, number: int, point: GridPoint, digest: str, steps_before: int
+    ) -> SweptRun:
         title = f"run {number + 1} of {self.count}, {point.label}"
 
         def report(progress: Progress) -> None:
             self.on_progress(replace(progress, stage=f"{title}: {progress.stage}"))
+
+        found = self._find(digest)
+
+        def checkpointed(run: Resumable) -> AbstractContextManager[Callable[[], None]]:
+            return self.states.run(_RunOfSweep(run, digest, steps_before), found)
 
         trace = Trace()
         diverged = False
@@ -75,8 +110,8 @@ class SweepRunner:
             result = group.run(
                 point,
                 broadcast(trace, report),
-                restored_state=self.unfinished.restore(digest),
-                on_checkpoint=self.unfinished.callback(digest),
+                found=found,
+                checkpointed=checkpointed,
             )
         except DivergenceError as error:
             if error.made is None:
@@ -98,6 +133,13 @@ class SweepRunner:
         )
         self.folder.save(run, result.image, result.alpha, digest)
         return run
+
+    def _find(self, digest: str) -> State | None:
+        """The saved state of a run, or None if another one was interrupted."""
+        if self.found is None:
+            return None
+        with reraise_as_checkpoint_error():
+            return self.found if self.found.facts["run"] == digest else None
 
 
 def _curves(trace: Trace) -> dict[str, tuple[float, ...]]:

@@ -20,8 +20,7 @@ from nstk.errors import FolderError, ImageError, ModelError, StyleFileError, Wei
 from nstk.features.cache import FeatureCache
 from nstk.images.loading import load_image, load_levels
 from nstk.storage.array_files import write_arrays
-from nstk.storage.checkpoints import FORMAT, CheckpointFolder, _digest
-from nstk.storage.run_identity import RunIdentity
+from nstk.storage.checkpoints import FORMAT, CheckpointFolder, RunIdentity, _digest
 from nstk.stylization.style_files import load_style
 
 
@@ -262,7 +261,7 @@ def test_a_forged_checkpoint_with_a_matching_digest_is_skipped(tmp_path, caplog,
     write_arrays(path, "checkpoint.json", {**facts, "digest": _digest(facts, {})}, {})
     settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
     with CheckpointFolder(settings) as folder:
-        assert folder.restore(identity) is None
+        assert folder.find(identity) is None
     assert "damaged" in caplog.text
 
 
@@ -272,5 +271,5 @@ def test_a_checkpoint_with_deeply_nested_facts_is_skipped(tmp_path, caplog):
         archive.writestr("checkpoint.json", "[" * 200_000)
     settings = nstk.CheckpointSettings(checkpoint=tmp_path, resume=True)
     with CheckpointFolder(settings) as folder:
-        assert folder.restore(RunIdentity("stylize", {}, {})) is None
+        assert folder.find(RunIdentity("stylize", {}, {})) is None
     assert "damaged" in caplog.text

@@ -115,7 +115,7 @@ def test_checkpoints_are_neither_overwritten_nor_used_with_other_options(model, 
     answers = (tmp_path / "states" / "predictions.jsonl").read_bytes()
     for options, said in (
         ((), "--resume"),
-        (("--resume", "--top", 1), "2"),
+        (("--resume", "--top", 1), "was 5"),
         (("--resume", "--abstain-below", 0.6), "0.6"),
     ):
         result = invoke(*command, *options)

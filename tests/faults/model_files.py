@@ -48,10 +48,9 @@ def make_checkpoints() -> Made:
     import keras
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.compact import build_compact
+    from nstk.backbones.packaged import build_compact
     from nstk.settings import CheckpointSettings, StylizeSettings
     from nstk.storage import checkpoints
-    from nstk.storage.run_identity import RunIdentity
     from nstk.stylization.job import stylize
 
     keras.utils.set_random_seed(7)
@@ -62,7 +61,7 @@ def make_checkpoints() -> Made:
     stylize(image, image, backbone=network, settings=settings, checkpoints=states)
     whole = [path.read_bytes() for path in sorted(Path("states").glob("*.checkpoint"))]
     [identity] = {json.dumps(_facts(each)["run"]) for each in whole}
-    identity = RunIdentity(**json.loads(identity))
+    identity = checkpoints.RunIdentity(**json.loads(identity))
     from nstk.stylization import resumption
     from nstk.stylization.task import StyleTransferTask
 
@@ -80,11 +79,12 @@ def make_checkpoints() -> Made:
         target.write_bytes(content)
         try:
             with checkpoints.CheckpointFolder(again) as folder:
-                state = folder.restore(identity)
-            if state is None:
-                raise LEFT_OUT
-            resumption.restore_plan(state)
-            resumption.restore_optimization(tasks[0], state)
+                state = folder.find(identity)
+                if state is None:
+                    raise LEFT_OUT
+                plan = resumption.read_plan(state)
+                with folder.run(resumption.ResumableRun(tasks[0], plan), state):
+                    pass
         finally:
             target.unlink(missing_ok=True)
 
@@ -120,7 +120,7 @@ def make_weights(write: str) -> Callable[[], Made]:
         import keras
         import weights_files
 
-        from nstk.backbones.compact import build_compact
+        from nstk.backbones.packaged import build_compact
         from nstk.backbones.weights import assign_weights
         from nstk.backbones.weights_files import open_weights
 
@@ -146,7 +146,7 @@ def make_classifiers() -> Made:
     from drawn_classifier import build_classifier
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.compact import build_compact
+    from nstk.backbones.packaged import build_compact
     from nstk.backbones.loading import open_classifier
     from nstk.classifiers.classifier import Classifier
 

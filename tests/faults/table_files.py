@@ -4,7 +4,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,12 +72,11 @@ def make_results(extension: str) -> Callable[[], Made]:
 
 def make_kept_predictions() -> Made:
     """Answers in a checkpoint folder, of a run that is gone on with."""
-    from nstk.classifiers.prediction.resumption import NAME, PredictionCheckpoint
+    from nstk.classifiers.prediction.resumption import NAME, saved_predictions
     from nstk.settings import CheckpointSettings
 
     folder = Path("states")
-    kept = PredictionCheckpoint(CheckpointSettings(checkpoint=folder), CLASSIFIER)
-    with closing(kept):
+    with saved_predictions(CheckpointSettings(checkpoint=folder), CLASSIFIER) as kept:
         for number in range(3):
             kept.append(predict(number))
 
@@ -86,7 +84,7 @@ def make_kept_predictions() -> Made:
         path.replace(folder / NAME)
         try:
             resumed = CheckpointSettings(checkpoint=folder, resume=True)
-            with closing(PredictionCheckpoint(resumed, CLASSIFIER)) as kept:
+            with saved_predictions(resumed, CLASSIFIER) as kept:
                 return kept.known
         finally:
             (folder / NAME).unlink()

@@ -11,7 +11,7 @@ from shell import complaint, invoke
 
 import nstk
 from nstk.errors import CheckpointError, SettingsError
-from nstk.finetuning.unfreezing.resumption import postpone_interruptions
+from nstk.storage.checkpoints import postpone_interruptions
 from nstk.stylization.recording import broadcast
 
 

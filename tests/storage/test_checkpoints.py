@@ -5,21 +5,32 @@ import os
 import signal
 import time
 import zipfile
-from functools import partial
 
 import numpy as np
 import pytest
+from forgery import forge_newest
 
 from nstk.errors import CheckpointError, OutputError, SettingsError
 from nstk.settings import CheckpointSettings
-from nstk.storage.checkpoints import CheckpointFolder, State
-from nstk.storage.run_identity import RunIdentity
+from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, State
 
 RUN = RunIdentity("stylize", {"size": 64, "color": "style"}, {"content": "a", "style 1": "b"})
 
 
-def make_state(number):
-    return State({"number": number}, {"x": np.full((2, 3), number, np.float32)})
+class Count:
+    """A job that counts: its state is the number, as a fact and in an array."""
+
+    def __init__(self, completed):
+        self.completed = completed
+
+    def capture(self):
+        array = np.full((2, 3), self.completed, np.float32)
+        return State({"number": self.completed}, {"x": array})
+
+    def restore(self, state):
+        self.completed = state.facts["number"]
+        if not (state.arrays["x"] == self.completed).all():
+            raise ValueError("other numbers")
 
 
 def settings_for(folder, **changes):
@@ -31,15 +42,15 @@ def folder(tmp_path):
     """A folder with checkpoints after the steps 1, 2 and 3."""
     path = tmp_path / "states"
     with CheckpointFolder(settings_for(path)) as checkpoints:
-        assert checkpoints.restore(RUN) is None
+        assert checkpoints.find(RUN) is None
         for number in (1, 2, 3):
-            checkpoints.save(number, partial(make_state, number))
+            checkpoints.save(Count(number))
     return path
 
 
 def restore(folder, identity=RUN):
     with CheckpointFolder(settings_for(folder, resume=True)) as checkpoints:
-        return checkpoints.restore(identity)
+        return checkpoints.find(identity)
 
 
 def names(folder):
@@ -50,7 +61,7 @@ def test_the_last_two_checkpoints_are_kept_and_the_newest_is_restored(folder):
     assert names(folder) == ["step-00000002.checkpoint", "step-00000003.checkpoint"]
     found = restore(folder)
     assert found.facts == {"number": 3}
-    np.testing.assert_array_equal(found.arrays["x"], make_state(3).arrays["x"])
+    np.testing.assert_array_equal(found.arrays["x"], Count(3).capture().arrays["x"])
 
 
 @pytest.mark.parametrize("damage", [lambda old: old[:-40], lambda old: b"", lambda old: b"a" * 99])
@@ -134,21 +145,24 @@ def test_without_a_folder_nothing_is_written(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with CheckpointFolder(CheckpointSettings()) as checkpoints:
         assert not checkpoints.is_enabled
-        assert checkpoints.restore(RUN) is None
-        checkpoints.save(1, lambda: pytest.fail("the state is not needed"), now=True)
+        assert checkpoints.find(RUN) is None
+        job = Count(1)
+        job.capture = lambda: pytest.fail("the state is not needed")
+        with checkpoints.run(job) as on_step:
+            on_step()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_steps_are_counted_from_the_last_checkpoint(tmp_path):
     with CheckpointFolder(settings_for(tmp_path, checkpoint_every=3)) as checkpoints:
-        checkpoints.restore(RUN)
+        checkpoints.find(RUN)
         for number in range(1, 5):
-            checkpoints.save(number, partial(make_state, number))
+            checkpoints.save(Count(number))
     with CheckpointFolder(settings_for(tmp_path, checkpoint_every=3, resume=True)) as checkpoints:
-        checkpoints.restore(RUN)
+        checkpoints.find(RUN)
         for number in range(4, 8):
-            checkpoints.save(number, partial(make_state, number))
-        checkpoints.save(8, lambda: make_state(8), now=True)
+            checkpoints.save(Count(number))
+        checkpoints.save(Count(8), now=True)
     assert names(tmp_path) == ["step-00000006.checkpoint", "step-00000008.checkpoint"]
 
 
@@ -156,11 +170,11 @@ def test_seconds_are_measured_by_a_monotonic_clock(tmp_path, monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     with CheckpointFolder(settings_for(tmp_path, checkpoint_every="60s")) as checkpoints:
-        checkpoints.restore(RUN)
+        checkpoints.find(RUN)
         for number, moment in enumerate((130.0, 161.0, 200.0, 222.0), 1):
             now = moment
             monkeypatch.setattr(time, "time", lambda number=number: -1000.0 * number)
-            checkpoints.save(number, partial(make_state, number))
+            checkpoints.save(Count(number))
     assert names(tmp_path) == ["step-00000002.checkpoint", "step-00000004.checkpoint"]
 
 
@@ -169,17 +183,53 @@ def test_a_failed_checkpoint_is_logged_once_and_does_not_stop_the_job(folder, ca
         raise OSError(28, "No space left on device")
 
     with CheckpointFolder(settings_for(folder, resume=True)) as checkpoints:
-        checkpoints.restore(RUN)
+        checkpoints.find(RUN)
         with monkeypatch.context() as patch:
             patch.setattr("nstk.storage.checkpoints.write_arrays", refuse)
             for number in (4, 4, 4):
-                checkpoints.save(number, lambda: make_state(4), now=True)
+                checkpoints.save(Count(number), now=True)
         assert caplog.text.count("No checkpoint at step 4") == 1
         assert "No space left" in caplog.text
         assert names(folder) == ["step-00000002.checkpoint", "step-00000003.checkpoint"]
-        checkpoints.save(5, lambda: make_state(5))
+        checkpoints.save(Count(5))
     assert restore(folder).facts == {"number": 5}
     assert sorted(path.name for path in folder.iterdir()) == ["lock", *names(folder)]
+
+
+def count_on(folder, numbers, error=None):
+    """Resume a job that counts, without checkpoints on the way; it may end with an error."""
+    settings, job = settings_for(folder, resume=True, checkpoint_every=100), Count(0)
+    with (
+        CheckpointFolder(settings) as checkpoints,
+        checkpoints.run(job, checkpoints.find(RUN)) as on_step,
+    ):
+        for job.completed in numbers:
+            on_step()
+        if error:
+            raise error
+    return job
+
+
+def test_a_job_is_restored_and_saved_at_the_end(folder):
+    assert count_on(folder, []).completed == 3
+    count_on(folder, (4, 5))
+    assert names(folder) == ["step-00000003.checkpoint", "step-00000005.checkpoint"]
+
+
+@pytest.mark.parametrize(("error", "newest"), [(KeyboardInterrupt, 4), (ZeroDivisionError, 3)])
+def test_ctrl_c_saves_the_job_and_another_error_does_not(folder, error, newest):
+    with pytest.raises(error):
+        count_on(folder, [4], error)
+    assert restore(folder).facts == {"number": newest}
+
+
+def test_a_state_that_does_not_fit_the_job_is_refused_in_one_line(folder):
+    forge_newest(folder, lambda facts, arrays: facts.update(number=7))
+    with CheckpointFolder(settings_for(folder, resume=True)) as checkpoints:
+        found = checkpoints.find(RUN)
+        with pytest.raises(CheckpointError, match="other numbers") as caught:
+            checkpoints.run(Count(0), found).__enter__()
+    assert "\n" not in str(caught.value)
 
 
 def test_partial_files_of_a_killed_run_are_removed(folder):

@@ -59,7 +59,10 @@ def test_one_loss_that_is_not_finite_is_survived_with_smaller_steps(name, value)
 def test_it_returns_to_the_last_good_image():
     optimization, seen = start(), []
     optimization.run(
-        Bowl(4), 4, no_progress, on_step=lambda one: seen.append((one.state, one.image()))
+        Bowl(4),
+        4,
+        no_progress,
+        on_step=lambda: seen.append((optimization.state, optimization.image())),
     )
     states = [state for state, _ in seen]
     # The image before step 3 was evaluated and is good; that of step 3 was not evaluated.
@@ -105,7 +108,7 @@ def test_a_gradient_that_is_not_finite_is_noticed_a_step_later():
 
 def test_an_interruption_leaves_a_state_that_was_reached():
     whole, states = start(), {}
-    whole.run(Bowl(), 6, no_progress, on_step=lambda one: states.setdefault(one.steps, one.state))
+    whole.run(Bowl(), 6, no_progress, on_step=lambda: states.setdefault(whole.steps, whole.state))
 
     def interrupt(progress):
         if progress.step == 3:

@@ -86,7 +86,7 @@ def predict(
         from nstk.classifiers.prediction.job import stream_predictions
         from nstk.classifiers.prediction.prediction import PredictSettings
         from nstk.classifiers.prediction.results import ResultsFile, check_results
-        from nstk.classifiers.prediction.resumption import PredictionCheckpoint
+        from nstk.classifiers.prediction.resumption import saved_predictions
         from nstk.classifiers.prediction.watching import watch_folder
 
         if output:
@@ -94,14 +94,13 @@ def predict(
         new_files = exclude(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = Classifier.load(model)
         chosen: dict[str, Any] = {"top": top, "abstain_below": abstain_below}
-        checkpoint = PredictionCheckpoint(checkpoints, classifier, **chosen)
-        stack.callback(checkpoint.close)
+        saved = stack.enter_context(saved_predictions(checkpoints, classifier, **chosen))
         results = ResultsFile(output, classifier, **chosen, resume=resume) if output else None
         if results:
             stack.enter_context(results)
         sink = PredictionSink(
             results,
-            checkpoint,
+            saved,
             multi_label=classifier.multi_label,
             json=json,
             watching=watch is not None,
@@ -113,7 +112,7 @@ def predict(
                     group,
                     PredictSettings(**chosen),
                     done=results.done if results else (),
-                    known=checkpoint.known,
+                    known=saved.known,
                     on_progress=report,
                 )
                 sink.write_all(stream)

@@ -19,7 +19,7 @@ from nstk_cli.output import (
 if TYPE_CHECKING:
     from nstk.classifiers.prediction.prediction import Prediction
     from nstk.classifiers.prediction.results import ResultsFile
-    from nstk.classifiers.prediction.resumption import PredictionCheckpoint
+    from nstk.classifiers.prediction.resumption import SavedPredictions
     from nstk.datasets.listing import SkippedFile
 
 log = logging.getLogger("nstk")
@@ -34,7 +34,7 @@ class PredictionSink:
 
     Args:
         results: The output file; None for none.
-        checkpoint: Stores the predictions for a resumed run.
+        saved: Saves the predictions for a resumed run.
         multi_label: Whether an image may have several labels, or none.
         json: Whether standard output is one JSON object.
         watching: Whether the run has no known end, so that lines are printed at once.
@@ -43,14 +43,14 @@ class PredictionSink:
     def __init__(
         self,
         results: "ResultsFile | None",
-        checkpoint: "PredictionCheckpoint",
+        saved: "SavedPredictions",
         *,
         multi_label: bool,
         json: bool,
         watching: bool,
     ) -> None:
         self.results = results
-        self.checkpoint = checkpoint
+        self.saved = saved
         self.multi_label = multi_label
         self.json = json
         self.watching = watching
@@ -70,7 +70,7 @@ class PredictionSink:
                     log.warning(f"{each.path}: {each.reason}")
                 continue
             self.skipped.pop(each.path, None)
-            self.checkpoint.append(each)
+            self.saved.append(each)
             if self.results:
                 self.results.append(each)
             self._print(each)

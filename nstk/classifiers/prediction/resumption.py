@@ -1,8 +1,7 @@
 """Predictions of a run in a checkpoint folder, which a resumed run repeats."""
 
-import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,112 +9,98 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.layouts import MAX_RECORD, JsonLinesLayout
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.classifiers.prediction.results import ResultsFile
-from nstk.errors import OutputError
 from nstk.settings import CheckpointSettings
-from nstk.storage.checkpoints import (
-    Schedule,
-    existing_checkpoints_error,
-    reraise_as_checkpoint_error,
-)
-from nstk.storage.files import make_folder
-from nstk.storage.locks import FolderLock
+from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, State, list_versions
 
 NAME = "predictions.jsonl"
 
-_log = logging.getLogger("nstk")
 
+class SavedPredictions:
+    """The predictions of a run, saved as they are made in a file of the checkpoint folder.
 
-class PredictionCheckpoint:
-    """The predictions of a run, saved as they are made until `close`.
-
-    Every prediction is written immediately and so survives the end of the process; it is synced to
-    disk, to survive a power failure too, at the interval in the settings. Without a folder in the
-    settings nothing is saved. A full disk does not end the run: the first of several failures in a
-    row is logged.
-
-    Args:
-        settings: Folder, interval, and whether to resume.
-        classifier: The classifier.
-        top: Number of the most likely classes in each prediction.
-        abstain_below: See `nstk.predict`.
-
-    Raises:
-        CheckpointError: If another run uses the folder, or it holds the predictions of an earlier
-            run and ``resume`` is not set.
-        OutputError: If the folder cannot be created or written, or its predictions are of another
-            classifier or other settings.
+    Every prediction is written immediately and so survives the end of the process; a checkpoint
+    syncs the file to disk, so that they survive a power failure, too.
     """
 
     def __init__(
         self,
-        settings: CheckpointSettings,
+        folder: CheckpointFolder,
         classifier: Classifier,
-        *,
-        top: int = 5,
-        abstain_below: float | None = None,
+        top: int,
+        abstain_below: float | None,
     ) -> None:
-        self._schedule = Schedule(settings)
-        self._count = 0
-        self._failing = False
-        self._known: dict[tuple[Path, str], Prediction] = {}
-        self._results: ResultsFile | None = None
-        self._stack = ExitStack()
-        if settings.checkpoint is None:
-            return
-        folder = Path(settings.checkpoint)
-        make_folder(folder)
-        with ExitStack() as stack:
-            stack.callback(FolderLock(folder).release)
-            path = folder / NAME
-            if path.exists() and not settings.resume:
-                raise existing_checkpoints_error(folder)
-            self._results = ResultsFile(
-                path,
-                classifier,
-                top=top,
-                abstain_below=abstain_below,
-                resume=settings.resume,
-                advice="give another `checkpoint` folder",
-            )
-            stack.enter_context(self._results)
-            if self._results.done:
-                self._known = _read_predictions(path, JsonLinesLayout(top, classifier.multi_label))
-            self._stack = stack.pop_all()
-
-    @property
-    def known(self) -> Mapping[tuple[Path, str], Prediction]:
-        """Saved predictions by the path and digest of the image."""
-        return self._known
+        self.known: dict[tuple[Path, str], Prediction] = {}
+        self.completed = 0
+        self._folder = folder
+        self._layout = JsonLinesLayout(top, classifier.multi_label)
+        self._open_results = partial(
+            ResultsFile,
+            classifier=classifier,
+            top=top,
+            abstain_below=abstain_below,
+            advice="give another `checkpoint` folder",
+        )
+        path = folder.file_path(NAME)
+        self._results = path and self._open_results(path)
 
     def append(self, prediction: Prediction) -> None:
         """Save a prediction, unless it is saved already."""
-        if self._results is None or (prediction.path, prediction.digest) in self._known:
+        if not self._results or (prediction.path, prediction.digest) in self.known:
             return
-        self._count += 1
-        try:
+        with self._folder.log_failure("A prediction could not be saved"):
             self._results.append(prediction)
-            if self._schedule.is_due(self._count):
-                self._schedule.mark(self._count)
-                self._results.sync()
-            self._failing = False
-        except OutputError as error:
-            self._log_failure(error)
+            self.completed += 1
+            self._folder.save(self)
+
+    def capture(self) -> State:
+        if self._results:
+            self._results.sync()
+        return State({}, {})
+
+    def restore(self, state: State) -> None:
+        if not self._results or not self._results.path.exists():
+            return
+        path = self._results.path
+        self._results = self._open_results(path, resume=True)
+        with path.open("rb") as file:
+            records = self._layout.split(iter(partial(file.readline, MAX_RECORD), b""))
+            predictions = map(self._layout.parse, records)
+            self.known = {(each.path, each.digest): each for each in predictions}
+        self.completed = len(self.known)
 
     def close(self) -> None:
-        """Close the file and release the folder."""
+        """Close the file."""
+        if self._results:
+            with self._folder.log_failure("Predictions could not be saved"):
+                self._results.close()
+
+
+@contextmanager
+def saved_predictions(
+    settings: CheckpointSettings,
+    classifier: Classifier,
+    *,
+    top: int = 5,
+    abstain_below: float | None = None,
+) -> Iterator[SavedPredictions]:
+    """Save the predictions that are appended in the block, and restore those of the resumed run.
+
+    Raises:
+        CheckpointError: If another run uses the folder, or it is of another run, or ``resume`` is
+            not set for an earlier one.
+        OutputError: If the folder cannot be created or written.
+    """
+    identity = RunIdentity(
+        "predict",
+        {"top": top, "abstain_below": abstain_below, **list_versions()},
+        {"classifier": classifier.digest},
+    )
+    with CheckpointFolder(settings, also=NAME) as folder:
+        found = folder.find(identity)
+        job = SavedPredictions(folder, classifier, top, abstain_below)
         try:
-            self._stack.close()
-        except OutputError as error:
-            self._log_failure(error)
-
-    def _log_failure(self, error: OutputError) -> None:
-        level = logging.DEBUG if self._failing else logging.WARNING
-        _log.log(level, "A prediction could not be saved: %s", error)
-        self._failing = True
-
-
-def _read_predictions(path: Path, layout: JsonLinesLayout) -> dict[tuple[Path, str], Prediction]:
-    with reraise_as_checkpoint_error(), path.open("rb") as file:
-        records = layout.split(iter(partial(file.readline, MAX_RECORD), b""))
-        predictions = map(layout.parse, records)
-        return {(each.path, each.digest): each for each in predictions}
+            with folder.run(job, found or State({}, {})):
+                folder.save(job, now=True)
+                yield job
+        finally:
+            job.close()

@@ -30,9 +30,9 @@ from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES, Augmentation
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Deadline, Plan, choose_depth
 from nstk.finetuning.unfreezing.result import McNemarTest, SecondStage, Skipped
-from nstk.finetuning.unfreezing.resumption import describe_run, restore_plan, train
+from nstk.finetuning.unfreezing.resumption import ResumableTraining, identify_run, read_plan
 from nstk.finetuning.unfreezing.step import TrainingStep
-from nstk.finetuning.unfreezing.training import History, Training
+from nstk.finetuning.unfreezing.training import History, Training, TrainingState
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
 from nstk.heads.folds import assign_folds
@@ -90,14 +90,14 @@ class Unfreezing:
             return Skipped("Unfreezing was skipped: too few images are held out; add images.")
         if plan == NO_UNFREEZING:
             return Skipped("Unfreezing was skipped, as in the run that is repeated.")
-        identity = describe_run(self.settings, extractor.backbone, extractor.size, splits, plan)
-        saved = self.checkpoints.restore(identity)
-        if saved:
-            plan, deadline = restore_plan(saved), Deadline(None)
+        identity = identify_run(self.settings, extractor.backbone, extractor.size, splits, plan)
+        found = self.checkpoints.find(identity)
+        if found:
+            plan, deadline = read_plan(found), Deadline(None)
         if self.workers.all_reduce_max(-deadline.remaining) >= 0:
             return Skipped("Unfreezing was skipped: the head alone used up the `budget`.")
         plan = plan or self._plan(deadline)
-        trained = self._train(plan, self._reserve(deadline), saved, on_progress)
+        trained = self._train(plan, self._reserve(deadline), found, on_progress)
         if trained is None:
             return Skipped("Unfreezing was skipped: the `budget` left no time for a step.")
         history, backbone, selection = trained
@@ -146,7 +146,7 @@ class Unfreezing:
         return Deadline(deadline.end - images * self._seconds_per_image())
 
     def _train(
-        self, plan: Plan, deadline: Deadline, saved: State | None, on_progress: Reporter
+        self, plan: Plan, deadline: Deadline, found: State | None, on_progress: Reporter
     ) -> tuple[History, Backbone, Selection] | None:
         """Train; None if the deadline came before the first step."""
         link, from_pixels = self.selection.head.link, plan.augmentation in PIXEL_RECIPES
@@ -174,7 +174,17 @@ class Unfreezing:
             seed=seed,
             images=int((self._folds != 0).sum()),
         )
-        history = train(training, plan, deadline, self.checkpoints, saved, on_progress)
+        planned = (plan.steps, plan.taken) if plan.steps else None
+        state = TrainingState() if found else training.start(deadline, planned)
+        job = ResumableTraining(training, plan, state)
+        with self.checkpoints.run(job, found) as on_step:
+            history = training.run(
+                job.state,
+                deadline,
+                on_progress,
+                on_step=on_step,
+                uninterrupted=self.checkpoints.uninterrupted,
+            )
         if not history.taken:
             return None
         _, logits, targets = training.evaluate()

@@ -4,7 +4,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -48,12 +48,12 @@ class History:
 class TrainingState:
     """A `History` in the making; ``last`` steps are to be taken, ``reserve`` seconds are kept."""
 
-    steps: int
-    last: int
-    taken: int
-    losses: list[float]
-    best: int
-    best_weights: Arrays
+    steps: int = 0
+    last: int = 0
+    taken: int = 0
+    losses: list[float] = field(default_factory=list)
+    best: int = 0
+    best_weights: Arrays = field(default_factory=list)
     reserve: float = 0.0
 
     @property
@@ -102,7 +102,7 @@ class Training:
         deadline: Deadline,
         on_progress: Reporter,
         *,
-        on_step: Callable[[TrainingState], None] = lambda state: None,
+        on_step: Callable[[], None] = lambda: None,
         uninterrupted: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> History:
         """Train until the deadline at most, then restore the best weights.
@@ -111,7 +111,7 @@ class Training:
             state: Where to start; updated in place.
             deadline: The end of the time budget.
             on_progress: Called after each step.
-            on_step: Called before it, with the state.
+            on_step: Called before it.
             uninterrupted: A context for each step, during which the state is inconsistent.
         """
         batches = self._batches(state.taken)
@@ -119,7 +119,7 @@ class Training:
         while not state.is_over:
             with uninterrupted():
                 event = self._advance(state, batches, deadline.remaining <= state.reserve)
-                on_step(state)
+                on_step()
             on_progress(event)
         self.step.network.set_weights(state.best_weights)
         return History(state.steps, state.taken, tuple(state.losses), state.best)
