@@ -14,6 +14,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.errors import OutputError
 from nstk.exporting.decoding import decode_upright
 from nstk.features.networks import SQUARE
+from nstk.storage.files import find_temporary_folder
 from nstk.types import Tensor
 
 LABELS = "labels.txt"
@@ -41,7 +42,7 @@ def write_saved_model(classifier: Classifier, folder: Path) -> None:
     Raises:
         OutputError: If TensorFlow cannot write there.
     """
-    with tempfile.TemporaryDirectory() as place:
+    with tempfile.TemporaryDirectory(dir=find_temporary_folder()) as place:
         labels = Path(place, LABELS)
         labels.write_text("".join(f"{name}\n" for name in classifier.classes), encoding="utf-8")
         module = _build_module(classifier, labels)

@@ -23,6 +23,7 @@ from nstk.exporting.reload import LENGTH_BYTES
 from nstk.heads.decisions import Decision
 from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter
+from nstk.storage.files import find_temporary_folder
 from nstk.types import Probabilities
 
 _SCRIPT = Path(__file__).with_name("reload.py")
@@ -70,7 +71,7 @@ def verify(
         autograph=False,
     )
     expected: list[Probabilities] = []
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=find_temporary_folder()) as folder:
         outputs, log = Path(folder, "outputs.npz"), Path(folder, "log.txt")
         with log.open("wb") as errors, _start(format, artifact, outputs, errors) as process:
             assert process.stdin is not None

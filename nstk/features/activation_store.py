@@ -1,7 +1,6 @@
 """Rows of numbers that are computed once and read many times."""
 
 import shutil
-import tempfile
 import weakref
 from math import prod
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.errors import OutputError
+from nstk.storage.files import make_temporary_folder
 from nstk.types import Array
 
 MEMORY_LIMIT = 256 * 2**20
@@ -40,7 +40,7 @@ class ActivationStore:
         self._shape, self._dtype, self._remedy = shape, np.dtype(dtype), remedy
         self._written = 0
         size = count * prod(shape) * self._dtype.itemsize
-        self._folder = Path(tempfile.mkdtemp()) if size > memory else None
+        self._folder = make_temporary_folder() if size > memory else None
         if self._folder:
             weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         self._rows: Any = None if self._folder else np.empty((count, *shape), dtype)

@@ -34,13 +34,9 @@ _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Open a zip archive whose members are stored or deflated.
+    """Open a zip archive; reading may raise `ZIP_ERRORS`.
 
-    Archives with other compression methods are refused: these can demand any amount of memory.
-
-    Raises:
-        OSError: If the file is missing or cannot be read.
-        zipfile.BadZipFile: If it is not such an archive. Reading may raise other `ZIP_ERRORS`.
+    Only stored and deflated members are accepted: other methods can demand any amount of memory.
     """
     check_regular(path)
     with zipfile.ZipFile(path) as archive:
@@ -58,17 +54,10 @@ def write_arrays(
     *,
     compress: bool = False,
 ) -> None:
-    """Write facts and arrays to a file.
+    """Write facts and arrays to the temporary path that `atomic_write` passes.
 
-    Args:
-        path: The temporary path that `atomic_write` passes.
-        title: Name of the JSON member, which identifies the kind of file: ``style.json``.
-        facts: Plain JSON.
-        arrays: NumPy arrays or tensors by name.
-        compress: Whether to deflate. Without it, the content is never larger than the file.
-
-    Raises:
-        OSError: If the disk refuses.
+    The name of the JSON member, such as ``style.json``, identifies the kind of file. Without
+    compression, the content is never larger than the file.
     """
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(_entry(title, compress), json.dumps(facts, indent=1))
@@ -80,19 +69,10 @@ def write_arrays(
 def read_arrays(
     path: Path, title: str, *, limit: float = math.inf
 ) -> tuple[dict[str, Json], dict[str, Array]]:
-    """Read a file written by `write_arrays`.
-
-    Args:
-        path: The file.
-        title: Name of the JSON member.
-        limit: Largest size of the unpacked content, in bytes.
-
-    Returns:
-        The facts, and read-only arrays by name.
+    """Read a file written by `write_arrays`: the facts, and read-only arrays.
 
     Raises:
-        OSError: If the file is missing or cannot be read.
-        ValueError: If it is damaged, too large or of another kind.
+        ValueError: If it is damaged, of another kind, or unpacks to more than ``limit`` bytes.
     """
     try:
         with open_zip(path) as archive:
@@ -112,11 +92,7 @@ def read_arrays(
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Read the header of an array in NumPy's format.
-
-    Raises:
-        ValueError: If the header is damaged, or the array would have to be unpickled.
-    """
+    """Read the header of an array in NumPy's format; ValueError if it would be unpickled."""
     try:
         version = np.lib.format.read_magic(file)
         read = {
@@ -132,15 +108,7 @@ def read_header(file: IO[bytes]) -> Header:
 
 
 def read_array(file: IO[bytes], room: int) -> Array:
-    """Read an array, but allocate at most ``room`` bytes, regardless of its header.
-
-    Args:
-        file: A file at the beginning of the array.
-        room: Largest possible size of the array in bytes.
-
-    Raises:
-        ValueError: If the array is damaged or claims to be larger.
-    """
+    """Read an array, but allocate at most ``room`` bytes, regardless of its header."""
     shape, fortran_order, dtype = read_header(file)
     size = dtype.itemsize * math.prod(shape)
     numbers = file.read(size) if size <= room else b""

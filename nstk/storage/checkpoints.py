@@ -22,11 +22,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Protocol, Self
 
+from filelock import FileLock
+
 from nstk.errors import CheckpointError, OutputError
 from nstk.settings import CheckpointSettings
 from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
-from nstk.storage.files import atomic_write, make_folder
-from nstk.storage.locks import FolderLock
+from nstk.storage.files import atomic_write, lock_folder, make_folder
 from nstk.types import Array, Json
 
 EXTENSION = ".checkpoint"
@@ -47,10 +48,8 @@ _log = logging.getLogger("nstk")
 class RunIdentity:
     """Everything that the result of a run depends on.
 
-    Attributes:
-        job: The command: ``stylize``.
-        settings: The value of every parameter by name, as plain JSON.
-        inputs: SHA-256 of every input, by its name in messages.
+    The job is the name of its command, settings are plain JSON by parameter, and inputs have a
+    digest by their name in messages.
     """
 
     job: str
@@ -101,16 +100,8 @@ class CheckpointFolder:
     """The checkpoints of one run; does nothing if the settings name no folder.
 
     A full disk or a vanished folder does not end the job: the first of several failures in a row
-    is logged, and the next checkpoint is tried as usual.
-
-    Args:
-        settings: Folder, interval, and whether to resume from its checkpoints.
-        also: Another file that runs of the job leave in the folder.
-
-    Raises:
-        CheckpointError: If another run uses the folder, or it holds checkpoints of an earlier run
-            and ``resume`` is not set.
-        OutputError: If the folder cannot be created or written.
+    is logged, and the next checkpoint is tried as usual. ``also`` names another file that an
+    earlier run of the job leaves in the folder.
     """
 
     def __init__(self, settings: CheckpointSettings, *, also: str = "") -> None:
@@ -118,12 +109,12 @@ class CheckpointFolder:
         self._identity: RunIdentity | None = None
         self._mark(0)
         self._failing = False
-        self._lock: FolderLock | None = None
+        self._lock: FileLock | None = None
         self._folder = None if settings.checkpoint is None else Path(settings.checkpoint)
         if self._folder is None:
             return
         make_folder(self._folder)
-        self._lock = FolderLock(self._folder)
+        self._lock = lock_folder(self._folder)
         if not settings.resume and (self._list() or (self._folder / also).is_file()):
             self._lock.release()
             raise CheckpointError(
@@ -143,7 +134,6 @@ class CheckpointFolder:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether there is a folder."""
         return self._folder is not None
 
     def file_path(self, name: str) -> Path | None:
@@ -151,14 +141,7 @@ class CheckpointFolder:
         return None if self._folder is None else self._folder / name
 
     def find(self, identity: RunIdentity) -> State | None:
-        """Read the newest undamaged checkpoint; None if there is none.
-
-        Args:
-            identity: Identity of this run; it is written into the checkpoints from now on.
-
-        Raises:
-            CheckpointError: If the checkpoint belongs to another run; lists the differences.
-        """
+        """The newest undamaged state, if any; CheckpointError if it belongs to another run."""
         self._identity = identity
         for path in reversed(self._list()):
             try:
@@ -189,17 +172,10 @@ class CheckpointFolder:
 
     @contextmanager
     def run(self, job: Resumable, found: State | None = None) -> Iterator[Callable[[], None]]:
-        """Restore a job and save it when a checkpoint is due, at Ctrl-C and at the end.
+        """Restore a job, which the block runs, and save it at Ctrl-C and at the end.
 
-        Args:
-            job: The job, which the block runs.
-            found: The state to restore first.
-
-        Yields:
-            What the block calls after every step.
-
-        Raises:
-            CheckpointError: If the state does not fit the job.
+        The block calls the function that it gets after every step, which saves the job when that
+        is due.
         """
         if found is not None:
             with reraise_as_checkpoint_error():

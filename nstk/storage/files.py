@@ -1,4 +1,4 @@
-"""Files that are written completely or not at all, and their digests."""
+"""Files that are written completely or not at all, by one process at a time; their digests."""
 
 import ctypes
 import errno
@@ -9,13 +9,15 @@ import secrets
 import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock, Timeout
 
-from nstk.errors import OutputError
+from nstk.errors import CheckpointError, OutputError
 
 _RENAME_EXCHANGE = 2
 
@@ -29,11 +31,7 @@ _FILE_TYPES = {
 
 
 def find_cache_folder() -> Path:
-    """The user's cache folder for nstk, where the operating system expects it.
-
-    Raises:
-        OutputError: If the user has no home folder, as in some containers.
-    """
+    """The user's cache folder for nstk, where the operating system expects it."""
     try:
         return platformdirs.user_cache_path("nstk", appauthor=False, opinion=False)
     except RuntimeError as error:
@@ -43,16 +41,24 @@ def find_cache_folder() -> Path:
         ) from error
 
 
+def find_temporary_folder() -> str:
+    """The folder for temporary files."""
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise OutputError(
+            "No temporary folder: the usual ones are missing or not writable; set TMPDIR to a "
+            "writable folder."
+        ) from error
+
+
+def make_temporary_folder() -> Path:
+    """Create a private temporary folder."""
+    return Path(tempfile.mkdtemp(prefix="nstk-", dir=find_temporary_folder()))
+
+
 def check_writable(path: str | Path) -> None:
-    """Refuse, before any long work, a path where no file can be written.
-
-    Args:
-        path: Where a file will be written later.
-
-    Raises:
-        OutputError: If ``path`` is a folder or a device, or if its parent is missing, is not a
-            folder or is not writable.
-    """
+    """Refuse, before any long work, a path where no file can be written."""
     path = Path(path)
     if path.is_dir():
         raise OutputError(f"{path} is a folder; give the name of a file to write.")
@@ -64,13 +70,7 @@ def check_writable(path: str | Path) -> None:
 def check_folder_writable(path: str | Path, *, member: str) -> None:
     """Refuse, before any long work, a path where no folder can be written.
 
-    Args:
-        path: Where a folder will be written later.
-        member: A file that identifies an earlier folder of the same kind, which may be replaced.
-
-    Raises:
-        OutputError: If ``path`` is a file or a folder with other content, or if its parent is
-            missing, is not a folder or is not writable.
+    An empty folder may be replaced, and so may one with ``member``, an earlier one of the kind.
     """
     path = Path(path)
     if path.exists() and not path.is_dir():
@@ -96,45 +96,21 @@ def _check_parent(path: Path) -> None:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Create a folder inside an existing one, unless it exists.
-
-    Args:
-        path: The folder.
-
-    Returns:
-        ``path``.
-
-    Raises:
-        OutputError: If it cannot be created.
-    """
+    """Create a folder inside an existing one, unless it exists."""
     path = Path(path)
-    try:
+    with _report_refusal(f"create the folder {path}"):
         path.mkdir(exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"Cannot create the folder {path}: {error.strerror or error}; choose another path or "
-            "free some disk space."
-        ) from error
     return path
 
 
 def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     """Write a file completely or not at all; an older file stays until the new one is complete.
 
-    Args:
-        path: Where to write the file; a link is followed to its target.
-        write: Writes the content to the path that it receives: a temporary name in the same
-            folder with the same extension.
-
-    Returns:
-        ``path``.
-
-    Raises:
-        OutputError: If the disk refuses. Other errors of ``write`` pass through. In every case
-            nothing new is left behind.
+    ``write`` receives a temporary name in the same folder with the same extension. A link is
+    followed to its target. OutputError if the disk refuses; nothing new is left behind.
     """
     path = Path(path)
-    with _report_refusal(path):
+    with _report_refusal(f"write {path}"):
         target = _resolve(path)
         check_writable(target)
         temporary = target.with_name(f".nstk-{secrets.token_hex(8)}{target.suffix}")
@@ -151,24 +127,12 @@ def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
 
 
 def atomic_write_folder(path: str | Path, write: Callable[[Path], None]) -> Path:
-    """Write a folder completely or not at all; an older one stays until the new one is complete.
-
-    Args:
-        path: Where to write the folder; `check_folder_writable` has accepted it.
-        write: Writes the folder to the path that it receives: a temporary name beside it.
-
-    Returns:
-        ``path``.
-
-    Raises:
-        OutputError: If the disk refuses. Other errors of ``write`` pass through. In every case
-            nothing new is left behind.
-    """
+    """Write a folder that `check_folder_writable` accepted like `atomic_write` writes a file."""
     path = Path(path)
     target = _resolve(path)
     temporary, former = (target.with_name(f".nstk-{secrets.token_hex(8)}") for _ in range(2))
     try:
-        with _report_refusal(path):
+        with _report_refusal(f"write {path}"):
             write(temporary)
             for file in temporary.rglob("*"):
                 if file.is_file():
@@ -187,26 +151,59 @@ def atomic_write_folder(path: str | Path, write: Callable[[Path], None]) -> Path
 
 
 @contextmanager
-def _report_refusal(path: Path) -> Iterator[None]:
+def _report_refusal(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}; choose another path or free some "
-            "disk space."
+            f"Cannot {what}: {error.strerror or error}; choose another path or free some disk "
+            "space."
         ) from error
 
 
-def check_regular(path: str | Path, max_bytes: float = math.inf) -> None:
-    """Refuse anything but a regular file before it is opened: pipes and devices would block.
+class FileGuard:
+    """Keeps other processes from writing a file until `release`, by a hidden file beside it."""
 
-    Args:
-        path: A file, or a link to one.
-        max_bytes: Largest size of the file.
+    def __init__(self, path: Path) -> None:
+        path = path.resolve()
+        self._lock = try_lock(path.with_name(f".{path.name}.lock"))
 
-    Raises:
-        OSError: If the path is missing, is not a regular file or is larger; see ``strerror``.
+    def release(self) -> None:
+        with suppress(OSError):  # removed while it is held, so that nobody else loses a lock
+            Path(self._lock.lock_file).unlink()
+        self._lock.release()
+
+
+def lock_folder(folder: Path) -> FileLock:
+    """Keep other processes out of an existing folder until the lock is released."""
+    try:
+        return try_lock(folder / "lock")
+    except BlockingIOError as error:
+        raise CheckpointError(
+            f"Another run is using {folder}; wait for its end, or give another folder."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"Cannot lock {folder}: {error.strerror or error}; choose another folder."
+        ) from error
+
+
+def try_lock(path: Path) -> FileLock:
+    """Lock a file for this process, without waiting; BlockingIOError if another one holds it.
+
+    The operating system releases the lock when the process ends in any way, so a lock is never
+    stale. The file is created if necessary, is empty and stays there.
     """
+    lock = FileLock(path, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise BlockingIOError(f"{path} is locked by another process") from error
+    return lock
+
+
+def check_regular(path: str | Path, max_bytes: float = math.inf) -> None:
+    """Raise an OSError if a path is not a regular file: pipes and devices would block."""
     status = os.stat(path)
     if not stat.S_ISREG(status.st_mode):
         kind = _FILE_TYPES.get(stat.S_IFMT(status.st_mode), "a special file")
@@ -217,11 +214,7 @@ def check_regular(path: str | Path, max_bytes: float = math.inf) -> None:
 
 
 def digest_file(path: str | Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal digits.
-
-    Raises:
-        OSError: If the file cannot be read.
-    """
+    """SHA-256 of a file's content, in hexadecimal digits."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -232,10 +225,7 @@ def _resolve(path: Path) -> Path:
 
 
 def _swap(one: Path, other: Path) -> bool:
-    """Exchange two folders atomically, if the system can; return whether it did.
-
-    A process may be killed between two renames.
-    """
+    """Exchange two folders atomically, if the system can: a kill may come between two renames."""
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     return rename is not None and rename(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0

@@ -19,7 +19,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
-from nstk.storage.locks import FolderLock
+from nstk.storage.files import lock_folder
 from nstk_cli.main import app
 
 
@@ -127,7 +127,7 @@ def test_checkpoints_are_neither_overwritten_nor_used_with_other_options(model, 
 def test_a_checkpoint_folder_belongs_to_one_run(model, folder, tmp_path):
     states = tmp_path / "states"
     states.mkdir()
-    lock = FolderLock(states)
+    lock = lock_folder(states)
     try:
         result = invoke("predict", model, folder, "--checkpoint", states)
     finally:

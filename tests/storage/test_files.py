@@ -4,6 +4,7 @@ import hashlib
 import os
 import stat
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -17,6 +18,7 @@ from nstk.storage.files import (
     check_writable,
     digest_file,
     find_cache_folder,
+    make_temporary_folder,
 )
 
 
@@ -189,3 +191,12 @@ def test_a_folder_exists_at_every_moment_while_it_is_replaced(tmp_path):
     watcher.join()
     assert not missing
     assert names(tmp_path) == ["served"]
+
+
+def test_without_a_temporary_folder_the_message_names_the_variable_to_set(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path / "none")])
+    with pytest.raises(OutputError, match="TMPDIR"):
+        make_temporary_folder()
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path)])
+    assert make_temporary_folder().parent == tmp_path

@@ -12,8 +12,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout, JsonLinesLayout, Layout
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
-from nstk.storage.files import check_writable
-from nstk.storage.locks import FileGuard
+from nstk.storage.files import FileGuard, check_writable
 
 _DIGEST_DIGITS = 16
 _THRESHOLD = " unsure below "
