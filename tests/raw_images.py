@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nstk.images.icc_profiles import SRGB_PROFILE
+from nstk.images.color_spaces import SRGB_PROFILE
 
 LEVEL = 1 / 255
 
@@ -110,6 +110,11 @@ def black_only_profile() -> bytes:
     corners = b"".join(bytes([0 if corner % 2 else 255, 128, 128]) for corner in range(16))
     lut = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + identity + 4 * ramp + corners + 3 * ramp
     return profile(b"CMYK", b"Lab ", b"prtr", {b"A2B0": lut})
+
+
+def on_white(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """What a viewer shows of colors (..., 3) in [0, 1] with alpha (...)."""
+    return 1 - alpha[..., None] * (1 - np.asarray(colors))
 
 
 def write(path: Path, content: bytes) -> Path:

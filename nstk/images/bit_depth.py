@@ -15,14 +15,15 @@ import numpy.typing as npt
 from PIL import ImageFile
 
 from nstk.errors import ImageError
+from nstk.images.formats import describe_tags
 from nstk.types import Array
 
 Samples = npt.NDArray[np.float32]
 
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
-_BITS_PER_SAMPLE = 258
-_PHOTOMETRIC_INTERPRETATION = 262
+_BITS_PER_SAMPLE, _PHOTOMETRIC_INTERPRETATION, _SAMPLE_FORMAT = 258, 262, 339
 _WHITE_IS_ZERO = 0
+_MIN_UNUSED = 4
 
 
 def raw_mode(image: ImageFile.ImageFile) -> str:
@@ -59,6 +60,8 @@ def deep_samples(
         samples = np.asarray(image, np.float32)[..., None]
         _check_range(path, samples, 1)
         return samples
+    if image.mode == "I" and np.asarray(image).min() < 0 and tags.get(_SAMPLE_FORMAT) != (2,):
+        raise ImageError(f"{path}: {describe_tags(tags)}.")  # Pillow takes them for signed ones
     if image.mode == "I" or image.mode.startswith("I;16"):
         white = 4095 if raw == "I;12" else 65535
         gray = np.asarray(image).astype(np.int32)[..., None]
@@ -79,6 +82,13 @@ def deep_samples(
             "save it with interleaved channels."
         )
     return None
+
+
+def unused_bits(samples: Samples) -> int:
+    """How many of 16 bits no color uses; 0 if less than `_MIN_UNUSED`, or the image is black."""
+    colors = samples[..., : -1 if samples.shape[-1] in (2, 4) else None]
+    unused = 16 - int(np.rint(colors.max() * 65535)).bit_length()
+    return unused if _MIN_UNUSED <= unused < 16 else 0
 
 
 def _reread(reopen: Callable[[], ImageFile.ImageFile], raw: str) -> npt.NDArray[np.uint8]:

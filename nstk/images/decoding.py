@@ -14,7 +14,16 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, UnidentifiedImageError
 
 from nstk.errors import ImageError
-from nstk.images.bit_depth import Samples, deep_samples, raw_mode
+from nstk.images.bit_depth import Samples, deep_samples, raw_mode, unused_bits
+from nstk.images.formats import (
+    EXTENSIONS,
+    READABLE,
+    SIGNATURE_BYTES,
+    check_signature,
+    check_tags,
+    describe_tiff,
+    read_tags,
+)
 from nstk.storage.files import check_regular
 
 MAX_PIXELS = 200_000_000
@@ -23,10 +32,7 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 2 * 2**30
 """Largest size of a file; the allowed number of pixels takes less."""
 
-READABLE = "JPEG, PNG, WebP, TIFF, BMP or GIF"
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"II", b"MM", b"BM", b"GIF8")
+_FORMATS = tuple(EXTENSIONS)
 _LARGE = 50_000_000
 _MAX_DENSITY = 2000
 """Pixels per byte of a large image; an empty gray PNG has half as many."""
@@ -44,6 +50,7 @@ class Decoded:
         samples: The same at full precision, float32 ``(height, width, channels)`` in ``[0, 1]``,
             if the file has more than 8 bits per channel.
         orientation: EXIF orientation that is yet to be applied, 1 to 8; 1 is upright.
+        unused_bits: How many of 16 bits per channel nothing in the image uses, if four or more.
         notices: Warnings about the file, one sentence each.
     """
 
@@ -51,22 +58,31 @@ class Decoded:
     image: Image.Image
     samples: Samples | None
     orientation: int
+    unused_bits: int
     notices: tuple[str, ...]
 
 
-def decode(path: Path, max_pixels: int = MAX_PIXELS, *, content: bytes | None = None) -> Decoded:
+def decode(
+    path: Path,
+    max_pixels: int = MAX_PIXELS,
+    *,
+    content: bytes | None = None,
+    side: int | None = None,
+) -> Decoded:
     """Decode the first image of a file completely.
 
     Args:
         path: A regular file with any extension.
         max_pixels: Largest number of pixels that the header may claim; checked before decoding.
         content: The bytes of the file, if they have been read already.
+        side: Decode a JPEG at 1/2, 1/4 or 1/8 of its size, by leaving out frequencies, if its
+            shorter side keeps at least this many pixels; None decodes all of them.
 
     Raises:
         ImageError: If the file is not a complete image; ``"path: reason; what to do"``.
     """
     with _opened(path, content) as file:
-        return _decode_open(path, file, max_pixels)
+        return _decode_open(path, file, max_pixels, side)
 
 
 def read_content(path: Path) -> bytes:
@@ -91,34 +107,27 @@ def read_content(path: Path) -> bytes:
 
 @dataclass(frozen=True)
 class Header:
-    """The header of an image file.
-
-    Attributes:
-        format: Pillow's name of the format, by content.
-        width: Width in pixels, before the orientation is applied.
-        height: Height in pixels, before the orientation is applied.
-        several: Whether the file holds several images: a stack or an animation.
-    """
+    """The header of an image file; height and width are those before it is turned upright."""
 
     format: str
     width: int
     height: int
     several: bool
+    """Whether the file holds several images: a stack or an animation."""
+    is_deep: bool
+    """Whether it has 16 bits per channel."""
 
 
 def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Read the header of a file without decoding the image; truncated files are accepted.
-
-    Args:
-        path: A regular file with any extension.
-        max_pixels: Largest number of pixels that the header may claim.
 
     Raises:
         ImageError: If the file does not begin like an image; ``"path: reason; what to do"``.
     """
     with _opened(path) as file, _exclusive_pillow():
         image = _open_image(path, file, max_pixels)
-        return Header(_name_format(image), *image.size, several=_holds_several(image))
+        deep = "16" in image.mode or "16" in raw_mode(image)
+        return Header(_name_format(image), *image.size, _holds_several(image), deep)
 
 
 @contextmanager
@@ -128,8 +137,15 @@ def _opened(path: Path, content: bytes | None = None) -> Iterator[BinaryIO]:
         _check_regular(path)
     try:
         with path.open("rb") if content is None else io.BytesIO(content) as file:
-            _check_signature(path, file.read(32))
-            yield file
+            check_signature(path, file.read(SIGNATURE_BYTES))
+            if (tags := read_tags(file)) is not None:
+                check_tags(path, tags)
+            try:
+                yield file
+            except UnidentifiedImageError as error:
+                if (kind := describe_tiff(file)) is None:
+                    raise
+                raise ImageError(f"{path}: {kind}.") from error
     except ImageError:
         raise
     except Exception as error:  # damaged files make Pillow raise almost anything
@@ -169,7 +185,7 @@ def _holds_several(image: Image.Image) -> bool:
     return image.format != "MPO" and bool(getattr(image, "is_animated", False))
 
 
-def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
+def _decode_open(path: Path, file: BinaryIO, max_pixels: int, side: int | None) -> Decoded:
     def reopen() -> ImageFile.ImageFile:
         with _exclusive_pillow():
             return Image.open(file, formats=_FORMATS)
@@ -183,16 +199,25 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int) -> Decoded:
             image.load()
     if _holds_several(image):
         notices.append("the file holds several images; the first is used")
+    if side is not None:
+        image.draft(None, (side, side))
     image.load()
     with _exclusive_pillow() as warned_later:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     samples = deep_samples(path, image, raw, reopen)
+    unused = 0 if samples is None or image.mode == "F" else unused_bits(samples)
+    if unused:
+        notices.append(
+            f"no value in it uses the upper {unused} of its 16 bits, so that it is nearly black; "
+            f"multiply the values of all such images by {2**unused}"
+        )
     notices += [_one_line(warning.message) for warning in (*warned, *warned_later)]
     return Decoded(
         format=_name_format(image),
         image=image if samples is None else _eight_bits(image, samples),
         samples=samples,
         orientation=orientation if orientation in range(1, 9) else 1,
+        unused_bits=unused,
         notices=tuple(notices),
     )
 
@@ -231,26 +256,6 @@ def _check_regular(path: Path) -> None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or _one_line(error)
         raise ImageError(f"{path}: {reason}; give a {READABLE} file.") from error
-
-
-def _check_signature(path: Path, head: bytes) -> None:
-    if not head:
-        raise ImageError(f"{path}: an empty file (0 bytes); give a {READABLE} file.")
-    if head.startswith(_SIGNATURES):
-        return
-    if head.startswith(b"PK\x03\x04"):
-        content = "it looks like a zip; unpack it"
-    elif head.startswith(b"%PDF"):
-        content = "it looks like PDF"
-    elif head[4:8] == b"ftyp":
-        content = "it looks like HEIC, AVIF or a video"
-    elif (
-        head.isascii() and head.decode("ascii").replace("\n", " ").replace("\r", " ").isprintable()
-    ):
-        content = "it looks like text"
-    else:
-        content = f"it begins with the bytes {head[:8].hex(' ')}"
-    raise ImageError(f"{path}: not an image ({content}); give a {READABLE} file.")
 
 
 def _describe(error: Exception) -> str:

@@ -1,7 +1,7 @@
-"""Saving images: which format an extension selects, and what each format can store."""
+"""Saving images and animations: which format an extension selects, and what it can store."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import IO
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from PIL import Image as PILImage
 
 from nstk.errors import OutputError
-from nstk.images.icc_profiles import SRGB_PROFILE
-from nstk.images.image import Image, Levels, Plane
+from nstk.images.color_spaces import SRGB_PROFILE
+from nstk.images.image import Image, Levels, Plane, uncomposite
 from nstk.settings import check_whole
 from nstk.storage.files import atomic_write, check_writable
 from nstk.types import Array
@@ -31,12 +31,13 @@ _EXTENSIONS = {
 _MAX_SIDE = {"JPEG": 65_500, "WEBP": 16_383}
 _WITH_ALPHA = ("PNG", "WEBP", "TIFF")
 
+_COLORS = 256
+_SAMPLED_FRAMES = 8
+_SAMPLE_SIDE = 160
+
 
 def check_output(path: str | Path) -> None:
     """Refuse, before any long work, a path where no image can be saved.
-
-    Args:
-        path: Where an image will be saved later.
 
     Raises:
         OutputError: If the extension is not that of an image, or no file can be written there.
@@ -55,7 +56,8 @@ def save_image(
 
     Args:
         path: The extension selects the format: .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp.
-        pixels: The image; floats outside ``[0, 1]`` are clipped.
+        pixels: The image as it looks on white, like that of `load_image`; floats outside
+            ``[0, 1]`` are clipped.
         alpha: ``(height, width)``, 0 transparent to 1 opaque.
         quality: Quality of JPEG (with full color resolution, 4:4:4) and WebP, 1 to 100.
 
@@ -73,15 +75,7 @@ def save_image(
 
 
 def encode_png(pixels: Image | Levels, alpha: Plane | None = None) -> bytes:
-    """Return an image as the bytes of a PNG file, the same as `save_image` writes.
-
-    Args:
-        pixels: The image; floats outside ``[0, 1]`` are clipped.
-        alpha: ``(height, width)``, 0 transparent to 1 opaque.
-
-    Raises:
-        OutputError: If the pixels are not an image.
-    """
+    """Return an image as the bytes of a PNG file, the same as `save_image` writes."""
     file = BytesIO()
     _encode(Path("image.png"), pixels, alpha, quality=95)(file)
     return file.getvalue()
@@ -100,10 +94,7 @@ def _format_of(path: Path) -> str:
 
 
 def _encode(
-    path: Path,
-    pixels: npt.NDArray[np.float32] | npt.NDArray[np.uint8],
-    alpha: npt.NDArray[np.float32] | None,
-    quality: int,
+    path: Path, pixels: Array, alpha: Plane | None, quality: int
 ) -> Callable[[Path | IO[bytes]], None]:
     """A function that writes the image to a file; refuses what the format cannot store."""
     check_whole("quality", quality, 1, 100)
@@ -115,22 +106,23 @@ def _encode(
             f"Cannot write {path}: {width} × {height} pixels, but {name} allows at most "
             f"{_MAX_SIDE[name]} per side; choose .png or .tif."
         )
-    levels = _eight_bits(pixels)
     if alpha is not None and name in _WITH_ALPHA:
-        levels = np.concatenate([levels, _eight_bits(alpha[..., None])], axis=-1)
+        unit = pixels / np.float32(255) if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1)
+        alpha = _eight_bits(alpha) / np.float32(255)  # what the file will have
+        pixels = np.concatenate([uncomposite(unit, alpha), alpha[..., None]], axis=-1)
     elif alpha is not None:
         _log.warning(
-            "%s: %s cannot store transparency; the colors are saved without it. "
+            "%s: %s cannot store transparency; the image is saved on white. "
             "PNG, WebP and TIFF store it.",
             path,
             name,
         )
-    image = PILImage.fromarray(levels)
+    image = PILImage.fromarray(_eight_bits(pixels))
     options = _options(name, quality)
     return lambda target: image.save(target, format=name, **options)
 
 
-def _check_pixels(path: Path, pixels: Array, alpha: npt.NDArray[np.float32] | None) -> None:
+def _check_pixels(path: Path, pixels: Array, alpha: Plane | None) -> None:
     if pixels.dtype != np.uint8 and not np.issubdtype(pixels.dtype, np.floating):
         raise OutputError(
             f"Cannot write {path}: pixels are {pixels.dtype}; give floats from 0 to 1, or uint8."
@@ -151,22 +143,80 @@ def _check_pixels(path: Path, pixels: Array, alpha: npt.NDArray[np.float32] | No
         )
 
 
-def _eight_bits(values: Array) -> npt.NDArray[np.uint8]:
-    levels: npt.NDArray[np.uint8] = values
-    if values.dtype != np.uint8:
-        levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+def _eight_bits(values: Array) -> Levels:
+    if values.dtype == np.uint8:
+        return values
+    levels: Levels = np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
     return levels
 
 
 def _options(name: str, quality: int) -> dict[str, object]:
+    profile: dict[str, object] = {} if name == "BMP" else {"icc_profile": SRGB_PROFILE}
     match name:
         case "JPEG":
-            return {"quality": quality, "subsampling": "4:4:4", "icc_profile": SRGB_PROFILE}
+            return {"quality": quality, "subsampling": "4:4:4", **profile}
         case "WEBP":
-            return {"quality": quality, "exact": True, "icc_profile": SRGB_PROFILE}
+            return {"quality": quality, "exact": True, **profile}
         case "TIFF":
-            return {"compression": "tiff_adobe_deflate", "icc_profile": SRGB_PROFILE}
-        case "PNG":
-            return {"icc_profile": SRGB_PROFILE}
+            return {"compression": "tiff_adobe_deflate", **profile}
         case _:
-            return {}
+            return profile
+
+
+def check_animation(path: str | Path) -> None:
+    """Refuse, before any long work, a path where no animation can be saved.
+
+    Raises:
+        OutputError: If the extension is not ``.gif``, or no file can be written there.
+    """
+    if Path(path).suffix.lower() != ".gif":
+        raise OutputError(
+            f"Cannot write {path}: an animation is a GIF file; use the extension .gif."
+        )
+    check_writable(path)
+
+
+def save_animation(
+    path: str | Path,
+    frames: Sequence[npt.NDArray[np.uint8]],
+    *,
+    height: int,
+    width: int,
+    milliseconds: int = 80,
+    hold: int = 2000,
+) -> Path:
+    """Save frames ``(h, w, 3)`` of any size as a GIF that repeats, completely or not at all.
+
+    All frames share one palette, sampled across the animation, so that still areas do not flicker.
+    The last frame has the greatest weight, and lasts for ``hold`` milliseconds.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    check_animation(path)
+    images = [
+        PILImage.fromarray(frame).resize((width, height), PILImage.Resampling.BICUBIC)
+        for frame in frames
+    ]
+    palette = _shared_palette(images)
+    first, *rest = (image.quantize(palette=palette) for image in images)
+    options: dict[str, object] = {
+        "save_all": True,
+        "append_images": rest,
+        "loop": 0,
+        "duration": [milliseconds] * len(rest) + [hold],
+        "disposal": 1,
+        "optimize": False,
+    }
+    return atomic_write(path, lambda target: first.save(target, format="GIF", **options))
+
+
+def _shared_palette(images: Sequence[PILImage.Image]) -> PILImage.Image:
+    """The palette of a strip of small frames, half of which are the last one."""
+    step = max(len(images) // _SAMPLED_FRAMES, 1)
+    sampled = [*images[::step], *[images[-1]] * min(len(images), _SAMPLED_FRAMES)]
+    strip = PILImage.new("RGB", (_SAMPLE_SIDE * len(sampled), _SAMPLE_SIDE))
+    for index, image in enumerate(sampled):
+        small = image.resize((_SAMPLE_SIDE, _SAMPLE_SIDE), PILImage.Resampling.NEAREST)
+        strip.paste(small, (index * _SAMPLE_SIDE, 0))
+    return strip.quantize(_COLORS, method=PILImage.Quantize.MEDIANCUT, kmeans=1)

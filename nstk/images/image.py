@@ -122,18 +122,21 @@ def composite(pixels: Array, background: Color = WHITE) -> Array:
     if pixels.dtype == np.uint8:
         alpha = alpha.astype(np.uint16)
         ground = np.array(background, np.uint16) * (255 - alpha)
-        return ((colors * alpha + ground + 127) // 255).astype(np.uint8)
-    return colors * alpha + np.array(background, np.float32) / 255 * (1 - alpha)
+        laid: Array = ((colors * alpha + ground + 127) // 255).astype(np.uint8)
+    else:
+        laid = colors * alpha + np.array(background, np.float32) / 255 * (1 - alpha)
+    return laid
 
 
-def uncomposite(pixels: Image, alpha: Plane) -> Image:
+def uncomposite(pixels: Array, alpha: Plane) -> Image:
     """The colors that look like ``pixels`` when they are laid on white with this alpha.
 
     Where no color does, it is the nearest; where nothing is opaque, it is white.
     """
     shares = alpha[..., np.newaxis]
     opaque = np.where(shares > 0, shares, 1)
-    return np.clip((pixels - (1 - shares)) / opaque, 0, 1).astype(np.float32)
+    colors: Image = np.clip((pixels - (1 - shares)) / opaque, 0, 1).astype(np.float32)
+    return colors
 
 
 def is_ambiguous(array: Array, value_range: ValueRange = VALUE_RANGE) -> bool:

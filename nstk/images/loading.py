@@ -1,17 +1,20 @@
-"""Loading image files: every supported file becomes float32 sRGB."""
+"""Loading image files: every supported file becomes sRGB, upright and opaque."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image as PILImage
 
 from nstk.errors import ImageError
+from nstk.images.color_spaces import convert_to_srgb, decode_gamma
 from nstk.images.decoding import MAX_PIXELS, Decoded, decode, identify
-from nstk.images.icc_profiles import convert_to_srgb
-from nstk.images.image import Image, Levels, Plane
+from nstk.images.image import WHITE, Image, Levels, Plane, composite
+from nstk.settings.parsing import Color
 from nstk.types import Array
 
 _UPRIGHT: dict[int, Callable[[Array], Array]] = {
@@ -26,13 +29,15 @@ _UPRIGHT: dict[int, Callable[[Array], Array]] = {
 }
 """How to turn an image upright by its EXIF orientation (Exif 2.32, tag 0x0112)."""
 
+_PROBED_DEEP = 16
+
 
 @dataclass(frozen=True)
 class LoadedImage:
     """An image from a file; as an array, it is its pixels.
 
     Attributes:
-        pixels: The upright image in sRGB; transparent pixels keep the colors of the file.
+        pixels: The upright image in sRGB, as it looks: transparent pixels show the background.
         alpha: ``(height, width)``, 0 transparent to 1 opaque; ``None`` if the image is opaque.
         notices: Warnings about the file, one sentence each.
         path: The file.
@@ -55,18 +60,21 @@ def load_image(
     content: bytes | None = None,
     max_pixels: int = MAX_PIXELS,
     minimum_side: int = 1,
+    background: Color = WHITE,
 ) -> LoadedImage:
-    """Load a JPEG, PNG, WebP, TIFF, BMP or GIF file of any extension, bit depth and color space.
+    """Load an image file of any extension, bit depth and color space.
 
-    The content determines the format. EXIF orientation is applied, and an embedded color profile
-    is converted to sRGB. 16-bit channels keep their precision if the colors need no conversion.
-    Only the first of several images in a file is loaded.
+    The content determines the format: JPEG, PNG, WebP, TIFF, BMP, GIF, AVIF or JPEG 2000. EXIF
+    orientation is applied, and an embedded color profile is converted to sRGB. 16-bit channels keep
+    their precision if the colors need no conversion. Transparent images are laid on a ground of
+    one color. Only the first of several images in a file is loaded.
 
     Args:
         path: A regular file.
         content: The bytes of the file, if they have been read already.
         max_pixels: Largest number of pixels that the header may claim; checked before decoding.
         minimum_side: Smallest height and width, in pixels.
+        background: The ground of transparent pixels: red, green and blue, from 0 to 255.
 
     Raises:
         ImageError: If the file is missing, not an image, damaged, cut short, too big or too
@@ -80,49 +88,47 @@ def load_image(
             f"{path}: {width} × {height} pixels, but each side needs at least {minimum_side}; "
             "give a larger image."
         )
-    colors, alpha, notices = _separate(decoded)
-    pixels = _unit(colors)
-    upright = _UPRIGHT[decoded.orientation]
-    if alpha is not None:
-        alpha = None if alpha.min() == 1 else np.ascontiguousarray(upright(alpha))
+    colors, notices = _convert(decoded)
+    if colors.dtype == np.uint8:
+        colors = np.divide(colors, 255, dtype=np.float32)
+    upright = np.ascontiguousarray(_UPRIGHT[decoded.orientation](colors))
+    alpha = upright[..., 3] if upright.shape[-1] == 4 else None
     return LoadedImage(
-        pixels=np.ascontiguousarray(upright(pixels)),
-        alpha=alpha,
+        pixels=np.ascontiguousarray(composite(upright, background)),
+        alpha=None if alpha is None or alpha.min() == 1 else np.ascontiguousarray(alpha),
         notices=tuple(f"{path}: {notice}." for notice in (*decoded.notices, *notices)),
         path=path,
     )
 
 
 def load_levels(
-    path: str | Path, *, content: bytes | None = None, max_pixels: int = MAX_PIXELS
+    path: str | Path,
+    *,
+    content: bytes | None = None,
+    max_pixels: int = MAX_PIXELS,
+    background: Color = WHITE,
+    side: int | None = None,
 ) -> Levels:
     """Load an image as uint8: the values of `load_image`, rounded, in less time.
 
-    Args:
-        path: A regular file.
-        content: The bytes of the file, if they have been read already.
-        max_pixels: Largest number of pixels that the header may claim; checked before decoding.
+    ``side`` is that of `nstk.images.decoding.decode`: a large JPEG is decoded at a fraction of its
+    size, which the network does not see.
 
     Raises:
         ImageError: If the file is missing, not an image, damaged, cut short or too big.
     """
-    decoded = decode(Path(path), max_pixels, content=content)
-    colors, _, _ = _separate(decoded)
-    if colors.dtype != np.uint8:
-        colors = np.rint(colors * 255).astype(np.uint8)
-    return np.ascontiguousarray(_UPRIGHT[decoded.orientation](colors))
+    decoded = decode(Path(path), max_pixels, content=content, side=side)
+    colors, _ = _convert(decoded)
+    opaque = composite(colors, background)
+    if opaque.dtype != np.uint8:
+        opaque = np.rint(opaque * 255).astype(np.uint8)
+    return np.ascontiguousarray(_UPRIGHT[decoded.orientation](opaque))
 
 
 def probe_image(path: str | Path, *, whole: bool = True) -> str:
-    """Check that a file is a complete image, by decoding it.
+    """Check that a file is a complete image, by decoding it, and return its format (``"JPEG"``).
 
-    Args:
-        path: A regular file.
-        whole: False reads only the header, which is fast but accepts truncated files.
-
-    Returns:
-        The format by content: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"`` or
-        ``"GIF"``.
+    Without ``whole``, only the header is read, which is fast but accepts truncated files.
 
     Raises:
         ImageError: ``"path: reason; what to do"``.
@@ -140,34 +146,60 @@ def measure_side(path: str | Path) -> int:
     return min(header.width, header.height)
 
 
-def _separate(decoded: Decoded) -> tuple[Array, Plane | None, tuple[str, ...]]:
-    """Colors in sRGB, alpha and notices, not yet upright.
+def warn_unused_bits(paths: Sequence[Path]) -> list[str]:
+    """Warn if 16-bit images hold 12 bits or fewer, and so are nearly black, to a network as well.
 
-    Colors are `Levels` if the file has 8 bits per channel, and an `Image` otherwise.
+    Up to sixteen of them, evenly spread, are decoded; all of these must be so. The values are not
+    scaled automatically: a single dark image cannot be told from a dark scene.
+    """
+    unused: list[int] = []
+    for path in paths[:: -(-len(paths) // _PROBED_DEEP) or 1]:
+        with suppress(ImageError):
+            if identify(path).is_deep:
+                unused.append(decode(path).unused_bits)
+    if not unused or not min(unused):
+        return []
+    return [
+        f"No value of the 16-bit images uses the upper {min(unused)} bits, so that they are nearly "
+        f"black to the network; multiply the values of all of them by {2 ** min(unused)}."
+    ]
+
+
+def _convert(decoded: Decoded) -> tuple[Array, tuple[str, ...]]:
+    """Colors in sRGB with alpha if there is any, not yet upright, and notices.
+
+    They are uint8 if the file has 8 bits per channel, and floats in ``[0, 1]`` otherwise.
     """
     image, alpha = _split_alpha(decoded.image)
-    converted, notices = convert_to_srgb(image, decoded.image.info.get("icc_profile"))
+    info: dict[Any, Any] = decoded.image.info
+    converted, notices = convert_to_srgb(image, info.get("icc_profile"))
     colors: Array = _channels(converted)
     if decoded.samples is not None:
         count = decoded.samples.shape[-1]
         if count in (2, 4):
-            alpha = decoded.samples[..., -1]
+            alpha = decoded.samples[..., -1:]
         if converted is image:
             colors = decoded.samples[..., : 1 if count < 3 else 3]
         else:
             notices = (*notices, "its color profile is applied with 8 bits per channel")
+    if not {"icc_profile", "srgb"} & info.keys():
+        colors = decode_gamma(colors, info.get("gamma", 0.0))
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)
-    return colors, alpha, notices
+    if alpha is None:
+        return colors, notices
+    if colors.dtype == alpha.dtype:
+        return np.concatenate([colors, alpha], axis=-1), notices
+    return np.concatenate([_unit(colors), _unit(alpha)], axis=-1), notices
 
 
-def _split_alpha(image: PILImage.Image) -> tuple[PILImage.Image, Plane | None]:
+def _split_alpha(image: PILImage.Image) -> tuple[PILImage.Image, Array | None]:
     """Colors in mode L, RGB, CMYK or LAB, and alpha."""
     if image.has_transparency_data:
         gray = image.mode in ("1", "L", "LA", "La")
         image = image.convert("LA" if gray else "RGBA")
         *colors, alpha = image.split()
-        return PILImage.merge("L" if gray else "RGB", colors), _unit(_channels(alpha))[..., 0]
+        return PILImage.merge("L" if gray else "RGB", colors), _channels(alpha)
     if image.mode == "1":
         return image.convert("L"), None
     if image.mode not in ("L", "RGB", "CMYK", "LAB"):
@@ -180,8 +212,6 @@ def _channels(image: PILImage.Image) -> Levels:
     return levels.reshape(*levels.shape[:2], -1)
 
 
-def _unit(colors: Array) -> Image:
-    if colors.dtype != np.uint8:
-        return colors
-    values: Image = np.divide(colors, 255, dtype=np.float32)
-    return values
+def _unit(values: Array) -> Image:
+    unit: Image = np.divide(values, 255, dtype=np.float32) if values.dtype == np.uint8 else values
+    return unit

@@ -8,7 +8,7 @@ from PIL import Image as PILImage
 
 from nstk.errors import MaskError
 from nstk.images.color_spaces import to_luma
-from nstk.images.image import Image, Plane
+from nstk.images.image import Image, Plane, uncomposite
 from nstk.images.loading import load_image
 
 _ONE_LEVEL = 1.5 / 255
@@ -33,9 +33,10 @@ def load_mask(path: str | Path) -> Plane:
     loaded = load_image(path)
     if loaded.alpha is None:
         return to_luma(loaded.pixels)
-    if _is_of_one_color(loaded.pixels, loaded.alpha):
+    colors = uncomposite(loaded.pixels, loaded.alpha)
+    if _is_of_one_color(colors, loaded.alpha):
         return loaded.alpha
-    return to_luma(loaded.pixels) * loaded.alpha
+    return to_luma(colors) * loaded.alpha
 
 
 def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
@@ -43,14 +44,6 @@ def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
 
     The aspect ratios must match: the larger of the two, scaled to the longer side of the smaller,
     may differ from it by at most one pixel.
-
-    Args:
-        mask: ``(height, width)``, ``[0, 1]``.
-        image_shape: Shape of the image, beginning with height and width.
-        name: Name of the mask in messages, usually its path.
-
-    Returns:
-        The mask with the image's height and width.
 
     Raises:
         MaskError: If it is not a plane of values from 0 to 1, has another aspect ratio, or is 0
@@ -80,15 +73,7 @@ def check_mask(mask: Plane, image_shape: Sequence[int], name: str) -> Plane:
 def resize_mask(mask: Plane, height: int, width: int) -> Plane:
     """Resize a mask, antialiased, without overshoot (triangle filter).
 
-    Masks that add up to 1 everywhere still do so after resizing.
-
-    Args:
-        mask: ``(h, w)``, ``[0, 1]``.
-        height: Rows of the result, at least 1.
-        width: Columns of the result, at least 1.
-
-    Returns:
-        ``(height, width)``, ``[0, 1]``; always a new array.
+    Masks that add up to 1 everywhere still do so after resizing. The result is a new array.
     """
     image = PILImage.fromarray(np.ascontiguousarray(mask, np.float32))
     resized = np.asarray(image.resize((width, height), PILImage.Resampling.BILINEAR))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nstk.datasets.listing import is_single
-from nstk.errors import MaskError, SettingsError, StyleFileError
+from nstk.errors import ImageError, MaskError, SettingsError, StyleFileError
 from nstk.images.image import (
     VALUE_RANGE,
     Image,
@@ -14,6 +14,7 @@ from nstk.images.image import (
     RangedArray,
     ValueRange,
     check_value_range,
+    composite,
     to_image,
 )
 from nstk.images.loading import LoadedImage, load_image
@@ -126,7 +127,7 @@ def read_style_images(
         open_image(source, f"style {number}")
         for number, source in enumerate(list_styles(styles), 1)
     ]
-    images = [StyleImage(str(loaded.path), loaded.pixels) for loaded in opened]
+    images = [_to_style(loaded) for loaded in opened]
     return images, style_weights(settings, len(images))
 
 
@@ -144,7 +145,9 @@ def open_image(image: Source, name: str) -> LoadedImage:
         return load_image(image)
     if isinstance(image, LoadedImage):
         return image
-    return LoadedImage(pixels=to_image(image, name), alpha=None, notices=(), path=Path(name))
+    pixels = to_image(image, name, background=None)
+    alpha = pixels[..., 3] if pixels.shape[-1] == 4 and pixels[..., 3].min() < 1 else None
+    return LoadedImage(composite(pixels), alpha, notices=(), path=Path(name))
 
 
 def with_range(source: Images, value_range: ValueRange = VALUE_RANGE) -> Images:
@@ -210,11 +213,21 @@ def _open_style(
     notices: tuple[str, ...] = ()
     if not isinstance(source, StyleImage):
         loaded = open_image(source, name)
-        source, notices = StyleImage(str(loaded.path), loaded.pixels), loaded.notices
+        source, notices = _to_style(loaded), loaded.notices
     plane = source.mask
     if mask is not None:
-        plane = open_mask(mask, source.pixels.shape, f"the mask of {name}")
+        chosen = open_mask(mask, source.pixels.shape, f"the mask of {name}")
+        plane = chosen if plane is None else chosen * plane
+        if not plane.any():
+            raise MaskError(f"the mask of {name} covers only transparent pixels; paint others.")
     return replace(source, mask=plane, scale=source.scale * settings.style_scale), notices
+
+
+def _to_style(loaded: LoadedImage) -> StyleImage:
+    """A style in which pixels count as much as they are opaque."""
+    if loaded.alpha is not None and not loaded.alpha.any():
+        raise ImageError(f"{loaded.path}: every pixel is transparent; give a visible image.")
+    return StyleImage(str(loaded.path), loaded.pixels, loaded.alpha)
 
 
 def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSettings) -> None:

@@ -17,9 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from nstk.errors import OutputError
-from nstk.images.animations import Frame, save_animation
-from nstk.images.encoding import save_image
-from nstk.images.image import Image, fit_size, resize_image
+from nstk.images.encoding import save_animation, save_image
+from nstk.images.image import Image, Levels, fit_size, resize_image
 from nstk.progress import Progress, Reporter
 from nstk.settings import check_whole
 
@@ -155,7 +154,7 @@ class Frames:
 
     limit: int = MAX_FRAMES
     longest_side: int = LONGEST_SIDE
-    _frames: list[Frame] = field(default_factory=list, init=False, repr=False)
+    _frames: list[Levels] = field(default_factory=list, init=False, repr=False)
     _stride: int = field(default=1, init=False, repr=False)
     _steps: int = field(default=0, init=False, repr=False)
 
@@ -191,7 +190,7 @@ class Frames:
             path, [*self._frames, final], height=final.shape[0], width=final.shape[1]
         )
 
-    def _shrink(self, image: Image) -> Frame:
+    def _shrink(self, image: Image) -> Levels:
         height, width = image.shape[:2]
         size = fit_size(height, width, min(self.longest_side, max(height, width)))
         if size != (height, width):

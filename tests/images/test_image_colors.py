@@ -17,6 +17,7 @@ from raw_images import (
     RGBA,
     black_only_profile,
     gamma,
+    on_white,
     png,
     profile,
     swapped_profile,
@@ -25,7 +26,7 @@ from raw_images import (
 )
 
 from nstk.errors import ImageError
-from nstk.images.icc_profiles import SRGB_PROFILE
+from nstk.images.color_spaces import SRGB_PROFILE
 from nstk.images.loading import load_image, probe_image
 
 # Depths and kinds of color
@@ -50,10 +51,13 @@ def test_sixteen_bit_png_keeps_every_bit(tmp_path_factory, color_type, channels,
     values[0, 0, -1] = 7
     path = write(tmp_path_factory.getbasetemp() / "deep.png", png(values, color_type))
     loaded = load_image(path)
-    colors = 3 if channels > 2 else 1
-    assert (np.rint(loaded.pixels * 65535) == values[..., :colors]).all()
+    colors, alpha = values[..., : 3 if channels > 2 else 1] / 65535, np.ones((3, 4))
     if channels in (2, 4):
-        assert (np.rint(loaded.alpha * 65535) == values[..., -1]).all()
+        alpha = values[..., -1] / 65535
+        np.testing.assert_allclose(loaded.alpha, alpha, atol=1e-6)
+    np.testing.assert_allclose(
+        loaded.pixels, np.broadcast_to(on_white(colors, alpha), (3, 4, 3)), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -81,7 +85,8 @@ def test_a_sixteen_bit_transparent_color_is_exactly_one_color(tmp_path):
     key = struct.pack(">3H", 258, 3, 4)
     loaded = load_image(write(tmp_path / "key.png", png(values, RGB, tRNS=key)))
     assert loaded.alpha.tolist() == [[0, 1]]
-    assert (np.rint(loaded.pixels * 65535) == values).all()
+    assert loaded.pixels[0, 0].tolist() == [1, 1, 1]
+    assert (np.rint(loaded.pixels[0, 1] * 65535) == values[0, 1]).all()
 
 
 def test_floats_from_0_to_1_are_kept_unchanged(tmp_path):
@@ -114,12 +119,12 @@ def test_every_color_mode_becomes_rgb(tmp_path, scene, mode):
 
 
 @pytest.mark.parametrize("extension", ["png", "gif"])
-def test_a_palette_with_a_transparent_entry_keeps_its_colors(tmp_path, extension):
+def test_the_transparent_entry_of_a_palette_is_white(tmp_path, extension):
     image = Image.fromarray(np.array([[0, 1], [2, 1]], np.uint8))
     image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255])
     image.save(tmp_path / f"palette.{extension}", transparency=1)
     loaded = load_image(tmp_path / f"palette.{extension}")
-    assert loaded.pixels.tolist() == [[[1, 0, 0], [0, 1, 0]], [[0, 0, 1], [0, 1, 0]]]
+    assert loaded.pixels.tolist() == [[[1, 0, 0], [1, 1, 1]], [[0, 0, 1], [1, 1, 1]]]
     assert loaded.alpha.tolist() == [[1, 0], [1, 0]]
 
 
@@ -132,14 +137,15 @@ def test_a_palette_with_half_transparent_entries_keeps_them(tmp_path):
     )
     loaded = load_image(write(tmp_path / "palette.png", content))
     np.testing.assert_allclose(loaded.alpha, [[0.2, 0.4]])
-    np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [200, 100, 50], rtol=1e-6)
+    colors = np.array([[[200, 100, 50], [0, 255, 0]]]) / 255
+    np.testing.assert_allclose(loaded.pixels, on_white(colors, loaded.alpha), rtol=1e-6)
 
 
-def test_gray_with_alpha_keeps_both(tmp_path):
+def test_gray_with_alpha_lies_on_white(tmp_path):
     content = png(np.array([[[102, 51], [204, 255]]], np.uint8), GRAY_ALPHA)
     loaded = load_image(write(tmp_path / "gray.png", content))
     np.testing.assert_allclose(loaded.alpha, [[0.2, 1]])
-    np.testing.assert_allclose(loaded.pixels, [[[0.4] * 3, [0.8] * 3]])
+    np.testing.assert_allclose(loaded.pixels, [[[0.88] * 3, [0.8] * 3]], rtol=1e-6)
 
 
 def test_opaque_alpha_is_dropped(tmp_path, noise):
@@ -182,7 +188,7 @@ def test_another_profile_reduces_to_eight_bits_with_a_notice(tmp_path):
     values = np.full((2, 2, 4), (65535, 30840, 0, 13107), np.uint16)
     content = png(values, RGBA, iCCP=b"swapped\0\0" + zlib.compress(swapped_profile()))
     loaded = load_image(write(tmp_path / "deep.png", content))
-    np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [120, 255, 0], atol=1.1)
+    np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [228, 255, 204], atol=0.3)
     np.testing.assert_allclose(loaded.alpha, 0.2, rtol=1e-6)
     assert "8 bits" in loaded.notices[0]
 
@@ -191,7 +197,7 @@ def test_a_profile_does_not_change_alpha(tmp_path):
     image = Image.new("RGBA", (2, 2), (255, 120, 0, 51))
     image.save(tmp_path / "a.png", icc_profile=swapped_profile())
     loaded = load_image(tmp_path / "a.png")
-    np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [120, 255, 0], atol=1.1)
+    np.testing.assert_allclose(loaded.pixels[0, 0] * 255, [228, 255, 204], atol=0.3)
     np.testing.assert_allclose(loaded.alpha, 0.2, rtol=1e-6)
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nstk.errors import DivergenceError, OutputError, SettingsError
-from nstk.images.animations import check_animation
+from nstk.images.encoding import check_animation
 from nstk.images.loading import load_image
 from nstk.progress import Progress
 from nstk.stylization.recording import Frames, Previews, Trace, broadcast
