@@ -4,19 +4,16 @@ The command line takes its options, defaults and help texts from these classes; 
 the two.
 """
 
-from nstk.settings.checkpoints import CheckpointSettings as CheckpointSettings
-from nstk.settings.checks import check_blocks as check_blocks
-from nstk.settings.checks import check_layers as check_layers
-from nstk.settings.checks import check_range as check_range
-from nstk.settings.checks import check_switch as check_switch
-from nstk.settings.checks import check_whole as check_whole
-from nstk.settings.checks import check_word as check_word
-from nstk.settings.exporting import ExportSettings as ExportSettings
+from nstk.settings.fields import check_pattern as check_pattern
+from nstk.settings.fields import check_range as check_range
+from nstk.settings.fields import check_whole as check_whole
+from nstk.settings.fields import check_word as check_word
 from nstk.settings.fields import list_words as list_words
 from nstk.settings.fields import read_setting as read_setting
 from nstk.settings.fields import resolve_settings as resolve_settings
 from nstk.settings.fields import setting as setting
 from nstk.settings.finetuning import AuditSettings as AuditSettings
+from nstk.settings.finetuning import ExportSettings as ExportSettings
 from nstk.settings.finetuning import FinetuneSettings as FinetuneSettings
 from nstk.settings.inspecting import FrozenSettings as FrozenSettings
 from nstk.settings.inspecting import InspectSettings as InspectSettings
@@ -39,4 +36,5 @@ from nstk.settings.parsing import parse_names as parse_names
 from nstk.settings.parsing import parse_strength as parse_strength
 from nstk.settings.parsing import parse_time as parse_time
 from nstk.settings.stylizing import DEFAULT_SIMILARITY as DEFAULT_SIMILARITY
+from nstk.settings.stylizing import CheckpointSettings as CheckpointSettings
 from nstk.settings.stylizing import StylizeSettings as StylizeSettings

@@ -1,21 +1,34 @@
-"""The settings of `nstk.finetune` and `nstk.audit`."""
+"""The settings of `nstk.finetune`, `nstk.audit` and `nstk.export`."""
 
 from dataclasses import dataclass
 from typing import Literal
 
-from nstk.settings.checks import (
+from nstk.settings.fields import (
+    INFINITY,
+    MAX_SEED,
+    Settings,
     check_blocks,
-    check_range,
-    check_switch,
+    check_color,
+    check_pattern,
     check_whole,
-    check_word,
+    setting,
 )
-from nstk.settings.fields import setting
-from nstk.settings.parsing import AugmentationName, FeatureChoice, parse_time
+from nstk.settings.parsing import AugmentationName, DecodeMode, FeatureChoice, parse_time
+
+_BACKGROUND = "Color under transparent pixels: white, gray, black or one such as #ff8000"
+_DECODE = (
+    "How JPEGs are decoded whose shorter side is at least twice what the network needs: at a "
+    "fraction of their size (fast), or whole (exact)"
+)
+
+
+def _check_folds(name: str, value: int) -> None:
+    if value != 0:
+        check_whole(name, value, 2, 100)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneSettings:
+class FinetuneSettings(Settings):
     """How `nstk.finetune` computes features, fits the head and unfreezes blocks.
 
     Raises:
@@ -26,6 +39,7 @@ class FinetuneSettings:
         "auto",
         "Side in pixels of the square crop the network sees; auto: the network's own size, or "
         "5/7 of it if that magnified the images more than 2.5 times",
+        span=(32, 1024),
     )
     features: FeatureChoice = setting(
         "pooled",
@@ -34,10 +48,14 @@ class FinetuneSettings:
         "cross-validation)",
     )
     views: int = setting(
-        1, "Number of views per image, flipped and cropped; the head sees their mean"
+        1,
+        "Number of views per image, flipped and cropped; the head sees their mean",
+        span=(1, 8),
     )
     folds: int = setting(
-        0, "Cross-validate with this many folds and train on all images; 0 holds out a share"
+        0,
+        "Cross-validate with this many folds and train on all images; 0 holds out a share",
+        check=_check_folds,
     )
     balance: bool = setting(
         False, "Give every class the same weight, regardless of its number of images"
@@ -47,17 +65,35 @@ class FinetuneSettings:
         "Measure how accuracy grows with the number of images, and predict it for twice as many",
     )
     validation_share: float = setting(
-        0.2, "Share of the training images to hold out if DATA has no validation split"
+        0.2,
+        "Share of the training images to hold out if DATA has no validation split",
+        span=(0.05, 0.5),
     )
+    label_pattern: str | None = setting(
+        None,
+        "Regular expression that finds the label in the name of each file, as its first group: "
+        r"'(.+)_\d+' for cat_17.jpg; with a /, it is searched in the path below DATA",
+        check=check_pattern,
+        metavar="REGEX",
+    )
+    min_images: int = setting(
+        0,
+        "Leave out classes with fewer images than this, with a notice; 0 refuses data with an "
+        "empty class or one with a single image",
+    )
+    background: str = setting("white", _BACKGROUND, check=check_color, metavar="COLOR")
+    decode: DecodeMode = setting("fast", _DECODE)
     unfreeze: int | Literal["none", "auto", "all"] = setting(
         "none",
         "Number of last blocks to unfreeze and train once the head is solved; the result is "
         "kept only if it is significantly better on held-out images",
+        check=check_blocks,
     )
     budget: float | None = setting(
         None,
         "Time limit, e.g. 60s or 10m: the head first, then blocks are unfrozen and trained in the "
         "remaining time (as many as --unfreeze says, else auto)",
+        span=(1, INFINITY),
         parse=parse_time,
         metavar="TIME",
     )
@@ -67,24 +103,7 @@ class FinetuneSettings:
         "(flip, zoom, shift, color jitter), strong (RandAugment and mixup) or auto (light if "
         "time allows)",
     )
-    seed: int = setting(0, "Random seed")
-
-    def __post_init__(self) -> None:
-        if self.size != "auto":
-            check_whole("size", self.size, 32, 1024)
-        check_word("features", self.features, FeatureChoice)
-        check_whole("views", self.views, 1, 8)
-        if self.folds != 0:
-            check_whole("folds", self.folds, 2, 100)
-        check_switch("balance", self.balance)
-        check_switch("learning_curve", self.learning_curve)
-        if self.unfreeze not in ("none", "auto", "all"):
-            check_blocks("unfreeze", self.unfreeze)
-        if self.budget is not None:
-            check_range("budget", self.budget, 1)
-        check_word("augment", self.augment, AugmentationName)
-        check_range("validation_share", self.validation_share, 0.05, 0.5)
-        check_whole("seed", self.seed, 0, 2**31 - 1)
+    seed: int = setting(0, "Random seed", span=(0, MAX_SEED))
 
     @property
     def unfreeze_depth(self) -> int | Literal["auto", "all"] | None:
@@ -95,18 +114,37 @@ class FinetuneSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditSettings:
-    """What `nstk.audit` considers a duplicate, and its random seed.
+class AuditSettings(Settings):
+    """What `nstk.audit` considers a duplicate, and how it reads images.
 
     Raises:
         SettingsError: If a value is out of its range.
     """
 
     near_distance: int = setting(
-        8, "Bits of the 64-bit image hash that may differ between near-duplicates"
+        8, "Bits of the 64-bit image hash that may differ between near-duplicates", span=(0, 32)
     )
-    seed: int = setting(0, "Random seed")
+    label_pattern: str | None = setting(
+        None,
+        "Regular expression that finds the label in the name of each file, as its first group",
+        check=check_pattern,
+        metavar="REGEX",
+    )
+    background: str = setting("white", _BACKGROUND, check=check_color, metavar="COLOR")
+    decode: DecodeMode = setting("fast", _DECODE)
+    seed: int = setting(0, "Random seed", span=(0, MAX_SEED))
 
-    def __post_init__(self) -> None:
-        check_whole("near_distance", self.near_distance, 0, 32)
-        check_whole("seed", self.seed, 0, 2**31 - 1)
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings(Settings):
+    """How an exported classifier is verified.
+
+    Raises:
+        SettingsError: If a value is out of its range.
+    """
+
+    min_agreement: float = setting(
+        0.97, "Share of the images that tflite-int8 must label like the original", span=(0, 1)
+    )
+    max_images: int = setting(200, "Number of images to verify with, at most", span=(1, INFINITY))
+    seed: int = setting(0, "Random seed for choosing the images", span=(0, MAX_SEED))

@@ -1,12 +1,21 @@
-"""The settings of `nstk.stylize`."""
+"""The settings of `nstk.stylize`, and those of checkpoints."""
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from nstk.errors import SettingsError
-from nstk.settings.checks import are_weights, check_layers, check_range, check_whole, check_word
-from nstk.settings.fields import setting
+from nstk.settings.fields import (
+    INFINITY,
+    MAX_SEED,
+    Settings,
+    are_weights,
+    check_layers,
+    check_range,
+    check_whole,
+    refuse,
+    setting,
+)
 from nstk.settings.parsing import (
     ColorMatching,
     ColorMode,
@@ -18,6 +27,7 @@ from nstk.settings.parsing import (
     StyleLoss,
     TilingName,
     parse_blend,
+    parse_interval,
     parse_layers,
     parse_memory,
     parse_strength,
@@ -27,8 +37,40 @@ DEFAULT_SIMILARITY = 0.75
 """The target content similarity of ``--strength auto``."""
 
 
+def _target_similarity(strength: str) -> float:
+    """The number in ``auto=0.8``; NaN if the text is not of this form."""
+    word, _, target = strength.partition("=")
+    try:
+        return float(target or DEFAULT_SIMILARITY) if word == "auto" else float("nan")
+    except ValueError:
+        return float("nan")
+
+
+def _check_strength(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        check_range(name, value, 0, 1)
+    elif not 0 < _target_similarity(value) < 1:
+        auto = "auto=TARGET with a content similarity between 0 and 1"
+        raise refuse(name, value, f"a number from 0 to 1, auto, or {auto}")
+
+
+def _check_init(name: str, value: object) -> None:
+    if not isinstance(value, str | Path):
+        raise refuse(name, value, "content, noise, gray, style, or the path of an image")
+
+
+def _check_blend(name: str, value: object) -> None:
+    if isinstance(value, tuple | list):
+        fits = are_weights(value)
+    else:
+        fits = isinstance(value, str) and value == "equal"
+    if not fits:
+        weights = "one weight of 0 or more for each style, not all 0, as in 0.7,0.3"
+        raise refuse(name, value, f"equal, or {weights}")
+
+
 @dataclass(frozen=True, kw_only=True)
-class StylizeSettings:
+class StylizeSettings(Settings):
     """The settings of `nstk.stylize`.
 
     The objective is L = α·L_content + β·Σ λ_l·L_style^l + γ·L_tv (Gatys, Ecker and Bethge 2016,
@@ -39,20 +81,25 @@ class StylizeSettings:
     """
 
     size: int = setting(
-        512, "Longer side of the result in pixels; the aspect ratio is that of the content"
+        512,
+        "Longer side of the result in pixels; the aspect ratio is that of the content",
+        span=(16, INFINITY),
     )
     steps: int = setting(
         80,
         "Steps at the full scale; each coarser scale gets √2 times as many as the next finer one",
+        span=(1, INFINITY),
     )
     scales: int | Literal["auto"] = setting(
         "auto",
         "Number of scales, coarse to fine, each √2 larger than the one before",
+        span=(1, 20),
     )
     strength: float | str = setting(
         0.5,
         "Strength of the style, from 0 (mostly content) to 1 (mostly style); auto=TARGET finds the "
         "strength whose result has this content similarity",
+        check=_check_strength,
         parse=parse_strength,
         metavar="X|auto[=TARGET]",
     )
@@ -64,12 +111,14 @@ class StylizeSettings:
     content_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
         "Content layers with their weights; auto chooses one at stride 8",
+        check=check_layers,
         parse=parse_layers,
         metavar="LAYER[:WEIGHT],…",
     )
     style_layers: LayerWeights | Literal["auto"] = setting(
         "auto",
         "Style layers with their weights λ; auto chooses the activations up to stride 16",
+        check=check_layers,
         parse=parse_layers,
         metavar="LAYER[:WEIGHT],…",
     )
@@ -81,10 +130,13 @@ class StylizeSettings:
     style_blend: tuple[float, ...] | Literal["equal"] = setting(
         "equal",
         "Weights of several styles",
+        check=_check_blend,
         parse=parse_blend,
         metavar="X,X,…",
     )
-    style_scale: float = setting(1.0, "Size of the strokes relative to those of the style image")
+    style_scale: float = setting(
+        1.0, "Size of the strokes relative to those of the style image", span=(0.05, 20)
+    )
     color: ColorMode = setting(
         "style",
         "Colors of the result: those of the style, or those of the content by transferring only "
@@ -96,7 +148,9 @@ class StylizeSettings:
     )
     optimizer: OptimizerName = setting("adam", "Optimizer")
     learning_rate: float | Literal["auto"] = setting(
-        "auto", "Learning rate for an image in [0, 1]; auto is the optimizer's default"
+        "auto",
+        "Learning rate for an image in [0, 1]; auto is the optimizer's default",
+        span=(1e-6, 1e6),
     )
     tolerance: float = setting(
         0.0,
@@ -104,7 +158,11 @@ class StylizeSettings:
         "disables this",
     )
     pooling: Pooling = setting("max", "Pooling of networks with 2×2 max-pooling, such as VGG")
-    init: str = setting("content", "Initial image: content, noise, gray, style, or an image file")
+    init: str = setting(
+        "content",
+        "Initial image: content, noise, gray, style, or an image file",
+        check=_check_init,
+    )
     tiling: TilingName = setting(
         "auto",
         "Process the image tile by tile, which takes half as long again and a fraction of the "
@@ -121,83 +179,77 @@ class StylizeSettings:
     max_memory: int | Literal["auto"] = setting(
         "auto",
         "Memory limit, such as 2GiB; auto is most of the available memory",
+        span=(2**20, INFINITY),
         parse=parse_memory,
         metavar="SIZE",
     )
-    seed: int = setting(0, "Random seed")
+    seed: int = setting(0, "Random seed", span=(0, MAX_SEED))
 
     def __post_init__(self) -> None:
-        check_whole("size", self.size, 16)
-        check_whole("steps", self.steps, 1)
-        if self.scales != "auto":
-            check_whole("scales", self.scales, 1, 20)
-        self._check_strength()
-        for weight in ("content_weight", "style_weight", "tv_weight", "tolerance"):
-            check_range(weight, getattr(self, weight), 0)
-        check_layers("content_layers", self.content_layers)
-        check_layers("style_layers", self.style_layers)
-        self._check_blend()
-        self._check_init()
-        check_range("style_scale", self.style_scale, 0.05, 20)
-        for word, kind in (
-            ("style_loss", StyleLoss),
-            ("color", ColorMode),
-            ("color_matching", ColorMatching),
-            ("optimizer", OptimizerName),
-            ("pooling", Pooling),
-            ("tiling", TilingName),
-            ("precision", PrecisionName),
-            ("convolution", ConvolutionName),
-        ):
-            check_word(word, getattr(self, word), kind)
-        if self.learning_rate != "auto":
-            check_range("learning_rate", self.learning_rate, 1e-6, 1e6)
+        super().__post_init__()
+        object.__setattr__(self, "init", str(self.init))  # reports and checkpoints hold text
         if (self.precision, self.convolution) == ("bfloat16", "winograd"):
             raise SettingsError(
                 "`convolution='winograd'` computes in float32, but `precision` is bfloat16; "
                 "choose one of the two and leave the other at auto."
             )
-        if self.max_memory != "auto":
-            check_whole("max_memory", self.max_memory, 2**20)
-        check_whole("seed", self.seed, 0, 2**31 - 1)
 
     @property
     def target_similarity(self) -> float | None:
         """The target content similarity of ``auto``; None if the strength is a number."""
-        if not isinstance(self.strength, str):
-            return None
-        word, _, target = self.strength.partition("=")
-        try:
-            value = float(target or DEFAULT_SIMILARITY)
-        except ValueError:
-            value = float("nan")
-        if word != "auto" or not 0 < value < 1:
-            raise SettingsError(
-                f"`strength` is {self.strength!r}; it must be a number from 0 to 1, auto, or "
-                "auto=TARGET with a content similarity between 0 and 1."
-            )
-        return value
+        return _target_similarity(self.strength) if isinstance(self.strength, str) else None
 
-    def _check_strength(self) -> None:
-        if self.target_similarity is None and not isinstance(self.strength, str):
-            check_range("strength", self.strength, 0, 1)
 
-    def _check_init(self) -> None:
-        init: object = self.init
-        if isinstance(init, Path):  # reports and checkpoints hold text
-            object.__setattr__(self, "init", str(init))
-        elif not isinstance(init, str):
-            raise SettingsError(
-                f"`init` is {init!r}; it must be content, noise, gray, style, or the path of "
-                "an image."
-            )
+def _check_interval(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        check_whole(name, value, 1)
+    elif not _seconds(value) > 0:
+        raise refuse(name, value, "a number of steps, or seconds as in 60s")
 
-    def _check_blend(self) -> None:
-        blend = self.style_blend
-        if isinstance(blend, str) and blend == "equal":
-            return
-        if not (isinstance(blend, tuple | list) and are_weights(blend)):
-            raise SettingsError(
-                f"`style_blend` is {self.style_blend!r}; it must be equal, or one weight of 0 or "
-                "more for each style, not all 0, as in 0.7,0.3."
-            )
+
+def _seconds(interval: str) -> float:
+    try:
+        return float(interval.removesuffix("s"))
+    except ValueError:
+        return 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointSettings(Settings):
+    """Where and how often a long job saves its state; none of this changes its result.
+
+    Raises:
+        SettingsError: If a value is out of its range, or ``resume`` is set without a folder.
+    """
+
+    checkpoint: Path | None = setting(
+        None,
+        "Folder for the state of the run, so that it can be resumed",
+        metavar="DIR",
+    )
+    checkpoint_every: int | str = setting(
+        "60s",
+        "Interval between checkpoints: a number of steps, or seconds as in 60s",
+        check=_check_interval,
+        parse=parse_interval,
+        metavar="N|SECONDS",
+    )
+    resume: bool = setting(
+        False, "Resume from the last state in the checkpoint folder, if there is one"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.resume and self.checkpoint is None:
+            raise SettingsError("`resume` needs a `checkpoint` folder to resume from; give one.")
+
+    @property
+    def steps(self) -> int:
+        """Steps between two checkpoints; 0 if the interval is in seconds."""
+        return 0 if isinstance(self.checkpoint_every, str) else self.checkpoint_every
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds between two checkpoints; None if the interval is in steps."""
+        every = self.checkpoint_every
+        return _seconds(every) if isinstance(every, str) else None
