@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from nstk.inspecting.gram import inspect_gram as inspect_gram
     from nstk.inspecting.job import inspect_layers as inspect_layers
     from nstk.inspecting.reconstruction import inspect_content as inspect_content
-    from nstk.inspecting.textures import inspect_style as inspect_style
+    from nstk.inspecting.reconstruction import inspect_style as inspect_style
     from nstk.progress import Progress as Progress
     from nstk.reports.audit import write_audit_report as write_audit_report
     from nstk.reports.classifier import write_classifier_report as write_classifier_report
@@ -94,8 +94,7 @@ _MODULES = {
     "nstk.inspecting.frozen": ("study_frozen",),
     "nstk.inspecting.gram": ("inspect_gram",),
     "nstk.inspecting.job": ("inspect_layers",),
-    "nstk.inspecting.reconstruction": ("inspect_content",),
-    "nstk.inspecting.textures": ("inspect_style",),
+    "nstk.inspecting.reconstruction": ("inspect_content", "inspect_style"),
     "nstk.progress": ("Progress",),
     "nstk.reports.audit": ("write_audit_report",),
     "nstk.reports.classifier": ("write_classifier_report",),

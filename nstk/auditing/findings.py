@@ -1,12 +1,11 @@
 """The findings of an audit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from nstk.datasets.catalogs import Catalog, LabeledImage
-from nstk.datasets.layout import Split
+from nstk.datasets.catalogs import Catalog, LabeledImage, Split
 from nstk.datasets.listing import SkippedFile
 from nstk.images.quality import ImageQuality
 from nstk.types import Json
@@ -14,31 +13,19 @@ from nstk.types import Json
 
 @dataclass(frozen=True)
 class ClassBalance:
-    """Number of readable images of one class.
-
-    Attributes:
-        name: The class.
-        counts: Images by split.
-    """
+    """Number of readable images of one class, by split."""
 
     name: str
     counts: Mapping[Split, int]
 
     @property
     def images(self) -> int:
-        """Images in all splits."""
         return sum(self.counts.values())
 
 
 @dataclass(frozen=True)
 class WrongExtension:
-    """A file whose extension does not match its content.
-
-    Attributes:
-        path: The file.
-        format: The true format: ``"JPEG"``, ``"PNG"``, ``"WEBP"``, ``"TIFF"``, ``"BMP"`` or
-            ``"GIF"``.
-    """
+    """A file whose extension does not match its true format, such as ``"JPEG"``."""
 
     path: Path
     format: str
@@ -48,15 +35,8 @@ class WrongExtension:
 class LabelSuspect:
     """An image whose label is likely wrong, according to out-of-fold predictions.
 
-    Attributes:
-        path: The file.
-        label: Its label; several with | between them.
-        suggestion: The predicted class; of several labels all, with the doubtful one added or
-            removed.
-        label_probability: Probability of its label; of several labels, that the doubtful one is
-            right.
-        probability: Probability of the suggestion; of several labels, that the doubtful one is
-            wrong.
+    The suggestion is the predicted class; of several labels, which have | between them, all with
+    the doubtful one added or removed. The probabilities are then of the doubtful one.
     """
 
     path: Path
@@ -68,12 +48,7 @@ class LabelSuspect:
 
 @dataclass(frozen=True)
 class ImageIssue:
-    """An outlier, or an image of poor quality.
-
-    Attributes:
-        path: The file.
-        value: The measure; its unit depends on the list.
-    """
+    """An outlier, or an image of poor quality; the unit of the value depends on the list."""
 
     path: Path
     value: float
@@ -82,22 +57,25 @@ class ImageIssue:
 Groups = tuple[tuple[Path, ...], ...]
 """Groups of duplicates, each in the order of the data."""
 
+_DUPLICATES = ("exact", "near", "cross_class", "cross_split")
+MEASURES = {
+    "outliers": "ood_score",
+    "tiny": "side",
+    "blurred": "blur",
+    "dark": "brightness",
+    "low_contrast": "contrast",
+}
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Audit:
     """The findings of an audit. Lists begin with the worst.
 
     Attributes:
-        catalog: The data.
-        classes: Number of images of every class.
-        unreadable: Files that contain no readable image.
         skipped: Files outside the class folders, and folders that cannot be searched.
-        wrong_extension: Images with the extension of another format.
-        exact_duplicates: Images with the same bytes.
         near_duplicates: Images that look the same; not all have the same bytes.
         cross_class_duplicates: Duplicates of both kinds with different labels.
         cross_split_duplicates: Duplicates of both kinds in different splits.
-        label_suspects: Images whose label is likely wrong.
         outliers: Images unlike all others; distance to their neighbors above the upper quartile,
             in interquartile ranges.
         tiny: Images much smaller than a network needs or than the others; shorter side in
@@ -106,8 +84,7 @@ class Audit:
         dark: Nearly black images; mean luma.
         low_contrast: Nearly empty images; `ImageQuality.contrast`.
         qualities: Quality metrics of each readable image.
-        notices: Warnings, one sentence each.
-        backbone: Name of the network.
+        executor: What ran the backbone: ``"tensorflow"`` or ``"litert"``.
         seconds: Wall time by stage and in ``total``.
     """
 
@@ -129,6 +106,7 @@ class Audit:
     qualities: Mapping[Path, ImageQuality]
     notices: tuple[str, ...]
     backbone: str
+    executor: str
     seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -162,44 +140,29 @@ class Audit:
         def shown(path: Path) -> str:
             return str(self.display_path(path))
 
-        def groups(many: Groups) -> list[list[str]]:
-            return [[shown(path) for path in group] for group in many]
+        def plain(name: str) -> list[dict[str, Json]]:
+            return [vars(each) | {"path": shown(each.path)} for each in getattr(self, name)]
 
-        def issues(many: Sequence[ImageIssue], measure: str) -> list[dict[str, Json]]:
-            return [{"path": shown(issue.path), measure: issue.value} for issue in many]
+        def groups(name: str) -> list[list[str]]:
+            return [[shown(path) for path in group] for group in getattr(self, name)]
 
         return {
             "images": self.images,
             "classes": [
                 {"name": each.name, "images": each.images, **each.counts} for each in self.classes
             ],
-            "unreadable": [
-                {"path": shown(file.path), "reason": file.reason} for file in self.unreadable
-            ],
-            "wrong_extension": [
-                {"path": shown(file.path), "format": file.format} for file in self.wrong_extension
-            ],
-            "exact_duplicates": groups(self.exact_duplicates),
-            "near_duplicates": groups(self.near_duplicates),
-            "cross_class_duplicates": groups(self.cross_class_duplicates),
-            "cross_split_duplicates": groups(self.cross_split_duplicates),
-            "label_suspects": [
-                {
-                    "path": shown(each.path),
-                    "label": each.label,
-                    "suggestion": each.suggestion,
-                    "label_probability": each.label_probability,
-                    "probability": each.probability,
-                }
-                for each in self.label_suspects
-            ],
-            "outliers": issues(self.outliers, "ood_score"),
-            "tiny": issues(self.tiny, "side"),
-            "blurred": issues(self.blurred, "blur"),
-            "dark": issues(self.dark, "brightness"),
-            "low_contrast": issues(self.low_contrast, "contrast"),
-            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            **{name: plain(name) for name in ("unreadable", "wrong_extension")},
+            **{f"{kind}_duplicates": groups(f"{kind}_duplicates") for kind in _DUPLICATES},
+            "label_suspects": plain("label_suspects"),
+            **{
+                name: [{"path": shown(each.path), measure: each.value} for each in issues]
+                for name, measure in MEASURES.items()
+                for issues in [getattr(self, name)]
+            },
+            "skipped": [file.to_dict() for file in self.skipped],
             "notices": self.notices,
+            "backbone": self.backbone,
+            "executor": self.executor,
             "seconds": dict(self.seconds),
         }
 

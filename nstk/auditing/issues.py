@@ -1,34 +1,96 @@
-"""Images of poor quality: beyond a limit, and not just like nearly all the others."""
+"""What is found in images that were read: duplicates, poor quality, wrong labels, outliers."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.auditing.findings import ImageIssue
+from nstk.auditing.findings import MEASURES, ImageIssue
 from nstk.auditing.reading import AuditedImage
-from nstk.auditing.suspects import FENCE
-from nstk.images.quality import ImageQuality
+from nstk.heads.head import fit_head
+from nstk.heads.links import SOFTMAX, Link
+from nstk.images.hashes import group_duplicates
+from nstk.progress import Reporter, no_progress
+from nstk.types import FeatureVectors, Matrix, Targets
 
+FENCE = 1.5
+"""Interquartile ranges beyond a quartile from which a value is an outlier (Tukey 1977)."""
+
+_CORRELATION = 0.8
+_FLAT = 4.0
+_CLOSE_COLOR = 24.0
 _TINY_SHARE = 0.25
+_NEIGHBORS = 5
+_BLOCK = 1024
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """One kind of poor quality.
+def group_identical(images: Sequence[AuditedImage]) -> list[int]:
+    """The group of each image; those with the same bytes form a group."""
+    numbers: dict[str, int] = {}
+    return [numbers.setdefault(image.digest, len(numbers)) for image in images]
 
-    Attributes:
-        value: The measure.
-        limit: Where it begins. One in a thousand good photographs is beyond one of these limits;
-            of photographs blurred by σ = 2 pixels at 256, three quarters are.
-        sign: 1 if large values are poor, −1 if small ones are.
-        adjective: Describes such images.
-        median: Format of the median.
-        advice: What to do if nearly all images are like that.
+
+def group_similar(images: Sequence[AuditedImage], distance: int) -> list[int]:
+    """The group of each image; those that look the same form a group.
+
+    Their hashes differ in at most ``distance`` bits and their thumbnails are correlated. So blank
+    images of different colors, or two products on white paper, are not alike.
+    """
+    if not images:
+        return []
+    thumbnails = _Thumbnails(np.stack([image.thumbnail for image in images]))
+    return group_duplicates([image.hash for image in images], distance, thumbnails.find_similar)
+
+
+def list_groups(groups: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """The indices of every group of at least two images, in the order of their first members."""
+    members: dict[int, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    yield from (tuple(indices) for indices in members.values() if len(indices) > 1)
+
+
+def differ(indices: Sequence[int], value: Callable[[int], Hashable]) -> bool:
+    """Whether a value is not the same for all members of a group."""
+    return len({value(index) for index in indices}) > 1
+
+
+class _Thumbnails:
+    """Compares one thumbnail with many others; takes uint8 ``(n, height, width, 3)``."""
+
+    def __init__(self, levels: npt.NDArray[np.uint8]) -> None:
+        self._levels = levels.reshape(len(levels), -1)
+        self._means = np.array([each.mean(axis=(0, 1)) for each in levels])
+        pairs = zip(levels, self._means, strict=True)
+        self._stds = np.array([(each - mean).std() for each, mean in pairs])
+
+    def find_similar(self, index: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Which of the others ``(m,)`` show the same as one, ``(m,)``."""
+        colors = np.abs(self._means[others] - self._means[index]).max(axis=1)
+        std, stds = self._stds[index], self._stds[others]
+        least = _CORRELATION * self._levels.shape[1] * std * stds
+        # In nearly blank images correlation compares noise: there the color decides.
+        flat = np.maximum(std, stds) < _FLAT
+        similar: npt.NDArray[np.bool_]
+        similar = np.where(flat, colors < _CLOSE_COLOR, self._products(index, others) > least)
+        return similar
+
+    def _products(self, index: int, others: npt.NDArray[np.intp]) -> npt.NDArray[np.floating]:
+        """Dot products of one centered thumbnail with each of the others, ``(m,)``."""
+        mean = np.tile(self._means[index], self._levels.shape[1] // 3)
+        one = (self._levels[index] - mean).astype(np.float32)
+        blocks = np.array_split(others, -(-len(others) // _BLOCK))
+        return np.concatenate([self._levels[block].astype(np.float32) @ one for block in blocks])
+
+
+class _Kind(NamedTuple):
+    """One kind of poor quality: beyond the limit, upwards or downwards by the sign.
+
+    One in a thousand good photographs is beyond one of these limits; of photographs blurred by
+    σ = 2 pixels at 256, three quarters are.
     """
 
-    value: Callable[[ImageQuality], float]
     limit: float
     sign: int
     adjective: str
@@ -36,38 +98,24 @@ class _Kind:
     advice: str
 
 
+_SEES_MORE = "use {} ones if there are any, as a network sees more in them"
+
 _KINDS = {
-    "tiny": _Kind(
-        lambda quality: float(quality.side),
-        32,
-        -1,
-        "tiny",
-        "{:.0f} px at the median",
-        "use larger ones if there are any, as a network sees more in them",
-    ),
-    "blurred": _Kind(
-        lambda quality: quality.blur,
-        0.62,
-        1,
-        "without sharp edges",
-        "blur {:.2f} at the median",
-        "use sharper ones if there are any, as a network sees more in them",
-    ),
+    "tiny": _Kind(32, -1, "tiny", "{:.0f} px", _SEES_MORE.format("larger")),
+    "blurred": _Kind(0.62, 1, "without sharp edges", "blur {:.2f}", _SEES_MORE.format("sharper")),
     "dark": _Kind(
-        lambda quality: quality.brightness,
         0.1,
         -1,
         "nearly black",
-        "brightness {:.2f} at the median",
+        "brightness {:.2f}",
         "brighten all of them alike first, as networks see little in them (16-bit files that use "
         "a small part of their range look like that)",
     ),
     "low_contrast": _Kind(
-        lambda quality: quality.contrast,
         0.05,
         -1,
         "nearly empty",
-        "contrast {:.2f} at the median",
+        "contrast {:.2f}",
         "stretch the contrast of all of them first, as networks see little in them",
     ),
 }
@@ -80,17 +128,13 @@ def find_quality_issues(
 
     If three quarters of the images are beyond a limit, that is the kind of data they are. A
     notice says so, and only images that stand out even among these are listed: beyond Tukey's
-    fence, or for sizes below a quarter of the median.
-
-    Args:
-        images: At least one image.
-
-    Returns:
-        The issues by kind, the worst first, and the notices.
+    fence, or for sizes below a quarter of the median. Returns the issues by kind, the worst
+    first, and the notices.
     """
     issues, notices = {}, []
     for name, kind in _KINDS.items():
-        values = np.array([kind.value(image.quality) for image in images])
+        measured = [getattr(image.quality, MEASURES[name]) for image in images]
+        values = np.array(measured, np.float64)
         badness, limit = kind.sign * values, kind.sign * kind.limit
         lower, median, upper = np.quantile(badness, (0.25, 0.5, 0.75))
         count = int((badness > limit).sum())
@@ -115,6 +159,97 @@ def _describe(kind: _Kind, values: npt.NDArray[np.float64], count: int) -> str:
     median = kind.median.format(float(np.median(values)))
     which = "All images are" if count == len(values) else f"{count} of {len(values)} images are"
     return (
-        f"{which} {kind.adjective} ({median}). As that is the kind of data they are, only images "
-        f"far beyond the others are listed; {kind.advice}."
+        f"{which} {kind.adjective} ({median} at the median). As that is the kind of data they "
+        f"are, only images far beyond the others are listed; {kind.advice}."
     )
+
+
+def predict_out_of_fold(
+    vectors: FeatureVectors,
+    targets: Targets,
+    groups: Sequence[int],
+    seed: int,
+    *,
+    link: Link = SOFTMAX,
+    on_progress: Reporter = no_progress,
+) -> Matrix:
+    """Out-of-fold probabilities of every class.
+
+    Near-duplicates are in the same fold, so that a duplicate with the same wrong label does not
+    confirm it. NaN where no head can be fitted without the image.
+    """
+    head = fit_head(
+        vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
+    )
+    probabilities: Matrix = link.probabilities(head.oof_logits)
+    return probabilities
+
+
+def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Find labels that are likely wrong (confident learning; Northcutt, Jiang and Chuang 2021).
+
+    An image counts toward the likeliest of those classes whose probability is at least the
+    average that images of that class have. It is suspect if that class is not its label, and
+    likelier than its label. Unlike a fixed threshold this works for classes that are hard to tell
+    apart and for overconfident heads; and a class of few images, which get low probabilities
+    themselves, does not claim those of others.
+    Returns index and likely class of each suspect, the least likely label first. Rows of NaN are
+    left out.
+    """
+    known: npt.NDArray[np.bool_] = np.isfinite(probabilities.sum(axis=1))
+    own = probabilities[np.arange(len(labels)), labels]
+    average = np.full(probabilities.shape[1], np.inf)
+    for label in np.unique(labels[known]):
+        average[label] = own[known & (labels == label)].mean()
+    counted = np.where(known[:, np.newaxis] & (probabilities >= average), probabilities, -1.0)
+    likely = counted.argmax(axis=1)
+    suspect = np.flatnonzero(counted.max(axis=1) > np.maximum(own, 0))
+    suspect = suspect[np.argsort(own[suspect], kind="stable")]
+    return [(int(index), int(likely[index])) for index in suspect]
+
+
+def find_label_errors(probabilities: Matrix, targets: Targets) -> list[tuple[int, int]]:
+    """Find labels that are likely wrong or missing, where images may have several.
+
+    Every label is a binary problem of its own for `find_suspects`. Returns indices of image and
+    label, the least likely first.
+    """
+    found = []
+    for label, (yes, truth) in enumerate(zip(probabilities.T, targets.T, strict=True)):
+        binary = np.stack([1 - yes, yes], axis=1)
+        for index, other in find_suspects(binary, truth.astype(np.int64)):
+            found.append((float(binary[index, 1 - other]), index, label))
+    return [(index, label) for _, index, label in sorted(found)]
+
+
+def outlier_scores(vectors: FeatureVectors, groups: Sequence[int]) -> Matrix:
+    """How far every image is from its nearest neighbors, compared with what is usual.
+
+    The distance is the mean Euclidean distance to the five nearest images in standardized
+    features; near-duplicates of an image are not its neighbors. The score is the distance above
+    the upper quartile in interquartile ranges: beyond 1.5 a value is an outlier (Tukey 1977).
+    With too few images all scores are 0.
+    """
+    count = len(vectors)
+    if len(set(groups)) <= 2 * _NEIGHBORS:
+        return np.zeros(count)
+    group = np.array(groups)
+    std = vectors.std(axis=0)
+    standard = (vectors - vectors.mean(axis=0)) / np.where(std > 0, std, 1)
+    squares = (standard**2).sum(axis=1)
+    distances = np.empty(count)
+    for start in range(0, count, _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        squared = squares[rows, np.newaxis] + squares - 2 * standard[rows] @ standard.T
+        squared[group[rows, np.newaxis] == group] = np.inf
+        nearest = np.partition(squared, _NEIGHBORS - 1, axis=1)[:, :_NEIGHBORS]
+        distances[rows] = np.sqrt(np.maximum(nearest, 0)).mean(axis=1)
+    lower, upper = np.quantile(distances, (0.25, 0.75))
+    scores: Matrix = (distances - upper) / max(upper - lower, 1e-9)
+    return scores
+
+
+def find_outliers(scores: Matrix) -> list[int]:
+    """Indices of the outliers, the highest score first."""
+    far = np.flatnonzero(scores > FENCE)
+    return [int(index) for index in far[np.argsort(-scores[far], kind="stable")]]

@@ -1,13 +1,12 @@
 """The audit: every image is read once, then all findings follow."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.auditing.duplicates import differ, group_identical, group_similar, list_groups
 from nstk.auditing.findings import (
     Audit,
     ClassBalance,
@@ -16,29 +15,34 @@ from nstk.auditing.findings import (
     LabelSuspect,
     WrongExtension,
 )
-from nstk.auditing.issues import find_quality_issues
-from nstk.auditing.reading import AuditedImage, read_images
-from nstk.auditing.suspects import (
+from nstk.auditing.issues import (
+    differ,
     find_label_errors,
     find_outliers,
+    find_quality_issues,
     find_suspects,
+    group_identical,
+    group_similar,
+    list_groups,
     outlier_scores,
     predict_out_of_fold,
 )
+from nstk.auditing.reading import AuditedImage, read_images
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.catalogs import SPLIT_ORDER, Catalog
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, DataSettings
 from nstk.datasets.folders import warn_multi_image_files
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
-from nstk.heads.links import SIGMOID
+from nstk.heads.links import SIGMOID, SOFTMAX, Link
 from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.images.loading import ImageReader
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import AuditSettings, resolve_settings
-from nstk.types import FeatureVectors, SettingValue, Targets
+from nstk.types import FeatureVectors, Matrix, SettingValue, Targets
 
 UNEVEN = 3.0
 
@@ -57,7 +61,7 @@ def audit(
     *,
     class_names: Sequence[str] | None = None,
     value_range: ValueRange = VALUE_RANGE,
-    backbone: Backbone | str | Path = "compact",
+    backbone: Backbone | str | Path = "efficientnet-lite0",
     settings: AuditSettings | None = None,
     cache: str | Path | None = None,
     on_progress: Reporter = no_progress,
@@ -88,13 +92,22 @@ def audit(
     """
     chosen = resolve_settings(AuditSettings, settings, options)
     watch = Stopwatch()
-    catalog = open_catalog(data, class_names, value_range=value_range, on_progress=on_progress)
+    reading = DataSettings(
+        class_names=class_names, value_range=value_range, label_pattern=chosen.label_pattern
+    )
+    catalog = open_catalog(data, reading, on_progress=on_progress)
     backbone = load_backbone(backbone, on_progress=on_progress)
     watch.lap()
     paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)
     try:
-        extractor = FeatureExtractor(backbone, choose_size(backbone, paths))
+        extractor = FeatureExtractor(
+            backbone,
+            choose_size(backbone, paths),
+            executor=chosen.executor,
+            images=len(paths),
+            reader=ImageReader.from_settings(vars(chosen)),
+        )
         read, vectors, unreadable = read_images(paths, extractor, store, on_progress=on_progress)
     except FolderError as error:
         raise FolderError(catalog.display_message(str(error))) from error
@@ -103,7 +116,13 @@ def audit(
     watch.lap("images")
     found = _Images(catalog, read, vectors, chosen, on_progress).audit(watch)
     notices = (*found.notices, *store.notices)
-    return replace(found, unreadable=tuple(unreadable), notices=notices, backbone=backbone.name)
+    return replace(
+        found,
+        unreadable=tuple(unreadable),
+        notices=notices,
+        backbone=backbone.name,
+        executor=extractor.chosen_executor,
+    )
 
 
 class _Images:
@@ -126,24 +145,30 @@ class _Images:
     def audit(self, watch: Stopwatch) -> Audit:
         """All findings about these images."""
         catalog, read = self._catalog, self._read
-        suspects, suspect_notices = self.find_suspects()
+        suspects, suspect_notices = self._find_suspects()
         issues, issue_notices = find_quality_issues(read)
-        classes = self.count_classes()
-        exact, near, cross_class, cross_split = self.find_duplicates()
-        outliers = self.find_outliers()
+        classes = self._count_classes()
+        scores = outlier_scores(self._vectors, self._similar)
+        outliers = [ImageIssue(read[i].path, float(scores[i])) for i in find_outliers(scores)]
+        several = [catalog.display_path(image.path) for image in read if image.several]
+        exact, near, cross_class, cross_split = self._find_duplicates()
         watch.lap("analysis")
         return Audit(
             catalog=catalog,
             classes=classes,
             unreadable=(),
             skipped=catalog.skipped,
-            wrong_extension=self.find_wrong_extensions(),
+            wrong_extension=tuple(
+                WrongExtension(image.path, image.format)
+                for image in read
+                if image.path.suffix.casefold() not in _EXTENSIONS[image.format]
+            ),
             exact_duplicates=exact,
             near_duplicates=near,
             cross_class_duplicates=cross_class,
             cross_split_duplicates=cross_split,
-            label_suspects=suspects,
-            outliers=outliers,
+            label_suspects=tuple(suspects),
+            outliers=tuple(outliers),
             tiny=issues["tiny"],
             blurred=issues["blurred"],
             dark=issues["dark"],
@@ -152,63 +177,40 @@ class _Images:
             notices=(
                 *catalog.notices,
                 *_compare_classes(catalog, classes),
-                *self.multi_image_notices(),
+                *warn_multi_image_files(several),
                 *issue_notices,
                 *suspect_notices,
             ),
             backbone="",
+            executor="",
             seconds={**watch.seconds, "total": watch.total},
         )
 
-    def count_classes(self) -> tuple[ClassBalance, ...]:
-        """Images of each class, by split."""
-        counts = {name: dict.fromkeys(SPLIT_ORDER, 0) for name in self._catalog.classes}
+    def _count_classes(self) -> tuple[ClassBalance, ...]:
+        catalog = self._catalog
+        splits = [split for split in SPLIT_ORDER if split in catalog.splits]
+        counts = [dict.fromkeys(splits, 0) for _ in catalog.classes]
         for image in self._images:
             for label in image.labels:
-                counts[self._catalog.classes[label]][image.split] += 1
-        splits = [split for split in SPLIT_ORDER if split in self._catalog.splits]
-        return tuple(
-            ClassBalance(name, {split: each[split] for split in splits})
-            for name, each in counts.items()
-        )
+                counts[label][image.split] += 1
+        return tuple(map(ClassBalance, catalog.classes, counts))
 
-    def multi_image_notices(self) -> Sequence[str]:
-        """Warnings about files with several images."""
-        paths = (image.path for image in self._read if image.several)
-        return tuple(warn_multi_image_files(self._catalog.display_path(path) for path in paths))
-
-    def find_wrong_extensions(self) -> tuple[WrongExtension, ...]:
-        """Files whose extension does not match their content."""
-        return tuple(
-            WrongExtension(image.path, image.format)
-            for image in self._read
-            if image.path.suffix.casefold() not in _EXTENSIONS[image.format]
-        )
-
-    def find_duplicates(self) -> tuple[Groups, Groups, Groups, Groups]:
+    def _find_duplicates(self) -> tuple[Groups, Groups, Groups, Groups]:
         """Exact and near-duplicates, and those across classes and across splits."""
         identical, images = group_identical(self._read), self._images
         similar = list(list_groups(self._similar))
 
-        def paths(groups: Sequence[Sequence[int]]) -> Groups:
-            return tuple(tuple(self._read[index].path for index in group) for group in groups)
+        def paths(groups: Iterable[Sequence[int]]) -> Groups:
+            return tuple(tuple(images[index].path for index in group) for group in groups)
 
         return (
-            paths(list(list_groups(identical))),
-            paths([g for g in similar if differ(g, lambda i: identical[i])]),
-            paths([g for g in similar if differ(g, lambda i: images[i].labels)]),
-            paths([g for g in similar if differ(g, lambda i: images[i].split)]),
+            paths(list_groups(identical)),
+            paths(g for g in similar if differ(g, lambda i: identical[i])),
+            paths(g for g in similar if differ(g, lambda i: images[i].labels)),
+            paths(g for g in similar if differ(g, lambda i: images[i].split)),
         )
 
-    def find_outliers(self) -> tuple[ImageIssue, ...]:
-        """Images far from their nearest neighbors."""
-        scores = outlier_scores(self._vectors, self._similar)
-        return tuple(
-            ImageIssue(self._read[index].path, float(scores[index]))
-            for index in find_outliers(scores)
-        )
-
-    def find_suspects(self) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+    def _find_suspects(self) -> tuple[list[LabelSuspect], list[str]]:
         """Likely label errors, or a notice why they cannot be found."""
         targets = np.zeros((len(self._images), len(self._catalog.classes)), bool)
         for row, image in zip(targets, self._images, strict=True):
@@ -216,19 +218,13 @@ class _Images:
         if self._catalog.multi_label:
             return self._find_label_errors(targets)
         if sum(self._has_two(column) for column in targets.T) < 2:
-            return (), ["Label errors are searched only if two classes have two images each."]
+            return [], ["Label errors are searched only if two classes have two images each."]
         # A head has an output for every class, and every output needs an image.
         present = np.flatnonzero(targets.any(axis=0))
         positions = targets[:, present].argmax(axis=1)
-        probabilities = predict_out_of_fold(
-            self._vectors,
-            targets[:, present],
-            self._similar,
-            self._seed,
-            on_progress=self._on_progress,
-        )
+        probabilities = self._predict(targets[:, present], SOFTMAX)
         names = [self._catalog.classes[label] for label in present]
-        return tuple(
+        return [
             LabelSuspect(
                 path=self._images[index].path,
                 label=names[positions[index]],
@@ -237,9 +233,9 @@ class _Images:
                 probability=float(probabilities[index, likely]),
             )
             for index, likely in find_suspects(probabilities, positions)
-        ), []
+        ], []
 
-    def _find_label_errors(self, targets: Targets) -> tuple[tuple[LabelSuspect, ...], list[str]]:
+    def _find_label_errors(self, targets: Targets) -> tuple[list[LabelSuspect], list[str]]:
         """The same where images may have several labels; each label is tested on its own."""
         tested = [
             label
@@ -248,15 +244,8 @@ class _Images:
         ]
         if not tested:
             needed = "two images have a label and two do not"
-            return (), [f"Label errors are searched only if {needed}."]
-        probabilities = predict_out_of_fold(
-            self._vectors,
-            targets[:, tested],
-            self._similar,
-            self._seed,
-            link=SIGMOID,
-            on_progress=self._on_progress,
-        )
+            return [], [f"Label errors are searched only if {needed}."]
+        probabilities = self._predict(targets[:, tested], SIGMOID)
         suspects = []
         for index, column in find_label_errors(probabilities, targets[:, tested]):
             image, label = self._images[index], tested[column]
@@ -264,7 +253,17 @@ class _Images:
             own = share if label in labels else 1 - share
             given, other = (self._join(each) for each in (labels, labels ^ {label}))
             suspects.append(LabelSuspect(image.path, given, other, own, 1 - own))
-        return tuple(suspects), []
+        return suspects, []
+
+    def _predict(self, targets: Targets, link: Link) -> Matrix:
+        return predict_out_of_fold(
+            self._vectors,
+            targets,
+            self._similar,
+            self._seed,
+            link=link,
+            on_progress=self._on_progress,
+        )
 
     def _join(self, labels: set[int]) -> str:
         return "|".join(self._catalog.classes[label] for label in sorted(labels))

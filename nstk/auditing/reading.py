@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -14,10 +14,10 @@ from PIL import Image as PILImage
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, ImageError, WeightsError
 from nstk.features.cache import CacheShard, FeatureCache
-from nstk.features.crops import CROPS, extract_crops
-from nstk.features.extractor import BATCH_SIZE, HASH_RECIPE, FeatureExtractor, prefetch
+from nstk.features.crops import CROPS, extract_crops, needed_side
+from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
 from nstk.features.networks import POOLED
-from nstk.images.decoding import identify
+from nstk.images.decoding import Header, identify
 from nstk.images.hashes import image_hash
 from nstk.images.image import Image
 from nstk.images.loading import load_image
@@ -31,17 +31,7 @@ _THUMBNAIL = (32, 32)
 
 @dataclass(frozen=True, eq=False)
 class AuditedImage:
-    """What an audit keeps of an image.
-
-    Attributes:
-        path: The file.
-        format: By content: ``"JPEG"``, ``"PNG"``, ….
-        several: Whether the file holds more images than this one.
-        digest: SHA-256 of the file.
-        hash: From `image_hash`.
-        thumbnail: The whole image, uint8 ``(32, 32, 3)``.
-        quality: Its quality metrics.
-    """
+    """What an audit keeps of an image; ``several`` if its file holds more than this one."""
 
     path: Path
     format: str
@@ -59,21 +49,10 @@ def read_images(
     *,
     on_progress: Reporter = no_progress,
 ) -> tuple[list[AuditedImage], FeatureVectors, list[SkippedFile]]:
-    """Decode every image once; the memory used does not depend on their sizes.
+    """The images, their features ``(n, D)``, and the unreadable files.
 
-    Args:
-        paths: The files.
-        extractor: The network and its size.
-        cache: What earlier runs know about images, including those of `nstk.finetune`. An image
-            about which everything is known is not decoded again.
-        on_progress: Called after each batch, stage ``"images"``.
-
-    Returns:
-        The images in order, their features ``(n, D)``, and the unreadable files.
-
-    Raises:
-        FolderError: If a file disappears or changes while it is read.
-        WeightsError: If the features are not finite.
+    Every image is decoded once, unless the cache of earlier runs knows everything about it. The
+    memory used does not depend on the sizes of images.
     """
     backbone = extractor.backbone
     known = _Cache(extractor, cache or FeatureCache())
@@ -106,12 +85,12 @@ class _Cache:
 
     def __init__(self, extractor: FeatureExtractor, cache: FeatureCache) -> None:
         self.cache = cache
-        self.size = extractor.size
+        self.extractor = extractor
         self.vectors = cache.shard(extractor.recipe(POOLED, CROPS[0]))
         self._facts = {
-            "hash": cache.shard(HASH_RECIPE),
-            "thumbnail": cache.shard({"block": "thumbnail", "size": _THUMBNAIL}),
-            "quality": cache.shard({"block": "quality"}),
+            "hash": cache.shard(extractor.pixel_recipe("image_hash")),
+            "thumbnail": cache.shard({**extractor.pixel_recipe("thumbnail"), "size": _THUMBNAIL}),
+            "quality": cache.shard(extractor.pixel_recipe("quality")),
         }
 
     def find(self, digest: str) -> dict[str, Array] | None:
@@ -121,7 +100,6 @@ class _Cache:
         return known if len(known) == len(rows) else None
 
     def add(self, digest: str, facts: Mapping[str, Array]) -> None:
-        """Add what is new."""
         for name, shard in self._facts.items():
             if shard.find(digest) is None:
                 shard.add(digest, facts[name])
@@ -149,12 +127,13 @@ def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Array] | SkippedFile
             load_image(path)  # raises an error that says what is there instead
         digest = digest_file(path)
         facts, row = known.find(digest), known.vectors.find(digest)
-        if facts is None or row is None:
-            pixels = load_image(path).pixels
-            facts = _measure(pixels)
-            if row is None:
-                [row] = extract_crops(pixels, known.size, CROPS[:1])
         header = identify(path)
+        if facts is None or row is None:
+            size = known.extractor.size
+            pixels = known.extractor.reader.load_image(path, needed_side(size)).pixels
+            facts = _measure(pixels, header)
+            if row is None:
+                [row] = extract_crops(pixels, size, CROPS[:1])
     except ImageError as error:
         if _stat(path) == before:
             return SkippedFile(path, error.message_for(path))
@@ -179,13 +158,16 @@ def _read(known: _Cache, path: Path) -> tuple[AuditedImage, Array] | SkippedFile
     return image, row
 
 
-def _measure(pixels: Image) -> dict[str, Array]:
+def _measure(pixels: Image, header: Header) -> dict[str, Array]:
+    """What is known of an image, of which a fraction of the size may have been decoded."""
+    quality = measure_image(pixels)
+    height, width = sorted((header.height, header.width), reverse=quality.height > quality.width)
     image = PILImage.fromarray(np.uint8(np.rint(pixels * 255)))
     thumbnail = image.resize(_THUMBNAIL, PILImage.Resampling.BILINEAR)
     return {
         "hash": np.array([image_hash(pixels)], np.uint64),
         "thumbnail": np.asarray(thumbnail),
-        "quality": np.array(astuple(measure_image(pixels))),
+        "quality": np.array(astuple(replace(quality, height=height, width=width))),
     }
 
 

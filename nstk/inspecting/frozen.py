@@ -21,8 +21,12 @@ from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.selection import Samples, select_head
 from nstk.heads.splits import Splits, split_samples
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
-from nstk.inspecting.random_weights import randomize_backbone
-from nstk.inspecting.scratch import Dataset, read_crops, train_from_scratch
+from nstk.inspecting.scratch import (
+    Dataset,
+    randomize_backbone,
+    read_crops,
+    train_from_scratch,
+)
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import FinetuneSettings, FrozenSettings, resolve_settings
 from nstk.types import SettingValue
@@ -138,7 +142,7 @@ def _build_extractors(
         "random features": FeatureExtractor(randomize_backbone(backbone, seed), size, blocks),
     }
     for extractor in extractors.values():
-        _ = extractor.extract  # raises an error if the size is too small
+        _ = extractor.network  # raises an error if the size is too small
     return extractors
 
 
@@ -179,10 +183,8 @@ class _Heads:
 
     def evaluate_both(self, block: str, share: float = 1.0) -> tuple[Evaluation, Evaluation]:
         """With pretrained and with random weights."""
-        return (
-            self.evaluate(self.pretrained, block, share),
-            self.evaluate(self.random, block, share),
-        )
+        one, other = (self.evaluate(each, block, share) for each in (self.pretrained, self.random))
+        return one, other
 
     @cached_property
     def ranks(self) -> npt.NDArray[np.float64]:

@@ -8,18 +8,23 @@ from nstk.heads.metrics import Evaluation
 from nstk.inspecting.scratch import EpochScore
 from nstk.types import Json
 
+_FACTS = (
+    "backbone",
+    "size",
+    "classes",
+    "train_images",
+    "held_out",
+    "held_out_images",
+    "frozen_parameters",
+    "learned_parameters",
+)
+
 
 @dataclass(frozen=True)
 class BlockScore:
-    """A head on the channel means of one layer.
+    """Heads on the channel means of one layer, with pretrained and with random weights.
 
-    Attributes:
-        layer: The last activation of a block.
-        stride: Of its map, in pixels.
-        channels: Number of features.
-        parameters: Parameters of the network from the previous block to here; all frozen.
-        pretrained: Metrics of the head on pretrained weights.
-        random: Metrics of the head on random weights.
+    The parameters are those of the network from the previous block to here; all are frozen.
     """
 
     layer: str
@@ -32,13 +37,7 @@ class BlockScore:
 
 @dataclass(frozen=True)
 class DataScore:
-    """A head on the last map, by the number of training images.
-
-    Attributes:
-        images: Number of training images.
-        pretrained: Metrics of the head on pretrained weights.
-        random: Metrics of the head on random weights.
-    """
+    """Heads on the last map, fitted on so many training images."""
 
     images: int
     pretrained: Evaluation
@@ -50,23 +49,12 @@ class FrozenStudy:
     """What frozen pretrained weights are worth on one dataset.
 
     Attributes:
-        backbone: Name of the network.
-        source: Where its weights came from.
-        size: Side of its crops in pixels.
-        classes: Class names.
-        train_images: Number of training images.
         held_out: The split of all metrics: ``"test"`` or ``"validation"``.
-        held_out_images: Number of its images.
-        frozen_parameters: Parameters of the network; none of them changes.
-        learned_parameters: Parameters of the head on its last map.
-        blocks: The heads on every block, in forward order.
         curve: The heads on the last map, by number of training images.
         scratch: The same network trained from random weights, before and after every epoch.
         seconds: ``features`` (of all images), ``features_of_training`` (the share of the training
             images), ``head`` (fitting it), ``transfer`` (the sum of these two),
             ``random_features`` and ``scratch`` (training from random weights, without reading).
-        skipped: The files left out, and why.
-        notices: Warnings, one sentence each.
     """
 
     backbone: str
@@ -116,45 +104,26 @@ class FrozenStudy:
     def to_dict(self) -> dict[str, Json]:
         """All figures as plain values for JSON."""
         return {
-            "backbone": self.backbone,
-            "size": self.size,
-            "classes": self.classes,
-            "train_images": self.train_images,
-            "held_out": self.held_out,
-            "held_out_images": self.held_out_images,
-            "frozen_parameters": self.frozen_parameters,
-            "learned_parameters": self.learned_parameters,
+            **{name: getattr(self, name) for name in _FACTS},
             "transfer": _accuracy(self.transfer),
             "random": _accuracy(self.random),
             "trained": _accuracy(self.trained),
             "images_needed": self.images_needed,
-            "blocks": [
-                {
-                    "layer": block.layer,
-                    "stride": block.stride,
-                    "channels": block.channels,
-                    "parameters": block.parameters,
-                    "pretrained": _accuracy(block.pretrained),
-                    "random": _accuracy(block.random),
-                }
-                for block in self.blocks
-            ],
-            "curve": [
-                {
-                    "images": each.images,
-                    "pretrained": _accuracy(each.pretrained),
-                    "random": _accuracy(each.random),
-                }
-                for each in self.curve
-            ],
+            "blocks": [_plain(block) for block in self.blocks],
+            "curve": [_plain(score) for score in self.curve],
             "scratch": [
                 {"passes": each.passes, "seconds": each.seconds, **_accuracy(each.evaluation)}
                 for each in self.scratch
             ],
             "seconds": dict(self.seconds),
-            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            "skipped": [file.to_dict() for file in self.skipped],
             "notices": self.notices,
         }
+
+
+def _plain(score: BlockScore | DataScore) -> dict[str, Json]:
+    both = {"pretrained": _accuracy(score.pretrained), "random": _accuracy(score.random)}
+    return vars(score) | both
 
 
 def _accuracy(evaluation: Evaluation) -> dict[str, Json]:

@@ -30,8 +30,6 @@ from nstk.stylization.statistics import Moments, covariance, feature_sums, to_mo
 from nstk.stylization.styles import extract_features
 from nstk.types import Array, Json, SettingValue, Tensor
 
-"""One value for every pair of channels, ``(C, C)``."""
-
 PATCHES = 4
 
 _EPSILON = 1e-12
@@ -41,10 +39,7 @@ _EPSILON = 1e-12
 class ChannelPair:
     """Two channels that are active at the same positions of the style.
 
-    Attributes:
-        channels: Their indices.
-        correlations: Of their activations in each image, −1 to 1.
-        patches: Of each image, where both are strongest; one receptive field each.
+    Correlations, −1 to 1, and the patches where both are strongest are those of each image.
     """
 
     channels: tuple[int, int]
@@ -57,7 +52,6 @@ class LayerGram:
     """The Gram matrices of one layer.
 
     Attributes:
-        layer: Its name.
         order: Channels ordered for a heat map, correlated ones together.
         grams: G of each image per position, ``(C, C)``, channels in the network's order.
         errors: ‖G − G*‖_F / ‖G*‖_F of each image, with G* of the first image.
@@ -73,15 +67,7 @@ class LayerGram:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class GramInspection:
-    """Gram matrices of images, the first of which is the style.
-
-    Attributes:
-        names: Of the images.
-        images: At inspection size.
-        layers: Their matrices, from the image to the deepest layer.
-        backbone: The network's name.
-        seconds: Wall time.
-    """
+    """Gram matrices of images at inspection size, the first of which is the style."""
 
     names: tuple[str, ...]
     images: tuple[Image, ...]
@@ -201,20 +187,13 @@ def correlate(covariances: Array) -> Array:
 def strong_channels(moments: Moments) -> npt.NDArray[np.bool_]:
     """Which channels vary at least as much as the median; the others are almost never active."""
     variances = moments.variance.numpy()
-    strong: npt.NDArray[np.bool_] = variances >= np.median(variances)
-    return strong
+    return np.asarray(variances >= np.median(variances))
 
 
 def pick_pairs(
     correlations: Array, count: int, among: npt.NDArray[np.bool_] | None = None
 ) -> list[tuple[int, int]]:
-    """The pairs of channels with the highest correlation; no channel is in two pairs.
-
-    Args:
-        correlations: ``(C, C)``, symmetric.
-        count: Maximum number of pairs.
-        among: Which channels may be in a pair, ``(C,)``; None for all.
-    """
+    """The pairs of channels with the highest correlation; no channel is in two pairs."""
     if among is not None:
         correlations = np.where(np.outer(among, among), correlations, -1)
     rows, columns = np.triu_indices(len(correlations), k=1)

@@ -8,10 +8,15 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
-from nstk.inspecting.filters import Filters, read_filters
-from nstk.inspecting.layers import Field, choose_layers, trace_fields
-from nstk.inspecting.patches import Maps, Patch, strongest_channels
-from nstk.inspecting.survey import find_responses, find_sources, survey_images
+from nstk.inspecting.layers import Field, Filters, choose_layers, read_filters, trace_fields
+from nstk.inspecting.patches import (
+    Maps,
+    Patch,
+    find_responses,
+    find_sources,
+    strongest_channels,
+    survey_images,
+)
 from nstk.inspecting.visualization import choose_side, visualize_channels
 from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
@@ -23,12 +28,8 @@ from nstk.types import Json, SettingValue
 class ChannelInspection:
     """What one channel responds to.
 
-    Attributes:
-        channel: Its index.
-        energy: Its mean squared activation over all positions of the images.
-        activation: Its feature map of the first image, ``(height, width)``.
-        patches: The nine patches that activate it most, highest first; one receptive field each.
-        visualization: An image that maximizes its mean activation.
+    The energy is its mean squared activation over all positions of the images, the activation its
+    feature map of the first image, ``(height, width)``.
     """
 
     channel: int
@@ -40,15 +41,7 @@ class ChannelInspection:
 
 @dataclass(frozen=True, eq=False)
 class LayerInspection:
-    """What one layer responds to.
-
-    Attributes:
-        layer: Its name.
-        stride: Of its map, in pixels.
-        field: Receptive field of its cells.
-        width: Number of its channels.
-        channels: The channels with the most energy, highest first.
-    """
+    """What one layer responds to: those of its ``width`` channels with the most energy."""
 
     layer: str
     stride: int
@@ -59,17 +52,7 @@ class LayerInspection:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NetworkInspection:
-    """What the layers of a network respond to.
-
-    Attributes:
-        backbone: The network's name.
-        names: Of the images.
-        image: The first of them at inspection size.
-        filters: Those of the first convolution; None if it does not take three colors.
-        layers: In forward order.
-        skipped: The files left out, and why.
-        seconds: Wall time.
-    """
+    """What the layers of a network respond to; ``image`` is the first one at inspection size."""
 
     backbone: str
     names: tuple[str, ...]
@@ -91,7 +74,7 @@ class NetworkInspection:
         return {
             "backbone": self.backbone,
             "images": list(self.names),
-            "skipped": [{"path": str(file.path), "reason": file.reason} for file in self.skipped],
+            "skipped": [file.to_dict() for file in self.skipped],
             "filters": filters
             and {
                 "layer": filters.layer,

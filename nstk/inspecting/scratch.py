@@ -1,4 +1,4 @@
-"""Training a whole network from random weights, for comparison."""
+"""Random weights, for comparison: frozen, or trained with the whole network."""
 
 import math
 import time
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
@@ -18,28 +19,55 @@ from nstk.features.extractor import BATCH_SIZE, prefetch
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.images.image import Levels
 from nstk.images.loading import load_image
-from nstk.inspecting.random_weights import randomize_network
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FrozenSettings
-from nstk.types import CompiledFunction, KerasModel, Targets, Tensor
+from nstk.types import CompiledFunction, KerasModel, Targets, Tensor, Variable
 
 STAGE = "random weights, trained"
 
 LEARNING_RATE = 1e-3
 """Of Adam, Keras's default."""
 
-
 _AHEAD = 64
+
+
+@pinned_keras_config()
+def randomize_network(network: KerasModel, seed: int) -> KerasModel:
+    """Clone a network, trainable and with random weights.
+
+    Kernels come from the normal distribution of He et al. (2015), N(0, 2 / n) with n inputs per
+    output; scales and variances are 1 and all other vectors 0.
+    """
+    clone = keras.models.clone_model(network)
+    clone.trainable = True
+    generator = np.random.default_rng(seed)
+    for layer in clone.layers:
+        for variable in layer.weights:
+            variable.assign(_draw(variable, generator))
+    return clone
+
+
+def randomize_backbone(backbone: Backbone, seed: int) -> Backbone:
+    """The same architecture with frozen random weights; see `randomize_network`."""
+    network = randomize_network(backbone.model, seed)
+    return Backbone(backbone.name, network, backbone.input_size, f"random weights, seed {seed}")
+
+
+def _draw(variable: Variable, generator: np.random.Generator) -> npt.NDArray[np.float32]:
+    shape = tuple(variable.shape)
+    if len(shape) < 2:
+        ones = any(word in variable.name for word in ("gamma", "variance"))
+        return np.full(shape, 1.0 if ones else 0.0, np.float32)
+    # The kernel of a depthwise convolution has one input channel per output.
+    inputs = np.prod(shape[:-2] if "depthwise" in variable.path else shape[:-1])
+    return generator.normal(0.0, np.sqrt(2 / max(inputs, 1)), shape).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class EpochScore:
-    """Metrics of a network in training, after an epoch.
+    """Metrics of a network in training after some epochs, on the held-out images.
 
-    Attributes:
-        passes: Epochs so far; the last one may have been cut short by the time limit.
-        seconds: Training time so far, without reading images and without evaluation.
-        evaluation: On the held-out images.
+    The time limit may cut the last epoch short; seconds are without reading and evaluation.
     """
 
     passes: int
@@ -56,17 +84,7 @@ class Dataset:
 
 
 def read_crops(paths: Sequence[Path], size: int, *, memory: int = MEMORY_LIMIT) -> ActivationStore:
-    """Read images as uint8 crops.
-
-    Args:
-        paths: The images.
-        size: Side of the crops in pixels.
-        memory: Bytes to keep in memory; more are stored in a temporary file.
-
-    Raises:
-        ImageError: If an image cannot be read.
-        OutputError: If the disk is full.
-    """
+    """Read images as uint8 crops; more bytes than ``memory`` are stored in a temporary file."""
 
     def read(path: Path) -> Levels:
         crop = extract_crops(load_image(path).pixels, size, CROPS[:1])[0]
@@ -92,19 +110,7 @@ def train_from_scratch(
     """Train the architecture of a backbone and a linear head from random weights.
 
     Adam with a learning rate of 0.001 and batches of 32 on the cross-entropy, with random flips;
-    all weights are trainable.
-
-    Args:
-        backbone: The architecture; its weights are not used.
-        train: Training images.
-        held_out: Evaluation images.
-        classes: Class names.
-        settings: ``scratch_passes`` and ``scratch_seconds``, the limits, and ``seed``.
-        on_progress: Called after every batch, stage ``"random weights, trained"``; the total is
-            an estimate.
-
-    Returns:
-        The metrics before training and after every epoch.
+    all weights are trainable. Returns the metrics before training and after every epoch.
     """
     passes, limit = settings.scratch_passes, settings.scratch_seconds
     model = _build_model(backbone, len(classes), settings.seed)

@@ -57,17 +57,8 @@ def visualize_channels(
 ) -> list[Image]:
     """Maximize the mean activation of each channel, all channels at once.
 
-    Args:
-        backbone: The network.
-        layer: One of its taps.
-        channels: Indices of its channels.
-        side: Of the images in pixels.
-        steps: Steps of Adam.
-        seed: Of the initial noise and of the shifts.
-        on_progress: Called after every step; the loss is the negative mean activation.
-
-    Returns:
-        One image ``(side, side, 3)`` for each channel.
+    Returns one image ``(side, side, 3)`` for each channel; the loss that is reported is the
+    negative mean activation.
     """
     with pinned_keras_config():
         network = keras.Model(
@@ -107,15 +98,8 @@ def visualize_channels(
 def synthesize_logits(spectra: Tensor, side: int) -> Tensor:
     """Images from their spectra, before the sigmoid that maps them to ``[0, 1]``.
 
-    Every frequency f is divided by max(|f|, 1 / side), and the colors are correlated, as in natural
-    images.
-
-    Args:
-        spectra: Real and imaginary parts, ``(N, 2, 3, side, side // 2 + 1)``.
-        side: Of the images in pixels.
-
-    Returns:
-        ``(N, side, side, 3)``.
+    Spectra are real and imaginary parts, ``(N, 2, 3, side, side // 2 + 1)``. Every frequency f is
+    divided by max(|f|, 1 / side), and the colors are correlated, as in natural images.
     """
     down, across = np.meshgrid(np.fft.fftfreq(side), np.fft.rfftfreq(side), indexing="ij")
     scale = side / np.maximum(np.hypot(down, across), 1 / side)

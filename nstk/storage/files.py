@@ -29,6 +29,9 @@ _FILE_TYPES = {
     stat.S_IFBLK: "a device",
 }
 
+MAX_NAME_BYTES = 255
+"""Longest name of a file in the usual file systems."""
+
 
 def find_cache_folder() -> Path:
     """The user's cache folder for nstk, where the operating system expects it."""
@@ -103,7 +106,19 @@ def make_folder(path: str | Path) -> Path:
     return path
 
 
-def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
+def derive_path(path: Path, ending: str) -> Path:
+    """The path with another ending than its extension: ``a.preview.png`` beside ``a.png``.
+
+    A stem that would become too long is cut, and ends in a digest that keeps it unlike others.
+    """
+    stem, room = os.fsencode(path.stem), MAX_NAME_BYTES - len(os.fsencode(ending))
+    if len(stem) <= room:
+        return path.with_name(f"{path.stem}{ending}")
+    mark = f"-{hashlib.sha256(stem).hexdigest()[:8]}"
+    return path.with_name(stem[: room - len(mark)].decode(errors="ignore") + mark + ending)
+
+
+def atomic_write(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a file completely or not at all; an older file stays until the new one is complete.
 
     ``write`` receives a temporary name in the same folder with the same extension. A link is
@@ -126,7 +141,7 @@ def atomic_write(path: str | Path, write: Callable[[Path], None]) -> Path:
     return path
 
 
-def atomic_write_folder(path: str | Path, write: Callable[[Path], None]) -> Path:
+def atomic_write_folder(path: str | Path, write: Callable[[Path], object]) -> Path:
     """Write a folder that `check_folder_writable` accepted like `atomic_write` writes a file."""
     path = Path(path)
     target = _resolve(path)

@@ -74,13 +74,6 @@ def read_axis(text: str) -> SweepAxis:
 
     Values are parsed as the option of that name parses them.
 
-    Args:
-        text: ``KEY=V1,V2,…`` or ``KEY=V1;V2;…``.
-
-    Raises:
-        SettingsError: If the setting is unknown or a value is invalid.
-
-    Example:
         >>> from nstk.sweeping.grid import read_axis
         >>> read_axis("content-weight=1e-3,1e-2").values
         (0.001, 0.01)
@@ -102,14 +95,10 @@ def read_axis(text: str) -> SweepAxis:
 
 @dataclass(frozen=True)
 class GridPoint:
-    """One run of a grid.
+    """One run of a grid, with its index and its value on every axis.
 
-    Attributes:
-        index: Its index on every axis, counted from 0.
-        values: Its value on every axis, by key.
-        settings: All its settings.
-        backbone: The name of its network; None for the common one.
-        label: A unique label: ``content-weight 0.001, strength 0.5``.
+    Its label is unique: ``content-weight 0.001, strength 0.5``. The network is the common one if
+    it is None.
     """
 
     index: tuple[int, ...]
@@ -120,16 +109,7 @@ class GridPoint:
 
 
 def make_grid(axes: Sequence[SweepAxis], settings: StylizeSettings) -> tuple[GridPoint, ...]:
-    """Return every combination of the values; the last axis changes fastest.
-
-    Args:
-        axes: One or two, of different keys.
-        settings: The common settings.
-
-    Raises:
-        SettingsError: If there are no or more than two axes, two of one key, or a value is out of
-            range.
-    """
+    """Every combination of the values of one or two axes; the last changes fastest."""
     if not 1 <= len(axes) <= 2 or len({axis.key for axis in axes}) < len(axes):
         given = ", ".join(axis.option for axis in axes) or "nothing"
         raise SettingsError(f"`over` names {given}; give one or two different settings.")
@@ -138,7 +118,7 @@ def make_grid(axes: Sequence[SweepAxis], settings: StylizeSettings) -> tuple[Gri
 
 
 def count_points(axes: Sequence[SweepAxis]) -> int:
-    """Return the number of combinations."""
+    """The number of combinations."""
     return math.prod(len(axis.values) for axis in axes)
 
 

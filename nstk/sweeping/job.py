@@ -16,8 +16,7 @@ from nstk.stylization.masks import NO_MASKS, Masks, draw_mask
 from nstk.stylization.resumption import digest_init, setting_values
 from nstk.sweeping.grid import SweepAxis, count_points, make_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_source
-from nstk.sweeping.run_groups import RunInputs, group_by_targets
-from nstk.sweeping.runner import SweepRunner
+from nstk.sweeping.runs import RunInputs, SweepRunner, group_by_targets
 from nstk.types import Json, SettingValue
 
 _SAMPLES = 5
@@ -25,14 +24,9 @@ _SAMPLES = 5
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The result of a sweep.
+    """The result of a sweep; of two axes, the last changes fastest.
 
-    Attributes:
-        content: The content image.
-        styles: The style images by name, without style files.
-        axes: The varied settings, one or two.
-        runs: All runs; the last axis changes fastest.
-        masks: The masks as images, by caption.
+    Styles are images by name, without style files; masks are images by caption.
     """
 
     content: Image
@@ -55,7 +49,7 @@ class Sweep:
         return sum(run.seconds for run in self.runs)
 
     def row(self, index: int) -> tuple[SweptRun, ...]:
-        """Return the runs of one value of the first of two axes, or all runs of a single axis."""
+        """The runs of one value of the first of two axes, or all runs of a single axis."""
         if len(self.axes) == 1:
             return self.runs
         columns = len(self.axes[1].values)
@@ -128,18 +122,7 @@ def predict_seconds(
     on_progress: Reporter = no_progress,
     **options: Any,
 ) -> float:
-    """Predict the duration of a sweep from a few runs spread over its grid.
-
-    Args:
-        content: See `sweep`.
-        style: See `sweep`.
-        over: See `sweep`.
-        on_progress: Called while weights are downloaded.
-        **options: See `sweep`.
-
-    Returns:
-        Seconds on this machine.
-    """
+    """Predict the seconds of a sweep on this machine from a few runs spread over its grid."""
     inputs, backbone, settings = _read_arguments(content, style, **options)
     few = [replace(axis, values=_spread(axis.values)) for axis in over]
     points = make_grid(few, settings)

@@ -18,28 +18,26 @@ import numpy.typing as npt
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError, OutputError
 from nstk.images.encoding import save_image
-from nstk.images.image import Image, Plane
+from nstk.images.image import Image
 from nstk.images.loading import load_image
 from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
 from nstk.stylization.initialization import INITS
+from nstk.stylization.result import StylizeResult
 from nstk.sweeping.grid import GridPoint
 from nstk.types import Array, Images, Json
 
 _FORMAT = 2
 _LONGEST_NAME = 80
+_TERMS = ("content", "style", "tv")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class SweptRun:
     """One run of a sweep.
 
     Attributes:
-        point: Its point of the grid.
-        backbone: Name of the network.
         terms: Terms of the loss at the last step, before their weights, and ``loss`` itself.
-        seconds: Wall time of the run.
-        output: The image file.
         curves: ``content``, ``style``, ``tv`` and ``loss`` at every step.
         stages: Size as text and number of steps of every scale.
         diverged: Whether the loss stopped being finite; the image is the last good one.
@@ -76,30 +74,18 @@ class SweptRun:
         }
 
     def load(self) -> Image:
-        """Load the image.
-
-        Raises:
-            ImageError: If it was deleted.
-        """
+        """Load the image; ImageError if it was deleted."""
         return load_image(self.output).pixels
 
 
+@dataclass(frozen=True)
 class RunFolder:
-    """The folder of finished runs.
+    """The folder of finished runs; it is created in an existing folder if necessary."""
 
-    Args:
-        path: The folder; it is created in an existing folder if necessary.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     def check(self) -> None:
-        """Refuse a path where no run can be saved, before any work.
-
-        Raises:
-            OutputError: If no file can be written there.
-        """
+        """Refuse a path where no run can be saved, before any work."""
         if self.path.exists() and not self.path.is_dir():
             raise OutputError(
                 f"{self.path} is a file; runs are saved in a folder: choose another path."
@@ -107,11 +93,11 @@ class RunFolder:
         check_writable(self.path / "run.png" if self.path.is_dir() else self.path)
 
     def output(self, point: GridPoint) -> Path:
-        """Return the image file of a run, with a readable name."""
+        """The image file of a run, with a readable name."""
         return self.path / f"{_file_name(point.label)}.png"
 
     def find(self, point: GridPoint, digest: str) -> SweptRun | None:
-        """Return a finished run, or None if it is missing, damaged or has another digest."""
+        """A finished run, or None if it is missing, damaged or has another digest."""
         output = self.output(point)
         try:
             record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
@@ -120,10 +106,10 @@ class RunFolder:
             return SweptRun(
                 point=point,
                 backbone=record["backbone"],
-                terms=_numbers(record["terms"]),
+                terms={name: _number(value) for name, value in record["terms"].items()},
                 seconds=float(record["seconds"]),
                 output=output,
-                curves={name: _series(curve) for name, curve in record["curves"].items()},
+                curves={name: tuple(map(_number, c)) for name, c in record["curves"].items()},
                 stages=tuple((stage, steps) for stage, steps in record["stages"]),
                 diverged=record["diverged"],
                 resumed=True,
@@ -131,51 +117,51 @@ class RunFolder:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             return None
 
-    def has_image(self, point: GridPoint) -> bool:
-        """Whether there is an image for a point, with any digest."""
-        return self.output(point).exists()
-
-    def save(self, run: SweptRun, image: Image, alpha: Plane | None, digest: str) -> None:
-        """Save a run; the record is written last, so that its image is always complete.
-
-        Raises:
-            OutputError: If it cannot be written.
-        """
+    def save(
+        self, point: GridPoint, result: StylizeResult, digest: str, *, diverged: bool
+    ) -> SweptRun:
+        """Save a run; the record is written last, so that its image is always complete."""
+        steps = result.history.steps
+        curves = {name: tuple(step.terms[name] for step in steps) for name in _TERMS}
+        run = SweptRun(
+            point=point,
+            backbone=result.backbone,
+            terms={**result.terms, "loss": result.loss},
+            seconds=result.seconds,
+            output=self.output(point),
+            curves={**curves, "loss": tuple(step.loss for step in steps)},
+            stages=tuple((scale.stage, len(scale.steps)) for scale in result.history.scales),
+            diverged=diverged,
+            resumed=False,
+        )
+        record = run.output.with_suffix(".json")
         try:
             make_folder(self.path)
-            run.output.with_suffix(".json").unlink(missing_ok=True)
+            record.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"Cannot save runs in {self.path}: {error.strerror}; choose another folder."
             ) from error
-        save_image(run.output, image, alpha=alpha)
-        record = {
+        save_image(run.output, result.image, alpha=result.alpha)
+        facts = {
             "digest": digest,
             "image": digest_file(run.output),
-            "settings": asdict(run.point.settings),
+            "settings": asdict(point.settings),
             "backbone": run.backbone,
-            "terms": _plain(run.terms),
+            "terms": {name: _finite(value) for name, value in run.terms.items()},
             "seconds": run.seconds,
-            "diverged": run.diverged,
+            "diverged": diverged,
             "stages": run.stages,
-            "curves": {name: [_finite(value) for value in c] for name, c in run.curves.items()},
+            "curves": {name: [*map(_finite, curve)] for name, curve in run.curves.items()},
         }
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False, default=list) + "\n"
-
-        def write(path: Path) -> None:
-            path.write_text(text, encoding="utf-8", errors="backslashreplace")
-
-        atomic_write(run.output.with_suffix(".json"), write)
+        text = json.dumps(facts, ensure_ascii=False, allow_nan=False, default=list) + "\n"
+        content = text.encode("utf-8", "backslashreplace")
+        atomic_write(record, lambda path: path.write_bytes(content))
+        return run
 
 
 def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[str, str]) -> str:
-    """Return the SHA-256 of everything a run depends on.
-
-    Args:
-        settings: All settings.
-        backbone: The network.
-        images: Digests of content, styles and masks, by name.
-    """
+    """SHA-256 of everything a run depends on; images are digests by name."""
     known = asdict(settings)
     if settings.init not in INITS:
         known["init"] = digest_source(settings.init)
@@ -190,11 +176,7 @@ def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[st
 
 
 def digest_source(source: Images) -> str:
-    """Return the SHA-256 of an array or a file.
-
-    Raises:
-        ImageError: If the file cannot be read.
-    """
+    """SHA-256 of an array or a file."""
     if not isinstance(source, str | Path):
         array = np.ascontiguousarray(source)
         is_float = np.issubdtype(array.dtype, np.floating)
@@ -218,16 +200,8 @@ def _file_name(label: str) -> str:
     return f"{plain[:_LONGEST_NAME]}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
-def _plain(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: _finite(value) for name, value in values.items()}
-
-
-def _series(values: Sequence[float | None]) -> tuple[float, ...]:
-    return tuple(math.nan if value is None else value for value in values)
-
-
-def _numbers(values: Mapping[str, float | None]) -> dict[str, float]:
-    return {name: math.nan if value is None else value for name, value in values.items()}
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
 
 
 def _finite(value: float) -> float | None:

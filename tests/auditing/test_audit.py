@@ -16,10 +16,14 @@ from labeled_images import draw_class, draw_folder, draw_image
 from PIL import Image, ImageFilter
 
 import nstk
-from nstk.auditing.duplicates import group_similar
-from nstk.auditing.issues import find_quality_issues
+from nstk.auditing.issues import (
+    find_outliers,
+    find_quality_issues,
+    find_suspects,
+    group_similar,
+    outlier_scores,
+)
 from nstk.auditing.reading import AuditedImage
-from nstk.auditing.suspects import find_outliers, find_suspects, outlier_scores
 from nstk.errors import FolderError, OutputError, SettingsError
 from nstk.images.loading import load_image
 from nstk.images.quality import ImageQuality, measure_image

@@ -21,7 +21,7 @@ def place(tmp_path, scene, strokes, tiny_backbone, monkeypatch):
     def load(name, **options):
         return tiny_backbone if name == "compact" else load_backbone(name, **options)
 
-    monkeypatch.setattr("nstk.sweeping.run_groups.load_backbone", load)
+    monkeypatch.setattr("nstk.sweeping.runs.load_backbone", load)
     save_image(tmp_path / "scene.png", scene)
     save_image(tmp_path / "strokes.png", strokes)
     monkeypatch.chdir(tmp_path)

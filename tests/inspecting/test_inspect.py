@@ -11,22 +11,29 @@ from shell import complaint, invoke
 import nstk
 from nstk.backbones.backbone import Backbone
 from nstk.errors import BackboneError, ImageError
-from nstk.inspecting.filters import Filters, measure_opponency, measure_orientation, read_filters
 from nstk.inspecting.gram import correlate, order_channels, pick_pairs
 from nstk.inspecting.layers import (
+    Filters,
     choose_layers,
     find_whole_cells,
     fits,
+    measure_opponency,
+    measure_orientation,
+    read_filters,
     smallest_extent,
     trace_fields,
 )
-from nstk.inspecting.patches import find_patches, merge_patches
-from nstk.inspecting.survey import find_responses, survey_images
-from nstk.inspecting.textures import inspect_style
+from nstk.inspecting.patches import find_patches, find_responses, merge_patches, survey_images
+from nstk.inspecting.reconstruction import inspect_style
 from nstk.inspecting.visualization import visualize_channels
 from nstk.progress import no_progress
-from nstk.reports.inspection_sheets import draw_content_sheet, draw_gram_sheet, draw_style_sheet
-from nstk.reports.layer_sheets import draw_layer_sheet, draw_overview
+from nstk.reports.inspection_sheets import (
+    draw_content_sheet,
+    draw_gram_sheet,
+    draw_layer_sheet,
+    draw_overview,
+    draw_style_sheet,
+)
 from nstk.settings import InspectSettings
 from nstk.stylization.styles import extract_features
 
@@ -313,7 +320,7 @@ def test_the_backbone_may_be_omitted_or_named(tiny_backbone, scene, monkeypatch)
         loaded.append(name)
         return tiny_backbone
 
-    for module in ("job", "reconstruction", "textures", "gram"):
+    for module in ("job", "reconstruction", "gram"):
         monkeypatch.setattr(f"nstk.inspecting.{module}.load_backbone", load)
     chosen = InspectSettings(layers=("block1_conv1",), steps=1, channels=1)
     nstk.inspect_layers(scene, settings=chosen)

@@ -82,6 +82,9 @@ def test_a_killed_run_continues_from_its_checkpoint(sweep, killed, whole, steps)
     assert outputs(sweep(killed, resume=True)) == whole
     assert len(steps) == 1
     assert 0 < steps[0] < SETTINGS.steps
+    steps.clear()
+    assert outputs(sweep(killed, resume=True)) == whole
+    assert steps == [], "the checkpoint of a finished run is ignored"
 
 
 def test_ctrl_c_saves_a_checkpoint_between_two_that_are_due(sweep, whole, steps, tmp_path, caplog):
@@ -93,13 +96,6 @@ def test_ctrl_c_saves_a_checkpoint_between_two_that_are_due(sweep, whole, steps,
     assert outputs(sweep(tmp_path, resume=True)) == whole
     assert len(steps) == 1
     assert steps[0] < SETTINGS.steps
-
-
-def test_the_checkpoint_of_a_finished_run_is_ignored(sweep, killed, whole, steps):
-    sweep(killed, resume=True)
-    steps.clear()
-    assert outputs(sweep(killed, resume=True)) == whole
-    assert steps == []
 
 
 def test_the_arithmetic_of_the_resumed_run_is_used_for_its_group(sweep, killed, whole, monkeypatch):
