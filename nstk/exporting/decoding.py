@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from nstk.images.image import WHITE
+from nstk.settings.parsing import Color
 from nstk.types import Tensor
 
 _APP1, _START_OF_SCAN = 0xE1, 0xDA
@@ -15,16 +17,11 @@ _ORIENTATION = 0x0112
 _EXIF = b"Exif\0\0"
 
 
-def decode_upright(encoded: Tensor) -> Tensor:
-    """Decode a JPEG or PNG of any size.
+def decode_upright(encoded: Tensor, background: Color = WHITE) -> Tensor:
+    """Decode the bytes ``()`` of a JPEG or PNG of any size, to uint8 ``(H, W, 3)``.
 
-    Color profiles are not applied and transparency is dropped; the orientation of a PNG is ignored.
-
-    Args:
-        encoded: A string tensor ``()``, the bytes of a file.
-
-    Returns:
-        uint8 ``(H, W, 3)``.
+    A transparent PNG is laid on the background. Color profiles are not applied, and the orientation
+    of a PNG is ignored.
     """
     # Accurate integers: the faster method, TensorFlow's default, is off by a few gray levels.
     return tf.cond(
@@ -33,8 +30,19 @@ def decode_upright(encoded: Tensor) -> Tensor:
             tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE"),
             read_orientation(encoded),
         ),
-        lambda: tf.io.decode_png(encoded, channels=3),
+        lambda: tf.cond(
+            tf.strings.substr(encoded, 0, 4) == b"\x89PNG",
+            lambda: composite(tf.io.decode_png(encoded, channels=4), background),
+            lambda: tf.io.decode_png(encoded, channels=3),  # a GIF, which has no alpha here
+        ),
     )
+
+
+def composite(pixels: Tensor, background: Color) -> Tensor:
+    """Lay uint8 ``(H, W, 4)`` on a ground; the same numbers as `nstk.images.image.composite`."""
+    colors, alpha = tf.split(tf.cast(pixels, tf.int32), (3, 1), axis=-1)
+    laid = colors * alpha + tf.constant(background) * (255 - alpha)
+    return tf.cast((laid + 127) // 255, tf.uint8)
 
 
 def apply_orientation(pixels: Tensor, orientation: Tensor) -> Tensor:

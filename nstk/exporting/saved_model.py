@@ -73,7 +73,7 @@ def _set_uuid(path: Path) -> None:
 
 @pinned_keras_config()
 def _build_module(classifier: Classifier, labels: Path) -> tf.Module:
-    model = classifier.model
+    model, background = classifier.model, classifier.reader_for().background
     # Images of different sizes are cropped one by one and then form one batch.
     square = model.get_layer(SQUARE).output
     prepare, finish = keras.Model(model.inputs[0], square), keras.Model(square, model.outputs[0])
@@ -88,7 +88,7 @@ def _build_module(classifier: Classifier, labels: Path) -> tf.Module:
 
     def serve_bytes(encoded: Tensor) -> dict[str, Tensor]:
         def crop(content: Tensor) -> Tensor:
-            image = tf.cast(decode_upright(content), tf.float32)
+            image = tf.cast(decode_upright(content, background), tf.float32)
             return prepare(image[tf.newaxis], training=False)[0]
 
         kind = tf.TensorSpec(square.shape[1:], tf.float32)

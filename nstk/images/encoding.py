@@ -108,8 +108,8 @@ def _encode(
         )
     if alpha is not None and name in _WITH_ALPHA:
         unit = pixels / np.float32(255) if pixels.dtype == np.uint8 else np.clip(pixels, 0, 1)
-        alpha = _eight_bits(alpha) / np.float32(255)  # what the file will have
-        pixels = np.concatenate([uncomposite(unit, alpha), alpha[..., None]], axis=-1)
+        stored = _eight_bits(alpha) / np.float32(255)
+        pixels = np.concatenate([uncomposite(unit, stored), stored[..., None]], axis=-1)
     elif alpha is not None:
         _log.warning(
             "%s: %s cannot store transparency; the image is saved on white. "

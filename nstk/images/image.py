@@ -128,7 +128,7 @@ def composite(pixels: Array, background: Color = WHITE) -> Array:
     return laid
 
 
-def uncomposite(pixels: Array, alpha: Plane) -> Image:
+def uncomposite(pixels: Array, alpha: Array) -> Image:
     """The colors that look like ``pixels`` when they are laid on white with this alpha.
 
     Where no color does, it is the nearest; where nothing is opaque, it is white.

@@ -1,6 +1,6 @@
 """Loading image files: every supported file becomes sRGB, upright and opaque."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from nstk.errors import ImageError
 from nstk.images.color_spaces import convert_to_srgb, decode_gamma
 from nstk.images.decoding import MAX_PIXELS, Decoded, decode, identify
 from nstk.images.image import WHITE, Image, Levels, Plane, composite
-from nstk.settings.parsing import Color
-from nstk.types import Array
+from nstk.settings.parsing import Color, DecodeMode, parse_color
+from nstk.types import Array, Json
 
 _UPRIGHT: dict[int, Callable[[Array], Array]] = {
     1: lambda pixels: pixels,
@@ -61,6 +61,7 @@ def load_image(
     max_pixels: int = MAX_PIXELS,
     minimum_side: int = 1,
     background: Color = WHITE,
+    side: int | None = None,
 ) -> LoadedImage:
     """Load an image file of any extension, bit depth and color space.
 
@@ -75,13 +76,15 @@ def load_image(
         max_pixels: Largest number of pixels that the header may claim; checked before decoding.
         minimum_side: Smallest height and width, in pixels.
         background: The ground of transparent pixels: red, green and blue, from 0 to 255.
+        side: Decode a JPEG at 1/2, 1/4 or 1/8 of its size, in a fraction of the time, if its
+            shorter side keeps at least this many pixels; None decodes all of them.
 
     Raises:
         ImageError: If the file is missing, not an image, damaged, cut short, too big or too
             small.
     """
     path = Path(path)
-    decoded = decode(path, max_pixels, content=content)
+    decoded = decode(path, max_pixels, content=content, side=side)
     width, height = decoded.image.size
     if min(width, height) < minimum_side:
         raise ImageError(
@@ -111,9 +114,6 @@ def load_levels(
 ) -> Levels:
     """Load an image as uint8: the values of `load_image`, rounded, in less time.
 
-    ``side`` is that of `nstk.images.decoding.decode`: a large JPEG is decoded at a fraction of its
-    size, which the network does not see.
-
     Raises:
         ImageError: If the file is missing, not an image, damaged, cut short or too big.
     """
@@ -123,6 +123,48 @@ def load_levels(
     if opaque.dtype != np.uint8:
         opaque = np.rint(opaque * 255).astype(np.uint8)
     return np.ascontiguousarray(_UPRIGHT[decoded.orientation](opaque))
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """How all images of a job are read.
+
+    Attributes:
+        background: The ground of transparent images.
+        decode: Whether a large JPEG is decoded at a fraction of its size, or whole.
+    """
+
+    background: Color = WHITE
+    decode: DecodeMode = "fast"
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> "ImageReader":
+        """The reader that the settings of a job describe; defaults where they do not.
+
+        Raises:
+            ValueError: If they are not settings.
+        """
+        background = parse_color(settings.get("background", "white"))
+        return cls(background, "exact" if settings.get("decode") == "exact" else "fast")
+
+    def load_levels(self, path: Path, side: int, *, content: bytes | None = None) -> Levels:
+        """See `load_levels`; ``side`` is what the network needs."""
+        limit = side if self.decode == "fast" else None
+        return load_levels(path, content=content, background=self.background, side=limit)
+
+    def load_image(
+        self, path: Path, side: int | None = None, *, content: bytes | None = None
+    ) -> LoadedImage:
+        """See `load_image`; ``side`` is what is needed, None for all pixels."""
+        limit = side if self.decode == "fast" else None
+        return load_image(path, content=content, background=self.background, side=limit)
+
+    def recipe(self) -> dict[str, Json]:
+        """What the pixels depend on apart from the file, for keys of caches."""
+        return {"background": list(self.background), "decode": self.decode}
+
+
+DEFAULT_READER = ImageReader()
 
 
 def probe_image(path: str | Path, *, whole: bool = True) -> str:

@@ -20,7 +20,8 @@ from nstk.settings.inspecting import InspectSettings as InspectSettings
 from nstk.settings.parsing import AugmentationName as AugmentationName
 from nstk.settings.parsing import ColorMatching as ColorMatching
 from nstk.settings.parsing import ColorMode as ColorMode
-from nstk.settings.parsing import ConvolutionName as ConvolutionName
+from nstk.settings.parsing import DecodeMode as DecodeMode
+from nstk.settings.parsing import ExecutorName as ExecutorName
 from nstk.settings.parsing import FeatureChoice as FeatureChoice
 from nstk.settings.parsing import LayerWeights as LayerWeights
 from nstk.settings.parsing import OptimizerName as OptimizerName

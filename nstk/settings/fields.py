@@ -5,7 +5,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from nstk.errors import SettingsError
@@ -25,8 +24,9 @@ class Settings:
     """A settings class; values that contradict the types or ranges of its fields are refused."""
 
     def __post_init__(self) -> None:
+        kinds = get_type_hints(type(self))
         for each in fields(self):
-            value, kind = getattr(self, each.name), _hints(type(self))[each.name]
+            value, kind = getattr(self, each.name), kinds[each.name]
             if each.metadata["check"] is not None:
                 each.metadata["check"](each.name, value)
             elif not (isinstance(value, str) and value in list_words(kind)) and (
@@ -103,7 +103,7 @@ def read_setting(settings: type, name: str, text: str) -> Any:
     (parse,) = (each.metadata["parse"] for each in fields(settings) if each.name == name)
     if parse is not None:
         return parse(text)
-    kind = _hints(settings)[name]
+    kind = get_type_hints(settings)[name]
     number = next((part for part in get_args(kind) or (kind,) if part in (int, float)), None)
     words = list_words(kind)
     if number is None or text in words:
@@ -193,11 +193,6 @@ def is_number(value: object) -> bool:
 def refuse(name: str, value: object, needed: str) -> SettingsError:
     """The error for a value; ``needed`` completes "it must be"."""
     return SettingsError(f"`{name}` is {value!r}; it must be {needed}.")
-
-
-@lru_cache
-def _hints(settings: type) -> Mapping[str, Any]:
-    return get_type_hints(settings)
 
 
 def _check_kind(name: str, value: Any, kind: object, low: float, high: float) -> None:

@@ -13,12 +13,22 @@ from nstk.settings.fields import (
     check_whole,
     setting,
 )
-from nstk.settings.parsing import AugmentationName, DecodeMode, FeatureChoice, parse_time
+from nstk.settings.parsing import (
+    AugmentationName,
+    DecodeMode,
+    ExecutorName,
+    FeatureChoice,
+    parse_time,
+)
 
 _BACKGROUND = "Color under transparent pixels: white, gray, black or one such as #ff8000"
 _DECODE = (
     "How JPEGs are decoded whose shorter side is at least twice what the network needs: at a "
     "fraction of their size (fast), or whole (exact)"
+)
+_EXECUTOR = (
+    "What runs the frozen network: tensorflow, litert (LiteRT with XNNPACK, which takes about half "
+    "the time on most processors once it has converted the network) or auto (the faster one)"
 )
 
 
@@ -83,6 +93,7 @@ class FinetuneSettings(Settings):
     )
     background: str = setting("white", _BACKGROUND, check=check_color, metavar="COLOR")
     decode: DecodeMode = setting("fast", _DECODE)
+    executor: ExecutorName = setting("auto", _EXECUTOR)
     unfreeze: int | Literal["none", "auto", "all"] = setting(
         "none",
         "Number of last blocks to unfreeze and train once the head is solved; the result is "
@@ -132,6 +143,7 @@ class AuditSettings(Settings):
     )
     background: str = setting("white", _BACKGROUND, check=check_color, metavar="COLOR")
     decode: DecodeMode = setting("fast", _DECODE)
+    executor: ExecutorName = setting("auto", _EXECUTOR)
     seed: int = setting(0, "Random seed", span=(0, MAX_SEED))
 
 

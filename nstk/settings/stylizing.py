@@ -19,7 +19,6 @@ from nstk.settings.fields import (
 from nstk.settings.parsing import (
     ColorMatching,
     ColorMode,
-    ConvolutionName,
     LayerWeights,
     OptimizerName,
     Pooling,
@@ -171,11 +170,6 @@ class StylizeSettings(Settings):
     precision: PrecisionName = setting(
         "auto", "Number format of convolutions; auto is bfloat16 if this machine is faster with it"
     )
-    convolution: ConvolutionName = setting(
-        "auto",
-        "Algorithm of 3×3 float32 convolutions with many channels: direct, or Winograd with a "
-        "quarter of the multiplications; auto is the faster one on this machine",
-    )
     max_memory: int | Literal["auto"] = setting(
         "auto",
         "Memory limit, such as 2GiB; auto is most of the available memory",
@@ -188,11 +182,6 @@ class StylizeSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "init", str(self.init))  # reports and checkpoints hold text
-        if (self.precision, self.convolution) == ("bfloat16", "winograd"):
-            raise SettingsError(
-                "`convolution='winograd'` computes in float32, but `precision` is bfloat16; "
-                "choose one of the two and leave the other at auto."
-            )
 
     @property
     def target_similarity(self) -> float | None:
