@@ -1,13 +1,15 @@
 """Progress reports of running jobs."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # NumPy would slow the start of the command line
     import numpy as np
     import numpy.typing as npt
+    from keras.callbacks import Callback
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +44,63 @@ def no_progress(progress: Progress) -> None:
     Args:
         progress: The progress to ignore.
     """
+
+
+class CallbackReporter:
+    """Calls Keras callbacks as a job reports its progress.
+
+    A report with a loss is a batch: ``on_train_batch_end``. An epoch ends where a report has a
+    validation loss, or with its stage, and has the logs of its last batch. Callbacks observe a run:
+    they have no model, and stopping or changing it has no effect.
+    """
+
+    def __init__(
+        self, callbacks: Sequence["Callback"], on_progress: Reporter = no_progress
+    ) -> None:
+        self.callbacks, self.on_progress = callbacks, on_progress
+        self.stage: str | None = None
+        self.epochs = self.batches = 0
+        self.logs: dict[str, float] = {}
+        for each in callbacks:
+            each.set_model(SimpleNamespace(stop_training=False))
+        self._call("on_train_begin")
+
+    def __call__(self, progress: Progress) -> None:
+        self.on_progress(progress)
+        if progress.loss is None:
+            return
+        if progress.stage != self.stage:
+            self._end_epoch()
+        if not self.logs:
+            self.stage, self.batches = progress.stage, 0
+            self._call("on_epoch_begin", self.epochs)
+        self.logs = {"loss": progress.loss}
+        self.logs |= {_LOGS.get(name, name): value for name, value in progress.terms.items()}
+        self._call("on_train_batch_end", self.batches, logs=self.logs)
+        self.batches += 1
+        if "val_loss" in self.logs:
+            self._end_epoch()
+
+    def finish(self, logs: Mapping[str, float]) -> None:
+        """End the run; one without epochs gets one, with these logs."""
+        if not self.epochs and not self.logs:
+            self._call("on_epoch_begin", 0)
+            self.logs = dict(logs)
+        self._end_epoch()
+        self._call("on_train_end", logs=logs)
+
+    def _end_epoch(self) -> None:
+        if self.logs:
+            self._call("on_epoch_end", self.epochs, logs=self.logs)
+            self.epochs, self.logs = self.epochs + 1, {}
+
+    def _call(self, method: str, *place: int, logs: Mapping[str, float] | None = None) -> None:
+        for each in self.callbacks:
+            getattr(each, method)(*place, logs=dict(logs or {}))
+
+
+_LOGS = {"validation log-loss": "val_loss", "learning rate": "learning_rate"}
+"""Names of the logs of `fit` for terms of a loss."""
 
 
 class Stopwatch:

@@ -23,16 +23,10 @@ from nstk_cli.commands.export import export
 from nstk_cli.commands.finetune import finetune
 from nstk_cli.commands.inspect import inspect
 from nstk_cli.commands.predict import predict
-from nstk_cli.commands.style import style
-from nstk_cli.commands.stylize import stylize
+from nstk_cli.commands.stylize import style, stylize
 from nstk_cli.commands.sweep import sweep
 from nstk_cli.options import Command, Group
-from nstk_cli.process import (
-    handle_sigterm,
-    interruption_status,
-    is_debugging,
-    prepare_process,
-)
+from nstk_cli.process import handle_sigterm, interruption_status, is_debugging, prepare_process
 
 UNEXPECTED, BAD_INPUT = 1, 2
 
@@ -55,11 +49,7 @@ def one_line_errors() -> Iterator[None]:
 
 
 def report_error(error: BaseException, status: int) -> typer.Exit:
-    """Print one line about an error, in debug mode after its traceback.
-
-    Returns:
-        The exception that exits with this status.
-    """
+    """Print one line about an error, in debug mode after its traceback; return how to exit."""
     if is_debugging():
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):
@@ -78,7 +68,6 @@ def report_error(error: BaseException, status: int) -> typer.Exit:
 
 
 def sentence(text: str) -> str:
-    """Add a full stop to a text without punctuation at its end."""
     return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
@@ -86,12 +75,10 @@ class Application(Group):
     """The group of all commands, which prints errors instead of tracebacks."""
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:
-        """Parse the options before the command."""
         with one_line_errors():
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
-        """Parse the command's own options and run it."""
         with one_line_errors():
             return super().invoke(ctx)
 
@@ -106,7 +93,6 @@ app = typer.Typer(
 
 
 def show_version(requested: bool) -> None:
-    """Print the version and exit."""
     if requested:
         print(f"nstk {__version__}")
         raise typer.Exit

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from nstk.errors import NstkError
 from nstk.progress import Reporter
-from nstk.settings import list_words, read_setting
+from nstk.settings import DecodeMode, ExecutorName, list_words, read_setting
 
 if TYPE_CHECKING:
     from nstk.backbones.backbone import Backbone
@@ -30,14 +30,11 @@ BackboneName = Annotated[
 ModelFile = Annotated[
     Path, typer.Argument(metavar="MODEL", help="Classifier file written by nstk finetune")
 ]
-LabeledData = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DATA",
-        help="Folder with one folder of images per class, or train/, val/, test/ of such folders; "
-        "a zip of either; or a CSV or JSONL manifest",
-    ),
-]
+DATA_HELP = (
+    "Folder with one folder of images per class, or train/, val/, test/ of such folders; a zip of "
+    "either; or a CSV or JSONL manifest"
+)
+LabeledData = Annotated[Path, typer.Argument(metavar="DATA", help=DATA_HELP)]
 Content = Annotated[Path, typer.Argument(metavar="CONTENT", help="Image to stylize")]
 Styles = Annotated[
     list[Path], typer.Argument(metavar="STYLE", help="Style images, or .nstyle files")
@@ -81,6 +78,20 @@ StyleMasks = Annotated[
 KeepMask = Annotated[
     Path | None, typer.Option(metavar="FILE", help="What to keep unchanged, white on black")
 ]
+Executor = Annotated[
+    ExecutorName,
+    typer.Option(
+        help="What runs the network: tensorflow, litert (LiteRT with XNNPACK) or auto (the faster "
+        "one for the number of images)"
+    ),
+]
+Decode = Annotated[
+    DecodeMode | None,
+    typer.Option(
+        help="How large JPEGs are decoded: at a fraction of their size (fast), or whole (exact); "
+        "default: as for training"
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only")]
 
@@ -110,14 +121,9 @@ _PARAMETER = re.compile(r"`([a-z]\w*)(?:=([^`]*))?`")
 
 
 def with_options(message: str, options: Mapping[str, str]) -> str:
-    """Replace the library's parameters in a message by the options of a command.
+    """Turn ``lower `size`, or give `tiling='auto'` `` to ``lower --size, or give --tiling auto``.
 
-    Args:
-        message: A message that names parameters: ``lower `size`, or give `tiling='auto'`.``
-        options: How the command spells each parameter.
-
-    Returns:
-        The message with ``--size`` and ``--tiling auto``; other names stay as they are.
+    ``options`` has the command's spelling of each parameter; other names stay as they are.
     """
 
     def spell(found: re.Match[str]) -> str:
@@ -149,7 +155,6 @@ class Command(TyperCommand):
             raise
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """Return the usage line without Typer's braces around required arguments."""
         return [
             piece.replace("{", "").replace("}", "") for piece in super().collect_usage_pieces(ctx)
         ]
@@ -174,11 +179,9 @@ class Group(TyperGroup):
     """A group that shows its help without a command, with the full summary of each command."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the arguments; without any, show the help."""
         return super().parse_args(ctx, args or ["--help"])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """List the commands with their summaries."""
         commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
         rows = [
             (name, command.get_short_help_str(limit=LONGEST_SENTENCE))
@@ -192,30 +195,25 @@ class Group(TyperGroup):
 def with_settings(
     command: Callable[..., None], *, only: Collection[str] | None = None
 ) -> Callable[..., None]:
-    """Replace each parameter of a settings class by one option for each of its fields.
+    """Replace each parameter of a settings class by one option for each of its fields in ``only``.
 
     Name, default and help of an option are those of the field, so a setting is declared once.
-
-    Args:
-        command: A function of keyword arguments, one or more of them settings.
-        only: The fields that become options; all when None.
-
-    Returns:
-        The command with options in the place of settings.
     """
     signature = inspect.signature(command)
     mirrored = {
-        parameter.name: [
-            _mirror(parameter.annotation, field, kind)
-            for field, kind in _fields(parameter.annotation)
+        name: [
+            _mirror(settings, field)
+            for field in dataclasses.fields(settings)
             if only is None or field.name in only
         ]
-        for parameter in signature.parameters.values()
-        if _is_settings(parameter.annotation)
+        for name, settings in inspect.get_annotations(command).items()
+        if isinstance(settings, type) and dataclasses.is_dataclass(settings)
     }
-    parameters: list[inspect.Parameter] = []
-    for parameter in signature.parameters.values():
-        parameters += mirrored.get(parameter.name, [parameter])
+    parameters = [
+        option
+        for name, item in signature.parameters.items()
+        for option in mirrored.get(name, [item])
+    ]
 
     @functools.wraps(command)
     def collected(**given: Any) -> None:
@@ -232,29 +230,21 @@ def with_settings(
     return collected
 
 
-def _is_settings(annotation: Any) -> bool:
-    return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
+_hints = functools.cache(get_type_hints)
 
 
-def _fields(settings: type) -> list[tuple[dataclasses.Field[Any], Any]]:
-    kinds = get_type_hints(settings)
-    return [(field, kinds[field.name]) for field in dataclasses.fields(settings)]
-
-
-def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect.Parameter:
+def _mirror(settings: type, field: dataclasses.Field[Any]) -> inspect.Parameter:
+    kind = _hints(settings)[field.name]
     words, parse = list_words(kind), field.metadata["parse"]
     number = next((part for part in get_args(kind) if part in (int, float)), None)
     if parse or (words and number):
         spelled = "|".join(("N" if number is int else "X", *words))
-        option = typer.Option(
-            help=field.metadata["help"],
-            parser=functools.partial(_read, settings=settings, name=field.name),
-            metavar=field.metadata["metavar"] or spelled,
-        )
+        reader: Any = functools.partial(_read, settings=settings, name=field.name)
         kind = str
     else:
-        metavar = field.metadata["metavar"] or _metavar(kind)
-        option = typer.Option(help=field.metadata["help"], metavar=metavar)
+        spelled, reader = {int: "N", float: "X", str: "TEXT"}.get(kind, ""), None
+    metavar = field.metadata["metavar"] or spelled or None
+    option = typer.Option(help=field.metadata["help"], metavar=metavar, parser=reader)
     return inspect.Parameter(
         field.name,
         inspect.Parameter.KEYWORD_ONLY,
@@ -266,7 +256,3 @@ def _mirror(settings: type, field: dataclasses.Field[Any], kind: Any) -> inspect
 def _read(value: Any, *, settings: type, name: str) -> Any:
     """Parse a value; Typer also passes the default, which is parsed already."""
     return read_setting(settings, name, value) if isinstance(value, str) else value
-
-
-def _metavar(kind: Any) -> str | None:
-    return {int: "N", float: "X", str: "TEXT"}.get(kind)

@@ -1,85 +1,103 @@
-"""Standard output of a finished command: tables for people, or one JSON object."""
+"""Standard output of a finished command: text from a template, or one JSON object."""
 
+import io
 import json
-import math
+import shlex
 import shutil
 import sys
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nstk.errors import OutputError, printable
+from nstk.reports.formatting import format_interval, format_percent
 from nstk_cli.process import is_deterministic
 
 if TYPE_CHECKING:
-    from nstk.datasets.listing import SkippedFile
-    from nstk.heads.metrics import Evaluation
+    from jinja2 import Environment
 
-LARGEST_CONFUSION = 12
-SCREEN = 80
+
+def print_output(json: bool, value: Mapping[str, Any], template: str, **values: object) -> None:
+    """Print a result as JSON, or as text from a template."""
+    if json:
+        print_result(value)
+    else:
+        print_text(template, **values)
 
 
 def print_json(value: Mapping[str, Any]) -> None:
-    """Print one JSON object on one line; see `as_json`."""
     print(as_json(value))
 
 
 def print_result(value: Mapping[str, Any]) -> None:
     """Print the JSON object of a result, with whether the run was deterministic."""
-    print_json(with_determinism(value))
+    print_json({**value, "deterministic": is_deterministic()})
 
 
-def with_determinism(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Add whether the same command writes the same bytes again."""
-    return {**value, "deterministic": is_deterministic()}
-
-
-def as_json(value: Any) -> str:
+def as_json(value: Mapping[str, Any]) -> str:
     """Return JSON on one line; paths become strings, NaN and infinity null.
 
     Characters that standard output cannot encode are escaped.
     """
+    strict = json.loads(json.dumps(value, default=str), parse_constant=lambda _: None)
     is_unicode = (sys.stdout.encoding or "utf-8").lower() == "utf-8"
-    return printable(json.dumps(_plain(value), ensure_ascii=not is_unicode, allow_nan=False))
+    return printable(json.dumps(strict, ensure_ascii=not is_unicode))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(name): _plain(part) for name, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
-
-
-def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Sequence[str] = ()
-) -> None:
-    """Print aligned columns with headings; a terminal wraps the last column.
-
-    Cells may contain untrusted file names: control characters and line breaks are escaped.
-
-    Args:
-        columns: The headings.
-        rows: One cell for each heading.
-        right: The headings of columns to align right.
+def print_text(template: str, **values: object) -> None:
+    """Print a template of this package; in values, which may contain untrusted file names, control
+    characters and line breaks are escaped.
     """
-    table = [tuple(map(printable, row)) for row in (columns, *rows)]
-    widths = [max(len(row[place]) for row in table) for place in range(len(columns))]
-    before = sum(widths[:-1]) + 2 * len(widths[:-1])
-    free = shutil.get_terminal_size().columns - before if sys.stdout.isatty() else 0
-    for row in table:
-        cells = (
-            cell.rjust(width) if heading in right else cell.ljust(width)
-            for heading, cell, width in zip(columns, row, widths, strict=True)
-        )
-        line = "  ".join(cells).rstrip()
-        first, *more = textwrap.wrap(line[before:], free) if free > 20 else [line[before:]]
-        print(line[:before] + first)
-        for part in more:
-            print(" " * before + part)
+    print(_environment().get_template(template).render(**values), end="")
+
+
+@cache
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nstk_cli"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+        finalize=lambda value: value if isinstance(value, Table) else printable(value),
+        extensions=["jinja2.ext.do"],
+    )
+    environment.filters |= {"percent": format_percent, "interval": format_interval}
+    environment.filters["duration"] = format_duration
+    environment.globals["table"] = format_table
+    return environment
+
+
+class Table(str):
+    """A text of several lines, in which everything is escaped already."""
+
+
+def format_table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], right: Sequence[str] = ()
+) -> Table:
+    """Return aligned columns with headings, those of ``right`` to the right.
+
+    A terminal wraps the last column. Control characters and line breaks in cells are escaped.
+    """
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    table = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for place, name in enumerate(columns, 1):
+        side: Any = "right" if name in right else "left"
+        table.add_column(Text(printable(name)), justify=side, no_wrap=place < len(columns))
+    for row in rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    console = Console(file=(drawn := io.StringIO()), width=10**6, color_system=None)
+    needed = Measurement.get(console, console.options, table)
+    screen = shutil.get_terminal_size().columns if sys.stdout.isatty() else needed.maximum
+    console.print(table, width=max(needed.minimum, screen))
+    return Table("\n".join(line.rstrip() for line in drawn.getvalue().splitlines()))
 
 
 def format_duration(seconds: float) -> str:
@@ -92,44 +110,13 @@ def format_duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s"
 
 
-def print_confusion(evaluation: "Evaluation") -> None:
-    """Print the confusion matrix, if there are errors and it fits on a screen.
-
-    Columns have the names of the classes, or their numbers where the names are too long.
-    """
-    names = [score.name for score in evaluation.per_class]
-    if evaluation.accuracy == 1 or len(names) > LARGEST_CONFUSION:
-        return
-    rows = columns = names
-    if sum(len(name) + 2 for name in ("true \\ predicted", *names)) > SCREEN:
-        columns = [str(place) for place in range(1, len(names) + 1)]
-        rows = [f"{place:>2} {name}" for place, name in zip(columns, names, strict=True)]
-    print()
-    print_table(
-        ["true \\ predicted", *columns],
-        [(row, *map(str, counts)) for row, counts in zip(rows, evaluation.confusion, strict=True)],
-        right=columns,
-    )
-
-
-def print_skipped(skipped: Sequence["SkippedFile"]) -> None:
-    """Print the skipped files, with reasons."""
-    if skipped:
-        print(f"\nskipped ({len(skipped)}):")
-        for file in skipped:
-            print(f"  {printable(file.path)}: {printable(file.reason)}")
+def command_line() -> str:
+    """The command that repeats this run."""
+    return shlex.join(["nstk", *sys.argv[1:]])
 
 
 def check_not_inputs(inputs: Iterable[Path | None], *outputs: Path | None) -> None:
-    """Refuse, before any work, to overwrite an image that the result is made from.
-
-    Args:
-        inputs: The files that are read.
-        outputs: The files that will be written.
-
-    Raises:
-        OutputError: If an output and an input are the same file.
-    """
+    """Refuse, before any work, to overwrite an image that the result is made from."""
     read = [path for path in inputs if path is not None and path.is_file()]
     for output in outputs:
         if output is None or not output.is_file():

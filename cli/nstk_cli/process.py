@@ -25,12 +25,10 @@ _received: list[int] = []
 
 
 def is_debugging() -> bool:
-    """Return whether ``NSTK_LOG=debug`` requests all log lines and tracebacks."""
     return os.environ.get("NSTK_LOG", "").lower() == "debug"
 
 
 def is_deterministic() -> bool:
-    """Return whether TensorFlow uses deterministic operations."""
     return os.environ.get(DETERMINISTIC, "").lower() in ("1", "true")
 
 
@@ -78,7 +76,6 @@ class QuietImport(MetaPathFinder):
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        """Find TensorFlow once, as the next finder on the path would."""
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)
@@ -104,8 +101,10 @@ def hide_stderr() -> Iterator[None]:
     if is_debugging():
         yield
         return
-    terminal = os.dup(STDERR)
-    with tempfile.TemporaryFile() as held:
+    from nstk.storage.files import find_temporary_folder
+
+    folder, terminal = find_temporary_folder(), os.dup(STDERR)
+    with tempfile.TemporaryFile(dir=folder) as held:
         os.dup2(held.fileno(), STDERR)
         try:
             yield

@@ -21,10 +21,9 @@ MOST_BARS = 8
 
 
 class StderrHandler(logging.Handler):
-    """Write the library's log lines to the current standard error."""
+    """Write the library's log lines to the current standard error, above any bars."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, above the bars if there are any."""
         message = self.format(record)
         # A traceback has several lines, any other message one.
         print(f"nstk: {message if record.exc_info else printable(message)}", file=sys.stderr)
@@ -34,21 +33,15 @@ class Bars:
     """One bar for each of the last stages of a job, with the remaining time and the loss."""
 
     def __init__(self) -> None:
+        from rich import progress
         from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as ProgressBars
 
-        self.progress = ProgressBars(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            TextColumn("{task.fields[loss]}"),
+        self.progress = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(elapsed_when_finished=True),
+            progress.TextColumn("{task.fields[loss]}"),
             console=Console(stderr=True),
             transient=True,
         )
@@ -80,7 +73,6 @@ class Lines:
         self.first = (self.began, 0)
 
     def __call__(self, progress: Progress) -> None:
-        """Print a line if it is time for one."""
         now = time.monotonic()
         if self.stage is None:  # imports until here are not part of the work
             self.written = now
@@ -108,11 +100,7 @@ class Lines:
 
 @contextmanager
 def reporting(*, quiet: bool = False) -> Iterator[Reporter]:
-    """Show progress and log lines on standard error while the block runs.
-
-    Args:
-        quiet: Show errors only.
-    """
+    """Show progress and log lines, or errors only, on standard error while the block runs."""
     log = logging.getLogger("nstk")
     handler = StderrHandler()
     levels = {"debug": logging.DEBUG, "info": logging.INFO}

@@ -1,60 +1,56 @@
 """The report about a classifier: a page, its figures as JSON, and its model card as a text file."""
 
-import platform
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+
+import numpy as np
 
 from nstk.auditing.findings import Audit
 from nstk.auditing.job import audit
 from nstk.backbones.loading import make_backbone
 from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.evaluation.metrics import find_confused_pairs
 from nstk.classifiers.evaluation.report import EvaluationReport
+from nstk.classifiers.explanation.job import Explanation, explain
+from nstk.errors import ImageError
 from nstk.finetuning.result import FinetuneResult
+from nstk.heads.learning_curve import LearningCurve
+from nstk.heads.metrics import wilson_interval
+from nstk.heads.reliability import Reliability
+from nstk.images.image import crop_square
+from nstk.images.loading import load_image
 from nstk.progress import Reporter, no_progress
-from nstk.reports import classifier_sections as sections
 from nstk.reports.audit import count_findings
-from nstk.reports.classifier_data import ReportData, from_evaluation, from_finetuning
-from nstk.reports.formatting import (
-    format_count,
-    format_interval,
-    format_number,
-    format_percent,
+from nstk.reports.classifier_data import (
+    ReportData,
+    compose_model_card,
+    from_evaluation,
+    from_finetuning,
 )
-from nstk.reports.model_card import compose_model_card, to_markdown
+from nstk.reports.figures import Bar, BarChart, HeatMap, LineChart, Series
+from nstk.reports.formatting import format_count, format_percent
 from nstk.reports.pages import (
-    Block,
-    Code,
-    Details,
-    Facts,
-    Figure,
-    Headline,
-    Page,
-    Paragraph,
-    Section,
-    Table,
-    Value,
+    CaptionedImage,
+    check_folder,
+    list_settings,
     write_page,
+    write_record,
+    write_text,
 )
-from nstk.reports.pages.records import check_folder, write_record, write_text
 from nstk.settings import FinetuneSettings
+from nstk.storage.checkpoints import list_versions
 from nstk.storage.files import make_folder
-from nstk.storage.run_identity import list_versions
 
 PAGE_NAME = "report.html"
 RECORD_NAME = "results.json"
 CARD_NAME = "model-card.md"
 
+_MOST_BARS = 30
+_PAIR_WIDTH = 720
+
 
 def check_classifier_report(folder: str | Path) -> None:
-    """Check, before any long work, that a report can be written.
-
-    Args:
-        folder: The report's folder; it may exist or not.
-
-    Raises:
-        OutputError: If no file can be written there, or the folder cannot be made.
-    """
+    """Check, before any long work, that a report can be written; else raise OutputError."""
     check_folder(folder, (PAGE_NAME, RECORD_NAME, CARD_NAME))
 
 
@@ -94,13 +90,28 @@ def write_classifier_report(
         data, found = from_finetuning(made), _audit(made, cache, on_progress)
     else:
         data, found = from_evaluation(made), None
-    card = compose_model_card(data)
-    page = _compose_page(data, found, card, command, on_progress)
-    record = _compose_record(data, found, command) | {"model_card": card}
+    title, card = _compose_title(data.classifier), compose_model_card(data)
+    name = data.data.resolve().name if data.data else data.place
+    worst = _show_worst(data, on_progress)
     folder = make_folder(folder)
-    write_record(record, folder / RECORD_NAME)
-    write_text(to_markdown(page.title, card), folder / CARD_NAME)
-    return write_page(page, folder / PAGE_NAME)
+    write_record(_compose_record(data, found, command) | {"model_card": card}, folder / RECORD_NAME)
+    sections = [f"## {heading}\n\n{text}\n" for heading, text in card.items()]
+    write_text("\n".join([f"# {title}\n", *sections]), folder / CARD_NAME)
+    return write_page(
+        folder / PAGE_NAME,
+        "classifier.html",
+        title=title,
+        subtitle=f"{name}, measured on {data.measured_on}.",
+        data=data,
+        confused_pairs=find_confused_pairs(data.evaluation),
+        **_draw_charts(data),
+        worst=worst,
+        audit=found,
+        count_findings=count_findings,
+        command=command,
+        settings=list_settings(FinetuneSettings, data.classifier.settings),
+        card=card,
+    )
 
 
 def _audit(made: FinetuneResult, cache: str | Path | None, on_progress: Reporter) -> Audit | None:
@@ -112,36 +123,6 @@ def _audit(made: FinetuneResult, cache: str | Path | None, on_progress: Reporter
     return audit(made.data, backbone=backbone, cache=cache, on_progress=on_progress)
 
 
-def _compose_page(
-    data: ReportData,
-    found: Audit | None,
-    card: Mapping[str, str],
-    command: str,
-    on_progress: Reporter,
-) -> Page:
-    shown = [
-        sections.confusion_matrix(data),
-        sections.per_class_metrics(data),
-        sections.calibration(data),
-        sections.abstention(data),
-        sections.fine_tuning(data),
-        sections.learning_curve(data),
-        sections.worst_predictions(data, on_progress),
-        sections.dataset(data, found),
-        Section("Settings", _compose_settings(data, command)),
-        sections.model_card(card),
-    ]
-    blocks: list[Block] = [_compose_headline(data)]
-    blocks += [Paragraph(notice, "warning") for notice in data.notices]
-    blocks += [section for section in shown if section is not None]
-    return Page(
-        title=_compose_title(data.classifier),
-        subtitle=f"{data.data_name}, measured on {data.measured_on}.",
-        blocks=blocks,
-        footer=", ".join(f"{name} {version}" for name, version in list_versions().items()),
-    )
-
-
 def _compose_title(classifier: Classifier) -> str:
     """``Ants or bees``; the number of classes where there are many."""
     names = classifier.classes
@@ -151,70 +132,106 @@ def _compose_title(classifier: Classifier) -> str:
     return f"{', '.join(names[:-1])}{last}{names[-1]}".removeprefix(last)
 
 
-def _compose_headline(data: ReportData) -> Headline:
-    evaluation, reliability = data.evaluation, data.predictions.reliability
-    figures = [
-        Figure(
-            "exact-match accuracy" if data.classifier.multi_label else "accuracy",
-            format_percent(evaluation.accuracy),
-            f"{format_interval(evaluation.accuracy_interval)}, 95 % interval",
-        ),
-        Figure("images", format_number(evaluation.images), _compare_with_training(data)),
-        Figure(
-            "calibration error",
-            format_percent(reliability.ece),
-            format_interval(reliability.ece_interval),
-        ),
+def _draw_charts(data: ReportData) -> dict[str, object]:
+    """Return the page's charts by name; None where there are too many bars or no curve."""
+    scores, confusion = data.evaluation.per_class, data.evaluation.confusion
+    names = [score.name for score in scores]
+    shares = [
+        [number / max(score.support, 1) for number in row]
+        for score, row in zip(scores, confusion, strict=True)
     ]
-    if data.predictions.ood_count is not None:
-        of = f"of {format_count(evaluation.images, 'image')}"
-        figures.append(Figure("out of distribution", format_number(data.predictions.ood_count), of))
-    return Headline(figures)
-
-
-def _compare_with_training(data: ReportData) -> str:
-    """How many training images there were, and whether the measured images are new."""
-    if data.folds:
-        return f"by {data.folds}-fold cross-validation"
-    if data.train_overlap:
-        return f"trained on {format_number(data.train_overlap)} of them"
-    if data.train_images is None:
-        return ""
-    others = "" if data.train_overlap is None else "other "
-    return f"trained on {format_count(data.train_images, f'{others}image')}"
-
-
-def _compose_settings(data: ReportData, command: str) -> list[Block]:
-    classifier = data.classifier
-    rows = [
-        (
-            field.name.replace("_", "-"),
-            _format(classifier.settings.get(field.name, field.default)),
-            _format(field.default),
-            field.metadata.get("help", ""),
+    count = format_count(data.evaluation.images, "image")
+    bars = [
+        Bar(
+            score.name,
+            score.recall,
+            format_percent(score.recall),
+            *(score.recall_interval or (None, None)),
         )
-        for field in fields(FinetuneSettings)
+        for score in scores
+        if score.recall is not None
     ]
-    facts = {
-        "backbone": classifier.backbone.get("name"),
-        "digest of its weights": str(classifier.backbone.get("digest", ""))[:16],
-        "features": classifier.results.get("features"),
-        "size": classifier.size,
-        "temperature": classifier.temperature,
-        "seconds": data.seconds,
+    title = "Recall by class, with 95 % intervals"
+    few, curve = len(bars) <= _MOST_BARS, data.learning_curve
+    return {
+        "confusion": HeatMap(
+            names, names, confusion, "true class", "predicted class", count, shares
+        ),
+        "recalls": BarChart(bars, "recall", title, value_range=(0, 1)) if few else None,
+        "reliability": _draw_reliability(data),
+        "learning_curve": curve and _draw_learning_curve(curve),
     }
-    versions = {**list_versions(), "python": platform.python_version()}
-    table = Table(("setting", "value", "default", "meaning"), rows)
-    return [
-        *([Code(command)] if command else []),
-        Facts(facts),
-        Details("All settings", [table]),
-        Details("Versions", [Facts({**versions, "machine": platform.platform()})]),
+
+
+def _draw_reliability(data: ReportData) -> LineChart:
+    after, before = data.predictions.reliability, data.predictions.reliability_before
+    series = [
+        Series("perfect calibration", (0, 1), (0, 1), reference=True),
+        _draw_bins("this classifier", after),
     ]
+    if after != before:
+        series.append(_draw_bins("temperature 1", before))
+    return LineChart(
+        series,
+        "predicted probability",
+        "accuracy",
+        "Reliability diagram",
+        x_range=(0, 1),
+        y_range=(0, 1),
+        points=True,
+    )
 
 
-def _format(value: object) -> Value:
-    return value if value is None or isinstance(value, bool | int | float | str) else str(value)
+def _draw_bins(label: str, reliability: Reliability) -> Series:
+    bins = reliability.bins
+    intervals = [wilson_interval(round(each.accuracy * each.images), each.images) for each in bins]
+    return Series(
+        label,
+        [each.confidence for each in bins],
+        [each.accuracy for each in bins],
+        low=[low for low, _ in intervals],
+        high=[high for _, high in intervals],
+    )
+
+
+def _draw_learning_curve(curve: LearningCurve) -> LineChart:
+    ahead = (curve.images[-1], 2 * curve.images[-1])
+    return LineChart(
+        [
+            Series("measured", curve.images, curve.accuracy),
+            Series("expected", ahead, (curve.accuracy[-1], curve.twice), reference=True),
+        ],
+        "training images",
+        "accuracy on held-out images",
+        "Accuracy by number of training images",
+        log_x=True,
+        points=True,
+    )
+
+
+def _show_worst(data: ReportData, on_progress: Reporter) -> list[CaptionedImage]:
+    """Show the images with the highest loss beside their class activation maps."""
+    losses = {loss.path: loss for loss in data.losses if loss.actual != loss.predicted}
+    images = []
+    explained = explain(data.classifier, list(losses), on_progress=on_progress) if losses else ()
+    for each in explained:
+        if not isinstance(each, Explanation):
+            continue
+        loss = losses[each.path]
+        try:
+            image = load_image(each.path).pixels
+        except ImageError:  # The file was deleted after it was explained.
+            continue
+        images.append(
+            CaptionedImage(
+                np.concatenate([crop_square(image), crop_square(each.overlay)], axis=1),
+                f"{loss.actual or 'no label'} → {loss.predicted or 'no label'}",
+                f"{data.display_path(each.path).name} · "
+                f"{format_percent(loss.probability)} for the true class",
+                longest_side=_PAIR_WIDTH,
+            )
+        )
+    return images
 
 
 def _compose_record(data: ReportData, found: Audit | None, command: str) -> dict[str, object]:

@@ -11,34 +11,20 @@ from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
-from nstk.heads.metrics import Evaluation
+from nstk.heads.metrics import ClassScore, Evaluation
 from nstk.heads.predictions import SplitPredictions
+from nstk.reports.pages import render_blocks
 
 LOSSES = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class ReportData:
     """A classifier and its predictions on some images.
 
-    Attributes:
-        classifier: The classifier.
-        data: Where the images are; None for images in memory.
-        measured_on: Which of them it was measured on, in words.
-        evaluation: Its metrics.
-        predictions: Its predictions for every image.
-        train_images: How many images it was trained on; None where that is unknown.
-        train_overlap: How many of the measured images were training images; None where that is
-            unknown.
-        unseen: Metrics on the other images, where some but not all were training images.
-        folds: Number of folds of a cross-validation; 0 where the classifier itself predicted.
-        learning_curve: Accuracy by number of training images, where that was measured.
-        second_stage: The result of unfreezing blocks, in the run that trained the classifier.
-        notices: Remarks for the reader, one sentence each.
-        skipped: The files that were skipped, and why.
-        facts: Other facts about the images.
-        seconds: Wall time.
-        display_path: Returns the path of an image as its owner knows it.
+    ``train_images`` and ``train_overlap``, how many of the measured images it was trained on, are
+    None where that is unknown. ``unseen`` measures the others, where some but not all were.
+    ``folds`` is 0 where the classifier itself predicted.
     """
 
     classifier: Classifier
@@ -48,10 +34,10 @@ class ReportData:
     predictions: SplitPredictions
     train_images: int | None
     train_overlap: int | None
-    unseen: Evaluation | None
-    folds: int
-    learning_curve: LearningCurve | None
-    second_stage: SecondStage | None
+    unseen: Evaluation | None = None
+    folds: int = 0
+    learning_curve: LearningCurve | None = None
+    second_stage: SecondStage | None = None
     notices: tuple[str, ...]
     skipped: tuple[SkippedFile, ...]
     facts: Mapping[str, str | int | None]
@@ -60,13 +46,7 @@ class ReportData:
 
     @property
     def place(self) -> str:
-        """Where the images are, in words."""
         return "images in memory" if self.data is None else str(self.data)
-
-    @property
-    def data_name(self) -> str:
-        """The last part of that place."""
-        return self.place if self.data is None else self.data.resolve().name
 
     @property
     def coverage(self) -> tuple[Coverage, ...]:
@@ -77,6 +57,11 @@ class ReportData:
     def losses(self) -> tuple[ImageLoss, ...]:
         """The images whose true class got the lowest probability, worst first."""
         return rank_losses(self.predictions, self.classifier.classes, LOSSES)
+
+    @property
+    def weakest_class(self) -> ClassScore | None:
+        scores = [score for score in self.evaluation.per_class if score.recall is not None]
+        return min(scores, key=lambda score: score.recall or 0.0) if len(scores) > 1 else None
 
 
 def from_finetuning(made: FinetuneResult) -> ReportData:
@@ -93,7 +78,6 @@ def from_finetuning(made: FinetuneResult) -> ReportData:
         predictions=made.predictions[split],
         train_images=made.train_images,
         train_overlap=made.evaluation.images if folds else 0,
-        unseen=None,
         folds=folds,
         learning_curve=made.learning_curve,
         second_stage=made.second_stage,
@@ -111,19 +95,15 @@ def from_finetuning(made: FinetuneResult) -> ReportData:
 
 def from_evaluation(made: EvaluationReport) -> ReportData:
     """Describe a classifier, measured on labeled images."""
-    images = made.classifier.results.get("images", {})
     return ReportData(
         classifier=made.classifier,
         data=made.root,
         measured_on="all images",
         evaluation=made.evaluation,
         predictions=made.predictions,
-        train_images=images.get("train"),
+        train_images=made.classifier.results.get("images", {}).get("train"),
         train_overlap=made.train_overlap,
         unseen=made.unseen,
-        folds=0,
-        learning_curve=None,
-        second_stage=None,
         notices=made.notices,
         skipped=made.skipped,
         facts={
@@ -134,3 +114,9 @@ def from_evaluation(made: EvaluationReport) -> ReportData:
         seconds=made.seconds,
         display_path=made.data.display_path,
     )
+
+
+def compose_model_card(data: ReportData) -> Mapping[str, str]:
+    """Return the model card's headings and texts, for the page and the text file."""
+    blocks = render_blocks("model-card.txt", data=data)
+    return {name.replace("_", " ").capitalize(): text for name, text in blocks.items()}

@@ -8,15 +8,7 @@ _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
 def format_number(value: float, digits: int = 4) -> str:
-    """Write a number with a given number of significant digits, and no zeros after the last.
-
-    Args:
-        value: Any number; integers keep all their digits.
-        digits: Significant digits of a float, at least 1.
-
-    Returns:
-        ``"12 345"``, ``"−0.0125"``, ``"3.2×10⁻⁷"``; a dash for NaN.
-    """
+    """``12 345``, ``−0.0125``, ``3.2×10⁻⁷``: integers in full, floats to significant digits."""
     if isinstance(value, int):
         return _with_minus(f"{value:,}")
     if math.isnan(value):
@@ -31,13 +23,14 @@ def format_number(value: float, digits: int = 4) -> str:
 
 
 def format_decimals(value: float, decimals: int) -> str:
-    """Write a finite number with a given number of decimals, and no minus before a zero."""
+    """Write a number with fixed decimals, and no minus before a zero."""
+    if not math.isfinite(value):
+        return format_number(value)
     text = f"{value:,.{decimals}f}"
     return _with_minus(text if text.strip("-0.,") else text.lstrip("-"))
 
 
 def format_power_of_ten(exponent: int) -> str:
-    """``"10⁻³"`` for −3."""
     return "10" + str(exponent).translate(_SUPERSCRIPTS)
 
 

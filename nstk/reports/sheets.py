@@ -1,6 +1,6 @@
 """Contact sheets: images, charts and heat maps in one image, in rows with captions."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,10 +9,10 @@ from PIL import Image as PILImage
 from PIL import ImageDraw
 
 from nstk.images.encoding import check_output
-from nstk.images.image import Image
+from nstk.images.image import Image, fit_size, resize_image
 from nstk.reports.figures.colors import THEME
 from nstk.reports.figures.painting import from_pillow, to_pillow
-from nstk.reports.figures.text import line_height, load_font, wrap_text
+from nstk.reports.figures.text import load_font, wrap_text
 from nstk.storage.files import check_writable
 
 PAPER, INK, QUIET = THEME["paper"], THEME["ink"], THEME["quiet"]
@@ -27,12 +27,7 @@ _PAGE_EXTENSIONS = (".html", ".htm")
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """An image with a caption.
-
-    Attributes:
-        image: float32 ``(height, width, 3)`` in ``[0, 1]``, shown pixel by pixel.
-        caption: The text below it; long captions take several lines, ``\\n`` begins one.
-    """
+    """An image, shown pixel by pixel, with a caption whose lines may be broken by ``\\n``."""
 
     image: Image
     caption: str = ""
@@ -40,13 +35,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """Images side by side.
-
-    Attributes:
-        cells: From left to right; cells that do not fit continue on the next line.
-        heading: What they have in common.
-        note: A sentence in smaller letters below the heading.
-    """
+    """Images side by side, below a heading and a note; those that do not fit continue below."""
 
     cells: Sequence[Cell]
     heading: str = ""
@@ -64,42 +53,22 @@ def draw_sheet(
     """Lay rows of images out in one image, in columns that all rows share.
 
     A column is as wide as its widest image. Captions are wrapped to it, never cut, and nothing
-    overlaps. A row of a single cell, such as a chart, takes the whole width.
-
-    Args:
-        title: What the sheet shows.
-        rows: At least one, each with at least one cell.
-        note: A sentence in smaller letters below the title, such as how it was made.
-        width: Largest width of the sheet in pixels; a single image that is wider widens it.
-        columns: Cells in a line; as many as fit when None.
-
-    Returns:
-        float32 ``(height, width, 3)`` in ``[0, 1]``, for `nstk.save_image`.
-
-    Example:
-        >>> import numpy as np
-        >>> from nstk.reports.sheets import Cell, Row, draw_sheet
-        >>> gray = np.full((64, 96, 3), 0.5, np.float32)
-        >>> runs = Row([Cell(gray, "1e-4"), Cell(gray, "1e-3")], heading="content weight")
-        >>> draw_sheet("A sweep", [runs]).shape[1] >= 2 * 96
-        True
+    overlaps. A row of a single cell, such as a chart, takes the whole width; where that is wider
+    than ``width``, so is the sheet. Without ``columns`` there are as many as fit.
     """
     widths = _fit_columns(rows, width - 2 * _MARGIN) if columns is None else _widths(rows, columns)
     alone = [row.cells[0].image.shape[1] for row in rows if len(row.cells) == 1]
     inner = max(_span(widths), _NARROWEST_SHEET - 2 * _MARGIN, *alone)
     blocks = [*_write(title, TITLE_SIZE, INK, inner), *_write(note, CAPTION_SIZE, QUIET, inner)]
     for row in rows:
-        blocks.append(_blank(_GAP + _SMALL_GAP))
+        blocks.append(_blank(1, _GAP + _SMALL_GAP))
         blocks += _write(row.heading, HEADING_SIZE, INK, inner)
         blocks += _write(row.note, CAPTION_SIZE, QUIET, inner)
         lanes = widths if len(row.cells) > 1 else [inner]
         for start in range(0, len(row.cells), len(lanes)):
-            blocks += [
-                _blank(_GAP if start else _SMALL_GAP),
-                _draw_line(row.cells[start : start + len(lanes)], lanes),
-            ]
-    height = sum(block.height for block in blocks) + 2 * _MARGIN
-    sheet = PILImage.new("RGB", (inner + 2 * _MARGIN, height), PAPER)
+            blocks.append(_blank(1, _GAP if start else _SMALL_GAP))
+            blocks.append(_draw_line(row.cells[start : start + len(lanes)], lanes))
+    sheet = _blank(inner + 2 * _MARGIN, sum(block.height for block in blocks) + 2 * _MARGIN)
     top = _MARGIN
     for block in blocks:
         sheet.paste(block, (_MARGIN, top))
@@ -108,13 +77,7 @@ def draw_sheet(
 
 
 def tile_images(images: Sequence[Image], columns: int, *, gap: int = 2) -> Image:
-    """Put images of one size edge to edge in a grid, white between them.
-
-    Args:
-        images: At least one; all of the same shape ``(height, width, 3)``.
-        columns: Images in a line.
-        gap: Pixels between two of them.
-    """
+    """Put images of one shape edge to edge in a grid, white between them."""
     height, width, _ = images[0].shape
     lines = -(-len(images) // columns)
     columns = min(columns, len(images))
@@ -127,16 +90,19 @@ def tile_images(images: Sequence[Image], columns: int, *, gap: int = 2) -> Image
 
 
 def fit_width(image: Image, width: int) -> Image:
-    """Scale an image to a width: enlarged with sharp pixels, reduced smoothly.
-
-    Args:
-        image: ``(h, w, 3)``.
-        width: Width of the result in pixels; its height follows.
-    """
+    """Scale an image to a width: enlarged with sharp pixels, reduced smoothly."""
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     grows = width >= image.shape[1]
     method = PILImage.Resampling.NEAREST if grows else PILImage.Resampling.LANCZOS
     return from_pillow(to_pillow(image).resize((width, height), method))
+
+
+def shrink(image: Image, longer_side: int) -> Image:
+    """Scale an image down to its longer side; smaller ones stay as they are."""
+    height, width = image.shape[:2]
+    if max(height, width) <= longer_side:
+        return image
+    return resize_image(image, *fit_size(height, width, longer_side))
 
 
 def is_page(path: str | Path) -> bool:
@@ -145,18 +111,8 @@ def is_page(path: str | Path) -> bool:
 
 
 def check_figure(path: str | Path) -> None:
-    """Check, before any long work, that a figure can be written.
-
-    Args:
-        path: Where a page (``.html``) or an image will be written.
-
-    Raises:
-        OutputError: If the extension is unknown, or nothing can be written there.
-    """
-    if is_page(path):
-        check_writable(path)
-    else:
-        check_output(path)
+    """Check, before any long work, that a page (``.html``) or an image can be written there."""
+    (check_writable if is_page(path) else check_output)(path)
 
 
 def _fit_columns(rows: Sequence[Row], width: int) -> list[int]:
@@ -182,34 +138,28 @@ def _span(widths: Sequence[int]) -> int:
 
 def _draw_line(cells: Sequence[Cell], widths: Sequence[int]) -> PILImage.Image:
     """Draw the cells of one line with their captions below them."""
-    captions = [
-        wrap_text(cell.caption, CAPTION_SIZE, width)
-        for cell, width in zip(cells, widths, strict=False)
-    ]
-    step = line_height(CAPTION_SIZE)
-    height = _SMALL_GAP + max(
-        cell.image.shape[0] + len(lines) * step for cell, lines in zip(cells, captions, strict=True)
-    )
-    line = PILImage.new("RGB", (_span(widths), height), PAPER)
-    draw, left = ImageDraw.Draw(line), 0
-    for cell, lines, width in zip(cells, captions, widths, strict=False):
-        line.paste(to_pillow(cell.image), (left, 0))
-        for number, words in enumerate(lines):
-            place = (left, cell.image.shape[0] + _SMALL_GAP + number * step)
-            draw.text(place, words, QUIET, load_font(CAPTION_SIZE))
+    columns = []
+    for cell, width in zip(cells, widths, strict=False):
+        blocks = [to_pillow(cell.image), _blank(1, _SMALL_GAP)]
+        columns.append([*blocks, *_write(cell.caption, CAPTION_SIZE, QUIET, width)])
+    heights = [sum(block.height for block in column) for column in columns]
+    line, left = _blank(_span(widths), max(heights)), 0
+    for column, width in zip(columns, widths, strict=False):
+        top = 0
+        for block in column:
+            line.paste(block, (left, top))
+            top += block.height
         left += width + _GAP
     return line
 
 
-def _write(text: str, size: int, ink: str, width: int) -> list[PILImage.Image]:
+def _write(text: str, size: int, ink: str, width: int) -> Iterator[PILImage.Image]:
     """Write a text wrapped to a width, one block a line."""
-    blocks = []
     for words in wrap_text(text, size, width):
-        block = PILImage.new("RGB", (width, line_height(size)), PAPER)
+        block = _blank(width, round(1.35 * size))
         ImageDraw.Draw(block).text((0, 0), words, ink, load_font(size))
-        blocks.append(block)
-    return blocks
+        yield block
 
 
-def _blank(height: int) -> PILImage.Image:
-    return PILImage.new("RGB", (1, height), PAPER)
+def _blank(width: int, height: int) -> PILImage.Image:
+    return PILImage.new("RGB", (width, height), PAPER)

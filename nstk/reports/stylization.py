@@ -1,36 +1,32 @@
 """The report of a stylization: a page, and its figures as JSON."""
 
-import dataclasses
+import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from nstk.errors import ImageError
-from nstk.reports.pages import CaptionedImage, write_page
-from nstk.reports.pages.records import check_folder, write_record
-from nstk.reports.stylization_page import compose_page
+from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.reports.figures import Bar, BarChart, LineChart, Series, mark_stages
+from nstk.reports.formatting import format_decimals, format_number
+from nstk.reports.pages import CaptionedImage, check_folder, list_settings, write_page, write_record
+from nstk.settings import StylizeSettings
+from nstk.storage.checkpoints import list_versions
 from nstk.storage.files import make_folder
-from nstk.storage.run_identity import list_versions
-from nstk.stylization.inputs import Source, open_image
-from nstk.stylization.masks import NO_MASKS, Masks, MaskSource, draw_mask
+from nstk.stylization.inputs import Source, open_image, with_range, with_ranges
 from nstk.stylization.quality import Quality, measure_quality
-from nstk.stylization.recording import Trace
-from nstk.stylization.result import StylizeResult
-from nstk.stylization.style_files import SavedStyle
-from nstk.types import Json
+from nstk.stylization.regions import NO_MASKS, Masks, MaskSource, draw_mask
+from nstk.stylization.result import StylizeResult, Trace
+from nstk.stylization.styles import SavedStyle
 
 PAGE_NAME = "report.html"
 TRACE_NAME = "trace.json"
 
+_PARTS = ("content", "style", "tv")
+
 
 def check_report(folder: str | Path) -> None:
-    """Check, before any long work, that a report can be written.
-
-    Args:
-        folder: The report's folder; it may exist or not.
-
-    Raises:
-        OutputError: If no file can be written there, or the folder cannot be made.
-    """
+    """Check, before any long work, that a report can be written; else raise OutputError."""
     check_folder(folder, (PAGE_NAME, TRACE_NAME))
 
 
@@ -40,9 +36,9 @@ def write_report(
     content: Source,
     styles: Sequence[Source],
     result: StylizeResult,
-    trace: Trace,
     masks: Masks = NO_MASKS,
     command: str = "",
+    value_range: ValueRange = VALUE_RANGE,
 ) -> Path:
     """Write ``report.html``, one self-contained page, with ``trace.json`` beside it.
 
@@ -57,13 +53,13 @@ def write_report(
 
     Args:
         folder: The report's folder; it is created if its parent exists.
-        content: The content image: a file, an array of uint8 or of floats from 0 to 255, or what
-            nstk returned.
+        content: The content image, an array or a path, as passed to `nstk.stylize`.
         styles: The style images or their files; a style file is shown by its name only.
         result: The result of `nstk.stylize`.
-        trace: What `Trace` recorded of the run.
         masks: As passed to `nstk.stylize`.
         command: The command that repeats the run.
+        value_range: Values of black and white in arrays of floats, as in Keras. Integers lie
+            between 0 and 255, and what nstk returns has a range of its own.
 
     Returns:
         The path of the page.
@@ -73,43 +69,56 @@ def write_report(
         ImageError: If the content cannot be read.
     """
     folder = make_folder(folder)
-    content_shown = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
-    styles_shown = [_show_style(each, number, len(styles)) for number, each in enumerate(styles, 1)]
-    with_pixels = [each for each in styles_shown if isinstance(each, CaptionedImage)]
-    captioned = masks.captioned(len(styles))
-    whole = len(with_pixels) == len(styles) and not (masks.content_masks or masks.style_masks)
-    quality = _measure(content_shown, with_pixels, result, whole)
-    record = _record(content, styles, captioned, result, trace, quality, command)
-    write_record(record, folder / TRACE_NAME)
-    regions = [
-        CaptionedImage(draw_mask(mask), caption, _name(mask)) for caption, mask in captioned.items()
-    ]
-    page = compose_page(content_shown, styles_shown, regions, record, result, trace)
-    return write_page(page, folder / PAGE_NAME)
-
-
-def _record(
-    content: Source,
-    styles: Sequence[Source],
-    masks: Mapping[str, MaskSource],
-    made: StylizeResult,
-    trace: Trace,
-    quality: Quality | None,
-    command: str,
-) -> dict[str, Json]:
-    """Return everything except the images, as plain values."""
-    return {
+    content, styles = with_range(content, value_range), with_ranges(styles, value_range)
+    shown = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
+    numbered = ["Style"] if len(styles) == 1 else [f"Style {k + 1}" for k in range(len(styles))]
+    drawn = [_show_style(*each) for each in zip(styles, numbered, strict=True)]
+    images = [style for style in drawn if style is not None]
+    names = [_name(style) for style in styles]
+    labeled = masks.captioned(len(styles))
+    whole = len(images) == len(styles) and not (masks.content_masks or masks.style_masks)
+    quality = _measure(shown, images if whole else [], result)
+    record = {
         "command": command,
         "content": _name(content),
-        "styles": [_name(style) for style in styles],
-        "masks": {purpose: _name(mask) for purpose, mask in masks.items()},
+        "styles": names,
+        "masks": {purpose: _name(mask) for purpose, mask in labeled.items()},
+        "quality": quality and asdict(quality),
+        **_describe_run(result),
+    }
+    write_record(record, folder / TRACE_NAME)
+    stems = " and ".join(Path(name).stem for name in names if name) or "another image"
+    height, width = result.image.shape[:2]
+    made = CaptionedImage(result.image, "Result", f"{width}×{height} pixels")
+    return write_page(
+        folder / PAGE_NAME,
+        "stylization.html",
+        title=f"{Path(_name(content) or 'An image').stem} in the style of {stems}",
+        subtitle=f"{result.steps} steps with {result.backbone} at strength "
+        f"{format_number(result.strength, 3)}.",
+        images=[shown, *images, made],
+        masks=[
+            CaptionedImage(draw_mask(each), text, _name(each)) for text, each in labeled.items()
+        ],
+        style_files=[name for name, image in zip(names, drawn, strict=True) if image is None],
+        result=result,
+        curves=_draw_curves(result.history) if result.history.steps else [],
+        quality=quality,
+        errors=_draw_errors(quality.style_errors) if quality else None,
+        record=record,
+        settings=list_settings(StylizeSettings, asdict(result.settings)),
+    )
+
+
+def _describe_run(made: StylizeResult) -> dict[str, object]:
+    trace = made.history
+    return {
         "backbone": made.backbone,
-        "settings": dataclasses.asdict(made.settings),
+        "settings": asdict(made.settings),
         "strength": made.strength,
         "interrupted": made.interrupted,
         "seconds": made.seconds,
         "notices": list(made.notices),
-        "quality": None if quality is None else dataclasses.asdict(quality),
         "versions": list_versions(),
         "scales": [
             {"stage": scale.stage, "planned": scale.planned, "steps": len(scale.steps)}
@@ -124,33 +133,61 @@ def _record(
 
 
 def _measure(
-    content: CaptionedImage,
-    styles: Sequence[CaptionedImage],
-    made: StylizeResult,
-    complete: bool,
+    content: CaptionedImage, styles: Sequence[CaptionedImage], made: StylizeResult
 ) -> Quality | None:
-    """Measure quality, without style errors where a style has no pixels; None if too small."""
+    """Measure quality, without style errors if there are no styles; None if it is too small."""
     blend = made.settings.style_blend
     weights = None if isinstance(blend, str) else blend
-    compared = [style.pixels for style in styles] if complete else []
+    pixels = [style.pixels for style in styles]
     try:
         return measure_quality(
-            content.pixels, compared, made.image, weights, value_range=made.value_range
+            content.pixels, pixels, made.image, weights, value_range=made.value_range
         )
     except ImageError:
         return None
 
 
-def _show_style(style: Source, number: int, count: int) -> CaptionedImage | str:
-    """Return a style as an image, or its name where it has no pixels."""
-    caption = "Style" if count == 1 else f"Style {number}"
+def _show_style(style: Source, caption: str) -> CaptionedImage | None:
+    """Return a style as an image; None for a style file, which has no pixels."""
     try:
         return CaptionedImage(open_image(style, caption).pixels, caption, _name(style))
     except ImageError:
         if isinstance(style, str | Path | SavedStyle):
-            return _name(style)
+            return None
         raise
 
 
 def _name(image: Source | MaskSource) -> str:
     return Path(image).name if isinstance(image, str | Path) else ""
+
+
+def _draw_curves(trace: Trace) -> list[LineChart]:
+    """Draw the loss with its terms, and one curve for each style layer."""
+    stages = [(scale.stage, len(scale.steps)) for scale in trace.scales]
+    x = range(1, len(trace.steps) + 1)
+
+    def draw(title: str, names: Sequence[str], loss: Sequence[Series] = ()) -> LineChart:
+        terms = [
+            Series(name, x, [step.terms.get(name, math.nan) for step in trace.steps])
+            for name in names
+        ]
+        return LineChart(
+            [*loss, *terms],
+            "step (all scales)",
+            "relative loss",
+            title,
+            log_y=True,
+            ordered=not loss,
+            markers=mark_stages(stages),
+        )
+
+    loss = Series("loss", x, [step.loss for step in trace.steps], reference=True)
+    parts = [name for name in trace.terms if name in _PARTS]
+    layers = [name for name in trace.terms if name not in _PARTS]
+    by_layer = [draw("Style loss by layer, from shallow to deep", layers)] if layers else []
+    return [draw("Loss, and its terms before weighting", parts, [loss]), *by_layer]
+
+
+def _draw_errors(errors: Mapping[str, float]) -> BarChart:
+    bars = [Bar(name, error, format_decimals(error, 3)) for name, error in errors.items()]
+    return BarChart(bars, "relative error of the Gram matrix", "Style error by layer")

@@ -24,12 +24,15 @@ def png_chunk(name, content):
 
 @pytest.fixture
 def place(tmp_path, monkeypatch, tiny_backbone, scene):
-    """A folder with one good image, good.png; the tiny network replaces the default one."""
+    """A folder with one good image, good.png; the tiny network replaces the default ones."""
 
     def load(name, **options):
-        return tiny_backbone if name == "compact" else load_backbone(name, **options)
+        if name in ("compact", "efficientnet-lite0"):
+            return tiny_backbone
+        return load_backbone(name, **options)
 
-    monkeypatch.setattr("nstk.backbones.loading.load_backbone", load)
+    for module in ("backbones.loading", "finetuning.job"):
+        monkeypatch.setattr(f"nstk.{module}.load_backbone", load)
     save_image(tmp_path / "good.png", scene)
     return tmp_path
 

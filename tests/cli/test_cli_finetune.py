@@ -76,15 +76,34 @@ def tiny(monkeypatch, tiny_backbone):
 
 
 @pytest.fixture(scope="module")
-def model(folder, tiny_backbone):
-    made = nstk.finetune(folder / "data", backbone=tiny_backbone)
+def made(folder, tiny_backbone):
+    return nstk.finetune(folder / "data", backbone=tiny_backbone)
+
+
+@pytest.fixture(scope="module")
+def model(folder, made):
     return made.classifier.save(folder / "colors.keras")
 
 
-@pytest.mark.usefixtures("tiny")
-def test_json_is_one_object_with_exactly_the_fixed_keys(folder, tmp_path):
-    result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras", "--json", "-q")
-    assert result.exit_code == 0, result.stderr
+@pytest.fixture
+def finetune(monkeypatch, folder, tmp_path):
+    """Run the command, with a result in place of the job; return the settings that it got, too."""
+
+    def run(made, *options):
+        seen = []
+        monkeypatch.setattr(
+            "nstk.finetuning.job.finetune",
+            lambda data, *, settings, **_: (seen.append(settings), made)[1],
+        )
+        result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras", *options)
+        assert result.exit_code == 0, result.stderr
+        return result, *seen
+
+    return run
+
+
+def test_json_is_one_object_with_exactly_the_fixed_keys(finetune, made, tmp_path):
+    result, _ = finetune(made, "--json", "-q")
     answer = json.loads(result.stdout)
     assert list(answer) == KEYS
     assert answer["model"] == str(tmp_path / "m.keras")
@@ -103,10 +122,8 @@ def test_json_is_one_object_with_exactly_the_fixed_keys(folder, tmp_path):
     assert result.stderr == ""
 
 
-@pytest.mark.usefixtures("tiny")
-def test_a_table_the_accuracy_and_skipped_files_are_printed(folder, tmp_path):
-    result = invoke("finetune", folder / "data", "-o", tmp_path / "m.keras")
-    assert result.exit_code == 0, result.stderr
+def test_a_table_the_accuracy_and_skipped_files_are_printed(finetune, made, tmp_path):
+    result, _ = finetune(made)
     lines = result.stdout.splitlines()
     assert lines[0].split() == ["class", "images", "recall", "95", "%", "precision"]
     assert [line.split()[0] for line in lines[1:3]] == ["blue", "red"]
@@ -122,22 +139,22 @@ def test_a_second_run_uses_cached_features(folder, tmp_path):
     words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", "--json", "-q", "--views", 2]
     passes = [
         json.loads(invoke(*words, "--cache", cache).stdout)["forward_passes"]
-        for cache in (tmp_path / "cache", tmp_path / "cache", "off")
+        for cache in (tmp_path / "cache", tmp_path / "cache")
     ]
-    assert passes == [32, 0, 32]
+    assert passes == [32, 0]
     assert list((tmp_path / "cache").rglob("*.rows"))
 
 
-@pytest.mark.usefixtures("tiny")
-def test_folds_features_and_the_learning_curve_are_printed(folder, tmp_path):
-    options = ["--folds", 4, "--features", "auto"]
-    words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", *options]
-    result = invoke(*words, "--balance", "--learning-curve")
-    assert result.exit_code == 0, result.stderr
+def test_folds_features_and_the_learning_curve_are_printed(finetune, folder, tiny_backbone):
+    chosen = {"folds": 4, "features": "auto", "balance": True, "learning_curve": True}
+    made = nstk.finetune(folder / "data", backbone=tiny_backbone, **chosen)
+    options = ["--folds", 4, "--features", "auto", "--balance", "--learning-curve"]
+    result, settings = finetune(made, *options)
+    assert settings == nstk.FinetuneSettings(**chosen)
     assert "16 images by 4-fold cross-validation" in result.stdout
     assert "(chosen)" in result.stdout
     assert "learning curve: " in result.stdout
-    answer = json.loads(invoke(*words, "--json", "-q").stdout)
+    answer = json.loads(finetune(made, "--json", "-q")[0].stdout)
     assert (answer["folds"], answer["train_images"], answer["validation_images"]) == (4, 16, 0)
     assert list(answer["trials"]) == ["pooled", "pooled+statistics"]
 

@@ -21,12 +21,12 @@ from nstk.errors import NstkError
 from nstk.heads.metrics import evaluate
 from nstk.progress import Progress
 from nstk_cli.main import app
-from nstk_cli.output import format_duration, print_confusion, print_json, print_table
+from nstk_cli.output import format_duration, format_table, print_json, print_text
 from nstk_cli.process import hide_stderr
 from nstk_cli.reporting import Bars, Lines, reporting
 
 
-def test_help_is_fast_and_does_not_load_tensorflow():
+def test_help_is_fast():
     seconds = []
     for _ in range(2):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -37,11 +37,21 @@ def test_help_is_fast_and_does_not_load_tensorflow():
     assert all(name in result.stdout for name in ("stylize", "finetune", "predict", "backbones"))
     assert min(seconds) < 1.0  # of processor time; 0.2 on a machine of 2024
 
-    code = "import sys; from nstk_cli.main import app; print('tensorflow' in sys.modules)"
-    answer = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, check=True
+
+def test_neither_the_application_nor_listing_backbones_loads_tensorflow():
+    code = (
+        "import sys; from typer.testing import CliRunner; from nstk_cli.main import app\n"
+        "result = CliRunner().invoke(app, ['backbones'])\n"
+        "print(result.exit_code, repr(result.stderr), 'tensorflow' in sys.modules)"
     )
-    assert answer.stdout == "False\n"
+    answer = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(NSTK_LOG="debug"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout == "0 '' False\n"
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("-h",), ()])
@@ -150,8 +160,8 @@ def test_json_is_strict_and_on_one_line(capsys, tmp_path):
 
 
 def test_characters_that_standard_output_cannot_encode_are_escaped():
-    said = "print_table(['a → b'], []); print_json({'path': 'é'})"
-    imports = "from nstk_cli.output import print_json, print_table"
+    said = "print(format_table(['a → b'], [])); print_json({'path': 'é'})"
+    imports = "from nstk_cli.output import format_table, print_json"
     code = f"{imports}; from nstk_cli.process import prepare_process; prepare_process(); {said}"
     answer = subprocess.run(
         [sys.executable, "-c", code],
@@ -166,7 +176,7 @@ def test_characters_that_standard_output_cannot_encode_are_escaped():
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", "<&- >&- 2>&-"])
 def test_closed_standard_streams_are_harmless(closed):
-    line = f'exec "$0" -m nstk_cli backbones --json {closed}'
+    line = f'exec "$0" -m nstk_cli --version {closed}'
     run = subprocess.run(
         ["sh", "-c", line, sys.executable], env=environment(), capture_output=True, check=False
     )
@@ -193,9 +203,13 @@ def test_completion_knows_commands_options_and_values(typed, offered):
     assert result.stdout.split() == [offered]
 
 
-def test_a_table_is_aligned(capsys):
-    print_table(["class", "right"], [["ant", "7"], ["bee", "12"]], right=["right"])
-    assert capsys.readouterr().out == "class  right\nant        7\nbee       12\n"
+def test_a_table_is_aligned_and_its_cells_cannot_break_lines():
+    table = format_table(["class", "right"], [["ant", 7], ["b\n\x1b", 12]], right=["right"])
+    assert table.splitlines() == [
+        "class      right",
+        "ant            7",
+        "b\\n\\u001b     12",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -217,9 +231,10 @@ def test_a_table_is_aligned(capsys):
 )
 def test_a_confusion_matrix_has_names_or_numbers_as_headings(names, shown, capsys):
     targets, assigned = np.eye(2, dtype=bool)[[[0, 0, 1, 1], [0, 1, 1, 1]]]
-    print_confusion(evaluate(targets, assigned, assigned * 1.0, names))
+    found = evaluate(targets, assigned, assigned * 1.0, names)
+    print_text("confusion.txt", evaluation=found)
     assert capsys.readouterr().out.splitlines() == ["", *shown]
-    print_confusion(evaluate(targets, targets, targets * 1.0, names))
+    print_text("confusion.txt", evaluation=evaluate(targets, targets, targets * 1.0, names))
     assert capsys.readouterr().out == "", "there are no errors"
 
 

@@ -21,7 +21,6 @@ KEYS = [
     "backbone",
     "tiling",
     "precision",
-    "convolution",
     "strength",
     "steps",
     "seconds",
@@ -124,7 +123,7 @@ def test_options_and_masks_become_arguments_of_the_library(files, recorded, scen
 def test_previews_are_saved_beside_the_output(files, recorded, monkeypatch):
     saved = []
     monkeypatch.setattr(
-        "nstk.stylization.recording.save_image",
+        "nstk.stylization.result.save_image",
         lambda path, *rest: saved.append(save_image(path, *rest)),
     )
     result = stylize(files, "--preview-every", 2)

@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WITHOUT_TENSORFLOW = [
     *("settings", "storage", "images", "datasets"),
-    *("reports/pages", "reports/figures", "reports/sheets.py"),
+    *("reports/figures", "reports/pages.py", "reports/sheets.py"),
 ]
 
 

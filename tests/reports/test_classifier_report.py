@@ -19,8 +19,7 @@ from nstk.reports.classifier import (
     RECORD_NAME,
     write_classifier_report,
 )
-from nstk.reports.classifier_data import from_evaluation, from_finetuning
-from nstk.reports.model_card import compose_model_card
+from nstk.reports.classifier_data import compose_model_card, from_evaluation, from_finetuning
 from nstk.settings import FinetuneSettings
 
 NAMES = ("blue", "green", "red")

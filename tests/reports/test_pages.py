@@ -12,6 +12,7 @@ import pytest
 from browsing import browse, check_page, in_a_browser
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 from PIL import Image
 
 from nstk.errors import OutputError
@@ -33,58 +34,65 @@ from nstk.reports.figures.text import LINE_HEIGHT, measure_text, shorten_text, s
 from nstk.reports.formatting import format_number
 from nstk.reports.pages import (
     CaptionedImage,
-    Code,
-    Details,
-    Facts,
-    Figure,
-    Headline,
-    ImageRow,
-    Page,
-    Paragraph,
-    Section,
-    Table,
-    render_page,
+    align_columns,
+    make_environment,
     write_page,
+    write_text,
 )
 
 NASTY = "\"><script>alert('x')</script><img src=http://evil.example/x.png>&amp;\x00\udcff.jpg"
 
 
-def every_block(word, pixels):
-    """One block of each kind, with a word in every place for text."""
-    chart = LineChart(
-        [
-            Series(word, [1, 2, 3], [3.0, math.nan, 1.0], [2, 1, 0.5], [4, 4, 2]),
-            Series("b", [], []),
-        ],
-        word,
-        word,
-        word,
-        markers=[Marker(2, word)],
-        points=True,
-    )
-    return [
-        Headline([Figure(word, word, word)]),
-        Paragraph(f"{word}\n\n{word}", "warning"),
-        ImageRow([CaptionedImage(pixels, word, word)]),
-        Chain([Box(word, [word, word], "accent"), Box("b", [])]),
-        Section(word, [chart, Table([word, "n"], [[word, 3], [None, None]], caption=word)]),
-        Section(word, [BarChart([Bar(word, 0.5, word, 0.2, 0.8)], word, word)]),
-        Section(
-            word, [HeatMap([word, "b"], [word, "b"], [[3, 1], [math.nan, 2]], word, word, word)]
-        ),
-        Section(word, [Facts({word: word}), Details(word, [Code(word)])]),
+EVERY_PART = """
+{{ ui.headline([(word, word, word)]) }}
+{{ ui.prose(word ~ "\n\n" ~ word, "warning") }}
+{{ ui.images([image]) }}
+{{ ui.chart(chain) }}
+{% call ui.section(word) %}
+{{ ui.chart(lines) }}{{ ui.table((word, "n"), ((word, 3), (none, none)), caption=word) }}
+{% endcall %}
+{% call ui.section(word) %}{{ ui.chart(bars) }}{% endcall %}
+{% call ui.section(word) %}{{ ui.chart(cells) }}{% endcall %}
+{% call ui.section(word) %}
+{{ ui.facts({word: word}) }}{% call ui.details(word) %}{{ ui.code(word) }}{% endcall %}
+{% call ui.p() %}{{ word }}{% endcall %}
+{% endcall %}
+"""
+
+
+def render_page(content="", title="t", subtitle="", footer="", **values):
+    """A page with the given parts."""
+    source = f'{{% extends "page.html" %}}{{% block content %}}{content}{{% endblock %}}'
+    template = make_environment().from_string(source)
+    return template.render(title=title, subtitle=subtitle, footer=footer, **values)
+
+
+def render_every_part(word, pixels):
+    """A page with one part of each kind, and a word in every place for text."""
+    series = [
+        Series(word, [1, 2, 3], [3.0, math.nan, 1.0], [2, 1, 0.5], [4, 4, 2]),
+        Series("b", [], []),
     ]
+    return render_page(
+        EVERY_PART,
+        *(word, word, word),
+        word=word,
+        image=CaptionedImage(pixels, word, word),
+        chain=Chain([Box(word, [word, word], "accent"), Box("b", [])]),
+        lines=LineChart(series, word, word, word, markers=[Marker(2, word)], points=True),
+        bars=BarChart([Bar(word, 0.5, word, 0.2, 0.8)], word, word),
+        cells=HeatMap([word, "b"], [word, "b"], [[3, 1], [math.nan, 2]], word, word, word),
+    )
 
 
 def test_a_page_is_self_contained(scene):
-    reader = check_page(render_page(Page("Title", "Below", every_block("word", scene), "Last")))
+    reader = check_page(render_every_part("word", scene))
     assert reader.values("href") == ["data:,", *(f"#section-{n}" for n in range(1, 5))]
     assert "default-src 'none'" in "".join(reader.values("content"))
 
 
 def test_markup_in_names_is_escaped(scene):
-    reader = check_page(render_page(Page(NASTY, NASTY, every_block(NASTY, scene), NASTY)))
+    reader = check_page(render_every_part(NASTY, scene))
     shown = NASTY.replace("\x00", "\ufffd").replace("\udcff", "\ufffd")
     assert reader.tags.count("img") == 1
     assert reader.values("alt") == [shown]
@@ -94,7 +102,7 @@ def test_markup_in_names_is_escaped(scene):
 @given(st.text())
 @settings(max_examples=40)
 def test_any_text_is_shown_unchanged(word):
-    reader = check_page(render_page(Page("t", "", [Code(f"<{word}>")])))
+    reader = check_page(render_page("{{ ui.code(word) }}", word=f"<{word}>"))
     expected = "".join(c if holds(c) else "\ufffd" for c in word)
     assert f"<{expected}>" in reader.text
 
@@ -107,12 +115,12 @@ def holds(character):
 
 
 def test_a_page_is_written_atomically(tmp_path):
-    path = write_page(Page("Title", "", [Paragraph("ünï")]), tmp_path / "page.html")
+    path = write_text(render_page(title="ünï"), tmp_path / "page.html")
     assert "ünï" in path.read_text(encoding="utf-8")
     with pytest.raises(OutputError):
-        write_page(Page("Title", "", []), tmp_path / "absent" / "page.html")
-    with pytest.raises(TypeError):
-        write_page(Page("Title", "", [Table(["a"], [[object()]])]), path)
+        write_text("", tmp_path / "absent" / "page.html")
+    with pytest.raises(UndefinedError):
+        write_page(path, "audit.html", title="a page without its values")
     assert "ünï" in path.read_text(encoding="utf-8")
     assert [found.name for found in tmp_path.iterdir()] == ["page.html"]
 
@@ -124,7 +132,7 @@ def decode(image):
 
 @pytest.mark.parametrize(("text", "codes"), [("a `b` c `d`", 2), ("`b`", 1), ("a ` b", 0), ("", 0)])
 def test_backticks_enclose_code(text, codes):
-    reader = check_page(render_page(Page("t", "", [Paragraph(text)])))
+    reader = check_page(render_page("{{ ui.prose(text) }}", text=text))
     assert reader.tags.count("code") == codes
     assert (text.replace("`", "") if codes else text) in reader.text
 
@@ -145,15 +153,15 @@ def test_large_images_are_scaled_and_keep_their_aspect_ratio(scene):
 
 
 def test_pages_of_four_sections_have_links():
-    sections = [Section(f"part {n}", []) for n in range(4)]
-    assert "<nav" not in render_page(Page("t", "", sections[:3]))
-    assert "<nav" in render_page(Page("t", "", sections))
+    section = '{% call ui.section("part") %}{% endcall %}'
+    assert "<nav" not in render_page(section * 3)
+    assert "<nav" in render_page(section * 4)
 
 
 def test_numeric_columns_are_aligned_right():
-    table = Table(["name", "n", "share", "none"], [["a", 1, "5 %", None], ["b", None, "–", None]])
-    assert table.sides == ("text", "number", "text", "text")
-    assert Table(table.columns, table.rows, numeric=["share"]).sides[2] == "number"
+    columns, rows = ["name", "n", "share", "none"], [["a", 1, "5 %", None], ["b", None, "–", None]]
+    assert align_columns(columns, rows) == ["text", "number", "text", "text"]
+    assert align_columns(columns, rows, numeric=["share"])[2] == "number"
 
 
 @pytest.mark.parametrize(
@@ -274,7 +282,7 @@ def test_values_outside_the_range_of_an_axis_stay_inside_the_frame(values):
 
 
 def test_charts_without_data_are_drawn():
-    blocks = [
+    charts = [
         LineChart([], "x", "y"),
         LineChart([Series("s", [1], [math.nan])], "x", "y", log_y=True),
         BarChart([], "x"),
@@ -282,14 +290,12 @@ def test_charts_without_data_are_drawn():
         HeatMap([], [], []),
         HeatMap(["a"], ["b"], [[0]]),
         Chain([Box("a", [])]),
-        Table([], []),
-        Facts({}),
-        ImageRow([]),
     ]
-    check_page(render_page(Page("t", "", blocks)))
-    for block in blocks:
-        if hasattr(block, "draw"):
-            draw_chart(block)
+    parts = "{{ ui.table((), ()) }}{{ ui.facts({}) }}{{ ui.images([]) }}"
+    parts += "{% for chart in charts %}{{ ui.chart(chart) }}{% endfor %}"
+    check_page(render_page(parts, charts=charts))
+    for chart in charts:
+        draw_chart(chart)
 
 
 @given(st.integers(1, 120), st.integers(1, 30))
@@ -332,7 +338,7 @@ def contrast(one, other):
 
 
 def test_every_color_contrasts_with_its_paper():
-    style = render_page(Page("t", "", []))
+    style = render_page()
     light, dark = re.findall(r"--paper: (#[0-9a-f]{6})", style)[:2]
     for hue in (*CATEGORIES, *pick_ramp(12)):
         assert contrast(hue.light, light) >= 2.5, hue
@@ -342,7 +348,7 @@ def test_every_color_contrasts_with_its_paper():
 @pytest.mark.slow
 @in_a_browser
 def test_a_browser_reports_no_errors_and_makes_no_requests(tmp_path, scene):
-    page = write_page(Page(NASTY, NASTY, every_block(NASTY, scene)), tmp_path / "page.html")
+    page = write_text(render_every_part(NASTY, scene), tmp_path / "page.html")
     document, console, asked = browse(page, tmp_path)
     assert "section-4" in document
     assert console == []

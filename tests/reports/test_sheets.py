@@ -26,11 +26,11 @@ TOP, BOTTOM = 34, 46
 COLORS = [(0.8, 0, 0), (0, 0.8, 0), (0, 0, 0.8), (0.8, 0.8, 0), (0, 0.8, 0.8), (0.8, 0, 0.8)]
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(
-    sizes=st.lists(st.tuples(st.integers(1, 60), st.integers(1, 60)), min_size=1, max_size=6),
-    caption=st.text(max_size=80),
-    width=st.integers(100, 600),
+    sizes=st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40)), min_size=1, max_size=6),
+    caption=st.text(max_size=40),
+    width=st.integers(100, 400),
 )
 def test_every_image_is_on_the_sheet_with_all_its_pixels(sizes, caption, width):
     cells = [Cell(plain(*size, color), caption) for size, color in zip(sizes, COLORS, strict=False)]

@@ -6,13 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nstk.errors import ImageError
-from nstk.reports.formatting import format_percent
-from nstk_cli.options import Json, ModelFile, Quiet
-from nstk_cli.output import (
-    print_result,
-    print_skipped,
-    print_table,
-)
+from nstk_cli.options import Decode, Executor, Json, ModelFile, Quiet
+from nstk_cli.output import print_output
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -35,6 +30,8 @@ def explain(
         str | None,
         typer.Option("--class", metavar="NAME", help="Class to explain; default: the most likely"),
     ] = None,
+    decode: Decode = None,
+    executor: Executor = "auto",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -49,7 +46,9 @@ def explain(
 
         rows: list[dict[str, Any]] = []
         skipped: list[SkippedFile] = []
-        for each in Classifier.load(model).explain(paths, label=label, on_progress=report):
+        for each in Classifier.load(model).explain(
+            paths, label=label, decode=decode, executor=executor, on_progress=report
+        ):
             if isinstance(each, Explanation):
                 make_folder(output)
                 overlay = name_overlay(output, each.path, {row["overlay"] for row in rows})
@@ -60,23 +59,8 @@ def explain(
     if not rows:
         reason = f"{skipped[0].path}: {skipped[0].reason}" if skipped else "no images were found"
         raise ImageError(f"{reason}; give images that can be read.")
-    if json:
-        print_result({"explanations": rows, "skipped": [each.to_dict() for each in skipped]})
-        return
-    print_table(
-        ["image", "label", "probability", "overlay"],
-        [
-            (
-                str(row["path"]),
-                row["label"],
-                format_percent(row["probability"]),
-                str(row["overlay"]),
-            )
-            for row in rows
-        ],
-        right=["probability"],
-    )
-    print_skipped(skipped)
+    described = {"explanations": rows, "skipped": [each.to_dict() for each in skipped]}
+    print_output(json, described, "explain.txt", explanations=rows, skipped=skipped)
 
 
 def name_overlay(folder: Path, image: Path, used: set[Path]) -> Path:

@@ -5,14 +5,10 @@ from typing import Annotated
 
 import typer
 
-from nstk.reports.formatting import format_percent
 from nstk.settings import ExportSettings
 from nstk_cli.commands.finetune import RECORD
 from nstk_cli.options import Json, ModelFile, Quiet, with_settings
-from nstk_cli.output import (
-    format_duration,
-    print_result,
-)
+from nstk_cli.output import print_output
 from nstk_cli.process import hide_stderr
 from nstk_cli.reporting import reporting
 
@@ -59,18 +55,4 @@ def export(
             settings=settings,
             on_progress=report,
         )
-    if json:
-        print_result(made.to_dict())
-        return
-    source = {
-        "given": f"images from {images}",
-        "recorded": "images from its training run",
-        "synthetic": "synthetic images",
-    }[made.image_source]
-    seconds = format_duration(made.seconds)
-    print(
-        f"{made.path}: {made.format}, {made.bytes / 1e6:.1f} MB, {seconds}\n"
-        f"verified in a fresh process with {made.images} {source}: "
-        f"{format_percent(made.agreement)} get the same label, probabilities differ by at most "
-        f"{made.max_probability_difference:.1e}"
-    )
+    print_output(json, made.to_dict(), "export.txt", made=made, images=images)

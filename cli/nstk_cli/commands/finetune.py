@@ -1,8 +1,6 @@
 """``nstk finetune``: a classifier from a folder of labeled images."""
 
 import logging
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +9,8 @@ import typer
 from nstk.errors import SettingsError
 from nstk.progress import Reporter
 from nstk.settings import CheckpointSettings, FinetuneSettings
-from nstk_cli.commands.finetune_output import print_finetuning, print_replay
 from nstk_cli.options import (
+    DATA_HELP,
     BackboneName,
     CacheFolder,
     Json,
@@ -23,7 +21,7 @@ from nstk_cli.options import (
     choose_cache,
     with_settings,
 )
-from nstk_cli.output import print_result
+from nstk_cli.output import command_line, print_output
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
@@ -37,12 +35,7 @@ RECORD = ".json"
 
 TrainingData = Annotated[
     Path | None,
-    typer.Argument(
-        metavar="DATA",
-        help="Folder with one folder of images per class, or train/, val/, test/ of such "
-        "folders; a zip of either; or a CSV or JSONL manifest",
-        show_default=False,
-    ),
+    typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False),
 ]
 ClassifierFile = Annotated[
     Path | None,
@@ -69,7 +62,7 @@ def finetune(
     output: ClassifierFile = None,
     settings: FinetuneSettings,
     checkpoints: CheckpointSettings,
-    backbone: BackboneName = "compact",
+    backbone: BackboneName = "efficientnet-lite0",
     weights: WeightsFile = None,
     cache: CacheFolder = None,
     report_folder: ReportFolder = None,
@@ -101,15 +94,9 @@ def finetune(
         page = report_folder and write_report(report_folder, made, choose_cache(cache), report)
         for notice in made.notices:
             log.warning(notice)
-    if json:
-        described = made.to_dict()
-        print_result({"model": output, **described, "differences": differences, "report": page})
-    else:
-        print_finetuning(made, output)
-        if page:
-            print(f"{page}: report")
-        if differences is not None:
-            print_replay(differences)
+    end = {"differences": differences, "report": page}
+    described = {"model": output, **made.to_dict(), **end}
+    print_output(json, described, "finetune.txt", made=made, output=output, **end)
     if differences:
         raise typer.Exit(1)
 
@@ -123,27 +110,21 @@ def train(
     settings: FinetuneSettings,
     shared: dict[str, Any],
 ) -> tuple["FinetuneResult", list[str] | None]:
-    """Train a classifier, or repeat a run.
-
-    Returns:
-        The result, and what differs from the repeated run; None where no run was repeated.
-    """
+    """Train a classifier, or repeat a run and return what differs from it."""
     from nstk.finetuning.job import finetune as run
     from nstk.finetuning.replay import replay as repeat
     from nstk.finetuning.tensorboard import ScalarLog
-    from nstk.stylization.recording import broadcast
+    from nstk.stylization.result import broadcast
 
     scalars = ScalarLog(tensorboard) if tensorboard else None
-    on_progress = broadcast(report, scalars) if scalars else report
+    shared |= {"on_progress": broadcast(report, scalars) if scalars else report}
     differences = None
     if replay:
-        repeated = repeat(replay, data=data, **shared, on_progress=on_progress)
+        repeated = repeat(replay, data=data, **shared)
         made, differences = repeated.result, list(repeated.differences)
     else:
-        backbone = choose_backbone(*network, on_progress)
-        made = run(
-            data or "", backbone=backbone, settings=settings, **shared, on_progress=on_progress
-        )
+        backbone = choose_backbone(*network, report)
+        made = run(data or "", backbone=backbone, settings=settings, **shared)
     if scalars:
         scalars.record(made)
     return made, differences
@@ -158,16 +139,11 @@ def write_report(
     """Write the report of a run, with the command that repeats it."""
     from nstk.reports.classifier import write_classifier_report
 
-    command = shlex.join(["nstk", *sys.argv[1:]])
-    return write_classifier_report(folder, made, command=command, cache=cache, on_progress=report)
+    chosen: dict[str, Any] = {"cache": cache, "on_progress": report}
+    return write_classifier_report(folder, made, command=command_line(), **chosen)
 
 
 def check_arguments(data: Path | None, output: Path | None, replay: Path | None) -> None:
-    """Check that data and output are given.
-
-    Raises:
-        SettingsError: If one is missing.
-    """
     if replay is None and (data is None or output is None):
         missing = "DATA" if data is None else "--output"
         raise SettingsError(

@@ -1,22 +1,22 @@
-"""``nstk stylize``: neural style transfer."""
+"""``nstk stylize``: neural style transfer; and ``nstk style``: style files."""
 
 import logging
-import math
-import shlex
-import sys
-from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from nstk.errors import DivergenceError
 from nstk.progress import Reporter
 from nstk.settings import CheckpointSettings, StylizeSettings
+from nstk.storage.files import derive_path
 from nstk_cli.options import (
     BackboneName,
+    Command,
     Content,
     ContentMasks,
+    Group,
     Json,
     KeepMask,
     Quiet,
@@ -25,14 +25,9 @@ from nstk_cli.options import (
     WeightsFile,
     with_settings,
 )
-from nstk_cli.output import check_not_inputs, format_duration, print_json, print_result
+from nstk_cli.output import check_not_inputs, command_line, print_output
 from nstk_cli.process import interruption_status
 from nstk_cli.reporting import reporting
-
-if TYPE_CHECKING:
-    from nstk.stylization.recording import Trace
-    from nstk.stylization.result import StylizeResult
-    from nstk.stylization.tiled.planning import Plan
 
 log = logging.getLogger("nstk")
 
@@ -84,34 +79,32 @@ def stylize(
     json: Json = False,
 ) -> None:
     """Repaint CONTENT in the style of one or more STYLE images."""
-    preview = output.with_name(f"{output.stem}.preview.png") if preview_every else None
-    mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
+    preview = derive_path(output, ".preview.png") if preview_every else None
     check_outputs(output, animation, report_folder)
-    check_not_inputs(
-        [content, *styles, *mask_files, Path(settings.init)], output, animation, preview
-    )
+    mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
+    read = [content, *styles, *mask_files, Path(settings.init)]
+    check_not_inputs(read, output, animation, preview)
     with reporting(quiet=quiet) as report:
         from nstk.backbones.loading import load_backbone
+        from nstk.reports.stylization import write_report
+        from nstk.stylization.job import plan_stylization
         from nstk.stylization.job import stylize as run
-        from nstk.stylization.masks import Masks
-        from nstk.stylization.preparing import plan_stylization
-        from nstk.stylization.recording import Frames, Previews, Trace, broadcast
+        from nstk.stylization.regions import Masks
+        from nstk.stylization.result import Frames, Previews, broadcast
 
-        chosen: dict[str, Any] = {
-            "backbone": load_backbone(backbone, weights=weights, on_progress=report),
-            "settings": settings,
-            "masks": Masks(content_masks or (), style_masks or (), keep_mask),
-        }
+        masks = Masks(content_masks or (), style_masks or (), keep_mask)
+        network = load_backbone(backbone, weights=weights, on_progress=report)
+        chosen: dict[str, Any] = {"backbone": network, "settings": settings, "masks": masks}
         if plan:
-            print_plan(plan_stylization(content, styles, on_progress=report, **chosen), json=json)
+            found = plan_stylization(content, styles, on_progress=report, **chosen)
+            print_output(json, found.to_dict(), "plan.txt", plan=found)
             return
-        trace, frames = Trace(), Frames()
-        reporters: list[Reporter] = [report, trace]
-        reporters += [frames] if animation is not None else []
-        reporters += [Previews(preview, preview_every)] if preview is not None else []
-        on_progress = broadcast(*reporters)
+        frames = Frames()
+        reporters: list[Reporter] = [report, *([frames] if animation else [])]
+        reporters += [Previews(preview, preview_every)] if preview else []
+        chosen |= {"on_progress": broadcast(*reporters), "checkpoints": checkpoints}
         try:
-            made = run(content, styles, on_progress=on_progress, checkpoints=checkpoints, **chosen)
+            made = run(content, styles, **chosen)
         except DivergenceError as error:
             raise save_last_image(error, output) from error
         made.save(output)
@@ -119,31 +112,19 @@ def stylize(
             log.warning(notice)
         if animation is not None:
             frames.save(animation, made.image)
-        read = {"content": content, "styles": styles, "masks": chosen["masks"]}
-        page = report_folder and write_page(report_folder, made, trace, read)
-    if json:
-        print_result({"output": output, **made.to_dict()})
-    else:
-        print_stylization(made, output, page)
+        shown: dict[str, Any] = {"content": content, "styles": styles, "masks": masks}
+        shown |= {"result": made, "command": command_line()}
+        page = report_folder and write_report(report_folder, **shown)
+    described = {"output": output, **made.to_dict()}
+    print_output(json, described, "stylize.txt", made=made, output=output, page=page)
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {describe_state(output, checkpoints)}.", err=True)
         raise typer.Exit(interruption_status())
 
 
-def write_page(
-    folder: Path, made: "StylizeResult", trace: "Trace", inputs: Mapping[str, Any]
-) -> Path:
-    """Write the report of a run, with the command that repeats it."""
-    from nstk.reports.stylization import write_report
-
-    command = shlex.join(["nstk", *sys.argv[1:]])
-    return write_report(folder, **inputs, result=made, trace=trace, command=command)
-
-
 def check_outputs(output: Path, animation: Path | None, report_folder: Path | None) -> None:
     """Check, before any work, that all files can be written."""
-    from nstk.images.animations import check_animation
-    from nstk.images.encoding import check_output
+    from nstk.images.encoding import check_animation, check_output
     from nstk.reports.stylization import check_report
 
     check_output(output)
@@ -169,25 +150,39 @@ def save_last_image(error: DivergenceError, output: Path) -> DivergenceError:
     return DivergenceError(f"{error} The last good image is in {output}.")
 
 
-def print_stylization(made: "StylizeResult", output: Path, page: Path | None) -> None:
-    """Print the size, steps and time of a result, and where it is."""
-    height, width, _ = made.image.shape
-    # There is no pace without a step of this run, and no loss without any step.
-    pace, loss = made.seconds_per_step, made.loss
-    each = f" ({format_duration(pace)} per step)" if math.isfinite(pace) else ""
-    end = f", loss {loss:.4g}" if math.isfinite(loss) else ""
-    seconds = format_duration(made.seconds)
-    print(f"{output}: {width}×{height}, {made.steps} steps in {seconds}{each}{end}")
-    if page:
-        print(f"{page}: report")
+style = typer.Typer(name="style", cls=Group, help="Manage style files.", rich_markup_mode=None)
 
 
-def print_plan(plan: "Plan", *, json: bool) -> None:
-    """Print the memory and time that a run needs, as one line or as one JSON object."""
-    if json:
-        print_json(plan.to_dict())
-        return
-    print(
-        f"tiling {plan.tiling} in {plan.precision}, {plan.convolution}, because {plan.reason}: "
-        f"{plan.peak_memory_bytes / 2**30:.1f} GiB, {format_duration(plan.seconds)}"
+@style.callback()
+def main() -> None:
+    """Manage style files."""
+
+
+@style.command(cls=Command)
+@partial(with_settings, only=("style_blend", "style_layers", "pooling"))
+def save(
+    *,
+    styles: Annotated[list[Path], typer.Argument(metavar="STYLE", help="Style images")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="File to write, NAME.nstyle")
+    ],
+    settings: StylizeSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Save a style to a reusable .nstyle file."""
+    with reporting(quiet=quiet) as report:
+        from nstk.backbones.loading import load_backbone
+        from nstk.stylization.saving import save_style
+
+        network = load_backbone(backbone, weights=weights, on_progress=report)
+        chosen: dict[str, Any] = {"settings": settings, "on_progress": report}
+        saved = save_style(styles, output, backbone=network, **chosen)
+    sizes, size = list(saved.sums), output.stat().st_size
+    layers, name = list(saved.sums[sizes[0]]), saved.network["backbone"]
+    described = {"backbone": name, "sizes": sizes, "layers": layers, "bytes": size}
+    print_output(
+        json, {"output": output, **described}, "style-file.txt", output=output, **described
     )

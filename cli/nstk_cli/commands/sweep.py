@@ -1,7 +1,7 @@
 """``nstk sweep``: one stylization with settings varied over a grid."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +20,8 @@ from nstk_cli.options import (
     choose_backbone,
     with_settings,
 )
-from nstk_cli.output import check_not_inputs, format_duration, print_result, print_table
+from nstk_cli.output import check_not_inputs, format_duration, print_output
 from nstk_cli.reporting import reporting
-
-if TYPE_CHECKING:
-    from nstk.sweeping.job import Sweep
 
 MANY = 100
 """The largest number of runs without confirmation."""
@@ -77,7 +74,7 @@ def sweep(
     with reporting(quiet=quiet) as report:
         from nstk.reports.sheets import check_figure
         from nstk.reports.sweep import save_sweep
-        from nstk.stylization.masks import Masks
+        from nstk.stylization.regions import Masks
         from nstk.sweeping.grid import BACKBONE, count_points, read_axis
         from nstk.sweeping.job import predict_seconds
         from nstk.sweeping.job import sweep as run
@@ -106,31 +103,5 @@ def sweep(
         runs = output.with_suffix(".runs")
         swept = run(content, styles, axes, runs, checkpoints=checkpoints, **shared)
         save_sweep(swept, output)
-    if json:
-        print_result({"output": output, **swept.to_dict()})
-    else:
-        print_sweep(swept, output)
-
-
-def print_sweep(swept: "Sweep", output: Path) -> None:
-    """Print the runs as a table."""
-    axes = swept.axes
-    print_table(
-        [*(axis.option for axis in axes), "content", "style", "seconds", "image"],
-        [
-            (
-                *(axis.format_value(run.point.values[axis.key]) for axis in axes),
-                f"{run.terms['content']:.4g}",
-                f"{run.terms['style']:.4g}",
-                "done" if run.resumed else f"{run.seconds:.1f}",
-                str(run.output),
-            )
-            for run in swept.runs
-        ],
-        right=["content", "style", "seconds"],
-    )
-    made = [run.seconds for run in swept.runs if not run.resumed]
-    earlier = len(swept.runs) - len(made)
-    before = f", {earlier} of them from before" if earlier else ""
-    spent = f", {format_duration(sum(made))}" if made else ""
-    print(f"\n{output}: {len(swept.runs)} runs{before}{spent}")
+    described = {"output": output, **swept.to_dict()}
+    print_output(json, described, "sweep.txt", swept=swept, output=output)

@@ -14,12 +14,7 @@ _NOTHING = 1e-290
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on an axis.
-
-    Attributes:
-        place: Its position, from 0 at the start of the axis to 1 at its end.
-        label: The number beside it.
-    """
+    """A mark at ``place``, which is 0 at the start of the axis and 1 at its end."""
 
     place: float
     label: str
@@ -27,23 +22,24 @@ class Tick:
 
 @dataclass(frozen=True)
 class Axis:
-    """A range of values on a line, linear or logarithmic.
-
-    Attributes:
-        low: The value at its start.
-        high: The value at its end, above ``low``.
-        log: Whether it is logarithmic; then ``low`` is above 0.
-        ticks: Its marks, in ascending order.
-    """
+    """A range of values on a line with named marks; ``low`` is above 0 if it is logarithmic."""
 
     low: float
     high: float
     log: bool
-    ticks: tuple[Tick, ...]
+    marks: tuple[tuple[float, str], ...]
+
+    @property
+    def ticks(self) -> tuple[Tick, ...]:
+        return tuple(Tick(self.place(value), label) for value, label in self.marks)
 
     def place(self, value: float) -> float:
         """Return the position of a value: 0 at ``low``, 1 at ``high``; NaN if it has none."""
-        return _place(value, self.low, self.high, self.log)
+        if not math.isfinite(value) or (self.log and value <= 0):
+            return math.nan
+        if self.log:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
 
 def linear_axis(
@@ -53,14 +49,7 @@ def linear_axis(
     tick_count: int = 6,
     round_ends: bool = False,
 ) -> Axis:
-    """Return a linear axis.
-
-    Args:
-        values: The values to show; NaN and infinity are ignored.
-        span: The values at both ends; those of ``values`` when None.
-        tick_count: About how many ticks, at least 3.
-        round_ends: Extend an axis without ``span`` to the next tick on both sides.
-    """
+    """Return an axis over ``span``, or over the finite values; ``round_ends`` adds to its ends."""
     shown = [value for value in values if math.isfinite(value)]
     low, high = span or (min(shown, default=0.0), max(shown, default=1.0))
     size = max(abs(low), abs(high))
@@ -74,53 +63,30 @@ def linear_axis(
         low, high = math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     decimals = max(0, -math.floor(math.log10(step) + 1e-9))
-    ticks = tuple(
-        Tick(_place(k * step, low, high, False), _format(k * step, decimals))
-        for k in range(first, last + 1)
-    )
-    return Axis(low, high, False, ticks)
+    marks = ((k * step, _format(k * step, decimals)) for k in range(first, last + 1))
+    return Axis(low, high, False, tuple(marks))
 
 
 def log_axis(values: Iterable[float], *, span: Range | None = None, tick_count: int = 6) -> Axis:
-    """Return a logarithmic axis.
-
-    Args:
-        values: The values to show; only finite values above 0 count.
-        span: The values at both ends, above 0; when None those of ``values`` with a small margin,
-            at least a factor of two apart.
-        tick_count: About how many ticks, at least 3.
-    """
+    """Return an axis over ``span``, or over the values above 0 with a margin."""
     shown = [value for value in values if math.isfinite(value) and value > 0]
     low, high = span or (min(shown, default=1.0), max(shown, default=10.0))
     if span is None:
         margin = max((high / low) ** 0.04, math.sqrt(2 * low / high))
         low, high = low / margin, high * margin
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     marks: list[tuple[int, int]] = []
     for digits in ((1, 2, 3, 5), (1, 2, 5), (1, 3), (1,)):
-        marks = [(digit, decade) for decade in range(first, last + 1) for digit in digits]
+        marks = [(digit, decade) for decade in decades for digit in digits]
         marks = [mark for mark in marks if low <= mark[0] * 10.0 ** mark[1] <= high]
         if len(marks) <= tick_count:
             break
     if len(marks) < 2:
         inner = linear_axis([], span=(low, high), tick_count=tick_count)
-        places = [low + tick.place * (high - low) for tick in inner.ticks]
-        spelled = zip(places, (tick.label for tick in inner.ticks), strict=True)
-        return Axis(low, high, True, tuple(Tick(_place(p, low, high, True), s) for p, s in spelled))
+        return Axis(low, high, True, inner.marks)
     marks = marks[:: math.ceil(len(marks) / max(tick_count, 2))]
-    ticks = (
-        Tick(_place(digit * 10.0**decade, low, high, True), _format_decade(digit, decade))
-        for digit, decade in marks
-    )
-    return Axis(low, high, True, tuple(ticks))
-
-
-def _place(value: float, low: float, high: float, log: bool) -> float:
-    if not math.isfinite(value) or (log and value <= 0):
-        return math.nan
-    if log:
-        return math.log(value / low) / math.log(high / low)
-    return (value - low) / (high - low)
+    named = ((digit * 10.0**decade, _format_decade(digit, decade)) for digit, decade in marks)
+    return Axis(low, high, True, tuple(named))
 
 
 def _round_step(step: float) -> float:
@@ -135,10 +101,9 @@ def _whole(values: list[float]) -> bool:
 
 
 def _format(value: float, decimals: int) -> str:
-    small = value and decimals > 4
-    return (
-        format_number(value, 3) if small or abs(value) >= 1e7 else format_decimals(value, decimals)
-    )
+    if abs(value) >= 1e7 or (value and decimals > 4):
+        return format_number(value, 3)
+    return format_decimals(value, decimals)
 
 
 def _format_decade(digit: int, decade: int) -> str:

@@ -1,27 +1,18 @@
 """Colors that color-blind readers tell apart, one for light paper and one for dark."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from nstk.images.image import Image
 
-Grid = npt.NDArray[np.float32]
-"""Any numbers, ``(height, width)``."""
-
 DASHES = ("", "6 3", "2 3", "8 3 2 3")
 """Patterns of lines in SVG's spelling, used in turn when the colors run out."""
 
 
-@dataclass(frozen=True)
-class Hue:
-    """One color in both themes, as ``#rrggbb``.
-
-    Attributes:
-        light: On light paper.
-        dark: On dark paper.
-    """
+class Hue(NamedTuple):
+    """One color on light and on dark paper, as ``#rrggbb``."""
 
     light: str
     dark: str
@@ -52,19 +43,10 @@ CATEGORIES = (
 )
 """The colors of Okabe and Ito (2008), a little darker or lighter where the paper asks for it."""
 
-VIRIDIS = (
-    (0x44, 0x01, 0x54),
-    (0x48, 0x28, 0x78),
-    (0x3E, 0x49, 0x89),
-    (0x31, 0x68, 0x8E),
-    (0x26, 0x82, 0x8E),
-    (0x1F, 0x9E, 0x89),
-    (0x35, 0xB7, 0x79),
-    (0x6E, 0xCE, 0x58),
-    (0xB5, 0xDE, 0x2B),
-    (0xFD, 0xE7, 0x25),
-)
-"""Red, green and blue, 0 to 255, at equal distances from dark to bright (Smith 2015)."""
+VIRIDIS = "440154 482878 3e4989 31688e 26828e 1f9e89 35b779 6ece58 b5de2b fde725"
+"""Colors at equal distances from dark to bright (Smith 2015)."""
+
+_RAMP = np.array([[*bytes.fromhex(color)] for color in VIRIDIS.split()]) / 255
 
 
 def pick_categories(count: int) -> tuple[Hue, ...]:
@@ -82,20 +64,14 @@ def pick_ramp(count: int) -> tuple[Hue, ...]:
     return tuple(Hue(_to_hex(light), _to_hex(dark)) for light, dark in pairs)
 
 
-def paint_shares(shares: Grid) -> Image:
-    """Paint shares from dark violet for 0 to yellow for 1 (viridis).
-
-    Args:
-        shares: ``(height, width)``; values beyond ``[0, 1]`` are clipped.
-    """
+def paint_shares(shares: npt.NDArray[np.floating]) -> Image:
+    """Paint shares ``(height, width)`` from dark violet for 0 to yellow for 1 (viridis)."""
     return _viridis(np.clip(shares, 0, 1)).astype(np.float32)
 
 
 def _viridis(places: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    ramp = np.array(VIRIDIS) / 255
-    steps = places * (len(ramp) - 1)
-    channels = [np.interp(steps, np.arange(len(ramp)), ramp[:, channel]) for channel in range(3)]
-    return np.stack(channels, axis=-1)
+    steps = places * (len(_RAMP) - 1)
+    return np.stack([np.interp(steps, np.arange(len(_RAMP)), levels) for levels in _RAMP.T], -1)
 
 
 def _to_hex(color: npt.NDArray[np.float64]) -> str:

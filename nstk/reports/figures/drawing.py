@@ -1,6 +1,7 @@
 """What a chart is drawn with: lines, areas, dots and words in one coordinate system.
 
 A chart lays itself out as a `Drawing` once; a page shows it as SVG and a contact sheet as pixels.
+Later shapes cover earlier ones, and a reader who points at a shape sees its ``title``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,24 +12,18 @@ from nstk.reports.figures.axes import Axis
 from nstk.reports.figures.colors import Color
 from nstk.reports.figures.text import measure_text
 
+WIDTH = 880.0
+"""Width of every chart in its own units, which are CSS pixels on a wide screen."""
+
 Point = tuple[float, float]
-"""Across and down, in units of the drawing, which are CSS pixels on a wide screen."""
+"""Across and down, in units of the drawing."""
 
 Anchor = Literal["start", "middle", "end"]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line through two or more points.
-
-    Attributes:
-        points: Its points, all finite.
-        color: Its color.
-        width: Its width.
-        dash: Lengths drawn and left out by turns, as SVG spells them.
-        opacity: From 0 to 1.
-        title: Text that a reader sees when pointing at it.
-    """
+    """A line through finite points; ``dash`` has lengths on and off, as SVG spells them."""
 
     kind: ClassVar[str] = "line"
     points: tuple[Point, ...]
@@ -41,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Area:
-    """A filled polygon; see `Line` for its attributes."""
+    """A filled polygon."""
 
     kind: ClassVar[str] = "area"
     points: tuple[Point, ...]
@@ -52,7 +47,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Dot:
-    """A filled circle; see `Line` for its attributes."""
+    """A filled circle."""
 
     kind: ClassVar[str] = "dot"
     center: Point
@@ -63,17 +58,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Words:
-    """A line of text.
-
-    Attributes:
-        x: Where it is anchored.
-        y: Its baseline.
-        text: The words.
-        color: Their color.
-        anchor: Which end of the text is at ``x``.
-        angle: Degrees by which it is turned about its anchor, clockwise.
-        title: Text that a reader sees when pointing at it, such as the name in full.
-    """
+    """A line of text on the baseline ``y``, turned by ``angle`` degrees clockwise."""
 
     kind: ClassVar[str] = "words"
     x: float
@@ -90,20 +75,14 @@ Shape = Line | Area | Dot | Words
 
 @dataclass(frozen=True)
 class Drawing:
-    """A chart laid out.
-
-    Attributes:
-        width: Its width.
-        height: Its height.
-        shapes: What it shows; later shapes cover earlier ones.
-    """
+    """A chart laid out; ``label`` describes a chart without a title to those who cannot see it."""
 
     width: float
     height: float
     shapes: Sequence[Shape]
+    label: str
 
     def texts(self) -> Iterator[Words]:
-        """Yield its lines of text."""
         return (shape for shape in self.shapes if isinstance(shape, Words))
 
 
@@ -125,20 +104,12 @@ class Frame:
         return self.bottom - _clip(axis.place(value)) * (self.bottom - self.top)
 
     def draw_x_axis(self, axis: Axis, label: str, *, grid: bool = False) -> Iterator[Shape]:
-        """Draw ticks with numbers below the frame; numbers that would overlap are left out.
-
-        Args:
-            axis: The axis.
-            label: What it measures.
-            grid: Draw lines across the frame instead of short ticks.
-        """
+        """Draw ticks, or lines of a grid, with the numbers that do not overlap below them."""
         free_from = -1e9
         for tick in axis.ticks:
             x = self.left + tick.place * (self.right - self.left)
-            if grid:
-                yield Line(((x, self.top), (x, self.bottom)), "rule")
-            else:
-                yield Line(((x, self.bottom), (x, self.bottom + 4)), "quiet")
+            start, end = (self.top, self.bottom) if grid else (self.bottom, self.bottom + 4)
+            yield Line(((x, start), (x, end)), "rule" if grid else "quiet")
             half = measure_text(tick.label) / 2
             if x - half >= free_from:
                 yield Words(x, self.bottom + 19, tick.label, "quiet", "middle")
@@ -154,6 +125,10 @@ class Frame:
             yield Words(self.left - 8, y + 4.5, tick.label, "quiet", "end")
         yield Words(0, 12, label, "quiet")
         yield Line(((self.left, self.bottom), (self.right, self.bottom)), "quiet")
+
+
+def rectangle(left: float, top: float, right: float, bottom: float) -> tuple[Point, ...]:
+    return ((left, top), (right, top), (right, bottom), (left, bottom))
 
 
 def _clip(place: float) -> float:

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Iterator, Sequence
 from itertools import cycle, pairwise
-from typing import Protocol
 
 import numpy as np
 from PIL import Image as PILImage
 from PIL import ImageColor, ImageDraw
 
 from nstk.images.image import Image
+from nstk.reports.figures.charts import BarChart, LineChart
 from nstk.reports.figures.colors import THEME, Color, Hue
-from nstk.reports.figures.drawing import Area, Dot, Drawing, Line, Point, Shape, Words
+from nstk.reports.figures.drawing import Area, Dot, Line, Point, Shape, Words
+from nstk.reports.figures.grids import Chain, HeatMap
 from nstk.reports.figures.text import LETTER_SIZE, clean_text, load_font
 
 _FINER = 3
@@ -21,28 +22,8 @@ _TITLE_SIZE, _TITLE_HEIGHT = 15, 26
 _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 
-class Chart(Protocol):
-    """Anything that lays itself out as a `Drawing`."""
-
-    @property
-    def title(self) -> str:
-        """What it shows."""
-        ...
-
-    def draw(self) -> Drawing:
-        """Lay it out."""
-        ...
-
-
-def draw_chart(chart: Chart) -> Image:
-    """Draw a chart of `nstk.reports.figures` as an image.
-
-    Args:
-        chart: A `LineChart`, `BarChart` or `HeatMap`.
-
-    Returns:
-        float32 ``(height, width, 3)`` in ``[0, 1]``, as a cell of a sheet.
-    """
+def draw_chart(chart: LineChart | BarChart | HeatMap | Chain) -> Image:
+    """Draw a chart with its title as an image, such as a cell of a sheet."""
     drawing = chart.draw()
     top = _TITLE_HEIGHT if chart.title else 0
     size = (math.ceil(drawing.width), math.ceil(drawing.height) + top)
@@ -59,12 +40,11 @@ def draw_chart(chart: Chart) -> Image:
 
 
 def from_pillow(image: PILImage.Image) -> Image:
-    """Return a Pillow image in mode RGB as float32 ``(height, width, 3)`` in ``[0, 1]``."""
     return np.asarray(image, np.float32) / np.float32(255)
 
 
 def to_pillow(image: Image) -> PILImage.Image:
-    """Return an image as a Pillow image in mode RGB; values beyond ``[0, 1]`` are clipped."""
+    """Return an image in mode RGB; values beyond ``[0, 1]`` are clipped."""
     return PILImage.fromarray(np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8))
 
 
@@ -80,8 +60,7 @@ def _paint(canvas: ImageDraw.ImageDraw, shape: Shape, top: float) -> None:
             ends = [at(point) for point in dash]
             canvas.line(ends, _ink(shape.color, shape.opacity), width, joint="curve")
     elif isinstance(shape, Dot):
-        (x, y), radius = at(shape.center), shape.radius * _FINER
-        canvas.ellipse([x - radius, y - radius, x + radius, y + radius], _ink(shape.color))
+        canvas.circle(at(shape.center), shape.radius * _FINER, _ink(shape.color))
 
 
 def _write(image: PILImage.Image, words: Words, top: float, size: int) -> None:

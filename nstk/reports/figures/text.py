@@ -21,11 +21,7 @@ _EXTRA_WIDTH = 0.4
 
 @cache
 def load_font(size: int) -> ImageFont.FreeTypeFont:
-    """Load DejaVu Sans: Latin, Greek and Cyrillic letters, mathematical signs, superscripts.
-
-    Args:
-        size: Size of the letters in pixels.
-    """
+    """DejaVu Sans: Latin, Greek and Cyrillic letters, mathematical signs, superscripts."""
     return ImageFont.truetype(_FONT, size, layout_engine=ImageFont.Layout.BASIC)
 
 
@@ -42,10 +38,7 @@ def clean_text(text: str) -> str:
 
 
 def measure_text(text: str, size: int = LETTER_SIZE) -> float:
-    """Return the width of a line of text in pixels.
-
-    A browser draws text in a font of its own, which is rarely wider than this one.
-    """
+    """Return the width of a line in pixels; a browser's own font is rarely wider than this one."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return load_font(size).getlength(clean_text(text)) + _EXTRA_WIDTH * size * wide
 
@@ -67,15 +60,9 @@ def shorten_text(text: str, width: float) -> str:
 
 
 def spread_labels(places: Sequence[float], low: float, high: float) -> tuple[float, ...]:
-    """Move overlapping labels apart, each as little as possible.
+    """Move overlapping labels apart to `LINE_HEIGHT`, each as little as possible.
 
-    Args:
-        places: The preferred place of each label.
-        low: The first allowed place.
-        high: The last; the labels need ``(len(places) − 1)·LINE_HEIGHT`` between the two.
-
-    Returns:
-        Places at least `LINE_HEIGHT` apart, in the order of ``places``.
+    There must be room for them between ``low`` and ``high``.
     """
     order = sorted(range(len(places)), key=lambda index: places[index])
     spread = [max(places[index], low + k * LINE_HEIGHT) for k, index in enumerate(order)]
@@ -89,24 +76,11 @@ def spread_labels(places: Sequence[float], low: float, high: float) -> tuple[flo
     return tuple(found[index] for index in range(len(places)))
 
 
-def line_height(size: int) -> int:
-    """Return the pixels from one line of letters to the next."""
-    return round(1.35 * size)
-
-
 def wrap_text(text: str, size: int, width: float) -> list[str]:
     """Break a text into lines that fit a width; nothing is lost.
 
     Lines end at ``\\n``, else between words; a word that is wider than a line is broken inside,
     after a comma where it has one.
-
-    Args:
-        text: Any text.
-        size: Size of the letters in pixels.
-        width: Width of a line in pixels.
-
-    Returns:
-        The lines; none for an empty text.
     """
     lines: list[str] = []
     for paragraph in text.split("\n"):
