@@ -1,4 +1,4 @@
-"""Write api.md, the public names of nstk, beside this file.
+"""Write api.md and a page for each namespace, the public names of nstk, beside this file.
 
 python docs/write_api.py
 """
@@ -15,9 +15,9 @@ import nstk
 
 HEADING = """# Python API
 
-All public names with their docstrings: `import nstk`, then `nstk.NAME`. The namespaces
-`nstk.optimizers`, `nstk.losses`, `nstk.heads` and `nstk.images` are for loops of your own. Names
-that are not listed here may change without notice. `docs/write_api.py` generates this page.
+The public names of `import nstk` with their docstrings. Loops of your own are built from the
+namespaces {namespaces}.
+Names that are not listed here may change without notice. `docs/write_api.py` generates these pages.
 """
 
 SECTIONS = {
@@ -45,36 +45,56 @@ _SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises|Example):$", re.
 _ENTRY = re.compile(r"^    (\*{0,2}\w+): ", re.MULTILINE)
 
 
-def write_page() -> str:
-    """Write the page: one section per package and namespace, one subsection per name."""
+def write_pages() -> dict[str, str]:
+    """Write the pages by file name: one of the package, and one of each namespace."""
+    pages = {f"api-{name}.md": write_namespace(name) for name in nstk.NAMESPACES}
+    return {"api.md": write_package(), **pages}
+
+
+def write_package() -> str:
+    """Write the page of the package: one section per subpackage, one subsection per name."""
     packages: dict[str, list[str]] = {package: [] for package in SECTIONS}
     for name, module in nstk._HOME.items():
         packages[module.split(".")[1]].append(name)
+    links = ",\n".join(f"[`nstk.{name}`](api-{name}.md)" for name in nstk.NAMESPACES)
     sections = [
         "\n".join([f"## {SECTIONS[package]}\n", *map(describe, sorted(names, key=str.casefold))])
         for package, names in packages.items()
         if names
     ]
-    return "\n".join([HEADING, *sections, *map(write_namespace, nstk.NAMESPACES)])
+    return "\n".join([HEADING.format(namespaces=links), *sections])
 
 
 def write_namespace(namespace: str) -> str:
-    """Write the section of one public module."""
+    """Write the page of one public module: a table of its names, then one section for each."""
     spec = find_spec(f"nstk.{namespace}")
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     imports = [each for each in tree.body if isinstance(each, ast.ImportFrom)]
-    names = {alias.asname for each in imports for alias in each.names}
-    names |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
-    heading = [f"## nstk.{namespace}", *_render_prose(ast.get_docstring(tree))]
-    entries = [describe(name, spec.name) for name in sorted(names - {None}, key=str.casefold)]
-    return "\n".join(["\n\n".join(heading) + "\n", *entries])
+    found = {alias.asname for each in imports for alias in each.names}
+    found |= {each.name for each in tree.body if isinstance(each, ast.ClassDef)}
+    names = sorted(found - {None}, key=str.casefold)
+    own = [name for name in names if name not in nstk._HOME]
+    heading = [f"# nstk.{namespace}", *_render_prose(ast.get_docstring(tree))]
+    rows = [
+        f"| [`{name}`]({page}#{name.lower()}) | {summarize(name, spec.name)} |"
+        for name in names
+        for page in ["" if name in own else "api.md"]
+    ]
+    table = "\n".join(["| name | |", "|---|---|", *rows])
+    entries = [describe(name, spec.name) for name in own]
+    return "\n".join(["\n\n".join([*heading, table]) + "\n", *entries])
+
+
+def summarize(name: str, module: str) -> str:
+    """Return the first sentence of a docstring on one line."""
+    opening = next(_render_prose(find_source(name, module)[1]), "")
+    return " ".join(opening.split()).partition(". ")[0].rstrip(".:") + "."
 
 
 def describe(name: str, module: str | None = None) -> str:
     """Describe one public name: its signature and its docstring."""
     node, doc = find_source(name, module)
-    title = f"{module}.{name}" if module else name
-    blocks = [f"### {title}", f"```python\n{sign(node)}\n```", *render(doc)]
+    blocks = [f"{'##' if module else '###'} {name}", f"```python\n{sign(node)}\n```", *render(doc)]
     if name.endswith("Settings"):
         blocks += list_settings(getattr(nstk, name))
     if isinstance(node, ast.ClassDef):
@@ -221,4 +241,5 @@ def _escape(text: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(__file__).with_name("api.md").write_text(write_page(), encoding="utf-8")
+    for name, page in write_pages().items():
+        Path(__file__).with_name(name).write_text(page, encoding="utf-8")

@@ -8,8 +8,13 @@ Requires `demo/image.png` and `demo/painting.png`, which `make demo` draws. Take
 from pathlib import Path
 
 import nstk
-from nstk.reports.inspection_sheets import draw_content_sheet, draw_gram_sheet, draw_style_sheet
-from nstk.reports.layer_sheets import draw_layer_sheet, draw_overview
+from nstk.reports.inspection_sheets import (
+    draw_content_sheet,
+    draw_gram_sheet,
+    draw_layer_sheet,
+    draw_overview,
+    draw_style_sheet,
+)
 from nstk.reports.sheets import fit_width
 
 WIDTH, QUALITY = 700, 60

@@ -12,7 +12,6 @@ import nstk
 from nstk.images import fit_size, resize_image
 from nstk.losses import ObjectiveWeights, StyleObjective
 from nstk.optimizers import LBFGS, Evaluation
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
 
 
 def read(path: str, size: int) -> nstk.Image:
@@ -25,8 +24,14 @@ def main(content: str, style: str, output: str, size: str = "256", steps: str = 
     """Paint ``content`` in the style of ``style``, with more red."""
     backbone = nstk.load_backbone("compact").prepared(edge="replicate")
     start, painting = read(content, int(size)), read(style, int(size))
-    layers = {choose_content_layer(backbone): 1.0}, choose_style_layers(backbone)
-    weights = ObjectiveWeights(0.3, 1.0, 0.1, *layers)
+    style_layers = [name for name in backbone.taps if name.endswith("_conv1")]
+    weights = ObjectiveWeights(
+        content=0.3,
+        style=1.0,
+        tv=0.1,
+        content_layers={"block4_conv1": 1.0},
+        style_layers=dict.fromkeys(style_layers, 1 / len(style_layers)),
+    )
     objective = StyleObjective.from_images(backbone, start, [painting], weights)
 
     def evaluate(image: tf.Tensor) -> Evaluation:

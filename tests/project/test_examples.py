@@ -1,6 +1,8 @@
 """Every example runs, at a tiny size."""
 
 import ast
+import importlib
+import json
 import runpy
 import subprocess
 import sys
@@ -80,14 +82,43 @@ def test_digits_are_balanced_and_the_new_ones_are_others(digits):
 
 
 @pytest.mark.parametrize("name", IN_PYTHON)
-def test_an_example_fits_on_a_page_and_uses_public_names(name):
+def test_an_example_fits_on_a_page(name):
+    assert len((EXAMPLES / name).read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def read_code(path):
+    """The code of a program or a notebook."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    return "\n\n".join("".join(cell["source"]) for cell in cells)
+
+
+# These build the packaged weights, out of the architectures of `nstk.backbones`.
+BUILD_WEIGHTS = {"convert_efficientnet_lite0.py"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in sorted(EXAMPLES.glob("*.[pi]*")) if path.name not in BUILD_WEIGHTS],
+    ids=lambda path: path.name,
+)
+def test_examples_and_notebooks_use_public_names_only(path):
     import nstk
 
-    source = (EXAMPLES / name).read_text(encoding="utf-8")
-    assert len(source.splitlines()) <= 60
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "nstk":
-            assert node.attr in nstk.__all__
+    modules = {"nstk", *(f"nstk.{name}" for name in nstk.NAMESPACES)}
+    for node in ast.walk(ast.parse(read_code(path))):
+        if isinstance(node, ast.Import):
+            imported = [each.name for each in node.names if each.name.split(".")[0] == "nstk"]
+            assert set(imported) <= modules, ast.unparse(node)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nstk":
+            assert node.module in modules, ast.unparse(node)
+            module = importlib.import_module(node.module)
+            public = nstk.__all__ if module is nstk else dir(module)
+            assert {each.name for each in node.names} <= set(public), ast.unparse(node)
+        elif isinstance(node, ast.Attribute) and ast.unparse(node.value) == "nstk":
+            assert node.attr in (*nstk.__all__, "__version__"), ast.unparse(node)
 
 
 @pytest.mark.usefixtures("small_compact")

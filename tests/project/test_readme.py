@@ -1,6 +1,7 @@
 """The documentation is true: its commands and code run, its links lead somewhere."""
 
 import doctest
+import inspect
 import os
 import re
 import shlex
@@ -66,11 +67,18 @@ def test_the_reference_is_what_help_says():
     assert REFERENCE.read_text(encoding="utf-8") == write_page(), "run docs/write_reference.py"
 
 
-def test_the_api_page_is_what_docstrings_say():
-    page = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    assert page == write_api.write_page(), "run docs/write_api.py"
-    assert all(f"\n### {name}\n" in page for name in nstk._HOME)
-    assert all(f"\n## nstk.{name}\n" in page for name in nstk.NAMESPACES)
+def test_the_api_pages_are_what_docstrings_say():
+    pages = write_api.write_pages()
+    for name, page in pages.items():
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == page, "run docs/write_api.py"
+    assert all(f"\n### {name}\n" in pages["api.md"] for name in nstk._HOME)
+    for namespace in nstk.NAMESPACES:
+        page = pages[f"api-{namespace}.md"]
+        assert f"](api-{namespace}.md)" in pages["api.md"]
+        assert page.startswith(f"# nstk.{namespace}\n")
+        for name, value in vars(getattr(nstk, namespace)).items():
+            if inspect.isclass(value) and not name.startswith("_"):
+                assert f"| [`{name}`](" in page
 
 
 def test_make_has_every_target_of_the_readme():
