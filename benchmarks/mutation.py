@@ -46,7 +46,7 @@ TARGETS = {
     },
     "nstk/heads/links.py": ("test_links",),
     "nstk/heads/logistic.py": ("test_head",),
-    "nstk/datasets/holdout.py": ("test_holdout",),
+    "nstk/datasets/folders.py": ("test_folders", "test_holdout", "test_layout"),
     "nstk/heads/metrics.py": ("test_metrics",),
 }
 """Modules to mutate, with the tests that must fail."""

@@ -32,8 +32,8 @@ from nstk.images.image import Image, fit_size, resize_image
 from nstk.images.loading import load_image
 from nstk.optimizers import OPTIMIZERS, Averaged, Optimizer, choose_optimizer
 from nstk.settings import StylizeSettings
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
+from nstk.stylization.recipe import choose_content_layer, choose_style_layers
 from nstk.stylization.task import AVERAGING
 
 PRODUCT_COST = 3

@@ -43,7 +43,7 @@ import tensorflow as tf
 from PIL import Image
 
 import nstk
-from benchmarks.finetune import NAME, SIZE, find_data, find_weights
+from benchmarks.finetune import NAME, SIZE, find_data
 from nstk.features.extractor import BATCH_SIZE, prefetch
 
 COMPARED_IMAGES = 60
@@ -110,7 +110,7 @@ def build_loops(
     classifier: nstk.Classifier, paths: Sequence[Path]
 ) -> dict[str, Callable[[], None]]:
     """Return all loops to measure, by name."""
-    backbone = nstk.load_backbone(NAME, weights=find_weights())
+    backbone = nstk.load_backbone(NAME)
     forward = tf.function(
         lambda crops: backbone.model(crops, training=False),
         input_signature=[tf.TensorSpec((None, SIZE, SIZE, 3), tf.float32)],
@@ -181,7 +181,7 @@ def main() -> None:
         classifier = nstk.Classifier.load(arguments.model)
     else:
         data = find_data("hymenoptera")
-        backbone = nstk.load_backbone(NAME, weights=find_weights())
+        backbone = nstk.load_backbone(NAME)
         classifier = nstk.finetune(data, backbone=backbone).classifier
         if arguments.model:
             classifier.save(arguments.model)

@@ -21,7 +21,7 @@ import tensorflow as tf
 from benchmarks.networks import load_network
 from benchmarks.step import make_nstk_step
 from nstk.backbones.stages import count_flops
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.recipe import choose_content_layer, choose_style_layers
 
 SHAPES = ((256, 64), (128, 128), (64, 256), (32, 512))
 """Side and channels of the timed convolutions."""

@@ -31,7 +31,7 @@ from benchmarks.style_metrics import find_shared, measure_style
 from nstk.backbones.backbone import Backbone
 from nstk.images.loading import load_image
 from nstk.stylization.inputs import read_inputs
-from nstk.stylization.masks import NO_MASKS
+from nstk.stylization.regions import NO_MASKS
 from nstk.stylization.task import StyleTransferTask
 
 WEIGHTS = "mobilenet_0.75_224_notop.weights.h5"

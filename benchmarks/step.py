@@ -38,8 +38,8 @@ def make_nstk_step(
     from benchmarks.networks import load_network
     from benchmarks.plain_tensorflow import CONTENT_LAYER, STYLE_LAYERS
     from nstk.optimizers import Adam, Averaged
-    from nstk.stylization.layers import choose_content_layer, choose_style_layers
     from nstk.stylization.objective import LossWeights, ObjectiveWeights, StyleObjective
+    from nstk.stylization.recipe import choose_content_layer, choose_style_layers
     from nstk.stylization.tiled.network import TiledNetwork
     from nstk.stylization.tiled.objective import TiledObjective
 

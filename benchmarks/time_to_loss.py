@@ -22,10 +22,9 @@ import tensorflow as tf
 import nstk
 from nstk.optimizers import OPTIMIZERS, Adam
 from nstk.progress import Progress
-from nstk.stylization.masks import NO_MASKS
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import plan_task, read_task
-from nstk.stylization.task import StyleTransferTask
+from nstk.stylization.regions import NO_MASKS
+from nstk.stylization.task import StyleTransferTask, plan_task, read_task
 
 PLAIN_STEPS = 500
 MAX_STEPS = 1000
