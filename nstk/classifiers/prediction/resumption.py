@@ -83,21 +83,15 @@ def saved_predictions(
     top: int = 5,
     abstain_below: float | None = None,
 ) -> Iterator[SavedPredictions]:
-    """Save the predictions that are appended in the block, and restore those of the resumed run.
-
-    Raises:
-        CheckpointError: If another run uses the folder, or it is of another run, or ``resume`` is
-            not set for an earlier one.
-        OutputError: If the folder cannot be created or written.
-    """
-    identity = RunIdentity(
-        "predict",
-        {"top": top, "abstain_below": abstain_below, **list_versions()},
-        {"classifier": classifier.digest},
-    )
+    """Save the predictions that are appended in the block, and restore those of the resumed run."""
     with CheckpointFolder(settings, also=NAME) as folder:
-        found = folder.find(identity)
         job = SavedPredictions(folder, classifier, top, abstain_below)
+        if not folder.is_enabled:
+            yield job
+            return
+        options = {"top": top, "abstain_below": abstain_below, **list_versions()}
+        identity = RunIdentity("predict", options, {"classifier": classifier.digest})
+        found = folder.find(identity)
         try:
             with folder.run(job, found or State({}, {})):
                 folder.save(job, now=True)
