@@ -5,8 +5,7 @@ therefore written to a temporary folder, without loss and batch by batch.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,97 +13,179 @@ import numpy.typing as npt
 from PIL import Image
 
 from nstk.datasets.catalogs import (
-    SPLIT_ORDER,
+    DEFAULTS,
+    MEMORY,
     Catalog,
-    LabeledImage,
+    DataSettings,
+    NamedImage,
+    Split,
     TemporaryFolder,
+    build_catalog,
     private_opener,
+    read_split,
 )
-from nstk.datasets.layout import SPLITS, Split
+from nstk.datasets.listing import shorten
 from nstk.errors import FolderError, ImageError
-from nstk.images.image import (
-    VALUE_RANGE,
-    ValueRange,
-    ambiguous_range_error,
-    is_ambiguous,
-    to_levels,
-)
+from nstk.images.image import ValueRange, ambiguous_range_error, is_ambiguous, to_levels
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import Examples
 
-_SOURCE = Path("images from memory")
 _INFINITE = -1
+_KEYS = (("image", "images"), ("label", "labels"))
+_NO_LABELS = "give a dataset of pairs of image and label, or the arrays (images, labels)"
+_PAIR = "Of the two datasets, the first is taken for training, the second for validation."
+_WEIGHTS = "The sample weights are not used: every image counts once. (See `balance` for classes.)"
 
-Label = int | npt.NDArray[np.bool_]
-"""Index of a class, or for each class whether the image shows it."""
+Label = tuple[tuple[int, ...], int]  # indices of classes; length of the row, or 0 for a number
 
 
 def catalog_arrays(
     data: Iterable[object],
-    class_names: Sequence[str] | None = None,
+    settings: DataSettings = DEFAULTS,
     *,
-    value_range: ValueRange = VALUE_RANGE,
+    classes: Sequence[str] | None = None,
     on_progress: Reporter = no_progress,
 ) -> Catalog:
     """Write images from memory to a temporary folder, and list them.
 
     Args:
-        data: Arrays ``(images, labels)``; or an iterable of pairs ``(image, label)``, single or in
-            batches, such as a ``tf.data.Dataset``; or a mapping with either under ``"train"``,
-            ``"validation"`` and ``"test"``. Images are ``(height, width, 3)``, uint8 or floats,
-            which are rounded to 256 levels. Labels are class indices, or rows with 0 or 1 for each
-            class.
-        class_names: Names of the classes, in the order of their indices; None takes those of the
-            dataset, or numbers.
-        value_range: Values of black and white in arrays of floats, as in Keras.
+        data: Arrays ``(images, labels)``; an iterable of pairs ``(image, label)``, single or in
+            batches, such as a ``tf.data.Dataset``; a mapping with either under ``"train"``,
+            ``"validation"`` and ``"test"``; or the pair of a training and a validation dataset.
+            Pairs may be mappings with ``image`` and ``label``, or have weights. Images are
+            ``(height, width, 3)``, uint8 or floats, which are rounded to 256 levels. Labels are
+            class indices, or rows with 0 or 1 for each class.
+        settings: Names of the classes, and the range of floats.
+        classes: The classes of a classifier to evaluate, which labels without names stand for.
         on_progress: Called after each element, stage ``"store"``.
-
-    Raises:
-        FolderError: If the data has another form.
     """
-    folder = TemporaryFolder(_SOURCE)
-    splits = _by_split(data)
-    store = _Store(folder, value_range)
-    images: list[tuple[Path, Label, Split]] = []
-    for split, given in splits.items():
-        (folder.path / split).mkdir()
-        total = _count(given)
-        on_progress(Progress(stage="store", step=0, total=total))
-        for step, pairs in enumerate(_stream(given), 1):
-            images += [(store.write(image, split), label, split) for image, label in pairs]
-            on_progress(Progress(stage="store", step=step, total=max(total, step)))
-    store.check_scale()
-    names = class_names or next(
-        (given.class_names for given in splits.values() if hasattr(given, "class_names")), None
-    )
-    classes, labels = _name_labels([label for _, label, _ in images], names)
-    listed = [
-        LabeledImage(path, positions, split)
-        for (path, _, split), positions in zip(images, labels, strict=True)
+    splits, notices = _by_split(data, to_learn=classes is None)
+    store = _Store(TemporaryFolder(MEMORY), settings.value_range)
+    stored = {split: store.write_all(given, split, on_progress) for split, given in splits.items()}
+    if store.ambiguous == {True}:
+        raise FolderError(str(ambiguous_range_error("The images")))
+    own = {
+        split: tuple(map(str, given.class_names))
+        for split, given in splits.items()
+        if getattr(given, "class_names", None) is not None
+    }
+    names, assumed = _name_labels(stored, own, settings.class_names, classes)
+    images: list[NamedImage] = [
+        (path, [names[split][index] for index in indices], split)
+        for split, labeled in stored.items()
+        for path, (indices, _) in labeled
     ]
-    listed.sort(key=lambda each: (SPLIT_ORDER.index(each.split), each.labels, each.path))
-    return Catalog(
-        source=_SOURCE,
-        root=folder.path,
-        classes=classes,
-        images=tuple(listed),
-        splits=frozenset(splits),
-        multi_label=any(len(positions) != 1 for positions in labels),
-        unpacked=folder,
+    catalog = build_catalog(
+        MEMORY,
+        images,
+        names,
+        to_learn=classes is None,
+        multi_label=any(len(found) != 1 for _, found, _ in images),
+        notices=(*notices, *assumed, *([_WEIGHTS] if store.weighted else [])),
     )
+    return replace(catalog, root=store.folder.path, unpacked=store.folder)
 
 
-def _by_split(data: Iterable[object]) -> dict[Split, Examples]:
-    if not isinstance(data, Mapping):
-        return {"train": data}
-    named = [(SPLITS.get(str(name).casefold()), given) for name, given in data.items()]
+def _by_split(
+    data: Iterable[object], *, to_learn: bool
+) -> tuple[dict[Split, Examples], Sequence[str]]:
+    several = list(data) if isinstance(data, tuple | list) else []
+    if len(several) == 2 and all(hasattr(each, "as_numpy_iterator") for each in several):
+        return {"train": several[0], "validation": several[1]}, [_PAIR]  # as from subset="both"
+    if not isinstance(data, Mapping) or any(key in data for key in _KEYS[0]):
+        return {"train": data}, []
+    named = [(read_split(str(name)), given) for name, given in data.items()]
     splits: dict[Split, Examples] = {split: given for split, given in named if split is not None}
-    if len(splits) < len(named) or "train" not in splits:
+    if len(splits) < len(named) or not splits or (to_learn and "train" not in splits):
         raise _refuse(
             f"are a mapping with the keys {', '.join(map(str, data)) or 'of no split'}",
             "name the splits train, validation and test, each once; train is required",
         )
-    return splits
+    return splits, []
+
+
+def _name_labels(
+    stored: Mapping[Split, Sequence[tuple[Path, Label]]],
+    own: Mapping[Split, Sequence[str]],
+    given: Sequence[str] | None,
+    classes: Sequence[str] | None,
+) -> tuple[dict[Split, Sequence[str]], list[str]]:
+    """The classes of each split, in the order of its labels; and what was assumed.
+
+    A dataset may have names of its own. Those of the training split are replaced by given names,
+    in all splits. Labels without names follow the given, the training or the known classes.
+    """
+    first = own.get("train") or next(iter(own.values()), None)
+    if given is not None and first is not None:
+        if len(given) != len(first):
+            raise _refuse(f"have {len(first)} classes of their own", "name each in `class_names`")
+        renamed = dict(zip(first, given, strict=True))
+        own = {split: [renamed.get(name, name) for name in names] for split, names in own.items()}
+    counts = {split: _count_classes([label for _, label in each]) for split, each in stored.items()}
+    known = given or first or classes or range(max(counts.values()))
+    found: dict[Split, Sequence[str]] = {}
+    notices = []
+    for split, count in counts.items():
+        names = found[split] = own.get(split) or list(map(str, known))
+        in_rows = stored[split][0][1][1] > 1
+        if count > len(names) or (in_rows and count != len(names)):
+            raise _refuse(
+                f"have labels up to {count - 1}, but there are {len(names)} classes",
+                "give one name per class in `class_names`, and labels from 0 on",
+            )
+        if len(set(names)) < len(names):
+            raise _refuse("have two classes with the same name", "give each class its own name")
+        in_other_order = classes is not None and list(names) != sorted(names)
+        if not (split in own or given) and (own or count < len(names) or in_other_order):
+            where = f" of the {split} split" if len(stored) > 1 else ""
+            notices.append(
+                f"The images{where} have no class names; their labels from 0 to {count - 1} are "
+                f"taken for {shorten(names[:count])}. Give `class_names` if they are others."
+            )
+    return found, notices
+
+
+def _count_classes(labels: Sequence[Label]) -> int:
+    widths = {width for _, width in labels}
+    if len(widths) != 1:
+        problem = "have labels of different lengths" if labels else "are none"
+        raise _refuse(problem, "give images with one number each, or with one row each")
+    return max(widths) or max(index for indices, _ in labels for index in indices) + 1
+
+
+def _are_arrays(given: Examples) -> bool:
+    """Whether these are all images, all labels and perhaps all weights; not two or three pairs."""
+    return (
+        isinstance(given, tuple | list)
+        and len(given) in (2, 3)
+        and _ndim(given[1]) in (1, 2)
+        and not all(map(_is_example, given))
+    )
+
+
+def find_image(element: Examples) -> Examples:
+    """The image or the images of an element with labels; another object as it is."""
+    if isinstance(element, Mapping):
+        return next((element[key] for key in _KEYS[0] if key in element), element)
+    return element[0] if _is_example(element) else element
+
+
+def _is_example(element: Examples) -> bool:
+    """Whether an element is an image with its label, or a batch of these."""
+    return isinstance(element, Mapping) or (
+        isinstance(element, tuple | list)
+        and len(element) in (2, 3)
+        and _ndim(element[0]) in (3, 4)
+        and _ndim(element[1]) in (0, 1, 2)
+    )
+
+
+def _ndim(value: npt.ArrayLike) -> int:
+    """Number of dimensions; -1 for lists of arrays of different shapes."""
+    try:
+        return np.ndim(value)
+    except ValueError:
+        return -1
 
 
 def _count(given: Examples) -> int:
@@ -117,37 +198,35 @@ def _count(given: Examples) -> int:
     return max(count, 0)
 
 
-def _are_arrays(given: Examples) -> bool:
-    return isinstance(given, tuple | list) and len(given) == 2 and np.ndim(given[1]) > 0
-
-
-def _stream(given: Examples) -> Iterator[list[tuple[npt.ArrayLike, Label]]]:
-    """Pairs of an image and its label, batch by batch."""
+def _stream(given: Examples) -> Iterator[Iterator[tuple[npt.ArrayLike, ...]]]:
+    """Images with labels and perhaps weights, element by element."""
+    if isinstance(given, Mapping):
+        given = _unpack(given)
     if _are_arrays(given):
-        images, labels = given
-        if len(images) != len(labels):
-            raise _refuse(
-                f"are {len(images)} with {len(labels)} labels", "give one label per image"
-            )
-        pairs = zip(images, labels, strict=True)
-        yield from ([(image, _read_label(label))] for image, label in pairs)
+        yield from (iter([example]) for example in _split_batch(*given))
         return
     elements = given.as_numpy_iterator() if hasattr(given, "as_numpy_iterator") else given
     if not isinstance(elements, Iterable):
         raise _refuse(f"are of type {type(given).__name__}", "give a dataset or arrays")
     for element in elements:
-        if not isinstance(element, tuple | list) or len(element) != 2:
-            raise _refuse(
-                "come without labels",
-                "give a dataset of pairs of image and label, or the arrays (images, labels)",
-            )
-        image, label = element
-        if np.ndim(image) != 4:
-            yield [(image, _read_label(label))]
-        elif len(image) == len(label):
-            yield [(each, _read_label(one)) for each, one in zip(image, label, strict=True)]
-        else:
-            raise _refuse(f"are {len(image)} with {len(label)} labels", "give one label per image")
+        example = _unpack(element)
+        yield _split_batch(*example) if _ndim(example[0]) in (-1, 4) else iter([tuple(example)])
+
+
+def _unpack(element: Examples) -> Sequence[Examples]:
+    """Image, label and perhaps weight of an element of a dataset."""
+    if isinstance(element, Mapping):
+        element = [element[key] for keys in _KEYS for key in keys if key in element][:2]
+    if not isinstance(element, tuple | list) or len(element) not in (2, 3):
+        raise _refuse("come without labels", _NO_LABELS)
+    return element
+
+
+def _split_batch(*columns: Examples) -> Iterator[tuple[npt.ArrayLike, ...]]:
+    for what, values in zip(("labels", "weights"), columns[1:], strict=False):
+        if len(columns[0]) != len(values):
+            raise _refuse(f"are {len(columns[0])} with {len(values)} {what}", "give one per image")
+    yield from zip(*columns, strict=True)
 
 
 def _read_label(label: npt.ArrayLike) -> Label:
@@ -158,75 +237,61 @@ def _read_label(label: npt.ArrayLike) -> Label:
             "give whole numbers, or rows with 0 or 1 for each class",
         )
     if values.size == 1:
-        return int(values.ravel()[0])
+        if values < 0:
+            raise _refuse(f"have the label {int(values)}", "give labels from 0 on")
+        return (int(values.ravel()[0]),), 0
     if not np.isin(values, (0, 1)).all():
         raise _refuse(f"have the label {str(label)[:60]!r}", "rows may contain only 0 and 1")
-    return values.astype(bool)
-
-
-def _name_labels(
-    labels: Sequence[Label], names: Sequence[str] | None
-) -> tuple[tuple[str, ...], list[tuple[int, ...]]]:
-    """Names of the classes, and the class indices of every image."""
-    widths = {1 if isinstance(label, int) else len(label) for label in labels}
-    if len(widths) > 1 or not labels:
-        problem = "have labels of different lengths" if labels else "are none"
-        raise _refuse(problem, "give images with one number each, or with one row each")
-    positions = [
-        (label,) if isinstance(label, int) else tuple(map(int, np.flatnonzero(label)))
-        for label in labels
-    ]
-    [width] = widths
-    count = max(chain.from_iterable(positions), default=0) + 1 if width == 1 else width
-    classes = tuple(map(str, range(count) if names is None else names))
-    lowest = min(chain.from_iterable(positions), default=0)
-    if lowest < 0 or count > len(classes) or (width > 1 and width != len(classes)):
-        raise _refuse(
-            f"have labels from {lowest} to {count - 1}, but there are {len(classes)} classes",
-            "give one name per class in `class_names`, and labels from 0 on",
-        )
-    if len(set(classes)) < len(classes):
-        raise _refuse("have two classes with the same name", "give each class its own name")
-    return classes, positions
+    return tuple(np.flatnonzero(values).tolist()), len(values)
 
 
 @dataclass(eq=False)
 class _Store:
-    """Writes images to files, and checks their values together."""
+    """Writes images to files; notes whether floats seem to be in [0, 1] or are beyond."""
 
     folder: TemporaryFolder
     value_range: ValueRange
     written: int = 0
-    ambiguous: bool = False
-    certain: bool = False
+    weighted: bool = False
+    ambiguous: set[bool] = field(default_factory=set)
+
+    def write_all(
+        self, given: Examples, split: Split, on_progress: Reporter
+    ) -> list[tuple[Path, Label]]:
+        (self.folder.path / split).mkdir()
+        images: list[tuple[Path, Label]] = []
+        total = _count(given)
+        on_progress(Progress(stage="store", step=0, total=total))
+        for step, examples in enumerate(_stream(given), 1):
+            for image, label, *weight in examples:
+                self.weighted |= any(each != 1 for each in weight)
+                images.append((self.write(image, split), _read_label(label)))
+            on_progress(Progress(stage="store", step=step, total=max(total, step)))
+        return images
 
     def write(self, image: npt.ArrayLike, split: Split) -> Path:
-        """Write one image."""
-        name = f"image {self.written}"
+        name, scale = f"image {self.written}", self.value_range
         try:
-            levels = to_levels(image, name, self.value_range, check_scale=False)
+            levels = to_levels(image, name, scale, check_scale=False, background=None)
         except ImageError as error:
             raise FolderError(str(error)) from error
         values = np.asarray(image)
-        ambiguous = is_ambiguous(values, getattr(image, "value_range", self.value_range))
-        self.ambiguous |= ambiguous
-        self.certain |= not ambiguous and bool(values.max() > 1)
-        path = self.folder.path / split / f"{self.written:08d}.bmp"
+        if is_ambiguous(values, getattr(image, "value_range", scale)):
+            self.ambiguous.add(True)
+        elif values.max() > 1:
+            self.ambiguous.add(False)
+        kind = "BMP" if levels.shape[-1] == 3 else "TIFF"  # TIFF keeps alpha
+        path = self.folder.path / split / f"{self.written:08d}.{kind.lower()}"
         self.written += 1
         try:
             with open(path, "xb", opener=private_opener) as file:
-                Image.fromarray(levels).save(file, "BMP")
+                Image.fromarray(levels).save(file, kind)
         except OSError as error:
             raise FolderError(
                 f"The images cannot be stored in {self.folder.path} ({error.strerror or error}); "
                 "free disk space there, or set TMPDIR to another folder."
             ) from error
         return path
-
-    def check_scale(self) -> None:
-        """Refuse floats that are all in [0, 1] where the range is (0, 255)."""
-        if self.ambiguous and not self.certain:
-            raise FolderError(str(ambiguous_range_error("The images")))
 
 
 def _refuse(what: str, cure: str) -> FolderError:

@@ -1,40 +1,84 @@
 """Catalogs: labeled images as their source lists them, before any file is read."""
 
 import os
+import re
 import shutil
-import tempfile
+import unicodedata
 import weakref
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, cast
 
-from nstk.datasets.layout import Split, find_layout
-from nstk.datasets.listing import SkippedFile, list_files, warn_similar_names
+from nstk.datasets.listing import SkippedFile, natural_key, natural_path_key, warn_similar_names
 from nstk.errors import FolderError
+from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.settings import check_pattern
+from nstk.storage.files import make_temporary_folder
+
+Split = Literal["train", "validation", "test"]
+
+SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
+
+_SPLIT = re.compile(
+    r"(?:(?:images?|imgs?|data|seg)[ _-]?)?(?:(?P<train>train|training)"
+    r"|(?P<validation>val|valid|validate|validation|dev|eval|evaluation)"
+    r"|(?P<test>test|tests|testing))(?:[ _-]?(?:set|split|data|images?|imgs?|20\d\d))?",
+    re.IGNORECASE,
+)
+
+
+def read_split(name: str) -> Split | None:
+    """The split that a folder or a cell names: ``Training_set`` is train, ``dev`` validation."""
+    found = _SPLIT.fullmatch(name.strip())
+    return cast(Split, found.lastgroup) if found else None
+
+
+def normalize(name: str) -> str:
+    """One encoding for accents, which macOS, Excel and Linux encode differently."""
+    return unicodedata.normalize("NFC", name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How labeled images are read.
+
+    Attributes:
+        class_names: Names of the classes of images from memory, in the order of their labels.
+        value_range: Values of black and white in arrays of floats, as in Keras.
+        label_pattern: Regular expression that finds the label in the name of a file, as its group
+            ``label`` or its first one; with a ``/``, in its path below the folder.
+    """
+
+    class_names: Sequence[str] | None = None
+    value_range: ValueRange = VALUE_RANGE
+    label_pattern: str | None = None
+
+    def __post_init__(self) -> None:
+        check_pattern("label_pattern", self.label_pattern)
+
+
+DEFAULTS = DataSettings()
+
+MEMORY = Path("images from memory")
+"""The source of images from memory."""
 
 
 @dataclass(frozen=True, eq=False)
 class TemporaryFolder:
-    """A folder for images from a zip or from memory, deleted together with this object.
-
-    Only its owner can read it.
-
-    Attributes:
-        source: What messages call the origin of its files: the path of a zip, or words.
-        path: The folder.
-    """
+    """A private folder for images from a zip or from memory, deleted together with this object."""
 
     source: Path
-    path: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="nstk-")))
+    notices: tuple[str, ...] = ()
+    path: Path = field(default_factory=make_temporary_folder)
 
     def __post_init__(self) -> None:
         weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 
     def display_path(self, path: Path) -> Path:
-        """Path of a file inside the source, for messages."""
         return self.source / path.relative_to(self.path)
 
     def display_message(self, message: str) -> str:
-        """A message whose paths are inside the source."""
         return message.replace(str(self.path), str(self.source))
 
 
@@ -43,16 +87,12 @@ def private_opener(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-SPLIT_ORDER: tuple[Split, ...] = ("train", "validation", "test")
-
-
 @dataclass(frozen=True)
 class LabeledImage:
     """One labeled image.
 
     Attributes:
-        path: The file. In a `LabeledFolder` it is known to decode completely (or, with
-            ``whole=False``, to have a valid header).
+        path: The file. In a `LabeledFolder` it is known to decode.
         labels: Ascending class indices: exactly one, or any number for multi-label data.
         split: The split it belongs to.
     """
@@ -63,11 +103,7 @@ class LabeledImage:
 
     @property
     def label(self) -> int:
-        """Its class.
-
-        Raises:
-            FolderError: If it has several classes or none.
-        """
+        """Its class; an error where it has several or none."""
         if len(self.labels) != 1:
             raise FolderError(
                 f"{self.path} has {len(self.labels)} labels; exactly one is needed here: give data "
@@ -83,16 +119,16 @@ class Catalog:
     Attributes:
         source: The folder, manifest or zip; words for images from memory.
         root: The folder that contains the images.
-        classes: Class names in natural order (1, 2, 10).
-        images: The images, in natural order within each split and class.
-        splits: The splits that the source defines; other images are ``"train"``.
+        classes: Class names: in natural order (1, 2, 10), or from memory in that of their labels.
+        images: The images, by split, labels and natural order of their paths.
+        splits: The splits that the source defines.
         multi_label: Whether an image may have several labels, or none.
         skipped: Files that were left out, and why.
         notices: Warnings about the data, one sentence each.
         unpacked: Temporary folder of images from a zip or from memory.
     """
 
-    source: Path
+    source: Path = field(compare=False)
     root: Path
     classes: tuple[str, ...]
     images: tuple[LabeledImage, ...]
@@ -107,36 +143,66 @@ class Catalog:
         return self.unpacked.display_path(path) if self.unpacked else path
 
     def display_message(self, message: str) -> str:
-        """A message whose paths are those the user knows."""
         return self.unpacked.display_message(message) if self.unpacked else message
 
 
-def catalog_folder(root: Path, *, to_learn: bool = True) -> Catalog:
-    """List the images of a folder with class folders, or with split folders of such.
+NamedImage = tuple[Path, Collection[str], Split]
+"""A file with the names of its classes."""
 
-    Args:
-        root: The folder.
-        to_learn: See `find_layout`.
 
-    Raises:
-        FolderError: If the folder has no such layout.
+def build_catalog(
+    source: Path,
+    images: Iterable[NamedImage],
+    classes: Mapping[Split, Collection[str]],
+    *,
+    to_learn: bool,
+    multi_label: bool = False,
+    skipped: Iterable[SkippedFile] = (),
+    notices: Iterable[str] = (),
+) -> Catalog:
+    """Sort named images into a catalog; ``classes`` of a split may be without images.
+
+    To learn, there must be two classes, and no split may have classes that train lacks.
     """
-    layout = find_layout(root, to_learn=to_learn)
-    classes = layout.classes
-    images: list[LabeledImage] = []
-    skipped = [*layout.skipped]
-    for split in SPLIT_ORDER:
-        for label, name in enumerate(classes):
-            for folder in layout.splits.get(split, {}).get(name, ()):
-                files, unsearched = list_files(folder)
-                images += [LabeledImage(file, (label,), split) for file in files]
-                skipped += unsearched
+    if to_learn:
+        _check_classes(source, classes, multi_label)
+    splits = [split for split in SPLIT_ORDER if split in classes]
+    names = list(dict.fromkeys(name for split in splits for name in classes[split]))
+    if source != MEMORY:
+        names.sort(key=natural_key)
+    indices = {name: index for index, name in enumerate(names)}
+    listed = [
+        LabeledImage(path, tuple(sorted(indices[name] for name in labels)), split)
+        for path, labels, split in images
+    ]
+    listed.sort(key=lambda each: natural_path_key(each.path))
+    listed.sort(key=lambda each: (SPLIT_ORDER.index(each.split), each.labels))
     return Catalog(
-        source=root,
-        root=root,
-        classes=classes,
-        images=tuple(images),
-        splits=frozenset(layout.splits),
+        source=source,
+        root=source.parent if source.is_file() else source,
+        classes=tuple(names),
+        images=tuple(listed),
+        splits=frozenset(splits),
+        multi_label=multi_label,
         skipped=tuple(skipped),
-        notices=(*layout.notices, *warn_similar_names(classes)),
+        notices=(*notices, *warn_similar_names(names)),
     )
+
+
+def _check_classes(
+    source: Path, classes: Mapping[Split, Collection[str]], multi_label: bool
+) -> None:
+    if "train" not in classes:
+        raise FolderError(f"{source} has no training image; give some images the split train.")
+    known = sorted(classes["train"], key=natural_key)
+    for split, names in classes.items():
+        unknown = sorted(set(names) - set(known), key=natural_key)
+        if unknown:
+            raise FolderError(
+                f"{source}: the {split} split has classes that train lacks: {', '.join(unknown)}; "
+                f"rename or remove them (train has {', '.join(known)})."
+            )
+    if not known or (len(known) == 1 and not multi_label):
+        raise FolderError(
+            f"{source} has only one class, {', '.join(known)}; give at least two classes."
+        )

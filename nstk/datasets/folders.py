@@ -1,60 +1,39 @@
 """Scanning labeled images: which files are usable, and which split each belongs to."""
 
+import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, LabeledImage, TemporaryFolder
-from nstk.datasets.holdout import split_validation
-from nstk.datasets.layout import Split
-from nstk.datasets.listing import SkippedFile, list_files
+from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, DataSettings, LabeledImage, Split
+from nstk.datasets.listing import SkippedFile, list_files, shorten
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError, ImageError
 from nstk.images.decoding import Header, decode, identify
-from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
-from nstk.settings import check_range, check_whole
+from nstk.settings import check_range, check_whole, resolve_settings
 from nstk.storage.files import digest_file
-
-_MAX_NAMES = 9
+from nstk.types import SettingValue
 
 
 @dataclass(frozen=True)
-class LabeledFolder:
-    """Labeled images: paths and labels, no pixels.
+class LabeledFolder(Catalog):
+    """Labeled images: paths and labels, no pixels. All of its images are usable."""
 
-    Attributes:
-        root: The folder that contains the images.
-        classes: Class names in natural order (1, 2, 10).
-        images: The usable images, by split, labels and natural order of their paths.
-        skipped: Files that were left out, and why.
-        notices: Warnings about the data, one sentence each.
-        validation_source: Whether the validation images come from a ``"folder"`` (or are named by
-            the manifest) or are a ``"split"`` of the training images.
-        multi_label: Whether an image may have several labels, or none.
-        unpacked: Temporary folder of images from a zip or from memory.
-    """
-
-    root: Path
-    classes: tuple[str, ...]
-    images: tuple[LabeledImage, ...]
-    skipped: tuple[SkippedFile, ...]
-    notices: tuple[str, ...]
-    validation_source: Literal["folder", "split"]
-    multi_label: bool = False
-    unpacked: TemporaryFolder | None = field(default=None, compare=False, repr=False)
+    @property
+    def validation_source(self) -> Literal["folder", "split"]:
+        """Whether the data have validation images, or they are split from the training images."""
+        return "folder" if "validation" in self.splits else "split"
 
     def split(self, name: Split) -> tuple[LabeledImage, ...]:
         """The images of one split: ``"train"``, ``"validation"`` or ``"test"``."""
         return tuple(image for image in self.images if image.split == name)
-
-    def display_path(self, path: Path) -> Path:
-        """Path of an image as the user knows it: inside the zip, if it is from one."""
-        return self.unpacked.display_path(path) if self.unpacked else path
 
     def digests(self) -> dict[Path, str]:
         """Compute the SHA-256 of the content of every usable image.
@@ -74,29 +53,31 @@ class LabeledFolder:
 def scan_folder(
     root: Data,
     *,
-    class_names: Sequence[str] | None = None,
-    value_range: ValueRange = VALUE_RANGE,
     validation_share: float = 0.2,
     seed: int = 0,
+    min_images: int = 0,
     whole: bool = True,
     on_progress: Reporter = no_progress,
+    **options: SettingValue,
 ) -> LabeledFolder:
     """Find labeled images, and decode every one to check that it is usable.
 
-    A folder has one subfolder per class, or ``train/`` together with ``val/`` (``valid/``,
-    ``validation/``), ``test/`` or both, each with one subfolder per class. Class folders are
-    searched recursively, without hidden files. A manifest is a CSV or JSONL file with ``path``,
-    ``label`` and optionally ``split``. A zip holds either. Without validation images, a share of
-    the training images of every class (of several: the rarest one) is held out.
+    A folder has one subfolder per class, or ``train/`` together with ``val/``, ``test/`` or both,
+    each with one subfolder per class. Class folders are searched recursively, without hidden
+    files. A manifest is a table of images and their labels. A zip holds either. Without validation
+    images, a share of the training images of every class (of several: the rarest one) is held out.
 
     Args:
         root: The folder, manifest or zip; or images from memory, as for `nstk.finetune`.
-        class_names: Names of the classes of images from memory, in the order of their labels.
-        value_range: Values of black and white in arrays of floats, as in Keras.
         validation_share: Share of each class to hold out; at least one image on each side.
         seed: Seed for choosing the images that are held out.
+        min_images: Leave out classes with fewer images for training and validation, with a
+            notice; 0 refuses classes with fewer than two.
         whole: False reads only headers, for callers that decode every image anyway.
         on_progress: Called after each file, stages ``"unpack"``, ``"store"`` and ``"scan"``.
+        **options: ``class_names`` and ``value_range`` of images from memory, as for
+            `nstk.finetune`; ``label_pattern``, a regular expression that finds the label in the
+            name of a file.
 
     Raises:
         FolderError: If the data cannot be used.
@@ -104,33 +85,29 @@ def scan_folder(
     """
     check_range("validation_share", validation_share, 0, 1)
     check_whole("seed", seed, 0, 2**31 - 1)
-    catalog = open_catalog(root, class_names, value_range=value_range, on_progress=on_progress)
+    check_whole("min_images", min_images, 0)
+    settings = resolve_settings(DataSettings, None, options)
+    catalog = open_catalog(root, settings, on_progress=on_progress)
     damaged, several = _probe([each.path for each in catalog.images], whole, on_progress)
-    usable = [image for image in catalog.images if image.path not in damaged]
-    notices = _check(catalog, usable)
-    source: Literal["folder", "split"] = "folder" if "validation" in catalog.splits else "split"
-    if source == "split":
-        usable = split_validation(catalog, usable, validation_share, seed)
-    return LabeledFolder(
-        root=catalog.root,
-        classes=catalog.classes,
-        images=tuple(usable),
+    catalog = replace(
+        catalog,
+        images=tuple(image for image in catalog.images if image.path not in damaged),
         skipped=(
             *catalog.skipped,
-            *(
-                SkippedFile(catalog.display_path(file.path), file.reason)
-                for file in damaged.values()
-            ),
+            *(SkippedFile(catalog.display_path(e.path), e.reason) for e in damaged.values()),
         ),
-        notices=(
-            *catalog.notices,
-            *notices,
-            *warn_multi_image_files(map(catalog.display_path, several)),
-        ),
-        validation_source=source,
-        multi_label=catalog.multi_label,
-        unpacked=catalog.unpacked,
     )
+    if min_images:
+        catalog = _leave_out_small(catalog, min_images)
+    notices = (
+        *catalog.notices,
+        *_check(catalog),
+        *warn_multi_image_files(map(catalog.display_path, several)),
+        *warn_unused_bits([image.path for image in catalog.images]),
+    )
+    if "validation" not in catalog.splits:
+        catalog = split_validation(catalog, validation_share, seed)
+    return LabeledFolder(**{**vars(catalog), "notices": notices})
 
 
 def find_images(
@@ -138,27 +115,17 @@ def find_images(
 ) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
     """Find files that may be images: the given files, and all files in the given folders.
 
-    Args:
-        paths: Files and folders; duplicates are listed once.
-
-    Returns:
-        The files in the given order (those of folders in natural order), not yet opened, and the
-        folders that could not be searched.
-
-    Raises:
-        ImageError: If a path does not exist.
+    Returns the files in the given order (those of folders in natural order, each once), not yet
+    opened, and the folders that could not be searched.
     """
     found: dict[Path, None] = {}
     skipped: list[SkippedFile] = []
     for path in map(Path, paths):
         if not path.exists():
             raise ImageError(f"{path}: no such file or folder; check the spelling.")
-        if path.is_dir():
-            files, unsearched = list_files(path)
-            found.update(dict.fromkeys(files))
-            skipped += unsearched
-        else:
-            found[path] = None
+        files, unsearched = list_files(path) if path.is_dir() else ([path], [])
+        found.update(dict.fromkeys(files))
+        skipped += unsearched
     return tuple(found), tuple(skipped)
 
 
@@ -183,14 +150,13 @@ def _probe(
     on_progress(Progress(stage="scan", step=0, total=len(paths)))
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     try:
-        for step, (path, header) in enumerate(
-            zip(paths, executor.map(partial(_check_file, whole), paths), strict=True)
-        ):
+        headers = executor.map(partial(_check_file, whole), paths)
+        for step, (path, header) in enumerate(zip(paths, headers, strict=True), 1):
             if isinstance(header, SkippedFile):
                 damaged[path] = header
             elif header.several:
                 several.append(path)
-            on_progress(Progress(stage="scan", step=step + 1, total=len(paths)))
+            on_progress(Progress(stage="scan", step=step, total=len(paths)))
     finally:
         executor.shutdown(cancel_futures=True)
     return damaged, several
@@ -206,42 +172,80 @@ def _check_file(whole: bool, path: Path) -> Header | SkippedFile:
     return header
 
 
-def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
+def _leave_out_small(catalog: Catalog, least: int) -> Catalog:
+    """Leave out classes with fewer images for training and validation, or none for training."""
+    small = [
+        label
+        for label, (learned, checked, _) in enumerate(_count(catalog))
+        if not learned or learned + checked < least
+    ]
+    if not small:
+        return catalog
+    kept = [label for label in range(len(catalog.classes)) if label not in set(small)]
+    if len(kept) < 2:
+        raise FolderError(
+            f"{catalog.source}: {len(kept)} of {len(catalog.classes)} classes have {least} usable "
+            "images; add images, or lower `min_images`."
+        )
+    places = {label: place for place, label in enumerate(kept)}
+    images, skipped = [], []
+    for image in catalog.images:
+        labels = tuple(places[label] for label in image.labels if label in places)
+        if labels or not image.labels:
+            images.append(replace(image, labels=labels))
+        else:
+            path = catalog.display_path(image.path)
+            skipped.append(SkippedFile(path, f"its class has fewer than {least} images"))
+    names = shorten(catalog.classes[label] for label in small)
+    notice = f"{catalog.source}: classes with fewer than {least} images are left out: {names}."
+    return replace(
+        catalog,
+        classes=tuple(catalog.classes[label] for label in kept),
+        images=tuple(images),
+        skipped=(*catalog.skipped, *skipped),
+        notices=(*catalog.notices, notice),
+    )
+
+
+def _count(catalog: Catalog) -> list[list[int]]:
+    """Number of images of each class for training, validation and test."""
+    counts = [[0] * len(SPLIT_ORDER) for _ in catalog.classes]
+    for image in catalog.images:
+        for label in image.labels:
+            counts[label][SPLIT_ORDER.index(image.split)] += 1
+    return counts
+
+
+def _check(catalog: Catalog) -> list[str]:
     """Refuse classes with too few images; return warnings about untested classes."""
-    for name in catalog.classes:
+    counts = dict(zip(catalog.classes, _count(catalog), strict=True))
+    for name in counts:
         try:
             name.encode()
         except UnicodeEncodeError as error:
             raise FolderError(
                 f"{catalog.source}: the class name {name} cannot be encoded in UTF-8; rename it."
             ) from error
-    counts = {split: [0] * len(catalog.classes) for split in SPLIT_ORDER}
-    for image in usable:
-        for label in image.labels:
-            counts[image.split][label] += 1
-    small = {
-        name: learned
-        for name, learned, checked in zip(
-            catalog.classes, counts["train"], counts["validation"], strict=True
-        )
+    small = [
+        f"class {name} has {learned} usable image{'' if learned == 1 else 's'}"
+        for name, (learned, checked, _) in counts.items()
         if not learned or learned + checked < 2
-    }
+    ]
     if small:
         raise FolderError(
-            f"{catalog.source}: {_format_counts(small)} for training; every class needs one "
-            "for training and one for validation: add images or remove the class."
+            f"{catalog.source}: {shorten(small)} for training; every class needs one for training "
+            "and one for validation: add images, remove the class, or leave it out by "
+            "`min_images=2`."
         )
     notices = []
-    for split in SPLIT_ORDER[1:]:
-        if split not in catalog.splits:
+    for index, split in enumerate(SPLIT_ORDER):
+        if split == "train" or split not in catalog.splits:
             continue
-        if not any(image.split == split for image in usable):
+        if not any(image.split == split for image in catalog.images):
             raise FolderError(
                 f"{catalog.source}: the {split} split has no usable image; add images or remove it."
             )
-        missing = [
-            name for name, count in zip(catalog.classes, counts[split], strict=True) if not count
-        ]
+        missing = [name for name, numbers in counts.items() if not numbers[index]]
         if missing:
             notices.append(
                 f"{catalog.source}: the {split} split has no image of {', '.join(missing)}."
@@ -249,9 +253,47 @@ def _check(catalog: Catalog, usable: Sequence[LabeledImage]) -> list[str]:
     return notices
 
 
-def _format_counts(counts: Mapping[str, int]) -> str:
-    [(name, count), *others] = counts.items()
-    first = f"class {name} has {count} usable {'image' if count == 1 else 'images'}"
-    named = [f"{other} {number}" for other, number in others[:_MAX_NAMES]]
-    more = [f"and {len(others) - _MAX_NAMES} more too few"] if len(others) > _MAX_NAMES else []
-    return ", ".join([first, *named, *more])
+def hold_out(names: Sequence[Path], share: float, seed: int) -> frozenset[Path]:
+    """Choose a share of at least two images of one class, at least one on each side.
+
+    Images are ordered by a hash of seed and name, and the first ones are held out: the choice does
+    not depend on their order or the machine, and a new image displaces at most one other.
+    """
+    count = min(max(round(share * len(names)), 1), len(names) - 1)
+
+    def draw(name: Path) -> bytes:
+        return hashlib.sha256(f"{seed}/{name.as_posix()}".encode(errors="surrogateescape")).digest()
+
+    return frozenset(sorted(names, key=draw)[:count])
+
+
+def rarest_labels(labels: Sequence[Sequence[int]]) -> list[int]:
+    """Find the stratum of each multi-label image: its rarest label, −1 without labels.
+
+    Holding out a share of every stratum keeps rare labels on both sides (the idea of Sechidis et
+    al. 2011 in one step).
+    """
+    counts = Counter(label for each in labels for label in each)
+    return [min(each, key=lambda label: (counts[label], label), default=-1) for each in labels]
+
+
+def split_validation(catalog: Catalog, share: float, seed: int) -> Catalog:
+    """Move a share of the training images of each stratum to the validation split."""
+    train = [image for image in catalog.images if image.split == "train"]
+    members: dict[int, list[Path]] = {}
+    for image, stratum in zip(train, rarest_labels([each.labels for each in train]), strict=True):
+        members.setdefault(stratum, []).append(image.path.relative_to(catalog.root))
+    names = set().union(
+        *(hold_out(each, share, seed) for each in members.values() if len(each) > 1)
+    )
+    drawn = {image for image in train if image.path.relative_to(catalog.root) in names}
+    left = {label for image in train if image not in drawn for label in image.labels}
+    # All images of a common label may have been drawn for the rarer labels they also have.
+    images = [
+        replace(image, split="validation")
+        if image in drawn and left.issuperset(image.labels)
+        else image
+        for image in catalog.images
+    ]
+    images.sort(key=lambda each: SPLIT_ORDER.index(each.split))
+    return replace(catalog, images=tuple(images))

@@ -1,159 +1,176 @@
-"""Layout of a labeled folder: class folders at its top, or below train, validation and test."""
+"""Folders of labeled images: one folder per class, at the top or below train, val and test."""
 
-import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
-from nstk.datasets.listing import SkippedFile, list_folder, natural_key
+from nstk.datasets.catalogs import (
+    DEFAULTS,
+    Catalog,
+    DataSettings,
+    NamedImage,
+    Split,
+    build_catalog,
+    normalize,
+    read_split,
+)
+from nstk.datasets.listing import (
+    SkippedFile,
+    list_files,
+    list_folder,
+    shorten,
+    warn_system_folders,
+)
 from nstk.errors import FolderError
 
-Split = Literal["train", "validation", "test"]
-
-SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
-}
-"""Names of split folders, in lower case."""
+PREFERRED: tuple[Split, ...] = ("test", "validation", "train")
+"""Which split is evaluated: the first that there is."""
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The class folders of each split.
+def catalog_folder(
+    root: Path, settings: DataSettings = DEFAULTS, classes: Sequence[str] | None = None
+) -> Catalog:
+    """List the images of a folder.
 
-    Attributes:
-        splits: For each split that has a folder: class name → the folders of that class. Names
-            that differ only in the encoding of accents are one class.
-        skipped: Files outside all class folders.
-        notices: Warnings about the folder.
-    """
-
-    splits: Mapping[Split, Mapping[str, list[Path]]]
-    skipped: tuple[SkippedFile, ...]
-    notices: tuple[str, ...]
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The classes of all splits, in natural order."""
-        return tuple(
-            sorted({name for split in self.splits.values() for name in split}, key=natural_key)
-        )
-
-
-def find_layout(root: Path, *, to_learn: bool = True) -> Layout:
-    """Find the class folders of a labeled folder.
-
-    Subfolders are splits if ``train`` (``training``) is the only one or there is also ``val``
-    (``valid``, ``validation``) or ``test`` (``testing``); otherwise every subfolder is a class.
-    Case does not matter in these names.
-
-    Args:
-        root: The folder.
-        to_learn: Whether the images are for training, and not only for evaluation.
-
-    Raises:
-        FolderError: If it is not a folder, is empty or has no class folders; or, for training, has
-            only one class, or classes without training images.
+    To learn, subfolders are splits if train is the only one or there is also another split. To
+    evaluate a classifier with these classes, they are splits unless one of them is a class, and
+    only the preferred one is listed. Otherwise every subfolder is a class.
     """
     if not root.exists():
         raise FolderError(f"{root}: no such file or folder; check the spelling.")
     if not root.is_dir():
         raise FolderError(
             f"{root} is a file; give a folder with one subfolder per class, a .zip of one, "
-            "or a manifest (.csv or .jsonl)."
+            "or a manifest (.csv, .jsonl or .json)."
         )
-    folders, _ = _list(root)
-    known: dict[Split, list[Path]] = {}
+    to_learn = classes is None
+    if settings.label_pattern is not None:
+        return _catalog_names(root, re.compile(settings.label_pattern), to_learn=to_learn)
+    folders, files = _list(root)
+    known: dict[Split, Path] = {}
     for folder in folders:
-        if split := SPLITS.get(folder.name.casefold()):
-            known.setdefault(split, []).append(folder)
-    others = [folder for folder in folders if folder.name.casefold() not in SPLITS]
-    only_splits = bool(known) and not others
-    if only_splits and "train" not in known and to_learn:
+        split = read_split(folder.name)
+        if split in known:
+            raise FolderError(
+                f"{root} has {known[split].name}/ and {folder.name}/, which are both names for "
+                f"{split}; keep one of them."
+            )
+        if split:
+            known[split] = folder
+    others = [folder for folder in folders if folder not in known.values()]
+    if classes is not None:
+        if known and not {normalize(each.name) for each in folders} & {*map(normalize, classes)}:
+            chosen = next(each for each in PREFERRED if each in known)
+            return catalog_folder(known[chosen], settings, classes)
+        known = {}
+    elif known and not others and "train" not in known:
         raise FolderError(
             f"{root} has {_names(folders)} but no train/; put the training images there."
         )
-    if only_splits or ("train" in known and len(known) > 1):
-        layout = _split_layout(root, known, others)
-    else:
-        classes, skipped = list_classes(root)
-        layout = Layout({"train": classes}, skipped, ())
-    if not layout.splits:
-        raise FolderError(
-            f"{root} has no class folders in {_names(folders)}; put the images of each class "
-            "into a subfolder named after it."
-        )
-    if to_learn:
-        _check_classes(root, layout.splits)
-    return layout
-
-
-def _split_layout(root: Path, known: Mapping[Split, list[Path]], others: list[Path]) -> Layout:
-    splits: dict[Split, Mapping[str, list[Path]]] = {}
-    skipped = [SkippedFile(file, "outside the class folders") for file in _list(root)[1]]
-    notices = []
+    if not known or (others and ("train" not in known or len(known) == 1)):
+        return _catalog_splits(root, {"train": root}, to_learn=to_learn)
+    catalog = _catalog_splits(root, known, to_learn=True)
+    notices = [*_warn_system_folders(root)]
     if others:
         notices.append(f"{root}: {_names(others)} beside train/ is not a split and is left out.")
-    for split, folders in known.items():
-        if len(folders) > 1:
-            raise FolderError(
-                f"{root} has {_names(folders)}, which are all names for {split}; keep one of them."
-            )
-        folder = folders[0]
-        if split == "test" and not _list(folder)[0]:
-            notices.append(f"{folder} has no class folders, so it has no labels and is left out.")
+    return replace(
+        catalog,
+        skipped=(*_outside(files), *catalog.skipped),
+        notices=(*notices, *catalog.notices),
+    )
+
+
+def _catalog_splits(root: Path, splits: Mapping[Split, Path], *, to_learn: bool) -> Catalog:
+    images: list[NamedImage] = []
+    classes: dict[Split, set[str]] = {}
+    skipped: list[SkippedFile] = []
+    notices: list[str] = []
+    for split, place in splits.items():
+        if split == "test" and not _list(place)[0]:
+            notices.append(f"{place} has no class folders, so it has no labels and is left out.")
             continue
-        splits[split], loose = list_classes(folder)
-        skipped += loose
-    return Layout(splits, tuple(skipped), tuple(notices))
+        place, folders, outside = _class_folders(place)
+        skipped += _outside(outside)
+        notices += _warn_system_folders(place)
+        if to_learn and split == "train":
+            _check_classes(root, folders)
+        classes[split] = {normalize(folder.name) for folder in folders}
+        for folder in folders:
+            files, unsearched = list_files(folder)
+            images += [(file, (normalize(folder.name),), split) for file in files]
+            skipped += unsearched
+    return build_catalog(root, images, classes, to_learn=to_learn, skipped=skipped, notices=notices)
 
 
-def list_classes(place: Path) -> tuple[dict[str, list[Path]], tuple[SkippedFile, ...]]:
-    """Find the class folders of one split.
+def _catalog_names(root: Path, pattern: re.Pattern[str], *, to_learn: bool) -> Catalog:
+    """Read the labels from the names of the files, and the splits from the folders at the top."""
+    files, skipped = list_files(root)
+    images: list[NamedImage] = []
+    splits: dict[Split, set[str]] = {}
+    for file in files:
+        place = normalize(file.relative_to(root).as_posix())
+        found = pattern.search(place if "/" in pattern.pattern else Path(place).name)
+        label = found and found["label" if "label" in pattern.groupindex else 1]
+        if not label:
+            skipped.append(SkippedFile(file, "its name does not match the label pattern"))
+            continue
+        split = (read_split(place.partition("/")[0]) if "/" in place else None) or "train"
+        images.append((file, (label,), split))
+        splits.setdefault(split, set()).add(label)
+    if not images:
+        first = f", such as {files[0].name}," if files else ""
+        raise FolderError(
+            f"{root}: none of its {len(files)} files{first} matches `label_pattern`, "
+            f"{pattern.pattern}; correct it."
+        )
+    return build_catalog(root, images, splits, to_learn=to_learn, skipped=skipped)
 
-    Returns:
-        Class name, in natural order → its folders; and the files beside them.
 
-    Raises:
-        FolderError: If there is no class folder, or the folder cannot be listed.
-    """
+def _class_folders(place: Path) -> tuple[Path, list[Path], list[Path]]:
+    """Where the class folders of one split are, these folders, and the files beside them."""
     folders, files = _list(place)
+    if len(folders) == 1 and not files and folders[0].name == place.name:
+        return _class_folders(folders[0])  # as in training_set/training_set/cats
     if not folders and files:
         raise FolderError(
-            f"{place} holds {len(files)} files but no class folders; "
-            "put the images of each class into a subfolder named after it."
+            f"{place} holds {len(files)} files but no class folders; put the images of each class "
+            "into a subfolder named after it, give `label_pattern` if the names of the files have "
+            "the labels, or give a manifest."
         )
     if not folders:
         raise FolderError(f"{place} is empty; give a folder with one subfolder per class.")
-    classes: dict[str, list[Path]] = {}
-    for folder in folders:
-        classes.setdefault(unicodedata.normalize("NFC", folder.name), []).append(folder)
-    skipped = tuple(SkippedFile(file, "outside the class folders") for file in files)
-    return {name: classes[name] for name in sorted(classes, key=natural_key)}, skipped
+    return place, folders, files
 
 
-def _check_classes(root: Path, splits: Mapping[Split, Mapping[str, list[Path]]]) -> None:
-    classes = list(splits["train"])
-    if len(classes) == 1:
-        folder = splits["train"][classes[0]][0]
-        below = _list(folder)[0]
-        hint = f" (or did you mean {folder}, which has {_names(below)}?)" if below else ""
+def _check_classes(root: Path, folders: Sequence[Path]) -> None:
+    """Refuse folders that are probably not classes."""
+    if len({normalize(folder.name) for folder in folders}) == 1:
+        below = _list(folders[0])[0]
+        hint = f" (or did you mean {folders[0]}, which has {_names(below)}?)" if below else ""
         raise FolderError(
-            f"{root} has only one class, {classes[0]}; give at least two class folders{hint}."
+            f"{root} has only one class, {folders[0].name}; give at least two class folders{hint}."
         )
-    for split, folders in splits.items():
-        unknown = [name for name in folders if name not in classes]
-        if unknown:
-            raise FolderError(
-                f"{root}: the {split} split has classes that train/ lacks: {', '.join(unknown)}; "
-                f"rename or remove them (train/ has {', '.join(classes)})."
-            )
+    names: list[str] | None = None
+    for folder in folders:
+        below, files = _list(folder)
+        inner = [each.name for each in below]
+        if files or len(inner) < 2 or names not in (None, inner):
+            return
+        names = inner
+    raise FolderError(
+        f"{root}: {_names(folders)} all have the same subfolders, {_names(below)}: are those the "
+        "classes? Name the folders train/, val/ and test/ if they are splits, or give one of them; "
+        "if they are classes, list their images in a manifest."
+    )
+
+
+def _outside(files: Iterable[Path]) -> list[SkippedFile]:
+    return [SkippedFile(file, "outside the class folders") for file in files]
+
+
+def _warn_system_folders(place: Path) -> tuple[str, ...]:
+    return warn_system_folders(place, (entry.name for entry in place.iterdir()))
 
 
 def _list(folder: Path) -> tuple[list[Path], list[Path]]:
@@ -165,5 +182,5 @@ def _list(folder: Path) -> tuple[list[Path], list[Path]]:
         ) from error
 
 
-def _names(folders: list[Path]) -> str:
-    return ", ".join(f"{folder.name}/" for folder in folders)
+def _names(folders: Iterable[Path]) -> str:
+    return shorten(f"{folder.name}/" for folder in folders)

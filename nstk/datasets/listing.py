@@ -12,7 +12,11 @@ NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
 
 _NUMBERS = re.compile(r"([0-9]+)")
 _GAPS = re.compile(r"[\s_]+")
-_SYSTEM_FILES = frozenset({"__macosx", "@eadir", "thumbs.db", "desktop.ini"})
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+_SYSTEM_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "#recycle", "$recycle.bin", "recycler", "system volume information",
+     "lost+found", "__pycache__", ".ipynb_checkpoints", ".trashes"}
+)  # fmt: skip
 
 
 def natural_key(name: str) -> NaturalKey:
@@ -20,28 +24,28 @@ def natural_key(name: str) -> NaturalKey:
 
     Numbers may have any number of digits. Different names have different keys, so the order never
     depends on the file system.
-
-    Args:
-        name: Any text, usually one part of a path.
     """
-    pieces = _NUMBERS.split(name)
     folded = tuple(
         (0, len(piece.lstrip("0")), piece.lstrip("0")) if position % 2 else (1, 0, piece.casefold())
-        for position, piece in enumerate(pieces)
+        for position, piece in enumerate(_NUMBERS.split(name))
         if piece
     )
     return folded, name
 
 
+def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
+    return tuple(natural_key(part) for part in path.parts)
+
+
+def shorten(names: Iterable[str], most: int = 9) -> str:
+    """The first names, separated by commas, and the number of the others."""
+    listed = list(names)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
 def warn_similar_names(classes: Sequence[str]) -> tuple[str, ...]:
-    """Warn about classes whose names differ only in case, spaces and underscores.
-
-    Args:
-        classes: The class names.
-
-    Returns:
-        One sentence for each group of similar names.
-    """
+    """Warn about each group of classes that differ only in case, spaces and underscores."""
     similar: dict[str, list[str]] = {}
     for name in classes:
         similar.setdefault(_GAPS.sub(" ", name).strip().casefold(), []).append(name)
@@ -51,11 +55,6 @@ def warn_similar_names(classes: Sequence[str]) -> tuple[str, ...]:
         for names in similar.values()
         if len(names) > 1
     )
-
-
-def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
-    """Sorting key of a path: part by part, each by `natural_key`."""
-    return tuple(natural_key(part) for part in path.parts)
 
 
 @dataclass(frozen=True)
@@ -76,22 +75,22 @@ class SkippedFile:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is hidden.
+    """Whether a name begins with a dot, or is one that operating systems add by themselves."""
+    folded = name.casefold()
+    return name.startswith(".") or folded in _SYSTEM_FILES or folded in _SYSTEM_FOLDERS
 
-    Names with a leading dot are hidden everywhere; so are the files that Windows, macOS and network
-    storage add by themselves (previews, folder settings).
 
-    Args:
-        name: One part of a path.
-    """
-    return name.startswith(".") or name.casefold() in _SYSTEM_FILES
+def warn_system_folders(place: Path, names: Iterable[str]) -> tuple[str, ...]:
+    """Warn about folders of the operating system among the names, which are left out."""
+    found = sorted({name for name in names if name.casefold() in _SYSTEM_FOLDERS}, key=natural_key)
+    listed = shorten(f"{name}/" for name in found)
+    return (f"{place}: {listed} comes from the system and is left out.",) if found else ()
 
 
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the visible subfolders and the other visible entries of a folder, in natural order.
 
-    Raises:
-        OSError: If the folder cannot be listed.
+    Raises OSError if the folder cannot be listed.
     """
     entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     entries.sort(key=lambda entry: natural_key(entry.name))
@@ -100,12 +99,9 @@ def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
-    """List all visible files in a folder and its subfolders, in natural order.
+    """List the visible files in a folder and its subfolders, and the folders not searched.
 
     Links to folders are followed, but no folder is searched twice, so circular links do no harm.
-
-    Returns:
-        The files, and the folders that could not be searched.
     """
     files: list[Path] = []
     skipped: list[SkippedFile] = []
@@ -132,21 +128,14 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
 
 
 def is_single(source: object) -> bool:
-    """Whether an object is one image or path, not several.
-
-    Every array counts as one, and so do tensors and Pillow images.
-    """
+    """Whether an object is one image, array or path, not several."""
     return isinstance(source, str | Path | bytes | bytearray | memoryview) or (
         hasattr(source, "__array__") or hasattr(source, "__array_interface__")
     )
 
 
 def list_sources(given: Images) -> list[Images]:
-    """Return images or paths as a list; a single one becomes a list of one.
-
-    Raises:
-        ImageError: If the object is neither.
-    """
+    """Return images or paths as a list; a single one becomes a list of one."""
     if is_single(given):
         return [given]
     if not isinstance(given, Iterable):
@@ -155,7 +144,6 @@ def list_sources(given: Images) -> list[Images]:
 
 
 def describe_unknown(source: object) -> str:
-    """Describe an object that is not an image, for messages."""
     return (
         f"something of type {type(source).__name__}; give a path, the bytes of a file or an array "
         "(height, width, 3)"

@@ -11,7 +11,7 @@ import numpy as np
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.run_records import find_record
-from nstk.datasets.catalogs import Catalog
+from nstk.datasets.catalogs import Catalog, DataSettings
 from nstk.datasets.folders import find_images
 from nstk.datasets.sources import open_catalog
 from nstk.errors import ImageError, NstkError
@@ -95,7 +95,8 @@ def find_recorded(record: str | Path, classifier: Classifier, seed: int) -> Samp
     if card is None or not isinstance(card["given"]["data"], str):
         return None
     try:
-        catalog = open_catalog(card["given"]["data"])
+        pattern = card["settings"].get("label_pattern")
+        catalog = open_catalog(card["given"]["data"], DataSettings(label_pattern=pattern))
     except NstkError:
         return None
     files = [*card["files"]]

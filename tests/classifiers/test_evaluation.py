@@ -253,7 +253,7 @@ def test_no_training_images_are_needed(tmp_path, split, classes):
 def test_a_zip_of_images_without_labels_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
         archive.writestr("test/1.jpg", b"image")
-    with pytest.raises(FolderError, match=r"test/"):
+    with pytest.raises(FolderError, match=r"data\.zip/test "):
         match_classes(tmp_path / "data.zip", ("ants", "bees"))
 
 

@@ -17,6 +17,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction import reading
 from nstk.classifiers.prediction.job import predict, predict_proba, stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
+from nstk.classifiers.prediction.reading import list_inputs
 from nstk.errors import ImageError, SettingsError
 from nstk.images.decoding import read_content
 from nstk.images.loading import load_image, load_levels
@@ -177,6 +178,24 @@ def test_a_dataset_is_read_as_it_is_predicted(classifier, batched, labels):
     assert close(found, predict(classifier, images))
     with pytest.raises(ImageError, match=r"repeat"):
         predict(classifier, dataset.repeat())
+
+
+def test_labels_that_come_with_images_are_ignored():
+    images = np.stack([draw_image(color, 40, 30, seed=1) for color in COLORS.values()])
+    labels, weights = np.arange(3), np.ones(3)
+    for given in (
+        (images, labels),
+        [images, labels, weights],
+        list(zip(images, labels, strict=True)),
+        [(images[:2], labels[:2]), (images[2:], labels[2:])],
+        {"image": images, "label": labels},
+        [{"image": images[0]}, {"image": images[1:], "label": labels[1:]}],
+        tf.data.Dataset.from_tensor_slices((images, labels, weights)).batch(2),
+        tf.data.Dataset.from_tensor_slices({"image": images, "label": labels}),
+        next(iter(tf.data.Dataset.from_tensor_slices((images, labels)).batch(3))),
+    ):
+        found = list_inputs(given)
+        assert np.array_equal([each.given for each in found.images], images)
 
 
 class Returned:

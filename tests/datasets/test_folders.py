@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from labeled_images import names, plant, ten_each
 from PIL import Image
 
-from nstk.datasets.folders import find_images, scan_folder
-from nstk.datasets.holdout import hold_out
+from nstk.datasets.folders import find_images, hold_out, scan_folder
 from nstk.datasets.listing import natural_key
 from nstk.errors import FolderError, ImageError, SettingsError
 from nstk.storage.files import digest_file
@@ -153,13 +152,13 @@ def test_a_progress_callback_can_stop_the_scan(tmp_path):
         (["train/1.png", "val/2.png"], "train holds 1 files"),
         (["train/a/1.png", "train/b/1.png", "val/1.png"], "val holds 1 files"),
         (["a/1.png", "a/2.png", "b/1.png"], "class b has 1 "),
-        (["a/", "b/1.png", "c/1.png", "c/2.png"], "class a has 0 .*, b 1 "),
+        (["a/", "b/1.png", "c/1.png", "c/2.png"], "class a has 0 .*, class b has 1 "),
         (["a/1.png", "a/2.png", "b/"], "class b has 0 "),
         (["train/a/1.png", "train/b/1.png", "val/a/1.png"], "class b has 1 "),
         (["train/a/1.png", "train/b/", "val/a/1.png", "val/b/1.png"], "class b has 0 "),
         (["val/a/1.png", "test/a/1.png"], "no train/"),
         (["train/a/1.png", "train/b/1.png", "val/c/1.png"], ": c;"),
-        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "val/, valid/"),
+        (["train/a/1.png", "train/b/1.png", "val/a/1.png", "valid/a/1.png"], "val/ and valid/"),
         (["train/a/1.png", "train/a/2.png", "train/b/1.png", "train/b/2.png", "test/a/"],
          ": the test split"),
     ],

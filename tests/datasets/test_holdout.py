@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nstk.datasets.holdout import hold_out, rarest_labels
+from nstk.datasets.folders import hold_out, rarest_labels
 
 NAMES = [Path(f"ants/{number}.jpg") for number in range(40)]
 

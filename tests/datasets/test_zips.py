@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tempfile
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -13,8 +14,7 @@ import pytest
 from PIL import Image
 
 from nstk.datasets.folders import scan_folder
-from nstk.datasets.sources import open_catalog
-from nstk.datasets.zips import unpack_zip
+from nstk.datasets.sources import open_catalog, unpack_zip
 from nstk.errors import FolderError
 
 PLACES = [f"{name}/{number}.png" for name in ("ants", "bees") for number in range(1, 11)]
@@ -91,6 +91,36 @@ def test_system_files_and_hidden_files_are_left_out(tmp_path):
     folder = scan_folder(pack(tmp_path / "mac.zip", **added))
     assert folder.classes == ("ants", "bees")
     assert folder.skipped == ()
+    assert "__MACOSX/" in folder.notices[0]
+
+
+def pack_named(path: Path, *folders: bytes) -> Path:
+    """A zip whose names have no flag that says that they are UTF-8."""
+    stand_ins = [str(index) * len(name) for index, name in enumerate(folders)]
+    pack(path, [f"{name}/{number}.png" for name in stand_ins for number in range(1, 5)])
+    content = path.read_bytes()
+    for stand_in, name in zip(stand_ins, folders, strict=True):
+        content = content.replace(f"{stand_in}/".encode(), name + b"/")
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_names_in_utf_8_need_no_flag(tmp_path, form):
+    names = [unicodedata.normalize(form, name) for name in ("개미", "Käfer")]
+    folder = scan_folder(pack_named(tmp_path / "a.zip", *(name.encode() for name in names)))
+    assert folder.classes == ("Käfer", "개미")
+    assert folder.notices == ()
+
+
+def test_names_in_an_unknown_encoding_stay_apart_with_a_notice(tmp_path):
+    unknown = ["개미".encode("cp949"), "ソ".encode("cp932"), "ソフト".encode("cp932")]
+    folder = scan_folder(pack_named(tmp_path / "a.zip", *unknown, "Käfer".encode(), b"ants"))
+    assert len(folder.classes) == 5
+    assert {"ants", "Käfer"} < set(folder.classes)
+    assert [len(folder.split(split)) for split in ("train", "validation")] == [15, 5]
+    [notice] = folder.notices
+    assert "12 of its names" in notice
 
 
 def test_problems_inside_are_reported_with_paths_inside_the_zip(tmp_path):

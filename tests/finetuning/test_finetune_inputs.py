@@ -158,6 +158,24 @@ def test_audit_and_evaluate_take_images_in_memory(splits, from_folder, tiny_back
     measured = evaluate(from_folder.classifier, splits["validation"])
     assert measured.evaluation == from_folder.evaluation
     assert str(measured.top_losses[0].path).startswith("images from memory")
+    assert measured.notices == ()
+    images, labels = splits["validation"]
+    [notice] = evaluate(from_folder.classifier, (images[:3], labels[:3])).notices
+    assert "class names" in notice
+
+
+def test_labels_in_the_names_of_files_are_learned_evaluated_and_audited(tmp_path, tiny_backbone):
+    images, labels = draw()
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        PILImage.fromarray(image).save(tmp_path / f"{NAMES[label]}_{index}.png")
+    PILImage.fromarray(images[0]).save(tmp_path / "green_0.png")
+    pattern = r"(.+)_\d"
+    made = finetune(tmp_path, label_pattern=pattern, min_images=2, backbone=tiny_backbone)
+    assert made.classes == NAMES
+    assert any("green" in notice for notice in made.notices)
+    measured = evaluate(made.classifier, tmp_path, label_pattern=pattern)
+    assert (measured.evaluation.images, measured.extra) == (10, ("green",))
+    assert audit(tmp_path, label_pattern=pattern, backbone=tiny_backbone).images == 11
 
 
 def test_a_run_on_images_in_memory_is_repeated_with_the_same_images(
@@ -189,9 +207,9 @@ ODD = [
     (lambda images, labels: (np.stack(images) * np.nan, labels), "value_range"),
     (lambda images, labels: (np.stack(images)[..., :1], labels), r"\(40, 40, 1\)"),
     (lambda images, labels: (images, labels + 0.5), "whole numbers"),
-    (lambda images, labels: (images, labels - 1), "labels from -1 to 0"),
-    (lambda images, labels: (images, labels + 1), "labels from 1 to 2"),
-    (lambda images, labels: (images, np.eye(3)[labels]), "labels from 0 to 2"),
+    (lambda images, labels: (images, labels - 1), "the label -1"),
+    (lambda images, labels: (images, labels + 1), "labels up to 2"),
+    (lambda images, labels: (images, np.eye(3)[labels]), "labels up to 2"),
     (lambda images, labels: (images, np.eye(2)[labels] * 2), "only 0 and 1"),
     (lambda images, labels: (images, ["blue"] * 10), "whole numbers"),
     (lambda images, labels: [], "are none"),

@@ -110,7 +110,7 @@ class EvaluationReport:
     def notices(self) -> tuple[str, ...]:
         """Warnings, one sentence each."""
         if not self.train_overlap:
-            return ()
+            return self.data.catalog.notices
         if self.unseen is None:
             which, rest = f"all {self.train_overlap} of these", "evaluate it on other images"
         else:
@@ -121,6 +121,7 @@ class EvaluationReport:
                 f"{100 * self.unseen.accuracy:.1f} % ({100 * low:.1f}–{100 * high:.1f} %)"
             )
         return (
+            *self.data.catalog.notices,
             f"The classifier was trained on {which} images, so these metrics are optimistic; "
             f"{rest}.",
         )
