@@ -37,35 +37,38 @@ def png(samples: np.ndarray, color_type: int, **chunks: bytes) -> bytes:
 
 
 def tiff(
-    values: np.ndarray,
-    order: str = "<",
-    compression: int = 1,
-    photometric: int | None = None,
-    planes: bool = False,
+    values: np.ndarray, order: str = "<", compression: int = 1, planes: bool = False, **tags
 ) -> bytes:
-    """A 16-bit TIFF file with the values (height, width, channels), packed as asked."""
+    """A TIFF file with the values (height, width, channels), packed as asked.
+
+    ``tags`` are added to the usual ones or replace them: ``photometric=0``, ``t254=1``.
+    """
     height, width, channels = values.shape
-    values = values.astype(f"{order}u2")
+    bits = 8 * values.dtype.itemsize
+    values = values.astype(values.dtype.newbyteorder(order))
     strips = [values[..., each] for each in range(channels)] if planes else [values]
     packed = [
         zlib.compress(strip.tobytes()) if compression == 8 else strip.tobytes() for strip in strips
     ]
     starts = [8 + sum(map(len, packed[:each])) for each in range(len(packed))]
-    tags = {
+    photometric = tags.pop("photometric", 2 if channels == 3 else 1)
+    kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]
+    fields = {
         256: ("I", [width]),
         257: ("I", [height]),
-        258: ("H", [16] * channels),
+        258: ("H", [bits] * channels),
         259: ("H", [compression]),
-        262: ("H", [(2 if channels == 3 else 1) if photometric is None else photometric]),
+        262: ("H", [photometric]),
         273: ("I", starts),
         277: ("H", [channels]),
         278: ("I", [height]),
         279: ("I", list(map(len, packed))),
         284: ("H", [2 if planes else 1]),
-    }
+        339: ("H", [kind] * channels),
+    } | {int(name[1:]): ("I", [number]) for name, number in tags.items()}
     content = b"".join(packed)
-    directory = struct.pack(f"{order}H", len(tags))
-    for tag, (kind, numbers) in tags.items():
+    directory = struct.pack(f"{order}H", len(fields))
+    for tag, (kind, numbers) in sorted(fields.items()):
         field = struct.pack(f"{order}{len(numbers)}{kind}", *numbers).ljust(4, b"\0")
         if len(field) > 4:
             content, field = content + field, struct.pack(f"{order}I", 8 + len(content))

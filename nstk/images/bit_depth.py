@@ -38,17 +38,10 @@ def raw_mode(image: ImageFile.ImageFile) -> str:
 def deep_samples(
     path: Path, image: ImageFile.ImageFile, raw: str, reopen: Callable[[], ImageFile.ImageFile]
 ) -> Samples | None:
-    """Return the samples of an image that has more than 8 bits per channel.
+    """Gray or RGB ``(height, width, channels)`` in ``[0, 1]``, followed by alpha if there is any.
 
-    Args:
-        path: Its file.
-        image: The image, loaded.
-        raw: Its raw mode before it was loaded.
-        reopen: Opens the same file again without loading it.
-
-    Returns:
-        ``(height, width, channels)`` in ``[0, 1]``: gray or RGB, followed by alpha if there is
-        any. ``None`` for an 8-bit image.
+    ``image`` is loaded, ``raw`` was its raw mode before, and ``reopen`` opens the same file again
+    without loading it. None for an image of 8 bits.
 
     Raises:
         ImageError: If the value of white is unknown, as for floats outside ``[0, 1]``, or Pillow

@@ -42,23 +42,18 @@ _pillow_lock = threading.Lock()
 
 @dataclass(frozen=True)
 class Decoded:
-    """The content of an image file, before any conversion.
-
-    Attributes:
-        format: Pillow's name of the format, by content (``"JPEG"``, ``"PNG"``, …).
-        image: The first image, loaded, with 8 bits per channel.
-        samples: The same at full precision, float32 ``(height, width, channels)`` in ``[0, 1]``,
-            if the file has more than 8 bits per channel.
-        orientation: EXIF orientation that is yet to be applied, 1 to 8; 1 is upright.
-        unused_bits: How many of 16 bits per channel nothing in the image uses, if four or more.
-        notices: Warnings about the file, one sentence each.
-    """
+    """The content of an image file, before any conversion and before it is turned upright."""
 
     format: str
+    """Pillow's name of the format, by content."""
     image: Image.Image
+    """The first image, loaded, with 8 bits per channel."""
     samples: Samples | None
+    """The same at full precision if the file has more than 8 bits per channel."""
     orientation: int
+    """EXIF orientation, 1 to 8."""
     unused_bits: int
+    """How many of 16 bits per channel nothing in the image uses, if four or more."""
     notices: tuple[str, ...]
 
 
@@ -69,14 +64,7 @@ def decode(
     content: bytes | None = None,
     side: int | None = None,
 ) -> Decoded:
-    """Decode the first image of a file completely.
-
-    Args:
-        path: A regular file with any extension.
-        max_pixels: Largest number of pixels that the header may claim; checked before decoding.
-        content: The bytes of the file, if they have been read already.
-        side: Decode a JPEG at 1/2, 1/4 or 1/8 of its size, by leaving out frequencies, if its
-            shorter side keeps at least this many pixels; None decodes all of them.
+    """Decode the first image of a regular file completely; see `nstk.load_image` for the options.
 
     Raises:
         ImageError: If the file is not a complete image; ``"path: reason; what to do"``.
@@ -117,6 +105,11 @@ class Header:
     is_deep: bool
     """Whether it has 16 bits per channel."""
 
+    @property
+    def side(self) -> int:
+        """The shorter side."""
+        return min(self.width, self.height)
+
 
 def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     """Read the header of a file without decoding the image; truncated files are accepted.
@@ -127,7 +120,8 @@ def identify(path: Path, max_pixels: int = MAX_PIXELS) -> Header:
     with _opened(path) as file, _exclusive_pillow():
         image = _open_image(path, file, max_pixels)
         deep = "16" in image.mode or "16" in raw_mode(image)
-        return Header(_name_format(image), *image.size, _holds_several(image), deep)
+        width, height = image.size
+        return Header(_name_format(image), width, height, _holds_several(image), deep)
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from nstk.images.color_spaces import LUMA
 NEAR = 8
 """Largest number of differing bits, of 64, between near-duplicates.
 
-Measured on 397 photographs of insects and 600 of waste: subjects that were photographed twice
-differ in at most 5 bits, all other pairs in at least 9. Copies at half the size, in JPEG of
-quality 20, 20 % brighter or cropped by 2 % differ in at most 8 bits in at least 97 % of cases.
+Of 397 photographs of insects and 600 of waste, subjects that were photographed twice differ in at
+most 5 bits, all other pairs in at least 9. Of copies at half the size, in JPEG of quality 20, 20 %
+brighter or cropped by 2 %, at least 97 % differ in at most 8 bits.
 """
 
 Alike = Callable[[int, npt.NDArray[np.intp]], npt.NDArray[np.bool_]]

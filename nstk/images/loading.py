@@ -167,27 +167,6 @@ class ImageReader:
 DEFAULT_READER = ImageReader()
 
 
-def probe_image(path: str | Path, *, whole: bool = True) -> str:
-    """Check that a file is a complete image, by decoding it, and return its format (``"JPEG"``).
-
-    Without ``whole``, only the header is read, which is fast but accepts truncated files.
-
-    Raises:
-        ImageError: ``"path: reason; what to do"``.
-    """
-    return decode(Path(path)).format if whole else identify(Path(path)).format
-
-
-def measure_side(path: str | Path) -> int:
-    """Read the shorter side of an image in pixels from its header, without decoding it.
-
-    Raises:
-        ImageError: ``"path: reason; what to do"``.
-    """
-    header = identify(Path(path))
-    return min(header.width, header.height)
-
-
 def warn_unused_bits(paths: Sequence[Path]) -> list[str]:
     """Warn if 16-bit images hold 12 bits or fewer, and so are nearly black, to a network as well.
 

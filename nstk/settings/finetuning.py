@@ -58,9 +58,7 @@ class FinetuneSettings(Settings):
         "cross-validation)",
     )
     views: int = setting(
-        1,
-        "Number of views per image, flipped and cropped; the head sees their mean",
-        span=(1, 8),
+        1, "Number of views per image, flipped and cropped; the head sees their mean", span=(1, 8)
     )
     folds: int = setting(
         0,
@@ -126,11 +124,7 @@ class FinetuneSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class AuditSettings(Settings):
-    """What `nstk.audit` considers a duplicate, and how it reads images.
-
-    Raises:
-        SettingsError: If a value is out of its range.
-    """
+    """What `nstk.audit` considers a duplicate, and how it reads images."""
 
     near_distance: int = setting(
         8, "Bits of the 64-bit image hash that may differ between near-duplicates", span=(0, 32)
@@ -149,14 +143,15 @@ class AuditSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings(Settings):
-    """How an exported classifier is verified.
-
-    Raises:
-        SettingsError: If a value is out of its range.
-    """
+    """How an exported classifier is verified."""
 
     min_agreement: float = setting(
         0.97, "Share of the images that tflite-int8 must label like the original", span=(0, 1)
+    )
+    size: int | None = setting(
+        None,
+        "Height and width of the input of a tflite file, as phones need it; default: any",
+        span=(1, 4096),
     )
     max_images: int = setting(200, "Number of images to verify with, at most", span=(1, INFINITY))
     seed: int = setting(0, "Random seed for choosing the images", span=(0, MAX_SEED))

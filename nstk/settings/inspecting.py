@@ -9,11 +9,7 @@ from nstk.settings.parsing import OptimizerName, Pooling, parse_names
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenSettings(Settings):
-    """How `nstk.study_frozen` computes features, and how long it trains from scratch.
-
-    Raises:
-        SettingsError: If a value is out of its range.
-    """
+    """How `nstk.study_frozen` computes features, and how long it trains from scratch."""
 
     size: int | Literal["auto"] = setting(
         "auto",
@@ -41,11 +37,7 @@ def _check_names(name: str, value: object) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class InspectSettings(Settings):
-    """Which layers and channels to inspect, at which size, and how images are optimized.
-
-    Raises:
-        SettingsError: If a value is out of its range.
-    """
+    """Which layers and channels to inspect, at which size, and how images are optimized."""
 
     layers: tuple[str, ...] | Literal["auto"] = setting(
         "auto",
@@ -58,9 +50,7 @@ class InspectSettings(Settings):
         256, "Longer side in pixels; larger images are scaled down to it", span=(16, INFINITY)
     )
     channels: int = setting(
-        6,
-        "Number of channels to show per layer, those with the most energy first",
-        span=(1, 64),
+        6, "Number of channels to show per layer, those with the most energy first", span=(1, 64)
     )
     pairs: int = setting(3, "Number of channel pairs to show per layer", span=(1, 16))
     steps: int = setting(100, "Optimization steps per image", span=(1, INFINITY))

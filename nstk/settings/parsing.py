@@ -1,4 +1,4 @@
-"""Types of setting values, and parsers for values given as text."""
+"""Types of setting values, and parsers that raise ValueError where a text is none of them."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -26,11 +26,7 @@ _COLORS: Mapping[str, Color] = {
 
 
 def parse_color(text: str) -> Color:
-    """Parse white, gray, black or ``#rrggbb``.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
+    """Parse white, gray, black or ``#rrggbb``."""
     if text in _COLORS:
         return _COLORS[text]
     try:
@@ -41,11 +37,7 @@ def parse_color(text: str) -> Color:
 
 
 def parse_layers(text: str) -> LayerWeights | str:
-    """Parse ``block1_conv1:4,block2_conv1``: layers with weights, 1 by default.
-
-    Raises:
-        ValueError: If a weight is not a number.
-    """
+    """Parse ``block1_conv1:4,block2_conv1``: layers with weights, 1 by default."""
     if text == "auto":
         return text
     pairs = [part.strip().partition(":") for part in text.split(",") if part.strip()]
@@ -53,20 +45,12 @@ def parse_layers(text: str) -> LayerWeights | str:
 
 
 def parse_blend(text: str) -> tuple[float, ...] | str:
-    """Parse ``0.7,0.3``: one weight for each style.
-
-    Raises:
-        ValueError: If a weight is not a number.
-    """
+    """Parse ``0.7,0.3``: one weight for each style."""
     return text if text == "equal" else tuple(float(part) for part in text.split(","))
 
 
 def parse_strength(text: str) -> float | str:
-    """Parse a number, ``auto`` or ``auto=TARGET``.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
+    """Parse a number, ``auto`` or ``auto=TARGET``."""
     return text if text.startswith("auto") else float(text)
 
 
@@ -74,11 +58,7 @@ TIME_UNITS = {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600}
 
 
 def parse_time(text: str) -> float:
-    """Parse ``60s``, ``10m``, ``1h`` or a number of seconds.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
+    """Parse ``60s``, ``10m``, ``1h`` or a number of seconds."""
     unit = text.lstrip("0123456789. ")
     if unit.lower() not in TIME_UNITS:
         raise ValueError(f"{text!r} is not a time; write it as 60s or 10m.")
@@ -90,11 +70,7 @@ MEMORY_UNITS |= {"kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
 def parse_memory(text: str) -> int | str:
-    """Parse ``2GiB``, ``500 MB`` or a number of bytes.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
+    """Parse ``2GiB``, ``500 MB`` or a number of bytes."""
     if text == "auto":
         return text
     unit = text.lstrip("0123456789. ")
@@ -104,11 +80,7 @@ def parse_memory(text: str) -> int | str:
 
 
 def parse_interval(text: str) -> int | str:
-    """Parse ``50``, a number of steps, or ``60s``, seconds.
-
-    Raises:
-        ValueError: If it is none of these.
-    """
+    """Parse ``50``, a number of steps, or ``60s``, seconds."""
     if not text.endswith("s"):
         return int(text)
     float(text.removesuffix("s"))

@@ -90,9 +90,7 @@ class StylizeSettings(Settings):
         span=(1, INFINITY),
     )
     scales: int | Literal["auto"] = setting(
-        "auto",
-        "Number of scales, coarse to fine, each √2 larger than the one before",
-        span=(1, 20),
+        "auto", "Number of scales, coarse to fine, each √2 larger than the one before", span=(1, 20)
     )
     strength: float | str = setting(
         0.5,
@@ -127,11 +125,7 @@ class StylizeSettings(Settings):
         "(gram, Gatys et al.), or Wasserstein-2 distance",
     )
     style_blend: tuple[float, ...] | Literal["equal"] = setting(
-        "equal",
-        "Weights of several styles",
-        check=_check_blend,
-        parse=parse_blend,
-        metavar="X,X,…",
+        "equal", "Weights of several styles", check=_check_blend, parse=parse_blend, metavar="X,X,…"
     )
     style_scale: float = setting(
         1.0, "Size of the strokes relative to those of the style image", span=(0.05, 20)
@@ -158,9 +152,7 @@ class StylizeSettings(Settings):
     )
     pooling: Pooling = setting("max", "Pooling of networks with 2×2 max-pooling, such as VGG")
     init: str = setting(
-        "content",
-        "Initial image: content, noise, gray, style, or an image file",
-        check=_check_init,
+        "content", "Initial image: content, noise, gray, style, or an image file", check=_check_init
     )
     tiling: TilingName = setting(
         "auto",
@@ -212,9 +204,7 @@ class CheckpointSettings(Settings):
     """
 
     checkpoint: Path | None = setting(
-        None,
-        "Folder for the state of the run, so that it can be resumed",
-        metavar="DIR",
+        None, "Folder for the state of the run, so that it can be resumed", metavar="DIR"
     )
     checkpoint_every: int | str = setting(
         "60s",

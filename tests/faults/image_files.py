@@ -38,10 +38,11 @@ def exif() -> Image.Exif:
 
 def read_image(path: Path) -> None:
     """Read it with every loader, even if one of them refuses it."""
-    from nstk.images.loading import load_image, load_levels, probe_image
+    from nstk.images.decoding import identify
+    from nstk.images.loading import load_image, load_levels
 
     refusal = None
-    for read in (load_image, load_levels, lambda place: probe_image(place, whole=False)):
+    for read in (load_image, load_levels, identify):
         try:
             read(path)
         except ImageError as error:
@@ -78,6 +79,17 @@ WEBP = images(
     lambda: save(draw(), "WEBP", exif=exif(), icc_profile=profile()),
     lambda: save(draw().convert("RGBA"), "WEBP", lossless=True),
     lambda: save(draw(), "WEBP", save_all=True, append_images=[draw().rotate(90)]),
+)
+
+AVIF = images(
+    lambda: save(draw(), "AVIF", exif=exif(), icc_profile=profile()),
+    lambda: save(draw().convert("RGBA"), "AVIF"),
+)
+
+JPEG_2000 = images(
+    lambda: save(draw(), "JPEG2000"),
+    lambda: save(draw().convert("RGBA"), "JPEG2000"),
+    lambda: save(deep(), "JPEG2000"),
 )
 
 TIFF = images(

@@ -43,6 +43,8 @@ KINDS = (
     Kind("TIFF", ".tif", images.TIFF, corrupt, 130, 3 * GIB),
     Kind("BMP", ".bmp", images.BMP, corrupt, 60, 3 * GIB),
     Kind("GIF", ".gif", images.GIF, corrupt, 70, 3 * GIB),
+    Kind("AVIF", ".avif", images.AVIF, corrupt, 60, 3 * GIB),
+    Kind("JPEG 2000", ".jp2", images.JPEG_2000, corrupt, 60, 3 * GIB),
     Kind("CSV manifest", ".csv", tables.make_manifests, corrupt_lines, 60),
     Kind("JSONL manifest", ".jsonl", tables.make_json_manifests, corrupt_lines, 60),
     Kind("zip of images", ".zip", tables.make_zips, corrupt_zip, 60, 3 * GIB),

@@ -21,9 +21,9 @@ from nstk.datasets.folders import find_images
 from nstk.datasets.listing import natural_key
 from nstk.datasets.sources import open_catalog
 from nstk.errors import FolderError, ImageError, printable
-from nstk.images.decoding import read_content
-from nstk.images.loading import load_image, load_levels, probe_image
-from nstk.stylization.style_files import load_style
+from nstk.images.decoding import identify, read_content
+from nstk.images.loading import load_image, load_levels
+from nstk.stylization.styles import load_style
 
 
 def list_and_read(path):
@@ -33,7 +33,7 @@ def list_and_read(path):
 READERS = {
     "image.png": load_image,
     "levels.png": load_levels,
-    "header.png": lambda path: probe_image(path, whole=False),
+    "header.png": identify,
     "content.png": read_content,
     "style.nstyle": load_style,
     "weights.npz": open_and_read,

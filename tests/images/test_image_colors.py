@@ -27,7 +27,7 @@ from raw_images import (
 
 from nstk.errors import ImageError
 from nstk.images.color_spaces import SRGB_PROFILE
-from nstk.images.loading import load_image, probe_image
+from nstk.images.loading import load_image, load_levels, warn_unused_bits
 
 # Depths and kinds of color
 
@@ -99,7 +99,7 @@ def test_floats_from_0_to_1_are_kept_unchanged(tmp_path):
 def test_floats_without_a_known_white_are_refused(tmp_path, wrong):
     Image.fromarray(np.full((2, 2), wrong, np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(ImageError, match=f"{wrong:g}"):
-        probe_image(tmp_path / "float.tif")
+        load_image(tmp_path / "float.tif")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "LAB", "YCbCr"])
@@ -235,3 +235,63 @@ def test_an_unusable_profile_is_a_notice(tmp_path, noise, broken):
     loaded = load_image(tmp_path / "a.png")
     assert (loaded.pixels * 255 == noise).all()
     assert "profile cannot be used" in loaded.notices[0]
+
+
+# Values that are not what the format's maximum says
+
+
+def test_twelve_bits_in_sixteen_are_told_of_and_kept(tmp_path):
+    values = np.linspace(0, 4095, 48).reshape(6, 8).astype(np.uint16)
+    for number in range(3):
+        Image.fromarray(values).save(tmp_path / f"{number}.tif")
+    paths = sorted(tmp_path.iterdir())
+    loaded = load_image(paths[0])
+    assert (np.rint(loaded.pixels[..., 0] * 65535) == values).all()
+    assert "upper 4 of its 16 bits" in loaded.notices[0]
+    [notice] = warn_unused_bits(paths)
+    assert "by 16" in notice
+    values[0, 0] = 4096
+    Image.fromarray(values).save(tmp_path / "bright.tif")
+    assert load_image(tmp_path / "bright.tif").notices == ()
+    assert warn_unused_bits([*paths, tmp_path / "bright.tif"]) == []
+    assert warn_unused_bits([]) == []
+
+
+def light(levels: np.ndarray, exponent: float) -> np.ndarray:
+    """sRGB values of levels that are encoded as light^exponent."""
+    linear = (levels / np.iinfo(levels.dtype).max) ** (1 / exponent)
+    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("exponent", [1.0, 1 / 1.8])
+def test_the_gamma_of_a_png_is_applied(tmp_path, kind, exponent):
+    levels = np.linspace(0, np.iinfo(kind).max, 60).reshape(4, 5, 3).astype(kind)
+    gama = struct.pack(">I", round(exponent * 100_000))
+    path = write(tmp_path / "linear.png", png(levels, RGB, gAMA=gama))
+    expected = light(levels, exponent)
+    np.testing.assert_allclose(load_image(path).pixels, expected, atol=2e-5)
+    np.testing.assert_array_equal(load_levels(path), np.rint(load_image(path).pixels * 255))
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        {"gAMA": struct.pack(">I", 45455)},
+        {"gAMA": bytes(4)},
+        {"sRGB": b"\0", "gAMA": struct.pack(">I", 100_000)},
+        {
+            "iCCP": b"sRGB\0\0" + zlib.compress(SRGB_PROFILE),
+            "gAMA": struct.pack(">I", 100_000),
+        },
+    ],
+)
+def test_a_gamma_like_srgb_or_beside_a_profile_changes_nothing(tmp_path, noise, chunks):
+    path = write(tmp_path / "a.png", png(noise, RGB, **chunks))
+    np.testing.assert_array_equal(load_levels(path), noise)
+
+
+def test_a_gamma_does_not_change_alpha(tmp_path):
+    levels = np.array([[[255, 255, 255, 51], [0, 0, 0, 255]]], np.uint8)
+    path = write(tmp_path / "a.png", png(levels, RGBA, gAMA=struct.pack(">I", 100_000)))
+    np.testing.assert_allclose(load_image(path).alpha, [[0.2, 1]], rtol=1e-6)

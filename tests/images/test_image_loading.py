@@ -16,11 +16,13 @@ from raw_images import (
     chunk,
     on_white,
     png,
+    tiff,
     write,
 )
 
 from nstk.errors import ImageError
-from nstk.images.loading import load_image, probe_image
+from nstk.images.decoding import decode, identify
+from nstk.images.loading import load_image
 
 # Orientation
 
@@ -100,6 +102,7 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
         write(folder / "empty.jpg", b""): r"0 bytes",
         write(folder / "text.jpg", b"dear reader,\nthis is no image"): "looks like text",
         write(folder / "phone.jpg", b"\0\0\0\x18ftypheic" + bytes(50)): "HEIC",
+        write(folder / "new.jpg", b"\xff\x0a" + bytes(50)): "JPEG XL",
         write(folder / "zip.jpg", b"PK\x03\x04" + bytes(50)): "zip",
         write(folder / "bytes.jpg", bytes(range(128, 200))): "begins with the bytes 80 81",
         write(folder / "cut.jpg", whole[: len(whole) // 2]): "damaged",
@@ -112,7 +115,7 @@ def bad_files(folder: Path, noise: np.ndarray) -> dict[Path, str]:
 
 def test_files_that_are_not_complete_images_are_refused_in_one_line(tmp_path, noise):
     for path, reason in bad_files(tmp_path, noise).items():
-        for refuse in (load_image, probe_image):
+        for refuse in (load_image, decode):
             with pytest.raises(ImageError, match=reason) as caught:
                 refuse(path)
             assert str(caught.value).startswith(f"{path}: ")
@@ -125,7 +128,7 @@ def test_the_first_half_of_an_image_is_refused(tmp_path, noise, extension):
     Image.fromarray(noise.repeat(9, axis=0).repeat(9, axis=1)).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ImageError, match="damaged"):
-        probe_image(path)
+        decode(path)
 
 
 @pytest.mark.parametrize("extension", ["jpg", "png", "webp", "tif", "bmp", "gif", "avif", "jp2"])
@@ -141,6 +144,59 @@ def test_damaged_files_load_or_are_refused_but_nothing_else(tmp_path_factory, ex
     path = write(tmp_path_factory.getbasetemp() / "file", bytes(content))
     with contextlib.suppress(ImageError):
         assert np.isfinite(load_image(path, max_pixels=10_000).pixels).all()
+
+
+UNIT = np.random.default_rng(0).random((6, 8, 4))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (tiff(UNIT[..., :3].astype(np.float32)), "3 channels of 32-bit floats"),
+        (tiff(UNIT[..., :1]), "one channel of 64-bit floats"),
+        (tiff((UNIT * 255).astype(np.uint8), t338=0), "4 channels of 8-bit integers"),
+        (tiff((UNIT * 65535).astype(np.uint16), ">"), "4 channels of 16-bit integers"),
+        (tiff((UNIT[..., :2] * 65535).astype(np.uint16)), "2 channels of 16-bit integers"),
+        (tiff((UNIT[..., :1] * 2**32).astype(np.uint32)), "one channel of 32-bit integers"),
+        (tiff(UNIT[..., :1], compression=34887), "compression 34887"),
+    ],
+)
+def test_a_whole_tiff_that_cannot_be_read_is_named_and_not_called_damaged(tmp_path, content, kind):
+    path = write(tmp_path / "a.tif", content)
+    with pytest.raises(ImageError, match=f"a TIFF with .*{kind}.*save it as"):
+        load_image(path)
+    write(path, content[: len(content) // 2])
+    with pytest.raises(ImageError, match="damaged"):
+        load_image(path)
+
+
+PREVIEW = np.zeros((4, 6, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.dng", tiff(PREVIEW, t254=1, t330=8, t50706=0x401)),
+        ("a.tif", tiff(PREVIEW, t254=1, t330=8)),
+        ("a.tif", tiff(PREVIEW, t50706=0x401)),
+        ("a.tif", tiff(PREVIEW[..., :1], photometric=32803)),
+        ("a.NEF", tiff(PREVIEW, ">")),
+        ("a.raf", b"FUJIFILMCCD-RAW 0201" + bytes(50)),
+        ("a.orf", b"IIRO\x08\0\0\0" + bytes(50)),
+        ("a.rw2", b"IIU\0\x18\0\0\0" + bytes(50)),
+        ("a.cr3", b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(50)),
+    ],
+)
+def test_a_raw_photograph_is_refused_by_name(tmp_path, name, content):
+    path = write(tmp_path / name, content)
+    for refuse in (load_image, identify):
+        with pytest.raises(ImageError, match=r"a raw photograph .*develop it"):
+            refuse(path)
+
+
+def test_a_tiff_of_several_resolutions_is_not_a_raw_photograph(tmp_path):
+    path = write(tmp_path / "pyramid.tif", tiff(PREVIEW + 9, t254=0, t330=8))
+    assert load_image(path).pixels.shape == (4, 6, 3)
 
 
 def test_the_pixel_limit_is_checked_before_decoding_and_can_be_raised(tmp_path, noise):
@@ -185,14 +241,14 @@ def test_an_image_below_the_minimum_side_is_refused(tmp_path):
 def test_the_content_determines_the_format_not_the_extension(tmp_path, noise, extension, name):
     Image.fromarray(noise).save(tmp_path / f"a.{extension}")
     liar = (tmp_path / f"a.{extension}").rename(tmp_path / "liar.txt")
-    assert probe_image(liar) == name
+    assert decode(liar).format == name
     assert load_image(liar).pixels.shape == noise.shape
 
 
 def test_a_camera_photo_with_previews_is_a_jpeg(tmp_path):
     first, second = (Image.new("RGB", (8, 8), color) for color in ("red", "blue"))
     first.save(tmp_path / "photo.mpo", save_all=True, append_images=[second])
-    assert probe_image(tmp_path / "photo.mpo") == "JPEG"
+    assert decode(tmp_path / "photo.mpo").format == "JPEG"
     assert load_image(tmp_path / "photo.mpo").notices == ()
 
 

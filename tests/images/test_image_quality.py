@@ -9,8 +9,8 @@ import tensorflow as tf
 from nstk.backbones.loading import load_backbone
 from nstk.errors import ImageError
 from nstk.images.image import fit_size, resize_image
-from nstk.stylization.layers import choose_style_layers
 from nstk.stylization.quality import content_similarity, measure_quality
+from nstk.stylization.recipe import choose_style_layers
 
 
 def test_an_image_is_perfectly_similar_to_itself(scene):
