@@ -188,29 +188,18 @@ def _ndim(value: npt.ArrayLike) -> int:
         return -1
 
 
-def _count(given: Examples) -> int:
-    """Number of elements; 0 if it is unknown."""
+def _list_elements(given: Examples) -> tuple[Iterable[Sequence[Examples]], int]:
+    """Images with labels and perhaps weights, single or in batches; how many, 0 if unknown."""
+    given = _unpack(given) if isinstance(given, Mapping) else given
     if _are_arrays(given):
-        return len(given[0])
+        return _split_batch(*given), len(given[0])
     count = int(given.cardinality()) if hasattr(given, "cardinality") else 0
     if count == _INFINITE:
         raise _refuse("are an infinite dataset", "use take(), or leave out repeat()")
-    return max(count, 0)
-
-
-def _stream(given: Examples) -> Iterator[Iterator[tuple[npt.ArrayLike, ...]]]:
-    """Images with labels and perhaps weights, element by element."""
-    if isinstance(given, Mapping):
-        given = _unpack(given)
-    if _are_arrays(given):
-        yield from (iter([example]) for example in _split_batch(*given))
-        return
     elements = given.as_numpy_iterator() if hasattr(given, "as_numpy_iterator") else given
     if not isinstance(elements, Iterable):
         raise _refuse(f"are of type {type(given).__name__}", "give a dataset or arrays")
-    for element in elements:
-        example = _unpack(element)
-        yield _split_batch(*example) if _ndim(example[0]) in (-1, 4) else iter([tuple(example)])
+    return map(_unpack, elements), max(count, 0)
 
 
 def _unpack(element: Examples) -> Sequence[Examples]:
@@ -222,7 +211,7 @@ def _unpack(element: Examples) -> Sequence[Examples]:
     return element
 
 
-def _split_batch(*columns: Examples) -> Iterator[tuple[npt.ArrayLike, ...]]:
+def _split_batch(*columns: Examples) -> Iterator[Sequence[Examples]]:
     for what, values in zip(("labels", "weights"), columns[1:], strict=False):
         if len(columns[0]) != len(values):
             raise _refuse(f"are {len(columns[0])} with {len(values)} {what}", "give one per image")
@@ -260,10 +249,11 @@ class _Store:
     ) -> list[tuple[Path, Label]]:
         (self.folder.path / split).mkdir()
         images: list[tuple[Path, Label]] = []
-        total = _count(given)
+        elements, total = _list_elements(given)
         on_progress(Progress(stage="store", step=0, total=total))
-        for step, examples in enumerate(_stream(given), 1):
-            for image, label, *weight in examples:
+        for step, element in enumerate(elements, 1):
+            is_batch = _ndim(element[0]) in (-1, 4)
+            for image, label, *weight in _split_batch(*element) if is_batch else [element]:
                 self.weighted |= any(each != 1 for each in weight)
                 images.append((self.write(image, split), _read_label(label)))
             on_progress(Progress(stage="store", step=step, total=max(total, step)))

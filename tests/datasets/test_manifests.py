@@ -5,11 +5,9 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from nstk.datasets.folders import rarest_labels, scan_folder
+from nstk.datasets.folders import scan_folder
 from nstk.datasets.manifests import read_manifest
 from nstk.errors import FolderError
 
@@ -261,13 +259,6 @@ def test_numbers_are_labels_too(place):
     folder = scan_folder(write_jsonl(place, *({"path": n, "label": n == 1} | {
         "label": int(n[0] == "x")} for n in NAMES)))  # fmt: skip
     assert folder.classes == ("0", "1")
-
-
-@given(st.lists(st.frozensets(st.integers(0, 4), max_size=3), max_size=20))
-def test_the_stratum_of_an_image_is_its_rarest_label(labels):
-    for each, stratum in zip(labels, rarest_labels([sorted(each) for each in labels]), strict=True):
-        counts = {label: sum(label in other for other in labels) for label in each}
-        assert stratum == -1 if not each else counts[stratum] == min(counts.values())
 
 
 @pytest.mark.parametrize(
