@@ -268,7 +268,7 @@ def test_blank_images_of_different_colors_are_not_duplicates(tmp_path, tiny_back
 
 
 def test_images_with_several_labels_are_audited(tmp_path, tiny_backbone):
-    lines = ["path,label"]
+    lines = ["path,labels"]
     for number in range(6):
         Image.fromarray(draw_image((40, 90, 40 * number), 40, 40, number)).save(
             tmp_path / f"{number}.png"
