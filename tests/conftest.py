@@ -54,7 +54,7 @@ def tiny_backbone():
     import keras
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.compact import build_compact
+    from nstk.backbones.packaged import build_compact
 
     keras.utils.set_random_seed(7)
     model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))
@@ -71,7 +71,7 @@ def four_blocks():
 
 @pytest.fixture
 def small_compact(monkeypatch, four_blocks):
-    """A small network in place of the packaged one, for everything that loads that by its name."""
+    """A small network in place of the packaged ones, for all that loads these by their names."""
     from nstk.backbones import loading
     from nstk.stylization import quality
 
@@ -79,7 +79,7 @@ def small_compact(monkeypatch, four_blocks):
         quality._network.cache_clear()
         quality._style_layers.cache_clear()
 
-    monkeypatch.setattr(loading, "_load_compact", lambda _: four_blocks)
+    monkeypatch.setattr(loading, "_load_packaged", lambda *_: four_blocks)
     forget_judge()
     yield
     forget_judge()

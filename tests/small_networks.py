@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 
 
 def make_backbone(*, widths=(4, 6, 8), depths=(1, 1, 1), seed=7) -> Backbone:

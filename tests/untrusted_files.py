@@ -3,7 +3,7 @@
 import time
 from contextlib import contextmanager
 
-from nstk.backbones.weights_files import open_weights
+from nstk.backbones.weights import open_weights
 
 PATIENCE = 30.0
 

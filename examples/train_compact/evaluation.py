@@ -11,7 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from examples.train_compact.sheets import Images
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 from nstk.errors import WeightsError
 
 Weights = Mapping[str, NDArray[np.float32]]

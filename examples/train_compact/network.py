@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from nstk.backbones.compact import DEPTHS, WIDTHS
+from nstk.backbones.packaged import DEPTHS, WIDTHS
 
 EPSILON = 1e-3
 STYLE_TAPS = tuple(f"block{block}_conv1" for block in range(1, len(WIDTHS) + 1))

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from examples.train_compact import network, schedule, teachers
 from examples.train_compact.sheets import Images
-from nstk.backbones.compact import WIDTHS
+from nstk.backbones.packaged import WIDTHS
 from nstk.errors import DivergenceError, WeightsError
 
 log = logging.getLogger(__name__)

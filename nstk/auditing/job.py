@@ -38,6 +38,7 @@ from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
 from nstk.heads.links import SIGMOID, SOFTMAX, Link
+from nstk.images.formats import EXTENSIONS
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.images.loading import ImageReader
 from nstk.progress import Reporter, Stopwatch, no_progress
@@ -45,15 +46,6 @@ from nstk.settings import AuditSettings, resolve_settings
 from nstk.types import FeatureVectors, Matrix, SettingValue, Targets
 
 UNEVEN = 3.0
-
-_EXTENSIONS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"),
-    "PNG": (".png",),
-    "WEBP": (".webp",),
-    "TIFF": (".tif", ".tiff"),
-    "BMP": (".bmp", ".dib"),
-    "GIF": (".gif",),
-}
 
 
 def audit(
@@ -161,7 +153,7 @@ class _Images:
             wrong_extension=tuple(
                 WrongExtension(image.path, image.format)
                 for image in read
-                if image.path.suffix.casefold() not in _EXTENSIONS[image.format]
+                if image.path.suffix.casefold() not in EXTENSIONS[image.format]
             ),
             exact_duplicates=exact,
             near_duplicates=near,

@@ -26,11 +26,7 @@ _lock = RLock()
 
 @contextmanager
 def pinned_keras_config() -> Iterator[None]:
-    """Pin Keras's settings while a block, or a decorated function, builds layers.
-
-    Raises:
-        BackboneError: If Keras uses another engine than TensorFlow.
-    """
+    """Pin Keras's settings while a block, or a decorated function, builds layers."""
     if keras.config.backend() != ENGINE:
         raise BackboneError(
             f"Keras uses {keras.config.backend()}, but nstk needs TensorFlow; start Python with "
@@ -61,14 +57,7 @@ def strip_number(name: str) -> str:
 
 
 def renumber_names(names: Iterable[str]) -> dict[str, str]:
-    """Renumber generated names as in a new process, independent of networks built before.
-
-    Args:
-        names: Such as ``("conv2d_95", "conv2d_94", "activation_2")``.
-
-    Returns:
-        New names by old: ``{"conv2d_94": "conv2d", "conv2d_95": "conv2d_1", …}``.
-    """
+    """Renumber generated names as in a new process: ``{"conv2d_94": "conv2d", …}``."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[strip_number(name)].append(name)

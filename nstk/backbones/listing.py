@@ -2,38 +2,86 @@
 
 import difflib
 import hashlib
-import math
 import re
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
-from itertools import pairwise
 
-import numpy as np
-
-from nstk.backbones.applications import APPLICATIONS
+from nstk.backbones.applications import APPLICATIONS, Application, deepest_taps
 from nstk.errors import BackboneError, WeightsError
 from nstk.types import Json
 
 COMPACT = "compact"
-COMPACT_INPUT_SIZE = 224
-COMPACT_DIGEST = "c2e11c444c50de20eff7d0395d76a9c9020d8d30b4c4b281034c4c5adffcc607"
-"""SHA-256 of the packaged file, checked on every use."""
+EFFICIENTNET_LITE0 = "efficientnet-lite0"
 
 _FLOAT32_BYTES = 4
 
 
+@dataclass(frozen=True)
+class Packaged:
+    """A network whose weights are part of nstk.
+
+    Attributes:
+        name: Its name, and that of its file in ``data``.
+        digest: SHA-256 of the file, checked on every use.
+        input_size: Side of the images it was trained on, in pixels.
+        parameters: Number of weights.
+        channels: Channels of the last feature map.
+    """
+
+    name: str
+    digest: str
+    input_size: int
+    parameters: int
+    channels: int
+
+    def find_file(self) -> Traversable:
+        """Find the weights file.
+
+        Raises:
+            WeightsError: If it is missing or damaged.
+        """
+        file = resources.files("nstk.backbones") / "data" / f"{self.name}.npz"
+        if not file.is_file():
+            fault = "missing"
+        elif hashlib.sha256(file.read_bytes()).hexdigest() != self.digest:
+            fault = "damaged"
+        else:
+            return file
+        raise WeightsError(
+            f"The packaged weights nstk/backbones/data/{file.name} are {fault}; reinstall nstk."
+        )
+
+
+_PACKAGED = (
+    Packaged(
+        COMPACT,
+        "c2e11c444c50de20eff7d0395d76a9c9020d8d30b4c4b281034c4c5adffcc607",
+        input_size=224,
+        parameters=2_543_280,
+        channels=384,
+    ),
+    Packaged(
+        EFFICIENTNET_LITE0,
+        "701926d28ccc9492aafc042532fe8767a1e00f40b7bd41070455b9d7d53205b7",
+        input_size=224,
+        parameters=3_413_024,
+        channels=1280,
+    ),
+)
+PACKAGED = {row.name: row for row in _PACKAGED}
+"""The packaged networks by name."""
+
+
 def backbone_names() -> tuple[str, ...]:
-    """List the names for `nstk.load_backbone`, the packaged network first."""
-    return (COMPACT, *APPLICATIONS)
+    """List the names for `nstk.load_backbone`, the packaged networks first."""
+    return (*PACKAGED, *APPLICATIONS)
 
 
 def match_name(name: str) -> str:
     """Find a backbone by name; case, dashes and underscores do not matter.
 
     The name of a network without its width means full width: ``mobilenet`` is ``mobilenet-1.0``.
-
-    Raises:
-        BackboneError: If there is no such backbone; lists the nearest names.
     """
     names = {_strip(known): known for known in backbone_names()}
     for meant in (_strip(name), _strip(f"{name}-1.0")):
@@ -54,64 +102,28 @@ def describe_backbones() -> list[dict[str, Json]]:
         ``"packaged"`` or ``"keras.applications download"``; ``parameters``, without the
         classification top; ``file_bytes`` of the packaged file, or the approximate size of the
         download (four bytes per parameter); ``input_size``, the side of its training images in
-        pixels; ``channels`` of its last feature map; and ``taps``, all of the packaged network's,
-        and the deepest one per stride of the others (`Backbone.taps` lists all).
+        pixels; ``channels`` of its last feature map; and ``taps``, all of `compact`'s, and the
+        deepest one per stride of the others (`Backbone.taps` lists all).
 
     Raises:
-        WeightsError: If the packaged file is missing.
+        WeightsError: If a packaged file is missing.
     """
-    downloads = [
+    files = {name: packaged.find_file() for name, packaged in PACKAGED.items()}
+    rows: list[Packaged | Application] = [*PACKAGED.values(), *APPLICATIONS.values()]
+    return [
         {
-            "name": application.name,
-            "source": "keras.applications download",
-            "parameters": application.parameters,
-            "file_bytes": application.parameters * _FLOAT32_BYTES,
-            "input_size": application.input_size,
-            "channels": application.channels,
-            "taps": list(application.taps),
+            "name": row.name,
+            "source": "packaged" if row.name in files else "keras.applications download",
+            "parameters": row.parameters,
+            "file_bytes": len(files[row.name].read_bytes())
+            if row.name in files
+            else row.parameters * _FLOAT32_BYTES,
+            "input_size": row.input_size,
+            "channels": row.channels,
+            "taps": deepest_taps(row.name),
         }
-        for application in APPLICATIONS.values()
+        for row in rows
     ]
-    return [_describe_compact(), *downloads]
-
-
-def find_packaged() -> Traversable:
-    """Find the packaged weights file.
-
-    Raises:
-        WeightsError: If it is missing or damaged.
-    """
-    packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
-    if not packaged.is_file():
-        raise WeightsError(
-            "The packaged weights nstk/backbones/data/compact.npz are missing; reinstall nstk."
-        )
-    if hashlib.sha256(packaged.read_bytes()).hexdigest() != COMPACT_DIGEST:
-        raise WeightsError(
-            "The packaged weights nstk/backbones/data/compact.npz are damaged; reinstall nstk."
-        )
-    return packaged
-
-
-def _describe_compact() -> dict[str, Json]:
-    with resources.as_file(find_packaged()) as path:
-        file_bytes = path.stat().st_size
-        with np.load(path, allow_pickle=False) as arrays:
-            shapes = {key: arrays[key].shape for key in arrays}
-    convolutions = list(dict.fromkeys(key.rpartition("/")[0] for key in shapes))
-    blocks = [name.partition("_")[0] for name in convolutions]
-    taps = convolutions[:1]
-    for (block, following), name in zip(pairwise(blocks), convolutions[1:], strict=True):
-        taps += [name] if block == following else [f"{block}_pool", name]
-    return {
-        "name": COMPACT,
-        "source": "packaged",
-        "parameters": sum(math.prod(shape) for shape in shapes.values()),
-        "file_bytes": file_bytes,
-        "input_size": COMPACT_INPUT_SIZE,
-        "channels": shapes[f"{convolutions[-1]}/bias"][0],
-        "taps": taps,
-    }
 
 
 def _strip(name: str) -> str:

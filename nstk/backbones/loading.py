@@ -1,8 +1,8 @@
 """Loading a frozen backbone by name or from a file."""
 
 import os
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from importlib import resources
 from pathlib import Path
 
@@ -11,13 +11,11 @@ import keras
 from nstk.backbones.applications import APPLICATIONS, Application
 from nstk.backbones.archives import ADVICE, read_archive
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
-from nstk.backbones.downloads import fetch_network
 from nstk.backbones.keras_config import pinned_keras_config
-from nstk.backbones.listing import COMPACT, COMPACT_INPUT_SIZE, find_packaged, match_name
-from nstk.backbones.networks import build_network
-from nstk.backbones.weights import assign_weights, list_weights
-from nstk.backbones.weights_files import open_weights
+from nstk.backbones.listing import COMPACT, EFFICIENTNET_LITE0, PACKAGED, match_name
+from nstk.backbones.networks import build_network, fetch_network
+from nstk.backbones.packaged import build_compact, build_efficientnet_lite0
+from nstk.backbones.weights import assign_weights, list_weights, open_weights
 from nstk.errors import ModelError, WeightsError
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import KerasModel
@@ -26,6 +24,10 @@ StrPath = str | os.PathLike[str]
 
 _WEIGHTS_EXTENSIONS = (".h5", ".hdf5", ".npz")
 _PATH_EXTENSIONS = (".keras", *_WEIGHTS_EXTENSIONS)
+_BUILDERS: Mapping[str, Callable[[], KerasModel]] = {
+    COMPACT: build_compact,
+    EFFICIENTNET_LITE0: build_efficientnet_lite0,
+}
 
 
 def load_backbone(
@@ -37,10 +39,11 @@ def load_backbone(
     """Load a frozen pretrained network; the same as `Backbone.from_preset`.
 
     Args:
-        backbone: ``"compact"``, which is packaged with nstk and works offline; another name from
-            `backbone_names`, whose ImageNet weights Keras downloads once; or the path of a
-            classifier made by `nstk.finetune`, whose backbone is used. A `Backbone` is returned
-            unchanged.
+        backbone: ``"compact"``, the best small network for stylization, or
+            ``"efficientnet-lite0"``, the best one for classifiers: both are packaged with nstk and
+            work offline. Or another name from `backbone_names`, whose ImageNet weights Keras
+            downloads once; or the path of a classifier made by `nstk.finetune`, whose backbone is
+            used. A `Backbone` is returned unchanged.
         weights: A local weights file for the named network, with or without a classification top:
             Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
         on_progress: Called before and after a download.
@@ -66,8 +69,8 @@ def load_backbone(
             )
         return open_classifier(Path(backbone))
     matched = match_name(str(backbone))
-    if matched == COMPACT:
-        return _load_compact(weights)
+    if matched in PACKAGED:
+        return _load_packaged(matched, weights)
     if weights is None:
         return _fetch(APPLICATIONS[matched], on_progress)
     return _load_application(APPLICATIONS[matched], weights)
@@ -77,11 +80,20 @@ def _is_path(name: StrPath) -> bool:
     return isinstance(name, os.PathLike) or os.sep in name or name.endswith(_PATH_EXTENSIONS)
 
 
-def _load_compact(weights: StrPath | None) -> Backbone:
-    with resources.as_file(find_packaged()) as packaged:
-        network = _fill(build_compact, packaged if weights is None else weights, COMPACT)
-    source = "packaged with nstk" if weights is None else os.fspath(weights)
-    return Backbone(COMPACT, network, COMPACT_INPUT_SIZE, source)
+def _load_packaged(name: str, weights: StrPath | None) -> Backbone:
+    if weights is None:
+        PACKAGED[name].find_file()  # refuses damage on every use
+        return _open_packaged(name)
+    model = _fill(_BUILDERS[name], weights, name)
+    return Backbone(name, model, PACKAGED[name].input_size, os.fspath(weights))
+
+
+@cache
+def _open_packaged(name: str) -> Backbone:
+    """Open it once: what jobs compile for it serves the next one that names it, too."""
+    with resources.as_file(PACKAGED[name].find_file()) as packaged:
+        model = _fill(_BUILDERS[name], packaged, name)
+    return Backbone(name, model, PACKAGED[name].input_size, "packaged with nstk")
 
 
 def _load_application(application: Application, weights: StrPath) -> Backbone:
@@ -107,14 +119,7 @@ def _fill(build: Callable[[], KerasModel], weights: StrPath, name: str) -> Keras
 
 
 def open_classifier(path: Path) -> Backbone:
-    """Open the backbone of a ``.keras`` classifier; no code from the file is run.
-
-    Args:
-        path: A file made by `nstk.finetune`.
-
-    Raises:
-        ModelError: If the file is missing, damaged or not such a classifier.
-    """
+    """Open the backbone of a ``.keras`` classifier; no code from the file is run."""
     classifier, card = read_archive(path)
     try:
         name, input_size = str(card["backbone"]["name"]), int(card["backbone"]["input_size"])
@@ -129,16 +134,7 @@ def open_classifier(path: Path) -> Backbone:
 
 @pinned_keras_config()
 def make_backbone(network: KerasModel, name: str, input_size: int, source: str) -> Backbone:
-    """Make a backbone from the network inside a classifier.
-
-    Args:
-        network: The classifier's layer ``backbone``.
-        name: Its name.
-        input_size: Side of the images it was trained on, in pixels.
-        source: Origin of its weights, in words.
-    """
-    if (
-        len(network.outputs) > 1
-    ):  # the head also uses earlier maps; the first output is the last map
+    """Make a backbone from a classifier's layer ``backbone``."""
+    if len(network.outputs) > 1:  # the head also uses earlier maps; the first is the last map
         network = keras.Model(network.inputs[0], network.outputs[0], name=network.name)
     return Backbone(name=name, model=network, input_size=input_size, source=source)

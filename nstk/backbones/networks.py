@@ -1,7 +1,9 @@
-"""Building the networks of keras.applications, without weights, for images of any size."""
+"""The networks of keras.applications: built for images of any size, or with downloaded weights."""
 
-from collections import defaultdict
-from dataclasses import dataclass
+import logging
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from math import sqrt
 
@@ -9,6 +11,8 @@ import keras
 
 from nstk.backbones.applications import Application, Convention
 from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_config, renumber_names
+from nstk.backbones.listing import PACKAGED
+from nstk.errors import DownloadError
 from nstk.types import KerasLayer, KerasModel, Tensor
 
 MEAN = (0.485, 0.456, 0.406)
@@ -17,6 +21,11 @@ STD = (0.229, 0.224, 0.225)
 
 CAFFE_MEAN = (103.939, 116.779, 123.68)
 """The mean that Caffe's VGG subtracts: blue, green and red, 0 to 255."""
+
+TIMEOUT = 20.0
+"""Seconds without any data after which a download fails."""
+
+_log = logging.getLogger("nstk")
 
 _flip = partial(keras.ops.flip, axis=(1, 2))
 
@@ -32,13 +41,6 @@ def build_network(application: Application) -> KerasModel:
     - Generated layer names are those of a new process, so that taps and weights files do not depend
       on networks built before.
     - EfficientNet gets the rescaling that Keras adds only when it downloads the weights itself.
-
-    Args:
-        application: A row of the table.
-
-    Returns:
-        A ``keras.Model`` with newly initialized weights, from images ``(N, H, W, 3)`` to the
-        last feature map; preprocessing is inside.
     """
     family = application.family
     side = application.input_size if family.pads_by_size else None
@@ -59,23 +61,30 @@ def build_network(application: Application) -> KerasModel:
 
 
 def _rebuild_for_any_size(fixed: KerasModel, *, divide_again: bool) -> KerasModel:
-    """Rebuild a network whose zero padding was computed for one size."""
-    sized = _find_sized_padding(fixed)
+    """Rebuild a network whose zero padding was computed for one size.
+
+    "Same" padding depends on the size of each image: k // 2 zeros after a map, and one fewer
+    before it if the map's side is even. A convolution can do that itself. A pool does not pad with
+    zeros; the map is therefore flipped, padded with k // 2 zeros before it, pooled and flipped
+    back. Excess zeros after it fall outside every window.
+    """
+    before_convolutions, convolutions = _find_padding(fixed, "kernel_size")
+    before_pools, pools = _find_padding(fixed, "pool_size")
 
     def rebuild(layer: KerasLayer) -> KerasLayer:
         config = layer.get_config()
-        if layer.name in sized.convolutions:
+        if layer.name in convolutions:
             config["padding"] = "same"
-        elif layer.name in sized.pads:
+        elif layer.name in before_pools:
             config["padding"] = [(after, after) for _, after in layer.padding]
         return type(layer).from_config(config)
 
     def call(layer: KerasLayer, inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
-        if layer.name in sized.superfluous:
+        if layer.name in before_convolutions:
             return inputs
-        if layer.name in sized.pads:
+        if layer.name in before_pools:
             return layer(_flip(inputs))
-        if layer.name in sized.pools:
+        if layer.name in pools:
             return _flip(layer(inputs))
         maps = layer(inputs, *args, **kwargs)
         if divide_again and isinstance(layer, keras.layers.Normalization):
@@ -92,53 +101,26 @@ def _rebuild_for_any_size(fixed: KerasModel, *, divide_again: bool) -> KerasMode
     )
 
 
-@dataclass(frozen=True)
-class _SizedPadding:
-    """Layers whose zero padding Keras computed for one input size, and the layers after them.
-
-    "Same" padding depends on the size of each image: k // 2 zeros after a map, and one fewer
-    before it if the map's side is even. A convolution can do that itself. A pool does not pad with
-    zeros; the map is therefore flipped, padded with k // 2 zeros before it, pooled and flipped
-    back. Excess zeros after it fall outside every window.
-    """
-
-    superfluous: frozenset[str]
-    convolutions: frozenset[str]
-    pads: frozenset[str]
-    pools: frozenset[str]
-
-
-def _find_sized_padding(network: KerasModel) -> _SizedPadding:
-    followers: dict[int, list[KerasLayer]] = defaultdict(list)
-    for operation in network.operations[1:]:
-        for tensor in keras.tree.flatten(operation.input):
-            followers[id(tensor)].append(operation)
-    padded = {
-        layer.name: followers[id(layer.output)]
-        for layer in network.layers
-        if isinstance(layer, keras.layers.ZeroPadding2D)
-    }
-    convolved = {n: f for n, f in padded.items() if all(hasattr(o, "kernel_size") for o in f)}
-    pooled = {n: f for n, f in padded.items() if all(hasattr(o, "pool_size") for o in f)}
-    return _SizedPadding(
-        superfluous=frozenset(convolved),
-        convolutions=frozenset(o.name for f in convolved.values() for o in f),
-        pads=frozenset(pooled),
-        pools=frozenset(o.name for f in pooled.values() for o in f),
-    )
+def _find_padding(network: KerasModel, window: str) -> tuple[set[str], set[str]]:
+    """Names of the zero padding before layers with such a window only, and of these layers."""
+    pads, padded = set(), set()
+    for pad in network.layers:
+        if isinstance(pad, keras.layers.ZeroPadding2D):
+            after = [
+                operation
+                for operation in network.operations[1:]
+                if any(each is pad.output for each in keras.tree.flatten(operation.input))
+            ]
+            if all(hasattr(operation, window) for operation in after):
+                pads.add(pad.name)
+                padded.update(operation.name for operation in after)
+    return pads, padded
 
 
 def preprocess(images: Tensor, convention: Convention) -> Tensor:
     """Apply the preprocessing layers of a convention to a symbolic batch of images.
 
     They have no weights, so freezing, unfreezing and weights files do not affect them.
-
-    Args:
-        images: A Keras tensor ``(N, H, W, 3)``, RGB in ``[0, 1]``.
-        convention: The input that the network expects.
-
-    Returns:
-        A Keras tensor of the same shape.
     """
     match convention:
         case "symmetric":
@@ -154,3 +136,52 @@ def preprocess(images: Tensor, convention: Convention) -> Tensor:
     # One number per color as (1, 1, 3): Keras transposes a list of three if it is set to channels
     # first at the time of the call.
     return keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(images)
+
+
+@pinned_keras_config()
+def fetch_network(application: Application) -> KerasModel:
+    """Build Keras's network with its ImageNet weights.
+
+    Keras keeps the file in its cache and verifies its hash. The network is without its top, for
+    its original size.
+    """
+    _log.info("Fetching the ImageNet weights of %s from keras.applications", application.name)
+    side = application.input_size
+    try:
+        with _timeout(TIMEOUT), _silence():
+            return getattr(keras.applications, application.constructor)(
+                include_top=False,
+                weights="imagenet",
+                input_shape=(side, side, 3),
+                **application.options,
+            )
+    except Exception as error:  # Keras reports a failed fetch as a bare Exception.
+        reason = " ".join(str(error).split())
+        raise DownloadError(
+            f"The weights of '{application.name}' cannot be downloaded ({reason}); use "
+            f"{' or '.join(f'`backbone={name!r}`' for name in PACKAGED)}, which work offline, or a "
+            "local file as `weights`."
+        ) from error
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    """Set a timeout for new connections: Keras's downloads have none."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Hide Keras's progress bar: standard output is for results."""
+    enabled = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if enabled:
+            keras.config.enable_interactive_logging()

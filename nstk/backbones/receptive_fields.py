@@ -18,11 +18,6 @@ class ReceptiveField:
 
     Cell p covers the pixels p·stride … (p + 1)·stride − 1 of the image and sees the
     pixels p·stride − before … p·stride + after.
-
-    Attributes:
-        before: Number of pixels seen before the cell's first pixel.
-        after: Number of pixels seen after the cell's first pixel.
-        stride: Distance between neighboring cells in pixels.
     """
 
     before: int
@@ -39,14 +34,7 @@ class ReceptiveField:
 
 
 def trace_receptive_fields(model: KerasModel) -> dict[str, ReceptiveField]:
-    """Compute the receptive field of every layer of a functional network.
-
-    Args:
-        model: A functional ``keras.Model`` with one input.
-
-    Returns:
-        The field of each layer's output by layer name, along the axis with the larger reach.
-    """
+    """The receptive field of every layer by name, along the axis with the larger reach."""
     vertical, horizontal = trace_axes(model)
     return {
         name: max(field, horizontal[name], key=lambda seen: seen.reach)
@@ -57,15 +45,10 @@ def trace_receptive_fields(model: KerasModel) -> dict[str, ReceptiveField]:
 def trace_axes(
     model: KerasModel, begin: Tensor | None = None
 ) -> tuple[dict[str, ReceptiveField], dict[str, ReceptiveField]]:
-    """Compute the receptive field of every layer along both axes.
+    """The receptive field of every layer by name, along the rows and along the columns.
 
-    Args:
-        model: A functional ``keras.Model`` with one input.
-        begin: The tensor at which ``model`` was cut out of a larger network, on which the fields
-            then are; None for the model's own input.
-
-    Returns:
-        The field of each layer's output by layer name, along the rows and along the columns.
+    ``begin`` is the tensor at which the model was cut out of a larger network, if it was; the
+    fields are then on that tensor.
     """
     start = model.inputs[0] if begin is None else begin
     return _trace(model, start, axis=0), _trace(model, start, axis=1)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from nstk.backbones.keras_config import is_named_by_counting, pinned_keras_config, renumber_names
 from nstk.features.crops import CROPS, CropArray, crop_levels
+from nstk.features.executors import NetworkExecutor
 from nstk.features.networks import SQUARE
 from nstk.heads.head import Head
 from nstk.types import Array, KerasModel
@@ -97,16 +98,16 @@ class InferencePipeline:
 
     @cached_property
     @pinned_keras_config()
-    def forward(self) -> Callable[[CropArray], npt.NDArray[np.float32]]:
-        """Compiled function from crops ``(N, *shape)`` to the network's outputs, ``(N, …)``."""
-        square = self.model.get_layer(SQUARE).output
-        network = keras.Model(square, self.model.outputs[0])
-        compiled = tf.function(
-            lambda crops: network(crops, training=False),
-            input_signature=[tf.TensorSpec(square.shape, tf.float32)],
-            autograph=False,
-        ).get_concrete_function()
-        return lambda crops: compiled(tf.constant(crops)).numpy()
+    def executors(self) -> NetworkExecutor:
+        """What runs the network from crops to outputs."""
+        return NetworkExecutor(
+            keras.Model(self.model.get_layer(SQUARE).output, self.model.outputs[0])
+        )
+
+    def forward(self, crops: CropArray, executor: str = "tensorflow") -> npt.NDArray[np.float32]:
+        """Pass crops ``(N, *shape)`` through the network; returns its outputs, ``(N, …)``."""
+        [outputs] = self.executors.run(executor)(crops)
+        return outputs
 
 
 def _draw_noise(size: int) -> Iterator[npt.NDArray[np.float32]]:

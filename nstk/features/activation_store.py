@@ -18,14 +18,9 @@ MEMORY_LIMIT = 256 * 2**20
 
 
 class ActivationStore:
-    """Rows of one shape, in memory or in a temporary file that is removed with the store.
+    """At most ``count`` rows of one shape, in memory or in a temporary file removed with the store.
 
-    Args:
-        count: Largest number of rows.
-        shape: Shape of one row.
-        dtype: Data type of the rows.
-        memory: Bytes that may be kept in memory.
-        remedy: Advice for fewer or smaller rows, for the error raised when the disk is full.
+    ``remedy`` is advice for fewer or smaller rows, for the error raised when the disk is full.
     """
 
     def __init__(
@@ -54,11 +49,7 @@ class ActivationStore:
         return self._folder is not None
 
     def write(self, rows: Array) -> None:
-        """Append rows ``(n, …)``.
-
-        Raises:
-            OutputError: If the disk is full.
-        """
+        """Append rows ``(n, …)``."""
         if self._folder is None:
             self._rows[self._written : self._written + len(rows)] = rows
         else:

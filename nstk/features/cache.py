@@ -43,10 +43,6 @@ class FeatureCache:
 
     If the folder cannot be written or the disk is full, the cache stops writing and adds a notice;
     the job continues with the rows that it has in memory.
-
-    Args:
-        folder: Folder of the cache, created when needed; None stores nothing.
-        limit: Largest size in bytes.
     """
 
     def __init__(self, folder: str | Path | None = None, *, limit: int = LIMIT) -> None:
@@ -61,11 +57,7 @@ class FeatureCache:
         return tuple(dict.fromkeys(self._notices))
 
     def shard(self, recipe: Mapping[str, Json]) -> "CacheShard":
-        """Return the shard of all rows that were computed in one way.
-
-        Args:
-            recipe: Everything that a row depends on apart from the image; plain JSON.
-        """
+        """The shard of all rows of one recipe: all that a row depends on apart from the image."""
         name = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:32]
         if name not in self._shards:
             folder = self._root / name if self._root else None
@@ -82,12 +74,7 @@ class FeatureCache:
 
 
 class CacheShard:
-    """The rows of one kind; thread-safe.
-
-    Args:
-        folder: Folder of the shard; None stores nothing.
-        on_notice: Called with a notice when something goes wrong.
-    """
+    """The rows of one kind; thread-safe. Without a folder nothing is stored."""
 
     def __init__(self, folder: Path | None, on_notice: Callable[[str], None]) -> None:
         self._folder = folder
@@ -101,11 +88,7 @@ class CacheShard:
         self._written_at = time.monotonic()
 
     def find(self, digest: str) -> Array | None:
-        """Return the row of an image from disk, or None if there is no intact one.
-
-        Args:
-            digest: SHA-256 of the file's content, in hexadecimal digits.
-        """
+        """The row of an image from disk, by the SHA-256 of its file; None without an intact one."""
         key = bytes.fromhex(digest)
         with self._lock:
             path = self._paths.get(key)
@@ -116,12 +99,6 @@ class CacheShard:
             return self._loaded[path].get(key)
 
     def add(self, digest: str, row: Array) -> None:
-        """Add the row of an image.
-
-        Args:
-            digest: SHA-256 of the file's content, in hexadecimal digits.
-            row: Row with the shape and dtype of all rows of the shard.
-        """
         with self._lock:
             self._pending[bytes.fromhex(digest)] = row
             late = time.monotonic() - self._written_at >= _SECONDS_PER_FILE
@@ -130,7 +107,6 @@ class CacheShard:
             self.write()
 
     def write(self) -> None:
-        """Write the pending rows."""
         with self._lock:
             rows, self._pending, self._written_at = self._pending, {}, time.monotonic()
             if not rows or self._folder is None:

@@ -26,8 +26,8 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import ImageError
+from nstk.images.decoding import identify
 from nstk.images.image import Image
-from nstk.images.loading import measure_side
 from nstk.types import Array
 
 CropArray = npt.NDArray[np.float32]
@@ -49,11 +49,8 @@ _PROBED_IMAGES = 100
 class Crop:
     """One crop of the largest centered square of an image.
 
-    Attributes:
-        row: Position of a zoomed crop from top, 0, to bottom, 1.
-        column: Position of a zoomed crop from left, 0, to right, 1.
-        zoomed: Whether the crop has 7/8 of the square's side, or all of it.
-        flipped: Whether it is mirrored left to right.
+    A zoomed crop has 7/8 of the square's side and lies at ``row`` from top, 0, to bottom, 1, and at
+    ``column`` from left to right; a flipped one is mirrored left to right.
     """
 
     row: float = 0.5
@@ -79,12 +76,8 @@ CROPS = (
 class Sampling:
     """How finely a crop of ``size`` pixels is sampled.
 
-    Attributes:
-        size: Side of the crop in pixels.
-        factor: k, samples per pixel along one axis; even.
-        side: Samples along the side of the largest centered square.
-        top: First row of samples in the crop.
-        left: First column of samples in the crop.
+    ``factor`` is k, samples per pixel along one axis, even; ``side`` counts the samples along the
+    largest centered square, of which the crop begins at row ``top`` and column ``left``.
     """
 
     size: int
@@ -108,16 +101,7 @@ def plan_sampling(crop: Crop, size: int) -> Sampling:
 
 
 def extract_crops(image: Image, size: int, crops: tuple[Crop, ...]) -> CropArray:
-    """Extract crops from an image.
-
-    Args:
-        image: ``(height, width, 3)`` in ``[0, 1]``.
-        size: Side of a crop in pixels.
-        crops: The crops to extract.
-
-    Returns:
-        float32 ``(len(crops), size, size, 3)`` in ``[0, 1]``.
-    """
+    """Extract crops ``(len(crops), size, size, 3)`` from an image in ``[0, 1]``."""
     # Whole gray levels: a file and the uint8 array of the same image get the same score.
     return crop_levels(np.rint(_center_square(image) * np.float32(255)), size, crops)
 
@@ -125,16 +109,9 @@ def extract_crops(image: Image, size: int, crops: tuple[Crop, ...]) -> CropArray
 def crop_levels(
     levels: Array, size: int, crops: tuple[Crop, ...], *, out: CropArray | None = None
 ) -> CropArray:
-    """Extract crops from an image in whole gray levels.
+    """Extract crops ``(len(crops), size, size, 3)`` in ``[0, 1]`` from whole gray levels.
 
-    Args:
-        levels: ``(height, width, 3)``, whole numbers 0 to 255 of any dtype.
-        size: Side of a crop in pixels.
-        crops: The crops to extract.
-        out: Where to write the crops; None allocates a new array.
-
-    Returns:
-        float32 ``(len(crops), size, size, 3)`` in ``[0, 1]``.
+    ``levels`` are ``(height, width, 3)``, 0 to 255 of any dtype; ``out`` is where to write.
     """
     center = _center_square(levels)
     square = _workspace.array("square", center.shape)
@@ -148,6 +125,15 @@ def crop_levels(
     return arrays
 
 
+def needed_side(size: int) -> int:
+    """Shorter side that a decoded image needs for crops of ``size`` pixels: one for each sample.
+
+    Measured on 100 photographs enlarged to 12 megapixels, which are then decoded at half their
+    size: probabilities change by 0.0016 on average; at a quarter by far more, at little gain.
+    """
+    return plan_sampling(Crop(), size).window
+
+
 def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
     """Choose the side of the crops that the network takes.
 
@@ -155,20 +141,13 @@ def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
     photographs (MobileNet-0.75 on insects: 94.1 % of 153 at 224, 91.5 at 192, 92.2 at 256). Images
     so small that S would magnify them more than 2.5 times are an exception: their blurred edges
     are unlike the training data, and 5/7·S, 160 for 224, is as good or better at half the cost.
-    `benchmarks/finetune.py` measures it on images of 64 and of 32 pixels.
-
-    Args:
-        backbone: The network; S is its ``input_size``.
-        paths: The images. The shorter sides of up to a hundred of them, evenly spread, are read;
-            unreadable files are ignored.
-
-    Returns:
-        S; or 5/7·S, rounded to a multiple of 32, if S is more than 2.5 times the median side.
+    `benchmarks/finetune.py` measures it on images of 64 and of 32 pixels. The shorter sides of up
+    to a hundred images, evenly spread, are read; unreadable files are ignored.
     """
     size, sides = backbone.input_size, []
     for path in paths[:: -(-len(paths) // _PROBED_IMAGES) or 1]:
         with suppress(ImageError):
-            sides.append(measure_side(path))
+            sides.append(identify(path).side)
     if not sides or size <= _MAX_MAGNIFICATION * median(sides):
         return size
     return max(_MULTIPLE, round(_SMALL_IMAGE_RATIO * size / _MULTIPLE) * _MULTIPLE)
@@ -240,10 +219,7 @@ def _resampling_weights(
 
     Sample s lies at (s + ½)·side / samples − ½ between two pixels, as in every bilinear resize
     with half-pixel centers; beyond the border the outermost pixel counts.
-
-    Returns:
-        Positions ``(t, size)`` of the few pixels that each pixel of the crop is made of, and
-        their weights ``(t, size)``.
+    Positions and weights are ``(t, size)``, for the few pixels that make each pixel of the crop.
     """
     half, factor = sampling.factor // 2, sampling.factor
     pixels = np.arange(sampling.size)[:, np.newaxis]

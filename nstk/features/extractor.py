@@ -10,27 +10,26 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
+import keras
 import numpy as np
 import numpy.typing as npt
-import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError
 from nstk.features.cache import CacheShard, FeatureCache
-from nstk.features.crops import CROPS, Crop, CropArray, crop_levels
+from nstk.features.crops import CROPS, Crop, CropArray, crop_levels, needed_side
+from nstk.features.executors import NetworkExecutor
 from nstk.features.networks import BLOCKS, build_feature_network
 from nstk.images.hashes import image_hash
-from nstk.images.loading import load_levels
+from nstk.images.loading import DEFAULT_READER, ImageReader, load_levels
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.settings import ExecutorName
 from nstk.storage.files import digest_file
 from nstk.types import FeatureVectors, Json, KerasModel
 
 BATCH_SIZE = 32
 """Images that pass through a network together."""
-
-HASH_RECIPE = {"block": "image_hash"}
-"""The recipe of image hashes in the cache."""
 
 _Source = TypeVar("_Source")
 _Result = TypeVar("_Result")
@@ -40,17 +39,17 @@ _Result = TypeVar("_Result")
 class FeatureExtractor:
     """A frozen network at one size, with the features that are taken from it.
 
-    Attributes:
-        backbone: The network.
-        size: Side of the crops in pixels.
-        blocks: The blocks of features; see `nstk.features.networks.build_feature_network`.
-        crops: The crops of every image.
+    ``size`` is the side of the crops in pixels; ``blocks`` are those of `build_feature_network`;
+    by the number of ``images`` the executor ``"auto"`` chooses.
     """
 
     backbone: Backbone
     size: int
     blocks: tuple[str, ...] = BLOCKS["pooled"]
     crops: tuple[Crop, ...] = CROPS[:1]
+    executor: ExecutorName = "tensorflow"
+    images: int = 0
+    reader: ImageReader = DEFAULT_READER
 
     @cached_property
     def network(self) -> KerasModel:
@@ -58,16 +57,15 @@ class FeatureExtractor:
         return build_feature_network(self.backbone, self.size, self.blocks)
 
     @cached_property
-    def extract(self) -> Callable[[CropArray], dict[str, FeatureVectors]]:
-        """The network as a compiled function."""
-        compiled = tf.function(
-            lambda crops: self.network(crops, training=False),
-            input_signature=[tf.TensorSpec((None, self.size, self.size, 3), tf.float32)],
-            autograph=False,
-        ).get_concrete_function()
-        return lambda crops: {
-            block: rows.numpy() for block, rows in compiled(tf.constant(crops)).items()
-        }
+    def chosen_executor(self) -> str:
+        """What runs the network: ``"tensorflow"`` or ``"litert"``."""
+        return self._executors.choose(self.executor, self.images * len(self.crops))
+
+    def extract(self, crops: CropArray) -> dict[str, FeatureVectors]:
+        """Pass crops ``(N, size, size, 3)`` through the network: ``{block: (N, D)}``."""
+        rows = self._executors.run(self.chosen_executor)(crops)
+        # Keras flattens dictionaries in the order of their keys.
+        return dict(zip(keras.tree.flatten({b: b for b in self.blocks}), rows, strict=True))
 
     def recipe(self, block: str, crop: Crop) -> dict[str, Json]:
         """Everything that a row of a block depends on apart from the image."""
@@ -77,20 +75,25 @@ class FeatureExtractor:
             "size": self.size,
             "block": block,
             "view": [crop.row, crop.column, crop.zoomed, crop.flipped],
+            "executor": self.chosen_executor,
+            **self.reader.recipe(),
         }
+
+    def pixel_recipe(self, block: str) -> dict[str, Json]:
+        """The same for a row that depends on the pixels alone, such as a hash."""
+        return {"block": block, "side": needed_side(self.size), **self.reader.recipe()}
+
+    @cached_property
+    def _executors(self) -> NetworkExecutor:
+        return NetworkExecutor(self.network)
 
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """The features of all readable images.
+    """The features of all readable images, in ascending order of their indices among the paths.
 
-    Attributes:
-        indices: Indices of these images among the paths, int64 ``(n,)``, ascending.
-        blocks: For each block float32 ``(n, crops, D)``.
-        digests: SHA-256 of the files.
-        hashes: Perceptual hashes of the images, from `nstk.images.hashes.image_hash`.
-        skipped: The unreadable files, with reasons.
-        forward_passes: Crops that passed through the network; cached ones did not.
+    Blocks are ``(n, crops, D)``. Digests are SHA-256 of the files, hashes from `image_hash`.
+    ``forward_passes`` counts the crops that passed through the network; cached ones did not.
     """
 
     indices: npt.NDArray[np.int64]
@@ -118,13 +121,7 @@ def extract_features(
     """Compute the features of all images that are not in the cache.
 
     Threads read and decode ahead while the network works. Only the rows stay in memory: 4 bytes
-    for each value of each block and crop.
-
-    Args:
-        extractor: The network.
-        paths: The files.
-        cache: Cache for the rows; None stores none.
-        on_progress: Receives the number of finished files, stage ``"features"``.
+    for each value of each block and crop. Progress has the stage ``"features"``.
     """
     store = _FeatureStore(extractor, cache or FeatureCache())
     on_progress(Progress(stage="features", step=0, total=len(paths)))
@@ -161,13 +158,7 @@ def extract_features(
 def prefetch(
     sources: Iterable[_Source], read: Callable[[_Source], _Result], ahead: int
 ) -> Generator[_Result]:
-    """Read in threads, in order, at most ``ahead`` items before the requested one.
-
-    Args:
-        sources: Files or other items to read.
-        read: Reads one item; must be thread-safe.
-        ahead: Number of items to read ahead, at least 1.
-    """
+    """Read in threads, in order, at most ``ahead`` items before the requested one, at least 1."""
     executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
     upcoming = iter(sources)
     pending: deque[Future[_Result]] = deque()
@@ -197,7 +188,7 @@ class _FeatureStore:
     def __init__(self, extractor: FeatureExtractor, cache: FeatureCache) -> None:
         self.extractor = extractor
         self.cache = cache
-        self._hashes = cache.shard(HASH_RECIPE)
+        self._hashes = cache.shard(extractor.pixel_recipe("image_hash"))
         self._shards: dict[tuple[str, int], CacheShard] = {
             (block, number): cache.shard(extractor.recipe(block, crop))
             for block in extractor.blocks
@@ -250,7 +241,7 @@ class _FeatureStore:
         }
 
     def _read(self, extracted: _ExtractedRow, path: Path, missing: Sequence[int]) -> None:
-        levels = load_levels(path)
+        levels = self.extractor.reader.load_levels(path, needed_side(self.extractor.size))
         extracted.hash = image_hash(levels)
         crops = tuple(self.extractor.crops[number] for number in missing)
         if crops:

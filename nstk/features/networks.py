@@ -41,20 +41,11 @@ def choose_statistics_taps(backbone: Backbone) -> tuple[str, ...]:
 
 @pinned_keras_config()
 def build_feature_network(backbone: Backbone, size: int, blocks: Sequence[str]) -> KerasModel:
-    """Build the model from crops to blocks of features.
+    """Build the model from crops ``(N, size, size, 3)`` in ``[0, 1]`` to ``{block: (N, D)}``.
 
-    Args:
-        backbone: The frozen network.
-        size: Side of the crops in pixels.
-        blocks: ``"pooled"``, the mean of the last feature map; ``"statistics"``, the mean and the
-            standard deviation of every channel of `choose_statistics_taps`; or the name of a tap,
-            for the mean of its channels.
-
-    Returns:
-        A ``keras.Model`` from ``(N, size, size, 3)`` in ``[0, 1]`` to ``{block: (N, D)}``.
-
-    Raises:
-        SettingsError: If the size is too small for the network.
+    Blocks are ``"pooled"``, the mean of the last feature map; ``"statistics"``, the mean and the
+    standard deviation of every channel of `choose_statistics_taps`; or the name of a tap, for the
+    mean of its channels.
     """
     square = keras.Input((size, size, 3), name=SQUARE)
     return keras.Model(square, _feature_blocks(backbone, square, blocks, prefix=""))
@@ -64,23 +55,10 @@ def build_feature_network(backbone: Backbone, size: int, blocks: Sequence[str]) 
 def build_extractor(
     backbone: Backbone, size: int, features: str = POOLED, crops: Sequence[Crop] = CROPS[:1]
 ) -> KerasModel:
-    """Build the model from images to feature vectors.
+    """Build the model from images ``(N, H, W, 3)``, values 0 to 255, to vectors ``(N, D)``.
 
-    Values 0 to 255 are scaled first: a resize of uint8 would round, and differently in eager
-    and compiled mode.
-
-    Args:
-        backbone: The frozen network.
-        size: Side of the crops in pixels.
-        features: A key of `BLOCKS`.
-        crops: The crops of each image; the vector is the mean over them.
-
-    Returns:
-        A ``keras.Model`` from uint8 or float ``(N, H, W, 3)``, values 0 to 255, to float32
-        ``(N, D)``.
-
-    Raises:
-        SettingsError: If the size is too small for the network.
+    Values are scaled first: a resize of uint8 would round, and differently in eager and compiled
+    mode. A vector is the mean over the crops; ``features`` is a key of `BLOCKS`.
     """
     layers = keras.layers
     image = keras.Input((None, None, 3), name="image")
@@ -161,10 +139,21 @@ def _feature_blocks(
 
 
 def channel_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of every channel."""
-    variance = keras.ops.var(maps, axis=(1, 2))
+    """Mean and standard deviation of every channel.
+
+    Rows and columns are averaged one after the other: LiteRT adds numbers in a sequence, which
+    loses digits over thousands of them.
+    """
+
+    def mean(maps: Tensor) -> Tensor:
+        rows = keras.ops.mean(maps, axis=1, keepdims=True)
+        return keras.ops.mean(rows, axis=2, keepdims=True)
+
+    means = mean(maps)
+    centered = maps - means
     # The gradient of the root would be infinite where a channel is zero everywhere.
-    return keras.ops.mean(maps, axis=(1, 2)), keras.ops.sqrt(variance + _EPSILON)
+    stds = keras.ops.sqrt(mean(centered * centered) + _EPSILON)
+    return tuple(keras.ops.squeeze(each, axis=(1, 2)) for each in (means, stds))
 
 
 def _concatenate(blocks: dict[str, Tensor], name: str) -> Tensor:

@@ -1,13 +1,21 @@
-"""Several processes that share one job: their shards, and how they gather results."""
+"""Several processes that share a job: their shards of the data, and how they gather results."""
 
-from dataclasses import dataclass
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
+from nstk.datasets.listing import SkippedFile
+from nstk.features.cache import FeatureCache
+from nstk.features.extractor import FeatureExtractor, Features, extract_features
+from nstk.progress import Reporter, no_progress
 from nstk.types import Strategy, Tensor
 
 _WORD = 4
@@ -15,17 +23,12 @@ _WORD = 4
 
 @dataclass(frozen=True, eq=False)
 class Workers:
-    """The processes of a ``tf.distribute`` strategy; without one, this process alone.
-
-    Attributes:
-        strategy: A ``tf.distribute.Strategy``.
-    """
+    """The processes of a ``tf.distribute`` strategy; without one, this process alone."""
 
     strategy: Strategy
 
     @cached_property
     def count(self) -> int:
-        """Number of processes."""
         return sum(map(len, self._cluster.values())) or 1
 
     @cached_property
@@ -47,11 +50,7 @@ class Workers:
         return items[self.index :: self.count]
 
     def all_gather(self, message: bytes) -> tuple[bytes, ...]:
-        """Send a message to all processes; every process must call it.
-
-        Returns:
-            The message of each process, in their order.
-        """
+        """The messages of all processes, in their order; every process must call it."""
         if self.count == 1:
             return (message,)
         padding = bytes(-len(message) % _WORD)
@@ -94,3 +93,69 @@ def _split(words: npt.NDArray[np.int32]) -> tuple[bytes, ...]:
             messages.append(words[start : start + count].tobytes()[:length])
             start += count
     return tuple(messages)
+
+
+def extract_features_sharded(
+    extractor: FeatureExtractor,
+    paths: Sequence[Path],
+    workers: Workers,
+    *,
+    cache: FeatureCache | None = None,
+    on_progress: Reporter = no_progress,
+) -> Features:
+    """Run `extract_features` in every process on its shard of the images, and gather the rows.
+
+    ``paths`` are all files, the same in every process; progress counts those of this process.
+    """
+    shard = workers.shard(paths)
+    features = extract_features(extractor, shard, cache=cache, on_progress=on_progress)
+    if workers.count == 1:
+        return features
+    features = replace(features, indices=features.indices * workers.count + workers.index)
+    return _merge([_unpack(each) for each in workers.all_gather(_pack(features))])
+
+
+def _pack(features: Features) -> bytes:
+    file = io.BytesIO()
+    facts = {
+        "digests": features.digests,
+        "hashes": features.hashes,
+        "skipped": [(str(each.path), each.reason) for each in features.skipped],
+        "forward_passes": features.forward_passes,
+    }
+    blocks: dict[str, Any] = {f"block {name}": rows for name, rows in features.blocks.items()}
+    text = np.array(json.dumps(facts))
+    np.savez(file, allow_pickle=False, indices=features.indices, facts=text, **blocks)
+    return file.getvalue()
+
+
+def _unpack(message: bytes) -> Features:
+    with np.load(io.BytesIO(message), allow_pickle=False) as arrays:
+        facts = json.loads(str(arrays["facts"]))
+        names = [name for name in arrays.files if name.startswith("block ")]
+        return Features(
+            indices=arrays["indices"],
+            blocks={name.removeprefix("block "): arrays[name] for name in names},
+            digests=tuple(facts["digests"]),
+            hashes=tuple(facts["hashes"]),
+            skipped=tuple(SkippedFile(Path(path), reason) for path, reason in facts["skipped"]),
+            forward_passes=facts["forward_passes"],
+        )
+
+
+def _merge(parts: Sequence[Features]) -> Features:
+    indices = np.concatenate([part.indices for part in parts])
+    order = np.argsort(indices)
+    digests = [digest for part in parts for digest in part.digests]
+    hashes = [hash for part in parts for hash in part.hashes]
+    return Features(
+        indices=indices[order],
+        blocks={
+            name: np.concatenate([part.blocks[name] for part in parts])[order]
+            for name in parts[0].blocks
+        },
+        digests=tuple(digests[index] for index in order),
+        hashes=tuple(hashes[index] for index in order),
+        skipped=tuple(file for part in parts for file in part.skipped),
+        forward_passes=sum(part.forward_passes for part in parts),
+    )

@@ -105,6 +105,7 @@ def assemble_result(
         skipped=(*folder.skipped, *skipped),
         notices=(*folder.notices, *splits.notices, *extracted.notices, *fitted.notices),
         forward_passes=features.forward_passes,
+        executor=extractor.chosen_executor,
         seconds={**watch.seconds, "total": watch.total},
     )
 

@@ -16,8 +16,7 @@ from nstk.features.cache import FeatureCache
 from nstk.features.crops import CROPS, choose_size
 from nstk.features.extractor import FeatureExtractor, Features
 from nstk.features.networks import BLOCKS
-from nstk.features.sharding import extract_features_sharded
-from nstk.features.workers import Workers
+from nstk.features.workers import Workers, extract_features_sharded
 from nstk.finetuning.assembly import Extracted, Fitted, assemble_result
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
@@ -29,7 +28,8 @@ from nstk.heads.predictions import SplitPredictions, cross_val_predict
 from nstk.heads.selection import select_head
 from nstk.heads.splits import split_samples
 from nstk.images.image import VALUE_RANGE, ValueRange
-from nstk.progress import Reporter, Stopwatch, no_progress
+from nstk.images.loading import ImageReader
+from nstk.progress import CallbackReporter, Reporter, Stopwatch, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder
 from nstk.types import SettingValue
@@ -46,7 +46,7 @@ def finetune(
     *,
     class_names: Sequence[str] | None = None,
     value_range: ValueRange = VALUE_RANGE,
-    backbone: Backbone | str | Path = "compact",
+    backbone: Backbone | str | Path = "efficientnet-lite0",
     cache: str | Path | None = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
@@ -78,7 +78,8 @@ def finetune(
             ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``, ``"activations"`` and
             ``"second stage"``, and during downloads.
         **options: Fields of `FinetuneSettings`, such as ``views=2``; or all of them as
-            ``settings=FinetuneSettings(…)``.
+            ``settings=FinetuneSettings(…)``. And ``callbacks=[…]``: Keras callbacks that see the
+            epochs of unfreezing, or else the solved head as one epoch.
 
     Raises:
         BackboneError: If there is no network of that name.
@@ -88,7 +89,8 @@ def finetune(
             checkpoints.
         WeightsError: If the weights do not fit the network, or are not finite.
     """
-    return FinetuneJob(
+    on_progress = CallbackReporter(options.pop("callbacks", ()), on_progress)
+    result = FinetuneJob(
         data=data,
         class_names=class_names,
         value_range=value_range,
@@ -98,6 +100,8 @@ def finetune(
         checkpoints=checkpoints,
         on_progress=on_progress,
     ).run()
+    on_progress.finish({"val_accuracy": result.accuracy})
+    return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +144,16 @@ class FinetuneJob:
             self.data,
             class_names=self.class_names,
             value_range=self.value_range,
+            label_pattern=settings.label_pattern,
             validation_share=settings.validation_share,
             seed=settings.seed,
+            min_images=settings.min_images,
             whole=False,
             on_progress=self.on_progress,
         )
         paths = [image.path for image in folder.images]
         size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
-        extractor = _build_extractor(backbone, size, settings)
+        extractor = _build_extractor(backbone, size, settings, len(paths))
         watch.lap("scan")
         store = FeatureCache(cache)
         features = extract_features_sharded(
@@ -212,14 +218,20 @@ class FinetuneJob:
         )
 
 
-def _build_extractor(backbone: Backbone, size: int, settings: FinetuneSettings) -> FeatureExtractor:
+def _build_extractor(
+    backbone: Backbone, size: int, settings: FinetuneSettings, images: int
+) -> FeatureExtractor:
     """Build the extractor of all features that the settings ask for.
 
     Raises:
         SettingsError: If the size is too small for the network.
     """
     blocks = BLOCKS["pooled+statistics" if settings.features == "auto" else settings.features]
-    extractor = FeatureExtractor(backbone, size, blocks, CROPS[: settings.views])
+    crops = CROPS[: settings.views]
+    reader = ImageReader.from_settings(vars(settings))
+    extractor = FeatureExtractor(
+        backbone, size, blocks, crops, settings.executor, images, reader
+    )
     _ = extractor.network
     return extractor
 

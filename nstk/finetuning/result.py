@@ -46,6 +46,7 @@ class FinetuneResult:
         notices: Warnings about the data, one sentence each.
         forward_passes: Number of crops that went through the network: images × views, less those
             in the cache.
+        executor: What ran the frozen network: ``"tensorflow"`` or ``"litert"``.
         seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
             if there was one, and in ``total``.
     """
@@ -66,6 +67,7 @@ class FinetuneResult:
     skipped: tuple[SkippedFile, ...]
     notices: tuple[str, ...]
     forward_passes: int
+    executor: str
     seconds: Mapping[str, float]
 
     def __repr__(self) -> str:
@@ -148,6 +150,8 @@ class FinetuneResult:
             "accuracy_interval": self.accuracy_interval,
             "folds": self.folds,
             "features": self.features,
+            "backbone": self.classifier.backbone["name"],
+            "executor": self.executor,
             "size": self.classifier.size,
             "probe_accuracy": stage["probe_accuracy"] if stage else self.accuracy,
             "finetuned_accuracy": stage["finetuned_accuracy"] if stage else None,

@@ -21,12 +21,7 @@ from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.selection import Samples, select_head
 from nstk.heads.splits import Splits, split_samples
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
-from nstk.inspecting.scratch import (
-    Dataset,
-    randomize_backbone,
-    read_crops,
-    train_from_scratch,
-)
+from nstk.inspecting.scratch import Dataset, randomize_backbone, read_crops, train_from_scratch
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import FinetuneSettings, FrozenSettings, resolve_settings
 from nstk.types import SettingValue

@@ -6,17 +6,15 @@ import keras
 import numpy as np
 import pytest
 
-from nstk.backbones.application_taps import TAPS
-from nstk.backbones.applications import APPLICATIONS
+from nstk.backbones.applications import APPLICATIONS, TAPS, deepest_taps
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import is_named_by_counting, renumber_names
 from nstk.backbones.networks import STD, build_network, preprocess
+from nstk.backbones.packaged import build_efficientnet_lite0
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.weights import assign_weights, list_weights, set_weights
 
 FAMILIES = {application.family.module: application.family for application in APPLICATIONS.values()}
-
-ONE_PER_CONVENTION = ("mobilenet-0.25", "resnet50", "efficientnet_v2_b0")
 
 SMALLEST = (
     "mobilenet-0.25",
@@ -36,11 +34,13 @@ SMALLEST = (
 )
 
 # Only the padding could differ, and nstk computes it only in some families.
-COMPARED = [
-    name
-    for name in SMALLEST
-    if APPLICATIONS[name].family.pads_by_size or name in ONE_PER_CONVENTION
-]
+COMPARED = (
+    "mobilenet-0.25",
+    "mobilenet_v2-0.35",
+    "mobilenet_v3_small-0.75",
+    "nasnet_mobile",
+    "efficientnet_b0",
+)
 
 
 def parameters(names):
@@ -141,7 +141,14 @@ def test_the_table_matches_the_network(application, backbone):
     assert backbone.model.count_params() == application.parameters
     assert backbone.model.outputs[0].shape[-1] == application.channels
     assert find_stages(backbone) == TAPS[application.name.partition("-")[0]].split()
-    assert backbone.taps[-1] == application.taps[-1]
+    assert backbone.taps[-1] == deepest_taps(application.name)[-1]
+
+
+def test_the_taps_of_the_packaged_classifier_network_are_its_stages():
+    backbone = Backbone("lite0", build_efficientnet_lite0(), 224, "random")
+    assert find_stages(backbone) == deepest_taps("efficientnet-lite0")
+    assert backbone.reach("top_activation") < WHOLE_IMAGE
+    assert backbone.stride("top_activation") == 32
 
 
 def find_stages(backbone):
@@ -165,6 +172,11 @@ def find_bottlenecks(network):
         for tensor in keras.tree.flatten(operation.output):
             latest = max(latest, needed_until.get(id(tensor), 0))
     return bottlenecks
+
+
+def test_every_family_whose_padding_depends_on_the_size_is_compared():
+    padded = {family.module for family in FAMILIES.values() if family.pads_by_size}
+    assert padded <= {APPLICATIONS[name].family.module for name in COMPARED}
 
 
 def test_a_network_is_frozen_and_takes_images_of_any_size(backbone):

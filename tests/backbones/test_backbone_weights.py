@@ -10,10 +10,9 @@ import pytest
 from weights_files import write_keras, write_npz, write_published
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
 from nstk.backbones.loading import load_backbone
-from nstk.backbones.weights import assign_weights, list_weights
-from nstk.backbones.weights_files import open_weights
+from nstk.backbones.packaged import build_compact
+from nstk.backbones.weights import assign_weights, list_weights, open_weights
 from nstk.errors import WeightsError
 
 WRITERS = {"weights.h5": write_keras, "h5": write_published, "npz": write_npz}

@@ -7,8 +7,8 @@ import tensorflow as tf
 from small_networks import extract, make_backbone, random_image
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.packaged import build_compact
 from nstk.errors import BackboneError, SettingsError, WeightsError
 
 # Architecture

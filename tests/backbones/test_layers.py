@@ -4,9 +4,9 @@ import keras
 import pytest
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 from nstk.errors import BackboneError
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.recipe import choose_content_layer, choose_style_layers
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,6 @@ from PIL import Image
 
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
-from nstk.features import extractor as features
 from nstk.features.crops import CROPS
 from nstk.features.extractor import FeatureExtractor, extract_features, prefetch
 from nstk.features.networks import (
@@ -108,12 +107,12 @@ def test_a_file_that_changes_while_it_is_read_is_skipped(
     path = tmp_path / "changing.png"
     path.write_bytes(images[0].read_bytes())
 
-    def load(path):
-        loaded = load_levels(path)
+    def load(path, **options):
+        loaded = load_levels(path, **options)
         path.write_bytes(images[1].read_bytes() + b" and more")
         return loaded
 
-    monkeypatch.setattr(features, "load_levels", load)
+    monkeypatch.setattr("nstk.images.loading.load_levels", load)
     found = extract_features(feature_extractor, [path])
     assert [file.reason for file in found.skipped] == ["changed while it was read"]
 

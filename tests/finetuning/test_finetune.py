@@ -15,8 +15,8 @@ from PIL import Image
 
 import nstk
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
 from nstk.backbones.loading import load_backbone
+from nstk.backbones.packaged import build_compact
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.run_records import read_record
 from nstk.datasets.folders import scan_folder

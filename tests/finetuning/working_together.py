@@ -28,7 +28,7 @@ def work(data):
 
     import nstk
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.compact import build_compact
+    from nstk.backbones.packaged import build_compact
 
     keras.utils.set_random_seed(7)
     model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))

@@ -3,7 +3,6 @@
 import ast
 import hashlib
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -111,7 +110,7 @@ def test_models_are_loaded_in_safe_mode_and_only_where_they_are_checked():
 def test_no_model_is_built_from_hdf5():
     for name in ("load_weights", "model_from_json", "model_from_config", "load_model_from_hdf5"):
         assert calls(name) == [], name
-    assert {place for place, _ in calls("File")} == {"nstk/backbones/weights_files.py"}
+    assert {place for place, _ in calls("File")} == {"nstk/backbones/weights.py"}
 
 
 def test_arrays_are_read_without_pickle():
@@ -124,22 +123,19 @@ def test_arrays_are_read_without_pickle():
 
 def test_downloads_are_those_of_keras_applications():
     assert {place for place, _ in calls("get_file")} == set()
-    assert "keras.applications" in (ROOT / "nstk/backbones/downloads.py").read_text("utf-8")
+    assert "keras.applications" in (ROOT / "nstk/backbones/networks.py").read_text("utf-8")
 
 
-def test_the_packaged_weights_have_the_pinned_digest():
-    packaged = resources.files("nstk.backbones") / "data" / "compact.npz"
-    assert hashlib.sha256(packaged.read_bytes()).hexdigest() == listing.COMPACT_DIGEST
-
-
-def test_modified_packaged_weights_are_refused(tmp_path, monkeypatch):
-    data = tmp_path / "data"
-    data.mkdir()
-    whole = (resources.files("nstk.backbones") / "data" / "compact.npz").read_bytes()
-    (data / "compact.npz").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+@pytest.mark.parametrize("name", listing.PACKAGED)
+def test_modified_packaged_weights_are_refused(name, tmp_path, monkeypatch):
+    packaged = listing.PACKAGED[name]
+    whole = packaged.find_file().read_bytes()
+    assert hashlib.sha256(whole).hexdigest() == packaged.digest
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / f"{name}.npz").write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     monkeypatch.setattr(listing.resources, "files", lambda _: tmp_path)
-    with pytest.raises(WeightsError, match=r"compact\.npz"):
-        load_backbone()
+    with pytest.raises(WeightsError, match=rf"{name}\.npz"):
+        load_backbone(name)
 
 
 def test_the_guarantees_are_documented():

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from examples.train_compact import evaluation, network, recipe, schedule, sheets, training
 from examples.train_compact.__main__ import main
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 from nstk.errors import FolderError, SettingsError, WeightsError
 
 PACKAGED = ROOT / "nstk" / "backbones" / "data" / "compact.npz"

@@ -156,10 +156,10 @@ def check_outputs(output: Path | None, report_folder: Path | None) -> None:
     """Check, before any work, that all files can be written."""
     from nstk.classifiers.classifier import Classifier
     from nstk.reports.classifier import check_classifier_report
-    from nstk.storage.files import check_writable
+    from nstk.storage.files import check_replaceable
 
     if output:
         Classifier.check_output(output)
-        check_writable(output.with_suffix(RECORD))
+        check_replaceable(output.with_suffix(RECORD), '"versions"', '"settings"')
     if report_folder:
         check_classifier_report(report_folder)

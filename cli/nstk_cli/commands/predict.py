@@ -106,7 +106,7 @@ def predict(
         from nstk.classifiers.prediction.watching import watch_folder
 
         if output:
-            check_results(output)
+            check_results(output, resume=resume)
         new_files = exclude(output, watch_folder(watch, interval=interval)) if watch else ()
         classifier = Classifier.load(model)
         chosen: dict[str, Any] = {"top": top, "abstain_below": abstain_below}

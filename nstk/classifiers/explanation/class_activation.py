@@ -18,8 +18,10 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.keras_config import pinned_keras_config
+from nstk.features.executors import NetworkExecutor, Run
 from nstk.features.networks import SQUARE
 from nstk.heads.links import Link
+from nstk.settings import ExecutorName
 from nstk.types import Array, KerasLayer, KerasModel
 
 HEAD = "head"
@@ -38,19 +40,29 @@ def choose_method(model: KerasModel) -> Method:
 
 
 @pinned_keras_config()
-def build_explainer(model: KerasModel, method: Method, link: Link) -> Explainer:
+def build_explainer(
+    model: KerasModel,
+    method: Method,
+    link: Link,
+    executor: ExecutorName = "tensorflow",
+    images: int = 1,
+) -> Explainer:
     """Build the function that explains crops; of several crops it explains the first.
 
     Args:
         model: A classifier's network.
         method: The method from `choose_method`, or Grad-CAM for any network.
         link: The link from logits to probabilities.
+        executor: What runs the network of a class activation map.
+        images: Number of images to explain.
     """
     mean, head = _find_mean(model), model.get_layer(HEAD)
     square = model.get_layer(SQUARE).output
-    network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
     if method == "class activation map":
-        return _cam(network, np.asarray(link.contrast(head.get_weights()[0])))
+        executors = NetworkExecutor(keras.Model(square, [mean.input, model.outputs[0]]))
+        run = executors.run(executors.choose(executor, images))
+        return _cam(run, np.asarray(link.contrast(head.get_weights()[0])))
+    network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
     return _grad_cam(network, link)
 
 
@@ -60,11 +72,11 @@ def _find_mean(model: KerasModel) -> KerasLayer:
     return next(means)
 
 
-def _cam(network: KerasModel, kernel: Array) -> Explainer:
+def _cam(run: Run, kernel: Array) -> Explainer:
     def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
-        maps, _, probabilities = network(crop[np.newaxis], training=False)
-        weighted = maps.numpy()[0] @ kernel
-        return probabilities.numpy()[0], lambda label: weighted[..., label]
+        maps, probabilities = run(crop[np.newaxis])
+        weighted = maps[0] @ kernel
+        return probabilities[0], lambda label: weighted[..., label]
 
     return explain_crop
 

@@ -13,11 +13,12 @@ import numpy.typing as npt
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.explanation.class_activation import Method, build_explainer, choose_method
 from nstk.classifiers.explanation.overlays import draw_overlay
-from nstk.classifiers.prediction.reading import Inputs, list_inputs
+from nstk.classifiers.prediction.reading import Inputs, Reader, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
+from nstk.settings import DecodeMode, ExecutorName
 from nstk.types import Array, Images, Json
 
 
@@ -78,6 +79,8 @@ def explain(
     *,
     label: str | None = None,
     value_range: ValueRange = VALUE_RANGE,
+    decode: DecodeMode | None = None,
+    executor: ExecutorName = "auto",
     on_progress: Reporter = no_progress,
 ) -> Iterator[Explanation | SkippedFile]:
     """Explain predictions one after the other; only one image is held in memory.
@@ -87,6 +90,8 @@ def explain(
         images: See `nstk.predict`.
         label: The class to explain; None for the most likely class of each image.
         value_range: See `nstk.predict`.
+        decode: See `nstk.predict`.
+        executor: See `nstk.predict`; Grad-CAM always takes TensorFlow, for its gradients.
         on_progress: Receives the number of finished images, stage ``"explain"``.
 
     Returns:
@@ -102,25 +107,37 @@ def explain(
             f"`label` is '{label}', which the classifier does not have; "
             f"choose one of {', '.join(classifier.classes)}."
         )
-    return _explain(classifier, list_inputs(images, value_range), label, on_progress)
+    reader = Reader(classifier.pipeline, classifier.reader_for(decode))
+    inputs = list_inputs(images, value_range)
+    return _explain(classifier, reader, inputs, label, executor, on_progress)
 
 
 def _explain(
-    classifier: Classifier, inputs: Inputs, label: str | None, on_progress: Reporter
+    classifier: Classifier,
+    reader: Reader,
+    inputs: Inputs,
+    label: str | None,
+    executor: ExecutorName,
+    on_progress: Reporter,
 ) -> Iterator[Explanation | SkippedFile]:
     method = choose_method(classifier.model)
-    explain_crop = build_explainer(classifier.model, method, classifier.decision.link)
-    prepare = classifier.pipeline.prepare
+    explain_crop = build_explainer(
+        classifier.model, method, classifier.decision.link, executor, inputs.total
+    )
     on_progress(Progress(stage="explain", step=0, total=inputs.total))
     for step, source in enumerate(inputs.images, start=1):
         try:
-            image = source.load()
+            image = source.load(reader.reader)
+            read = reader.read(source)
         except ImageError as error:
             if source.is_array:
                 raise
             yield SkippedFile(source.path, error.message_for(source.path))
+            continue
+        if isinstance(read, SkippedFile):
+            yield read
         else:
-            probabilities, class_map = explain_crop(prepare(np.rint(image * 255)))
+            probabilities, class_map = explain_crop(np.asarray(read.crop))
             index = (
                 int(probabilities.argmax()) if label is None else classifier.classes.index(label)
             )

@@ -1,5 +1,6 @@
 """Prediction: labels for images, one after the other, in constant memory."""
 
+import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,23 +21,24 @@ from nstk.classifiers.prediction.reading import (
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError
 from nstk.features.crops import CropArray
-from nstk.features.extractor import BATCH_SIZE, prefetch
-from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.features.extractor import prefetch
+from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
-from nstk.types import Images, Probabilities
+from nstk.settings import resolve_settings
+from nstk.types import Images, Probabilities, SettingValue
 
 UNSURE = "unsure"
+
+_log = logging.getLogger("nstk")
 
 
 def predict(
     classifier: Classifier,
     images: Images,
     *,
-    top: int = 5,
-    batch: int = BATCH_SIZE,
-    abstain_below: float | None = None,
-    value_range: ValueRange = VALUE_RANGE,
+    settings: PredictSettings | None = None,
     on_progress: Reporter = no_progress,
+    **options: SettingValue,
 ) -> Predictions:
     """Classify images.
 
@@ -46,12 +48,15 @@ def predict(
             arrays ``(height, width, 3)`` or batches ``(N, height, width, 3)``, sRGB, of uint8 or of
             floats in ``value_range``, tensors and Pillow images; several of these; or a
             ``tf.data.Dataset``. In every form, the same image gets the same probabilities.
-        top: Number of the most likely classes that each prediction lists.
-        batch: Images that pass through the network together.
-        abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
-            prediction is lower, or the image is out of distribution. None never abstains.
-        value_range: Values of black and white in arrays of floats, as in Keras.
+        settings: All options as one object; or give them as keyword arguments.
         on_progress: Receives the number of finished images, stage ``"predict"``.
+        **options: ``top``, the number of the most likely classes that each prediction lists (5);
+            ``batch``, the images that pass through the network together (32);
+            ``abstain_below``: the label is ``"unsure"`` if the confidence of the prediction is
+            lower, or the image is out of distribution (never); ``value_range``, the values of black
+            and white in arrays of floats, as in Keras (0 and 255); ``decode``, how large JPEGs are
+            decoded, ``"fast"`` or ``"exact"`` (as the classifier was made); ``executor``, what
+            runs the network, ``"tensorflow"``, ``"litert"`` or ``"auto"``, the faster one.
 
     Returns:
         The predictions, and the unreadable files.
@@ -59,15 +64,13 @@ def predict(
     Raises:
         ImageError: If a path does not exist, or an array is not an image or contradicts
             ``value_range``.
-        SettingsError: If an option is out of range.
+        SettingsError: If an option is unknown or out of range.
 
     Example:
         >>> nstk.predict(classifier, "photos/")[0].label  # doctest: +SKIP
         'bees'
     """
-    settings = PredictSettings(
-        top=top, batch=batch, abstain_below=abstain_below, value_range=value_range
-    )
+    settings = resolve_settings(PredictSettings, settings, options)
     predictions: list[Prediction] = []
     skipped: list[SkippedFile] = []
     for each in stream_predictions(classifier, images, settings, on_progress=on_progress):
@@ -82,24 +85,18 @@ def predict_proba(
     classifier: Classifier,
     images: Images,
     *,
-    batch: int = BATCH_SIZE,
-    value_range: ValueRange = VALUE_RANGE,
     on_progress: Reporter = no_progress,
+    **options: SettingValue,
 ) -> Probabilities:
     """Compute the probabilities of all classes, float32 ``(N, C)``, in the order of the classes.
 
-    Args:
-        classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
-        images: See `predict`.
-        batch: See `predict`.
-        value_range: See `predict`.
-        on_progress: See `predict`.
+    Takes the images and options of `predict`, except ``top``.
 
     Raises:
         ImageError: If an image cannot be read: every image needs a row.
     """
     columns = {name: column for column, name in enumerate(classifier.classes)}
-    settings = PredictSettings(top=len(columns), batch=batch, value_range=value_range)
+    settings = resolve_settings(PredictSettings, None, {**options, "top": len(columns)})
     rows: list[Probabilities] = []
     for each in stream_predictions(classifier, images, settings, on_progress=on_progress):
         if not isinstance(each, Prediction):
@@ -142,9 +139,14 @@ def stream_predictions(
     """
     settings = settings or PredictSettings()
     inputs = list_inputs(images, settings.value_range)
+    chosen = classifier.inference_model.executors.choose(settings.executor, inputs.total)
+    listed = inputs.images if isinstance(inputs.images, tuple) else ()
+    for notice in warn_unused_bits([each.path for each in listed if each.given is None]):
+        _log.warning(notice)
     repeated = {key: each for key, each in (known or {}).items() if key not in done}
-    reader = Reader(classifier.inference_model, {*done, *repeated})
-    decoder = PredictionDecoder(classifier, settings, repeated)
+    image_reader = classifier.reader_for(settings.decode)
+    reader = Reader(classifier.inference_model, image_reader, {*done, *repeated})
+    decoder = PredictionDecoder(classifier, settings, repeated, chosen)
     return _stream(decoder, reader, inputs, on_progress)
 
 
@@ -156,11 +158,13 @@ class PredictionDecoder:
         classifier: The classifier.
         settings: Options of `predict`.
         known: Predictions to repeat, by path and digest.
+        executor: What runs the network.
     """
 
     classifier: Classifier
     settings: PredictSettings
     known: Mapping[tuple[Path, str], Prediction]
+    executor: str
 
     def decode(
         self, image: CroppedImage, probabilities: Probabilities, ood_score: float | None
@@ -219,7 +223,7 @@ def _predict_batch(
     classifier = decoder.classifier
     outputs: dict[int, tuple[Probabilities, float | None]] = {}
     if any(isinstance(each, CroppedImage) and each.crop is not None for each in group):
-        reader = Reader(classifier.inference_model)
+        reader = Reader(classifier.inference_model, classifier.reader_for(decoder.settings.decode))
         cropped = [
             reader.read(each.source, crop)
             if isinstance(each, CroppedImage) and each.crop is None
@@ -228,7 +232,8 @@ def _predict_batch(
         ]
         rows = [row for row, each in enumerate(cropped) if isinstance(each, CroppedImage)]
         complete = len(rows) == len(group)
-        raw = classifier.inference_model.forward(crops[: len(rows)] if complete else crops[rows])
+        batch = crops[: len(rows)] if complete else crops[rows]
+        raw = classifier.inference_model.forward(batch, decoder.executor)
         outputs = dict(zip(rows, zip(*classifier.split_outputs(raw), strict=True), strict=True))
     for row, each in enumerate(group):
         if isinstance(each, SkippedFile):

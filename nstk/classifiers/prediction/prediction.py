@@ -8,7 +8,7 @@ from pathlib import Path
 from nstk.datasets.listing import SkippedFile
 from nstk.features.extractor import BATCH_SIZE
 from nstk.images.image import VALUE_RANGE, ValueRange
-from nstk.settings import check_range, check_whole
+from nstk.settings import DecodeMode, ExecutorName, check_range, check_whole, check_word
 from nstk.types import Json
 
 
@@ -23,6 +23,10 @@ class PredictSettings:
         abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
             prediction is lower, or the image is out of distribution. None never abstains.
         value_range: Values of black and white in arrays of floats.
+        decode: How large JPEGs are decoded, ``"fast"`` or ``"exact"``; None is as the classifier
+            was made.
+        executor: What runs the network: ``"tensorflow"``, ``"litert"`` or ``"auto"``, the faster
+            one for the number of images. Probabilities depend on it by no more than 1e-4.
 
     Raises:
         SettingsError: If a value is out of range.
@@ -32,12 +36,17 @@ class PredictSettings:
     batch: int = BATCH_SIZE
     abstain_below: float | None = None
     value_range: ValueRange = VALUE_RANGE
+    decode: DecodeMode | None = None
+    executor: ExecutorName = "auto"
 
     def __post_init__(self) -> None:
         check_whole("top", self.top, 1)
         check_whole("batch", self.batch, 1)
+        check_word("executor", self.executor, ExecutorName)
         if self.abstain_below is not None:
             check_range("abstain_below", self.abstain_below, 0, 1)
+        if self.decode is not None:
+            check_word("decode", self.decode, DecodeMode)
 
 
 @dataclass(frozen=True)

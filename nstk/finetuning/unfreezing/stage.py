@@ -13,14 +13,13 @@ from itertools import compress
 import numpy as np
 import numpy.typing as npt
 
-from nstk.backbones.arithmetic import choose_arithmetic
+from nstk.backbones.arithmetic import choose_precision
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import find_blocks
 from nstk.backbones.variants import Precision
 from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
 from nstk.features.networks import BLOCKS
-from nstk.features.sharding import extract_features_sharded
-from nstk.features.workers import Workers
+from nstk.features.workers import Workers, extract_features_sharded
 from nstk.finetuning.unfreezing.activations import (
     LabeledPaths,
     PrecomputedActivations,
@@ -263,7 +262,7 @@ class Unfreezing:
 
     def _choose_precision(self) -> Precision:
         backbone = self.extractor.backbone
-        chosen = choose_arithmetic("auto", "direct", backbone, backbone.taps[-1:]).precision
+        chosen = choose_precision("auto", backbone, backbone.taps[-1:])
         return "float32" if self.workers.all_reduce_max(float(chosen == "float32")) else "bfloat16"
 
 
