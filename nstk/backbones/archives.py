@@ -4,6 +4,7 @@ Keras ignores the card, so the file loads like any file of ``model.save``. Equal
 equal bytes. A file is loaded only after everything that it asks Keras to build has been checked.
 """
 
+import copy
 import errno
 import json
 import math
@@ -18,7 +19,7 @@ import keras
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.errors import ModelError, OutputError
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
-from nstk.storage.files import atomic_write, check_regular
+from nstk.storage.files import atomic_write, check_regular, find_temporary_folder
 from nstk.types import Json, KerasModel
 
 CARD = "nstk.json"
@@ -74,7 +75,7 @@ def write_archive(path: Path, model: KerasModel, card: Mapping[str, Json]) -> Pa
     check_name(path)
 
     def write(temporary: Path) -> None:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=find_temporary_folder()) as folder:
             saved = Path(folder, "saved.keras")
             model.save(saved)
             with zipfile.ZipFile(saved) as source, zipfile.ZipFile(temporary, "w") as target:
@@ -102,13 +103,15 @@ def read_archive(path: Path) -> tuple[KerasModel, dict[str, Json]]:
     _check_config(path, config)
     try:
         _check_size(path, config)
-        return keras.models.load_model(path, compile=False, safe_mode=True), card
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+        _restore_names(model, config)
+        return model, card
     except ModelError:
         raise
     except Exception as error:  # damaged configs make Keras raise almost anything
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise ModelError(
-                f"{path}: cannot be unpacked in {tempfile.gettempdir()} ({error.strerror}); "
+                f"{path}: cannot be unpacked in {find_temporary_folder()} ({error.strerror}); "
                 "free disk space there, or set TMPDIR to another folder."
             ) from error
         reason = " ".join(str(error).split())[:200]
@@ -118,9 +121,9 @@ def read_archive(path: Path) -> tuple[KerasModel, dict[str, Json]]:
 def _copy_members(
     source: zipfile.ZipFile, target: zipfile.ZipFile, card: Mapping[str, Json]
 ) -> None:
-    """Copy an archive without dates and memory addresses."""
+    """Copy an archive without dates and memory addresses, so that Keras 3.10 can load it."""
     texts = {
-        _CONFIG: _renumber(json.loads(source.read(_CONFIG)), {}),
+        _CONFIG: _make_portable(json.loads(source.read(_CONFIG)), {}),
         _METADATA: {"keras_version": keras.version()},
         CARD: dict(card),
     }
@@ -134,18 +137,43 @@ def _copy_members(
             target.writestr(member, source.read(name))
 
 
-def _renumber(config: Json, numbers: dict[int, int]) -> Json:
-    """Number shared objects in order of appearance instead of by their address."""
-    if isinstance(config, dict):
-        return {
-            key: numbers.setdefault(value, len(numbers) + 1)
-            if key == "shared_object_id"
-            else _renumber(value, numbers)
-            for key, value in config.items()
-        }
+def _make_portable(config: Json, numbers: dict[int, int]) -> Json:
+    """Leave out what Keras before 3.15 refuses, and number shared objects as they appear.
+
+    The weights are in the file, so their initializers are never used. The names of operations,
+    which Keras 3.10 does not accept, stay beside their configs; `_restore_names` reads them.
+    """
     if isinstance(config, list):
-        return [_renumber(value, numbers) for value in config]
-    return config
+        return [_make_portable(value, numbers) for value in config]
+    if not isinstance(config, dict):
+        return config
+    kept: dict[str, Json] = {
+        key: numbers.setdefault(value, len(numbers) + 1)
+        if key == "shared_object_id"
+        else _make_portable(value, numbers)
+        for key, value in config.items()
+        if not key.endswith("initializer") and key != "quantization_config"
+    }
+    if _is_operation(kept):
+        kept["config"].pop("name", None)
+    return kept
+
+
+def _restore_names(model: KerasModel, config: Json) -> None:
+    """Name operations as in the file; Keras numbers them by what the process has built before."""
+    created = sorted(model.operations, key=lambda each: (len(each.name), each.name))
+    for entry in config["config"]["layers"]:
+        if _is_operation(entry):
+            # Keras creates them in the order of the file.
+            first = next(each for each in created if type(each).__name__ == entry["class_name"])
+            first.name = entry["name"]
+            created.remove(first)
+        elif entry["class_name"] == "Functional":
+            _restore_names(model.get_layer(entry["name"]), entry)
+
+
+def _is_operation(entry: Mapping[str, Json]) -> bool:
+    return str(entry.get("module")).startswith("keras.src.ops")
 
 
 def _check_format(path: Path) -> None:
@@ -190,7 +218,8 @@ def _check_size(path: Path, config: Mapping[str, Json]) -> None:
 
 
 def _count_weights(config: Mapping[str, Json]) -> int:
-    bare = {**config, "compile_config": None}
+    # Keras takes parts out of the config that it reads.
+    bare = {**copy.deepcopy(config), "compile_config": None}
     with keras.StatelessScope(initialize_variables=False):
         model = keras.saving.deserialize_keras_object(bare, safe_mode=True)
         return sum(math.prod(variable.shape) for variable in model.variables)
