@@ -19,7 +19,7 @@ class InProcess:
     returncode = 0
 
     def __init__(self, format, artifact, outputs, errors):
-        self._arguments = format.name, str(artifact), str(outputs)
+        self._arguments = format, str(artifact), str(outputs)
         self.stdin = _Stream()
 
     def __enter__(self):

@@ -35,6 +35,18 @@ def draw_folder(root: Path, count: int, names: tuple[str, ...] = ("blue", "red")
     return root
 
 
+def save_turned(path: Path, orientation: int, endian: str = "<") -> Path:
+    """A photograph that its EXIF data turns."""
+    exif = Image.Exif()
+    exif.endian = endian
+    exif[0x010F] = "Maker"
+    exif[0x0112] = orientation
+    rows, columns = np.mgrid[0:24, 0:40]
+    pixels = np.stack([6 * rows, 6 * columns, 3 * (rows + columns)], -1).astype(np.uint8)
+    Image.fromarray(pixels).save(path, exif=exif, quality=95)
+    return path
+
+
 def hash_name(name: str) -> int:
     """A hash that is the same in every process, unlike ``hash``."""
     return sum(ord(letter) * 31**place for place, letter in enumerate(name[-12:])) % 2**32

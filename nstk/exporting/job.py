@@ -2,23 +2,97 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from itertools import chain, islice
 from pathlib import Path
+from typing import Literal, get_args
 
 from nstk.classifiers.classifier import Classifier
-from nstk.errors import ExportError
-from nstk.exporting.formats import Format, FormatName, find_format
+from nstk.errors import ExportError, OutputError, SettingsError
 from nstk.exporting.onnx_file import write_onnx
-from nstk.exporting.samples import SampleSet, Source, find_recorded, find_samples
 from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
-from nstk.exporting.verification import Agreement, verify
+from nstk.exporting.verification import (
+    Agreement,
+    SampleSet,
+    Source,
+    find_recorded,
+    find_samples,
+    verify,
+)
 from nstk.images.image import Levels
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import ExportSettings, resolve_settings
+from nstk.storage.files import (
+    atomic_write,
+    atomic_write_folder,
+    check_folder_writable,
+    check_writable,
+)
 from nstk.types import Json, SettingValue
 
+FormatName = Literal["keras", "savedmodel", "tflite", "tflite-int8", "onnx"]
+
 _CALIBRATION = 100
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format, and what it requires.
+
+    A format without an extension is a folder. Its tolerance is how much a probability may differ
+    from the original's; None if it rounds, and only the share of equal labels counts.
+    """
+
+    name: FormatName
+    extension: str
+    tolerance: float | None
+    modules: tuple[str, ...] = ()
+    """Optional Python modules that write or run it."""
+    extra: str = ""
+    """The extra of nstk that installs them."""
+
+    def check_modules(self) -> None:
+        missing = [module for module in self.modules if find_spec(module) is None]
+        if missing:
+            raise ExportError(
+                f"{self.name} needs {', '.join(missing)}, which is not installed; "
+                f"run pip install 'nstk[{self.extra}]'."
+            )
+
+    def check_path(self, path: Path) -> None:
+        if not self.extension:
+            check_folder_writable(path, member="assets/labels.txt")
+        elif path.suffix != self.extension:
+            raise OutputError(
+                f"{path} does not have the extension {self.extension} of {self.name}; "
+                f"write to {path.with_suffix(self.extension).name}."
+            )
+        else:
+            check_writable(path)
+
+    def write(self, path: Path, write: Callable[[Path], None]) -> Path:
+        return atomic_write(path, write) if self.extension else atomic_write_folder(path, write)
+
+
+FORMATS: dict[str, Format] = {
+    each.name: each
+    for each in (
+        Format("keras", ".keras", 1e-5),
+        Format("savedmodel", "", 1e-5),
+        Format("tflite", ".tflite", 1e-4),
+        Format("tflite-int8", ".tflite", None),
+        Format("onnx", ".onnx", 1e-4, ("tf2onnx", "onnx", "onnxruntime"), "onnx"),
+    )
+}
+
+
+def find_format(name: str) -> Format:
+    if name not in FORMATS:
+        raise ExportError(
+            f"unknown format '{name}'; choose from {', '.join(get_args(FormatName))}."
+        )
+    return FORMATS[name]
 
 
 @dataclass(frozen=True, repr=False)
@@ -104,10 +178,15 @@ def export(
     chosen, target = resolve_settings(ExportSettings, settings, options), find_format(format)
     target.check_modules()
     target.check_path(Path(path))
+    if chosen.size is not None and target.extension != ".tflite":
+        raise SettingsError(
+            f"`size` is {chosen.size}, but {target.name} takes images of any size; leave it out, "
+            "or choose tflite or tflite-int8."
+        )
     recorded = None
     if images is None and record is not None:
         recorded = find_recorded(record, classifier, chosen.seed)
-    samples = recorded or find_samples(images, chosen.seed)
+    samples = replace(recorded or find_samples(images, chosen.seed), size=chosen.size)
     return _export(classifier, target, Path(path), samples, chosen, on_progress)
 
 
@@ -126,7 +205,9 @@ def _export(
         on_progress(Progress(stage="export", step=0, total=1))
         _write(classifier, format, staged, samples, count)
         on_progress(Progress(stage="export", step=1, total=1))
-        agreement = verify(format, staged, classifier, samples.read(), count, on_progress)
+        agreement = verify(
+            format.name, format.tolerance, staged, classifier, samples, count, on_progress
+        )
         _check(format, agreement, settings.min_agreement)
         agreements.append(agreement)
 
@@ -150,8 +231,10 @@ def _write(
     writers: dict[FormatName, Callable[[], object]] = {
         "keras": lambda: classifier.save(staged),
         "savedmodel": lambda: write_saved_model(classifier, staged),
-        "tflite": lambda: write_tflite(classifier, staged),
-        "tflite-int8": lambda: write_tflite(classifier, staged, lambda: calibrate(samples, count)),
+        "tflite": lambda: write_tflite(classifier, staged, samples.size),
+        "tflite-int8": lambda: write_tflite(
+            classifier, staged, samples.size, lambda: calibrate(samples, count)
+        ),
         "onnx": lambda: write_onnx(classifier, staged),
     }
     writers[format.name]()

@@ -28,10 +28,6 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
 
     The class names are in its metadata under ``classes``, a JSON list in the order of the outputs;
     if images may have several labels, so are their thresholds under ``thresholds``.
-
-    Args:
-        classifier: The classifier.
-        path: The file, with extension ``.onnx``.
     """
     import onnx
 
@@ -51,7 +47,6 @@ def write_onnx(classifier: Classifier, path: Path) -> None:
 
 
 def _list_layers(model: KerasModel) -> Iterator[str]:
-    """The names of all layers, including nested ones."""
     for layer in model.layers:
         yield layer.name
         if hasattr(layer, "layers"):

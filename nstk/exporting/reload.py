@@ -54,7 +54,7 @@ def open_savedmodel(path: str) -> tuple[list[str], list[_Predict]]:
     def predict_integers(images: _Images) -> Any:
         return signatures["serve_uint8"](images=tf.constant(images))["probabilities"]
 
-    classes = Path(path, "assets", "labels.txt").read_text(encoding="utf-8").splitlines()
+    classes = _split(Path(path, "assets", "labels.txt").read_bytes())
     return classes, [predict_floats, predict_integers, predict_bytes]
 
 
@@ -62,8 +62,13 @@ def open_tflite(path: str) -> tuple[list[str], list[_Predict]]:
     """Open a ``.tflite`` file with LiteRT, or with TensorFlow's own interpreter."""
     runner = _find_interpreter()(model_path=path).get_signature_runner()
     [name] = runner.get_input_details()
-    classes = zipfile.ZipFile(path).read("labels.txt").decode().splitlines()
+    classes = _split(zipfile.ZipFile(path).read("labels.txt"))
     return classes, [lambda images: next(iter(runner(**{name: images}).values()))]
+
+
+def _split(lines: bytes) -> list[str]:
+    """Names may hold separators at which `str.splitlines` splits, such as U+2028."""
+    return lines.decode().split("\n")[:-1]
 
 
 def _find_interpreter() -> Any:

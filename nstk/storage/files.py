@@ -29,6 +29,8 @@ _FILE_TYPES = {
     stat.S_IFBLK: "a device",
 }
 
+_BEGINNING = 2**20
+
 MAX_NAME_BYTES = 255
 """Longest name of a file in the usual file systems."""
 
@@ -68,6 +70,24 @@ def check_writable(path: str | Path) -> None:
     if path.exists() and not path.is_file():
         raise OutputError(f"{path} is not a regular file; give the name of a file to write.")
     _check_parent(path)
+
+
+def check_replaceable(path: str | Path, *marks: str) -> None:
+    """Refuse, before any long work, to write over a file that nstk did not write.
+
+    Such a file of nstk begins with a megabyte that contains all the marks; an empty one is not
+    missed.
+    """
+    path = Path(path)
+    check_writable(path)
+    if not path.exists():
+        return
+    with _report_refusal(f"read {path}"), path.open("rb") as file:
+        beginning = file.read(_BEGINNING)
+    if beginning and not all(mark.encode() in beginning for mark in marks):
+        raise OutputError(
+            f"{path} was not written by nstk, and would be lost; give another name, or remove it."
+        )
 
 
 def check_folder_writable(path: str | Path, *, member: str) -> None:

@@ -8,80 +8,41 @@ from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any
 
+import flatbuffers
 import numpy as np
 import pytest
 import tensorflow as tf
+from flatbuffers.number_types import Float32Flags, Int8Flags, Uint32Flags
+from flatbuffers.table import Table
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from in_process import InProcess
-from labeled_images import COLORS, draw_folder, draw_image
+from labeled_images import COLORS, draw_image, save_turned
 from PIL import Image
 from shell import ROOT, complaint, invoke
+from tensorflow.lite.python import schema_py_generated as schema
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.job import predict
 from nstk.errors import ExportError, ImageError, OutputError, SettingsError
-from nstk.exporting import formats, reload
-from nstk.exporting.decoding import apply_orientation, decode_upright, read_orientation
-from nstk.exporting.formats import FORMATS
-from nstk.exporting.job import calibrate, export
-from nstk.exporting.onnx_file import write_onnx
-from nstk.exporting.samples import SampleSet, find_recorded, find_samples, synthesize_image
-from nstk.exporting.saved_model import write_saved_model
-from nstk.exporting.tflite import write_tflite
-from nstk.exporting.verification import Agreement, measure_agreement
-from nstk.finetuning.job import finetune
+from nstk.exporting import job, reload
+from nstk.exporting.job import FORMATS, calibrate, export
+from nstk.exporting.saved_model import apply_orientation, decode_upright, read_orientation
+from nstk.exporting.verification import (
+    Agreement,
+    SampleSet,
+    find_recorded,
+    find_samples,
+    measure_agreement,
+    synthesize_image,
+    verify,
+)
 from nstk.finetuning.replay import save_manifest
 from nstk.heads.decisions import Argmax
 from nstk.images.loading import load_levels
-from nstk.settings import FinetuneSettings
+from nstk.progress import no_progress
 
-CLASSES = ("class 10", "Ämeise", "蜂")
-EXTENSIONS = {name: format.extension for name, format in FORMATS.items()}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = draw_folder(tmp_path_factory.mktemp("data"), 6, tuple(COLORS))
-    for color, name in zip(COLORS, CLASSES, strict=True):
-        (folder / color).rename(folder / name)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def classifier(folder, tiny_backbone):
-    return finetune(folder, backbone=tiny_backbone).classifier
-
-
-@pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Images of many sizes, orientations and modes, between colors so that labels are close."""
-    folder = tmp_path_factory.mktemp("images")
-    modes = ["RGB", "L", "RGBA", "P", "LA", "1", "I;16"]
-    for seed in range(21):
-        height, width = np.random.default_rng(seed).integers(1, 150, 2)
-        color = tuple(np.random.default_rng(seed).integers(30, 220, 3))
-        pixels = draw_image(color, height, width, seed)
-        if modes[seed % 7] == "I;16":
-            image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
-        else:
-            image = Image.fromarray(pixels).convert(modes[seed % 7])
-        image.save(folder / f"{seed}.png")
-    for orientation in range(1, 9):
-        save_turned(folder / f"turned-{orientation}.jpg", orientation)
-    (folder / "notes.txt").write_text("not an image")
-    return folder
-
-
-def save_turned(path, orientation, endian="<"):
-    exif = Image.Exif()
-    exif.endian = endian
-    exif[0x010F] = "Maker"
-    exif[0x0112] = orientation
-    rows, columns = np.mgrid[0:24, 0:40]
-    pixels = np.stack([6 * rows, 6 * columns, 3 * (rows + columns)], -1).astype(np.uint8)
-    Image.fromarray(pixels).save(path, exif=exif, quality=95)
-    return path
+CLASSES = ("class 10", "Ä\u2028meise", "蜂")
 
 
 @pytest.fixture
@@ -89,11 +50,11 @@ def in_process(monkeypatch):
     monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 @pytest.mark.parametrize("format", FORMATS)
-def test_an_export_predicts_like_the_original(classifier, images, tmp_path, format, in_process):
-    path = tmp_path / f"model{EXTENSIONS[format]}"
-    made = export(classifier, format, path, images=images, min_agreement=0.8, max_images=6)
+def test_an_export_predicts_like_the_original(exported, format):
+    made = exported(format)
     assert made.images == 6
     assert made.image_source == "given"
     assert made.bytes > 1000
@@ -104,17 +65,15 @@ def test_an_export_predicts_like_the_original(classifier, images, tmp_path, form
         assert made.agreement == 1
         assert made.max_probability_difference <= FORMATS[format].tolerance
     if format.startswith("tflite"):
-        assert zipfile.ZipFile(path).namelist() == ["labels.txt"]
+        assert zipfile.ZipFile(made.path).namelist() == ["labels.txt"]
     if format == "keras":
-        assert Classifier.load(path).classes == CLASSES
-    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+        assert Classifier.load(made.path).classes == CLASSES
+    assert [entry.name for entry in made.path.parent.iterdir()] == [made.path.name]
 
 
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-def test_int8_uses_all_of_an_image_larger_than_those_of_calibration(classifier, tmp_path):
-    path = tmp_path / "model.tflite"
-    small = [draw_image(color, 30, 40, seed) for seed, color in enumerate(COLORS.values())]
-    write_tflite(classifier, path, lambda: small)
+def test_int8_uses_all_of_an_image_larger_than_those_of_calibration(classifier, exported):
+    path = exported("tflite-int8").path
     # Another color in the corner: an int8 graph that clips sizes would see only that.
     large = draw_image(COLORS["red"], 700, 700, 3)
     large[:150, :150] = COLORS["blue"]
@@ -127,13 +86,95 @@ def test_int8_uses_all_of_an_image_larger_than_those_of_calibration(classifier, 
     assert path.stat().st_size < 60_000
 
 
-@pytest.mark.slow
-def test_without_images_synthetic_ones_are_used_in_a_fresh_process(classifier, tmp_path):
-    model = classifier.save(tmp_path / "model.keras")
-    options = ("--max-images", 4, "-q")
-    result = invoke("export", model, "--to", "onnx", "-o", tmp_path / "copy.onnx", *options)
-    assert result.exit_code == 0, result.stderr
-    assert "4 synthetic images" in result.stdout
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
+def test_a_fixed_size_is_an_input_without_resizing(color_classifier, images, tmp_path, in_process):
+    path = tmp_path / "model.tflite"
+    made = export(color_classifier, "tflite", path, images=images, size=48, max_images=4)
+    assert (made.agreement, made.images) == (1, 4)
+    interpreter = tf.lite.Interpreter(str(path))
+    [entry], [answer] = interpreter.get_input_details(), interpreter.get_output_details()
+    assert entry["shape"].tolist() == [1, 48, 48, 3]
+    assert answer["shape"].tolist() == [1, 3]
+    interpreter.allocate_tensors()
+    image = draw_image(COLORS["red"], 48, 48, 1)[np.newaxis]
+    interpreter.set_tensor(entry["index"], image)
+    interpreter.invoke()
+    expected = color_classifier.model(image).numpy()
+    assert interpreter.get_tensor(answer["index"]) == pytest.approx(expected, abs=1e-4)
+    assert read_image_size(path) == (48, 48)
+
+
+@pytest.mark.parametrize("format", ["keras", "savedmodel", "onnx"])
+def test_other_formats_have_no_fixed_size(classifier, tmp_path, format):
+    path = tmp_path / f"model{FORMATS[format].extension}"
+    with pytest.raises(SettingsError, match="size"):
+        export(classifier, format, path, size=48)
+    assert not list(tmp_path.iterdir())
+
+
+def find_metadata(path):
+    """The root of the table that Android's readers look for; see tflite-support's schema."""
+    model = schema.Model.GetRootAs(path.read_bytes())
+    entries = [model.Metadata(index) for index in range(model.MetadataLength())]
+    [buffer] = [each.Buffer() for each in entries if each.Name() == b"TFLITE_METADATA"]
+    content = model.Buffers(buffer).DataAsNumpy().tobytes()
+    assert content[4:8] == b"M001"
+    return Table(content, flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0))
+
+
+def child(table, slot):
+    return Table(table.Bytes, table.Indirect(table.Pos + table.Offset(4 + 2 * slot)))
+
+
+def children(table, slot):
+    offset = table.Offset(4 + 2 * slot)
+    start = table.Vector(offset)
+    places = range(start, start + 4 * table.VectorLen(offset), 4)
+    return [Table(table.Bytes, table.Indirect(place)) for place in places]
+
+
+def text(table, slot):
+    return table.String(table.Pos + table.Offset(4 + 2 * slot)).decode()
+
+
+def number(table, slot, kind):
+    return table.Get(kind, table.Pos + table.Offset(4 + 2 * slot))
+
+
+def floats(table, slot):
+    return table.GetVectorAsNumpy(Float32Flags, table.Offset(4 + 2 * slot)).tolist()
+
+
+def read_image_size(path):
+    [graph] = children(find_metadata(path), 3)
+    [image] = children(graph, 2)
+    size = child(child(child(image, 3), 1), 1)
+    return number(size, 0, Uint32Flags), number(size, 1, Uint32Flags)
+
+
+def test_a_tflite_file_says_how_to_read_it(exported):
+    path = exported("tflite").path
+    [graph] = children(find_metadata(path), 3)
+    [image], [scores] = children(graph, 2), children(graph, 3)
+    assert (text(image, 0), text(scores, 0)) == ("image", "probability")
+    content = child(image, 3)
+    assert number(content, 0, Int8Flags) == 2  # ImageProperties
+    assert number(child(content, 1), 0, Int8Flags) == 1  # RGB
+    [unit] = children(image, 4)
+    assert number(unit, 0, Int8Flags) == 1  # NormalizationOptions
+    assert (floats(child(unit, 1), 0), floats(child(unit, 1), 1)) == ([0.0], [1.0])
+    [labels] = children(scores, 6)
+    assert number(labels, 2, Int8Flags) == 2  # TENSOR_AXIS_LABELS
+    stored = zipfile.ZipFile(path)
+    assert stored.getinfo(text(labels, 0)).compress_type == zipfile.ZIP_STORED
+    assert stored.read(text(labels, 0)).decode().split("\n") == [*CLASSES, ""]
+
+
+def test_an_export_is_verified_in_a_fresh_process(classifier, exported):
+    samples = find_samples(None, 0)
+    found = verify("onnx", 1e-4, exported("onnx").path, classifier, samples, 4, no_progress)
+    assert (found.images, found.agreement) == (4, 1)
+    assert found.max_probability_difference < 1e-4
 
 
 def test_the_classifier_is_unsure_about_some_images(classifier, images):
@@ -141,31 +182,6 @@ def test_the_classifier_is_unsure_about_some_images(classifier, images):
     for path in sorted(images.glob("*.png"))[:7]:
         confidences.append(classifier.model(load_levels(path)[np.newaxis]).numpy().max())
     assert min(confidences) < 0.95  # a classifier that is always sure would hide differences
-
-
-@pytest.fixture(scope="module")
-def richer(folder, tiny_backbone):
-    """A classifier on statistics of several views."""
-    chosen = FinetuneSettings(features="pooled+statistics", views=2)
-    return finetune(folder, backbone=tiny_backbone, settings=chosen).classifier
-
-
-@pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
-@pytest.mark.parametrize("format", ["savedmodel", "tflite", "onnx"])
-def test_statistics_and_several_views_are_exported(richer, images, tmp_path, format):
-    path = tmp_path / f"model{EXTENSIONS[format]}"
-    {"savedmodel": write_saved_model, "tflite": write_tflite, "onnx": write_onnx}[format](
-        richer, path
-    )
-    classes, signatures = reload.OPENERS[format](str(path))
-    assert tuple(classes) == CLASSES
-    for image in sorted(images.glob("*.png"))[:4]:
-        batch = load_levels(image)[np.newaxis]
-        for predict_one in signatures:
-            assert np.asarray(predict_one(batch)) == pytest.approx(
-                richer.model(batch).numpy(), abs=1e-4
-            )
 
 
 @pytest.mark.parametrize(
@@ -237,6 +253,7 @@ def test_the_agreement_needed_is_a_setting(classifier, tmp_path, monkeypatch):
         ("tflite", "folder.tflite", "folder.tflite"),
         ("savedmodel", "file", "file"),
         ("savedmodel", "folder.tflite", "folder.tflite"),
+        ("savedmodel", "foreign", "foreign"),
         ("savedmodel", "missing/model", "missing"),
     ],
 )
@@ -246,6 +263,8 @@ def test_an_unwritable_path_is_refused_before_any_work(
     (tmp_path / "file").write_text("text")
     (tmp_path / "folder.tflite").mkdir()
     (tmp_path / "folder.tflite" / "thesis.txt").write_text("text")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "saved_model.pb").write_bytes(b"of another program")
     before = sorted(tmp_path.rglob("*"))
     monkeypatch.setattr("nstk.exporting.job.find_samples", None)
     with pytest.raises(OutputError, match=named):
@@ -264,7 +283,7 @@ def test_an_older_savedmodel_is_replaced_and_an_empty_folder_filled(
     monkeypatch.setattr("nstk.exporting.job.write_saved_model", write)
     (tmp_path / "empty").mkdir()
     (tmp_path / "older" / "assets").mkdir(parents=True)
-    (tmp_path / "older" / "saved_model.pb").write_bytes(b"old")
+    (tmp_path / "older" / "assets" / "labels.txt").write_bytes(b"old")
     for name in ("empty", "older", "new"):
         export(classifier, "savedmodel", tmp_path / name)
     assert len(list(tmp_path.rglob("*"))) == 6
@@ -277,17 +296,17 @@ def test_a_full_disk_leaves_the_older_folder(classifier, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("nstk.exporting.job.write_saved_model", fail)
-    older = tmp_path / "older"
-    older.mkdir()
-    (older / "saved_model.pb").write_bytes(b"old")
+    labels = tmp_path / "older" / "assets" / "labels.txt"
+    labels.parent.mkdir(parents=True)
+    labels.write_bytes(b"old")
     with pytest.raises(OutputError, match="No space left"):
-        export(classifier, "savedmodel", older)
-    assert sorted(tmp_path.rglob("*")) == [older, older / "saved_model.pb"]
+        export(classifier, "savedmodel", tmp_path / "older")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [labels]
 
 
 def test_a_missing_module_is_named_with_the_extra_to_install(classifier, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        formats, "find_spec", lambda name: None if name == "tf2onnx" else find_spec(name)
+        job, "find_spec", lambda name: None if name == "tf2onnx" else find_spec(name)
     )
     with pytest.raises(ExportError) as caught:
         export(classifier, "onnx", tmp_path / "model.onnx")
@@ -428,12 +447,10 @@ def test_images_that_are_not_there_are_an_error(images, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(folder, tiny_backbone, tmp_path_factory):
+def run(color_folder, color_result, tmp_path_factory):
     """The images, the record and the result of a run."""
-    place = tmp_path_factory.mktemp("run")
-    data = shutil.copytree(folder, place / "data")
-    made = finetune(data, backbone=tiny_backbone)
-    return data, save_manifest(made, place / "model.json", backbone="compact"), made
+    record = tmp_path_factory.mktemp("run") / "model.json"
+    return color_folder, save_manifest(color_result, record, backbone="compact"), color_result
 
 
 def test_the_images_of_a_run_are_found_from_its_record_held_out_ones_first(run):
@@ -443,7 +460,7 @@ def test_the_images_of_a_run_are_found_from_its_record_held_out_ones_first(run):
     held_out = [file.path for file in made.files if file.split != "train"]
     expected = {load_levels(data / path).tobytes() for path in held_out}
     images = [each.tobytes() for each in samples.read()]
-    assert len(images) == len(made.files) == 18
+    assert len(images) == len(made.files) == 24
     assert set(images[: len(held_out)]) == expected
 
 
@@ -457,7 +474,7 @@ def test_changed_and_missing_images_are_left_out(run, tmp_path):
     changed, gone = (copy / file.path for file in made.files[:2])
     changed.write_bytes((copy / made.files[2].path).read_bytes())
     gone.unlink()
-    assert len(list(find_recorded(moved, made.classifier, 0).read())) == 16
+    assert len(list(find_recorded(moved, made.classifier, 0).read())) == 22
     for path in copy.rglob("*.*"):
         path.write_bytes(b"")
     assert find_recorded(moved, made.classifier, 0) is None
@@ -479,7 +496,7 @@ def test_the_record_of_another_classifier_is_ignored(run, tmp_path):
 
 def test_an_export_is_verified_with_the_images_of_the_run(run, tmp_path, monkeypatch):
     _, record, made = run
-    pretend(monkeypatch, Agreement(18, 1.0, 0.0))
+    pretend(monkeypatch, Agreement(24, 1.0, 0.0))
     path = tmp_path / "model.tflite"
     assert export(made.classifier, "tflite", path, record=record).image_source == "recorded"
     given = export(made.classifier, "tflite", path, record=record, images=run[0])
@@ -487,7 +504,7 @@ def test_an_export_is_verified_with_the_images_of_the_run(run, tmp_path, monkeyp
     model = made.classifier.save(tmp_path / "model.keras")
     shutil.copy(record, tmp_path)
     printed = invoke("export", model, "--to", "tflite", "-o", path, "-q").stdout
-    assert "18 images from its training run" in printed
+    assert "24 images from its training run" in printed
 
 
 @pytest.fixture(scope="module")
@@ -507,6 +524,22 @@ def test_encoded_images_of_other_modes_are_decoded_alike(decode, images):
         if seed % 7 != 6:  # 16 bits are truncated by TensorFlow and rounded by nstk
             path = images / f"{seed}.png"
             np.testing.assert_array_equal(decode(path.read_bytes()).numpy(), load_levels(path))
+
+
+def test_transparent_images_lie_on_the_same_ground_as_elsewhere(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (9, 7, 4)).astype(np.uint8)
+    rgba = Image.fromarray(levels)
+    rgba.save(tmp_path / "rgba.png")
+    rgba.convert("LA").save(tmp_path / "gray.png")
+    palette = Image.fromarray(levels[..., 0] // 128)
+    palette.putpalette([200, 0, 0, 0, 90, 0])
+    palette.save(tmp_path / "palette.png", transparency=bytes([70, 255]))
+    red = (255, 0, 0)
+    for path in tmp_path.iterdir():
+        content = tf.constant(path.read_bytes())
+        np.testing.assert_array_equal(decode_upright(content).numpy(), load_levels(path))
+        found = decode_upright(content, red).numpy()
+        np.testing.assert_array_equal(found, load_levels(path, background=red))
 
 
 @pytest.fixture(scope="module")

@@ -59,6 +59,7 @@ class CsvLayout:
     top: int
     multi_label: bool = False
     beginning = b"path,"
+    marks = ("ood_score,sha256,classifier",)
 
     @property
     def heading(self) -> bytes:
@@ -112,6 +113,7 @@ class JsonLinesLayout:
     top: int
     multi_label: bool = False
     beginning = b'{"path": '
+    marks = ('"sha256": ', '"classifier": ')
     heading = b""
 
     def write(self, prediction: Prediction, classifier: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,26 +12,30 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout, JsonLinesLayout, Layout
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
-from nstk.storage.files import FileGuard, check_writable
+from nstk.storage.files import FileGuard, check_replaceable, check_writable
 
 _DIGEST_DIGITS = 16
 _THRESHOLD = " unsure below "
 
-_LAYOUTS: dict[str, Callable[[int, bool], Layout]] = {".csv": CsvLayout, ".jsonl": JsonLinesLayout}
+_LAYOUTS: dict[str, type[CsvLayout | JsonLinesLayout]] = {
+    ".csv": CsvLayout,
+    ".jsonl": JsonLinesLayout,
+}
 
 
-def check_results(path: str | Path) -> None:
+def check_results(path: str | Path, *, resume: bool = False) -> None:
     """Check, before any long work, that a file of predictions can be written.
 
-    Args:
-        path: The file.
-
     Raises:
-        OutputError: If the extension names no format, or no file can be written there.
+        OutputError: If the extension names no format, no file can be written there, or a file there
+            is none of predictions.
     """
     if Path(path).suffix not in _LAYOUTS:
         raise OutputError(f"{path}: the extension is not .csv or .jsonl; use one of these.")
-    check_writable(path)
+    if resume:
+        check_writable(path)
+    else:
+        check_replaceable(path, *_LAYOUTS[Path(path).suffix].marks)
 
 
 class ResultsFile:
@@ -67,7 +71,7 @@ class ResultsFile:
     ) -> None:
         self._advice = advice
         self.path = Path(path)
-        check_results(self.path)
+        check_results(self.path, resume=resume)
         columns = min(top, len(classifier.classes))
         self._layout: Layout = _LAYOUTS[self.path.suffix](columns, classifier.multi_label)
         threshold = "" if abstain_below is None else f"{_THRESHOLD}{abstain_below}"
