@@ -8,10 +8,7 @@ import numpy.typing as npt
 
 from nstk.auditing.findings import MEASURES, ImageIssue
 from nstk.auditing.reading import AuditedImage
-from nstk.heads.head import fit_head
-from nstk.heads.links import SOFTMAX, Link
 from nstk.images.hashes import group_duplicates
-from nstk.progress import Reporter, no_progress
 from nstk.types import FeatureVectors, Matrix, Targets
 
 FENCE = 1.5
@@ -162,27 +159,6 @@ def _describe(kind: _Kind, values: npt.NDArray[np.float64], count: int) -> str:
         f"{which} {kind.adjective} ({median} at the median). As that is the kind of data they "
         f"are, only images far beyond the others are listed; {kind.advice}."
     )
-
-
-def predict_out_of_fold(
-    vectors: FeatureVectors,
-    targets: Targets,
-    groups: Sequence[int],
-    seed: int,
-    *,
-    link: Link = SOFTMAX,
-    on_progress: Reporter = no_progress,
-) -> Matrix:
-    """Out-of-fold probabilities of every class.
-
-    Near-duplicates are in the same fold, so that a duplicate with the same wrong label does not
-    confirm it. NaN where no head can be fitted without the image.
-    """
-    head = fit_head(
-        vectors, targets, seed, link=link, groups=np.array(groups), on_progress=on_progress
-    )
-    probabilities: Matrix = link.probabilities(head.oof_logits)
-    return probabilities
 
 
 def find_suspects(probabilities: Matrix, labels: npt.NDArray[np.int64]) -> list[tuple[int, int]]:

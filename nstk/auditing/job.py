@@ -25,7 +25,6 @@ from nstk.auditing.issues import (
     group_similar,
     list_groups,
     outlier_scores,
-    predict_out_of_fold,
 )
 from nstk.auditing.reading import AuditedImage, read_images
 from nstk.backbones.backbone import Backbone
@@ -37,6 +36,7 @@ from nstk.errors import FolderError
 from nstk.features.cache import FeatureCache
 from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
+from nstk.heads.head import predict_out_of_fold
 from nstk.heads.links import SIGMOID, SOFTMAX, Link
 from nstk.images.formats import EXTENSIONS
 from nstk.images.image import VALUE_RANGE, ValueRange
@@ -251,9 +251,9 @@ class _Images:
         return predict_out_of_fold(
             self._vectors,
             targets,
-            self._similar,
             self._seed,
             link=link,
+            groups=np.array(self._similar),
             on_progress=self._on_progress,
         )
 

@@ -8,7 +8,7 @@ log-loss separately for every problem of the link.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from nstk.heads.decisions import ARGMAX, Decision, choose_decision
 from nstk.heads.folds import assign_folds, find_strata
 from nstk.heads.links import SOFTMAX, Link
-from nstk.heads.logistic import fit_logits, sample_weights, solve
+from nstk.heads.logistic import fit, sample_weights, solve
 from nstk.heads.ridge import Decomposition, choose_l2, decompose
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import FeatureVectors, Labels, Logits, Matrix, Probabilities, Targets
@@ -26,6 +26,14 @@ FOLDS = 5
 
 _RELATIVE_L2 = 10.0 ** np.arange(-0.5, -3.0, -0.5)
 _FIRST_TRIED = 2
+_STEPS = len(_RELATIVE_L2) + 1
+
+_DECISIVE = 300
+"""Images in a fold that choose a penalty as well as all images do."""
+
+_SUFFICIENT = 1500
+"""Images in a fold that are enough for calibration, too, so that no other is held out, unless every
+image is to be predicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,56 +112,126 @@ def fit_head(
             they have.
         on_progress: Called after each penalty and at the end, stage ``"head"``.
     """
-    decomposition = decompose(features, targets)
-    l2_values = np.multiply.outer(_RELATIVE_L2, choose_l2(decomposition, targets, link))
-    weights = sample_weights(targets, link, balance)
+    data = _Data(
+        decompose(features, targets), targets, sample_weights(targets, link, balance), link
+    )
+    found = _search(data, assign_folds(find_strata(targets), FOLDS, seed, groups), on_progress)
+    start = found.solutions.mean(axis=0) if len(found.solutions) else None
+    kernel, bias = solve(
+        data.decomposition, targets, found.l2_values, data.weights, link=link, start=start
+    )
+    known = np.isfinite(found.oof_logits).all(axis=1)
+    decision = choose_decision(link, link.probabilities(found.oof_logits[known]), targets[known])
+    on_progress(Progress(stage="head", step=_STEPS, total=_STEPS))
+    return Head(kernel, bias, found.l2_values, found.oof_logits, link, decision)
+
+
+def predict_out_of_fold(
+    features: npt.NDArray[np.floating],
+    targets: Targets,
+    seed: int = 0,
+    *,
+    link: Link = SOFTMAX,
+    groups: Labels | None = None,
+    on_progress: Reporter = no_progress,
+) -> Matrix:
+    """Out-of-fold probabilities of every image, ``(n, C)``; NaN where no fold holds it out."""
+    data = _Data(decompose(features, targets), targets, sample_weights(targets, link, False), link)
     folds = assign_folds(find_strata(targets), FOLDS, seed, groups)
-    validation = _CrossValidation(decomposition, targets, link, weights, folds)
-    total = len(l2_values) + 1
-    on_progress(Progress(stage="head", step=0, total=total))
-    tried: dict[int, tuple[Matrix, Matrix]] = {}
-    pending = {_FIRST_TRIED}
-    while pending:
-        for row in sorted(pending):
-            tried[row] = validation.run(l2_values[row])
-            on_progress(Progress(stage="head", step=len(tried), total=total))
-        best = [_find_best(tried, problem) for problem in range(l2_values.shape[1])]
-        neighbors = {row + step for row in best for step in (-1, 1)}
-        pending = {row for row in neighbors if 0 <= row < len(l2_values)} - tried.keys()
-    chosen = l2_values[best, np.arange(len(best))]
-    # Softmax takes all labels from one row, the sigmoid each label from the row of its own λ.
-    rows = np.broadcast_to(best, targets.shape[1])
-    oof_logits = np.stack([tried[row][1][:, label] for label, row in enumerate(rows)], axis=1)
-    kernel, bias = solve(decomposition, targets, chosen, weights, link=link)
-    known = np.isfinite(oof_logits).all(axis=1)
-    decision = choose_decision(link, link.probabilities(oof_logits[known]), targets[known])
-    on_progress(Progress(stage="head", step=total, total=total))
-    return Head(kernel, bias, chosen, oof_logits, link, decision)
-
-
-def _find_best(tried: Mapping[int, tuple[Matrix, Matrix]], problem: int) -> int:
-    """The row of the penalty with the lowest log-loss in one problem."""
-    return min(tried, key=lambda row: float(tried[row][0][problem]))
+    found = _search(data, folds, on_progress, every_image=True)
+    on_progress(Progress(stage="head", step=_STEPS, total=_STEPS))
+    probabilities: Matrix = link.probabilities(found.oof_logits)
+    return probabilities
 
 
 @dataclass(frozen=True, eq=False)
-class _CrossValidation:
-    """Cross-validation of heads on one decomposition, for several penalties."""
+class _Data:
+    """Features, targets ``(n, C)``, weights ``(n, q)`` and the link."""
 
     decomposition: Decomposition
     targets: Targets
-    link: Link
     weights: Matrix
-    folds: Labels
+    link: Link
 
-    def run(self, l2_values: Matrix) -> tuple[Matrix, Matrix]:
-        """Log-loss ``(q,)`` and out-of-fold logits ``(n, C)``."""
-        oof_logits = np.full(self.targets.shape, np.nan)
-        for fold in range(int(self.folds.max()) + 1):
-            out = self.folds == fold
-            weights = np.where(out[:, np.newaxis], 0.0, self.weights)
-            logits = fit_logits(self.decomposition, self.targets, weights, l2_values, self.link)
-            oof_logits[out] = logits[out]
-        known = self.folds >= 0
-        losses = self.link.losses(self.targets[known], oof_logits[known])
-        return (self.weights[known] * losses).sum(axis=0), oof_logits
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """Cross-validation with one penalty per problem, ``(q,)``.
+
+    The weighted log-loss ``(q,)``, out-of-fold logits ``(n, C)``, and the solution of each fold.
+    """
+
+    l2_values: Matrix
+    log_loss: Matrix
+    oof_logits: Matrix
+    solutions: npt.NDArray[np.float64]
+
+
+def _search(
+    data: _Data, folds: Labels, on_progress: Reporter, *, every_image: bool = False
+) -> _Trial:
+    """Find the penalties with the lowest log-loss, on one fold if it has images enough."""
+    every = range(int(folds.max()) + 1)
+    held_out = int((folds == 0).sum())
+    deciding = every if held_out < _DECISIVE else every[:1]
+    l2_values = np.multiply.outer(
+        _RELATIVE_L2, choose_l2(data.decomposition, data.targets, data.link)
+    )
+    on_progress(Progress(stage="head", step=0, total=_STEPS))
+    tried: dict[int, _Trial] = {}
+    pending = {_FIRST_TRIED}
+    while pending:
+        for row in sorted(pending):
+            near = min(tried, key=lambda other: abs(other - row), default=None)
+            starts = () if near is None else tuple(tried[near].solutions)
+            tried[row] = _cross_validate(data, folds, deciding, l2_values[row], starts)
+            on_progress(Progress(stage="head", step=len(tried), total=_STEPS))
+        best = [_find_best(tried, problem) for problem in range(l2_values.shape[1])]
+        neighbors = {row + step for row in best for step in (-1, 1)}
+        pending = {row for row in neighbors if 0 <= row < len(l2_values)} - tried.keys()
+    # Softmax takes all labels from one row, the sigmoid each label from the row of its own λ.
+    labels = np.arange(data.targets.shape[1])
+    trials = [tried[row] for row in np.broadcast_to(best, len(labels))]
+    found = _Trial(
+        l2_values[best, np.arange(len(best))],
+        np.array([tried[row].log_loss[problem] for problem, row in enumerate(best)]),
+        np.stack([trials[label].oof_logits[:, label] for label in labels], axis=1),
+        np.stack([trials[label].solutions[..., label] for label in labels], axis=-1),
+    )
+    if not every_image and held_out >= _SUFFICIENT:
+        return found
+    rest = _cross_validate(data, folds, every[len(deciding) :], found.l2_values)
+    return _Trial(
+        found.l2_values,
+        found.log_loss + rest.log_loss,
+        np.where(np.isnan(found.oof_logits), rest.oof_logits, found.oof_logits),
+        np.concatenate([found.solutions, rest.solutions]),
+    )
+
+
+def _cross_validate(
+    data: _Data,
+    folds: Labels,
+    chosen: Sequence[int],
+    l2_values: Matrix,
+    starts: Sequence[Matrix] = (),
+) -> _Trial:
+    """Fit a head without each of the chosen folds, from solutions for a similar penalty."""
+    coordinates, targets = data.decomposition.coordinates, data.targets
+    oof_logits = np.full(targets.shape, np.nan)
+    solutions = np.empty((len(chosen), len(coordinates.T) + 1, targets.shape[1]))
+    for index, fold in enumerate(chosen):
+        out = folds == fold
+        weights = np.where(out[:, np.newaxis], 0.0, data.weights)
+        start = starts[index] if len(starts) else None
+        solution = fit(data.decomposition, targets, weights, l2_values, data.link, start)
+        oof_logits[out] = coordinates[out] @ solution[:-1] + solution[-1]
+        solutions[index] = solution
+    known = np.isin(folds, chosen)
+    losses = data.weights[known] * data.link.losses(targets[known], oof_logits[known])
+    return _Trial(l2_values, losses.sum(axis=0), oof_logits, solutions)
+
+
+def _find_best(tried: Mapping[int, _Trial], problem: int) -> int:
+    """The row of the penalty with the lowest log-loss in one problem."""
+    return min(tried, key=lambda row: float(tried[row].log_loss[problem]))

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nstk.heads.folds import assign_folds
 from nstk.heads.head import FOLDS
-from nstk.heads.logistic import fit_logits, sample_weights
+from nstk.heads.logistic import fit, sample_weights
 from nstk.heads.metrics import evaluate
 from nstk.heads.ridge import decompose
 from nstk.heads.selection import Samples, Selection
@@ -28,15 +28,7 @@ SHARES = (0.125, 0.25, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class LearningCurve:
-    """Accuracy by the number of training images.
-
-    Attributes:
-        images: Numbers of training images, ascending.
-        accuracy: Fraction of held-out images with exactly the right labels.
-        twice: Extrapolated accuracy for twice the largest number.
-        weakest: The class with the smallest recall at the largest number.
-        weakest_recall: The recall of that class.
-    """
+    """Accuracy by the number of training images."""
 
     images: tuple[int, ...]
     accuracy: tuple[float, ...]
@@ -58,18 +50,7 @@ def trace_learning_curve(
     *,
     on_progress: Reporter = no_progress,
 ) -> LearningCurve | None:
-    """Measure the accuracy on held-out images for increasing numbers of training images.
-
-    Args:
-        samples: The training images.
-        selection: The selection on them; its features, penalties and thresholds are reused.
-        classes: Class names.
-        settings: Its ``seed`` and ``balance`` are used.
-        on_progress: Called after each fold, stage ``"learning curve"``.
-
-    Returns:
-        The curve; None if no label has enough images to hold any out.
-    """
+    """Measure the accuracy on held-out images for increasing numbers of training images."""
     head, targets, strata = selection.head, samples.targets, samples.strata
     folds = assign_folds(strata, FOLDS, settings.seed, samples.groups)
     count = int(folds.max()) + 1
@@ -86,9 +67,10 @@ def trace_learning_curve(
             used = ranks < share
             weights = np.zeros((len(targets), len(head.l2_values)))
             weights[used] = sample_weights(targets[used], head.link, settings.balance)
-            logits = fit_logits(decomposition, targets, weights, head.l2_values, head.link)
+            solution = fit(decomposition, targets, weights, head.l2_values, head.link)
             out = folds == fold
-            probabilities[row, out] = head.link.probabilities(logits[out])
+            logits = decomposition.coordinates[out] @ solution[:-1] + solution[-1]
+            probabilities[row, out] = head.link.probabilities(logits)
             counts[row, fold] = used.sum()
     on_progress(Progress(stage="learning curve", step=count, total=count))
     evaluations = [
@@ -111,16 +93,7 @@ def trace_learning_curve(
 
 
 def extrapolate(images: npt.ArrayLike, errors: npt.ArrayLike, wanted: int) -> float:
-    """Extrapolate errors by e(m) = a + b/√m.
-
-    Args:
-        images: m of each measurement.
-        errors: Error rate of each measurement.
-        wanted: Number of images to extrapolate to.
-
-    Returns:
-        An error between 0 and the last one.
-    """
+    """Extrapolate errors by e(m) = a + b/√m."""
     inverse_roots, measured = 1 / np.sqrt(np.asarray(images, float)), np.asarray(errors, float)
     spread = inverse_roots - inverse_roots.mean()
     if not (spread**2).sum():
@@ -140,11 +113,6 @@ def rank_images(
     """Rank the allowed images of each class at random, from 0 to below 1.
 
     The images with a rank below s are a stratified sample with the fraction s.
-
-    Args:
-        labels: Class of each image, ``(n,)``.
-        allowed: Whether to rank each image, ``(n,)``; the others have an infinite rank.
-        seed: Random seed.
     """
     generator = np.random.default_rng(seed)
     ranks = np.full(len(labels), np.inf)

@@ -29,7 +29,7 @@ class Link(Hashable, Protocol):
     def logits(self, probabilities: Matrix) -> Matrix:
         """Logits ``(n, C)`` of probabilities, which are kept away from 0 and 1."""
 
-    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+    def jvp(self, probabilities: Array, changes: Array) -> Array:
         """Change of the probabilities along changes u of the logits, J·u; all ``(n, C)``."""
 
     def losses(self, targets: Array, logits: Matrix) -> Matrix:
@@ -56,20 +56,18 @@ class Softmax:
     """One label per image: the probabilities of the classes sum to 1."""
 
     def probabilities(self, logits: Array) -> Array:
-        """See `Link.probabilities`."""
         shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
         probabilities: Array = shares / shares.sum(axis=-1, keepdims=True)
         return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
-        """See `Link.logits`."""
         logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
         return logits
 
-    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+    def jvp(self, probabilities: Array, changes: Array) -> Array:
         """See `Link.jvp`: p·(u − ⟨p, u⟩)."""
         means = (probabilities * changes).sum(axis=1, keepdims=True)
-        differences: Matrix = probabilities * (changes - means)
+        differences: Array = probabilities * (changes - means)
         return differences
 
     def losses(self, targets: Array, logits: Matrix) -> Matrix:
@@ -80,7 +78,6 @@ class Softmax:
         return losses
 
     def cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """See `Link.cross_entropy`."""
         return tf.nn.softmax_cross_entropy_with_logits(targets, logits)[:, tf.newaxis]
 
     def pool(self, errors: Matrix) -> Matrix:
@@ -97,7 +94,6 @@ class Softmax:
         return weights - keras.ops.mean(weights, axis=-1, keepdims=True)
 
     def layer(self) -> KerasLayer:
-        """See `Link.layer`."""
         return keras.layers.Softmax(dtype="float32", name="probabilities")
 
 
@@ -106,19 +102,17 @@ class Sigmoid:
     """Any number of labels per image: each has a probability of its own."""
 
     def probabilities(self, logits: Array) -> Array:
-        """See `Link.probabilities`."""
         probabilities: Array = np.exp(np.minimum(logits, 0)) / (1 + _decay(logits))
         return probabilities
 
     def logits(self, probabilities: Matrix) -> Matrix:
-        """See `Link.logits`."""
         logits: Matrix = np.log(np.maximum(probabilities, _LEAST))
         logits -= np.log(np.maximum(1 - probabilities, _LEAST))
         return logits
 
-    def jvp(self, probabilities: Matrix, changes: Matrix) -> Matrix:
+    def jvp(self, probabilities: Array, changes: Array) -> Array:
         """See `Link.jvp`: p·(1 − p)·u."""
-        differences: Matrix = probabilities * (1 - probabilities) * changes
+        differences: Array = probabilities * (1 - probabilities) * changes
         return differences
 
     def losses(self, targets: Array, logits: Matrix) -> Matrix:
@@ -127,7 +121,6 @@ class Sigmoid:
         return losses
 
     def cross_entropy(self, targets: Tensor, logits: Tensor) -> Tensor:
-        """See `Link.cross_entropy`."""
         return tf.nn.sigmoid_cross_entropy_with_logits(targets, logits)
 
     def pool(self, errors: Matrix) -> Matrix:
@@ -143,7 +136,6 @@ class Sigmoid:
         return weights
 
     def layer(self) -> KerasLayer:
-        """See `Link.layer`."""
         return keras.layers.Activation("sigmoid", dtype="float32", name="probabilities")
 
 

@@ -21,18 +21,13 @@ import numpy.typing as npt
 from nstk.heads.links import SOFTMAX, Link
 from nstk.types import Matrix, Targets
 
+_STRIDE = 4
+"""Penalties are compared in steps of this many octaves, and then of one around the best."""
+
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Scaled features in the basis where their scatter is diagonal.
-
-    Attributes:
-        mean: Mean of each feature, ``(D,)``.
-        std: Divisor of each feature, ``(D,)``; 1 where a feature is constant.
-        coordinates: Z·V = U·S, ``(n, r)`` with r ≤ min(n, D).
-        basis: V, ``(D, r)``.
-        scatter: S², ``(r,)``, the diagonal of coordinatesᵀ·coordinates.
-    """
+    """Scaled features in the basis where their scatter is diagonal."""
 
     mean: Matrix
     std: Matrix
@@ -105,14 +100,18 @@ def choose_l2(decomposition: Decomposition, targets: Targets, link: Link = SOFTM
     Returns:
         λ of every problem of the link, ``(q,)``.
     """
+    known = targets.astype(np.float64)
+
+    def errors(l2_values: Matrix) -> Matrix:
+        predictions = leave_one_out(decomposition, known, l2_values)
+        return np.array([link.pool(((each - known) ** 2).mean(axis=0)) for each in predictions])
+
     # A standardized feature has a scatter of n, so λ is measured in images.
     l2_values = len(targets) * 2.0 ** np.arange(-16.0, 17.0)
-    known = targets.astype(np.float64)
-    errors = [
-        link.pool(((predictions - known) ** 2).mean(axis=0))
-        for predictions in leave_one_out(decomposition, known, l2_values)
-    ]
-    chosen: Matrix = l2_values[np.argmin(errors, axis=0)]
+    coarse = errors(l2_values[::_STRIDE]).argmin(axis=0) * _STRIDE
+    near = np.add.outer(coarse, np.arange(1 - _STRIDE, _STRIDE))
+    candidates = l2_values[np.unique(near.clip(0, len(l2_values) - 1))]
+    chosen: Matrix = candidates[errors(candidates).argmin(axis=0)]
     return chosen
 
 
@@ -135,8 +134,13 @@ def _within_class_std(values: Matrix, std: Matrix, targets: Targets) -> Matrix:
     C labels can fit C images exactly; these count with the overall standard deviation.
     """
     images, labels = targets.shape
-    known = np.column_stack([targets, np.ones(images)]).astype(np.float64)
-    unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+    known = targets.astype(np.float64)
+    if (targets.sum(axis=1) == 1).all():
+        means = known.T @ values / np.maximum(known.sum(axis=0), 1)[:, np.newaxis]
+        unexplained = values - means[targets.argmax(axis=1)]
+    else:
+        known = np.column_stack([known, np.ones(images)])
+        unexplained = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
     squares = (unexplained**2).sum(axis=0) + labels * std**2
     within: Matrix = np.sqrt(squares / images)
     return within

@@ -1,6 +1,7 @@
 """The head is solved: leave-one-out is exact, the solution is optimal and deterministic."""
 
 import dataclasses
+import time
 
 import numpy as np
 import pytest
@@ -228,3 +229,48 @@ def test_with_balance_features_are_selected_by_the_weighted_loss():
     expected = np.mean([losses[labels == label].mean() for label in (0, 1)])
     assert chosen.trials["pooled"].log_loss == pytest.approx(expected)
     assert losses.mean() != pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("classes", [3, 7, 40])
+def test_the_gradient_vanishes_at_the_optimum_for_any_number_of_classes(classes):
+    features, labels = clusters(4 * classes + 20, 12, classes)
+    parts, targets, l2 = decompose(features), one_hot(labels, classes), 2.0
+    kernel, bias = solve(parts, targets, l2)
+    values = standardize(features)
+    reference = LogisticRegression(C=1 / l2, tol=1e-12, max_iter=10_000).fit(values, labels)
+    probabilities = SOFTMAX.probabilities(features @ kernel.astype(float) + bias)
+    assert probabilities == pytest.approx(reference.predict_proba(values), abs=1e-5)
+    assert objective(
+        values, targets, probabilities, kernel * features.std(axis=0)[:, None], l2
+    ) == (
+        pytest.approx(
+            objective(values, targets, reference.predict_proba(values), reference.coef_.T, l2),
+            rel=1e-6,
+        )
+    )
+
+
+def objective(values, targets, probabilities, weights, l2):
+    """The regularized log-loss per image; a common change of all classes is not penalized."""
+    centered = weights - weights.mean(axis=1, keepdims=True)
+    return -np.log(probabilities[targets]).mean() + l2 * (centered**2).sum() / 2 / len(values)
+
+
+def test_a_warm_start_leads_to_the_same_optimum():
+    features, labels = clusters(60, 20)
+    parts, targets = decompose(features), one_hot(labels)
+    start = np.random.default_rng(1).normal(size=(21, 3))
+    cold, warm = (solve(parts, targets, 3.0, start=each)[0] for each in (None, start))
+    assert warm == pytest.approx(cold, rel=1e-5, abs=1e-6)
+
+
+def test_the_time_grows_linearly_with_the_number_of_classes():
+    def seconds(classes):
+        features, labels = clusters(1200, 48, classes)
+        parts, targets = decompose(features), one_hot(labels, classes)
+        began = time.process_time()
+        solve(parts, targets, 5.0)
+        return time.process_time() - began
+
+    few, many = (min(seconds(classes) for _ in range(2)) for classes in (60, 240))
+    assert many <= 7 * few
