@@ -103,7 +103,8 @@ def _rebuild_for_any_size(fixed: KerasModel, *, divide_again: bool) -> KerasMode
 
 def _find_padding(network: KerasModel, window: str) -> tuple[set[str], set[str]]:
     """Names of the zero padding before layers with such a window only, and of these layers."""
-    pads, padded = set(), set()
+    pads: set[str] = set()
+    padded: set[str] = set()
     for pad in network.layers:
         if isinstance(pad, keras.layers.ZeroPadding2D):
             after = [

@@ -26,7 +26,7 @@ from nstk.backbones.conv_benchmark import describe_machine, read_speeds, write_s
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.stages import count_flops
 from nstk.errors import OutputError, SettingsError
-from nstk.settings import ExecutorName
+from nstk.settings import ExecutorName, check_word
 from nstk.storage.files import find_cache_folder
 from nstk.types import Array, CompiledFunction, KerasModel
 
@@ -65,6 +65,7 @@ class NetworkExecutor:
         Auto takes the faster one, its conversion included, as measured once on this machine. With
         a GPU and inside the scope of a ``tf.distribute`` strategy that is TensorFlow.
         """
+        check_word("executor", asked, ExecutorName)
         if asked != "auto":
             return asked
         if tf.config.list_physical_devices("GPU") or tf.distribute.has_strategy():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import nstk
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.packaged import build_efficientnet_lite0
 from nstk.errors import SettingsError
@@ -115,3 +116,25 @@ def test_a_network_that_cannot_be_converted_is_refused_in_one_line(monkeypatch):
     monkeypatch.setattr(executors, "_LiteRT", lambda function: 1 / 0)
     with pytest.raises(SettingsError, match=r"`executor='tensorflow'`"):
         refused.run("litert")
+
+
+def test_every_job_takes_the_executor(color_folder, tiny_backbone, color_classifier):
+    made = nstk.finetune(color_folder, backbone=tiny_backbone, executor="litert")
+    assert (made.executor, made.accuracy) == ("litert", 1.0)
+    assert made.to_dict()["executor"] == "litert"
+    images = sorted(color_folder.rglob("*.png"))[:3]
+    one, other = (
+        color_classifier.predict_proba(images, executor=executor)
+        for executor in ("tensorflow", "litert")
+    )
+    np.testing.assert_allclose(one, other, atol=1e-4)
+    maps, others = (
+        [each.evidence for each in color_classifier.explain(images, executor=executor)]
+        for executor in ("tensorflow", "litert")
+    )
+    np.testing.assert_allclose(maps, others, atol=1e-4 * np.abs(maps).max())
+
+
+def test_an_unknown_executor_is_refused(color_classifier):
+    with pytest.raises(SettingsError, match="`executor`"):
+        color_classifier.predict_proba([], executor="onnx")
