@@ -49,7 +49,8 @@ def print_text(template: str, **values: object) -> None:
     """Print a template of this package; in values, which may contain untrusted file names, control
     characters and line breaks are escaped.
     """
-    print(_environment().get_template(template).render(**values), end="")
+    text = _environment().get_template(template).render(**values)
+    print(text, end="" if text.endswith("\n") or not text else "\n")
 
 
 @cache

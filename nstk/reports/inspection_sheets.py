@@ -41,7 +41,7 @@ def draw_layer_sheet(found: NetworkInspection, layer: LayerInspection) -> Image:
             f"From {_count_images(found)}; each patch is the receptive field of one position.",
         ),
         (
-            _show_visualization,
+            lambda channel: fit_width(channel.visualization, _CELL),
             "Feature visualizations",
             "Images that maximize the mean activation, by gradient ascent from faint noise.",
         ),
@@ -58,7 +58,7 @@ def draw_overview(found: NetworkInspection) -> Image:
     for layer in found.layers:
         cells = [
             Cell(
-                tile_images([_show_visualization(channel), _show_patches(channel)], 2),
+                tile_images([fit_width(channel.visualization, _CELL), _show_patches(channel)], 2),
                 f"channel {channel.channel}",
             )
             for channel in layer.channels[:_OVERVIEW_CHANNELS]
@@ -145,10 +145,6 @@ def _show_activation(channel: ChannelInspection) -> Image:
 
 def _show_patches(channel: ChannelInspection) -> Image:
     return tile_patches(channel.patches, 3, _CELL)
-
-
-def _show_visualization(channel: ChannelInspection) -> Image:
-    return fit_width(channel.visualization, _CELL)
 
 
 def _show_filters(filters: Filters) -> Row:

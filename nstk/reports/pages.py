@@ -13,7 +13,7 @@ import math
 import platform
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from io import BytesIO
@@ -29,7 +29,7 @@ from nstk.reports import formatting
 from nstk.reports.figures.colors import Color, Hue
 from nstk.reports.figures.painting import to_pillow
 from nstk.storage.checkpoints import list_versions
-from nstk.storage.files import atomic_write, check_writable
+from nstk.storage.files import atomic_write, check_replaceable, check_writable
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,6 +38,9 @@ LOSSLESS_PIXELS = 128 * 128
 """Up to this many pixels an image is embedded as PNG, above as JPEG."""
 
 JPEG_QUALITY = 90
+
+GENERATOR = 'name="generator" content="nstk"'
+"""What identifies a page of nstk, which a new one may replace."""
 
 Value = str | int | float | bool | None
 """A value of a table: text as it is, a number by `format_number`, None as a dash."""
@@ -85,7 +88,7 @@ def render_blocks(template: str, **values: object) -> dict[str, str]:
     found = make_environment().get_template(template)
     context = found.new_context(values)
     return {
-        name: re.sub(r"[ \n]+", " ", "".join(block(context))).strip()
+        name: re.sub("[ \n\u00a0]+", " ", "".join(block(context))).strip()
         for name, block in found.blocks.items()
     }
 
@@ -143,13 +146,19 @@ def write_record(record: Mapping[str, object], path: Path) -> Path:
     return write_text(text + "\n", path)
 
 
-def check_folder(folder: str | Path, names: Iterable[str]) -> None:
-    """Check, before any long work, that these files of a report can be written."""
+def check_folder(folder: str | Path, names: Sequence[str]) -> None:
+    """Check, before any long work, that a page and the files beside it can be written."""
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is a file; choose a folder for the report.")
-    for path in [folder / name for name in names] if folder.exists() else [folder]:
-        check_writable(path)
+    if not folder.exists():
+        check_writable(folder)
+        return
+    page = folder / names[0]
+    check_replaceable(page, GENERATOR)
+    for name in names[1:]:
+        # What stands beside a page of nstk belongs to it.
+        check_replaceable(folder / name, *(() if page.exists() else (GENERATOR,)))
 
 
 @cache
@@ -164,10 +173,14 @@ def make_environment() -> Environment:
         finalize=_printable,
         extensions=["jinja2.ext.do"],
     )
-    environment.filters |= {"cell": format_value, "paint": _paint}
     environment.filters |= {
-        name: getattr(formatting, f"format_{name}")
-        for name in ("number", "decimals", "percent", "interval", "count")
+        "cell": format_value,
+        "paint": _paint,
+        "number": formatting.format_number,
+        "decimals": formatting.format_decimals,
+        "count": formatting.format_count,
+        "percent": lambda share: formatting.format_percent(share).replace(" ", "\u00a0"),
+        "interval": lambda ends: formatting.format_interval(ends).replace(" ", "\u00a0"),
     }
     environment.globals["align_columns"] = align_columns
     return environment
@@ -177,10 +190,12 @@ def align_columns(
     columns: Sequence[str], rows: Sequence[Sequence[Value]], numeric: Sequence[str] = ()
 ) -> list[str]:
     """Return ``number`` or ``text`` for each column: numbers and dashes only, or in ``numeric``."""
-    return [
-        "number" if head in numeric or _all_numbers([row[index] for row in rows]) else "text"
-        for index, head in enumerate(columns)
-    ]
+    sides = []
+    for index, head in enumerate(columns):
+        given = [row[index] for row in rows if row[index] is not None]
+        numbers = [isinstance(each, int | float) and not isinstance(each, bool) for each in given]
+        sides.append("number" if head in numeric or (given and all(numbers)) else "text")
+    return sides
 
 
 def format_value(cell: Value) -> str:
@@ -190,13 +205,6 @@ def format_value(cell: Value) -> str:
     if isinstance(cell, bool):
         return "yes" if cell else "no"
     return cell if isinstance(cell, str) else formatting.format_number(cell)
-
-
-def _all_numbers(cells: Sequence[Value]) -> bool:
-    given = [cell for cell in cells if cell is not None]
-    return bool(given) and all(
-        isinstance(cell, int | float) and not isinstance(cell, bool) for cell in given
-    )
 
 
 def _paint(color: Color, attribute: str) -> Markup:

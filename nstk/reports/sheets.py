@@ -13,12 +13,12 @@ from nstk.images.image import Image, fit_size, resize_image
 from nstk.reports.figures.colors import THEME
 from nstk.reports.figures.painting import from_pillow, to_pillow
 from nstk.reports.figures.text import load_font, wrap_text
-from nstk.storage.files import check_writable
+from nstk.reports.pages import GENERATOR
+from nstk.storage.files import check_replaceable
 
 PAPER, INK, QUIET = THEME["paper"], THEME["ink"], THEME["quiet"]
 
 TITLE_SIZE, HEADING_SIZE, CAPTION_SIZE = 22, 16, 12
-"""Sizes of letters in pixels."""
 
 _MARGIN, _GAP, _SMALL_GAP = 24, 14, 6
 _NARROWEST_SHEET, _NARROWEST_CELL = 420, 88
@@ -112,7 +112,10 @@ def is_page(path: str | Path) -> bool:
 
 def check_figure(path: str | Path) -> None:
     """Check, before any long work, that a page (``.html``) or an image can be written there."""
-    (check_writable if is_page(path) else check_output)(path)
+    if is_page(path):
+        check_replaceable(path, GENERATOR)
+    else:
+        check_output(path)
 
 
 def _fit_columns(rows: Sequence[Row], width: int) -> list[int]:

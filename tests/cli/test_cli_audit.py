@@ -24,6 +24,8 @@ KEYS = [
     "low_contrast",
     "skipped",
     "notices",
+    "backbone",
+    "executor",
     "seconds",
     "report",
     "deterministic",
@@ -69,6 +71,7 @@ def test_a_table_and_short_lists_are_printed(data, tmp_path):
     assert "  blue/0.png  red/copy.png" in lines
     assert f"{tmp_path / 'report' / 'audit.html'}: report" in lines
     assert lines[-1].startswith("17 images, ")
+    assert result.stdout.endswith(" s\n")
     assert (tmp_path / "report" / "audit.html").is_file()
 
 

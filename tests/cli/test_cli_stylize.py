@@ -124,7 +124,7 @@ def test_previews_are_saved_beside_the_output(files, recorded, monkeypatch):
     saved = []
     monkeypatch.setattr(
         "nstk.stylization.result.save_image",
-        lambda path, *rest: saved.append(save_image(path, *rest)),
+        lambda *image, **more: saved.append(save_image(*image, **more)),
     )
     result = stylize(files, "--preview-every", 2)
     assert result.exit_code == 0, result.stderr

@@ -62,7 +62,7 @@ def report(made, tmp_path_factory):
 
 
 def read(report):
-    return check_page((report / PAGE_NAME).read_text(encoding="utf-8"))
+    return check_page((report / PAGE_NAME).read_text(encoding="utf-8").replace("\u00a0", " "))
 
 
 def test_the_page_has_every_section_and_the_command(report, made):

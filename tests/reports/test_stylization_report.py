@@ -26,10 +26,8 @@ COMMAND = "nstk stylize town.png 'a <b>wave</b>.png' -o out.png --steps 3"
 def small_judge(four_blocks):
     """A small network measures quality in place of the packaged one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quality, "_network", lambda: four_blocks)
-        quality._style_layers.cache_clear()
+        patch.setattr(quality, "load_backbone", lambda: four_blocks)
         yield
-    quality._style_layers.cache_clear()
 
 
 @pytest.fixture(scope="module")

@@ -27,14 +27,8 @@ def load_font(size: int) -> ImageFont.FreeTypeFont:
 
 def clean_text(text: str) -> str:
     """Replace what cannot be drawn: white space by spaces, control characters by U+FFFD."""
-    return "".join(
-        letter
-        if letter.isprintable() or letter in _KEPT_SPACES
-        else " "
-        if letter.isspace()
-        else "\ufffd"
-        for letter in text
-    )
+    kept = ((each, each in _KEPT_SPACES or each.isprintable()) for each in text)
+    return "".join(each if ok else " " if each.isspace() else "\ufffd" for each, ok in kept)
 
 
 def measure_text(text: str, size: int = LETTER_SIZE) -> float:
