@@ -61,7 +61,6 @@ class DataSettings:
 DEFAULTS = DataSettings()
 
 MEMORY = Path("images from memory")
-"""The source of images from memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +82,7 @@ class TemporaryFolder:
 
 
 def private_opener(path: str, flags: int) -> int:
-    """Create a file that only its owner can read, as ``opener`` of ``open``."""
+    """Let ``open`` create a file that only its owner can read."""
     return os.open(path, flags, 0o600)
 
 

@@ -113,10 +113,9 @@ def scan_folder(
 def find_images(
     paths: Iterable[str | Path],
 ) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
-    """Find files that may be images: the given files, and all files in the given folders.
+    """Find files that may be images: those given, and in natural order those in given folders.
 
-    Returns the files in the given order (those of folders in natural order, each once), not yet
-    opened, and the folders that could not be searched.
+    Also returns the folders that could not be searched.
     """
     found: dict[Path, None] = {}
     skipped: list[SkippedFile] = []
@@ -268,10 +267,9 @@ def hold_out(names: Sequence[Path], share: float, seed: int) -> frozenset[Path]:
 
 
 def rarest_labels(labels: Sequence[Sequence[int]]) -> list[int]:
-    """Find the stratum of each multi-label image: its rarest label, −1 without labels.
+    """The stratum of each multi-label image: its rarest label, −1 without labels.
 
-    Holding out a share of every stratum keeps rare labels on both sides (the idea of Sechidis et
-    al. 2011 in one step).
+    A share of every stratum has rare labels, too (Sechidis et al. 2011, in one step).
     """
     counts = Counter(label for each in labels for label in each)
     return [min(each, key=lambda label: (counts[label], label), default=-1) for each in labels]

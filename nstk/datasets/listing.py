@@ -20,11 +20,7 @@ _SYSTEM_FOLDERS = frozenset(
 
 
 def natural_key(name: str) -> NaturalKey:
-    """Sorting key that orders numbers inside names by value (1, 2, 10) and case last.
-
-    Numbers may have any number of digits. Different names have different keys, so the order never
-    depends on the file system.
-    """
+    """Order numbers inside names by value (1, 2, 10) and case last, never by the file system."""
     folded = tuple(
         (0, len(piece.lstrip("0")), piece.lstrip("0")) if position % 2 else (1, 0, piece.casefold())
         for position, piece in enumerate(_NUMBERS.split(name))
@@ -59,18 +55,12 @@ def warn_similar_names(classes: Sequence[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """A file or folder that was left out.
-
-    Attributes:
-        path: Its path.
-        reason: Why it was left out, in a few words without a full stop.
-    """
+    """A file or folder that was left out, and why: in a few words without a full stop."""
 
     path: Path
     reason: str
 
     def to_dict(self) -> dict[str, str]:
-        """Convert to JSON values."""
         return {"path": str(self.path), "reason": self.reason}
 
 
@@ -81,17 +71,13 @@ def is_hidden(name: str) -> bool:
 
 
 def warn_system_folders(place: Path, names: Iterable[str]) -> tuple[str, ...]:
-    """Warn about folders of the operating system among the names, which are left out."""
     found = sorted({name for name in names if name.casefold() in _SYSTEM_FOLDERS}, key=natural_key)
     listed = shorten(f"{name}/" for name in found)
     return (f"{place}: {listed} comes from the system and is left out.",) if found else ()
 
 
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the visible subfolders and the other visible entries of a folder, in natural order.
-
-    Raises OSError if the folder cannot be listed.
-    """
+    """List the visible subfolders and the other visible entries, in natural order; or OSError."""
     entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
     entries.sort(key=lambda entry: natural_key(entry.name))
     folders = [entry for entry in entries if entry.is_dir()]
@@ -135,7 +121,6 @@ def is_single(source: object) -> bool:
 
 
 def list_sources(given: Images) -> list[Images]:
-    """Return images or paths as a list; a single one becomes a list of one."""
     if is_single(given):
         return [given]
     if not isinstance(given, Iterable):

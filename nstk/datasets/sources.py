@@ -39,7 +39,7 @@ MAX_BYTES = 100 * 2**30
 MAX_RATIO = 100
 """Largest compression ratio of an archive; photographs hardly shrink at all."""
 
-_SMALL = 10 * 2**20
+_SMALL = 10 * 2**20  # bytes that may be packed at any ratio
 _CHUNK = 2**20
 _ENCRYPTED = 0x1
 _UTF8 = 0x800
@@ -60,6 +60,8 @@ def open_catalog(
     named ``manifest``, ``labels`` or ``metadata`` beside its images.
     """
     if not isinstance(data, str | Path):
+        if settings.label_pattern is not None:
+            raise FolderError("The images come with labels; leave out `label_pattern`.")
         return catalog_arrays(data, settings, classes=classes, on_progress=on_progress)
     if settings.class_names is not None:
         raise FolderError(f"{data} names its classes itself; leave out `class_names`.")
@@ -68,6 +70,8 @@ def open_catalog(
     if extension == ".zip":
         return _open_zip(unpack_zip(data, on_progress=on_progress), settings, classes)
     if extension in EXTENSIONS:
+        if settings.label_pattern is not None:
+            raise FolderError(f"{data} holds the labels; leave out `label_pattern`.")
         return read_manifest(data, to_learn=classes is None)
     return catalog_folder(data, settings, classes)
 
@@ -110,11 +114,7 @@ def unpack_zip(
     max_ratio: float = MAX_RATIO,
     on_progress: Reporter = no_progress,
 ) -> TemporaryFolder:
-    """Unpack a zip into a new temporary folder; nothing is written if it is invalid.
-
-    Hidden files and system files are left out, and zips inside it stay packed. The limits are those
-    of the number of files, their total size, and the compression ratio above 10 MiB.
-    """
+    """Unpack the visible files of a zip into a new temporary folder; write nothing if invalid."""
     try:
         with open_zip(archive) as opened:
             members, notices = _check(archive, opened.infolist(), max_files)

@@ -1,5 +1,6 @@
 """Class folders, alone or below train, validation and test."""
 
+import numpy as np
 import pytest
 from labeled_images import names, plant, ten_each
 
@@ -119,8 +120,11 @@ def test_patterns_that_cannot_find_a_label_are_refused(tmp_path):
     for pattern in ("a_", "(a", 7):
         with pytest.raises(SettingsError, match="label_pattern"):
             scan_folder(tmp_path, label_pattern=pattern)
-    with pytest.raises(FolderError, match="label_pattern"):
-        scan_folder(tmp_path, label_pattern="(dog)")
+    table = tmp_path / "labels.csv"
+    table.write_text("path,label\na_1.png,a\n")
+    for data in (tmp_path, table, [(np.zeros((4, 3, 3), np.uint8), 1)]):
+        with pytest.raises(FolderError, match="label_pattern"):
+            scan_folder(data, label_pattern="(dog)")
 
 
 def test_with_only_a_test_folder_the_validation_split_comes_from_train(tmp_path):
