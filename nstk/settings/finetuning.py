@@ -27,8 +27,8 @@ _DECODE = (
     "fraction of their size (fast), or whole (exact)"
 )
 _EXECUTOR = (
-    "What runs the frozen network: tensorflow, litert (LiteRT with XNNPACK, which takes about half "
-    "the time on most processors once it has converted the network) or auto (the faster one)"
+    "What runs the frozen network: tensorflow, litert (LiteRT with XNNPACK, faster on most "
+    "processors once it has converted the network) or auto (the faster one)"
 )
 
 
