@@ -34,12 +34,8 @@ _UNPRINTABLE = re.compile(
 def printable(text: object) -> str:
     """Escape everything in a text that would act on a terminal or break the line.
 
-    Args:
-        text: Any object; its ``str`` is used.
-
-    Returns:
-        The text with control characters, line breaks, changes of the writing direction and lone
-        surrogates escaped as in JSON: ``\\n``, ``\\u001b``, ``\\u202e``.
+    Control characters, line breaks, changes of the writing direction and lone surrogates are
+    escaped as in JSON: ``\\n``, ``\\u001b``, ``\\u202e``.
     """
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], str(text))
 

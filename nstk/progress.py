@@ -39,11 +39,7 @@ Reporter = Callable[[Progress], object]
 
 
 def no_progress(progress: Progress) -> None:
-    """Ignore progress: the default reporter.
-
-    Args:
-        progress: The progress to ignore.
-    """
+    """Ignore progress: the default reporter."""
 
 
 class CallbackReporter:
@@ -104,12 +100,7 @@ _LOGS = {"validation log-loss": "val_loss", "learning rate": "learning_rate"}
 
 
 class Stopwatch:
-    """Wall-clock seconds of a job, by stage.
-
-    Attributes:
-        began: When the job began, as ``time.perf_counter`` tells it.
-        seconds: Of each finished stage.
-    """
+    """Wall-clock seconds of a job, by stage."""
 
     def __init__(self) -> None:
         self.began = self._last = time.perf_counter()
@@ -121,14 +112,7 @@ class Stopwatch:
         return time.perf_counter() - self.began
 
     def lap(self, stage: str | None = None) -> float:
-        """End a stage and begin the next.
-
-        Args:
-            stage: Name of the stage that ends; None does not record it.
-
-        Returns:
-            Its seconds.
-        """
+        """End a stage, record its seconds unless it has no name, and return them."""
         now = time.perf_counter()
         seconds, self._last = now - self._last, now
         if stage is not None:

@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ from nstk.errors import ModelError
 from nstk.features.networks import FEATURES
 from nstk.heads.decisions import ARGMAX, Decision, decision_from_thresholds
 from nstk.heads.out_of_distribution import OODDetector
+from nstk.images.loading import ImageReader
+from nstk.settings import DecodeMode
 from nstk.storage.files import check_writable
 from nstk.types import Images, Json, KerasModel, Probabilities
 
@@ -123,6 +125,18 @@ class Classifier:
 
         return export(self, format, path, **options)
 
+    def reader_for(self, decode: DecodeMode | None = None) -> ImageReader:
+        """How image files are read: as the training images were, unless ``decode`` is given.
+
+        Raises:
+            ModelError: If the file of the classifier was changed.
+        """
+        try:
+            reader = ImageReader.from_settings(self.settings)
+        except ValueError as error:
+            raise ModelError(f"`background` in the classifier's settings: {error}") from error
+        return reader if decode is None else replace(reader, decode=decode)
+
     @cached_property
     def pipeline(self) -> InferencePipeline:
         """The model in two stages, compiled once for all predictions."""
@@ -131,7 +145,7 @@ class Classifier:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of everything that predictions depend on."""
-        facts = [self.classes, self.size, self.decision.thresholds]
+        facts = [self.classes, self.size, self.decision.thresholds, self.reader_for().recipe()]
         detector = self.ood_detector and self.ood_detector.to_config()
         text = json.dumps([digest_weights(self.model), *facts, detector])
         return hashlib.sha256(text.encode()).hexdigest()

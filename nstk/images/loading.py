@@ -207,8 +207,8 @@ def _convert(decoded: Decoded) -> tuple[Array, tuple[str, ...]]:
         colors = decode_gamma(colors, info.get("gamma", 0.0))
     if colors.shape[-1] == 1:
         colors = np.repeat(colors, 3, axis=-1)
-    if alpha is None:
-        return colors, notices
+    if alpha is None or (decoded.format == "BMP" and not alpha.any()):
+        return colors, notices  # many programs leave the fourth byte of a BMP at 0
     if colors.dtype == alpha.dtype:
         return np.concatenate([colors, alpha], axis=-1), notices
     return np.concatenate([_unit(colors), _unit(alpha)], axis=-1), notices

@@ -349,13 +349,13 @@ def test_data_that_changes_during_the_audit_is_refused(
     draw_folder(tmp_path, 3)
     victim = tmp_path / "red" / "0.png"
 
-    def load(path):
-        loaded = load_image(path)
+    def load(path, **options):
+        loaded = load_image(path, **options)
         if path == victim:
             change(path)
         return loaded
 
-    monkeypatch.setattr("nstk.auditing.reading.load_image", load)
+    monkeypatch.setattr("nstk.images.loading.load_image", load)
     with pytest.raises(FolderError, match=r"0\.png changed"):
         nstk.audit(tmp_path, backbone=tiny_backbone)
 
@@ -516,11 +516,11 @@ def test_a_change_in_a_zip_is_reported_with_the_path_in_the_zip(
         for path in data.rglob("*.*"):
             archive.write(path, path.relative_to(data))
 
-    def touch(path):
+    def touch(path, **options):
         path.write_bytes(path.read_bytes() + b" ")
-        return load_image(path)
+        return load_image(path, **options)
 
-    monkeypatch.setattr("nstk.auditing.reading.load_image", touch)
+    monkeypatch.setattr("nstk.images.loading.load_image", touch)
     with pytest.raises(FolderError, match=r"data\.zip/\w+/0\.png changed") as caught:
         nstk.audit(tmp_path / "data.zip", backbone=tiny_backbone)
     assert "/nstk-" not in str(caught.value)

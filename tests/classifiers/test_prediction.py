@@ -1,5 +1,6 @@
 """Prediction: equal probabilities for every form of an image; unreadable files are skipped."""
 
+import gc
 import io
 import os
 import threading
@@ -12,13 +13,14 @@ import pytest
 import tensorflow as tf
 from labeled_images import COLORS, draw_image
 from PIL import Image
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction import reading
 from nstk.classifiers.prediction.job import predict, predict_proba, stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.classifiers.prediction.reading import list_inputs
-from nstk.errors import ImageError, SettingsError
+from nstk.errors import ImageError, NstkError, SettingsError
 from nstk.images.decoding import read_content
 from nstk.images.loading import load_image, load_levels
 
@@ -240,7 +242,7 @@ def test_levels_are_the_rounded_image_for_every_color_mode(tmp_path, scene):
     ("array", "said"),
     [
         (np.zeros((4, 5), np.uint8), "(4, 5) of uint8"),
-        (np.zeros((4, 5, 4), np.uint8), "(4, 5, 4)"),
+        (np.zeros((4, 5, 5), np.uint8), "(4, 5, 5)"),
         (np.zeros((0, 5, 3), np.uint8), "(0, 5, 3)"),
         (np.full((4, 5, 3), 256, np.int64), "256"),
         (np.full((4, 5, 3), 0.5), "value_range=(0, 1)"),
@@ -376,3 +378,38 @@ def test_progress_counts_images(classifier, folder):
     seen = []
     predict(classifier, folder, batch=10, on_progress=seen.append)
     assert [event.step for event in seen if event.stage == "predict"] == [0, 10, 20, 24]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_process_forked_after_use_is_refused(classifier, folder):
+    predict(classifier, folder / "red")
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        for job in (classifier.predict, classifier.explain, classifier.evaluate):
+            try:
+                list(job(folder))
+            except NstkError as error:
+                os.write(writer, f"{type(error).__name__}\n".encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as answers:
+        assert answers.read().split() == ["BackboneError"] * 3
+    predict(classifier, folder / "red")  # the parent goes on
+
+
+def test_many_calls_leave_no_networks_and_graphs_behind(classifier, folder):
+    image = folder / "red" / "0.png"
+
+    def call():
+        predict(classifier, image)
+        classifier.evaluate(folder)
+        list(classifier.explain(image))
+        gc.collect()
+        kept = (keras.Model, FuncGraph)
+        return sum(isinstance(each, kept) for each in gc.get_objects())
+
+    call()
+    assert call() == call()

@@ -1,5 +1,7 @@
 """Images that look the same are the same image, whatever is stored under transparent pixels."""
 
+import struct
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -106,6 +108,18 @@ def test_a_saved_image_looks_the_same_when_it_is_loaded_and_saved_again(tmp_path
     np.testing.assert_allclose(again.pixels, first.pixels, atol=1e-6)
     np.testing.assert_array_equal(again.alpha, first.alpha)
     np.testing.assert_allclose(uncomposite(first.pixels, first.alpha)[2:6, 3:7], 0, atol=1e-6)
+
+
+def test_the_unused_fourth_byte_of_a_bmp_is_not_transparency(tmp_path):
+    masks = struct.pack("<4I", 0xFF0000, 0xFF00, 0xFF, 0xFF000000)
+    header = struct.pack("<IiiHHIIiiII", 56, 2, 1, 1, 32, 3, 8, 0, 0, 0, 0) + masks
+    for alpha, looks in ((0, [10, 20, 30]), (255, [10, 20, 30])):
+        pixels = bytes([30, 20, 10, alpha] * 2)
+        head = b"BM" + struct.pack("<IHHI", 14 + 56 + 8, 0, 0, 14 + 56)
+        path = write(tmp_path / "a.bmp", head + header + pixels)
+        with Image.open(path) as image:
+            assert image.mode == "RGBA"
+        assert load_levels(path).tolist() == [[looks, looks]]
 
 
 def test_arrays_with_two_or_five_channels_are_refused():

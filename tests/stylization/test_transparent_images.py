@@ -1,13 +1,15 @@
 """What lies under transparent pixels of a content or a style is never seen."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
 
 import nstk
 from nstk.errors import ImageError, MaskError
-from nstk.images.image import composite
-from nstk.images.loading import load_image
+from nstk.images.image import to_image
+from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs, read_style_images
 
@@ -38,9 +40,10 @@ def test_a_style_is_what_is_opaque_in_it(tiny_backbone, scene, strokes):
     """Its statistics are those of the same image with its alpha as a mask, on any ground."""
     given = cut_out(strokes, (0, 255, 0))
     masked = nstk.Masks(style_masks=(given[..., 3] / np.float32(255),))
+    opaque = LoadedImage(to_image(given, "opaque"), None, (), Path("opaque"))
     layers = ("block2_conv1",)
     [alone] = read_inputs(scene, given, nstk.Masks(), SETTINGS).styles
-    [expected] = read_inputs(scene, composite(given), masked, SETTINGS).styles
+    [expected] = read_inputs(scene, opaque, masked, SETTINGS).styles
     [saved], _ = read_style_images(given, SETTINGS)
     target = expected.compute_statistics(tiny_backbone, layers, 64)["block2_conv1"]
     for style in (alone, saved):
