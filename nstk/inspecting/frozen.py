@@ -18,8 +18,8 @@ from nstk.features.extractor import FeatureExtractor, Features, extract_features
 from nstk.features.networks import POOLED
 from nstk.heads.learning_curve import SHARES, rank_images
 from nstk.heads.metrics import Evaluation, evaluate
-from nstk.heads.selection import Samples, select_head
-from nstk.heads.splits import Splits, split_samples
+from nstk.heads.selection import select_head
+from nstk.heads.splits import Samples, Splits, split_samples
 from nstk.inspecting.frozen_study import BlockScore, DataScore, FrozenStudy
 from nstk.inspecting.scratch import Dataset, randomize_backbone, read_crops, train_from_scratch
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress

@@ -127,7 +127,4 @@ def _plain(score: BlockScore | DataScore) -> dict[str, Json]:
 
 
 def _accuracy(evaluation: Evaluation) -> dict[str, Json]:
-    return {
-        "accuracy": evaluation.accuracy,
-        "accuracy_interval": evaluation.accuracy_interval,
-    }
+    return {"accuracy": evaluation.accuracy, "accuracy_interval": evaluation.accuracy_interval}

@@ -15,13 +15,7 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import SettingsError
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
-from nstk.inspecting.layers import (
-    Field,
-    check_field,
-    choose_layers,
-    limit_size,
-    trace_fields,
-)
+from nstk.inspecting.layers import Field, check_field, choose_layers, limit_size, trace_fields
 from nstk.inspecting.patches import Patch, find_patches
 from nstk.progress import Progress, Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings

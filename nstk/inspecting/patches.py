@@ -20,13 +20,7 @@ from nstk.datasets.listing import SkippedFile, list_sources
 from nstk.errors import ImageError, printable
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.images.loading import LoadedImage
-from nstk.inspecting.layers import (
-    Field,
-    check_field,
-    find_whole_cells,
-    limit_size,
-    trace_fields,
-)
+from nstk.inspecting.layers import Field, check_field, find_whole_cells, limit_size, trace_fields
 from nstk.progress import Progress, Reporter
 from nstk.stylization.inputs import Source, open_image, with_range
 from nstk.stylization.styles import extract_features

@@ -12,7 +12,7 @@ from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, list_versions
 from nstk.stylization.inputs import Source, open_image, with_range, with_ranges
-from nstk.stylization.masks import NO_MASKS, Masks, draw_mask
+from nstk.stylization.regions import NO_MASKS, Masks, draw_mask
 from nstk.stylization.resumption import digest_init, setting_values
 from nstk.sweeping.grid import SweepAxis, count_points, make_grid
 from nstk.sweeping.records import RunFolder, SweptRun, digest_source

@@ -22,7 +22,7 @@ from nstk.images.image import Image
 from nstk.images.loading import load_image
 from nstk.settings import StylizeSettings
 from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
-from nstk.stylization.initialization import INITS
+from nstk.stylization.optimization import INITS
 from nstk.stylization.result import StylizeResult
 from nstk.sweeping.grid import GridPoint
 from nstk.types import Array, Images, Json

@@ -18,22 +18,22 @@ from nstk.errors import DivergenceError
 from nstk.images.loading import load_image
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings
-from nstk.storage.checkpoints import (
-    CheckpointFolder,
-    Resumable,
-    State,
-    reraise_as_checkpoint_error,
-)
-from nstk.stylization.initialization import INITS
+from nstk.storage.checkpoints import CheckpointFolder, Resumable, State, reraise_as_checkpoint_error
 from nstk.stylization.inputs import Source
 from nstk.stylization.job import Checkpointed, run_task
-from nstk.stylization.masks import Masks
 from nstk.stylization.objective import Objective
-from nstk.stylization.preparing import plan_task, plan_tiling, read_task, with_precision
+from nstk.stylization.optimization import INITS
+from nstk.stylization.recipe import Scale
+from nstk.stylization.regions import Masks
 from nstk.stylization.result import StylizeResult
 from nstk.stylization.resumption import read_plan
-from nstk.stylization.scales import Scale
-from nstk.stylization.task import StyleTransferTask
+from nstk.stylization.task import (
+    StyleTransferTask,
+    plan_task,
+    plan_tiling,
+    read_task,
+    with_precision,
+)
 from nstk.stylization.tiled.planning import Plan
 from nstk.sweeping.grid import GridPoint
 from nstk.sweeping.records import RunFolder, SweptRun, digest_run

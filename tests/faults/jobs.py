@@ -75,7 +75,7 @@ FINETUNE = Job(
     lambda folder: draw_folder(folder / "data", 16, ("blue", "green", "red")),
     command=(
         *("finetune", "data", "-o", "colors.keras", "--cache", "features", "--size", "48"),
-        "--json",
+        *("--backbone", "compact", "--json"),
     ),
     again=(),
     results=("colors.keras",),
@@ -89,7 +89,7 @@ SECOND_STAGE = Job(
     command=(
         *("finetune", "data", "-o", "colors.keras", "--cache", "off", "--size", "32"),
         *("--unfreeze", "1", "--augment", "light", "--checkpoint", "states"),
-        *("--checkpoint-every", "1", "--json"),
+        *("--checkpoint-every", "1", "--backbone", "compact", "--json"),
     ),
     again=("--resume",),
     results=("colors.keras",),

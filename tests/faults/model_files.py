@@ -19,7 +19,7 @@ def make_styles() -> Made:
     import tensorflow as tf
 
     from nstk.stylization.statistics import Statistics
-    from nstk.stylization.style_files import SavedStyle, load_style, write_style
+    from nstk.stylization.styles import SavedStyle, load_style, write_style
 
     sums = Statistics(tf.eye(3), tf.ones(3), tf.constant(9.0))
     network = {"backbone": "tiny", "digest": "0" * 64, "pooling": "max"}
@@ -83,8 +83,8 @@ def make_checkpoints() -> Made:
                 if state is None:
                     raise LEFT_OUT
                 plan = resumption.read_plan(state)
-                with folder.run(resumption.ResumableRun(tasks[0], plan), state):
-                    pass
+                with checkpoints.reraise_as_checkpoint_error():
+                    resumption.ResumableRun(tasks[0], plan).restore(state)
         finally:
             target.unlink(missing_ok=True)
 
@@ -121,8 +121,7 @@ def make_weights(write: str) -> Callable[[], Made]:
         import weights_files
 
         from nstk.backbones.packaged import build_compact
-        from nstk.backbones.weights import assign_weights
-        from nstk.backbones.weights_files import open_weights
+        from nstk.backbones.weights import assign_weights, open_weights
 
         keras.utils.set_random_seed(7)
         network = build_compact(widths=(2, 3), depths=(1, 1))
@@ -146,8 +145,8 @@ def make_classifiers() -> Made:
     from drawn_classifier import build_classifier
 
     from nstk.backbones.backbone import Backbone
-    from nstk.backbones.packaged import build_compact
     from nstk.backbones.loading import open_classifier
+    from nstk.backbones.packaged import build_compact
     from nstk.classifiers.classifier import Classifier
 
     keras.utils.set_random_seed(7)

@@ -18,7 +18,7 @@ LOADED = (
     "tensorflow",
     "keras",
     "nstk.stylization.job",
-    "nstk.stylization.recording",
+    "nstk.stylization.result",
     "nstk.finetuning.job",
     "nstk.classifiers.run_records",
     "nstk.sweeping.job",

@@ -1,7 +1,8 @@
-"""Manifests, zips of images, predictions that are gone on with, and records of runs."""
+"""Manifests, zips of images, predictions to resume, and records of runs."""
 
 import io
 import json
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -51,7 +52,7 @@ def make_zips() -> Made:
 
 
 def make_results(extension: str) -> Callable[[], Made]:
-    """Files of predictions that are gone on with."""
+    """Files of predictions that are resumed."""
 
     def make():
         from nstk.classifiers.prediction.results import ResultsFile
@@ -71,7 +72,7 @@ def make_results(extension: str) -> Callable[[], Made]:
 
 
 def make_kept_predictions() -> Made:
-    """Answers in a checkpoint folder, of a run that is gone on with."""
+    """Predictions in a checkpoint folder, of a run that is resumed."""
     from nstk.classifiers.prediction.resumption import NAME, saved_predictions
     from nstk.settings import CheckpointSettings
 
@@ -81,19 +82,20 @@ def make_kept_predictions() -> Made:
             kept.append(predict(number))
 
     def read(path):
-        path.replace(folder / NAME)
+        again = Path(shutil.copytree(folder, "again"))
+        path.replace(again / NAME)
         try:
-            resumed = CheckpointSettings(checkpoint=folder, resume=True)
+            resumed = CheckpointSettings(checkpoint=again, resume=True)
             with saved_predictions(resumed, CLASSIFIER) as kept:
                 return kept.known
         finally:
-            (folder / NAME).unlink()
+            shutil.rmtree(again)
 
     return [(folder / NAME).read_bytes()], read
 
 
 CLASSIFIER = SimpleNamespace(classes=("a", "b"), multi_label=False, digest="0" * 64)
-"""As much of one as files of answers ask for."""
+"""As much of one as files of predictions ask for."""
 
 
 def predict(number):
@@ -127,7 +129,7 @@ def make_records() -> Made:
 
 
 def make_swept() -> Made:
-    """Records of the runs of a sweep that is gone on with."""
+    """Records of the runs of a sweep that is resumed."""
     from nstk.storage.files import digest_file
     from nstk.sweeping.records import RunFolder
 

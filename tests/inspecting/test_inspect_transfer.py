@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from PIL import Image as PILImage
 from shell import complaint, invoke
 
 from nstk.backbones.loading import load_backbone
@@ -155,8 +156,8 @@ def test_sheet_and_page_contain_diagram_and_charts(study, tmp_path):
     assert "data:image" not in page, "the diagram is text and adapts to dark and narrow windows"
 
 
-@pytest.mark.slow
-def test_the_command_prints_the_study(folder, tmp_path):
+def test_the_command_prints_the_study(folder, tiny_backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr("nstk.inspecting.frozen.load_backbone", lambda name, **_: tiny_backbone)
     arguments = ("inspect", "frozen", folder, "-o", tmp_path / "why.png", "--size", 32)
     result = invoke(*arguments, "--scratch-passes", 1, "--json", "--quiet")
     assert result.exit_code == 0, result.stderr
@@ -199,10 +200,22 @@ def test_settings_have_ranges():
             FrozenSettings(**wrong)
 
 
+def crop_photographs(source, target, size):
+    """Write the crops of photographs, so that each photograph is decoded only once."""
+    paths = sorted(source.rglob("*.jpg"))
+    for path, levels in zip(
+        paths, read_crops(paths, size).take_rows(np.arange(len(paths))), strict=True
+    ):
+        file = (target / path.relative_to(source)).with_suffix(".png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        PILImage.fromarray(levels).save(file)
+    return target
+
+
 @pytest.mark.slow
-def test_random_weights_are_worse_than_transfer_beyond_chance(shared):
+def test_random_weights_are_worse_than_transfer_beyond_chance(shared, tmp_path):
     settings = FrozenSettings(size=64, scratch_passes=1, scratch_seconds=1.0)
-    hymenoptera = shared / "data" / "hymenoptera"
+    hymenoptera = crop_photographs(shared / "data" / "hymenoptera", tmp_path / "crops", 64)
     study = study_frozen(hymenoptera, backbone=load_backbone("compact"), settings=settings)
     low, _ = study.transfer.accuracy_interval
     assert study.random.accuracy_interval[1] < low

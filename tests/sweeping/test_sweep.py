@@ -18,7 +18,7 @@ from nstk.reports.sweep import draw_sweep_sheet, save_sweep
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.job import stylize
-from nstk.stylization.masks import Masks
+from nstk.stylization.regions import Masks
 from nstk.stylization.result import StylizeResult
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import predict_seconds, sweep

@@ -6,7 +6,6 @@ import pytest
 from forgery import forge_newest
 
 import nstk
-from nstk.backbones.variants import Arithmetic
 from nstk.errors import CheckpointError
 from nstk.stylization.optimization import Optimization
 from nstk.sweeping.grid import SweepAxis
@@ -98,13 +97,10 @@ def test_ctrl_c_saves_a_checkpoint_between_two_that_are_due(sweep, whole, steps,
     assert steps[0] < SETTINGS.steps
 
 
-def test_the_arithmetic_of_the_resumed_run_is_used_for_its_group(sweep, killed, whole, monkeypatch):
+def test_the_precision_of_the_resumed_run_is_used_for_its_group(sweep, killed, whole, monkeypatch):
     monkeypatch.setattr(
-        "nstk.stylization.preparing.choose_arithmetic",
-        lambda precision, convolution, *_: Arithmetic(
-            "bfloat16" if precision == "auto" else precision,
-            "direct" if convolution == "auto" else convolution,
-        ),
+        "nstk.stylization.task.choose_precision",
+        lambda precision, *_: "bfloat16" if precision == "auto" else precision,
     )
     assert outputs(sweep(killed, resume=True)) == whole
 
