@@ -44,8 +44,7 @@ from benchmarks.style_metrics import find_shared, measure_style
 from examples.train_compact import evaluation, network, sheets, teachers
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.packaged import build_compact
-from nstk.heads.folds import assign_folds
-from nstk.heads.head import fit_head
+from nstk.heads.head import assign_folds, fit_head
 from nstk.images.image import resize_image
 from nstk.images.loading import load_image
 

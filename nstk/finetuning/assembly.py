@@ -18,8 +18,7 @@ from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.heads.out_of_distribution import fit_ood_detector
-from nstk.heads.predictions import SplitPredictions, predict_splits
-from nstk.heads.selection import Selection
+from nstk.heads.selection import Selection, SplitPredictions, predict_splits
 from nstk.heads.splits import Splits
 from nstk.progress import Stopwatch
 from nstk.settings import FinetuneSettings
@@ -61,7 +60,8 @@ def assemble_result(
     detector = fit_ood_detector(
         train.vectors[selection.features], train.strata, train.groups, settings.seed
     )
-    predictions = predict_splits(selection, detector, splits) | fitted.fold_predictions
+    predictions = predict_splits(selection, detector, splits, settings.balance)
+    predictions |= fitted.fold_predictions
     evaluations = {
         split: evaluate(each.targets, each.predicted, each.probabilities, folder.classes)
         for split, each in predictions.items()

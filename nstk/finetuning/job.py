@@ -20,12 +20,10 @@ from nstk.features.workers import Workers, extract_features_sharded
 from nstk.finetuning.assembly import Extracted, Fitted, assemble_result
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
-from nstk.finetuning.unfreezing.result import Skipped
 from nstk.finetuning.unfreezing.stage import Unfreezing
 from nstk.heads.learning_curve import trace_learning_curve
 from nstk.heads.links import SIGMOID, SOFTMAX
-from nstk.heads.predictions import SplitPredictions, cross_val_predict
-from nstk.heads.selection import select_head
+from nstk.heads.selection import SplitPredictions, cross_val_predict, select_head
 from nstk.heads.splits import split_samples
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.images.loading import ImageReader
@@ -201,8 +199,8 @@ class FinetuneJob:
         stage = Unfreezing(
             extracted.extractor, fitted.selection, fitted.splits, self.settings, workers, folder
         ).run(deadline, self.plan, self.on_progress)
-        if isinstance(stage, Skipped):
-            return replace(fitted, notices=(stage.reason, *fitted.notices))
+        if isinstance(stage, str):
+            return replace(fitted, notices=(stage, *fitted.notices))
         watch.seconds["second stage"] = stage.seconds
         if stage.splits is None:
             return replace(fitted, stage=stage)
@@ -221,17 +219,11 @@ class FinetuneJob:
 def _build_extractor(
     backbone: Backbone, size: int, settings: FinetuneSettings, images: int
 ) -> FeatureExtractor:
-    """Build the extractor of all features that the settings ask for.
-
-    Raises:
-        SettingsError: If the size is too small for the network.
-    """
+    """Build the extractor of all features that the settings ask for."""
     blocks = BLOCKS["pooled+statistics" if settings.features == "auto" else settings.features]
     crops = CROPS[: settings.views]
     reader = ImageReader.from_settings(vars(settings))
-    extractor = FeatureExtractor(
-        backbone, size, blocks, crops, settings.executor, images, reader
-    )
+    extractor = FeatureExtractor(backbone, size, blocks, crops, settings.executor, images, reader)
     _ = extractor.network
     return extractor
 

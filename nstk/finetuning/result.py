@@ -9,12 +9,10 @@ from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import LabeledFolder
 from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.unfreezing.result import SecondStage
-from nstk.heads.calibration import Calibration
+from nstk.heads.calibration import Calibration, Reliability
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import Evaluation, Interval
-from nstk.heads.predictions import SplitPredictions
-from nstk.heads.reliability import Reliability
-from nstk.heads.selection import Selection
+from nstk.heads.selection import Selection, SplitPredictions
 from nstk.heads.splits import UsedFile
 from nstk.types import Json
 
@@ -148,6 +146,7 @@ class FinetuneResult:
             "forward_passes": self.forward_passes,
             "seconds": dict(self.seconds),
             "accuracy_interval": self.accuracy_interval,
+            "majority_share": self.evaluation.majority_share,
             "folds": self.folds,
             "features": self.features,
             "backbone": self.classifier.backbone["name"],
@@ -171,7 +170,7 @@ class FinetuneResult:
                 "before": asdict(self.reliability_before),
                 "after": asdict(self.reliability),
             },
-            "calibration_left_out": _describe_calibration(self.calibration),
+            "calibration_out_of_fold": _describe_calibration(self.calibration),
             "notices": self.notices,
         }
 

@@ -16,14 +16,107 @@ images. So T stays 1 unless a likelihood-ratio test rejects it at 5 % (twice the
 ratio above 3.84; Wilks 1938).
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from nstk.heads.decisions import ARGMAX, Decision
 from nstk.heads.links import Link
-from nstk.heads.reliability import Reliability, measure_reliability
-from nstk.types import Matrix, Targets
+from nstk.heads.metrics import Interval
+from nstk.types import Json, Labels, Matrix, Probabilities, Targets
+
+_BINS = 15
+_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The predictions with about the same probability, and their share of all weight."""
+
+    low: float
+    high: float
+    images: int
+    weight: float
+    confidence: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well probabilities are calibrated.
+
+    ``ece`` is the expected calibration error, with its 95 % bootstrap interval. Noise can only
+    increase this error, and resampling adds noise, so the interval is too high rather than too low.
+    """
+
+    ece: float
+    ece_interval: Interval
+    bins: tuple[ReliabilityBin, ...]
+
+    def to_dict(self) -> dict[str, Json]:
+        """Convert to JSON values."""
+        return asdict(self)
+
+
+def measure_reliability(
+    probabilities: Probabilities, labels: Labels, seed: int = 0, *, weights: Matrix | None = None
+) -> Reliability:
+    """Compare probabilities with true classes.
+
+    Weights are ``(images, q)``. The q rows of an image, which are neighbors, are not independent,
+    so the bootstrap resamples images.
+    """
+    weights = np.ones((len(labels), 1)) if weights is None else weights
+    bins = bin_by_confidence(probabilities, labels, weights.ravel())
+    error = expected_calibration_error(bins)
+    indices = bin_indices(probabilities)
+    gaps = (probabilities.argmax(axis=1) == labels) - probabilities.max(axis=1)
+    gaps = gaps * weights.ravel()
+    generator = np.random.default_rng(seed)
+    count, rows = len(weights), np.arange(len(labels)).reshape(weights.shape)
+    drawn = (rows[generator.integers(count, size=count)].ravel() for _ in range(_RESAMPLES))
+    errors = [
+        np.abs(np.bincount(indices[row], gaps[row])).sum() / weights.ravel()[row].sum()
+        for row in drawn
+    ]
+    low, high = np.quantile(errors, (0.025, 0.975))
+    return Reliability(error, (min(float(low), error), max(float(high), error)), bins)
+
+
+def bin_by_confidence(
+    probabilities: Probabilities, labels: Labels, weights: npt.NDArray[np.float64] | None = None
+) -> tuple[ReliabilityBin, ...]:
+    """Group predictions into 15 equally wide bins by the probability of the predicted class."""
+    weights = np.ones(len(labels)) if weights is None else weights
+    confidences = probabilities.max(axis=1).astype(np.float64)
+    correct = probabilities.argmax(axis=1) == labels
+    indices = bin_indices(probabilities)
+    return tuple(
+        ReliabilityBin(
+            low=float(index) / _BINS,
+            high=float(index + 1) / _BINS,
+            images=int(chosen.sum()),
+            weight=float(weights[chosen].sum() / weights.sum()),
+            confidence=float(np.average(confidences[chosen], weights=weights[chosen])),
+            accuracy=float(np.average(correct[chosen], weights=weights[chosen])),
+        )
+        for index, chosen in ((index, indices == index) for index in np.unique(indices))
+    )
+
+
+def bin_indices(probabilities: Probabilities) -> npt.NDArray[np.int64]:
+    """Bin of each row of ``(n, C)`` by its largest probability, from 0."""
+    confidences = probabilities.max(axis=1)
+    indices: npt.NDArray[np.int64] = np.ceil(confidences * _BINS).astype(np.int64) - 1
+    return np.clip(indices, 0, _BINS - 1)
+
+
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
+    """Expected calibration error Σ_b w_b·|accuracy_b − confidence_b| (Guo 2017)."""
+    return sum(each.weight * abs(each.accuracy - each.confidence) for each in bins)
+
 
 _MIN_TEMPERATURE, _MAX_TEMPERATURE = 0.05, 20.0
 _BISECTIONS = 60
@@ -67,20 +160,13 @@ def calibrate(
 
     def measure(logits: Matrix) -> Reliability:
         problems = decision.as_binary_problems(link.probabilities(logits), targets)
-        return measure_reliability(*problems, images=len(targets))
+        return measure_reliability(*problems, weights=weights)
 
     return Calibration(temperature, len(targets), measure(logits), measure(logits / temperature))
 
 
 def fit_temperature(logits: Matrix, targets: Targets, weights: Matrix, link: Link) -> float:
-    """Fit the T, from 0.05 to 20, that minimizes the objective; 1 if the gain is not significant.
-
-    Args:
-        logits: z, ``(n, C)``, finite.
-        targets: The labels of the images, ``(n, C)``.
-        weights: w, ``(n, q)``.
-        link: The link from logits to probabilities.
-    """
+    """The T from 0.05 to 20 that minimizes the objective; 1 if the gain is not significant."""
 
     def gradient(beta: float) -> float:
         errors = link.probabilities(beta * logits) - targets

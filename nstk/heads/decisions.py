@@ -64,18 +64,15 @@ class Argmax:
     thresholds: None = field(default=None, init=False)
 
     def predict(self, probabilities: Probabilities) -> Targets:
-        """See `Decision.predict`."""
         classes = np.arange(probabilities.shape[-1])
         predicted: Targets = probabilities.argmax(axis=-1)[..., np.newaxis] == classes
         return predicted
 
     def confidence(self, probabilities: Probabilities) -> Probabilities:
-        """See `Decision.confidence`."""
         confidence: Probabilities = probabilities.max(axis=-1)
         return confidence
 
     def with_temperature(self, temperature: float) -> "Argmax":
-        """See `Decision.with_temperature`."""
         return self
 
     def as_binary_problems(
@@ -87,7 +84,6 @@ class Argmax:
     def same_labels(
         self, expected: Probabilities, actual: Probabilities, tolerance: float
     ) -> npt.NDArray[np.bool_]:
-        """See `Decision.same_labels`."""
         chosen = np.take_along_axis(expected, actual.argmax(axis=-1), axis=-1)
         same: npt.NDArray[np.bool_] = chosen >= expected.max(axis=-1, keepdims=True) - tolerance
         return same
@@ -95,27 +91,20 @@ class Argmax:
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Predict every label whose probability reaches its threshold.
-
-    Attributes:
-        thresholds: In [0, 1], in the order of the labels.
-    """
+    """Predict every label whose probability reaches its threshold."""
 
     thresholds: tuple[float, ...]
     link: Link = field(default=SIGMOID, init=False)
 
     def predict(self, probabilities: Probabilities) -> Targets:
-        """See `Decision.predict`."""
         predicted: Targets = probabilities >= np.array(self.thresholds)
         return predicted
 
     def confidence(self, probabilities: Probabilities) -> Probabilities:
-        """See `Decision.confidence`."""
         confidence: Probabilities = np.maximum(probabilities, 1 - probabilities).min(axis=-1)
         return confidence
 
     def with_temperature(self, temperature: float) -> "Thresholds":
-        """See `Decision.with_temperature`."""
         if temperature == 1:
             return self
         logits = self.link.logits(np.array(self.thresholds)) / temperature
@@ -131,7 +120,6 @@ class Thresholds:
     def same_labels(
         self, expected: Probabilities, actual: Probabilities, tolerance: float
     ) -> npt.NDArray[np.bool_]:
-        """See `Decision.same_labels`."""
         tied = np.abs(expected - np.array(self.thresholds)) <= tolerance
         same = tied[:, np.newaxis] | (self.predict(expected)[:, np.newaxis] == self.predict(actual))
         every: npt.NDArray[np.bool_] = same.all(axis=-1)
@@ -142,13 +130,7 @@ ARGMAX = Argmax()
 
 
 def choose_decision(link: Link, oof_probabilities: Probabilities, targets: Targets) -> Decision:
-    """Choose how labels are predicted, on out-of-fold probabilities.
-
-    Args:
-        link: The link that the probabilities come from.
-        oof_probabilities: ``(n, C)``.
-        targets: ``(n, C)``.
-    """
+    """Choose how labels are predicted, on out-of-fold probabilities."""
     if link == SOFTMAX:
         return ARGMAX
     return Thresholds(
@@ -165,15 +147,7 @@ def decision_from_thresholds(thresholds: Sequence[Json] | None) -> Decision:
 
 
 def choose_threshold(probabilities: Probabilities, truth: npt.NDArray[np.bool_]) -> float:
-    """Choose the threshold with the largest F1; one half where no other is better.
-
-    Args:
-        probabilities: Of one label, ``(n,)``.
-        truth: Whether the images have it.
-
-    Returns:
-        One half, or the middle between two neighboring probabilities.
-    """
+    """Choose the threshold with the largest F1; one half where no other is better."""
     if not truth.any():
         return _HALF
     descending = np.argsort(-probabilities, kind="stable")

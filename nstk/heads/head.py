@@ -15,12 +15,41 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.heads.decisions import ARGMAX, Decision, choose_decision
-from nstk.heads.folds import assign_folds, find_strata
 from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.logistic import fit, sample_weights, solve
 from nstk.heads.ridge import Decomposition, choose_l2, decompose
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.types import FeatureVectors, Labels, Logits, Matrix, Probabilities, Targets
+
+
+def find_strata(targets: Targets) -> Labels:
+    """Assign each image to a stratum: the rarest of its labels."""
+    rarity = np.where(targets, targets.sum(axis=0), len(targets) + 1)
+    return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1)
+
+
+def assign_folds(labels: Labels, folds: int, seed: int, groups: Labels | None = None) -> Labels:
+    """Distribute the images of every class evenly over the folds."""
+    generator = np.random.default_rng(seed)
+    group = np.arange(len(labels)) if groups is None else groups
+    _, first, member_of, sizes = np.unique(
+        group, return_index=True, return_inverse=True, return_counts=True
+    )
+    fold_of_group = np.full(len(first), -1)
+    for label in np.unique(labels):
+        own = generator.permutation(np.flatnonzero(labels[first] == label))
+        if len(own) < 2:
+            continue
+        counts = np.zeros(folds, int)
+        for each in own[np.argsort(-sizes[own], kind="stable")]:
+            fold_of_group[each] = np.argmin(counts)
+            counts[fold_of_group[each]] += sizes[each]
+    assigned = fold_of_group[member_of]
+    for label in np.unique(labels):
+        if len(np.unique(assigned[labels == label])) < 2:
+            assigned[np.isin(member_of, member_of[labels == label])] = -1
+    return assigned
+
 
 FOLDS = 5
 

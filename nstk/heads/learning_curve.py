@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.folds import assign_folds
-from nstk.heads.head import FOLDS
+from nstk.heads.head import FOLDS, assign_folds
 from nstk.heads.logistic import fit, sample_weights
 from nstk.heads.metrics import evaluate
 from nstk.heads.ridge import decompose
-from nstk.heads.selection import Samples, Selection
+from nstk.heads.selection import Selection
+from nstk.heads.splits import Samples
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
 from nstk.types import Labels

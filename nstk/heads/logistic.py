@@ -36,14 +36,14 @@ from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.ridge import Decomposition
 from nstk.types import Labels, Matrix, Targets
 
-_EXACT, _CROSS_VALIDATION = 1e-13, 3e-5
+_EXACT, _CROSS_VALIDATION = 1e-13, 5e-5
 """The loss per image is minimized to within about half of this."""
 
 _SUFFICIENT_DECREASE = 1e-4
 _TINY = 1e-100
 _FACTORS = 2.0 ** np.arange(-1, 10)
 _MIN_DIAGONAL = 1e-3
-_MAX_STEPS, _MAX_HALVINGS, _MAX_PRODUCTS = 100, 30, 200
+_MAX_STEPS, _MAX_TRIALS, _MAX_PRODUCTS = 100, 30, 200
 _BLOCK = 2**18
 """Logits that are computed together, so that they stay in the processor's cache."""
 
@@ -250,7 +250,7 @@ def _newton_direction(
     residual = current.gradient
     scaled = preconditioner.solve(residual)
     error = _inner(residual, scaled)
-    sufficient = max(min(0.1, error / len(objective.targets)) * error, tolerance / 10)
+    sufficient = max(min(0.1, error / len(objective.targets)) * error, tolerance / 3)
     p, following = np.zeros_like(residual), -scaled
     for _ in range(_MAX_PRODUCTS):
         product = objective.hvp(current, following)
@@ -270,14 +270,16 @@ def _newton_direction(
 def _line_search(
     objective: _Objective, x: Matrix, current: _Evaluation, direction: Matrix
 ) -> tuple[Matrix, _Evaluation]:
-    """Backtrack along a direction until the Armijo condition holds."""
-    decrease = _SUFFICIENT_DECREASE * _inner(direction, current.gradient)
+    """Backtrack along a direction, by parabolas, until the Armijo condition holds."""
+    gradient = _inner(direction, current.gradient)
     rounding = 50 * float(np.finfo(objective.coordinates.dtype).eps) * abs(current.loss)
-    for halvings in range(_MAX_HALVINGS):
-        length = 0.5**halvings
+    length = 1.0
+    for _ in range(_MAX_TRIALS):
         trial = objective.evaluate(x + length * direction)
-        if trial.loss <= current.loss + length * decrease + rounding:
+        if trial.loss <= current.loss + _SUFFICIENT_DECREASE * length * gradient + rounding:
             break
+        parabola = trial.loss - current.loss - length * gradient
+        length *= np.clip(-length * gradient / (2 * parabola), 0.1, 0.5)
     return x + length * direction, trial
 
 

@@ -12,6 +12,8 @@ from nstk.types import Probabilities, Targets
 
 Interval = tuple[float, float]
 
+_UNBALANCED = 1.5
+
 
 @dataclass(frozen=True)
 class ClassScore:
@@ -49,6 +51,7 @@ class Evaluation:
         images: Number of images.
         accuracy: Fraction of them with exactly the right labels.
         accuracy_interval: 95 % Wilson interval of the accuracy.
+        majority_share: Accuracy of always predicting the most frequent label or labels.
         mean_average_precision: Mean of the average precision, over the classes with images.
         per_class: A `ClassScore` for every class, in the classifier's order.
         confusion: Counts; row = true class, column = predicted class. For multi-label data an
@@ -59,9 +62,16 @@ class Evaluation:
     images: int
     accuracy: float
     accuracy_interval: Interval
+    majority_share: float
     mean_average_precision: float
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
+
+    @property
+    def is_unbalanced(self) -> bool:
+        """Whether `majority_share` is at least half as large again as with equal classes."""
+        present = sum(score.support > 0 for score in self.per_class)
+        return self.majority_share * max(present, 1) >= _UNBALANCED
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> Interval:
@@ -114,6 +124,7 @@ def evaluate(
         images=len(targets),
         accuracy=correct / len(targets),
         accuracy_interval=wilson_interval(correct, len(targets)),
+        majority_share=int(np.unique(targets, axis=0, return_counts=True)[1].max()) / len(targets),
         mean_average_precision=float(np.mean(precisions)) if precisions else 0.0,
         per_class=scores,
         confusion=tuple(tuple(map(int, row)) for row in confusion),
@@ -126,13 +137,6 @@ def average_precision(
     """Compute Σ_k (R_k − R_{k−1})·P_k over the distinct scores, from the highest down.
 
     P_k and R_k are precision and recall of the images that score at least k; without interpolation.
-
-    Args:
-        truth: Whether each image has the label, ``(n,)``.
-        scores: Scores of the images, ``(n,)``.
-
-    Returns:
-        In [0, 1]; None if no image has the label.
     """
     if not truth.any():
         return None

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.folds import assign_folds
+from nstk.heads.head import assign_folds
 from nstk.heads.ridge import decompose
 from nstk.types import Array, FeatureVectors, Json, Labels, Matrix
 

@@ -21,6 +21,9 @@ import numpy.typing as npt
 from nstk.heads.links import SOFTMAX, Link
 from nstk.types import Matrix, Targets
 
+_IMAGES = 2000
+"""Images whose errors are enough to choose a penalty."""
+
 _STRIDE = 4
 """Penalties are compared in steps of this many octaves, and then of one around the best."""
 
@@ -67,7 +70,7 @@ def decompose(features: npt.NDArray[np.floating], targets: Targets | None = None
 
 
 def leave_one_out(
-    decomposition: Decomposition, targets: Matrix, l2_values: Matrix
+    decomposition: Decomposition, targets: Matrix, l2_values: Matrix, rows: slice = slice(None)
 ) -> Iterator[Matrix]:
     """Predict every image by the ridge fit on all the other images.
 
@@ -75,17 +78,19 @@ def leave_one_out(
         decomposition: The features.
         targets: Y, ``(n, C)``.
         l2_values: λ, ``(L,)``, positive.
+        rows: The images to predict.
 
     Yields:
         For each penalty the leave-one-out predictions of Y, ``(n, C)``.
     """
     centered = targets - targets.mean(axis=0)
     projected = decomposition.coordinates.T @ centered
-    squares = decomposition.coordinates**2
+    coordinates, targets, centered = decomposition.coordinates[rows], targets[rows], centered[rows]
+    squares, images = coordinates**2, len(decomposition.coordinates)
     for l2 in l2_values:
         shrunk = 1.0 / (decomposition.scatter + l2)
-        residuals = centered - decomposition.coordinates @ (shrunk[:, np.newaxis] * projected)
-        leverage = 1.0 / len(targets) + squares @ shrunk
+        residuals = centered - coordinates @ (shrunk[:, np.newaxis] * projected)
+        leverage = 1.0 / images + squares @ shrunk
         yield targets - residuals / (1.0 - leverage)[:, np.newaxis]
 
 
@@ -101,10 +106,12 @@ def choose_l2(decomposition: Decomposition, targets: Targets, link: Link = SOFTM
         λ of every problem of the link, ``(q,)``.
     """
     known = targets.astype(np.float64)
+    rows = slice(None, None, max(1, len(targets) // _IMAGES))
 
     def errors(l2_values: Matrix) -> Matrix:
-        predictions = leave_one_out(decomposition, known, l2_values)
-        return np.array([link.pool(((each - known) ** 2).mean(axis=0)) for each in predictions])
+        predictions = leave_one_out(decomposition, known, l2_values, rows)
+        squares = ((each - known[rows]) ** 2 for each in predictions)
+        return np.array([link.pool(each.mean(axis=0)) for each in squares])
 
     # A standardized feature has a scatter of n, so λ is measured in images.
     l2_values = len(targets) * 2.0 ** np.arange(-16.0, 17.0)

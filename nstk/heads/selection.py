@@ -1,31 +1,29 @@
-"""Model selection: cross-validation on the training images chooses features and L2 penalty."""
+"""Model selection by cross-validation, and predictions for images that no head was fitted on."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from nstk.heads.calibration import Calibration, calibrate
-from nstk.heads.folds import assign_folds, find_strata
-from nstk.heads.head import Head, fit_head
+from nstk.errors import FolderError
+from nstk.heads.calibration import Calibration, Reliability, calibrate, measure_reliability
+from nstk.heads.decisions import ARGMAX, Decision
+from nstk.heads.head import Head, assign_folds, fit_head
 from nstk.heads.links import SOFTMAX, Link
 from nstk.heads.logistic import sample_weights
+from nstk.heads.out_of_distribution import OODDetector
+from nstk.heads.splits import Samples, Splits
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
-from nstk.types import FeatureVectors, Labels, Logits, Matrix, Targets
+from nstk.types import Labels, Logits, Matrix, Targets
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Out-of-fold results of one choice of features.
-
-    Attributes:
-        log_loss: Mean of −log p of the true class, in nats, weighted as the head was; the
-            selection minimizes it.
-        accuracy: Fraction of the images with exactly the right labels.
-        l2: λ of the head; the geometric mean where every label has its own.
-    """
+    """Out-of-fold results of one choice of features."""
 
     log_loss: float
     accuracy: float
@@ -34,14 +32,7 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """The selected features and head, and the alternatives.
-
-    Attributes:
-        features: The choice with the smallest log-loss.
-        head: Its head, fitted on all images.
-        trials: Every choice by name.
-        calibration: The temperature of the head.
-    """
+    """The selected features and head, and the alternatives."""
 
     features: str
     head: Head
@@ -54,34 +45,6 @@ class Selection:
         return self.head.with_temperature(self.calibration.temperature)
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
-    """Features and labels of images.
-
-    Attributes:
-        vectors: For each choice of features ``(n, D)``.
-        targets: The labels of the images, ``(n, C)``.
-        groups: Group of each image, ``(n,)``; near-duplicates share one.
-    """
-
-    vectors: Mapping[str, FeatureVectors]
-    targets: Targets
-    groups: Labels
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    @property
-    def strata(self) -> Labels:
-        """Stratum of each image: its rarest label, −1 without any."""
-        return find_strata(self.targets)
-
-    def subset(self, mask: npt.NDArray[np.bool_]) -> "Samples":
-        """The images for which ``mask`` ``(n,)`` is true."""
-        vectors = {name: rows[mask] for name, rows in self.vectors.items()}
-        return Samples(vectors, self.targets[mask], self.groups[mask])
-
-
 def select_head(
     samples: Samples,
     settings: FinetuneSettings,
@@ -89,14 +52,7 @@ def select_head(
     link: Link = SOFTMAX,
     on_progress: Reporter = no_progress,
 ) -> Selection:
-    """Fit a head for every choice of features, and select by out-of-fold log-loss.
-
-    Args:
-        samples: The training images.
-        settings: Its ``seed`` and ``balance`` are used.
-        link: The link from logits to probabilities.
-        on_progress: Progress of the fits, stage ``"head"``.
-    """
+    """Fit a head for every choice of features, and select by out-of-fold log-loss."""
     heads = {
         name: fit_head(
             vectors,
@@ -118,16 +74,7 @@ def select_head(
 
 @dataclass(frozen=True, eq=False)
 class CrossValidation:
-    """Out-of-fold predictions of heads that were selected without the fold as well.
-
-    Attributes:
-        logits: At temperature 1, ``(n, C)``; NaN for images in no fold.
-        temperatures: Temperature of each image's head, ``(n,)``.
-        predicted: The predicted labels, ``(n, C)``.
-        folds: Fold of each image, ``(n,)``; −1 for images in no fold, because their class has no
-            others.
-        selections: The selection of each fold.
-    """
+    """Out-of-fold predictions of heads that were selected without the fold as well."""
 
     logits: Logits
     temperatures: npt.NDArray[np.float64]
@@ -143,14 +90,7 @@ def cross_validate(
     link: Link = SOFTMAX,
     on_progress: Reporter = no_progress,
 ) -> CrossValidation:
-    """Hold out one fold after the other, and repeat the selection on the others.
-
-    Args:
-        samples: The training images.
-        settings: Its ``folds``, ``seed`` and ``balance`` are used.
-        link: The link from logits to probabilities.
-        on_progress: Called after each fold, stage ``"folds"``.
-    """
+    """Hold out one fold after the other, and repeat the selection on the others."""
     folds = assign_folds(samples.strata, settings.folds, settings.seed, samples.groups)
     count = int(folds.max()) + 1
     logits = np.full(samples.targets.shape, np.nan, np.float32)
@@ -181,3 +121,113 @@ def _score(head: Head, targets: Targets, weights: Matrix) -> Trial:
         accuracy=float((predicted == targets).all(axis=1).mean()),
         l2=head.l2,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SplitPredictions:
+    """Predictions and true labels of n images.
+
+    ``logits`` are at temperature 1; ``temperatures`` divide them. With ``balance``, probabilities
+    are those among classes of equal frequency, and so reliability weighs all classes alike.
+    """
+
+    paths: tuple[Path, ...]
+    targets: Targets
+    predicted: Targets
+    logits: Logits
+    temperatures: npt.NDArray[np.float64]
+    decision: Decision = ARGMAX
+    ood_score: npt.NDArray[np.float32] | None = None
+    balance: bool = False
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """Whether exactly the true labels were predicted, ``(n,)``."""
+        correct: npt.NDArray[np.bool_] = (self.targets == self.predicted).all(axis=1)
+        return correct
+
+    @property
+    def is_ood(self) -> npt.NDArray[np.bool_]:
+        """Whether each image is out of distribution, ``(n,)``."""
+        if self.ood_score is None:
+            return np.zeros(len(self.targets), bool)
+        is_ood: npt.NDArray[np.bool_] = self.ood_score > 1
+        return is_ood
+
+    @property
+    def ood_count(self) -> int | None:
+        """Number of images out of distribution; None without a detector."""
+        return None if self.ood_score is None else int(self.is_ood.sum())
+
+    @cached_property
+    def probabilities(self) -> Matrix:
+        """Calibrated probabilities, ``(n, C)``."""
+        return self._probabilities(self.temperatures)
+
+    @cached_property
+    def reliability(self) -> Reliability:
+        """Reliability of the calibrated probabilities, over all problems of the link."""
+        return self._reliability(self.probabilities)
+
+    @cached_property
+    def reliability_before(self) -> Reliability:
+        """Reliability of the probabilities at temperature 1."""
+        return self._reliability(self._probabilities(np.ones(len(self.targets))))
+
+    def _reliability(self, probabilities: Matrix) -> Reliability:
+        problems = self.decision.as_binary_problems(probabilities, self.targets)
+        weights = sample_weights(self.targets, self.decision.link, self.balance)
+        return measure_reliability(*problems, weights=weights)
+
+    def _probabilities(self, temperatures: npt.NDArray[np.float64]) -> Matrix:
+        logits = np.asarray(self.logits, np.float64) / temperatures[:, np.newaxis]
+        probabilities: Matrix = self.decision.link.probabilities(logits)
+        return probabilities
+
+
+def predict_splits(
+    selection: Selection,
+    ood_detector: OODDetector | None,
+    splits: Splits,
+    balance: bool = False,
+) -> dict[str, SplitPredictions]:
+    """Predict every split that the head was not fitted on."""
+    head, predictions = selection.head, {}
+    for split, samples in splits.samples.items():
+        if split != "train" and len(samples):
+            vectors = samples.vectors[selection.features]
+            predictions[split] = SplitPredictions(
+                paths=splits.paths[split],
+                targets=samples.targets,
+                predicted=head.decision.predict(head.predict_proba(vectors)),
+                logits=head.logits(vectors),
+                temperatures=np.full(len(samples), selection.calibration.temperature),
+                decision=selection.calibrated.decision,
+                ood_score=None if ood_detector is None else ood_detector.ood_scores(vectors),
+                balance=balance,
+            )
+    return predictions
+
+
+def cross_val_predict(
+    splits: Splits, settings: FinetuneSettings, link: Link, on_progress: Reporter
+) -> tuple[SplitPredictions, int]:
+    """Predict every training image by a head that was selected and fitted without its fold."""
+    samples = splits.samples["train"]
+    validation = cross_validate(samples, settings, link=link, on_progress=on_progress)
+    if not validation.selections:
+        raise FolderError(
+            "No fold can be held out, because no class has two different training images; "
+            "add images, or leave out `folds`."
+        )
+    out = np.flatnonzero(validation.folds >= 0)
+    predictions = SplitPredictions(
+        paths=tuple(splits.paths["train"][index] for index in out),
+        targets=samples.targets[out],
+        predicted=validation.predicted[out],
+        logits=validation.logits[out],
+        temperatures=validation.temperatures[out],
+        decision=validation.selections[0].head.decision,
+        balance=settings.balance,
+    )
+    return predictions, len(validation.selections)

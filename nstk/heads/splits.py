@@ -11,24 +11,16 @@ from nstk.datasets.catalogs import LabeledImage
 from nstk.datasets.folders import LabeledFolder
 from nstk.errors import FolderError
 from nstk.features.extractor import Features
-from nstk.heads.folds import find_strata
-from nstk.heads.selection import Samples
+from nstk.heads.head import find_strata
 from nstk.images.hashes import group_duplicates
-from nstk.types import Labels, Targets
+from nstk.types import FeatureVectors, Labels, Targets
 
 _SPLITS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class UsedFile:
-    """An image that a run used.
-
-    Attributes:
-        path: Path relative to the folder, with / on every system.
-        sha256: Digest of its content.
-        label: Its class; several labels are joined by |.
-        split: ``"train"``, ``"validation"`` or ``"test"``.
-    """
+    """An image that a run used."""
 
     path: str
     sha256: str
@@ -37,15 +29,30 @@ class UsedFile:
 
 
 @dataclass(frozen=True, eq=False)
-class Splits:
-    """The images of each split.
+class Samples:
+    """Features and labels of images."""
 
-    Attributes:
-        samples: Samples by ``"train"``, ``"validation"`` and ``"test"``.
-        paths: Paths of the images of each split, in the same order.
-        files: All images of the splits.
-        notices: Warnings about near-duplicates across splits, one sentence each.
-    """
+    vectors: Mapping[str, FeatureVectors]
+    targets: Targets
+    groups: Labels
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def strata(self) -> Labels:
+        """Stratum of each image: its rarest label, −1 without any."""
+        return find_strata(self.targets)
+
+    def subset(self, mask: npt.NDArray[np.bool_]) -> "Samples":
+        """The images for which ``mask`` ``(n,)`` is true."""
+        vectors = {name: rows[mask] for name, rows in self.vectors.items()}
+        return Samples(vectors, self.targets[mask], self.groups[mask])
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """The images of each split."""
 
     samples: Mapping[str, Samples]
     paths: Mapping[str, tuple[Path, ...]]
@@ -61,15 +68,6 @@ def split_samples(
     If nstk chose the validation images itself, those that nearly duplicate a training image move
     to the training split, and with folds all of them do. If the folder has its own splits, nothing
     moves, but a notice names the number of near-duplicates.
-
-    Args:
-        folder: The folder from `scan_folder`.
-        features: Features of its images.
-        choices: The choices of features to include.
-        folds: Number of cross-validation folds; 0 for none.
-
-    Raises:
-        FolderError: If a class has no training image left, or no image is left for evaluation.
     """
     images = [folder.images[index] for index in features.indices]
     targets = np.zeros((len(images), len(folder.classes)), bool)

@@ -9,14 +9,13 @@ from nstk.auditing.findings import Audit
 from nstk.auditing.job import audit
 from nstk.backbones.loading import make_backbone
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.metrics import find_confused_pairs
-from nstk.classifiers.evaluation.report import EvaluationReport
-from nstk.classifiers.explanation.job import Explanation, explain
+from nstk.classifiers.evaluation.report import EvaluationReport, find_confused_pairs
+from nstk.classifiers.explanation import Explanation, explain
 from nstk.errors import ImageError
 from nstk.finetuning.result import FinetuneResult
+from nstk.heads.calibration import Reliability
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import wilson_interval
-from nstk.heads.reliability import Reliability
 from nstk.images.image import crop_square
 from nstk.images.loading import load_image
 from nstk.progress import Reporter, no_progress

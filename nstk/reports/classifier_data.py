@@ -5,14 +5,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.evaluation.metrics import Coverage, ImageLoss, measure_coverage, rank_losses
-from nstk.classifiers.evaluation.report import EvaluationReport
+from nstk.classifiers.evaluation.report import (
+    Coverage,
+    EvaluationReport,
+    ImageLoss,
+    measure_coverage,
+    rank_losses,
+)
 from nstk.datasets.listing import SkippedFile
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
 from nstk.heads.metrics import ClassScore, Evaluation
-from nstk.heads.predictions import SplitPredictions
+from nstk.heads.selection import SplitPredictions
 from nstk.reports.pages import render_blocks
 
 LOSSES = 8

@@ -95,7 +95,7 @@ class FinetuneSettings(Settings):
     unfreeze: int | Literal["none", "auto", "all"] = setting(
         "none",
         "Number of last blocks to unfreeze and train once the head is solved; the result is "
-        "kept only if it is significantly better on held-out images",
+        "kept only if its log-loss on held-out images is smaller",
         check=check_blocks,
     )
     budget: float | None = setting(

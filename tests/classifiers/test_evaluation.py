@@ -16,15 +16,16 @@ from shell import complaint, invoke
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate
 from nstk.classifiers.evaluation.label_matching import match_classes
-from nstk.classifiers.evaluation.metrics import find_confused_pairs, find_top_losses
+from nstk.classifiers.evaluation.report import find_confused_pairs, find_top_losses
 from nstk.errors import FolderError, SettingsError
 from nstk.finetuning.replay import save_manifest
+from nstk.heads.calibration import bin_by_confidence, expected_calibration_error
 from nstk.heads.metrics import evaluate as compare
-from nstk.heads.reliability import bin_by_confidence, expected_calibration_error
 
 KEYS = [
     "accuracy",
     "accuracy_interval",
+    "majority_share",
     "per_class",
     "confusion",
     "mean_average_precision",

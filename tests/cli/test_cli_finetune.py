@@ -22,6 +22,7 @@ KEYS = [
     "forward_passes",
     "seconds",
     "accuracy_interval",
+    "majority_share",
     "folds",
     "features",
     "backbone",

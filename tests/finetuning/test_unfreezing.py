@@ -15,7 +15,7 @@ from shell import invoke
 
 from nstk.backbones.backbone import Backbone
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.explanation.job import explain
+from nstk.classifiers.explanation import explain
 from nstk.classifiers.prediction.job import predict
 from nstk.errors import OutputError
 from nstk.exporting import reload
@@ -24,9 +24,9 @@ from nstk.exporting.saved_model import write_saved_model
 from nstk.exporting.tflite import write_tflite
 from nstk.finetuning.job import finetune
 from nstk.finetuning.replay import replay, save_manifest
+from nstk.finetuning.unfreezing import stage
 from nstk.finetuning.unfreezing.model import normalization_weights
 from nstk.finetuning.unfreezing.planning import Deadline
-from nstk.finetuning.unfreezing.result import McNemarTest
 from nstk.finetuning.unfreezing.training import Training
 from nstk.heads.learning_curve import LearningCurve
 from nstk.reports.classifier import write_classifier_report
@@ -65,12 +65,26 @@ def unfreeze(folder, backbone, on_progress=lambda event: None, **settings):
     return finetune(folder, backbone=backbone, settings=settings, on_progress=on_progress)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_epochs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 4)
+        yield
+
+
+def judge(patch, finetuned):
+    """Let the head alone have a log-loss of 1, and the fine-tuned network this one."""
+    losses = itertools.cycle((1.0, finetuned))
+    classify = stage._judge
+    patch.setattr(stage, "_judge", lambda *given: (classify(*given)[0], next(losses)))
+
+
 def force(patch):
     """Take large steps, find every evaluation better than the last, and keep the result."""
     evaluate, better = Training.evaluate, itertools.count()
     patch.setattr(Training, "evaluate", lambda self: (-float(next(better)), *evaluate(self)[1:]))
-    patch.setattr(McNemarTest, "favors_second", True)
     patch.setattr(RATE, 0.01)
+    judge(patch, 0.5)
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +95,10 @@ def events():
 
 @pytest.fixture(scope="module")
 def rejected(folder, backbone, events):
-    """A run whose result is not significantly better."""
-    return unfreeze(folder, backbone, events.append)
+    """A run whose result is not better."""
+    with pytest.MonkeyPatch.context() as patch:
+        judge(patch, 1.5)
+        return unfreeze(folder, backbone, events.append)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +110,11 @@ def kept(folder, backbone):
 
 
 def test_a_result_that_is_not_better_is_not_kept(rejected, probe):
-    stage = rejected.second_stage
-    assert not stage.kept
-    assert "not kept" in repr(stage)
-    assert stage.mcnemar.images == rejected.validation_images
-    assert stage.probe_accuracy == probe.accuracy == rejected.accuracy
+    made = rejected.second_stage
+    assert not made.kept
+    assert "not kept" in repr(made)
+    assert made.mcnemar.images == rejected.validation_images
+    assert made.probe_accuracy == probe.accuracy == rejected.accuracy
     for one, other in zip(
         rejected.classifier.model.get_weights(), probe.classifier.model.get_weights(), strict=True
     ):
@@ -106,14 +122,15 @@ def test_a_result_that_is_not_better_is_not_kept(rejected, probe):
 
 
 def test_the_stage_is_in_the_results_of_the_classifier(rejected):
-    stage = rejected.classifier.results["second_stage"]
-    assert stage["blocks"] == 2
-    assert stage["augmentation"] == "mixup"
-    assert 1 <= stage["taken"] <= stage["steps"]
-    assert stage["kept"] == "probe"
-    assert 0 <= stage["p_value"] <= 1
-    assert stage["log_losses"][stage["best"]] == min(stage["log_losses"])
-    json.dumps(stage, allow_nan=False)
+    found = rejected.classifier.results["second_stage"]
+    assert found["blocks"] == 2
+    assert found["augmentation"] == "mixup"
+    assert 1 <= found["taken"] <= found["steps"]
+    assert found["kept"] == "probe"
+    assert found["finetuned_log_loss"] > found["probe_log_loss"]
+    assert 0 <= found["p_value"] <= 1
+    assert found["log_losses"][found["best"]] == min(found["log_losses"])
+    json.dumps(found, allow_nan=False)
 
 
 def test_every_step_is_reported_with_its_loss(rejected, events):
@@ -196,9 +213,8 @@ def test_the_reported_accuracy_is_that_of_the_delivered_model(kept, folder):
 
 
 @pytest.mark.parametrize("which", ["kept", "rejected"])
-def test_the_report_shows_the_comparison(which, request, tmp_path, monkeypatch):
+def test_the_report_shows_the_comparison(which, request, tmp_path):
     made = request.getfixturevalue(which)
-    monkeypatch.setattr(McNemarTest, "favors_second", which == "kept")
     curve = LearningCurve((4, 8), (0.5, 0.75), 0.8, "red", 0.5)
     made = dataclasses.replace(made, learning_curve=curve)
     text = check_page(write_classifier_report(tmp_path, made).read_text(encoding="utf-8")).text
@@ -256,6 +272,7 @@ def test_images_with_several_labels_are_fine_tuned_too(backbone, tmp_path, monke
 
 
 def test_a_run_is_repeated_from_its_record(rejected, tmp_path, backbone, monkeypatch):
+    judge(monkeypatch, 1.5)
     path = save_manifest(rejected, tmp_path / "made.json", backbone="compact")
     monkeypatch.setattr("nstk.finetuning.replay.load_backbone", lambda *_, **__: backbone)
     assert replay(path).differences == ()
@@ -299,6 +316,7 @@ def test_the_command_prints_the_comparison_and_writes_tensorboard_scalars(
     folder, backbone, tmp_path, monkeypatch
 ):
     monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    judge(monkeypatch, 1.5)
     arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "-q", "--cache", "off"]
     options = ["--unfreeze", 1, "--augment", "none"]
     runs = tmp_path / "runs" / "one"

@@ -12,7 +12,7 @@ from shell import complaint, invoke
 import nstk
 from nstk.errors import CheckpointError, SettingsError
 from nstk.storage.checkpoints import postpone_interruptions
-from nstk.stylization.recording import broadcast
+from nstk.stylization.result import broadcast
 
 
 class Killed(BaseException):
@@ -27,6 +27,13 @@ def stop_at(step, error=Killed):
             raise error
 
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_epochs():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 10)
+        yield
 
 
 @pytest.fixture(scope="module")

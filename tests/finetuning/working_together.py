@@ -8,6 +8,7 @@ MirroredStrategy over two logical processors. The last line is JSON.
 
 import json
 import sys
+from unittest.mock import patch
 
 import tensorflow as tf
 
@@ -34,17 +35,18 @@ def work(data):
     model = build_compact(widths=(4, 6, 8), depths=(1, 1, 1))
     backbone = Backbone(name="tiny", model=model, input_size=32, source="seeded")
     totals = {}
-    made = nstk.finetune(
-        data,
-        backbone=backbone,
-        settings=nstk.FinetuneSettings(unfreeze=1, augment="none"),
-        on_progress=lambda event: totals.update({event.stage: event.total}),
-    )
+    with patch("nstk.finetuning.unfreezing.planning.EPOCHS", 3):
+        made = nstk.finetune(
+            data,
+            backbone=backbone,
+            settings=nstk.FinetuneSettings(unfreeze=1, augment="none"),
+            on_progress=lambda event: totals.update({event.stage: event.total}),
+        )
     stage = made.second_stage
     return {
         "head": made.selection.head.kernel.tolist(),
         "learned": stage.backbone.digest,
-        "losses": stage.history.losses,
+        "losses": stage.log_losses,
         "taken": stage.plan.taken,
         "accuracy": made.accuracy,
         "extracted": totals["features"],

@@ -16,16 +16,15 @@ from shell import complaint, invoke
 from nstk.backbones.loading import load_backbone
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate
-from nstk.classifiers.evaluation.metrics import measure_coverage
+from nstk.classifiers.evaluation.report import measure_coverage
 from nstk.classifiers.prediction.job import predict
 from nstk.errors import ModelError, SettingsError
 from nstk.finetuning.job import finetune
-from nstk.heads.calibration import Calibration, calibrate
+from nstk.heads.calibration import Calibration, calibrate, measure_reliability
 from nstk.heads.decisions import Thresholds
 from nstk.heads.links import SIGMOID, SOFTMAX
 from nstk.heads.out_of_distribution import OODDetector, fit_ood_detector
-from nstk.heads.predictions import SplitPredictions
-from nstk.heads.reliability import measure_reliability
+from nstk.heads.selection import SplitPredictions
 
 SEEDS = st.integers(0, 999)
 
@@ -135,10 +134,26 @@ def test_the_problems_of_an_image_are_resampled_together(seed, images, problems)
     same = measure_reliability(
         np.repeat(probabilities, problems, axis=0),
         np.repeat(labels, problems),
-        images=images,
+        weights=np.ones((images, problems)),
     )
     assert same.ece == pytest.approx(one.ece, abs=1e-9)
     assert same.ece_interval == pytest.approx(one.ece_interval, abs=1e-9)
+
+
+def test_with_balance_all_classes_weigh_alike_in_the_calibration_error():
+    # Nine bees with 60 % for bee, which are right, and one ant with 100 % for bee.
+    probabilities = np.array([[0.6, 0.4]] * 9 + [[1.0, 0.0]])
+    targets = np.eye(2, dtype=bool)[[0] * 9 + [1]]
+    split = SplitPredictions(
+        paths=(),
+        targets=targets,
+        predicted=targets,
+        logits=SOFTMAX.logits(probabilities),
+        temperatures=np.ones(10),
+    )
+    assert split.reliability.ece == pytest.approx(0.9 * 0.4 + 0.1 * 1.0)
+    balanced = dataclasses.replace(split, balance=True)
+    assert balanced.reliability.ece == pytest.approx(0.5 * 0.4 + 0.5 * 1.0)
 
 
 def test_more_images_make_the_interval_narrower():

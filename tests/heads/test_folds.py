@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nstk.heads.folds import assign_folds
+from nstk.heads.head import assign_folds
 
 FOLDS = 5
 SEEDS = st.integers(0, 99)

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from nstk.heads.folds import assign_folds
-from nstk.heads.head import FOLDS, fit_head
+from nstk.heads.head import FOLDS, assign_folds, fit_head
 from nstk.heads.links import SOFTMAX
 from nstk.heads.logistic import balanced_weights, solve
 from nstk.heads.ridge import choose_l2, decompose, leave_one_out
-from nstk.heads.selection import Samples, select_head
+from nstk.heads.selection import select_head
+from nstk.heads.splits import Samples
 from nstk.settings import FinetuneSettings
 
 SHAPES = [(40, 6), (25, 60)]

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.heads.learning_curve import extrapolate, trace_learning_curve
-from nstk.heads.selection import Samples, select_head
+from nstk.heads.selection import select_head
+from nstk.heads.splits import Samples
 from nstk.settings import FinetuneSettings
 
 

@@ -138,3 +138,13 @@ def test_multi_label_confusions_are_counted_pairwise():
 def test_average_precision_is_its_formula(truth, scores, expected):
     found = average_precision(np.array(truth, bool), np.array(scores))
     assert found == (expected if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("labels", "share", "unbalanced"),
+    [([0] * 4 + [1] * 4, 0.5, False), ([0] * 7 + [1], 0.875, True)],
+)
+def test_the_majority_share_is_the_accuracy_of_one_constant_answer(labels, share, unbalanced):
+    targets = np.eye(2, dtype=bool)[labels]
+    found = compare(targets, targets, targets.astype(float), ("bees", "ants"))
+    assert (found.majority_share, found.is_unbalanced) == (share, unbalanced)

@@ -18,15 +18,14 @@ from sklearn.metrics import average_precision_score, f1_score
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.job import evaluate as examine
-from nstk.classifiers.explanation.job import explain
+from nstk.classifiers.explanation import explain
 from nstk.classifiers.prediction.job import predict
 from nstk.errors import FolderError, ModelError
 from nstk.exporting.saved_model import _build_labeler
 from nstk.finetuning.job import finetune
 from nstk.finetuning.replay import replay, save_manifest
 from nstk.heads.decisions import Argmax, Thresholds, choose_threshold
-from nstk.heads.folds import find_strata
-from nstk.heads.head import fit_head
+from nstk.heads.head import find_strata, fit_head
 from nstk.heads.links import SIGMOID
 from nstk.heads.logistic import solve
 from nstk.heads.metrics import average_precision, evaluate, wilson_interval

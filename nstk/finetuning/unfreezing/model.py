@@ -23,13 +23,6 @@ class PartiallyFrozenModel:
     Batch normalization is frozen everywhere: it runs in inference mode, and none of its four
     kinds of weights is trainable. The trainable variables are in ``groups``: those of the head, of
     the last block, and so on toward the image.
-
-    Args:
-        backbone: The network; it is copied, not changed.
-        depth: How many of its last blocks are trainable.
-        features: What the head sees, a key of `BLOCKS`.
-        head: The head to start from.
-        precision: Precision of the convolutions; weights stay float32.
     """
 
     @pinned_keras_config()
@@ -56,16 +49,10 @@ class PartiallyFrozenModel:
 
     @property
     def variables(self) -> list[Variable]:
-        """The trainable variables."""
         return [variable for group in self.groups for variable in group]
 
     def activations(self, crops: Tensor) -> tuple[Tensor, Tensor]:
-        """Run the frozen part.
-
-        Returns:
-            The maps at the split point ``(n, h, w, c)``, and the features that come from below
-            it, ``(n, d)``; d may be 0.
-        """
+        """The maps at the split point ``(n, h, w, c)``, and the features ``(n, d)`` from below."""
         outputs = self._lower(crops, training=False) if self._lower else crops
         split, *maps = keras.tree.flatten(outputs)
         empty = keras.ops.zeros((keras.ops.shape(crops)[0], 0), "float32")
@@ -82,11 +69,9 @@ class PartiallyFrozenModel:
         return self._head(features)
 
     def get_weights(self) -> Arrays:
-        """The values of the trainable variables."""
         return [keras.ops.convert_to_numpy(variable) for variable in self.variables]
 
     def set_weights(self, values: Arrays) -> None:
-        """Restore what `get_weights` returned."""
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 

@@ -9,7 +9,7 @@ from typing import Literal
 from nstk.backbones.blocks import Block, parts_of
 from nstk.backbones.receptive_fields import trace_axes
 from nstk.backbones.variants import Precision
-from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES
+from nstk.finetuning.unfreezing.step import PIXEL_RECIPES
 from nstk.types import KerasModel
 
 EPOCHS = 20
@@ -28,15 +28,7 @@ _TRAINING_SHARE = 0.7
 
 @dataclass(frozen=True)
 class Plan:
-    """What follows from the data and the time budget.
-
-    Attributes:
-        blocks: How many of the last blocks are unfrozen.
-        augmentation: A recipe of `Augmentation`.
-        precision: Precision of the convolutions during training.
-        steps: Steps of the learning-rate schedule.
-        taken: How many of them were taken.
-    """
+    """What follows from the data and the time budget."""
 
     blocks: int
     augmentation: str
@@ -51,11 +43,7 @@ NO_UNFREEZING = Plan(0, "none", "float32", 0, 0)
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of a time budget.
-
-    Attributes:
-        end: In seconds of ``time.perf_counter``; None without a budget.
-    """
+    """The end of a time budget."""
 
     end: float | None
 

@@ -8,23 +8,14 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.finetuning.unfreezing.planning import Plan
-from nstk.finetuning.unfreezing.training import History
 from nstk.heads.selection import Selection
 from nstk.heads.splits import Splits
 from nstk.types import Json
 
-SIGNIFICANCE = 0.05
-
 
 @dataclass(frozen=True)
 class McNemarTest:
-    """Two classifiers on the same images.
-
-    Attributes:
-        images: Number of images.
-        gained: Images that only the second classified correctly.
-        lost: Images that only the first classified correctly.
-    """
+    """Two classifiers on the same images; ``gained`` ones are right by the second only."""
 
     images: int
     gained: int
@@ -46,46 +37,28 @@ class McNemarTest:
         ways = sum(comb(differing, k) for k in range(fewer + 1))
         return min(1.0, 2 * ways / (1 << differing))
 
-    @property
-    def favors_second(self) -> bool:
-        """Whether the second is significantly better, at the 5 % level."""
-        return self.gained > self.lost and self.p_value < SIGNIFICANCE
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """Unfreezing was skipped; `reason` is one sentence."""
-
-    reason: str
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SecondStage:
-    """The result of unfreezing.
+    """The result of unfreezing, compared with the head alone (the probe) on validation images.
 
-    Attributes:
-        plan: What was done.
-        history: How training went.
-        backbone: The fine-tuned network.
-        selection: Its head, calibrated on the images that training was evaluated on.
-        mcnemar: The head alone against the fine-tuned network, on the validation images.
-        probe_accuracy: Accuracy of the head alone on them.
-        finetuned_accuracy: Accuracy of the fine-tuned network on them.
-        splits: The images with features of the fine-tuned network; None where it is not kept.
-        pinned: Number of batch-normalization arrays, all verified to be bit-identical.
-        seconds: Wall time.
+    ``log_losses`` are those of the images that training was evaluated on, before training and
+    after each epoch; the weights of the ``best`` are kept. ``splits`` has the features of the
+    fine-tuned network, None where it is not kept. All ``pinned`` arrays of batch normalization
+    are bit-identical.
     """
 
     plan: Plan
-    history: History
+    log_losses: tuple[float, ...]
+    best: int
     backbone: Backbone
     selection: Selection
     mcnemar: McNemarTest
-    probe_accuracy: float
-    finetuned_accuracy: float
-    splits: Splits | None
+    accuracies: tuple[float, float]
+    expected_losses: tuple[float, float]
     pinned: int
     seconds: float
+    splits: Splits | None = None
 
     def __repr__(self) -> str:
         kept = "kept" if self.kept else "not kept"
@@ -93,19 +66,28 @@ class SecondStage:
         return f"SecondStage({self.plan.blocks} blocks, {accuracies}, {kept})"
 
     @property
+    def probe_accuracy(self) -> float:
+        return self.accuracies[0]
+
+    @property
+    def finetuned_accuracy(self) -> float:
+        return self.accuracies[1]
+
+    @property
     def kept(self) -> bool:
-        """Whether the fine-tuned network is significantly better than the head alone."""
-        return self.mcnemar.favors_second
+        """Whether the fine-tuned network has the smaller log-loss."""
+        return self.expected_losses[1] < self.expected_losses[0]
 
     def to_dict(self) -> dict[str, Json]:
-        """Plan and result as plain JSON values."""
         return {
             **asdict(self.plan),
-            "log_losses": list(self.history.losses),
-            "best": self.history.best,
+            "log_losses": list(self.log_losses),
+            "best": self.best,
             **asdict(self.mcnemar),
             "probe_accuracy": self.probe_accuracy,
             "finetuned_accuracy": self.finetuned_accuracy,
+            "probe_log_loss": self.expected_losses[0],
+            "finetuned_log_loss": self.expected_losses[1],
             "p_value": self.mcnemar.p_value,
             "kept": "finetuned" if self.kept else "probe",
             "pinned": self.pinned,

@@ -2,11 +2,12 @@
 
 The head is solved again on four fifths of the training images, and the last blocks are trained
 from there (LP-FT, Kumar et al. 2022); the remaining fifth decides when to stop. The validation
-images, which neither stage was fitted on, decide whether the result is kept.
+images, which neither stage was fitted on, decide what is kept: of two unbiased estimates of the
+expected log-loss, the smaller one.
 """
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from itertools import compress
 
@@ -20,46 +21,34 @@ from nstk.backbones.variants import Precision
 from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
 from nstk.features.networks import BLOCKS
 from nstk.features.workers import Workers, extract_features_sharded
-from nstk.finetuning.unfreezing.activations import (
-    LabeledPaths,
-    PrecomputedActivations,
-    precompute_activations,
-)
-from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES, Augmentation
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Deadline, Plan, choose_depth
-from nstk.finetuning.unfreezing.result import McNemarTest, SecondStage, Skipped
-from nstk.finetuning.unfreezing.resumption import ResumableTraining, identify_run, read_plan
-from nstk.finetuning.unfreezing.step import TrainingStep
-from nstk.finetuning.unfreezing.training import History, Training, TrainingState
+from nstk.finetuning.unfreezing.result import McNemarTest, SecondStage
+from nstk.finetuning.unfreezing.step import PIXEL_RECIPES, TrainingStep
+from nstk.finetuning.unfreezing.training import Activations, Training, precompute
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
-from nstk.heads.folds import assign_folds
-from nstk.heads.head import Head, fit_head
-from nstk.heads.links import SIGMOID
+from nstk.heads.head import assign_folds, fit_head
 from nstk.heads.logistic import sample_weights
-from nstk.heads.selection import Samples, Selection
-from nstk.heads.splits import Splits
+from nstk.heads.selection import Selection
+from nstk.heads.splits import Samples, Splits
 from nstk.progress import Reporter, no_progress
 from nstk.settings import FinetuneSettings
-from nstk.storage.checkpoints import CheckpointFolder, State
-from nstk.types import Labels
+from nstk.storage.checkpoints import (
+    CheckpointFolder,
+    RunIdentity,
+    State,
+    list_versions,
+    reraise_as_checkpoint_error,
+)
+from nstk.types import Labels, Matrix
 
 _FOLDS = 5
 
 
 @dataclass(frozen=True, eq=False)
 class Unfreezing:
-    """Trains the last blocks of a network, starting from a solved head.
-
-    Attributes:
-        extractor: The pretrained network, its size and its views.
-        selection: The head that was solved on all training images.
-        splits: The images.
-        settings: ``unfreeze``, ``augment``, ``balance`` and ``seed`` are used.
-        workers: The processes that take part.
-        checkpoints: Where the state is saved and restored from.
-    """
+    """Trains the last blocks of a network, starting from a solved head."""
 
     extractor: FeatureExtractor
     selection: Selection
@@ -70,52 +59,44 @@ class Unfreezing:
 
     def run(
         self, deadline: Deadline, plan: Plan | None = None, on_progress: Reporter = no_progress
-    ) -> SecondStage | Skipped:
-        """Train the last blocks and compare the result with the head alone.
+    ) -> SecondStage | str:
+        """Train, and compare the result with the head alone; or say why that was skipped.
 
-        Args:
-            deadline: The end of the time budget.
-            plan: The plan of an earlier run, to repeat it.
-            on_progress: Called for the stages ``"activations"`` and ``"second stage"``.
-
-        Raises:
-            CheckpointError: If the checkpoints are another run's.
-            OutputError: If activations do not fit on the disk.
+        With the plan of an earlier run, that is repeated.
         """
         began = time.perf_counter()
-        extractor, splits = self.extractor, self.splits
-        held_out = splits.samples["validation"]
+        held_out = self.splits.samples["validation"]
         if not len(held_out) or not (self._folds == 0).any():
-            return Skipped("Unfreezing was skipped: too few images are held out; add images.")
+            return "Unfreezing was skipped: too few images are held out; add images."
         if plan == NO_UNFREEZING:
-            return Skipped("Unfreezing was skipped, as in the run that is repeated.")
-        identity = identify_run(self.settings, extractor.backbone, extractor.size, splits, plan)
-        found = self.checkpoints.find(identity)
+            return "Unfreezing was skipped, as in the run that is repeated."
+        found = self.checkpoints.find(self._identify(plan))
         if found:
-            plan, deadline = read_plan(found), Deadline(None)
+            with reraise_as_checkpoint_error():
+                plan, deadline = Plan(**found.facts["plan"]), Deadline(None)
         if self.workers.all_reduce_max(-deadline.remaining) >= 0:
-            return Skipped("Unfreezing was skipped: the head alone used up the `budget`.")
+            return "Unfreezing was skipped: the head alone used up the `budget`."
         plan = plan or self._plan(deadline)
-        trained = self._train(plan, self._reserve(deadline), found, on_progress)
-        if trained is None:
-            return Skipped("Unfreezing was skipped: the `budget` left no time for a step.")
-        history, backbone, selection = trained
+        training = self._train(plan, self._reserve(deadline), found, on_progress)
+        if training is None or not training.plan.taken:
+            return "Unfreezing was skipped: the `budget` left no time for a step."
+        backbone, selection = self._finish(training)
         samples, known = self._extract(backbone, "validation")
-        first = _classify(self.selection, held_out.subset(known))
-        second = _classify(selection, samples)
-        mcnemar = McNemarTest.compare(first, second)
-        return SecondStage(
-            plan=replace(plan, steps=history.steps, taken=history.taken),
-            history=history,
+        probe = _judge(self.selection, held_out.subset(known), self.settings.balance)
+        finetuned = _judge(selection, samples, self.settings.balance)
+        stage = SecondStage(
+            plan=training.plan,
+            log_losses=tuple(training.log_losses),
+            best=training.best,
             backbone=backbone,
             selection=selection,
-            mcnemar=mcnemar,
-            probe_accuracy=float(first.mean()),
-            finetuned_accuracy=float(second.mean()),
-            splits=self._extract_all(backbone) if mcnemar.favors_second else None,
-            pinned=_check_pinned(extractor.backbone, backbone),
+            mcnemar=McNemarTest.compare(probe[0], finetuned[0]),
+            accuracies=(float(probe[0].mean()), float(finetuned[0].mean())),
+            expected_losses=(probe[1], finetuned[1]),
+            pinned=_check_pinned(self.extractor.backbone, backbone),
             seconds=time.perf_counter() - began,
         )
+        return replace(stage, splits=self._extract_all(backbone)) if stage.kept else stage
 
     @cached_property
     def _folds(self) -> Labels:
@@ -123,19 +104,34 @@ class Unfreezing:
         train = self.splits.samples["train"]
         return assign_folds(train.strata, _FOLDS, self.settings.seed, train.groups)
 
+    def _identify(self, plan: Plan | None) -> RunIdentity:
+        options = asdict(self.settings) | {
+            "size": self.extractor.size,
+            "plan": plan and asdict(plan),
+        }
+        images = {
+            f"image {file.path}": f"{file.sha256} {file.split} {file.label}"
+            for file in self.splits.files
+        }
+        inputs = {"network": self.extractor.backbone.digest, **images}
+        return RunIdentity("finetune", {**options, **list_versions()}, inputs)
+
     def _plan(self, deadline: Deadline) -> Plan:
-        network = self.extractor.backbone.model
+        backbone = self.extractor.backbone
         timed = deadline.end is not None
         blocks, augmentation = choose_depth(
             self.settings.unfreeze_depth or "auto",
             self.settings.augment,
-            find_blocks(network),
-            network,
+            find_blocks(backbone.model),
+            backbone.model,
             int((self._folds != 0).sum()),
             -self.workers.all_reduce_max(-deadline.remaining),
             self.workers.all_reduce_max(self._seconds_per_image()) if timed else 0.0,
         )
-        return Plan(blocks, augmentation, self._choose_precision(), 0, 0)
+        chosen = choose_precision("auto", backbone, backbone.taps[-1:])
+        slow = self.workers.all_reduce_max(float(chosen == "float32"))
+        precision: Precision = "float32" if slow else "bfloat16"
+        return Plan(blocks, augmentation, precision, 0, 0)
 
     def _reserve(self, deadline: Deadline) -> Deadline:
         """Leave time for the features of all images after training."""
@@ -146,93 +142,73 @@ class Unfreezing:
 
     def _train(
         self, plan: Plan, deadline: Deadline, found: State | None, on_progress: Reporter
-    ) -> tuple[History, Backbone, Selection] | None:
+    ) -> Training | None:
         """Train; None if the deadline came before the first step."""
-        link, from_pixels = self.selection.head.link, plan.augmentation in PIXEL_RECIPES
-        backbone, features = self.extractor.backbone, self.selection.features
-        start = self._fit_start()
-        with self.workers.strategy.scope():
-            network = PartiallyFrozenModel(backbone, plan.blocks, features, start, plan.precision)
-        until = deadline if plan.steps == 0 else Deadline(None)
-        train_set = self._precompute(network, self._folds != 0, from_pixels, until, on_progress)
-        held_out = train_set and self._precompute(
-            network, self._folds == 0, False, until, on_progress
-        )
-        missing = not train_set or not held_out
-        if self.workers.all_reduce_max(float(missing)) or not train_set or not held_out:
-            return None
-        uniform_target = 0.5 if link == SIGMOID else 1 / train_set.targets.shape[1]
-        seed = self.settings.seed
-        training = Training(
-            step=TrainingStep(network, link, self.workers, from_pixels=from_pixels),
-            augmentation=Augmentation(
-                plan.augmentation, seed + 100 * self.workers.index, uniform_target
-            ),
-            train=train_set,
-            held_out=held_out,
-            seed=seed,
-            images=int((self._folds != 0).sum()),
-        )
-        planned = (plan.steps, plan.taken) if plan.steps else None
-        state = TrainingState() if found else training.start(deadline, planned)
-        job = ResumableTraining(training, plan, state)
-        with self.checkpoints.run(job, found) as on_step:
-            history = training.run(
-                job.state,
-                deadline,
-                on_progress,
-                on_step=on_step,
-                uninterrupted=self.checkpoints.uninterrupted,
-            )
-        if not history.taken:
-            return None
-        _, logits, targets = training.evaluate()
-        backbone, (kernel, bias) = network.to_backbone()
-        known = targets > 0
-        head = replace(
-            self.selection.head,
-            kernel=kernel,
-            bias=bias,
-            oof_logits=np.full_like(self.selection.head.oof_logits, np.nan),
-            decision=choose_decision(link, link.probabilities(logits), known),
-        )
-        calibration = calibrate(logits, known, decision=head.decision)
-        return history, backbone, replace(self.selection, head=head, calibration=calibration)
-
-    def _fit_start(self) -> Head:
+        head, features = self.selection.head, self.selection.features
         samples = self.splits.samples["train"].subset(self._folds != 0)
-        return fit_head(
-            samples.vectors[self.selection.features],
+        start = fit_head(
+            samples.vectors[features],
             samples.targets,
             self.settings.seed,
-            link=self.selection.head.link,
+            link=head.link,
             groups=samples.groups,
             balance=self.settings.balance,
         )
+        with self.workers.strategy.scope():
+            network = PartiallyFrozenModel(
+                self.extractor.backbone, plan.blocks, features, start, plan.precision
+            )
+        from_pixels = plan.augmentation in PIXEL_RECIPES
+        until = deadline if plan.steps == 0 else Deadline(None)
+        lower = None if from_pixels else network
+        train = self._precompute(lower, self._folds != 0, until, on_progress)
+        held_out = train and self._precompute(network, self._folds == 0, until, on_progress)
+        missing = train is None or held_out is None
+        if self.workers.all_reduce_max(float(missing)) or train is None or held_out is None:
+            return None
+        step = TrainingStep(network, head.link, self.workers, from_pixels=from_pixels)
+        training = Training(step, plan, train, held_out, self.settings.seed, len(samples))
+        if not found:
+            training.start(deadline)
+        with self.checkpoints.run(training, found) as on_step:
+            training.run(deadline, on_progress, self.checkpoints, on_step)
+        return training
+
+    def _finish(self, training: Training) -> tuple[Backbone, Selection]:
+        """The fine-tuned network and its head, calibrated on the images of the evaluations."""
+        head = self.selection.head
+        _, logits, targets = training.evaluate()
+        backbone, (kernel, bias) = training.step.network.to_backbone()
+        known = targets > 0
+        decision = choose_decision(head.link, head.link.probabilities(logits), known)
+        head = replace(
+            head,
+            kernel=kernel,
+            bias=bias,
+            oof_logits=np.full_like(head.oof_logits, np.nan),
+            decision=decision,
+        )
+        weights = sample_weights(known, head.link, self.settings.balance)
+        calibration = calibrate(logits, known, weights, decision)
+        return backbone, replace(self.selection, head=head, calibration=calibration)
 
     def _precompute(
         self,
-        network: PartiallyFrozenModel,
+        network: PartiallyFrozenModel | None,
         which: npt.NDArray[np.bool_],
-        keep_crops: bool,
         deadline: Deadline,
         on_progress: Reporter,
-    ) -> PrecomputedActivations | None:
+    ) -> Activations | None:
         targets = self.splits.samples["train"].targets[which]
         weights = sample_weights(targets, self.selection.head.link, self.settings.balance)
         shard, paths = self.workers.shard, self.splits.paths["train"]
-        images = LabeledPaths(
-            [paths[index] for index in shard(np.flatnonzero(which))],
-            shard(targets.astype(np.float32)),
-            shard(weights.astype(np.float32)),
-        )
-        return precompute_activations(
+        return precompute(
             network,
-            images,
             self.extractor,
-            keep_crops=keep_crops,
-            deadline=deadline,
-            on_progress=on_progress,
+            [paths[index] for index in shard(np.flatnonzero(which))],
+            (shard(targets.astype(np.float32)), shard(weights.astype(np.float32))),
+            deadline,
+            on_progress,
         )
 
     def _extract(self, backbone: Backbone, split: str) -> tuple[Samples, npt.NDArray[np.bool_]]:
@@ -260,24 +236,23 @@ class Unfreezing:
             seconds = time.perf_counter() - began
         return seconds * len(self.extractor.crops) / BATCH_SIZE
 
-    def _choose_precision(self) -> Precision:
-        backbone = self.extractor.backbone
-        chosen = choose_precision("auto", backbone, backbone.taps[-1:])
-        return "float32" if self.workers.all_reduce_max(float(chosen == "float32")) else "bfloat16"
 
-
-def _classify(selection: Selection, samples: Samples) -> npt.NDArray[np.bool_]:
-    """Which images are given exactly their labels."""
-    head = selection.head
-    assigned = head.decision.predict(head.predict_proba(samples.vectors[selection.features]))
-    correct: npt.NDArray[np.bool_] = (assigned == samples.targets).all(axis=1)
-    return correct
+def _judge(
+    selection: Selection, samples: Samples, balance: bool
+) -> tuple[npt.NDArray[np.bool_], float]:
+    """Which images are given exactly their labels, and the mean log-loss in nats."""
+    head, vectors = selection.calibrated, samples.vectors[selection.features]
+    correct = (head.decision.predict(head.predict_proba(vectors)) == samples.targets).all(axis=1)
+    losses: Matrix = head.link.losses(samples.targets, head.logits(vectors).astype(np.float64))
+    weights = sample_weights(samples.targets, head.link, balance)
+    return correct, float(np.average(losses, weights=weights))
 
 
 def _check_pinned(before: Backbone, after: Backbone) -> int:
     """Assert that batch normalization is bit-identical; count its arrays."""
-    pairs = list(
-        zip(normalization_weights(before.model), normalization_weights(after.model), strict=True)
+    old, new = (normalization_weights(each.model) for each in (before, after))
+    pairs = zip(old, new, strict=True)
+    assert all(one.tobytes() == other.tobytes() for one, other in pairs), (
+        "batch normalization moved"
     )
-    assert all(old.tobytes() == new.tobytes() for old, new in pairs), "batch normalization moved"
-    return len(pairs)
+    return len(old)
