@@ -128,7 +128,7 @@ def test_previews_are_saved_beside_the_output(files, recorded, monkeypatch):
     )
     result = stylize(files, "--preview-every", 2)
     assert result.exit_code == 0, result.stderr
-    assert saved == [files / "out.preview.png"] * 2
+    assert saved == [files / "out.preview.png"] * 2 + [files / "out.png"]
     assert load_image(files / "out.preview.png").pixels.shape == (24, 32, 3)
 
 

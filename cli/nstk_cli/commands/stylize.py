@@ -180,9 +180,5 @@ def save(
         network = load_backbone(backbone, weights=weights, on_progress=report)
         chosen: dict[str, Any] = {"settings": settings, "on_progress": report}
         saved = save_style(styles, output, backbone=network, **chosen)
-    sizes, size = list(saved.sums), output.stat().st_size
-    layers, name = list(saved.sums[sizes[0]]), saved.network["backbone"]
-    described = {"backbone": name, "sizes": sizes, "layers": layers, "bytes": size}
-    print_output(
-        json, {"output": output, **described}, "style-file.txt", output=output, **described
-    )
+    described = {"output": output, **saved.to_dict(), "bytes": output.stat().st_size}
+    print_output(json, described, "style-file.txt", **described)
