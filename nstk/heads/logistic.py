@@ -204,7 +204,7 @@ class _Objective:
         errors: npt.NDArray[np.floating],
     ) -> None:
         """Add the sums over images: of rows times errors for weights, of errors for biases."""
-        errors = (weights * errors).astype(coordinates.dtype, copy=False)
+        errors = weights.astype(coordinates.dtype) * errors
         sums[:-1] += coordinates.T @ errors
         sums[-1] += errors.sum(axis=0, dtype=np.float64)
 

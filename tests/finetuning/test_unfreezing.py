@@ -69,6 +69,7 @@ def unfreeze(folder, backbone, on_progress=lambda event: None, **settings):
 def few_epochs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 4)
+        patch.setattr("nstk.finetuning.unfreezing.planning.MAX_EPOCHS", 4)
         yield
 
 
@@ -245,8 +246,9 @@ def test_equal_runs_give_equal_bytes_and_another_seed_does_not(
 
 
 def test_light_augmentation_of_all_blocks_with_folds_is_compared_on_held_out_images(
-    folder, backbone
+    folder, backbone, monkeypatch
 ):
+    judge(monkeypatch, 1.5)
     made = unfreeze(folder, backbone, augment="light", unfreeze="all", balance=True, folds=3)
     assert made.second_stage.plan.blocks == 3
     assert made.second_stage.plan.augmentation == "light"

@@ -33,6 +33,7 @@ def stop_at(step, error=Killed):
 def few_epochs():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 10)
+        patch.setattr("nstk.finetuning.unfreezing.planning.MAX_EPOCHS", 10)
         yield
 
 
@@ -118,7 +119,8 @@ def test_a_resumed_run_repeats_no_step_and_a_finished_one_none_at_all(
     assert read(finished, place) == content
 
 
-def test_all_random_generators_are_resumed(inputs, place, tmp_path):
+def test_all_random_generators_are_resumed(inputs, place, tmp_path, monkeypatch):
+    monkeypatch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 6)
     settings = {"augment": "light", "views": 2, "balance": True}
     expected = read(run(inputs, settings=settings), place)
     with pytest.raises(Killed):

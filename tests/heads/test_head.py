@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression, Ridge
 
-from nstk.heads.head import FOLDS, assign_folds, fit_head
+from nstk.heads.head import FOLDS, assign_folds, fit_head, predict_out_of_fold
 from nstk.heads.links import SOFTMAX
 from nstk.heads.logistic import balanced_weights, solve
 from nstk.heads.ridge import choose_l2, decompose, leave_one_out
@@ -274,3 +274,20 @@ def test_the_time_grows_linearly_with_the_number_of_classes():
 
     few, many = (min(seconds(classes) for _ in range(2)) for classes in (60, 240))
     assert many <= 7 * few
+
+
+def test_one_large_fold_chooses_the_penalty_and_every_image_is_predicted_on_request(monkeypatch):
+    features, labels = clusters(60, 8)
+    targets = one_hot(labels)
+    everything = fit_head(features, targets)
+    monkeypatch.setattr("nstk.heads.head._DECISIVE", 12)
+    decided = fit_head(features, targets)
+    assert np.isfinite(decided.oof_logits).all()
+    monkeypatch.setattr("nstk.heads.head._SUFFICIENT", 12)
+    brief = fit_head(features, targets)
+    held_out = assign_folds(labels, FOLDS, 0) == 0
+    assert (np.isfinite(brief.oof_logits).all(axis=1) == held_out).all()
+    assert brief.l2 == decided.l2
+    assert brief.kernel == pytest.approx(decided.kernel, rel=1e-4, abs=1e-6)
+    assert np.isfinite(predict_out_of_fold(features, targets)).all()
+    assert np.isfinite(everything.oof_logits).all()
