@@ -1,6 +1,10 @@
-"""From an image in any form — a file, its bytes, an array — to the crops for the network."""
+"""From an image in any form — a file, its bytes, an array — to the crops for the network.
+
+A folder is searched once, or watched for new files.
+"""
 
 import hashlib
+import time
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from nstk.classifiers.inference import InferencePipeline
+from nstk.datasets.arrays import find_image
 from nstk.datasets.folders import find_images
-from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_sources
+from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_files, list_sources
 from nstk.errors import ImageError
-from nstk.features.crops import CropArray
+from nstk.features.crops import CropArray, needed_side
 from nstk.images.decoding import read_content
 from nstk.images.image import (
     VALUE_RANGE,
@@ -22,94 +27,68 @@ from nstk.images.image import (
     to_image,
     to_levels,
 )
-from nstk.images.loading import load_image, load_levels
+from nstk.images.loading import ImageReader
+from nstk.settings import check_range
+from nstk.settings.parsing import Color
 from nstk.storage.array_files import digest_arrays
 from nstk.types import Images
 
 _INFINITE = -1
 
+FileState = tuple[int, int, int]
+"""Inode, size and modification time; one of them changes when the file does."""
+
 
 @dataclass(frozen=True)
 class ImageInput:
-    """One image to classify.
-
-    Attributes:
-        path: Its file; for bytes and arrays its position, as in ``image 3``.
-        given: The bytes or the array; None for a file.
-        value_range: Values of black and white where the array has floats.
-        check_scale: Whether to refuse an array that seems to be in another range; False if a
-            whole batch has been checked.
-    """
+    """One image to classify: a file, or bytes or an array whose path is as in ``image 3``."""
 
     path: Path
     given: Images = None
     value_range: ValueRange = VALUE_RANGE
     check_scale: bool = True
+    """Whether to refuse an array that seems to be in another range; a batch is checked whole."""
 
     @property
     def is_array(self) -> bool:
-        """Whether it is an array."""
         return self.given is not None and not isinstance(self.given, bytes)
 
     def read_content(self) -> bytes:
-        """The bytes of the file.
-
-        Raises:
-            ImageError: If it cannot be read.
-        """
         return read_content(self.path) if self.given is None else bytes(self.given)
 
-    def to_levels(self) -> Levels:
-        """The array in whole gray levels.
+    def to_levels(self, background: Color) -> Levels:
+        return to_levels(
+            self.given,
+            str(self.path),
+            self.value_range,
+            check_scale=self.check_scale,
+            background=background,
+        )
 
-        Raises:
-            ImageError: If the array is not an image, or contradicts its range.
-        """
-        name = str(self.path)
-        return to_levels(self.given, name, self.value_range, check_scale=self.check_scale)
-
-    def load(self) -> Image:
-        """The image.
-
-        Raises:
-            ImageError: If it is not an image.
-        """
+    def load(self, reader: ImageReader) -> Image:
         if self.is_array:
-            return to_image(self.to_levels(), str(self.path))
-        return load_image(self.path, content=self.read_content()).pixels
+            return to_image(self.to_levels(reader.background), str(self.path))
+        return reader.load_image(self.path, content=self.read_content()).pixels
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images to classify, in order.
-
-    Attributes:
-        images: The images; those of a ``tf.data.Dataset`` are read as they are iterated.
-        total: Number of images; 0 if it is unknown.
-        unsearched: The folders that could not be searched.
-    """
+    """Images to classify, in order; those of a ``tf.data.Dataset`` are read one after another."""
 
     images: Iterable[ImageInput]
     total: int
+    """Their number; 0 if it is unknown."""
     unsearched: tuple[SkippedFile, ...] = ()
 
 
 def list_inputs(sources: Images, value_range: ValueRange = VALUE_RANGE) -> Inputs:
-    """List images; folders are searched recursively, and no file is opened.
-
-    Args:
-        sources: The images.
-        value_range: Values of black and white in arrays of floats.
-
-    Raises:
-        ImageError: If a path does not exist, or a source is none of `Images`.
-    """
+    """List images; folders are searched recursively, and no file is opened."""
     if hasattr(sources, "as_numpy_iterator"):
         return Inputs(_iterate_dataset(sources, value_range), _count(sources))
     inputs: dict[Path, ImageInput] = {}
     unsearched: list[SkippedFile] = []
     position = 0
-    for source in list_sources(sources):
+    for source in map(find_image, list_sources(find_image(sources))):
         if isinstance(source, str | Path):
             position += 1
             files, skipped = find_images([source])
@@ -140,7 +119,7 @@ def _split(source: Images, position: int, value_range: ValueRange) -> Iterator[I
 def _iterate_dataset(dataset: Images, value_range: ValueRange) -> Iterator[ImageInput]:
     position = 0
     for element in dataset.as_numpy_iterator():
-        images = element[0] if isinstance(element, tuple) else element
+        images = element[0] if isinstance(element, tuple) else find_image(element)
         for each in _split(images, position, value_range):
             yield each
             position += 1
@@ -152,50 +131,33 @@ def _count(dataset: Images) -> int:
     if elements == _INFINITE:
         raise ImageError("The images: a dataset that repeats for ever; remove repeat().")
     spec = dataset.element_spec
-    images = spec[0] if isinstance(spec, tuple) else spec
+    images = spec[0] if isinstance(spec, tuple) else find_image(spec)
     unbatched = len(getattr(images, "shape", None) or ()) == 3
     return max(elements, 0) if unbatched else 0
 
 
 @dataclass(frozen=True, eq=False)
 class CroppedImage:
-    """One image, read and cropped.
-
-    Attributes:
-        source: The image.
-        digest: SHA-256 of its content.
-        crop: Its crops for the network; None if its prediction is known.
-    """
+    """One image, read and cropped; without crops if its prediction is known."""
 
     source: ImageInput
     digest: str
+    """SHA-256 of its content."""
     crop: CropArray | None
 
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Reads and crops images; thread-safe.
-
-    Attributes:
-        pipeline: The network.
-        known: Paths and digests of the images that need no crops.
-    """
+    """Reads and crops images, except known ones, by path and digest; thread-safe."""
 
     pipeline: InferencePipeline
+    reader: ImageReader
     known: Collection[tuple[Path, str]] = ()
 
     def read(self, source: ImageInput, out: CropArray | None = None) -> CroppedImage | SkippedFile:
-        """Read an image, and crop it unless its path and content are known.
-
-        Args:
-            source: The image.
-            out: Where to write its crops; None allocates an array.
-
-        Raises:
-            ImageError: If an array is not an image; unreadable files are skipped.
-        """
+        """Read an image and write its crops; unreadable files are skipped, arrays an error."""
         if source.is_array:
-            levels = source.to_levels()
+            levels = source.to_levels(self.reader.background)
             digest = digest_arrays({"levels": levels})
             return CroppedImage(source, digest, self.pipeline.prepare(levels, out))
         try:
@@ -203,7 +165,61 @@ class Reader:
             digest = hashlib.sha256(content).hexdigest()
             if (source.path, digest) in self.known:
                 return CroppedImage(source, digest, None)
-            levels = load_levels(source.path, content=content)
+            side = needed_side(self.pipeline.shape[-2])
+            levels = self.reader.load_levels(source.path, side, content=content)
             return CroppedImage(source, digest, self.pipeline.prepare(levels, out))
         except ImageError as error:
             return SkippedFile(source.path, error.message_for(source.path))
+
+
+def watch_folder(folder: str | Path, *, interval: float = 1.0) -> Iterator[tuple[Path, ...]]:
+    """Watch a folder and its subfolders for new files, without end.
+
+    The folder is scanned every ``interval`` seconds. A file is new when two scans find it in the
+    same state; a file that changes later is new again. Removed files are dropped.
+
+    Args:
+        folder: The folder. It may disappear and come back.
+        interval: Seconds between scans.
+
+    Returns:
+        Groups of new files in natural order; existing files are the first group.
+
+    Raises:
+        ImageError: If the folder does not exist.
+        SettingsError: If the interval is out of range.
+    """
+    check_range("interval", interval, 0.01, 86400)
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: no such folder; create it, or check the spelling.")
+    return _watch(folder, interval)
+
+
+def _watch(folder: Path, interval: float) -> Iterator[tuple[Path, ...]]:
+    before: dict[Path, FileState] = {}
+    arrived: dict[Path, FileState] = {}
+    while True:
+        now = _scan(folder)
+        arrived = {path: state for path, state in arrived.items() if now.get(path) == state}
+        complete = {
+            path: state
+            for path, state in now.items()
+            if before.get(path) == state and path not in arrived
+        }
+        before = now
+        if complete:
+            arrived |= complete
+            yield tuple(complete)
+        time.sleep(interval)
+
+
+def _scan(folder: Path) -> dict[Path, FileState]:
+    found = {}
+    for path in list_files(folder)[0]:
+        try:
+            status = path.stat()
+        except OSError:
+            continue  # removed since it was listed, or a dangling link
+        found[path] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found
