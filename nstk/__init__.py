@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from nstk.backbones.loading import load_backbone as load_backbone
     from nstk.classifiers.classifier import Classifier as Classifier
     from nstk.classifiers.evaluation.job import evaluate as evaluate
-    from nstk.classifiers.explanation.job import explain as explain
+    from nstk.classifiers.explanation import explain as explain
     from nstk.classifiers.prediction.job import predict as predict
     from nstk.classifiers.prediction.job import stream_predictions as stream_predictions
     from nstk.classifiers.prediction.prediction import Prediction as Prediction
+    from nstk.classifiers.prediction.reading import watch_folder as watch_folder
     from nstk.classifiers.prediction.results import ResultsFile as ResultsFile
-    from nstk.classifiers.prediction.watching import watch_folder as watch_folder
     from nstk.datasets.folders import scan_folder as scan_folder
     from nstk.errors import NstkError as NstkError
     from nstk.exporting.job import export as export
@@ -62,9 +62,9 @@ if TYPE_CHECKING:
     from nstk.settings import CheckpointSettings as CheckpointSettings
     from nstk.settings import FinetuneSettings as FinetuneSettings
     from nstk.settings import StylizeSettings as StylizeSettings
+    from nstk.stylization.job import plan_stylization as plan_stylization
     from nstk.stylization.job import stylize as stylize
-    from nstk.stylization.masks import Masks as Masks
-    from nstk.stylization.preparing import plan_stylization as plan_stylization
+    from nstk.stylization.regions import Masks as Masks
     from nstk.stylization.result import StylizeResult as StylizeResult
     from nstk.stylization.saving import save_style as save_style
     from nstk.sweeping.grid import SweepAxis as SweepAxis
@@ -78,11 +78,11 @@ _MODULES = {
     "nstk.backbones.loading": ("load_backbone",),
     "nstk.classifiers.classifier": ("Classifier",),
     "nstk.classifiers.evaluation.job": ("evaluate",),
-    "nstk.classifiers.explanation.job": ("explain",),
+    "nstk.classifiers.explanation": ("explain",),
     "nstk.classifiers.prediction.job": ("predict", "stream_predictions"),
     "nstk.classifiers.prediction.prediction": ("Prediction",),
     "nstk.classifiers.prediction.results": ("ResultsFile",),
-    "nstk.classifiers.prediction.watching": ("watch_folder",),
+    "nstk.classifiers.prediction.reading": ("watch_folder",),
     "nstk.datasets.folders": ("scan_folder",),
     "nstk.errors": ("NstkError",),
     "nstk.exporting.job": ("export",),
@@ -102,9 +102,8 @@ _MODULES = {
     "nstk.reports.sweep": ("save_sweep",),
     "nstk.reports.transfer": ("save_frozen",),
     "nstk.settings": ("CheckpointSettings", "FinetuneSettings", "StylizeSettings"),
-    "nstk.stylization.job": ("stylize",),
-    "nstk.stylization.masks": ("Masks",),
-    "nstk.stylization.preparing": ("plan_stylization",),
+    "nstk.stylization.job": ("plan_stylization", "stylize"),
+    "nstk.stylization.regions": ("Masks",),
     "nstk.stylization.result": ("StylizeResult",),
     "nstk.stylization.saving": ("save_style",),
     "nstk.sweeping.grid": ("SweepAxis",),

@@ -73,16 +73,8 @@ def four_blocks():
 def small_compact(monkeypatch, four_blocks):
     """A small network in place of the packaged ones, for all that loads these by their names."""
     from nstk.backbones import loading
-    from nstk.stylization import quality
-
-    def forget_judge():
-        quality._network.cache_clear()
-        quality._style_layers.cache_clear()
 
     monkeypatch.setattr(loading, "_load_packaged", lambda *_: four_blocks)
-    forget_judge()
-    yield
-    forget_judge()
 
 
 @pytest.fixture(scope="session")
@@ -145,7 +137,7 @@ def strokes() -> np.ndarray:
 @pytest.fixture
 def act(monkeypatch):
     """What happens while the watcher sleeps, one act after the other; then Ctrl-C."""
-    from nstk.classifiers.prediction import watching
+    from nstk.classifiers.prediction import reading
 
     acts = []
 
@@ -154,5 +146,5 @@ def act(monkeypatch):
             raise KeyboardInterrupt
         acts.pop(0)()
 
-    monkeypatch.setattr(watching.time, "sleep", sleep)
+    monkeypatch.setattr(reading.time, "sleep", sleep)
     return acts

@@ -161,7 +161,8 @@ def _make_portable(config: Json, numbers: dict[int, int]) -> Json:
 
 def _restore_names(model: KerasModel, config: Json) -> None:
     """Name operations as in the file; Keras numbers them by what the process has built before."""
-    created = sorted(model.operations, key=lambda each: (len(each.name), each.name))
+    operations = (each for each in model.operations if not isinstance(each, keras.Layer))
+    created = sorted(operations, key=lambda each: (len(each.name), each.name))
     for entry in config["config"]["layers"]:
         if _is_operation(entry):
             # Keras creates them in the order of the file.

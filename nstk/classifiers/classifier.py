@@ -28,7 +28,7 @@ from nstk.types import Images, Json, KerasModel, Probabilities
 
 if TYPE_CHECKING:
     from nstk.classifiers.evaluation.report import EvaluationReport
-    from nstk.classifiers.explanation.job import Explanation
+    from nstk.classifiers.explanation import Explanation
     from nstk.classifiers.prediction.prediction import Predictions
     from nstk.datasets.listing import SkippedFile
     from nstk.datasets.sources import Data
@@ -114,7 +114,7 @@ class Classifier:
 
     def explain(self, images: Images, **options: Any) -> Iterator["Explanation | SkippedFile"]:
         """Explain predictions one after the other; see `nstk.explain`."""
-        from nstk.classifiers.explanation.job import explain
+        from nstk.classifiers.explanation import explain
 
         return explain(self, images, **options)
 

@@ -19,16 +19,7 @@ from nstk.types import Array, KerasModel
 
 @pinned_keras_config()
 def attach_head(extractor: KerasModel, head: Head) -> KerasModel:
-    """Build the classifier: the extractor's layers, then the head and its link.
-
-    Args:
-        extractor: A model from `nstk.features.networks.build_extractor`.
-        head: The head that was fitted on its features.
-
-    Returns:
-        A ``keras.Model`` from uint8 or float ``(N, H, W, 3)``, values 0 to 255, to
-        probabilities, float32 ``(N, C)``.
-    """
+    """Build the classifier: the layers of an extractor, then the head and its link."""
     dense = keras.layers.Dense(head.kernel.shape[1], name="head")
     logits = dense(extractor.output)
     dense.set_weights([head.kernel, head.bias])
@@ -47,9 +38,6 @@ class InferencePipeline:
     """A network in two stages: one image to its crops, and the crops of many images to outputs.
 
     Crops of images of any size have one shape, and so they can pass through the network as a batch.
-
-    Attributes:
-        model: An extractor or a classifier.
     """
 
     model: KerasModel

@@ -15,11 +15,7 @@ _LARGEST = 2**28
 
 
 def read_record(path: str | Path) -> dict[str, Json]:
-    """Read the record that `nstk.save_manifest` wrote, as JSON values.
-
-    Raises:
-        ModelError: If the file is not a record.
-    """
+    """Read the record that `nstk.save_manifest` wrote, as JSON values."""
     advice = "give the .json file that finetune wrote beside the model"
     path = Path(path)
     try:
@@ -37,15 +33,7 @@ def read_record(path: str | Path) -> dict[str, Json]:
 
 
 def find_record(path: str | Path, classifier: Classifier) -> dict[str, Json] | None:
-    """Read the record of the run that made a classifier.
-
-    Args:
-        path: The file.
-        classifier: The classifier; its classes, backbone and results have to match the record.
-
-    Returns:
-        The record; None if there is none, or it is another classifier's.
-    """
+    """Read the record of the run that made a classifier; None if it is missing or another's."""
     try:
         record = read_record(path)
     except NstkError:
@@ -64,7 +52,6 @@ def find_record(path: str | Path, classifier: Classifier) -> dict[str, Json] | N
 
 
 def _is_record(card: Json) -> TypeGuard[dict[str, Json]]:
-    """Whether a JSON value has the structure of a record."""
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         return False
     needed: dict[str, set[str]] = {

@@ -7,6 +7,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, get_args
 
+from nstk.backbones.keras_config import check_process
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ExportError, OutputError, SettingsError
 from nstk.exporting.onnx_file import write_onnx
@@ -175,6 +176,7 @@ def export(
         ImageError: If none of the images can be read.
         SettingsError: If a setting is out of its range.
     """
+    check_process()
     chosen, target = resolve_settings(ExportSettings, settings, options), find_format(format)
     target.check_modules()
     target.check_path(Path(path))

@@ -70,11 +70,8 @@ class CaptionedImage:
         if pixels.shape[:2] != self.size:
             pixels = resize_image(pixels, *self.size)
         image, file = to_pillow(pixels), BytesIO()
-        if image.width * image.height <= LOSSLESS_PIXELS:
-            image.save(file, kind := "png", optimize=True)
-        else:
-            kind = "jpeg"
-            image.save(file, kind, quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True)
+        kind = "png" if image.width * image.height <= LOSSLESS_PIXELS else "jpeg"
+        image.save(file, kind, quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True)
         return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 

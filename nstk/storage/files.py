@@ -201,7 +201,8 @@ class FileGuard:
 
     def __init__(self, path: Path) -> None:
         path = path.resolve()
-        self._lock = try_lock(path.with_name(f".{path.name}.lock"))
+        hidden = path.with_name(f".{path.name}")
+        self._lock = try_lock(derive_path(hidden, f"{path.suffix}.lock"))
 
     def release(self) -> None:
         with suppress(OSError):  # removed while it is held, so that nobody else loses a lock

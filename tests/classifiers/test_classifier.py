@@ -11,9 +11,11 @@ import tensorflow as tf
 from drawn_classifier import CLASSES, build_classifier
 from labeled_images import draw_image
 
+from nstk.backbones.archives import _objects
 from nstk.backbones.backbone import Backbone
 from nstk.classifiers.classifier import Classifier
 from nstk.errors import ModelError, OutputError
+from nstk.features.crops import CROPS
 
 
 def images(height: int, width: int, count: int = 3) -> np.ndarray:
@@ -144,6 +146,71 @@ def test_a_classifier_has_the_methods_of_scikit_learn_and_keras(tiny, monkeypatc
 def test_equal_classifiers_are_equal_bytes(saved, tiny_backbone, tmp_path):
     again = build_classifier(tiny_backbone, 32, spread=2.0).save(tmp_path / "again.keras")
     assert again.read_bytes() == saved.read_bytes()
+
+
+KERAS_3_10 = {
+    "AveragePooling2D": "pool_size padding strides data_format",
+    "Concatenate": "axis",
+    "Conv2D": "filters kernel_size strides padding data_format dilation_rate groups activation "
+    "use_bias kernel_regularizer bias_regularizer activity_regularizer kernel_constraint "
+    "bias_constraint",
+    "DTypePolicy": "",
+    "Dense": "units activation use_bias kernel_regularizer bias_regularizer kernel_constraint "
+    "bias_constraint",
+    "Functional": "layers input_layers output_layers",
+    "GlobalAveragePooling1D": "data_format keepdims",
+    "GlobalAveragePooling2D": "data_format keepdims",
+    "InputLayer": "batch_shape sparse ragged optional",
+    "MaxPooling2D": "pool_size padding strides data_format",
+    "Rescaling": "scale offset",
+    "Reshape": "target_shape",
+    "Resizing": "height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio fill_mode "
+    "fill_value antialias data_format",
+    "Softmax": "axis",
+    "Subtract": "",
+    "ops.Add": "",
+    "ops.Flip": "axis",
+    "ops.Mean": "axis keepdims",
+    "ops.Multiply": "",
+    "ops.Reshape": "newshape",
+    "ops.Sqrt": "",
+    "ops.Squeeze": "axis",
+    "ops.Subtract": "",
+}
+"""What the layers and operations of a classifier take in Keras 3.10."""
+
+
+@pytest.fixture(scope="module")
+def richest(tiny_backbone, tmp_path_factory):
+    """A saved classifier with every kind of operation, and the parts of its config."""
+    made = build_classifier(tiny_backbone, 32, 2.0, "pooled+statistics", CROPS[:2])
+    path = made.save(tmp_path_factory.mktemp("richest") / "richest.keras")
+    with zipfile.ZipFile(path) as archive:
+        return path, list(_objects(json.loads(archive.read("config.json"))))
+
+
+def test_a_file_holds_nothing_that_keras_3_10_does_not_know(richest):
+    seen = set()
+    for part in richest[1]:
+        if part["class_name"] == "__keras_tensor__":
+            continue
+        is_operation = part["module"].startswith("keras.src.ops")
+        name = f"ops.{part['class_name']}" if is_operation else part["class_name"]
+        known = {*KERAS_3_10[name].split(), *(() if is_operation else ("name", "dtype"))}
+        assert part["config"].keys() <= known | {"trainable"}, name
+        seen.add(name)
+    assert seen == set(KERAS_3_10)
+
+
+def test_operations_keep_their_names_in_whatever_process_they_are_loaded(richest, tmp_path):
+    path, parts = richest
+    keras.ops.flip(keras.Input((4, 4, 3)), axis=2)  # so that Keras counts from another number
+    again = Classifier.load(path).save(tmp_path / "again.keras")
+    with zipfile.ZipFile(again) as archive:
+        found = list(_objects(json.loads(archive.read("config.json"))))
+    names = [part["name"] for part in parts if "name" in part]
+    assert [part["name"] for part in found if "name" in part] == names
+    assert "flip" in names
 
 
 def test_class_names_are_readable_in_the_file(saved):

@@ -1,7 +1,9 @@
 """An explanation is exact if the head is linear, and its evidence lies where the class is."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -12,9 +14,13 @@ from PIL import Image
 from shell import complaint, invoke
 
 import nstk
-from nstk.classifiers.explanation.class_activation import build_explainer, choose_method
-from nstk.classifiers.explanation.job import Explanation, explain
-from nstk.classifiers.explanation.overlays import draw_overlay
+from nstk.classifiers.explanation import (
+    Explanation,
+    build_explainer,
+    choose_method,
+    draw_overlay,
+    explain,
+)
 from nstk.errors import ImageError, SettingsError
 from nstk.features.crops import CROPS
 from nstk.features.networks import FEATURES
@@ -199,17 +205,20 @@ def test_the_command_writes_an_overlay_for_each_image(color_model, folder, tmp_p
     model = color_model
     (tmp_path / "notes.jpg").write_text("not an image")
     paths = [folder / "red" / "0.png", folder / "blue" / "0.png", tmp_path / "notes.jpg"]
+    paths += [Path(shutil.copy(paths[0], tmp_path / f"{'n' * 250}{end}.png")) for end in "ab"]
     out = tmp_path / "why"
+    (out / "1.explained.png").mkdir(parents=True)  # an overlay that cannot be written
+    paths.insert(1, folder / "red" / "1.jpg")
     result = invoke("explain", model, *paths, "-o", out, "--json", "-q")
     assert result.exit_code == 0, result.stderr
     answer = json.loads(result.stdout)
-    assert [row["label"] for row in answer["explanations"]] == ["red", "blue"]
+    assert [row["label"] for row in answer["explanations"]] == ["red", "blue", "red", "red"]
     written = [row["overlay"] for row in answer["explanations"]]
-    assert written == [str(out / "0.explained.png"), str(out / "0-2.explained.png")]
-    assert sorted(map(str, out.iterdir())) == sorted(written)
-    assert [file["path"] for file in answer["skipped"]] == [str(paths[2])]
+    assert written[:2] == [str(out / "0.explained.png"), str(out / "0-2.explained.png")]
+    assert sorted(map(str, out.glob("[!1]*"))) == sorted(written)
+    assert [file["path"] for file in answer["skipped"]] == [str(paths[1]), str(paths[3])]
     shown = invoke("explain", model, *paths, "-o", out, "--class", "green")
-    assert shown.stdout.count("green") == 2
+    assert shown.stdout.count("green") == 4
 
 
 def test_bad_input_leaves_no_folder(color_model, folder, tmp_path):

@@ -309,11 +309,11 @@ def test_many_streams_leak_no_files_threads_or_functions(classifier, folder):
 
     paths = list(folder.rglob("*.*"))
     predict(classifier, paths)
-    before, finish = count(), classifier.pipeline.forward
+    before, executors = count(), classifier.pipeline.executors
     for size in (1, 2, 3, 5, 8):
         predict(classifier, paths[:size], batch=size)
     assert count() == before
-    assert classifier.pipeline.forward is finish
+    assert classifier.pipeline.executors is executors
 
 
 def test_a_file_that_changes_while_it_is_read_is_refused(folder, tmp_path, monkeypatch):

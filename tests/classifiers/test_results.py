@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.classifiers.prediction.job import stream_predictions
-from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
-from nstk.classifiers.prediction.results import ResultsFile
+from nstk.classifiers.prediction.results import CsvLayout, JsonLinesLayout, ResultsFile
 from nstk.errors import OutputError
 
 EXTENSIONS = (".csv", ".jsonl")
@@ -76,14 +75,37 @@ def test_a_file_truncated_anywhere_is_resumed(whole, classifier, predictions, tm
         assert path.read_bytes() == expected
 
 
-def test_a_file_that_is_not_resumed_is_replaced_by_the_first_line(
-    whole, classifier, folder, tmp_path
-):
+def test_earlier_predictions_are_replaced_by_the_first_line(whole, classifier, folder, tmp_path):
     path = tmp_path / f"labels{whole.suffix}"
-    path.write_text("notes of mine")
+    before = write(path, classifier, folder[::-1]).read_bytes()
     ResultsFile(path, classifier).close()
-    assert path.read_text() == "notes of mine"
+    assert path.read_bytes() == before
     assert write(path, classifier, folder).read_bytes() == whole.read_bytes()
+    path.write_bytes(b"")
+    assert write(path, classifier, folder).read_bytes() == whole.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("labels.csv", "path,label\n0.png,mine\n"),
+        ("labels.csv", "notes of mine"),
+        ("labels.jsonl", '{"path": "0.png", "label": "mine"}\n'),
+    ],
+)
+def test_what_nstk_did_not_write_is_not_replaced(classifier, tmp_path, name, content):
+    path = tmp_path / name
+    path.write_text(content)
+    with pytest.raises(OutputError, match=name):
+        ResultsFile(path, classifier)
+    assert path.read_text() == content
+
+
+def test_a_file_with_the_longest_name_is_written(classifier, predictions, tmp_path):
+    path = tmp_path / f"{'n' * 251}.csv"
+    with ResultsFile(path, classifier) as results:
+        results.append(predictions[0])
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
 
 
 def test_both_formats_have_the_same_values(classifier, folder, tmp_path):

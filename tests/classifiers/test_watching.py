@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import pytest
 
-from nstk.classifiers.prediction.watching import watch_folder
+from nstk.classifiers.prediction.reading import watch_folder
 from nstk.errors import ImageError, SettingsError
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -12,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nstk.errors import OutputError
+from nstk.reports.pages import GENERATOR, check_folder
 from nstk.storage.files import (
     atomic_write,
     atomic_write_folder,
+    check_replaceable,
     check_writable,
     digest_file,
     find_cache_folder,
@@ -200,3 +203,26 @@ def test_without_a_temporary_folder_the_message_names_the_variable_to_set(monkey
         make_temporary_folder()
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(tmp_path)])
     assert make_temporary_folder().parent == tmp_path
+
+
+def test_only_files_that_nstk_wrote_are_replaced(tmp_path):
+    path = tmp_path / "table.csv"
+    check_replaceable(path, "nstk")
+    for content in ("", "by nstk 1\n"):
+        path.write_text(content)
+        check_replaceable(path, "nstk", "1")
+    for content in ("mine\n", "by nstk 2\n"):
+        path.write_text(content)
+        with pytest.raises(OutputError, match=r"table\.csv"):
+            check_replaceable(path, "nstk", "1")
+    with pytest.raises(OutputError):
+        check_replaceable(tmp_path, "nstk")
+
+
+@pytest.mark.parametrize("name", ["report.html", "trace.json"])
+def test_a_report_replaces_only_pages_of_nstk_and_what_is_beside_them(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(OutputError, match=re.escape(name)):
+        check_folder(tmp_path, ("report.html", "trace.json"))
+    (tmp_path / "report.html").write_text(f"<meta {GENERATOR}>")
+    check_folder(tmp_path, ("report.html", "trace.json"))

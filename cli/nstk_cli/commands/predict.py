@@ -101,9 +101,9 @@ def predict(
         from nstk.classifiers.classifier import Classifier
         from nstk.classifiers.prediction.job import stream_predictions
         from nstk.classifiers.prediction.prediction import PredictSettings
+        from nstk.classifiers.prediction.reading import watch_folder
         from nstk.classifiers.prediction.results import ResultsFile, check_results
         from nstk.classifiers.prediction.resumption import saved_predictions
-        from nstk.classifiers.prediction.watching import watch_folder
 
         if output:
             check_results(output, resume=resume)

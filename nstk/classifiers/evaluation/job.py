@@ -10,36 +10,37 @@ import numpy.typing as npt
 
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.label_matching import LabeledFiles, match_classes
-from nstk.classifiers.evaluation.metrics import (
+from nstk.classifiers.evaluation.report import (
+    EvaluationReport,
     find_confused_pairs,
     measure_coverage,
     rank_losses,
 )
-from nstk.classifiers.evaluation.report import EvaluationReport
 from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.classifiers.run_records import find_record
+from nstk.datasets.catalogs import DataSettings
 from nstk.datasets.listing import SkippedFile
 from nstk.datasets.sources import Data
 from nstk.errors import FolderError
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compute_metrics
-from nstk.heads.predictions import SplitPredictions
-from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.heads.selection import SplitPredictions
 from nstk.progress import Reporter, no_progress
-from nstk.settings import check_whole
-from nstk.types import Matrix
+from nstk.settings import DecodeMode, ExecutorName, check_whole, resolve_settings
+from nstk.types import Matrix, SettingValue
 
 
 def evaluate(
     classifier: Classifier,
     data: Data,
     *,
-    class_names: Sequence[str] | None = None,
     losses: int = 10,
     record: str | Path | None = None,
-    value_range: ValueRange = VALUE_RANGE,
+    decode: DecodeMode | None = None,
+    executor: ExecutorName = "auto",
     on_progress: Reporter = no_progress,
+    **options: SettingValue,
 ) -> EvaluationReport:
     """Evaluate a classifier on labeled images; classes are matched by name.
 
@@ -48,14 +49,16 @@ def evaluate(
         data: A folder with one subfolder per class, or with splits of such folders, a manifest or
             a zip, as for `nstk.finetune`. Of splits, ``test`` is used, or ``val`` without it, or
             else ``train``. Or images from memory, as for `nstk.finetune`.
-        class_names: Class names of images from memory, in the order of their labels; None for
-            those of the classifier.
         losses: Number of the worst images to list.
         record: The file that `nstk.save_manifest` wrote for the classifier, which identifies the
             training images by content. None skips this check, as does another classifier's file.
-        value_range: Values of black and white in arrays of floats, as in Keras.
+        decode: How large JPEGs are decoded; see `nstk.predict`.
+        executor: What runs the network; see `nstk.predict`.
         on_progress: Receives the stages ``"unpack"`` (of a zip), ``"store"`` (from memory) and
             ``"predict"``.
+        **options: ``class_names`` of images from memory, in the order of their labels, without
+            which they are those of the dataset or the classifier; their ``value_range``; and
+            ``label_pattern``, as for `nstk.finetune`.
 
     Raises:
         FolderError: If the data are none of these, or have no usable image of the classifier's
@@ -71,12 +74,12 @@ def evaluate(
     files = match_classes(
         data,
         classifier.classes,
-        class_names=class_names,
+        resolve_settings(DataSettings, None, options),
         multi_label=classifier.multi_label,
-        value_range=value_range,
         on_progress=on_progress,
     )
-    predicted = _predict(classifier, dict(files.files), on_progress)
+    settings = PredictSettings(top=len(classifier.classes), decode=decode, executor=executor)
+    predicted = _predict(classifier, dict(files.files), settings, on_progress)
     if not predicted.digests:
         raise FolderError(f"{files.root}: no image can be read; give another folder.")
     trained = None if record is None else _find_trained(record, classifier, predicted.digests)
@@ -115,19 +118,11 @@ def _build_report(
 
 @dataclass(frozen=True, eq=False)
 class _PredictedImages:
-    """Predictions for labeled images.
-
-    Attributes:
-        classifier: The classifier.
-        probabilities: Its outputs, ``(n, C)``.
-        predictions: The same with the true labels.
-        digests: SHA-256 of each image.
-        unread: The unreadable images, with reasons.
-        seconds: Time of the predictions.
-    """
+    """Predictions for labeled images, and the unreadable ones."""
 
     classifier: Classifier
     probabilities: Matrix
+    """Outputs of the classifier, ``(n, C)``."""
     predictions: SplitPredictions
     digests: Sequence[str]
     unread: Sequence[SkippedFile]
@@ -142,14 +137,16 @@ class _PredictedImages:
 
 
 def _predict(
-    classifier: Classifier, labels: Mapping[Path, Sequence[int]], on_progress: Reporter
+    classifier: Classifier,
+    labels: Mapping[Path, Sequence[int]],
+    settings: PredictSettings,
+    on_progress: Reporter,
 ) -> _PredictedImages:
     started = time.perf_counter()
     decision, temperature = classifier.decision, classifier.temperature
     columns = {name: column for column, name in enumerate(classifier.classes)}
     predictions: list[Prediction] = []
     unread: list[SkippedFile] = []
-    settings = PredictSettings(top=len(columns))
     for each in stream_predictions(classifier, [*labels], settings, on_progress=on_progress):
         if isinstance(each, Prediction):
             predictions.append(each)
@@ -170,6 +167,7 @@ def _predict(
         temperatures=np.full(len(predictions), temperature),
         decision=decision,
         ood_score=np.array(scores, np.float32) if len(scores) == len(predictions) else None,
+        balance=bool(classifier.settings.get("balance")),
     )
     digests = [each.digest for each in predictions]
     seconds = time.perf_counter() - started

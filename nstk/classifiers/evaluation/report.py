@@ -1,20 +1,61 @@
-"""The results of an evaluation."""
+"""The results of an evaluation: metrics, confused pairs, worst predictions, abstention."""
 
 import html
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.evaluation.label_matching import LabeledFiles
-from nstk.classifiers.evaluation.metrics import ConfusedPair, Coverage, ImageLoss
 from nstk.classifiers.prediction.prediction import html_table
 from nstk.datasets.listing import SkippedFile
-from nstk.heads.metrics import Evaluation
-from nstk.heads.predictions import SplitPredictions
-from nstk.heads.reliability import Reliability
-from nstk.types import Json
+from nstk.heads.calibration import Reliability
+from nstk.heads.metrics import Evaluation, Interval, wilson_interval
+from nstk.heads.selection import SplitPredictions
+from nstk.types import Json, Probabilities, Targets
 
 _JSON_KEYS = {"name": "class", "support": "images"}
+_THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class ConfusedPair:
+    """A class predicted as another."""
+
+    actual: str
+    predicted: str
+    images: int
+    share: float
+    """Fraction of the images of the true class."""
+
+
+@dataclass(frozen=True)
+class ImageLoss:
+    """The loss of one image; several labels are joined by |."""
+
+    path: Path
+    actual: str
+    predicted: str
+    probability: float
+    """That of exactly the true labels."""
+    loss: float
+    """−log of the probability, in nats."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """How many images get a prediction at an abstention threshold, and how many rightly.
+
+    Images out of distribution are never covered. Without covered images there is no accuracy.
+    """
+
+    abstain_below: float
+    images: int
+    share: float
+    accuracy: float | None
+    accuracy_interval: Interval | None
 
 
 @dataclass(frozen=True, repr=False)
@@ -132,6 +173,7 @@ class EvaluationReport:
         return {
             "accuracy": evaluation.accuracy,
             "accuracy_interval": evaluation.accuracy_interval,
+            "majority_share": evaluation.majority_share,
             "per_class": [
                 {_JSON_KEYS.get(name, name): value for name, value in asdict(score).items()}
                 for score in evaluation.per_class
@@ -163,6 +205,82 @@ class EvaluationReport:
             "top_losses": [{**asdict(each), "path": str(each.path)} for each in self.top_losses],
             "notices": self.notices,
         }
+
+
+def measure_coverage(predictions: SplitPredictions) -> tuple[Coverage, ...]:
+    confidence = predictions.decision.confidence(predictions.probabilities)
+    coverage = []
+    for threshold in _THRESHOLDS:
+        covered = (confidence >= threshold) & ~predictions.is_ood
+        count, correct = int(covered.sum()), int(predictions.correct[covered].sum())
+        coverage.append(
+            Coverage(
+                abstain_below=threshold,
+                images=count,
+                share=count / len(covered),
+                accuracy=correct / count if count else None,
+                accuracy_interval=wilson_interval(correct, count) if count else None,
+            )
+        )
+    return tuple(coverage)
+
+
+def find_confused_pairs(evaluation: Evaluation) -> tuple[ConfusedPair, ...]:
+    """List pairs of a true and a wrongly predicted class, most frequent first."""
+    pairs = [
+        ConfusedPair(actual.name, predicted.name, count, count / actual.support)
+        for actual, row in zip(evaluation.per_class, evaluation.confusion, strict=True)
+        for predicted, count in zip(evaluation.per_class, row, strict=True)
+        if count and actual is not predicted
+    ]
+    return tuple(sorted(pairs, key=lambda pair: -pair.images))
+
+
+def rank_losses(
+    predictions: SplitPredictions,
+    classes: Sequence[str],
+    count: int,
+    display_path: Callable[[Path], Path] = lambda path: path,
+) -> tuple[ImageLoss, ...]:
+    """List the images with the largest losses, worst first, by the paths that users know."""
+    probabilities, labels = predictions.decision.as_binary_problems(
+        predictions.probabilities, predictions.targets
+    )
+    # The probability that all problems of an image are solved is the product.
+    of_truth = probabilities[np.arange(len(labels)), labels]
+    of_truth = of_truth.reshape(len(predictions.paths), -1).prod(axis=1)
+    return find_top_losses(
+        [display_path(path) for path in predictions.paths],
+        of_truth,
+        _format_labels(predictions.targets, classes),
+        _format_labels(predictions.predicted, classes),
+        count,
+    )
+
+
+def find_top_losses(
+    paths: Sequence[Path],
+    probabilities: Probabilities,
+    actual: Sequence[str],
+    predicted: Sequence[str],
+    count: int,
+) -> tuple[ImageLoss, ...]:
+    """List the files with the least probable true labels, worst first."""
+    return tuple(
+        ImageLoss(
+            path=paths[index],
+            actual=actual[index],
+            predicted=predicted[index],
+            probability=float(probabilities[index]),
+            loss=float(-np.log(max(probabilities[index], np.finfo(np.float32).tiny))),
+        )
+        for index in np.argsort(probabilities, kind="stable")[:count]
+    )
+
+
+def _format_labels(labels: Targets, classes: Sequence[str]) -> list[str]:
+    """The labels of every image in the format of manifests."""
+    return ["|".join(np.array(classes)[row]) for row in labels]
 
 
 def _percent(share: float | None) -> str:

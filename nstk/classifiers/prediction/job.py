@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nstk.backbones.keras_config import check_process
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.prediction import Prediction, Predictions, PredictSettings
 from nstk.classifiers.prediction.reading import (
@@ -137,6 +138,7 @@ def stream_predictions(
     Raises:
         ImageError: See `predict`.
     """
+    check_process()
     settings = settings or PredictSettings()
     inputs = list_inputs(images, settings.value_range)
     chosen = classifier.inference_model.executors.choose(settings.executor, inputs.total)
@@ -152,14 +154,7 @@ def stream_predictions(
 
 @dataclass(frozen=True, eq=False)
 class PredictionDecoder:
-    """Decodes probabilities of the network as predictions.
-
-    Attributes:
-        classifier: The classifier.
-        settings: Options of `predict`.
-        known: Predictions to repeat, by path and digest.
-        executor: What runs the network.
-    """
+    """Decodes probabilities of the network as predictions, or repeats known ones."""
 
     classifier: Classifier
     settings: PredictSettings

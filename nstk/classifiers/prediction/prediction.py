@@ -14,22 +14,10 @@ from nstk.types import Json
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings:
-    """Settings of `predict`.
+    """Settings of `predict`, which explains them.
 
-    Attributes:
-        top: Number of the most likely classes that each prediction lists.
-        batch: Images that pass through the network together. Probabilities depend on it by no more
-            than rounding, 1e-6.
-        abstain_below: Abstention threshold: the label is ``"unsure"`` if the confidence of the
-            prediction is lower, or the image is out of distribution. None never abstains.
-        value_range: Values of black and white in arrays of floats.
-        decode: How large JPEGs are decoded, ``"fast"`` or ``"exact"``; None is as the classifier
-            was made.
-        executor: What runs the network: ``"tensorflow"``, ``"litert"`` or ``"auto"``, the faster
-            one for the number of images. Probabilities depend on it by no more than 1e-4.
-
-    Raises:
-        SettingsError: If a value is out of range.
+    Probabilities depend on the batch by no more than rounding, 1e-6, and on the executor by no more
+    than 1e-4.
     """
 
     top: int = 5

@@ -1,35 +1,131 @@
 """Predictions on disk: a CSV or JSONL file that grows by complete lines and can be resumed."""
 
+import csv
 import io
+import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout, JsonLinesLayout, Layout
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
 from nstk.storage.files import FileGuard, check_replaceable, check_writable
 
+MAX_RECORD = 2**20
+"""Largest size of a record in bytes."""
+
 _DIGEST_DIGITS = 16
 _THRESHOLD = " unsure below "
 
-_LAYOUTS: dict[str, type[CsvLayout | JsonLinesLayout]] = {
-    ".csv": CsvLayout,
-    ".jsonl": JsonLinesLayout,
-}
+_ID_COLUMNS = ("sha256", "classifier")
+_TOP_COLUMNS = ("label", "probability")
+
+
+@dataclass(frozen=True)
+class CsvLayout:
+    """One row for each image; if it may have several labels, ``labels`` has them as in manifests.
+
+    `split` leaves out a truncated row. `read` returns the path and the digests of the image and of
+    the classifier, or fails with ValueError, KeyError, TypeError or csv.Error.
+    """
+
+    top: int
+    multi_label: bool = False
+    beginning = b"path,"
+    marks = ("ood_score,sha256,classifier",)
+
+    @property
+    def heading(self) -> bytes:
+        more = [f"{name}_{n}" for n in range(2, self.top + 1) for name in _TOP_COLUMNS]
+        given = ["labels"] if self.multi_label else []
+        return _row(["path", *given, *_TOP_COLUMNS, *more, "ood_score", *_ID_COLUMNS])
+
+    def write(self, prediction: Prediction, classifier: str) -> bytes:
+        more = [cell for pair in prediction.top[1:] for cell in pair]
+        given = ["|".join(prediction.labels)] if self.multi_label else []
+        values = [*given, prediction.label, prediction.probability, *more, prediction.ood_score]
+        return _row([prediction.path, *values, prediction.digest, classifier])
+
+    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        row: list[bytes] = []
+        size = quotes = 0  # a quoted path may have line breaks
+        for line in lines:
+            row.append(line)
+            size += len(line)
+            quotes += line.count(b'"')
+            if size > MAX_RECORD:
+                raise ValueError(f"it is longer than {MAX_RECORD} bytes")
+            if quotes % 2 == 0 and line.endswith(b"\n"):
+                yield b"".join(row)
+                row, size, quotes = [], 0, 0
+
+    def read(self, record: bytes) -> tuple[str, str, str]:
+        [cells] = csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline=""))
+        if len(cells) != 2 + self.multi_label + 2 * self.top + len(_ID_COLUMNS):
+            raise ValueError(f"it has {len(cells)} cells")
+        return cells[0], cells[-2], cells[-1]
+
+
+@dataclass(frozen=True)
+class JsonLinesLayout:
+    """One JSON object for each image, as in ``nstk predict --json``, with digests."""
+
+    top: int
+    multi_label: bool = False
+    beginning = b'{"path": '
+    marks = ('"sha256": ', '"classifier": ')
+    heading = b""
+
+    def write(self, prediction: Prediction, classifier: str) -> bytes:
+        facts = dict(zip(_ID_COLUMNS, (prediction.digest, classifier), strict=True))
+        line = json.dumps(
+            prediction.to_dict(multi_label=self.multi_label) | facts, ensure_ascii=False
+        )
+        # File names that are not valid text have lone surrogates, which are escaped in JSON.
+        return line.encode("utf-8", "backslashreplace") + b"\n"
+
+    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
+        return (line for line in lines if line.endswith(b"\n"))
+
+    def read(self, record: bytes) -> tuple[str, str, str]:
+        entry = json.loads(record)
+        if len(entry["top"]) != self.top:
+            raise ValueError(f"it has {len(entry['top'])} classes, not {self.top}")
+        return str(entry["path"]), str(entry["sha256"]), str(entry["classifier"])
+
+    def parse(self, record: bytes) -> Prediction:
+        entry = json.loads(record)
+        label, ood_score = str(entry["label"]), entry["ood_score"]
+        top = tuple((str(each["label"]), float(each["probability"])) for each in entry["top"])
+        named = (label,) if label == top[0][0] else ()
+        return Prediction(
+            path=Path(entry["path"]),
+            label=label,
+            probability=float(entry["probability"]),
+            labels=tuple(map(str, entry["labels"])) if self.multi_label else named,
+            top=top,
+            digest=str(entry["sha256"]),
+            ood_score=None if ood_score is None else float(ood_score),
+        )
+
+
+def _row(cells: Sequence[object]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerow(cells)
+    return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+Layout = CsvLayout | JsonLinesLayout
+
+_LAYOUTS: dict[str, type[Layout]] = {".csv": CsvLayout, ".jsonl": JsonLinesLayout}
 
 
 def check_results(path: str | Path, *, resume: bool = False) -> None:
-    """Check, before any long work, that a file of predictions can be written.
-
-    Raises:
-        OutputError: If the extension names no format, no file can be written there, or a file there
-            is none of predictions.
-    """
+    """Refuse, before any long work, a path that is none for a file of predictions."""
     if Path(path).suffix not in _LAYOUTS:
         raise OutputError(f"{path}: the extension is not .csv or .jsonl; use one of these.")
     if resume:
@@ -94,11 +190,7 @@ class ResultsFile:
         return self._done
 
     def append(self, prediction: Prediction) -> None:
-        """Write one prediction.
-
-        Raises:
-            OutputError: If the disk is full, or the file was removed; earlier lines stay.
-        """
+        """Write one prediction; if the disk is full, earlier lines stay."""
         line = self._layout.write(prediction, self._classifier)
         file = self._file or self._open()
         try:
@@ -109,11 +201,7 @@ class ResultsFile:
             raise self._write_error(error) from error
 
     def sync(self) -> None:
-        """Wait until all lines have reached the disk.
-
-        Raises:
-            OutputError: If the disk is full.
-        """
+        """Wait until all lines have reached the disk."""
         if self._file is None:
             return
         try:
@@ -122,11 +210,7 @@ class ResultsFile:
             raise self._write_error(error) from error
 
     def close(self) -> None:
-        """Sync and close the file.
-
-        Raises:
-            OutputError: If the disk is full.
-        """
+        """Sync and close the file."""
         try:
             self.sync()
         finally:
@@ -140,12 +224,7 @@ class ResultsFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _open(self) -> io.FileIO:
@@ -183,8 +262,10 @@ class ResultsFile:
                     raise self._resume_error("it is not a file of predictions")
                 file.seek(0)
                 records = self._layout.split(iter(partial(file.readline, MAX_RECORD), b""))
-                if self._layout.heading:
-                    self._check_heading(next(records, b""))
+                heading = next(records, b"") if self._layout.heading else b""
+                if heading and heading != self._layout.heading:
+                    raise self._resume_error("it has other columns, because `top` was different")
+                self._size += len(heading)
                 for number, record in enumerate(records, start=1):
                     self._add_record(number, record)
         except ValueError as error:
@@ -192,15 +273,10 @@ class ResultsFile:
         except OSError as error:
             raise self._resume_error(f"it cannot be read ({error.strerror})") from error
 
-    def _check_heading(self, heading: bytes) -> None:
-        if heading and heading != self._layout.heading:
-            raise self._resume_error("it has other columns, because `top` was different")
-        self._size += len(heading)
-
     def _add_record(self, number: int, record: bytes) -> None:
         try:
             path, digest, classifier = self._layout.read(record)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, csv.Error) as error:
             raise self._resume_error(f"record {number} is invalid ({error})") from error
         if classifier != self._classifier:
             (then, threshold_then), (now, threshold_now) = (

@@ -6,9 +6,8 @@ from functools import partial
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.layouts import MAX_RECORD, JsonLinesLayout
 from nstk.classifiers.prediction.prediction import Prediction
-from nstk.classifiers.prediction.results import ResultsFile
+from nstk.classifiers.prediction.results import MAX_RECORD, JsonLinesLayout, ResultsFile
 from nstk.settings import CheckpointSettings
 from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, State, list_versions
 
@@ -40,14 +39,17 @@ class SavedPredictions:
             abstain_below=abstain_below,
             advice="give another `checkpoint` folder",
         )
-        path = folder.file_path(NAME)
-        self._results = path and self._open_results(path)
+        self._path = folder.file_path(NAME)
+        self._results: ResultsFile | None = None
 
     def append(self, prediction: Prediction) -> None:
         """Save a prediction, unless it is saved already."""
-        if not self._results or (prediction.path, prediction.digest) in self.known:
+        if not self._path or (prediction.path, prediction.digest) in self.known:
             return
         with self._folder.log_failure("A prediction could not be saved"):
+            if not self._results:
+                self._path.unlink(missing_ok=True)  # of a run that was killed at its first line
+                self._results = self._open_results(self._path)
             self._results.append(prediction)
             self.completed += 1
             self._folder.save(self)
@@ -58,11 +60,10 @@ class SavedPredictions:
         return State({}, {})
 
     def restore(self, state: State) -> None:
-        if not self._results or not self._results.path.exists():
+        if not self._path or not self._path.exists():
             return
-        path = self._results.path
-        self._results = self._open_results(path, resume=True)
-        with path.open("rb") as file:
+        self._results = self._open_results(self._path, resume=True)
+        with self._path.open("rb") as file:
             records = self._layout.split(iter(partial(file.readline, MAX_RECORD), b""))
             predictions = map(self._layout.parse, records)
             self.known = {(each.path, each.digest): each for each in predictions}

@@ -1,25 +1,54 @@
-"""Explanation: predictions for images, and the parts of each image that they are based on."""
+"""Explanation: which parts of an image support its class, and which oppose it.
+
+If a linear head takes the mean of the last feature map F over its P positions, the logit of class c
+is z_c = b_c + Σ_k w_kc·(1/P)·Σ_p F_kp = b_c + (1/P)·Σ_p M_cp with M_cp = Σ_k w_kc·F_kp (Zhou et
+al. 2016): the map M is an exact decomposition of the logit. Softmax logits are defined up to a
+constant, so each class is compared with the mean of all: w_kc − mean_c' w_kc' replaces w_kc.
+Sigmoid logits need no comparison.
+
+If the head takes more than that mean, the mean over the positions of ∂z_c/∂F_kp replaces w_kc, and
+negative values are set to 0 (Grad-CAM, Selvaraju et al. 2017).
+"""
 
 import base64
 import html
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
 
+from nstk.backbones.keras_config import pinned_keras_config
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.explanation.class_activation import Method, build_explainer, choose_method
-from nstk.classifiers.explanation.overlays import draw_overlay
 from nstk.classifiers.prediction.reading import Inputs, Reader, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
-from nstk.images.image import VALUE_RANGE, Image, ValueRange
+from nstk.features.executors import NetworkExecutor, Run
+from nstk.features.networks import SQUARE
+from nstk.heads.links import Link
+from nstk.images.image import VALUE_RANGE, Image, Plane, ValueRange, resize_plane
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import DecodeMode, ExecutorName
-from nstk.types import Array, Images, Json
+from nstk.types import Array, Images, Json, KerasLayer, KerasModel
+
+FOR = np.array([0.84, 0.37, 0.0], np.float32)
+AGAINST = np.array([0.0, 0.45, 0.7], np.float32)
+"""Vermilion and blue, which color-blind readers tell apart (Okabe and Ito 2008)."""
+
+_MAX_OPACITY = 0.75
+_OUTSIDE = 0.35
+
+HEAD = "head"
+
+Method = Literal["class activation map", "Grad-CAM"]
+
+Explainer = Callable[[Array], tuple[Array, Callable[[int], Array]]]
+"""Function from a crop to the probabilities ``(C,)`` and a function from a class to its map."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -152,3 +181,90 @@ def _explain(
             )
         on_progress(Progress(stage="explain", step=step, total=max(inputs.total, step)))
     yield from inputs.unsearched
+
+
+def choose_method(model: KerasModel) -> Method:
+    """Choose the kind of map: exact if the logits are linear in the mean of the feature map."""
+    head = model.get_layer(HEAD)
+    is_linear = isinstance(head, keras.layers.Dense) and head.input is _find_mean(model).output
+    return "class activation map" if is_linear else "Grad-CAM"
+
+
+@pinned_keras_config()
+def build_explainer(
+    model: KerasModel,
+    method: Method,
+    link: Link,
+    executor: ExecutorName = "tensorflow",
+    images: int = 1,
+) -> Explainer:
+    """Build the function that explains crops; of several crops it explains the first.
+
+    ``method`` is from `choose_method`, or Grad-CAM for any network, which always takes TensorFlow.
+    """
+    mean, head = _find_mean(model), model.get_layer(HEAD)
+    square = model.get_layer(SQUARE).output
+    if method == "class activation map":
+        executors = NetworkExecutor(keras.Model(square, [mean.input, model.outputs[0]]))
+        run = executors.run(executors.choose(executor, images))
+        return _cam(run, np.asarray(link.contrast(head.get_weights()[0])))
+    network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
+    return _grad_cam(network, link)
+
+
+def _find_mean(model: KerasModel) -> KerasLayer:
+    means = (each for each in model.layers if isinstance(each, keras.layers.GlobalAveragePooling2D))
+    return next(means)
+
+
+def _cam(run: Run, kernel: Array) -> Explainer:
+    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
+        maps, probabilities = run(crop[np.newaxis])
+        weighted = maps[0] @ kernel
+        return probabilities[0], lambda label: weighted[..., label]
+
+    return explain_crop
+
+
+def _grad_cam(network: KerasModel, link: Link) -> Explainer:
+    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
+        with tf.GradientTape(persistent=True) as tape:
+            batch = tf.constant(crop[np.newaxis])
+            tape.watch(batch)
+            maps, logits, probabilities = network(batch, training=False)
+            columns = tf.unstack(link.contrast(logits), axis=1)
+
+        def class_map(label: int) -> Array:
+            weights = tf.reduce_mean(tape.gradient(columns[label], maps), axis=(1, 2))
+            evidence: Array = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0].numpy()
+            return evidence
+
+        return probabilities.numpy()[0], class_map
+
+    return explain_crop
+
+
+def draw_overlay(image: Image, evidence: npt.NDArray[np.float32]) -> Image:
+    """Draw evidence ``(h, w)`` for a class in vermilion and evidence against it in blue.
+
+    The map covers the largest centered square, which is the input of the classifier; the rest of
+    the image is darkened.
+    """
+    height, width, _ = image.shape
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    inside = np.s_[top : top + side, left : left + side]
+    share = _enlarge(evidence, side)
+    opacity = _MAX_OPACITY * np.abs(share)[..., np.newaxis]
+    color = np.where(share[..., np.newaxis] >= 0, FOR, AGAINST)
+    painted = _OUTSIDE * image
+    painted[inside] = (1 - opacity) * image[inside] + opacity * color
+    return painted.astype(np.float32)
+
+
+def _enlarge(evidence: npt.NDArray[np.float32], side: int) -> Plane:
+    largest = float(np.abs(evidence).max()) or 1.0
+    # Planes are resized in [0, 1], so ½ is neutral.
+    plane = ((evidence / largest + 1) / 2).astype(np.float32)
+    share: Plane = 2 * resize_plane(plane, side, side) - 1
+    return share

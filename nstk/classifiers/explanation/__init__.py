@@ -1,1 +1,0 @@
-"""Explanation: which parts of an image a prediction is based on."""
