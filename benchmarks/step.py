@@ -23,7 +23,6 @@ TILINGS = ("off", "on")
 PRECISIONS = ("float32", "bfloat16")
 ARITHMETICS: dict[str, dict[str, Any]] = {
     "float32": {},
-    "float32 winograd": {"convolution": "winograd"},
     "bfloat16": {"precision": "bfloat16"},
 }
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import keras
 
+from nstk.backbones.convolutions import speed_up_convolutions
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.receptive_fields import ReceptiveField, trace_receptive_fields
-from nstk.backbones.variants import Convolution, Edge, Pooling, Precision, prepare_network
+from nstk.backbones.variants import Edge, Pooling, Precision, prepare_network
 from nstk.backbones.weights import digest_weights
 from nstk.errors import BackboneError
 from nstk.types import KerasLayer, KerasModel
@@ -125,7 +126,6 @@ class Backbone:
         edge: Edge = "zero",
         pooling: Pooling = "max",
         precision: Precision = "float32",
-        convolution: Convolution = "direct",
     ) -> "Backbone":
         """Return the network with another border, pooling or arithmetic.
 
@@ -136,22 +136,28 @@ class Backbone:
                 the sum of squares) in place of every 2×2 max-pool.
             precision: ``"float32"`` as trained, or ``"bfloat16"``, whose feature maps have eight
                 significant bits; weights stay as they are.
-            convolution: ``"direct"``, or ``"winograd"``, which needs a fourth of the
-                multiplications for suitable float32 convolutions (`nstk.backbones.winograd`).
 
         Returns:
             This backbone if nothing changes; otherwise one with new layers, copied weights and the
-            same digest.
+            same digest, the same one for the same values.
 
         Raises:
             BackboneError: If a value is unknown, or this network has no such pooling layers.
         """
-        if (edge, pooling, precision, convolution) == ("zero", "max", "float32", "direct"):
+        if (edge, pooling, precision) == ("zero", "max", "float32"):
             return self
-        network = prepare_network(
-            self.model, edge=edge, pooling=pooling, precision=precision, convolution=convolution
-        )
-        return Backbone(self.name, network, self.input_size, self.source)
+        key = "prepared", edge, pooling, precision
+        if key not in self.compiled:
+            network = prepare_network(self.model, edge=edge, pooling=pooling, precision=precision)
+            speed_up_convolutions(network)
+            self.compiled[key] = Backbone(self.name, network, self.input_size, self.source)
+        prepared: Backbone = self.compiled[key]
+        return prepared
+
+    @cached_property
+    def compiled(self) -> dict[object, Any]:
+        """What was built and compiled for this network, by what it depends on; it lives as long."""
+        return {}
 
     @cached_property
     def _tapped(self) -> dict[tuple[str, ...], KerasModel]:

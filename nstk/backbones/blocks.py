@@ -27,14 +27,7 @@ _JOINS = {"Add", "Concatenate"}
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """A block of a network.
-
-    Attributes:
-        name: Its last layer.
-        input: Its only input, a symbolic tensor.
-        output: Its only output, a symbolic tensor.
-        layers: Its layers, from input to output.
-    """
+    """A block of a network."""
 
     name: str
     input: Tensor
@@ -43,11 +36,7 @@ class Block:
 
 
 def find_blocks(network: KerasModel) -> tuple[Block, ...]:
-    """Cut a network into blocks, from the image to its last map.
-
-    Args:
-        network: A functional ``keras.Model`` with one input and one output.
-    """
+    """Cut a network into blocks, from the image to its last map."""
     operations = network.operations
     places = {id(operation): place for place, operation in enumerate(operations)}
     ends = [places[id(operation)] for operation in find_bottlenecks(network)]
@@ -72,13 +61,7 @@ def find_blocks(network: KerasModel) -> tuple[Block, ...]:
 
 @dataclass(eq=False)
 class _Unit:
-    """Consecutive operations that are never separated.
-
-    Attributes:
-        joined: Whether it has branches that join again.
-        operations: From input to output.
-        mixing: Its last convolution that mixes channels, except inside gates.
-    """
+    """Consecutive operations that are never separated."""
 
     joined: bool
     operations: list[KerasLayer] = field(default_factory=list)

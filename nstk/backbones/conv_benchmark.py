@@ -4,15 +4,16 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import tensorflow as tf
 
-from nstk.backbones.variants import Arithmetic, Convolution
-from nstk.backbones.winograd import convolve, transform_kernel, turn_kernel
+from nstk.backbones.convolutions import prepare_kernels
+from nstk.backbones.variants import Precision
+from nstk.backbones.winograd import convolve_by_winograd, suits_winograd
 from nstk.errors import OutputError
 from nstk.storage.files import atomic_write, find_cache_folder
 from nstk.types import Tensor
@@ -20,7 +21,7 @@ from nstk.types import Tensor
 TIMED_FLOPS = 1e8
 """Multiplications of one timed convolution."""
 
-MIN_SIDE: Mapping[Convolution, int] = {"direct": 8, "winograd": 32}
+MIN_SIDE, MIN_SIDE_WINOGRAD = 8, 32
 """Smallest side of the timed feature maps: Winograd tiles pay off on large maps."""
 
 RUNS = 10
@@ -30,62 +31,45 @@ Kernel = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Speed:
-    """Seconds per multiplication of one convolution.
-
-    Attributes:
-        forward: For its result.
-        backward: For the gradient of its input.
-    """
+    """Seconds per multiplication of one convolution."""
 
     forward: float
     backward: float
 
 
-def time_convolutions(kernels: Iterable[Kernel], arithmetic: Arithmetic) -> dict[Kernel, Speed]:
+def time_convolutions(kernels: Iterable[Kernel], precision: Precision) -> dict[Kernel, Speed]:
     """Time convolutions, or read their times on this machine from the cache folder.
 
-    All of VGG19's convolutions in every arithmetic take a few seconds. If the cache folder is not
+    All of VGG19's convolutions in both precisions take a few seconds. If the cache folder is not
     writable, the times are not stored.
-
-    Args:
-        kernels: ``(rows, columns, channels in, channels out)``.
-        arithmetic: Precision and algorithm.
     """
     file = find_cache_folder() / "speeds.json"
-    known = _read(file)
-    machine = known.setdefault(_describe_machine(), {})
-    prefix = " ".join(arithmetic)
-    wanted = {kernel: f"{prefix} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
+    known = read_speeds(file)
+    machine = known.setdefault(describe_machine(), {})
+    wanted = {kernel: f"{precision} {'×'.join(map(str, kernel))}" for kernel in set(kernels)}
     new = {kernel: name for kernel, name in wanted.items() if name not in machine}
     for kernel, name in new.items():
-        speed = _time(kernel, arithmetic)
+        speed = _time(kernel, precision)
         machine[name] = [speed.forward, speed.backward]
     if new:
-        _write(file, known)
+        write_speeds(file, known)
     return {kernel: Speed(*machine[name]) for kernel, name in wanted.items()}
 
 
-def _time(kernel: Kernel, arithmetic: Arithmetic) -> Speed:
+def _time(kernel: Kernel, precision: Precision) -> Speed:
     rows, columns, given, made = kernel
-    least = MIN_SIDE[arithmetic.convolution]
+    least = MIN_SIDE_WINOGRAD if suits_winograd(kernel, precision) else MIN_SIDE
     side = int(min(128, max(least, (TIMED_FLOPS / (rows * columns * given * made)) ** 0.5)))
-    precision = arithmetic.precision
     maps = tf.cast(tf.random.stateless_uniform([1, side, side, given], [0, 1]), precision)
     filters = tf.cast(tf.random.stateless_uniform(kernel, [0, 2]), precision)
     gradient = tf.cast(tf.random.stateless_uniform([1, side, side, made], [0, 3]), precision)
-    if arithmetic.convolution == "winograd":
-        kernel_t, turned_t = (
-            transform_kernel(filters.numpy()),
-            transform_kernel(turn_kernel(filters)),
-        )
-        forward = _fastest(tf.function(lambda: convolve(maps, kernel_t, turned_t), autograph=False))
-        backward = _fastest(
-            tf.function(lambda: convolve(gradient, turned_t, kernel_t), autograph=False)
-        )
+    constants = prepare_kernels(filters, precision)
+    if suits_winograd(kernel, precision):
+        forward = _fastest(lambda: convolve_by_winograd(maps, *constants))
+        backward = _fastest(lambda: convolve_by_winograd(gradient, *reversed(constants)))
     else:
-        shape = [1, side, side, given]
         forward = _fastest(lambda: tf.nn.conv2d(maps, filters, 1, "SAME"))
-        backward = _fastest(lambda: tf.nn.conv2d_transpose(gradient, filters, shape, 1, "SAME"))
+        backward = _fastest(lambda: tf.nn.conv2d(gradient, *constants, 1, "SAME"))
     products = side * side * rows * columns * given * made
     return Speed(forward / products, backward / products)
 
@@ -101,7 +85,7 @@ def _fastest(compute: Callable[[], Tensor]) -> float:
     return min(seconds)
 
 
-def _describe_machine() -> str:
+def describe_machine() -> str:
     devices = [
         tf.config.experimental.get_device_details(device).get("device_name", device.device_type)
         for device in tf.config.list_physical_devices()
@@ -111,17 +95,17 @@ def _describe_machine() -> str:
     return ", ".join(map(str, parts))
 
 
-def _read(file: Path) -> dict[str, dict[str, list[float]]]:
+def read_speeds(file: Path) -> dict[str, dict[str, list[float]]]:
     with suppress(OSError, AttributeError, TypeError, ValueError):
         known = json.loads(file.read_text(encoding="utf-8"))
         return {
-            machine: {name: [float(there), float(back)] for name, (there, back) in speeds.items()}
+            machine: {name: [*map(float, seconds)] for name, seconds in speeds.items()}
             for machine, speeds in known.items()
         }
     return {}
 
 
-def _write(file: Path, known: dict[str, dict[str, list[float]]]) -> None:
+def write_speeds(file: Path, known: dict[str, dict[str, list[float]]]) -> None:
     def write(path: Path) -> None:
         path.write_text(json.dumps(known, ensure_ascii=False, indent=1), encoding="utf-8")
 

@@ -10,7 +10,6 @@ import keras
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.receptive_fields import WHOLE_IMAGE, ReceptiveField, trace_axes
-from nstk.backbones.winograd import suits_winograd
 from nstk.errors import BackboneError
 from nstk.types import KerasLayer, KerasModel, Tensor
 
@@ -22,32 +21,19 @@ per pixel at stride 4; at stride 2 it would take 64, and cutting there would sav
 
 
 class Convolution(NamedTuple):
-    """Cost of one convolution.
-
-    Attributes:
-        kernel: ``(rows, columns, channels in, channels out)``.
-        cells: Number of output cells per cell of the network's input.
-        suits_winograd: Whether Winograd's algorithm suits it.
-    """
+    """Cost of one convolution."""
 
     kernel: tuple[int, ...]
     cells: float
-    suits_winograd: bool
 
     @property
     def products(self) -> float:
-        """Multiplications per cell of the network's input, computed directly."""
+        """Multiplications per cell of the network's input."""
         return prod(self.kernel) * self.cells
 
 
 class NetworkCost(NamedTuple):
-    """Cost of a network per cell of its input.
-
-    Attributes:
-        map_bytes: Bytes of the feature maps that the gradient needs.
-        largest: Bytes of the largest feature map.
-        convolutions: All convolutions.
-    """
+    """Cost of a network per cell of its input."""
 
     map_bytes: float
     largest: float
@@ -61,17 +47,7 @@ class NetworkCost(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """A part of a network between two cuts.
-
-    Attributes:
-        model: A ``keras.Model`` from a map ``(N, H, W, C)`` to ``{name: map}``.
-        taps: Its outputs that are requested.
-        following: The output that is the input of the next stage; None for the last stage.
-        fields: Receptive field of each output on the stage's input, by name: one for the rows and
-            one for the columns.
-        stride: Distance between neighboring cells of the stage's input, in pixels of the image.
-        load: Its cost.
-    """
+    """A part of a network between two cuts."""
 
     model: KerasModel
     taps: tuple[str, ...]
@@ -91,17 +67,6 @@ def cut_network(backbone: Backbone, layers: Sequence[str]) -> tuple[Stage, ...]:
 
     A cut is a layer on every path to the layers after it. At every stride of at least
     `MIN_CUT_STRIDE` it is the first one with the fewest channels.
-
-    Args:
-        backbone: The network.
-        layers: The requested taps.
-
-    Returns:
-        The stages from the image to the deepest layer; each tap belongs to the first stage that
-        has it.
-
-    Raises:
-        BackboneError: If a layer depends on a mean over the whole image, or is not a tap.
     """
     layers = tuple(dict.fromkeys(layers))
     for name in layers:
@@ -137,12 +102,7 @@ def _make_stage(
 
 
 def count_flops(model: KerasModel, begin: Tensor | None = None) -> NetworkCost:
-    """Compute the cost of a network per cell of its input.
-
-    Args:
-        model: A functional ``keras.Model`` with one input.
-        begin: The tensor at which it was cut out of a larger network; None for its own input.
-    """
+    """Compute the cost of a network per cell of its input."""
     rows, columns = trace_axes(model, begin)
     kept, largest, convolutions = 0.0, 0.0, []
     for operation in model.operations:
@@ -155,8 +115,7 @@ def count_flops(model: KerasModel, begin: Tensor | None = None) -> NetworkCost:
         if _is_kept(operation):
             kept += size
         if isinstance(operation, keras.layers.Conv2D):
-            suits = suits_winograd(operation)
-            convolutions.append(Convolution(tuple(operation.kernel.shape), cells, suits))
+            convolutions.append(Convolution(tuple(operation.kernel.shape), cells))
     return NetworkCost(kept, largest, tuple(convolutions))
 
 

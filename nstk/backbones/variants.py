@@ -3,49 +3,30 @@
 import itertools
 from collections.abc import Mapping
 from functools import partial
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, get_args
 
 import keras
 
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.weights import set_weights
-from nstk.backbones.winograd import WinogradConv2D, suits_winograd
 from nstk.errors import BackboneError
 from nstk.types import KerasLayer, KerasModel, Tensor
 
 Edge = Literal["zero", "replicate"]
 Pooling = Literal["max", "average", "l2"]
 Precision = Literal["float32", "bfloat16"]
-Convolution = Literal["direct", "winograd"]
-
-
-class Arithmetic(NamedTuple):
-    """Precision and algorithm of convolutions."""
-
-    precision: Precision = "float32"
-    convolution: Convolution = "direct"
-
-    def suits(self, precision: str, convolution: str) -> bool:
-        """Whether it matches a request, in which ``"auto"`` matches everything."""
-        return precision in ("auto", self.precision) and convolution in ("auto", self.convolution)
-
 
 AVERAGE_SCALE = 2.0
 L2_SCALE = 0.78
 """Factors that match the activations to those of max-pooling (crowsonkb 2021)."""
 
 
-def check_variant(edge: str, pooling: str, precision: str, convolution: str) -> None:
-    """Refuse unknown values.
-
-    Raises:
-        BackboneError: Lists the choices.
-    """
+def check_variant(edge: str, pooling: str, precision: str) -> None:
+    """Refuse unknown values."""
     for name, value, choices in (
         ("edge", edge, get_args(Edge)),
         ("pooling", pooling, get_args(Pooling)),
         ("precision", precision, get_args(Precision)),
-        ("convolution", convolution, get_args(Convolution)),
     ):
         if value not in choices:
             raise BackboneError(f"`{name}` is {value!r}; choose one of: {', '.join(choices)}.")
@@ -58,26 +39,9 @@ def prepare_network(
     edge: Edge,
     pooling: Pooling,
     precision: Precision = "float32",
-    convolution: Convolution = "direct",
 ) -> KerasModel:
-    """Rebuild a network with new layers, copied weights and the requested variants.
-
-    Args:
-        model: A functional ``keras.Model`` that takes images.
-        edge: ``"replicate"`` pads the first spatial convolution with the nearest pixel instead of
-            zeros; a convolution without padding is unchanged.
-        pooling: ``"average"`` or ``"l2"`` in place of every 2×2 max-pool.
-        precision: ``"bfloat16"`` applies from the first convolution on. Weights stay float32, and
-            so does the preprocessing: eight bits are too few for an image.
-        convolution: ``"winograd"`` uses `nstk.backbones.winograd` for suitable layers.
-
-    Returns:
-        A functional ``keras.Model`` with the same layer names and weights.
-
-    Raises:
-        BackboneError: If another pooling is requested and the network has no 2×2 max-pool.
-    """
-    check_variant(edge, pooling, precision, convolution)
+    """Rebuild a network with new layers, copied weights and the requested variants."""
+    check_variant(edge, pooling, precision)
     pools = _find_pools(model) if pooling != "max" else frozenset()
     if pooling != "max" and not pools:
         raise BackboneError(
@@ -100,7 +64,7 @@ def prepare_network(
     network = keras.models.clone_model(
         model,
         input_tensors=keras.tree.map_structure(lambda _: image, model.input),
-        clone_function=partial(_rebuild, padding=padding, halved=halved, convolution=convolution),
+        clone_function=partial(_rebuild, padding=padding, halved=halved),
         call_function=call,
     )
     _copy_weights(model, network)
@@ -112,15 +76,13 @@ def _rebuild(
     *,
     padding: Mapping[str, object],
     halved: frozenset[str],
-    convolution: Convolution,
 ) -> KerasLayer:
     config = layer.get_config()
     if layer.name in halved:
         config["dtype"] = "mixed_bfloat16"
     if layer.name in padding and not isinstance(layer, keras.layers.ZeroPadding2D):
         config["padding"] = "valid"
-    use_winograd = convolution == "winograd" and layer.name not in halved and suits_winograd(layer)
-    return (WinogradConv2D if use_winograd else type(layer)).from_config(config)
+    return type(layer).from_config(config)
 
 
 def _copy_weights(source: KerasModel, target: KerasModel) -> None:
@@ -130,15 +92,7 @@ def _copy_weights(source: KerasModel, target: KerasModel) -> None:
 
 
 def replicate_border(maps: Tensor, padding: tuple[tuple[int, int], tuple[int, int]]) -> Tensor:
-    """Pad maps with copies of their outermost cells.
-
-    Args:
-        maps: ``(N, H, W, C)``.
-        padding: Number of cells to add: ``((top, bottom), (left, right))``.
-
-    Returns:
-        ``(N, top + H + bottom, left + W + right, C)``.
-    """
+    """Pad maps with copies of their outermost cells."""
     # A mirror of depth one repeats the outermost cell, so it is applied once per cell.
     for ring in range(max(max(pair) for pair in padding)):
         widths = [tuple(int(cells > ring) for cells in pair) for pair in padding]

@@ -6,11 +6,13 @@ Convolutional Neural Networks", F(4×4, 3×3)). The products are matrix multipli
 differ from a direct convolution by about 1e-5 of the largest value.
 """
 
-import keras
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
-from nstk.types import Array, KerasLayer, Tensor, Variable
+from nstk.backbones.gradients import with_gradient
+from nstk.types import Array, Tensor
 
 MIN_CHANNELS = 128
 """With fewer input or output channels, moving the tiles takes as long as the products."""
@@ -46,71 +48,31 @@ _TILES_TO_DATA = np.kron(_DATA, _DATA)
 _PRODUCTS_TO_CELLS = np.kron(_RESULT, _RESULT)
 
 
-class WinogradConv2D(keras.layers.Conv2D):
-    """A `keras.layers.Conv2D` for constant kernels, with the same weights."""
-
-    def convolution_op(self, inputs: Tensor, kernel: Variable) -> Tensor:
-        """Compute the convolution of the layer."""
-        if not hasattr(self, "_transformed"):
-            with tf.init_scope():  # once, not in every step
-                given = np.asarray(kernel)
-                turned = turn_kernel(given)
-                self._transformed = transform_kernel(given), transform_kernel(turned)
-        return convolve(inputs, *self._transformed)
-
-
-def suits_winograd(layer: KerasLayer) -> bool:
-    """Whether Winograd's algorithm is suitable for a layer and faster."""
+def suits_winograd(kernel: Sequence[int], precision: str) -> bool:
+    """Whether Winograd's algorithm is faster for a kernel ``(rows, columns, in, out)``."""
     return (
-        type(layer) in (keras.layers.Conv2D, WinogradConv2D)
-        and tuple(layer.kernel_size) == (3, 3)
-        and {*layer.strides, *layer.dilation_rate, layer.groups} == {1}
-        and layer.padding == "same"
-        and min(layer.kernel.shape[2:]) >= MIN_CHANNELS
+        tuple(kernel[:2]) == (3, 3) and min(kernel[2:]) >= MIN_CHANNELS and precision == "float32"
     )
 
 
 def transform_kernel(kernel: Array) -> Tensor:
-    """Compute G g Gᵀ for every pair of channels.
-
-    Args:
-        kernel: g, ``(3, 3, channels in, channels out)``.
-
-    Returns:
-        A tensor ``(36, channels in, channels out)``.
-    """
+    """G g Gᵀ for every pair of channels: ``(3, 3, in, out)`` to ``(36, in, out)``."""
     transformed = np.einsum("ai,bj,ijcd->abcd", _KERNEL, _KERNEL, kernel, optimize=True)
     return tf.constant(transformed.reshape(-1, *kernel.shape[2:]), tf.float32)
 
 
-def turn_kernel(kernel: Array) -> Array:
-    """Turn a kernel for the gradient: rotated by 180°, with input and output channels swapped.
+@with_gradient
+def convolve_by_winograd(maps: Tensor, kernel: Tensor, turned: Tensor) -> tuple[Tensor, object]:
+    """Convolve with stride 1 and zero padding that keeps the size, in float32.
 
-    Args:
-        kernel: ``(3, 3, channels in, channels out)``.
-
-    Returns:
-        An array ``(3, 3, channels out, channels in)``.
-    """
-    return np.asarray(kernel)[::-1, ::-1].swapaxes(2, 3)
-
-
-def convolve(maps: Tensor, kernel: Tensor, turned: Tensor) -> Tensor:
-    """Convolve with zero padding that keeps the size.
-
-    Args:
-        maps: Float32 ``(N, height, width, channels in)``.
-        kernel: The kernel, transformed by `transform_kernel`.
-        turned: The kernel after `turn_kernel`, transformed; for the gradient.
-
-    Returns:
-        Float32 ``(N, height, width, channels out)``.
+    ``kernel`` is transformed by `transform_kernel`, and ``turned`` is the same of the kernel after
+    `turn_kernel`.
     """
 
-    def compute(maps: Tensor) -> tuple[Tensor, Tensor]:
-        return _filter(maps, kernel), lambda gradient: convolve(gradient, turned, kernel)
+    def vjp(gradient: Tensor) -> tuple[Tensor, None, None]:
+        return _filter(gradient, turned), None, None
 
-    return tf.custom_gradient(compute)(maps)
+    return _filter(maps, kernel), vjp
 
 
 def _filter(maps: Tensor, kernel: Tensor) -> Tensor:

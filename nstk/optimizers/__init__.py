@@ -6,7 +6,7 @@ can be saved or resampled like any other nest of tensors.
 """
 
 from nstk.optimizers.adam import Adam as Adam
-from nstk.optimizers.averaging import Averaged as Averaged
+from nstk.optimizers.adam import Averaged as Averaged
 from nstk.optimizers.choice import OPTIMIZERS as OPTIMIZERS
 from nstk.optimizers.choice import choose_optimizer as choose_optimizer
 from nstk.optimizers.gradient_descent import GradientDescent as GradientDescent

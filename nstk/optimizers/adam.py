@@ -1,4 +1,4 @@
-"""Adam (Kingma and Ba 2015)."""
+"""Adam (Kingma and Ba 2015), and the averaging of its iterates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,19 +6,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
-from nstk.types import Tensor
+from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, Optimizer, project
+from nstk.types import OptimizerState, Tensor
 
 
 class AdamState(NamedTuple):
-    """The state of Adam.
-
-    Attributes:
-        count: t, the steps taken, as a scalar of x's dtype.
-        first: m_t, the running mean of the gradient.
-        second: v_t, the running mean of its square.
-    """
-
     count: Tensor
     first: Tensor
     second: Tensor
@@ -58,13 +50,11 @@ class Adam:
     bounds: Bounds | None = None
 
     def init(self, x: Tensor) -> AdamState:
-        """See `Optimizer.init`."""
         return AdamState(tf.zeros([], x.dtype), tf.zeros_like(x), tf.zeros_like(x))
 
     def step(
         self, evaluate: Evaluate, x: Tensor, state: AdamState
     ) -> tuple[Tensor, AdamState, Evaluation]:
-        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         change, state = update(
             evaluation.gradient, state, self.learning_rate, self.beta1, self.beta2, self.epsilon
@@ -72,9 +62,52 @@ class Adam:
         return project(x + change, self.bounds), state, evaluation
 
     def result(self, x: Tensor, state: AdamState) -> Tensor:
-        """See `Optimizer.result`."""
         return x
 
     def rescale(self, x: Tensor, state: AdamState, resize: Callable[[Tensor], Tensor]) -> AdamState:
-        """See `Optimizer.rescale`."""
         return AdamState(state.count, resize(state.first), tf.nn.relu(resize(state.second)))
+
+
+class AveragingState(NamedTuple):
+    inner: OptimizerState
+    total: Tensor
+    weight: Tensor
+
+
+@dataclass(frozen=True)
+class Averaged:
+    """Run an optimizer and return the exponential moving average of its results.
+
+    Averaging smooths the path of `Adam`, whose last point is not better than many before it.
+    `LBFGS`, `Newton` and backtracking `GradientDescent` return their best point, and an average
+    lags behind it.
+
+    Attributes:
+        optimizer: The optimizer whose results are averaged; the average does not affect it.
+        decay: Decay of the average; 0.99 averages over about a hundred steps.
+    """
+
+    optimizer: Optimizer
+    decay: float = 0.99
+
+    def init(self, x: Tensor) -> AveragingState:
+        return AveragingState(self.optimizer.init(x), tf.zeros_like(x), tf.zeros([], x.dtype))
+
+    def step(
+        self, evaluate: Evaluate, x: Tensor, state: AveragingState
+    ) -> tuple[Tensor, AveragingState, Evaluation]:
+        x, inner, evaluation = self.optimizer.step(evaluate, x, state.inner)
+        result = self.optimizer.result(x, inner)
+        total = self.decay * state.total + (1 - self.decay) * result
+        weight = self.decay * state.weight + (1 - self.decay)
+        return x, AveragingState(inner, total, weight), evaluation
+
+    def result(self, x: Tensor, state: AveragingState) -> Tensor:
+        return tf.where(state.weight > 0, tf.math.divide_no_nan(state.total, state.weight), x)
+
+    def rescale(
+        self, x: Tensor, state: AveragingState, resize: Callable[[Tensor], Tensor]
+    ) -> AveragingState:
+        """See `Optimizer.rescale`; the average restarts, since ``x`` already is the old one."""
+        inner = self.optimizer.rescale(x, state.inner, resize)
+        return AveragingState(inner, tf.zeros_like(x), tf.zeros([], x.dtype))

@@ -6,22 +6,19 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, project
+from nstk.optimizers.protocol import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    fit_parabola,
+    inner,
+    is_lower,
+    project,
+)
 from nstk.types import Tensor
 
 
 class GradientDescentState(NamedTuple):
-    """The state of gradient descent.
-
-    Attributes:
-        count: Accepted points, int32; 0 before the first evaluation.
-        x: The last accepted point.
-        loss: L there.
-        gradient: ∂L/∂G there.
-        rate: η of the current trial point.
-    """
-
     count: Tensor
     x: Tensor
     loss: Tensor
@@ -48,7 +45,6 @@ class GradientDescent:
     bounds: Bounds | None = None
 
     def init(self, x: Tensor) -> GradientDescentState:
-        """See `Optimizer.init`."""
         rate = tf.constant(self.learning_rate, x.dtype)
         return GradientDescentState(
             tf.constant(0), x, tf.zeros([], x.dtype), tf.zeros_like(x), rate
@@ -57,7 +53,6 @@ class GradientDescent:
     def step(
         self, evaluate: Evaluate, x: Tensor, state: GradientDescentState
     ) -> tuple[Tensor, GradientDescentState, Evaluation]:
-        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         state = self._accept_or_reject(x, evaluation, state)
         return project(state.x - state.rate * state.gradient, self.bounds), state, evaluation
@@ -75,7 +70,6 @@ class GradientDescent:
     def _accept_or_reject(
         self, x: Tensor, evaluation: Evaluation, state: GradientDescentState
     ) -> GradientDescentState:
-        """Accept or reject ``x``, and set η for the next trial."""
         accepted = GradientDescentState(
             state.count + 1, x, evaluation.loss, evaluation.gradient, state.rate
         )

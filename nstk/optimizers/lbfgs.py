@@ -12,8 +12,16 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
+from nstk.optimizers.protocol import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    fit_parabola,
+    free_variables,
+    inner,
+    is_lower,
+    project,
+)
 from nstk.types import Tensor
 
 LEVEL_WEIGHT = 0.25
@@ -22,19 +30,7 @@ uniform change then gains equally from each level."""
 
 
 class LBFGSState(NamedTuple):
-    """The state of L-BFGS; k counts the accepted points.
-
-    Attributes:
-        count: k, int32; 0 before the first evaluation.
-        x: x_k, the last accepted point.
-        loss: f(x_k).
-        gradient: ∇f(x_k).
-        direction: p_k, the search direction.
-        length: The current trial point is x_k + length·p_k.
-        s_history: s_i = x_{i+1} − x_i, newest last, shape ``(memory, *x.shape)``.
-        y_history: y_i = ∇f(x_{i+1}) − ∇f(x_i), likewise.
-        curvatures: ⟨s_i, y_i⟩, shape ``(memory,)``; 0 for pairs that do not exist yet.
-    """
+    """The state of L-BFGS; k counts the accepted points."""
 
     count: Tensor
     x: Tensor
@@ -55,14 +51,6 @@ def precondition(gradient: Tensor, levels: int) -> Tensor:
     plain gradient descent makes it last. In P it counts once for every level; the finest detail
     counts once. P is symmetric and positive definite, as a metric has to be: U is bilinear and Uᵀ
     its exact transpose.
-
-    Args:
-        gradient: g of an image, ``(height, width, channels)``; tensors of other ranks are
-            returned unchanged.
-        levels: Levels of the pyramid; 1 is the identity.
-
-    Returns:
-        A tensor of the shape and dtype of ``gradient``.
     """
     if levels == 1 or gradient.shape.rank != 3:
         return gradient
@@ -84,13 +72,6 @@ def apply_inverse_hessian(
 
     It starts from H_k^0 = γ_k·P, with γ_k chosen so that H_k^0 fits the newest pair. If P is the
     identity, this is the usual γ_k·I.
-
-    Args:
-        gradient: g, of the shape of x.
-        s_history: s_i, newest last.
-        y_history: y_i, newest last.
-        curvatures: ⟨s_i, y_i⟩; pairs with 0 are ignored.
-        levels: Levels of P, see `precondition`; 1 is the identity.
     """
     inverses = tf.unstack(tf.math.divide_no_nan(tf.ones_like(curvatures), curvatures))  # ρ_i
     pairs = list(zip(tf.unstack(s_history), tf.unstack(y_history), inverses, strict=True))
@@ -128,7 +109,6 @@ class LBFGS:
     levels: int = 1
 
     def init(self, x: Tensor) -> LBFGSState:
-        """See `Optimizer.init`."""
         zero, pairs = tf.zeros_like(x), tf.zeros([self.memory, *x.shape], x.dtype)
         scalar = tf.zeros([], x.dtype)
         return LBFGSState(
@@ -146,7 +126,6 @@ class LBFGS:
     def step(
         self, evaluate: Evaluate, x: Tensor, state: LBFGSState
     ) -> tuple[Tensor, LBFGSState, Evaluation]:
-        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         directional_derivative = inner(state.gradient, x - state.x)
         lower = is_lower(
@@ -170,7 +149,6 @@ class LBFGS:
         return self.init(x)
 
     def _accept(self, x: Tensor, evaluation: Evaluation, state: LBFGSState) -> LBFGSState:
-        """Store the step to ``x``, then choose a new direction."""
         gradient = evaluation.gradient
         s, y = x - state.x, gradient - state.gradient
         curvature = inner(s, y)
@@ -209,6 +187,5 @@ class LBFGS:
     def _reject(
         self, evaluation: Evaluation, directional_derivative: Tensor, state: LBFGSState
     ) -> LBFGSState:
-        """Step back to the minimum of the parabola through the known values on this line."""
         factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)
         return state._replace(length=state.length * factor)

@@ -24,24 +24,21 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import Bounds, Evaluate, Evaluation, free_variables, project
+from nstk.optimizers.protocol import (
+    Bounds,
+    Evaluate,
+    Evaluation,
+    fit_parabola,
+    free_variables,
+    inner,
+    is_lower,
+    project,
+)
 from nstk.types import Tensor
 
 
 class NewtonState(NamedTuple):
-    """The state of Newton's method: the parabola at the last accepted point, and the trial point.
-
-    Attributes:
-        count: k, accepted points, int32; 0 before the first evaluation.
-        x: x_k, the last accepted point.
-        loss: f(x_k).
-        gradient: ∇f(x_k).
-        direction: p_k ≈ −(H + λI)⁻¹·∇f(x_k).
-        hessian_p: H·p_k.
-        length: The current trial point is x_k + length·p_k.
-        damping: λ, relative to the curvature along the gradient.
-    """
+    """The parabola at the last accepted point, and the length to the trial point."""
 
     count: Tensor
     x: Tensor
@@ -98,7 +95,6 @@ class Newton:
     bounds: Bounds | None = None
 
     def init(self, x: Tensor) -> NewtonState:
-        """See `Optimizer.init`."""
         zero, scalar = tf.zeros_like(x), tf.zeros([], x.dtype)
         damping = tf.constant(self.damping, x.dtype)
         return NewtonState(tf.constant(0), x, scalar, zero, zero, zero, scalar, damping)
@@ -106,7 +102,6 @@ class Newton:
     def step(
         self, evaluate: Evaluate, x: Tensor, state: NewtonState
     ) -> tuple[Tensor, NewtonState, Evaluation]:
-        """See `Optimizer.step`."""
         evaluation = evaluate(x)
         directional_derivative = inner(state.gradient, x - state.x)
         lower = is_lower(
@@ -132,7 +127,6 @@ class Newton:
     def _accept(
         self, evaluate: Evaluate, x: Tensor, evaluation: Evaluation, state: NewtonState
     ) -> NewtonState:
-        """Fit a new parabola at ``x`` and find its minimum."""
         gradient = evaluation.gradient
         damping = self._adapt_damping(x, evaluation, state)
         free = free_variables(x, gradient, self.bounds)
@@ -151,7 +145,6 @@ class Newton:
     def _reject(
         self, evaluation: Evaluation, directional_derivative: Tensor, state: NewtonState
     ) -> NewtonState:
-        """Step back on the same line, and increase the damping of the next parabola."""
         factor = fit_parabola(evaluation.loss, state.loss, directional_derivative, 0.1, 0.5)
         return state._replace(length=state.length * factor, damping=_increase(state.damping))
 

@@ -1,4 +1,9 @@
-"""The protocol of optimizers, bounds, and a loop that drives any optimizer."""
+"""The protocol of optimizers, bounds, and a loop that drives any optimizer.
+
+The functions at the end are the parts of a backtracking line search that is spread over the steps:
+every step evaluates one trial point. Either it `is_lower` and the next line begins there, or the
+next trial lies nearer, at the minimum of the parabola through all values known on the line.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -32,7 +37,6 @@ Bounds = tuple[float, float]
 
 
 def project(x: Tensor, bounds: Bounds | None) -> Tensor:
-    """Return the nearest point within the bounds."""
     return x if bounds is None else tf.clip_by_value(x, *bounds)
 
 
@@ -119,3 +123,32 @@ def minimize(
     if best is None:
         best = evaluate(x)
     return best_x, best
+
+
+def inner(a: Tensor, b: Tensor) -> Tensor:
+    return tf.reduce_sum(a * b)
+
+
+def is_lower(
+    loss: Tensor, before: Tensor, directional_derivative: Tensor, sufficient_decrease: float
+) -> Tensor:
+    """Test the condition of Armijo (1966): f(x + d) ≤ f(x) + c₁·⟨∇f(x), d⟩."""
+    return loss <= before + sufficient_decrease * tf.minimum(
+        directional_derivative, tf.zeros_like(directional_derivative)
+    )
+
+
+def fit_parabola(
+    loss: Tensor, before: Tensor, directional_derivative: Tensor, shortest: float, longest: float
+) -> Tensor:
+    """Return how much longer d should have been: −⟨∇f(x), d⟩ / (2·(f(x + d) − f(x) − ⟨∇f(x), d⟩)).
+
+    This is the minimum of the parabola with the value and gradient at x and the value at x + d
+    (Nocedal and Wright 2006, eq. 3.58).
+    """
+    excess = loss - before - directional_derivative
+    factor = tf.where(
+        excess > 0, tf.math.divide_no_nan(-directional_derivative, 2 * excess), longest
+    )
+    factor = tf.where(tf.math.is_finite(loss), factor, shortest)
+    return tf.clip_by_value(factor, shortest, longest)

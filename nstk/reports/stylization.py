@@ -97,9 +97,7 @@ def write_report(
         subtitle=f"{result.steps} steps with {result.backbone} at strength "
         f"{format_number(result.strength, 3)}.",
         images=[shown, *images, made],
-        masks=[
-            CaptionedImage(draw_mask(each), text, _name(each)) for text, each in labeled.items()
-        ],
+        masks=[CaptionedImage(draw_mask(m), text, _name(m)) for text, m in labeled.items()],
         style_files=[name for name, image in zip(names, drawn, strict=True) if image is None],
         result=result,
         curves=_draw_curves(result.history) if result.history.steps else [],

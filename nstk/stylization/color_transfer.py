@@ -49,23 +49,7 @@ def prepare_colors(
     *,
     part: Image | None = None,
 ) -> tuple[Image, Image]:
-    """Apply a color mode before the transfer.
-
-    Args:
-        content: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        style: The same, of any size. With several styles, call once for each; the returned
-            content is always the same.
-        mode: One of `COLOR_MODES`.
-        method: One of `MATCH_METHODS`, for the mode ``match``.
-        part: The pixels of the style that count, ``(1, n, 3)``: they get the content's colors,
-            and the others follow; all if None.
-
-    Returns:
-        The content and the style for the network.
-
-    Raises:
-        SettingsError: If the mode or the method is unknown.
-    """
+    """Apply a color mode before the transfer."""
     check_word("color", mode, ColorMode)
     match mode:
         case "luminance" | "match-luminance":
@@ -85,17 +69,6 @@ def restore_colors(result: Image, content: Image, mode: str) -> Image:
     ``luminance`` and ``match-luminance`` combine the content's I and Q with the result's Y (YIQ,
     ITU-R BT.601); ``lab`` combines the content's a and b with the result's L (OkLab). Chroma is
     reduced until the color exists in sRGB; luma or lightness and hue stay.
-
-    Args:
-        result: The stylized image, ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        content: The content before `prepare_colors`; resized if necessary.
-        mode: One of `COLOR_MODES`.
-
-    Returns:
-        An image with the size of the result; the result itself in the other modes.
-
-    Raises:
-        SettingsError: If the mode is unknown.
     """
     check_word("color", mode, ColorMode)
     if mode not in (*_KEEPS_LUMA, "lab"):
@@ -120,18 +93,6 @@ def match_colors(
     If the colors lie on a line or in a plane, as those of gray images do, Σ_s has no inverse:
     the standard deviation along a principal axis is therefore at least `FAINTEST_STD`. A gray
     style thus keeps its colors on one line.
-
-    Args:
-        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        target: The same, of any size.
-        method: One of `MATCH_METHODS`.
-        part: The pixels from which μ_s and Σ_s are computed; all if None.
-
-    Returns:
-        The image, clipped to ``[0, 1]``.
-
-    Raises:
-        SettingsError: If the method is unknown.
     """
     check_word("color_matching", method, ColorMatching)
     source_mean, source = _mean_and_covariance(image if part is None else part)
@@ -148,15 +109,6 @@ def match_histogram(image: Image, target: Image, *, part: Image | None = None) -
     the value of the target at that share, interpolated linearly. Equal pixels stay equal, so a
     flat sky stays flat. The correlation of the channels is not matched: with a gray target the
     image keeps some of its colors.
-
-    Args:
-        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        target: The same, of any size.
-        part: The pixels from which F_s is computed; all if None. Other values are
-            interpolated.
-
-    Returns:
-        The image with the target's histograms; an image matched to itself is unchanged.
     """
     seen = image if part is None else part
     channels = [
@@ -169,19 +121,7 @@ def match_histogram(image: Image, target: Image, *, part: Image | None = None) -
 def match_luminance(
     image: Image, target: Image, *, std: bool = False, part: Image | None = None
 ) -> Image:
-    """Return a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t.
-
-    Args:
-        image: ``(height, width, 3)``, sRGB, ``[0, 1]``.
-        target: The same, of any size.
-        std: Whether to match the standard deviation too, as the mode ``match-luminance`` does
-            (Gatys et al. 2016, eq. 10); otherwise the factor is 1, as in ``luminance``. σ_s is at
-            least `FAINTEST_STD`.
-        part: The pixels from which μ_s and σ_s are computed; all if None.
-
-    Returns:
-        Three equal channels, clipped to ``[0, 1]``.
-    """
+    """Return a gray image with the mean luma of another: Y′ = (σ_t/σ_s)·(Y_s − μ_s) + μ_t."""
     luma, wanted = to_luma(image).astype(np.float64), to_luma(target).astype(np.float64)
     seen = luma if part is None else to_luma(part).astype(np.float64)
     gain = wanted.std() / max(seen.std(), FAINTEST_STD) if std else 1.0
@@ -197,7 +137,6 @@ def _gray(plane: Plane) -> Image:
 
 
 def _mean_and_covariance(image: Image) -> tuple[_Matrix, _Matrix]:
-    """The mean μ and the covariance Σ of the colors."""
     colors = image.reshape(-1, 3).astype(np.float64)
     mean = colors.mean(axis=0)
     centered = colors - mean
@@ -232,7 +171,6 @@ def _match_plane(plane: Plane, seen: Plane, target: Plane) -> Plane:
 
 
 def _shares(counts: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-    """The share of all values below each, plus half of its own."""
     shares: npt.NDArray[np.float64] = (np.cumsum(counts) - counts / 2) / counts.sum()
     return shares
 
@@ -251,7 +189,6 @@ def _combine_luma(luma: Plane, content: Image) -> Image:
 
 
 def _combine_lightness(result: Image, content: Image) -> Image:
-    """Combine the result's lightness with the content's a and b."""
     combined = to_oklab(content)
     combined[..., 0] = to_oklab(result)[..., 0]
     return np.clip(from_oklab(reduce_chroma(combined)), 0, 1)

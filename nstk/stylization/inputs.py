@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from nstk.datasets.listing import is_single
 from nstk.errors import ImageError, MaskError, SettingsError, StyleFileError
 from nstk.images.image import (
@@ -20,9 +22,8 @@ from nstk.images.image import (
 from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
 from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
-from nstk.stylization.masks import Masks, MaskSource, open_mask
-from nstk.stylization.style_files import EXTENSION, SavedStyle, load_style
-from nstk.stylization.styles import Style, StyleImage
+from nstk.stylization.regions import Masks, MaskSource, open_mask
+from nstk.stylization.styles import EXTENSION, SavedStyle, Style, StyleImage, load_style
 from nstk.types import Images
 
 Source = Image | Levels | LoadedImage | RangedArray | str | Path
@@ -31,20 +32,15 @@ Source = Image | Levels | LoadedImage | RangedArray | str | Path
 StyleSource = Source | StyleImage | SavedStyle
 """An image, a style file, or a style that is already loaded."""
 
+GRAY_TOLERANCE = 2.5 / 255
+"""Largest difference of the channels of a gray pixel, which JPEG leaves."""
+
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """The inputs of a run.
+    """What a run reads; equal styles are the same object.
 
-    Attributes:
-        content: The content as given.
-        content_pixels: Its pixels as the network sees them, which some color modes change.
-        styles: The styles; equal ones are the same object.
-        weights: The weight of each style.
-        content_masks: Where each style goes, ``(height, width)`` of the content; empty if every
-            style goes everywhere.
-        keep_mask: 1 where the content stays unchanged, or None.
-        notices: Remarks about the files, such as a frame that was picked.
+    ``content_pixels`` is the content as the network sees it, which some color modes change.
     """
 
     content: LoadedImage
@@ -55,6 +51,14 @@ class Inputs:
     keep_mask: Plane | None
     notices: tuple[str, ...]
 
+    @property
+    def is_gray(self) -> bool:
+        """Whether the content and all styles in use are gray, so that the result has to be."""
+        used = [style for style, share in zip(self.styles, self.weights, strict=True) if share]
+        return _is_gray(self.content.pixels) and all(
+            isinstance(style, StyleImage) and _is_gray(style.pixels) for style in used
+        )
+
 
 def read_inputs(
     content: Source,
@@ -62,20 +66,6 @@ def read_inputs(
     masks: Masks,
     settings: StylizeSettings,
 ) -> Inputs:
-    """Read and check content, styles and masks.
-
-    Args:
-        content: The content image.
-        styles: One or several styles.
-        masks: The masks, if any.
-        settings: Supplies blend, color mode and stroke size.
-
-    Raises:
-        ImageError: If a file is not an image.
-        StyleFileError: If a style file cannot be read or does not support the settings.
-        MaskError: If a mask does not fit its image, or their number is wrong.
-        SettingsError: If no style is given, or the blend has the wrong length.
-    """
     listed = list_styles(styles)
     _check_masks(masks, len(listed), settings)
     loaded = open_image(content, "content")
@@ -117,30 +107,17 @@ def read_inputs(
 def read_style_images(
     styles: Source | Sequence[Source], settings: StylizeSettings
 ) -> tuple[list[StyleImage], tuple[float, ...]]:
-    """Read style images and their weights.
-
-    Raises:
-        ImageError: If a file is not an image.
-        SettingsError: If no image is given, or the blend has the wrong length.
-    """
     opened = [
         open_image(source, f"style {number}")
         for number, source in enumerate(list_styles(styles), 1)
     ]
     images = [_to_style(loaded) for loaded in opened]
+    for image in images:
+        image.check_contrast()
     return images, style_weights(settings, len(images))
 
 
 def open_image(image: Source, name: str) -> LoadedImage:
-    """Return an image, loading it if it is a path.
-
-    Args:
-        image: A path, or an array as `to_image` takes it.
-        name: What error messages call an array.
-
-    Raises:
-        ImageError: If it is not an image.
-    """
     if isinstance(image, str | Path):
         return load_image(image)
     if isinstance(image, LoadedImage):
@@ -151,11 +128,7 @@ def open_image(image: Source, name: str) -> LoadedImage:
 
 
 def with_range(source: Images, value_range: ValueRange = VALUE_RANGE) -> Images:
-    """Attach a value range to an array that has none; other sources stay as they are.
-
-    Raises:
-        SettingsError: If it is not a range.
-    """
+    """Attach a value range to an array that has none; other sources stay as they are."""
     value_range = check_value_range(value_range)
     is_array = is_single(source) and not isinstance(source, str | Path)
     if not is_array or hasattr(source, "value_range"):
@@ -164,20 +137,11 @@ def with_range(source: Images, value_range: ValueRange = VALUE_RANGE) -> Images:
 
 
 def with_ranges(styles: Images, value_range: ValueRange = VALUE_RANGE) -> list[Images]:
-    """Return the styles as a list, each `with_range`.
-
-    Raises:
-        SettingsError: If there is none, or it is not a range.
-    """
+    """Return the styles as a list, each `with_range`."""
     return [with_range(style, value_range) for style in list_styles(styles)]
 
 
 def list_styles(styles: Images) -> Sequence[Images]:
-    """Return the styles as a list; a single style becomes a list of one.
-
-    Raises:
-        SettingsError: If there is none.
-    """
     if is_single(styles) or isinstance(styles, StyleImage | SavedStyle):
         return [styles]
     if not styles:
@@ -186,11 +150,6 @@ def list_styles(styles: Images) -> Sequence[Images]:
 
 
 def style_weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
-    """Return the weight of each style.
-
-    Raises:
-        SettingsError: If the blend has another length than there are styles.
-    """
     if settings.style_blend == "equal":
         return (1.0,) * styles
     if len(settings.style_blend) != styles:
@@ -204,7 +163,6 @@ def style_weights(settings: StylizeSettings, styles: int) -> tuple[float, ...]:
 def _open_style(
     source: StyleSource, name: str, mask: MaskSource | None, settings: StylizeSettings
 ) -> tuple[Style, tuple[str, ...]]:
-    """The style with its mask and scale, and remarks about its file."""
     if isinstance(source, str | Path) and Path(source).suffix.lower() == EXTENSION:
         source = load_style(source)
     if isinstance(source, SavedStyle):
@@ -228,6 +186,10 @@ def _to_style(loaded: LoadedImage) -> StyleImage:
     if loaded.alpha is not None and not loaded.alpha.any():
         raise ImageError(f"{loaded.path}: every pixel is transparent; give a visible image.")
     return StyleImage(str(loaded.path), loaded.pixels, loaded.alpha)
+
+
+def _is_gray(pixels: Image) -> bool:
+    return float(np.ptp(pixels, axis=-1).max()) <= GRAY_TOLERANCE
 
 
 def _check_saved(style: SavedStyle, mask: MaskSource | None, settings: StylizeSettings) -> None:

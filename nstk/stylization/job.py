@@ -15,24 +15,22 @@ import numpy as np
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
 from nstk.errors import DivergenceError
+from nstk.images.color_spaces import to_luma
 from nstk.images.image import VALUE_RANGE, Image, ValueRange, resize_image, resize_plane
 from nstk.images.masks import resize_mask
-from nstk.progress import Reporter, no_progress
+from nstk.progress import CallbackReporter, Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder, Resumable
 from nstk.stylization.color_transfer import restore_colors
 from nstk.stylization.inputs import Inputs, Source, StyleSource, with_range, with_ranges
-from nstk.stylization.masks import NO_MASKS, Masks
 from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import Optimization
-from nstk.stylization.preparing import plan_task, read_task
 from nstk.stylization.quality import content_similarity
-from nstk.stylization.recording import Trace, broadcast
-from nstk.stylization.result import StylizeResult
+from nstk.stylization.recipe import Scale, search_strength
+from nstk.stylization.regions import NO_MASKS, Masks
+from nstk.stylization.result import StylizeResult, Trace, broadcast
 from nstk.stylization.resumption import ResumableRun, identify_run, read_plan
-from nstk.stylization.scales import Scale
-from nstk.stylization.strength import search_strength
-from nstk.stylization.task import StyleTransferTask
+from nstk.stylization.task import StyleTransferTask, plan_task, read_task
 from nstk.stylization.tiled.memory import peak_memory
 from nstk.stylization.tiled.planning import Plan
 from nstk.types import SettingValue
@@ -75,7 +73,8 @@ def stylize(
         checkpoints: Where and how often to save the state; never if None.
         on_progress: Called with a `Progress` at every step.
         **options: Fields of `StylizeSettings`, such as ``size=512``; or all of them as
-            ``settings=StylizeSettings(…)``.
+            ``settings=StylizeSettings(…)``. And ``callbacks=[…]``: Keras callbacks that see every
+            step as a batch and every scale as an epoch.
 
     Returns:
         The image and the figures of the run.
@@ -91,6 +90,7 @@ def stylize(
         >>> result.save("town-in-waves.png")  # doctest: +SKIP
     """
     begun = time.perf_counter()
+    on_progress = CallbackReporter(options.pop("callbacks", ()), on_progress)
     settings = resolve_settings(StylizeSettings, options.pop("settings", None), options)
     content, style = with_range(content, value_range), with_ranges(style, value_range)
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
@@ -98,9 +98,54 @@ def stylize(
         task = read_task(content, style, masks, network, settings)
         found = folder.find(identify_run(task)) if folder.is_enabled else None
         task = plan_task(task, network, read_plan(found))
-        return run_task(
+        result = run_task(
             task, on_progress, begun=begun, checkpointed=partial(folder.run, found=found)
         )
+    on_progress.finish({"loss": result.loss})
+    return result
+
+
+def plan_stylization(
+    content: Source,
+    style: StyleSource | Sequence[StyleSource],
+    *,
+    value_range: ValueRange = VALUE_RANGE,
+    backbone: Backbone | str | Path = "compact",
+    masks: Masks = NO_MASKS,
+    on_progress: Reporter = no_progress,
+    **options: SettingValue,
+) -> Plan:
+    """Predict memory and time of `stylize` for the same arguments, without running it.
+
+    Time is predicted from the speed of convolutions on this machine, which is measured once and
+    kept in the cache folder.
+
+    Args:
+        content: See `stylize`.
+        style: See `stylize`.
+        value_range: See `stylize`.
+        backbone: See `stylize`.
+        masks: See `stylize`.
+        on_progress: Called while weights are downloaded.
+        **options: See `stylize`.
+
+    Returns:
+        Tiling, precision, memory and time, and the reason for the tiling.
+
+    Raises:
+        NstkError: If `stylize` would raise before its first step.
+
+    Example:
+        >>> import nstk
+        >>> nstk.plan_stylization("town.jpg", "waves.jpg", size=512).tiling  # doctest: +SKIP
+        'off'
+    """
+    settings = resolve_settings(StylizeSettings, options.pop("settings", None), options)
+    network = load_backbone(backbone, on_progress=on_progress)
+    images = with_range(content, value_range), with_ranges(style, value_range)
+    task = plan_task(read_task(*images, masks, network, settings), network)
+    assert task.plan is not None
+    return task.plan
 
 
 def run_task(
@@ -111,18 +156,9 @@ def run_task(
     objective_factory: Callable[[StyleTransferTask, Scale], Objective] | None = None,
     checkpointed: Checkpointed,
 ) -> StylizeResult:
-    """Run a planned task; see `stylize`.
-
-    Args:
-        task: The task, with its plan.
-        on_progress: Called with a `Progress` at every step.
-        begun: Start of the job by ``time.perf_counter``; now if None.
-        objective_factory: Returns the objective of a scale, for callers that reuse targets.
-        checkpointed: Restores the run and saves it while it is made; see `CheckpointFolder.run`.
-    """
     begun = time.perf_counter() if begun is None else begun
     task, plan = _find_strength(task, on_progress)
-    log.info("Tiling %s in %s, %s: %s.", plan.tiling, *plan.arithmetic, plan.reason)
+    log.info("Tiling %s in %s: %s.", plan.tiling, plan.precision, plan.reason)
     run = ResumableRun(task, plan)
     optimization, history = run.optimization, Trace()
     on_progress = broadcast(history, on_progress)
@@ -195,7 +231,6 @@ def _make_result(
         backbone=task.network.name,
         tiling=plan.tiling,
         precision=plan.precision,
-        convolution=plan.convolution,
         loss=optimization.loss,
         terms=optimization.terms,
         steps=optimization.steps,
@@ -208,8 +243,10 @@ def _make_result(
 
 
 def _restore_content(result: Image, inputs: Inputs, settings: StylizeSettings) -> Image:
-    """Restore the content's colors if the color mode says so, and the kept pixels."""
+    """Restore the content's colors if the color mode says so, gray, and the kept pixels."""
     image = restore_colors(result, inputs.content.pixels, settings.color)
+    if inputs.is_gray:  # no loss tells the three channels of a pixel to stay equal
+        image = np.repeat(to_luma(image)[..., np.newaxis], 3, axis=-1)
     if inputs.keep_mask is not None:
         height, width = result.shape[:2]
         content = resize_image(inputs.content.pixels, height, width)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from nstk.backbones.gradients import with_gradient
 from nstk.stylization.statistics import Moments, Statistics, covariance, feature_sums, upcast
 from nstk.types import FeatureMaps, Tensor
 
@@ -25,13 +26,7 @@ DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
 
 
 class ImageSums(NamedTuple):
-    """Everything the loss of an image depends on: sums over positions, additive over its parts.
-
-    Attributes:
-        style: The statistics of every style layer, one for each region.
-        content: Σ ½(a − a*)² of every content layer.
-        tv: The four sums of `tv_sums`.
-    """
+    """Everything the loss of an image depends on: sums over positions, additive over its parts."""
 
     style: Mapping[str, Sequence[Statistics]]
     content: Mapping[str, Tensor]
@@ -43,17 +38,7 @@ def layer_sums(
     guides: Mapping[str, Sequence[Tensor | None]],
     content: FeatureMaps,
 ) -> tuple[dict[str, tuple[Statistics, ...]], dict[str, Tensor]]:
-    """Compute the sums of the feature maps of an image or of a part of it.
-
-    Args:
-        maps: Feature maps by layer; missing layers are left out.
-        guides: The weight of every position by style layer, one plane for each region; None
-            where the region is the whole image.
-        content: a*, the feature maps of the content image, by content layer.
-
-    Returns:
-        `ImageSums.style` and `ImageSums.content` of these layers.
-    """
+    """Compute the sums of the feature maps of an image or of a part of it."""
     style = {
         name: tuple(feature_sums(maps[name], plane) for plane in planes)
         for name, planes in guides.items()
@@ -130,15 +115,7 @@ STYLE_LOSSES: Mapping[str, Callable[[Moments, Moments], Tensor]] = {
 
 
 def wasserstein_squared(moments: Moments, target: Moments) -> Tensor:
-    """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984).
-
-    Args:
-        moments: μ and C of the image.
-        target: μ* and C* of the style.
-
-    Returns:
-        A scalar, 0 or more.
-    """
+    """W₂² = ‖μ − μ*‖² + tr(C + C* − 2·(C*^½ C C*^½)^½) (Givens and Shortt 1984)."""
     root = _matrix_root(_regularize(covariance(target), target))
     product = root @ _regularize(covariance(moments), target) @ root
     shared = _trace_of_root((product + tf.transpose(product)) / 2)
@@ -160,7 +137,7 @@ def total_variation(image: Tensor) -> Tensor:
     Returns:
         A scalar, 0 or more.
     """
-    return tv_from_sums(tv_sums(image), image.shape)
+    return tv_from_sums(tv_sums(image), tf.shape(image))
 
 
 def tv_sums(image: Tensor, rows: Tensor | None = None, columns: Tensor | None = None) -> Tensor:
@@ -169,14 +146,6 @@ def tv_sums(image: Tensor, rows: Tensor | None = None, columns: Tensor | None = 
     A difference belongs to the row of its upper pixel (of its left one, if they share the row)
     and to the column of its left pixel. Sums over parts of an image therefore add up to those of
     the whole if each part comes with the row and the column that follow it.
-
-    Args:
-        image: ``(height, width, 3)``, an image or a part of one.
-        rows: How many of its rows own differences; all if None.
-        columns: How many of its columns own differences; all if None.
-
-    Returns:
-        Sums of horizontal, vertical, falling and rising differences, shape ``(4,)``.
     """
     height, width = tf.unstack(tf.shape(image)[:2])
     rows = height if rows is None else rows
@@ -196,16 +165,11 @@ def tv_sums(image: Tensor, rows: Tensor | None = None, columns: Tensor | None = 
 
 
 def tv_from_sums(sums: Tensor, shape: Tensor) -> Tensor:
-    """Compute the total variation of an image from the sums over its parts.
-
-    Args:
-        sums: The total of `tv_sums`.
-        shape: Height, width and channels of the whole image.
-    """
-    height, width = shape[:2]
-    pairs = [height * (width - 1), (height - 1) * width, *[(height - 1) * (width - 1)] * 2]
-    shares = [weight / (3 * count) for weight, count in zip(DIRECTIONS, pairs, strict=True)]
-    return tf.reduce_sum(sums * tf.constant(shares, sums.dtype))
+    height, width = tf.unstack(tf.cast(shape[:2], tf.float64))
+    inner = (height - 1) * (width - 1)
+    pairs = tf.stack([height * (width - 1), (height - 1) * width, inner, inner])
+    shares = tf.math.divide_no_nan(tf.constant(DIRECTIONS, tf.float64), 3 * pairs)
+    return tf.reduce_sum(sums * tf.cast(shares, sums.dtype))
 
 
 def _root_distance(squared: Tensor) -> Tensor:
@@ -238,13 +202,9 @@ def _matrix_root(matrix: Tensor) -> Tensor:
     return (vectors * tf.sqrt(tf.maximum(values, 1e-30))) @ tf.transpose(vectors)
 
 
-def _trace_of_root(matrix: Tensor) -> Tensor:
-    """tr M^½ = Σ √λ_i."""
-    return tf.custom_gradient(_trace_and_gradient)(matrix)
-
-
-def _trace_and_gradient(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """tr M^½ and its gradient ½ M^−½.
+@with_gradient
+def _trace_of_root(matrix: Tensor) -> tuple[Tensor, object]:
+    """tr M^½ = Σ √λ_i, with the gradient ½ M^−½.
 
     The trace depends on the eigenvalues alone; the general rule for eigenvectors would divide by
     differences of eigenvalues, which may be 0.

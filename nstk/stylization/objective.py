@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import tensorflow as tf
@@ -18,10 +18,10 @@ from nstk.stylization.losses import (
     tv_from_sums,
     tv_sums,
 )
-from nstk.stylization.regions import Region
+from nstk.stylization.regions import Region, make_region
 from nstk.stylization.statistics import to_moments
 from nstk.stylization.styles import StyleImage, blend_styles, extract_features
-from nstk.types import FeatureMaps, KerasModel, OptimizerState, Tensor
+from nstk.types import CompiledFunction, FeatureMaps, OptimizerState, Tensor
 
 
 class LossWeights(NamedTuple):
@@ -75,27 +75,23 @@ class ObjectiveWeights:
         """α, β and γ."""
         return LossWeights(self.content, self.style, self.tv)
 
+    @property
+    def fixed(self) -> tuple[object, ...]:
+        """κ_l, λ_l and the style loss: what is part of compiled code, hashable."""
+        return (*self.content_layers.items(), *self.style_layers.items(), self.style_loss)
+
 
 def combine_losses(
     sums: ImageSums,
     weights: ObjectiveWeights,
     regions: Sequence[Region],
     content_norms: Mapping[str, Tensor],
-    shape: Sequence[int],
+    shape: Tensor,
     loss_weights: LossWeights | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Compute the loss of an image and its terms from the sums over the image.
+    """The loss of an image of a height and width and its terms, from the sums over the image.
 
-    Args:
-        sums: The sums over the whole image.
-        weights: The weights.
-        regions: The regions and their style targets.
-        content_norms: ½‖a*‖² of every content layer.
-        shape: Height and width of the image.
-        loss_weights: α, β and γ, if other than those of ``weights``.
-
-    Returns:
-        See `StyleObjective.compute_loss`.
+    ``content_norms`` holds ½‖a*‖² of every content layer. See `StyleObjective.compute_loss`.
     """
     alpha, beta, gamma = loss_weights or weights.loss_weights
     content = _weighted_sum(
@@ -122,8 +118,6 @@ def combine_losses(
 
 
 class Objective(Protocol):
-    """The loss of an image of one size, with its gradient."""
-
     @property
     def weights(self) -> ObjectiveWeights:
         """The default weights."""
@@ -134,9 +128,8 @@ class Objective(Protocol):
     def compile(self, optimizer: Optimizer) -> CompiledStep:
         """Compile a step of an optimizer, or return the one compiled before.
 
-        Returns:
-            ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
-            tensors, so that other weights need no other step.
+        It is ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
+        tensors, so that other weights need no other step.
         """
 
 
@@ -147,7 +140,7 @@ class StyleObjective:
     L_style^l is the sum of the regions' losses, each times the part of the image it covers.
 
     Attributes:
-        taps: A model from images ``(1, height, width, 3)`` to ``{layer: feature map}``.
+        backbone: The network.
         content: The feature maps of the content image.
         regions: The regions and their style targets.
         weights: α, β, γ, κ_l and λ_l.
@@ -155,7 +148,7 @@ class StyleObjective:
             1 if None.
     """
 
-    taps: KerasModel
+    backbone: Backbone
     content: FeatureMaps
     regions: Sequence[Region]
     weights: ObjectiveWeights
@@ -187,7 +180,7 @@ class StyleObjective:
             for number, image in enumerate(styles, 1)
         ]
         blended = blend_styles(statistics, style_weights or [1.0] * len(statistics))
-        region = Region({name: to_moments(sums) for name, sums in blended.items()})
+        region = make_region(blended, backbone=backbone)
         return cls.from_regions(backbone, content, [region], weights)
 
     @classmethod
@@ -209,7 +202,7 @@ class StyleObjective:
             gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)``.
         """
         maps = extract_features(backbone.tap(list(weights.content_layers)), content)
-        return cls(backbone.tap(weights.layers), maps, tuple(regions), weights, gradient_mask)
+        return cls(backbone, maps, tuple(regions), weights, gradient_mask)
 
     def compute_loss(
         self, image: Tensor, loss_weights: LossWeights | None = None
@@ -225,23 +218,13 @@ class StyleObjective:
             The loss L, and ``content``, ``style``, ``tv`` and every style layer by name, before
             α, β, γ and λ_l are applied.
         """
-        maps = self.taps(image[tf.newaxis], training=False)
-        style, content = layer_sums(maps, self.guides, self.content)
+        maps = self.backbone.tap(self.weights.layers)(image[tf.newaxis], training=False)
+        style, content = layer_sums(maps, list_guides(self.regions, self.weights), self.content)
         sums = ImageSums(style, content, tv_sums(image))
+        norms = {name: content_sum(target) for name, target in self.content.items()}
         return combine_losses(
-            sums, self.weights, self.regions, self.content_norms, image.shape, loss_weights
+            sums, self.weights, self.regions, norms, tf.shape(image), loss_weights
         )
-
-    @property
-    def guides(self) -> Mapping[str, Sequence[Tensor | None]]:
-        """The weight of every position by style layer, one plane for each region."""
-        return list_guides(self.regions, self.weights)
-
-    @cached_property
-    def content_norms(self) -> Mapping[str, Tensor]:
-        """½‖a*‖² of every content layer."""
-        with tf.init_scope():  # once, not in every step
-            return {name: content_sum(target) for name, target in self.content.items()}
 
     def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         """Return the loss, its gradient with respect to the pixels, and its terms."""
@@ -254,28 +237,67 @@ class StyleObjective:
         return Evaluation(loss, gradient, terms)
 
     def compile(self, optimizer: Optimizer) -> CompiledStep:
-        """See `Objective.compile`."""
-        if optimizer not in self._steps:
+        """Compile a step of an optimizer, or return the one compiled before.
 
-            def step(x: Tensor, state: OptimizerState, loss_weights: LossWeights) -> StepResult:
-                evaluate = partial(self.evaluate, loss_weights=loss_weights)
-                return optimizer.step(evaluate, x, state)
+        The code belongs to the network and serves images of any size, with any targets.
 
-            self._steps[optimizer] = tf.function(step, autograph=False)
-        return self._steps[optimizer]
+        Args:
+            optimizer: The optimizer.
 
-    @cached_property
-    def _steps(self) -> dict[Optimizer, CompiledStep]:
-        return {}
+        Returns:
+            ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
+            tensors.
+        """
+        masks = () if self.gradient_mask is None else (self.gradient_mask,)
+        regions = [region._replace(share=tf.constant(region.share)) for region in self.regions]
+        targets = dict(self.content), tuple(regions), masks
+        guided = tuple(bool(region.guides) for region in self.regions)
+        key = StyleObjective, optimizer, self.weights.fixed, guided, bool(masks)
+        if key not in self.backbone.compiled:
+            self.backbone.compiled[key] = _compile_step(
+                optimizer, self.backbone, self.weights, targets
+            )
+        step = self.backbone.compiled[key]
+        return lambda x, state, loss_weights: step(x, state, loss_weights, targets)
+
+
+_Targets = tuple[FeatureMaps, Sequence[Region], Sequence[Tensor]]
+
+
+def _compile_step(
+    optimizer: Optimizer, backbone: Backbone, weights: ObjectiveWeights, targets: _Targets
+) -> CompiledFunction:
+    """A step for images of any size; its last argument are targets of the same structure."""
+
+    def step(
+        x: Tensor, state: OptimizerState, loss_weights: LossWeights, targets: _Targets
+    ) -> StepResult:
+        content, regions, masks = targets
+        objective = StyleObjective(backbone, content, regions, weights, *masks)
+        return optimizer.step(partial(objective.evaluate, loss_weights=loss_weights), x, state)
+
+    pixel, plane = tf.zeros([1, 1, 3]), tf.TensorSpec([None, None])
+    content, regions, masks = targets
+    planes = tuple(each._replace(guides=dict.fromkeys(each.guides, plane)) for each in regions)
+    arguments = pixel, optimizer.init(pixel), LossWeights(*[tf.zeros([])] * 3)
+    signature = tf.nest.map_structure(_any_size, (*arguments, (content, planes, masks)))
+    return tf.function(step, input_signature=signature, autograph=False)
+
+
+def _any_size(tensor: Tensor) -> object:
+    """The kind of a tensor; images and maps end in height, width and channels."""
+    shape = list(tensor.shape)
+    if len(shape) >= 3:
+        shape[-3:-1] = None, None
+    return tf.TensorSpec(shape, tensor.dtype)
 
 
 def list_guides(
     regions: Sequence[Region], weights: ObjectiveWeights
 ) -> dict[str, tuple[Tensor | None, ...]]:
-    """Return the guides of all regions by style layer; None where a region is everywhere."""
+    """The guides of all regions by style layer; None where a region is everywhere."""
     return {
-        name: tuple(region.guides and region.guides[name] for region in regions)
-        for name in weights.style_layers
+        name: tuple(region.guides.get(name) for region in regions) for name in weights.style_layers
     }
 
 

@@ -1,8 +1,8 @@
-"""The optimization of an image's pixels."""
+"""The optimization of an image's pixels, from an initial image on."""
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import NamedTuple
@@ -11,39 +11,28 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.errors import DivergenceError
-from nstk.images.image import Image
+from nstk.images.image import Image, Plane, resize_image
+from nstk.images.loading import load_image
 from nstk.optimizers import Optimizer
 from nstk.progress import Progress, Reporter
 from nstk.stylization.objective import LossWeights, Objective
 from nstk.types import OptimizerState, Tensor
+
+INITS = ("content", "noise", "gray", "style")
+"""The named initial images; any other value is the path of an image."""
 
 PATIENCE = 20
 """Steps over which the loss has to improve by the tolerance."""
 
 
 class Step(NamedTuple):
-    """One step.
-
-    Attributes:
-        loss: The loss before the step.
-        terms: Its terms by name.
-    """
-
     loss: float
     terms: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
 class OptimizationState:
-    """Everything the rest of an optimization depends on.
-
-    Attributes:
-        x: The image, a float32 tensor ``(height, width, 3)``.
-        optimizer_state: The optimizer's state.
-        last_finite: The last image known to have a finite loss.
-        steps: Steps taken at each scale so far, the current one last.
-        divergence_note: A remark on the first loss that was not finite; None until then.
-    """
+    """Everything the rest of an optimization depends on."""
 
     x: Tensor
     optimizer_state: OptimizerState
@@ -59,13 +48,6 @@ class Optimization:
     The first time the loss is not finite, the optimization returns to the last good image and
     continues with smaller steps. The state changes in one assignment, so an interruption always
     leaves a state that was reached.
-
-    Attributes:
-        optimizer: The optimizer.
-        fallback: The optimizer after a loss that was not finite, with smaller steps.
-        state: The current state.
-        history: Every step so far, over all scales.
-        step_seconds: The duration of every step at the current scale.
     """
 
     optimizer: Optimizer
@@ -78,13 +60,11 @@ class Optimization:
     def start(
         cls, optimizer: Optimizer, image: Tensor, fallback: Optimizer | None = None
     ) -> "Optimization":
-        """Start at an image, with no step taken."""
         x = tf.constant(image)
         return cls(optimizer, fallback or optimizer, OptimizationState(x, optimizer.init(x), x))
 
     @property
     def active_optimizer(self) -> Optimizer:
-        """The optimizer of the next step."""
         return self.optimizer if self.state.divergence_note is None else self.fallback
 
     @property
@@ -99,7 +79,6 @@ class Optimization:
 
     @property
     def terms(self) -> Mapping[str, float]:
-        """The terms of the loss at the last step."""
         return self.history[self.steps - 1].terms if self.steps else {}
 
     def image(self) -> Image:
@@ -111,14 +90,6 @@ class Optimization:
     def resize(
         self, height: int, width: int, restore_kept: Callable[[Tensor], Tensor] | None = None
     ) -> None:
-        """Continue at another scale, from the current result.
-
-        Args:
-            height: New height of the image.
-            width: New width of the image.
-            restore_kept: Restores the pixels that have to stay unchanged.
-        """
-
         def resize(tensor: Tensor) -> Tensor:
             return tf.image.resize(tensor, [height, width], method="bicubic")
 
@@ -149,20 +120,6 @@ class Optimization:
         tolerance: float = 0.0,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
-        """Minimize an objective until the given number of steps is taken at this scale.
-
-        Args:
-            objective: The objective.
-            steps: Most steps at this scale.
-            on_progress: Called with a `Progress` at every step.
-            loss_weights: α, β and γ, if other than those of the objective.
-            tolerance: Stop when the loss improved by less than this fraction over 20 steps;
-                0 disables.
-            on_step: Called after every step.
-
-        Raises:
-            DivergenceError: If the loss is not finite for the second time.
-        """
         stage = f"{self.state.x.shape[1]}×{self.state.x.shape[0]}"
         report = partial(Progress, stage=stage, total=steps, preview=self.image)
         on_progress(report(step=self.state.steps[-1]))
@@ -225,3 +182,53 @@ class Optimization:
         losses = [step.loss for step in self.history[self.steps - here : self.steps]]
         before, lately = min(losses[:-PATIENCE]), min(losses[-PATIENCE:])
         return before - lately < tolerance * abs(before)
+
+
+class Palette(NamedTuple):
+    pixels: Image
+    weights: Plane
+    share: float
+    area: Plane | None
+
+
+def initial_image(
+    init: str, content: Image, palettes: Sequence[Palette], generator: np.random.Generator
+) -> Image:
+    shape = content.shape
+    if init == "content":
+        return content
+    if init == "noise":
+        return generator.random(shape, np.float32)
+    if init == "gray":
+        return (0.5 + (generator.random(shape, np.float32) - 0.5) / 255).astype(np.float32)
+    if init == "style":
+        return _noise_with_colors(shape, palettes, generator)
+    return resize_image(load_image(init).pixels, shape[0], shape[1])
+
+
+def _noise_with_colors(
+    shape: tuple[int, ...], palettes: Sequence[Palette], generator: np.random.Generator
+) -> Image:
+    """Independent pixels, each from the normal distribution of the colors of its area."""
+    noise = generator.standard_normal(shape)
+    image = _color_noise(noise, palettes)
+    areas = [palette.area for palette in palettes if palette.area is not None]
+    if areas:
+        # Outside all areas the colors of all styles are used; where areas overlap, they mix.
+        covered = np.sum(areas, axis=0)[..., np.newaxis]
+        image = image * np.maximum(1 - covered, 0)
+        for palette, area in zip(palettes, areas, strict=True):
+            image += area[..., np.newaxis] * _color_noise(noise, [palette])
+        image /= np.maximum(covered, 1)
+    clipped: Image = np.clip(image, 0, 1).astype(np.float32)
+    return clipped
+
+
+def _color_noise(noise: Tensor, palettes: Sequence[Palette]) -> Tensor:
+    """Give white noise the mean and the covariance of some palettes together."""
+    colors = np.concatenate([each.pixels.reshape(-1, 3) for each in palettes]).astype(np.float64)
+    shares = [each.weights * (each.share / each.weights.sum()) for each in palettes]
+    weights = np.concatenate([share.ravel() for share in shares])
+    mean = np.average(colors, axis=0, weights=weights)
+    covariance = np.cov(colors, rowvar=False, aweights=weights)
+    return mean + noise @ np.linalg.cholesky(covariance + 1e-8 * np.eye(3)).T

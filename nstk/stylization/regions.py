@@ -6,16 +6,90 @@ A guide says how much each position of a feature map belongs to a region.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
+from nstk.datasets.listing import is_single
 from nstk.errors import MaskError
-from nstk.images.image import Plane
+from nstk.images.image import Image, Plane
+from nstk.images.masks import check_mask, load_mask
 from nstk.stylization.statistics import Moments, Statistics, to_moments
-from nstk.types import Tensor
+from nstk.types import Images, Tensor
+
+MaskSource = Plane | str | Path
+"""A mask ``(height, width)`` in ``[0, 1]``, or the path of a grayscale image of one."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """The masks of a run; each has the shape of the image it belongs to.
+
+    Attributes:
+        content_masks: Where in the content each style goes: none, or one for each style.
+        style_masks: Which part of each style image counts: none, or one for each style.
+        keep_mask: The part of the content that stays unchanged, or None.
+
+    Example:
+        >>> import nstk
+        >>> masks = nstk.Masks(content_masks=["sky.png", "ground.png"], keep_mask="face.png")
+        >>> len(masks.content_masks)
+        2
+    """
+
+    content_masks: Sequence[MaskSource] = ()
+    style_masks: Sequence[MaskSource] = ()
+    keep_mask: MaskSource | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("content_masks", "style_masks"):
+            object.__setattr__(self, name, _as_tuple(getattr(self, name)))
+
+    def numbered(self) -> dict[str, MaskSource]:
+        """All masks by role and number: ``content mask 1``, ``style mask 1``, ``keep mask``."""
+        named = {
+            f"content mask {number}": mask for number, mask in enumerate(self.content_masks, 1)
+        }
+        named |= {f"style mask {number}": mask for number, mask in enumerate(self.style_masks, 1)}
+        return named if self.keep_mask is None else {**named, "keep mask": self.keep_mask}
+
+    def captioned(self, styles: int) -> dict[str, MaskSource]:
+        """All masks by a caption for readers."""
+        names = ["the style"] if styles == 1 else [f"style {k + 1}" for k in range(styles)]
+        where = zip(names, self.content_masks, strict=False)
+        parts = zip(names, self.style_masks, strict=False)
+        named = {f"Where {name} goes": mask for name, mask in where}
+        named |= {f"Part of {name} that counts": mask for name, mask in parts}
+        kept = {} if self.keep_mask is None else {"Part that stays unchanged": self.keep_mask}
+        return {**named, **kept}
+
+
+def read_mask(mask: MaskSource) -> Plane:
+    return load_mask(mask) if isinstance(mask, str | Path) else np.asarray(mask, np.float32)
+
+
+def open_mask(mask: MaskSource, shape: Sequence[int], name: str) -> Plane:
+    checked: Plane = check_mask(read_mask(mask), tuple(shape), name)
+    return checked
+
+
+def draw_mask(mask: MaskSource) -> Image:
+    """Return a mask as an image that shows its inside in white."""
+    return np.repeat(read_mask(mask)[..., np.newaxis], 3, axis=-1)
+
+
+def _as_tuple(masks: Images) -> tuple[MaskSource, ...]:
+    if isinstance(masks, str | Path):
+        return (masks,)
+    return (masks,) if is_single(masks) and np.ndim(np.asarray(masks)) == 2 else tuple(masks)
+
+
+NO_MASKS = Masks()
+
 
 EFFECTIVE_SHARE = 0.5
 """Size of the effective receptive field relative to a layer's reach, for eroding regions.
@@ -34,19 +108,15 @@ LEAST_WEIGHT = 0.5
 """A region suits a layer if some position has at least this share of the mask's maximum."""
 
 
-@dataclass(frozen=True, eq=False)
-class Region:
+class Region(NamedTuple):
     """A part of the image and its style target.
 
-    Attributes:
-        targets: The moments of the style by layer.
-        guides: The weight of every position by layer, ``(height, width)``; None for the whole
-            image.
-        share: Weight of the region in the style loss: the part of the image it covers.
+    ``guides`` holds the weight of every position by layer, ``(height, width)``, and nothing for
+    the whole image; ``share`` is the part of the image it covers, its weight in the style loss.
     """
 
     targets: Mapping[str, Moments]
-    guides: Mapping[str, Tensor] | None = None
+    guides: Mapping[str, Tensor] = {}
     share: float = 1.0
 
 
@@ -57,18 +127,6 @@ def make_region(
     backbone: Backbone,
     name: str = "mask",
 ) -> Region:
-    """Create a region from the statistics of its style.
-
-    Args:
-        style: The statistics by layer.
-        mask: The region, ``(height, width)`` in ``[0, 1]`` at the size of the image; None for
-            the whole image.
-        backbone: The network.
-        name: What error messages call the mask.
-
-    Raises:
-        MaskError: If the mask is empty in some layer.
-    """
     targets = {layer: to_moments(sums) for layer, sums in style.items()}
     if mask is None:
         return Region(targets)
@@ -82,7 +140,6 @@ def make_region(
 
 
 def map_shape(backbone: Backbone, layer: str, size: Sequence[int]) -> tuple[int, int]:
-    """Return height and width of a layer's feature map for an image of a height and width."""
     shape = backbone.tap([layer]).compute_output_shape((1, *size[:2], 3))[layer]
     return shape[1], shape[2]
 
@@ -105,26 +162,21 @@ def make_guide(
     not, down to 0: at the coarse scales nearly every region is narrower than the receptive
     fields of the deepest layers. Layers that depend on a mean over the whole image are not
     eroded.
-
-    Args:
-        mask: ``(height, width)`` of the image, ``[0, 1]``.
-        backbone: The network.
-        layer: One of its taps.
-        map_shape: Height and width of the layer's map of this image.
-        name: What error messages call the mask.
-
-    Returns:
-        ``map_shape``, ``[0, 1]``; not normalized by its area.
-
-    Raises:
-        MaskError: If no position of the map overlaps the region.
-        BackboneError: If the layer is not a tap.
     """
     stride = backbone.stride(layer)
     guide = average_cells(mask, stride, map_shape)
     if guide.max() == 0:
         raise MaskError(_describe_empty(name, layer, stride))
-    return _erode_guide(mask, backbone, layer, guide)
+    reach = backbone.reach(layer)
+    # A cell's own pixels lie inside the region; only its receptive field beyond them counts.
+    beyond = 0 if reach >= WHOLE_IMAGE else EFFECTIVE_SHARE * reach - (stride - 1) / 2
+    radius = max(0, math.ceil(beyond))
+    while radius:
+        eroded = average_cells(erode(mask, radius), stride, map_shape)
+        if eroded.sum() >= LEAST_SHARE * guide.sum():
+            return eroded
+        radius //= 2
+    return guide
 
 
 def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: str) -> None:
@@ -132,15 +184,6 @@ def check_guides(mask: Plane, backbone: Backbone, layers: Sequence[str], name: s
 
     Call this at the full size of the result. `make_guide` accepts smaller regions, because all
     are small at the coarse scales.
-
-    Args:
-        mask: ``(height, width)`` of the result, ``[0, 1]``.
-        backbone: The network.
-        layers: The guided layers.
-        name: What error messages call the mask.
-
-    Raises:
-        MaskError: If at some layer no position has a weight of `LEAST_WEIGHT` or more.
     """
     for layer in layers:
         stride = backbone.stride(layer)
@@ -153,13 +196,6 @@ def erode(mask: Plane, radius: int) -> Plane:
     """Erode a mask: take its minimum over a square around each pixel.
 
     The border of the image does not count as an edge. Soft edges keep their profile.
-
-    Args:
-        mask: ``(height, width)``, ``[0, 1]``.
-        radius: In pixels, at least 0; the side of the square is 2·radius + 1.
-
-    Returns:
-        ``(height, width)``, nowhere above the mask.
     """
     return _column_minimum(_column_minimum(mask, radius).T, radius).T
 
@@ -179,40 +215,12 @@ def _column_minimum(plane: Plane, radius: int) -> Plane:
     return least
 
 
-def _erosion_radius(backbone: Backbone, layer: str) -> int:
-    """The erosion radius for a layer, in pixels.
-
-    A cell's own pixels lie inside the region; only its receptive field beyond them counts.
-    """
-    reach = backbone.reach(layer)
-    if reach >= WHOLE_IMAGE:
-        return 0
-    beyond = EFFECTIVE_SHARE * reach - (backbone.stride(layer) - 1) / 2
-    return max(0, math.ceil(beyond))
-
-
-def _erode_guide(mask: Plane, backbone: Backbone, layer: str, guide: Plane) -> Plane:
-    """The guide of the eroded mask, with a smaller radius if too little would be left."""
-    radius = _erosion_radius(backbone, layer)
-    while radius:
-        eroded = average_cells(erode(mask, radius), backbone.stride(layer), guide.shape)
-        if eroded.sum() >= LEAST_SHARE * guide.sum():
-            return eroded
-        radius //= 2
-    return guide
-
-
 def average_cells(mask: Plane, stride: int, map_shape: Sequence[int]) -> Plane:
     """Return the mean of a mask over each cell of a feature map.
 
     Cell p covers the pixels p·stride … (p + 1)·stride − 1. The mask is
     extended beyond the border of the image by its edge values, so a mask of ones gives ones, and
     masks that add up to 1 have means that add up to 1.
-
-    Args:
-        mask: ``(height, width)``, ``[0, 1]``.
-        stride: Pixels from one cell to the next.
-        map_shape: Rows and columns of the map.
     """
     rows, columns = map_shape
     height, width = rows * stride, columns * stride

@@ -22,8 +22,7 @@ from nstk.storage.checkpoints import (
     reraise_as_checkpoint_error,
 )
 from nstk.storage.files import digest_file
-from nstk.stylization.initialization import INITS
-from nstk.stylization.optimization import Optimization, OptimizationState, Step
+from nstk.stylization.optimization import INITS, Optimization, OptimizationState, Step
 from nstk.stylization.task import StyleTransferTask
 from nstk.stylization.tiled.planning import Plan
 from nstk.types import Array, Json, Tensor

@@ -10,10 +10,14 @@ from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import StylizeSettings, resolve_settings
 from nstk.stylization.inputs import Source, read_style_images, with_ranges
-from nstk.stylization.layers import choose_style_layers
-from nstk.stylization.scales import COARSEST
-from nstk.stylization.style_files import SavedStyle, check_extension, write_style
-from nstk.stylization.styles import StyleImage, blend_styles
+from nstk.stylization.recipe import COARSEST, choose_style_layers
+from nstk.stylization.styles import (
+    SavedStyle,
+    StyleImage,
+    blend_styles,
+    check_extension,
+    write_style,
+)
 from nstk.types import SettingValue
 
 LARGEST = 2048

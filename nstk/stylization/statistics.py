@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from nstk.backbones.gradients import with_gradient
 from nstk.types import Tensor
 
 
@@ -56,15 +57,17 @@ def gram_matrix(flat: Tensor) -> tuple[Tensor, Tensor]:
     automatic differentiation takes two. Column sums of long matrices are faster as a product, too.
     """
 
-    def multiply(flat: Tensor) -> tuple[Tensor, Tensor]:
-        def vjp(gradient: Tensor, level: Tensor) -> Tensor:
-            return tf.nn.bias_add(tf.matmul(flat, gradient + tf.transpose(gradient)), level)
-
-        ones = tf.ones([1, tf.shape(flat)[0]], flat.dtype)
-        return (tf.matmul(flat, flat, transpose_a=True), tf.matmul(ones, flat)[0]), vjp
-
-    gram, total = tf.custom_gradient(multiply)(flat)
+    gram, total = _multiply(flat)
     return gram, total
+
+
+@with_gradient
+def _multiply(flat: Tensor) -> tuple[tuple[Tensor, Tensor], object]:
+    def vjp(gradient: Tensor, level: Tensor) -> Tensor:
+        return tf.nn.bias_add(tf.matmul(flat, gradient + tf.transpose(gradient)), level)
+
+    ones = tf.ones([1, tf.shape(flat)[0]], flat.dtype)
+    return (tf.matmul(flat, flat, transpose_a=True), tf.matmul(ones, flat)[0]), vjp
 
 
 def feature_sums(features: Tensor, guide: Tensor | None = None) -> Statistics:
@@ -89,14 +92,13 @@ def feature_sums(features: Tensor, guide: Tensor | None = None) -> Statistics:
 
 
 def merge(parts: Sequence[Statistics]) -> Statistics:
-    """Add up the statistics of several parts."""
     return Statistics(*(tf.add_n(list(sums)) for sums in zip(*parts, strict=True)))
 
 
 def to_moments(statistics: Statistics) -> Moments:
     """Convert sums into means over the positions."""
-    gram = statistics.gram / statistics.count
-    mean = statistics.total / statistics.count
+    share = 1 / statistics.count  # as in `blend_statistics`: equal images get equal bits
+    gram, mean = statistics.gram * share, statistics.total * share
     variance = tf.nn.relu(tf.linalg.diag_part(gram) - tf.square(mean))
     return Moments(gram, mean, variance)
 
@@ -110,15 +112,15 @@ def blend_statistics(styles: Sequence[Statistics], weights: Sequence[float]) -> 
     """Blend the statistics of several style images.
 
     An image counts by its weight alone, not by its size.
-
-    Args:
-        styles: The statistics of each image.
-        weights: A weight for each image, not all 0.
     """
     share = [weight / sum(weights) for weight in weights]
     return merge(
         [
-            Statistics(*(part * (fraction / style.count) for part in style))
+            Statistics(
+                style.gram * (fraction / style.count),
+                style.total * (fraction / style.count),
+                tf.constant(fraction, style.count.dtype),
+            )
             for style, fraction in zip(styles, share, strict=True)
         ]
     )

@@ -1,33 +1,44 @@
 """A style transfer task: its objective and its optimization at every scale."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from nstk.backbones.arithmetic import choose_precision
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.variants import Precision
 from nstk.errors import ImageError, SettingsError
+from nstk.images.decoding import identify
 from nstk.images.image import Image, Plane, resize_image
-from nstk.images.loading import probe_image
 from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, choose_optimizer
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.settings.parsing import LayerWeights
-from nstk.stylization.initialization import INITS, Palette, initial_image
-from nstk.stylization.inputs import Inputs
-from nstk.stylization.layers import choose_content_layer, choose_style_layers
+from nstk.stylization.inputs import (
+    Inputs,
+    Source,
+    StyleSource,
+    read_inputs,
+)
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
-from nstk.stylization.optimization import Optimization
-from nstk.stylization.regions import Region, check_guides, make_region
-from nstk.stylization.scales import Scale, plan_scales
-from nstk.stylization.strength import content_weight_at
+from nstk.stylization.optimization import INITS, Optimization, Palette, initial_image
+from nstk.stylization.recipe import (
+    Scale,
+    choose_content_layer,
+    choose_style_layers,
+    content_weight_at,
+    plan_scales,
+)
+from nstk.stylization.regions import Masks, Region, check_guides, make_region
 from nstk.stylization.styles import Style, StyleImage, blend_styles
 from nstk.stylization.tiled.network import TiledNetwork
 from nstk.stylization.tiled.objective import TiledObjective
-from nstk.stylization.tiled.planning import Plan
+from nstk.stylization.tiled.planning import CostModel, Plan, check_memory, make_plan, memory_limit
 from nstk.types import Tensor
 
 DIVERGENCE_LR_FACTOR = 0.25
@@ -39,15 +50,6 @@ AVERAGING = 0.9
 
 @dataclass(frozen=True, eq=False)
 class StyleTransferTask:
-    """Inputs, network, settings and plan of one run.
-
-    Attributes:
-        network: The backbone, prepared in the arithmetic of the plan.
-        inputs: Content, styles and masks.
-        settings: The settings.
-        plan: The plan; None computes the whole image at once.
-    """
-
     network: Backbone
     inputs: Inputs
     settings: StylizeSettings
@@ -55,11 +57,7 @@ class StyleTransferTask:
 
     @cached_property
     def weights(self) -> ObjectiveWeights:
-        """The weights of the objective; α is that of strength 0.5.
-
-        Raises:
-            BackboneError: If the network has no such layer.
-        """
+        """The weights of the objective; α is that of strength 0.5."""
         settings, network = self.settings, self.network
         content_layers = settings.content_layers
         if isinstance(content_layers, str):
@@ -84,11 +82,6 @@ class StyleTransferTask:
 
     @cached_property
     def scales(self) -> Sequence[Scale]:
-        """The scales, coarsest first.
-
-        Raises:
-            SettingsError: If the size is too small for the network.
-        """
         height, width = self.inputs.content_pixels.shape[:2]
         return plan_scales(
             height,
@@ -100,13 +93,11 @@ class StyleTransferTask:
         )
 
     def loss_weights(self, scale: Scale, strength: float) -> LossWeights:
-        """Return α, β and γ at one scale."""
         settings = self.settings
         alpha = content_weight_at(strength, settings.content_weight, scale.longer_side)
         return LossWeights(alpha, float(settings.style_weight), float(settings.tv_weight))
 
     def objective(self, scale: Scale) -> Objective:
-        """Compute all targets at one scale."""
         keep = self.inputs.keep_mask
         free = None if keep is None else 1 - resize_mask(keep, scale.height, scale.width)
         targets = (
@@ -116,23 +107,16 @@ class StyleTransferTask:
             None if free is None else tf.constant(free[..., np.newaxis]),
         )
         if self.plan is not None and self.plan.is_tiled(scale):
-            return TiledObjective.from_regions(self._tiled_network, *targets)
+            network = TiledNetwork.of(
+                self.network, tuple(self.weights.style_layers), tuple(self.weights.content_layers)
+            )
+            return TiledObjective.from_regions(network, *targets)
         return StyleObjective.from_regions(self.network, *targets)
 
-    @cached_property
-    def _tiled_network(self) -> TiledNetwork:
-        """The network cut into stages, compiled once for all scales."""
-        weights = self.weights
-        return TiledNetwork(
-            self.network, tuple(weights.style_layers), tuple(weights.content_layers)
-        )
-
     def content_at(self, scale: Scale) -> Image:
-        """Return the content at one scale as the network sees it."""
         return resize_image(self.inputs.content_pixels, scale.height, scale.width)
 
     def start(self) -> Optimization:
-        """Start the optimization at the initial image."""
         scale = self.scales[0]
         image = initial_image(
             self.settings.init,
@@ -155,23 +139,6 @@ class StyleTransferTask:
         optimization: Optimization | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> Iterator[Optimization]:
-        """Optimize from scale to scale.
-
-        Args:
-            strength: Strength of the style, 0 to 1.
-            on_progress: Called with a `Progress` at every step.
-            objective_factory: Returns the objective of a scale, for callers that reuse targets;
-                `objective` if None.
-            optimization: An optimization to continue; a new one if None.
-            on_step: Called after every step.
-
-        Yields:
-            The same optimization, before its first step and after every scale.
-
-        Raises:
-            DivergenceError: If the loss stops being finite.
-            SettingsError: If the device has less memory than planned.
-        """
         optimization = optimization or self.start()
         yield optimization
         current = len(optimization.state.steps) - 1
@@ -244,14 +211,6 @@ class StyleTransferTask:
         ]
 
     def check(self) -> None:
-        """Refuse impossible tasks before any work.
-
-        Raises:
-            ImageError: If an image is too small, or the initial one is not an image.
-            MaskError: If too little of a mask is left in some layer of the result.
-            SettingsError: If the size is too small for the network.
-            BackboneError: If the network has no such layer.
-        """
         images = [(str(self.inputs.content.path), self.inputs.content_pixels)]
         images += [
             (style.name, style.pixels)
@@ -265,15 +224,68 @@ class StyleTransferTask:
                     f"{name} is {width}×{height} pixels; the network needs at least "
                     f"{self.smallest} on the shorter side: give a larger image."
                 )
+        for style in self.inputs.styles:
+            if isinstance(style, StyleImage):
+                style.check_contrast()
         if self.settings.init not in INITS:
-            probe_image(self.settings.init, whole=False)
+            identify(Path(self.settings.init))
         last, layers = self.scales[-1], tuple(self.weights.style_layers)
         for number, mask in enumerate(self.inputs.content_masks, 1):
             area = resize_mask(mask, last.height, last.width)
             check_guides(area, self.network, layers, f"`content_masks` {number}")
 
 
+def read_task(
+    content: Source,
+    style: StyleSource | Sequence[StyleSource],
+    masks: Masks,
+    network: Backbone,
+    settings: StylizeSettings,
+) -> StyleTransferTask:
+    """Read and check everything; the task has no plan yet and computes in float32."""
+    inputs = read_inputs(content, style, masks, settings)
+    prepared = network.prepared(edge="replicate", pooling=settings.pooling)
+    task = StyleTransferTask(prepared, inputs, settings)
+    task.check()
+    return task
+
+
+def plan_task(
+    task: StyleTransferTask, network: Backbone, restored: Plan | None = None
+) -> StyleTransferTask:
+    """Choose precision and tiling; a restored plan is kept."""
+    precision = (
+        restored.precision
+        if restored
+        else choose_precision(task.settings.precision, task.network, task.weights.layers)
+    )
+    return plan_tiling(with_precision(task, network, precision), precision, restored)
+
+
+def with_precision(
+    task: StyleTransferTask, network: Backbone, precision: Precision
+) -> StyleTransferTask:
+    pooling = task.settings.pooling
+    return replace(
+        task, network=network.prepared(edge="replicate", pooling=pooling, precision=precision)
+    )
+
+
+def plan_tiling(
+    task: StyleTransferTask, precision: Precision, restored: Plan | None = None
+) -> StyleTransferTask:
+    """Decide whether to tile; a restored plan is kept and its memory checked."""
+    settings = task.settings
+    limit = None if settings.max_memory == "auto" else settings.max_memory
+    scales = tuple(task.scales)
+    costs = CostModel(task.network, task.weights, settings.optimizer, precision, scales)
+    if restored is not None:
+        check_memory(costs, restored.tiling, memory_limit(limit))
+        return replace(task, plan=restored)
+    strength = None if isinstance(settings.strength, str) else float(settings.strength)
+    return replace(task, plan=make_plan(costs, settings.tiling, limit, strength))
+
+
 def _normalize(layers: LayerWeights) -> dict[str, float]:
-    """Scale the weights to a sum of 1."""
     total = sum(layers.values())
     return {name: weight / total for name, weight in layers.items() if weight > 0}

@@ -6,18 +6,12 @@ import pytest
 import tensorflow as tf
 
 from nstk.backbones import arithmetic, conv_benchmark
-from nstk.backbones.arithmetic import choose_arithmetic
+from nstk.backbones.arithmetic import choose_precision
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conv_benchmark import Speed, time_convolutions
 from nstk.backbones.loading import load_backbone
-from nstk.backbones.variants import Arithmetic
-from nstk.errors import BackboneError, SettingsError
-from nstk.settings import StylizeSettings
+from nstk.errors import BackboneError
 from nstk.stylization.objective import ObjectiveWeights, StyleObjective
-
-FLOAT32 = Arithmetic("float32", "direct")
-WINOGRAD = Arithmetic("float32", "winograd")
-BFLOAT16 = Arithmetic("bfloat16", "direct")
 
 
 @pytest.fixture(scope="module")
@@ -28,24 +22,14 @@ def halved(tiny_backbone):
 @pytest.fixture
 def speeds(monkeypatch):
     """Convolutions that take the time that a test sets."""
-    given = {FLOAT32: Speed(1.0, 2.0), WINOGRAD: Speed(1.0, 2.0), BFLOAT16: Speed(1.0, 2.0)}
+    given = {"float32": Speed(1.0, 2.0), "bfloat16": Speed(1.0, 2.0)}
 
-    def look_up(kernels, used):
-        return dict.fromkeys(kernels, given[used])
+    def look_up(kernels, precision):
+        return dict.fromkeys(kernels, given[precision])
 
     monkeypatch.setattr(arithmetic, "time_convolutions", look_up)
     monkeypatch.setattr(arithmetic, "MIN_FLOPS", 0)
     return given
-
-
-@pytest.fixture(scope="module")
-def wide_backbone():
-    """A network with one convolution that suits Winograd, and one that does not."""
-    keras.utils.set_random_seed(3)
-    inputs = keras.Input((None, None, 3))
-    maps = keras.layers.Conv2D(128, 3, padding="same", activation="relu", name="first")(inputs)
-    maps = keras.layers.Conv2D(128, 3, padding="same", activation="relu", name="second")(maps)
-    return Backbone("wide", keras.Model(inputs, maps), 32, "seeded")
 
 
 def test_maps_are_bfloat16_and_weights_are_not(halved, tiny_backbone, scene):
@@ -88,61 +72,33 @@ def test_an_unknown_precision_is_refused(tiny_backbone):
 
 def test_bfloat16_is_chosen_only_where_it_is_faster(tiny_backbone, speeds):
     layers = ("block1_conv1", "block3_conv1")
-    assert choose_arithmetic("auto", "auto", tiny_backbone, layers) == FLOAT32
-    speeds[BFLOAT16] = Speed(0.95, 1.95)
-    assert choose_arithmetic("auto", "auto", tiny_backbone, layers) == FLOAT32
-    speeds[BFLOAT16] = Speed(0.5, 1.0)
-    assert choose_arithmetic("auto", "auto", tiny_backbone, layers) == BFLOAT16
-
-
-def test_winograd_is_chosen_where_it_is_faster_and_bfloat16_is_not_much_faster(
-    wide_backbone, speeds
-):
-    def choose(precision="auto", convolution="auto"):
-        return choose_arithmetic(precision, convolution, wide_backbone, ("second",))
-
-    speeds[WINOGRAD] = Speed(0.5, 1.0)
-    assert choose() == choose("float32") == WINOGRAD
-    assert choose(convolution="direct") == FLOAT32
-    speeds[BFLOAT16] = Speed(0.49, 0.99)
-    assert choose() == WINOGRAD
-    speeds[BFLOAT16] = Speed(0.2, 0.4)
-    assert choose() == BFLOAT16
-    assert choose("float32") == WINOGRAD
-
-
-def test_other_convolutions_are_timed_directly(tiny_backbone, speeds):
-    speeds[WINOGRAD] = Speed(0.1, 0.1)
-    assert choose_arithmetic("auto", "auto", tiny_backbone, ("block3_conv1",)) == FLOAT32
+    assert choose_precision("auto", tiny_backbone, layers) == "float32"
+    speeds["bfloat16"] = Speed(0.95, 1.95)
+    assert choose_precision("auto", tiny_backbone, layers) == "float32"
+    speeds["bfloat16"] = Speed(0.5, 1.0)
+    assert choose_precision("auto", tiny_backbone, layers) == "bfloat16"
 
 
 def test_an_explicit_request_is_honored(tiny_backbone, speeds):
     layers = ("block1_conv1",)
-    assert choose_arithmetic("bfloat16", "auto", tiny_backbone, layers) == BFLOAT16
-    assert choose_arithmetic("auto", "winograd", tiny_backbone, layers) == WINOGRAD
-    speeds[BFLOAT16] = Speed(0.1, 0.1)
-    assert choose_arithmetic("float32", "direct", tiny_backbone, layers) == FLOAT32
-
-
-def test_winograd_in_bfloat16_is_refused():
-    with pytest.raises(SettingsError, match="bfloat16"):
-        StylizeSettings(precision="bfloat16", convolution="winograd")
+    assert choose_precision("bfloat16", tiny_backbone, layers) == "bfloat16"
+    speeds["bfloat16"] = Speed(0.1, 0.1)
+    assert choose_precision("float32", tiny_backbone, layers) == "float32"
 
 
 def test_a_network_limited_by_memory_is_not_timed(tiny_backbone, monkeypatch):
     monkeypatch.setattr(arithmetic, "time_convolutions", None)
-    assert choose_arithmetic("auto", "auto", tiny_backbone, ("block1_conv1",)) == FLOAT32
+    assert choose_precision("auto", tiny_backbone, ("block1_conv1",)) == "float32"
 
 
-@pytest.mark.parametrize("convolution", ["direct", "winograd"])
-def test_convolutions_are_timed_once(monkeypatch, tmp_path, convolution):
+def test_convolutions_are_timed_once(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(conv_benchmark, "TIMED_FLOPS", 1e5)
     kernels = [(3, 3, 4, 8), (3, 3, 8, 8)]
-    before = time_convolutions(kernels, Arithmetic("float32", convolution))
+    before = time_convolutions(kernels, "float32")
     assert all(speed.forward > 0 and speed.backward > 0 for speed in before.values())
     monkeypatch.setattr(conv_benchmark, "_time", None)
-    again = time_convolutions(kernels[1:], Arithmetic("float32", convolution))
+    again = time_convolutions(kernels[1:], "float32")
     assert again == {kernels[1]: before[kernels[1]]}
 
 
@@ -152,17 +108,17 @@ def test_convolutions_are_timed_once(monkeypatch, tmp_path, convolution):
         "[1, 2",
         "[1, 2]",
         '{"MACHINE": 5}',
-        '{"MACHINE": {"float32 direct 1×1×2×2": null}}',
-        '{"MACHINE": {"float32 direct 1×1×2×2": [1.0, "fast"]}}',
+        '{"MACHINE": {"float32 1×1×2×2": null}}',
+        '{"MACHINE": {"float32 1×1×2×2": [1.0, "fast"]}}',
     ],
 )
 def test_a_broken_cache_is_measured_again(monkeypatch, tmp_path, content):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     (tmp_path / "nstk").mkdir()
-    content = content.replace("MACHINE", conv_benchmark._describe_machine())
+    content = content.replace("MACHINE", conv_benchmark.describe_machine())
     (tmp_path / "nstk" / "speeds.json").write_text(content)
     monkeypatch.setattr(conv_benchmark, "_time", lambda kernel, used: Speed(1.0, 2.0))
-    assert time_convolutions([(1, 1, 2, 2)], FLOAT32) == {(1, 1, 2, 2): Speed(1.0, 2.0)}
+    assert time_convolutions([(1, 1, 2, 2)], "float32") == {(1, 1, 2, 2): Speed(1.0, 2.0)}
 
 
 def test_a_network_with_normalization_computes_in_bfloat16(scene):

@@ -21,7 +21,7 @@ from nstk.features.cache import FeatureCache
 from nstk.images.loading import load_image, load_levels
 from nstk.storage.array_files import write_arrays
 from nstk.storage.checkpoints import FORMAT, CheckpointFolder, RunIdentity, _digest
-from nstk.stylization.style_files import load_style
+from nstk.stylization.styles import load_style
 
 
 def chunk(name, content):

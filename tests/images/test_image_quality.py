@@ -12,6 +12,8 @@ from nstk.images.image import fit_size, resize_image
 from nstk.stylization.quality import content_similarity, measure_quality
 from nstk.stylization.recipe import choose_style_layers
 
+pytestmark = pytest.mark.usefixtures("small_compact")
+
 
 def test_an_image_is_perfectly_similar_to_itself(scene):
     quality = measure_quality(scene, [scene], scene)

@@ -18,8 +18,7 @@ from nstk.optimizers import (
     choose_optimizer,
 )
 from nstk.optimizers.lbfgs import apply_inverse_hessian
-from nstk.optimizers.line_search import fit_parabola, inner, is_lower
-from nstk.optimizers.protocol import free_variables, project
+from nstk.optimizers.protocol import fit_parabola, free_variables, inner, is_lower, project
 
 
 def steps_of(optimizer, evaluate, start, steps):

@@ -49,7 +49,7 @@ def test_the_loss_is_the_weighted_sum_of_its_terms(objective, strokes, scene):
 
 def test_other_weights_need_no_other_targets_and_no_other_compiled_step(objective, strokes, scene):
     start = tf.constant(resize_image(strokes, *scene.shape[:2]))
-    optimizer = Adam()
+    optimizer, compiled_before = Adam(), len(objective.backbone.compiled)
     for loss_weights in (LossWeights(0.1, 2.0, 0.5), LossWeights(4.0, 0.25, 0.0)):
         step = objective.compile(optimizer)
         tensors = LossWeights(*map(tf.constant, loss_weights))
@@ -58,7 +58,7 @@ def test_other_weights_need_no_other_targets_and_no_other_compiled_step(objectiv
         np.testing.assert_allclose(compiled.loss, eager.loss, rtol=1e-5)
         error = tf.norm(compiled.gradient - eager.gradient) / tf.norm(eager.gradient)
         assert float(error) < 1e-3
-    assert step.experimental_get_tracing_count() == 1
+    assert len(objective.backbone.compiled) <= compiled_before + 1
 
 
 def test_the_content_image_has_no_content_loss(objective, scene):

@@ -11,11 +11,10 @@ import nstk
 from nstk.backbones import arithmetic as arithmetics
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.conv_benchmark import Speed
-from nstk.backbones.variants import Arithmetic
 from nstk.errors import BackboneError, SettingsError
 from nstk.settings import StylizeSettings, parse_memory
 from nstk.stylization.objective import ObjectiveWeights
-from nstk.stylization.scales import Scale
+from nstk.stylization.recipe import Scale
 from nstk.stylization.tiled import planning
 from nstk.stylization.tiled.planning import CostModel, Plan, make_plan
 
@@ -39,7 +38,7 @@ def known_machine(monkeypatch):
 
 def make_costs(backbone, height, width, optimizer="adam", steps=10):
     scales = (Scale(height // 2, width // 2, steps), Scale(height, width, steps))
-    return CostModel(backbone, WEIGHTS, optimizer, Arithmetic(), scales)
+    return CostModel(backbone, WEIGHTS, optimizer, "float32", scales)
 
 
 def test_an_image_that_fits_is_not_tiled(tiny_backbone):
@@ -76,7 +75,7 @@ def test_a_plan_survives_json(tiny_backbone):
     "change",
     [
         {"tiling": "perhaps"},
-        {"precision": "bfloat16", "convolution": "winograd"},
+        {"precision": "float16"},
         {"largest_whole": -1},
         {"largest_whole": "many"},
         {"strength": 2.0},
@@ -131,7 +130,7 @@ def test_a_network_that_cannot_be_tiled_is_not_tiled_or_refused():
     maps = keras.layers.Multiply(name="squeezed")([maps, mean])
     network = Backbone("squeezing", keras.Model(inputs, maps), 32, "seeded")
     weights = ObjectiveWeights(1, 1, 0, {"squeezed": 1.0}, {"squeezed": 1.0})
-    costs = CostModel(network, weights, "adam", Arithmetic(), (Scale(30, 40, 1),))
+    costs = CostModel(network, weights, "adam", "float32", (Scale(30, 40, 1),))
     assert make_plan(costs, "auto", None).tiling == "off"
     with pytest.raises(BackboneError, match="tiling"):
         make_plan(costs, "on", None)
@@ -168,7 +167,7 @@ def test_the_command_line_prints_a_plan_and_writes_nothing(tmp_path, scene, stro
     nstk.save_image(content, scene)
     nstk.save_image(style, strokes)
     asked = ["stylize", content, style, "-o", output, "--size", "64", "--plan"]
-    asked += ["--precision", "float32", "--convolution", "direct"]
+    asked += ["--precision", "float32"]
     planned = json.loads(invoke(*asked, "--json").stdout)
     assert {"tiling", "precision", "peak_memory_bytes", "seconds"} <= set(planned)
     assert planned["tiling"] == "off"

@@ -14,7 +14,7 @@ from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.images.encoding import check_animation
 from nstk.images.loading import load_image
 from nstk.progress import Progress
-from nstk.stylization.recording import Frames, Previews, Trace, broadcast
+from nstk.stylization.result import Frames, Previews, Trace, broadcast
 
 
 def filled(brightness, shape=(12, 16)):

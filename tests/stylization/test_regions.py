@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import BackboneError, MaskError
 from nstk.stylization.regions import (

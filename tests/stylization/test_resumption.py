@@ -9,10 +9,9 @@ from forgery import forge_newest
 from shell import complaint, invoke
 
 import nstk
-from nstk.backbones.variants import Arithmetic
 from nstk.errors import CheckpointError, SettingsError
 from nstk.stylization.objective import StyleObjective
-from nstk.stylization.recording import Trace
+from nstk.stylization.result import Trace
 
 SMALL = {"size": 64, "steps": 5, "scales": 2}
 """Seven steps at 45×34 and five at 64×48."""
@@ -191,13 +190,9 @@ def test_other_settings_and_inputs_are_refused_by_name(inputs, killed):
 def test_a_resumed_run_keeps_its_plan_and_may_have_another_memory_limit(
     inputs, plain, killed, monkeypatch
 ):
-    monkeypatch.setattr(
-        "nstk.stylization.preparing.choose_arithmetic",
-        lambda precision, convolution, *_: Arithmetic("bfloat16", "direct"),
-    )
+    monkeypatch.setattr("nstk.stylization.task.choose_precision", lambda *_: "bfloat16")
     resumed = run(inputs, {"max_memory": 2**40}, killed, resume=True)
-    made = resumed.tiling, resumed.precision, resumed.convolution
-    assert made == ("off", "float32", "direct")
+    assert (resumed.tiling, resumed.precision) == ("off", "float32")
     np.testing.assert_array_equal(resumed.image, plain.image)
 
 

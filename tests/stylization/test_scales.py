@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.errors import SettingsError
-from nstk.stylization.scales import COARSEST, plan_scales
+from nstk.stylization.recipe import COARSEST, plan_scales
 
 
 @given(

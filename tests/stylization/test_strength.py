@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from nstk.errors import SettingsError
 from nstk.settings import StylizeSettings
-from nstk.stylization.strength import content_weight_at, search_strength
+from nstk.stylization.recipe import content_weight_at, search_strength
 
 
 def test_half_strength_at_512_pixels_is_the_content_weight_itself():

@@ -15,14 +15,13 @@ from unit_images import unit_image
 
 import nstk
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.compact import build_compact
+from nstk.backbones.packaged import build_compact
 from nstk.errors import StyleFileError
 from nstk.settings import StylizeSettings
 from nstk.stylization.inputs import read_inputs
-from nstk.stylization.masks import NO_MASKS
+from nstk.stylization.regions import NO_MASKS
 from nstk.stylization.saving import save_style
-from nstk.stylization.style_files import load_style
-from nstk.stylization.styles import StyleImage
+from nstk.stylization.styles import StyleImage, load_style
 
 QUICK = {"size": 64, "steps": 4, "scales": 1}
 

@@ -1,5 +1,7 @@
+import gc
 import io
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,10 +17,10 @@ from nstk.progress import Progress
 from nstk.settings import StylizeSettings
 from nstk.stylization import objective as objectives
 from nstk.stylization.inputs import open_image, read_inputs
-from nstk.stylization.job import stylize
-from nstk.stylization.masks import NO_MASKS
-from nstk.stylization.preparing import plan_stylization, read_task
+from nstk.stylization.job import plan_stylization, stylize
+from nstk.stylization.regions import NO_MASKS
 from nstk.stylization.result import StylizeResult
+from nstk.stylization.task import read_task
 
 QUICK = StylizeSettings(size=64, steps=6, scales=1)
 TWO_SCALES = StylizeSettings(size=64, steps=8, scales=2)
@@ -183,11 +185,13 @@ def test_a_loss_that_is_not_finite_stops_with_the_name_of_the_term(
         lambda image: float("nan") * tf.ones(4),
     )
     with pytest.raises(DivergenceError, match="in tv"):
-        stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone)
+        stylize(scene, strokes, settings=QUICK, backbone=replace(tiny_backbone))
 
 
-def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, monkeypatch):
-    traces = []
+def test_a_step_is_compiled_once_for_all_sizes_and_calls(
+    tiny_backbone, scene, strokes, monkeypatch
+):
+    traces, network = [], replace(tiny_backbone)
     evaluate = objectives.StyleObjective.evaluate
 
     def counting(self, image, loss_weights):
@@ -195,8 +199,21 @@ def test_a_step_is_compiled_once_for_every_scale(tiny_backbone, scene, strokes, 
         return evaluate(self, image, loss_weights)
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", counting)
-    stylize(scene, strokes, settings=TWO_SCALES, backbone=tiny_backbone)
-    assert len(traces) == 2
+    for content in (scene, scene[:-5, :-11]):
+        stylize(content, strokes, settings=TWO_SCALES, backbone=network)
+    assert len(traces) == 1
+
+
+def test_a_call_leaves_no_compiled_graph_when_its_network_is_gone(tiny_backbone, scene, strokes):
+    kind = type(tf.function(lambda: 0).get_concrete_function().graph)
+
+    def count_graphs():
+        stylize(scene, strokes, settings=QUICK, backbone=replace(tiny_backbone))
+        gc.collect()
+        return sum(isinstance(each, kind) for each in gc.get_objects())
+
+    first, *others = (count_graphs() for _ in range(3))
+    assert max(others) <= first
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2000)])
@@ -256,7 +273,7 @@ def test_a_device_with_too_little_memory_is_reported(tiny_backbone, scene, strok
 
     monkeypatch.setattr(objectives.StyleObjective, "evaluate", refuse)
     with pytest.raises(SettingsError, match=r"64×48 .*tiling"):
-        stylize(scene, strokes, settings=QUICK, backbone=tiny_backbone)
+        stylize(scene, strokes, settings=QUICK, backbone=replace(tiny_backbone))
 
 
 def test_a_result_describes_and_shows_itself(two_scales, tmp_path):
@@ -279,3 +296,25 @@ def test_a_loaded_image_keeps_its_transparency(scene, tmp_path):
     alpha = np.full(scene.shape[:2], 0.5, np.float32)
     loaded = load_image(save_image(tmp_path / "half.png", scene, alpha=alpha))
     assert open_image(loaded, "content").alpha is loaded.alpha
+
+
+def test_gray_images_give_a_gray_result(tiny_backbone, scene, strokes):
+    grays = [unit_image(np.repeat(image[..., 1:2], 3, axis=-1)) for image in (scene, strokes)]
+    image = stylize(*grays, settings=QUICK, backbone=tiny_backbone).image
+    np.testing.assert_array_equal(np.ptp(image, axis=-1), 0)
+    assert np.abs(image - grays[0]).max() > 0.05
+
+
+@pytest.mark.parametrize("noise", [0, 3])
+def test_a_swatch_is_refused_as_a_style(tiny_backbone, scene, noise):
+    grain = np.random.default_rng(1).integers(-noise, noise + 1, (64, 64, 3))
+    swatch = (np.array([200, 30, 30]) + grain).astype(np.uint8)
+    with pytest.raises(ImageError, match="RGB 200 30 30"):
+        stylize(scene, swatch, settings=QUICK, backbone=tiny_backbone)
+
+
+def test_faint_paper_is_a_style(tiny_backbone, scene):
+    rows, columns = np.mgrid[:96, :96]
+    fibers = 3 * np.sin(rows / 5 + np.sin(columns / 9))[..., np.newaxis]
+    paper = np.rint(np.array([235, 228, 210]) + fibers).astype(np.uint8)
+    assert stylize(scene, paper, settings=QUICK, backbone=tiny_backbone).steps == QUICK.steps

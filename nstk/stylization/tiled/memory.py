@@ -6,11 +6,7 @@ from pathlib import Path
 
 
 def peak_memory() -> int | None:
-    """Return the largest resident size of this process since its start, in bytes.
-
-    Returns:
-        The operating system's figure, or None if it keeps none.
-    """
+    """Return the largest resident size of this process since its start, in bytes."""
     try:
         import resource
     except ImportError:  # Windows

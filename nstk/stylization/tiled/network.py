@@ -16,10 +16,10 @@ import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.stages import Stage, cut_network
+from nstk.stylization.losses import layer_sums
 from nstk.stylization.statistics import Statistics
-from nstk.stylization.tiled.stage_functions import StageFunctions
 from nstk.stylization.tiled.tiles import Tile, TiledMap, split_map
-from nstk.types import Tensor
+from nstk.types import CompiledFunction, FeatureMaps, Tensor
 
 TILE_BYTES = 256 * 2**20
 """Approximate memory of a tile while its gradient is computed."""
@@ -29,39 +29,128 @@ TRANSIENT = 4
 
 
 @dataclass(frozen=True, eq=False)
-class TiledNetwork:
-    """A network cut into stages.
+class StageFunctions:
+    """The functions of a stage, compiled once for tiles of any size.
 
-    Attributes:
-        backbone: The network.
-        style_layers: The layers whose statistics are needed.
-        content_layers: The layers whose maps are needed.
-        tile_bytes: Approximate memory of a tile while its gradient is computed.
+    In their signatures, ``tile`` is the part of the stage's input that a tile reads, ``slices``
+    the place of its own cells in every output (`Tile.own_slices`), ``targets`` the content's
+    feature maps there by layer, and ``guides`` the guides there by style layer.
     """
 
+    stage: Stage
+    style_layers: tuple[str, ...]
+    content_layers: tuple[str, ...]
+    guided: tuple[bool, ...]
+
+    @cached_property
+    def outputs(self) -> CompiledFunction:
+        return tf.function(self._outputs, input_signature=self._signature[:2], autograph=False)
+
+    @cached_property
+    def sums(self) -> CompiledFunction:
+        """``(tile, slices, targets, guides)`` to style sums, content sums and the next input."""
+        return tf.function(self._sums, input_signature=self._signature, autograph=False)
+
+    @cached_property
+    def vjp(self) -> CompiledFunction:
+        """``(tile, slices, targets, guides, gradients, following)`` to the gradient of the tile.
+
+        ``gradients`` are those of the flat sums; ``following`` holds that of the next input, if
+        there is one.
+        """
+        style, content, following = self.sums.get_concrete_function().structured_outputs
+        gradients = [tf.TensorSpec(sums.shape, sums.dtype) for sums in _flatten(style, content)]
+        last = [] if following is None else [tf.TensorSpec(following.shape, following.dtype)]
+        signature = [*self._signature, gradients, last]
+        return tf.function(self._vjp, input_signature=signature, autograph=False)
+
+    def _outputs(self, tile: Tensor, slices: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        maps = self.stage.model(tile, training=False)
+        return {name: _crop(maps[name], bounds) for name, bounds in slices.items()}
+
+    def _sums(
+        self,
+        tile: Tensor,
+        slices: Mapping[str, Tensor],
+        targets: FeatureMaps,
+        guides: Mapping[str, Sequence[Tensor]],
+    ) -> tuple[Mapping[str, Sequence[Statistics]], dict[str, Tensor], Tensor | None]:
+        maps = self._outputs(tile, slices)
+        taps = {name: maps[name] for name in self.stage.taps}
+        style, content = layer_sums(taps, self._align_guides(guides), targets)
+        return style, content, maps.get(str(self.stage.following))
+
+    def _vjp(
+        self,
+        tile: Tensor,
+        slices: Mapping[str, Tensor],
+        targets: FeatureMaps,
+        guides: Mapping[str, Sequence[Tensor]],
+        gradients: Sequence[Tensor],
+        following: Sequence[Tensor],
+    ) -> Tensor:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(tile)
+            style, content, next_map = self._sums(tile, slices, targets, guides)
+        outputs = [*_flatten(style, content), *([next_map] if following else [])]
+        return tape.gradient(outputs, tile, output_gradients=[*gradients, *following])
+
+    def _align_guides(
+        self, guides: Mapping[str, Sequence[Tensor]]
+    ) -> dict[str, list[Tensor | None]]:
+        """One guide for every region, None for a region without guides."""
+        aligned = {}
+        for name, planes in guides.items():
+            remaining = iter(planes)
+            aligned[name] = [next(remaining) if guided else None for guided in self.guided]
+        return aligned
+
+    @cached_property
+    def _signature(self) -> list[object]:
+        source, outputs = self.stage.model.inputs[0], self.stage.model.output
+        planes = [tf.TensorSpec([None, None], tf.float32)] * sum(self.guided)
+        style = [name for name in self.stage.taps if name in self.style_layers]
+        content = [name for name in self.stage.taps if name in self.content_layers]
+        return [
+            _map_spec(source),
+            {name: tf.TensorSpec([4], tf.int32) for name in outputs},
+            {name: _map_spec(outputs[name]) for name in content},
+            {name: list(planes) for name in style},
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class TiledNetwork:
     backbone: Backbone
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...] = ()
     tile_bytes: int = TILE_BYTES
 
+    @classmethod
+    def of(
+        cls, backbone: Backbone, style_layers: Sequence[str], content_layers: Sequence[str] = ()
+    ) -> "TiledNetwork":
+        """The tiled network of these layers, which the backbone keeps with its compiled code."""
+        key = cls, tuple(style_layers), tuple(content_layers)
+        if key not in backbone.compiled:
+            backbone.compiled[key] = cls(backbone, *key[1:])
+        network: TiledNetwork = backbone.compiled[key]
+        return network
+
     @cached_property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages down to the deepest layer.
-
-        Raises:
-            BackboneError: If a layer depends on a mean over the whole image.
-        """
         return cut_network(self.backbone, (*self.style_layers, *self.content_layers))
+
+    @cached_property
+    def _functions(
+        self,
+    ) -> dict[tuple[tuple[str, ...], tuple[bool, ...]], tuple[StageFunctions, ...]]:
+        return {}
 
     def stage_functions(
         self, content_layers: Sequence[str], guided: Sequence[bool]
     ) -> tuple[StageFunctions, ...]:
-        """Return the functions of every stage, compiled once for tiles of any size.
-
-        Args:
-            content_layers: The layers with content targets.
-            guided: For each region, whether it has guides.
-        """
+        """Return the functions of every stage, compiled once for tiles of any size."""
         key = tuple(content_layers), tuple(guided)
         if key not in self._functions:
             self._functions[key] = tuple(
@@ -70,7 +159,6 @@ class TiledNetwork:
         return self._functions[key]
 
     def make_layout(self, shape: Sequence[int]) -> list[list[Tile]]:
-        """Return the tiles of every stage for an image of this height and width."""
         layout, size = [], (shape[0], shape[1])
         for stage in self.stages:
             channels = stage.model.inputs[0].shape[-1]
@@ -83,7 +171,6 @@ class TiledNetwork:
         return layout
 
     def content_maps(self, image: Tensor) -> dict[str, TiledMap]:
-        """Return the feature maps of the content layers of an image ``(height, width, 3)``."""
         layers = self.content_layers
         found: dict[str, TiledMap] = {}
         source = TiledMap.from_image(image)
@@ -105,23 +192,11 @@ class TiledNetwork:
     def style_statistics(
         self, image: Tensor, guides: Mapping[str, Tensor] | None = None
     ) -> dict[str, Statistics]:
-        """Compute the statistics of every style layer.
-
-        Args:
-            image: ``(height, width, 3)``.
-            guides: The weight of every position by layer, ``(height, width)``; 1 if None.
-        """
         planes = {name: [guides[name]] if guides else [] for name in self.style_layers}
         functions = self.stage_functions((), (bool(guides),))
         layout = self.make_layout(image.shape)
         style, _, _ = sum_tiles(functions, layout, image, {}, planes)
         return {name: sums[0] for layers in style for name, sums in layers.items()}
-
-    @cached_property
-    def _functions(
-        self,
-    ) -> dict[tuple[tuple[str, ...], tuple[bool, ...]], tuple[StageFunctions, ...]]:
-        return {}
 
 
 def sum_tiles(
@@ -131,19 +206,7 @@ def sum_tiles(
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Tensor]],
 ) -> tuple[list[Tensor], list[Tensor], list[TiledMap]]:
-    """Add up the sums of all tiles, stage by stage.
-
-    Args:
-        functions: The functions of every stage.
-        layout: The tiles of every stage.
-        image: ``(height, width, 3)``.
-        targets: The feature maps of the content image by layer.
-        guides: By style layer, the guides of the regions that have one.
-
-    Returns:
-        Style sums and content sums, one of each for every stage, and the input of every stage,
-        beginning with the image.
-    """
+    """Add up the sums of all tiles, stage by stage."""
     style, content, sources = [], [], [TiledMap.from_image(image)]
     for stage, tiles in zip(functions, layout, strict=True):
         following = stage.stage.following
@@ -169,7 +232,6 @@ def crop_targets(
     targets: Mapping[str, TiledMap],
     guides: Mapping[str, Sequence[Tensor]],
 ) -> tuple[dict[str, Tensor], dict[str, list[Tensor]]]:
-    """Crop targets and guides to the own cells of a tile."""
     taps = functions.stage.taps
     here = {name: targets[name].read(*tile.outputs(name)) for name in taps if name in targets}
     cropped = {}
@@ -178,3 +240,18 @@ def crop_targets(
             rows, columns = (slice(*span) for span in tile.outputs(name))
             cropped[name] = [plane[rows, columns] for plane in guides[name]]
     return here, cropped
+
+
+def _crop(maps: Tensor, bounds: Tensor) -> Tensor:
+    top, bottom, left, right = tf.unstack(bounds)
+    return tf.slice(maps, [0, top, left, 0], [1, bottom - top, right - left, maps.shape[-1]])
+
+
+def _flatten(
+    style: Mapping[str, Sequence[Statistics]], content: Mapping[str, Tensor]
+) -> list[Tensor]:
+    return list(tf.nest.flatten((style, content)))
+
+
+def _map_spec(tensor: Tensor) -> object:
+    return tf.TensorSpec([1, None, None, tensor.shape[-1]], tensor.dtype)

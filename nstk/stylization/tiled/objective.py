@@ -18,8 +18,12 @@ from nstk.stylization.objective import (
     list_guides,
 )
 from nstk.stylization.regions import Region
-from nstk.stylization.tiled.network import TiledNetwork, crop_targets, sum_tiles
-from nstk.stylization.tiled.stage_functions import StageFunctions
+from nstk.stylization.tiled.network import (
+    StageFunctions,
+    TiledNetwork,
+    crop_targets,
+    sum_tiles,
+)
 from nstk.stylization.tiled.tiles import Tile, TiledMap
 from nstk.types import CompiledFunction, OptimizerState, Tensor
 
@@ -30,16 +34,6 @@ class TiledObjective:
 
     A first pass over the tiles computes the sums; the loss depends on them alone, so their
     gradients are known then, and a second pass computes the gradient of the pixels.
-
-    Attributes:
-        network: The network, cut into stages.
-        content: The feature maps of the content image.
-        content_norms: ½‖a*‖² of every content layer.
-        regions: The regions and their style targets.
-        weights: α, β, γ, κ_l and λ_l.
-        layout: The tiles of every stage.
-        gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)`` in ``[0, 1]``;
-            1 if None.
     """
 
     network: TiledNetwork
@@ -59,7 +53,6 @@ class TiledObjective:
         weights: ObjectiveWeights,
         gradient_mask: Tensor | None = None,
     ) -> "TiledObjective":
-        """Compute the content target; see `StyleObjective.from_regions`."""
         maps = network.content_maps(content)
         norms = {
             name: tf.add_n([content_sum(tile) for tile in tiled_map.tiles()])
@@ -71,17 +64,15 @@ class TiledObjective:
     def compute_loss(
         self, image: Tensor, loss_weights: LossWeights | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """See `StyleObjective.compute_loss`."""
         sums, _ = self._image_sums(image)
         return combine_losses(
-            sums, self.weights, self.regions, self.content_norms, image.shape, loss_weights
+            sums, self.weights, self.regions, self.content_norms, tf.shape(image), loss_weights
         )
 
     def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
-        """See `StyleObjective.evaluate`."""
         sums, sources = self._image_sums(image)
         loss, terms, gradients = self._differentiate_loss(
-            sums, loss_weights or self.weights.loss_weights
+            sums, loss_weights or self.weights.loss_weights, *self._sized_targets
         )
         gradient: TiledMap | None = None
         for number in reversed(range(len(sources))):
@@ -106,7 +97,6 @@ class TiledObjective:
         return step
 
     def _image_sums(self, image: Tensor) -> tuple[ImageSums, list[TiledMap]]:
-        """The sums over the whole image and the input of every stage."""
         style, content, sources = sum_tiles(
             self._functions, self.layout, image, self.content, self._guides
         )
@@ -142,7 +132,7 @@ class TiledObjective:
 
     @cached_property
     def _functions(self) -> tuple[StageFunctions, ...]:
-        guided = [region.guides is not None for region in self.regions]
+        guided = [bool(region.guides) for region in self.regions]
         return self.network.stage_functions(tuple(self.content), guided)
 
     @cached_property
@@ -153,22 +143,40 @@ class TiledObjective:
             for name, planes in listed.items()
         }
 
-    @cached_property
+    @property
+    def _sized_targets(self) -> tuple[Tensor, Sequence[Region], Mapping[str, Tensor]]:
+        """Height and width, the regions and the norms as arguments of compiled code."""
+        size = tf.constant([self.layout[0][-1].own[axis][1] for axis in (0, 1)])
+        regions = tuple(
+            region._replace(guides={}, share=tf.constant(region.share)) for region in self.regions
+        )
+        return size, regions, self.content_norms
+
+    @property
     def _differentiate_loss(self) -> CompiledFunction:
-        shape = [self.layout[0][-1].own[axis][1] for axis in (0, 1)]
+        compiled = self.network.backbone.compiled
+        key = TiledObjective, self.weights.fixed
+        if key not in compiled:
+            compiled[key] = _compile_gradients(self.weights)
+        return compiled[key]
 
-        def differentiate(
-            sums: ImageSums, loss_weights: LossWeights
-        ) -> tuple[Tensor, dict[str, Tensor], ImageSums]:
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(sums)
-                loss, terms = combine_losses(
-                    sums, self.weights, self.regions, self.content_norms, shape, loss_weights
-                )
-            gradients = tape.gradient(loss, sums, unconnected_gradients="zero")
-            return loss, terms, gradients
 
-        return tf.function(differentiate, autograph=False)
+def _compile_gradients(weights: ObjectiveWeights) -> CompiledFunction:
+    """The loss, its terms and the gradients of the sums, for images of any size."""
+
+    def differentiate(
+        sums: ImageSums,
+        loss_weights: LossWeights,
+        size: Tensor,
+        regions: Sequence[Region],
+        content_norms: Mapping[str, Tensor],
+    ) -> tuple[Tensor, dict[str, Tensor], ImageSums]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sums)
+            loss, terms = combine_losses(sums, weights, regions, content_norms, size, loss_weights)
+        return loss, terms, tape.gradient(loss, sums, unconnected_gradients="zero")
+
+    return tf.function(differentiate, autograph=False)
 
 
 def _with_next(image: Tensor, tile: Tile) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The plan of a run: tiling, arithmetic, and the memory and time they take."""
+"""The plan of a run: tiling, precision, and the memory and time they take."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -7,15 +7,16 @@ from itertools import accumulate
 from math import prod
 from typing import Literal, get_args
 
-from nstk.backbones.arithmetic import CANDIDATES, time_network
+from nstk.backbones.arithmetic import PRECISIONS, time_network
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.backbones.stages import NetworkCost, count_flops
-from nstk.backbones.variants import Arithmetic, Convolution, Precision
+from nstk.backbones.variants import Precision
+from nstk.backbones.winograd import suits_winograd
 from nstk.errors import SettingsError
 from nstk.settings import OptimizerName, TilingName
 from nstk.stylization.objective import ObjectiveWeights
-from nstk.stylization.scales import Scale
+from nstk.stylization.recipe import Scale
 from nstk.stylization.tiled.memory import available_memory, current_memory
 from nstk.stylization.tiled.network import TILE_BYTES, TRANSIENT, TiledNetwork
 from nstk.types import Json, Tensor
@@ -39,14 +40,14 @@ COMPILED_BYTES = 200 * 2**20
 WORK_SHARE = 1.35
 """Time of a step over that of its convolutions: sums, other gradients, the update."""
 
-KERNEL_GROWTH = 8
+WINOGRAD_GROWTH = 8
 """A 3×3 kernel becomes one of 6×6, once for the forward and once for the backward pass."""
 
 NEWTON_EVALUATIONS = 12
 """A step of Newton's method costs this many evaluations; other optimizers need one."""
 
 COMPILE_SECONDS = 3.0
-"""Compile time of one scale."""
+"""Compile time of a step, which serves all scales."""
 
 SMALLEST_ADVICE = 64
 """Longer side in pixels below which no size is recommended."""
@@ -57,22 +58,10 @@ SHARE_OF_MEMORY = 0.8
 
 @dataclass(frozen=True)
 class Plan:
-    """How an image will be computed, and what that takes.
-
-    Attributes:
-        tiling: ``off`` processes the whole image at once, ``on`` tile by tile.
-        precision: Number format of the convolutions.
-        convolution: Algorithm of the convolutions that suit it.
-        peak_memory_bytes: Largest resident size of the process, predicted.
-        seconds: Duration of all steps, predicted.
-        reason: Why the image is tiled or not, in one line.
-        largest_whole: Images with more pixels are tiled; None if all are processed at once.
-        strength: The strength to use; None until ``auto`` has found it.
-    """
+    """How an image will be computed, and what that takes."""
 
     tiling: Tiling
     precision: Precision
-    convolution: Convolution
     peak_memory_bytes: int
     seconds: float
     reason: str
@@ -82,64 +71,40 @@ class Plan:
     def __post_init__(self) -> None:
         """Refuse values that no run can have, such as those of a damaged checkpoint."""
         largest, strength = self.largest_whole, self.strength
-        if self.tiling not in get_args(Tiling) or self.arithmetic not in CANDIDATES:
-            raise ValueError(f"tiling is {self.tiling!r} in {tuple(self.arithmetic)!r}")
+        if self.tiling not in get_args(Tiling) or self.precision not in PRECISIONS:
+            raise ValueError(f"tiling is {self.tiling!r} in {self.precision!r}")
         if largest is not None and not (isinstance(largest, int) and largest >= 0):
             raise ValueError(f"largest_whole is {largest!r}")
         if strength is not None and not 0 <= strength <= 1:
             raise ValueError(f"strength is {strength!r}")
 
-    @property
-    def arithmetic(self) -> Arithmetic:
-        """Precision and convolution."""
-        return Arithmetic(self.precision, self.convolution)
-
     def is_tiled(self, scale: Scale) -> bool:
-        """Whether a scale is processed tile by tile."""
         return self.largest_whole is not None and scale.height * scale.width > self.largest_whole
 
     def __repr__(self) -> str:
         return (
-            f"Plan(tiling {self.tiling} in {self.precision}, {self.convolution}, "
+            f"Plan(tiling {self.tiling} in {self.precision}, "
             f"{format_bytes(self.peak_memory_bytes)}, {self.seconds:.0f} s)"
         )
 
     def to_dict(self) -> dict[str, Json]:
-        """Return the plan as plain JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Json]) -> "Plan":
-        """Restore a plan from `to_dict`.
-
-        Raises:
-            TypeError: If a field is missing or unknown.
-            ValueError: If a value is out of range.
-        """
         return cls(**facts)
 
 
 @dataclass(frozen=True, eq=False)
 class CostModel:
-    """Predicts memory and time of a run.
-
-    Attributes:
-        backbone: The network, prepared.
-        weights: The weights, which name the layers.
-        optimizer: The optimizer.
-        arithmetic: Precision and algorithm of the convolutions.
-        scales: All scales, the largest last.
-    """
-
     backbone: Backbone
     weights: ObjectiveWeights
     optimizer: OptimizerName
-    arithmetic: Arithmetic
+    precision: Precision
     scales: tuple[Scale, ...]
 
     @property
     def pixels(self) -> int:
-        """Pixels of the largest scale."""
         return self.scales[-1].height * self.scales[-1].width
 
     @property
@@ -148,8 +113,7 @@ class CostModel:
         return all(self.backbone.reach(name) < WHOLE_IMAGE for name in self.weights.layers)
 
     def predict_memory(self, tiling: Tiling, pixels: int) -> int:
-        """Predict the largest resident size of this process for an image of this many pixels."""
-        fixed = current_memory() + COMPILED_BYTES + self._transformed_kernel_bytes
+        fixed = current_memory() + COMPILED_BYTES + self._turned_kernel_bytes
         images = pixels * IMAGE_BYTES * IMAGES[self.optimizer]
         maps = pixels * (self.network_cost.map_bytes + TRANSIENT * self.network_cost.largest)
         if tiling == "on":
@@ -157,7 +121,6 @@ class CostModel:
         return int(fixed + images + maps)
 
     def max_pixels(self, tiling: Tiling, memory: int) -> int:
-        """Return how many pixels an image may have to fit in this much memory."""
         fits, too_many = 0, 2
         while self.predict_memory(tiling, too_many) <= memory:
             fits, too_many = too_many, 2 * too_many
@@ -170,25 +133,23 @@ class CostModel:
         return fits
 
     def predict_seconds(self, tiling: Tiling) -> float:
-        """Predict the duration of all steps on this machine."""
-        forward, backward = time_network(self.network_cost.convolutions, self.arithmetic)
+        forward, backward = time_network(self.network_cost.convolutions, self.precision)
         passes = 2 * forward + backward if tiling == "on" else forward + backward
         evaluations = NEWTON_EVALUATIONS if self.optimizer == "newton" else 1
         pixels = sum(scale.height * scale.width * scale.steps for scale in self.scales)
-        return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS * len(self.scales)
+        return WORK_SHARE * passes * evaluations * pixels + COMPILE_SECONDS
 
     @property
-    def _transformed_kernel_bytes(self) -> int:
-        """Memory of all kernels as Winograd's algorithm takes them, forward and backward."""
-        if self.arithmetic.convolution == "direct":
-            return 0
-        suited = [each for each in self.network_cost.convolutions if each.suits_winograd]
-        return sum(KERNEL_GROWTH * 4 * prod(each.kernel) for each in suited)
+    def _turned_kernel_bytes(self) -> int:
+        """Memory of what `prepare_kernels` makes of all kernels."""
+        kernels = [each.kernel for each in self.network_cost.convolutions]
+        growth = [WINOGRAD_GROWTH if suits_winograd(k, self.precision) else 1 for k in kernels]
+        return sum(4 * prod(k) * times for k, times in zip(kernels, growth, strict=True))
 
     @cached_property
     def _bytes_between_stages(self) -> float:
         """Bytes for each pixel that a tiled run keeps of the network, at most."""
-        network = TiledNetwork(
+        network = TiledNetwork.of(
             self.backbone, tuple(self.weights.style_layers), tuple(self.weights.content_layers)
         )
         held = [0.0]
@@ -210,25 +171,12 @@ class CostModel:
 
     @cached_property
     def network_cost(self) -> NetworkCost:
-        """What the network costs for each pixel."""
         return count_flops(self.backbone.tap(self.weights.layers))
 
 
 def make_plan(
     costs: CostModel, tiling: TilingName, limit: int | None, strength: float | None = None
 ) -> Plan:
-    """Decide whether to tile, and predict memory and time.
-
-    Args:
-        costs: The costs of the run.
-        tiling: ``off``, ``on``, or ``auto``, which tiles only what does not fit at once.
-        limit: Bytes that the process may use; None for a share of the available memory.
-        strength: The strength, if it is known.
-
-    Raises:
-        SettingsError: If the run needs more memory; the message names a size that fits.
-        BackboneError: If tiling is requested and the network cannot be tiled.
-    """
     limit = memory_limit(limit)
     whole = costs.predict_memory("off", costs.pixels)
     fits = limit is None or whole <= limit
@@ -243,7 +191,7 @@ def make_plan(
         reason = f"tiling {tiling} was requested"
     check_memory(costs, chosen, limit)
     seconds = costs.predict_seconds(chosen)
-    return Plan(chosen, *costs.arithmetic, peak, seconds, reason, largest, strength)
+    return Plan(chosen, costs.precision, peak, seconds, reason, largest, strength)
 
 
 def memory_limit(limit: int | None) -> int | None:
@@ -255,11 +203,6 @@ def memory_limit(limit: int | None) -> int | None:
 
 
 def check_memory(costs: CostModel, tiling: Tiling, limit: int | None) -> None:
-    """Refuse a run that needs more memory than the limit.
-
-    Raises:
-        SettingsError: With a size that fits.
-    """
     peak = costs.predict_memory(tiling, costs.pixels)
     if limit is None or peak <= limit:
         return
@@ -277,7 +220,6 @@ def check_memory(costs: CostModel, tiling: Tiling, limit: int | None) -> None:
 
 
 def format_bytes(size: float) -> str:
-    """Format a number of bytes for people: ``3.4 GiB``."""
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"
 
 

@@ -18,12 +18,9 @@ Span = tuple[int, int]
 class TileAxis:
     """The rows or the columns of a tile.
 
-    Attributes:
-        padded: Cells of the map that the tile reads, including its halo.
-        own: Cells of the map that belong to this tile alone.
-        outputs: Cells of each output that belong to this tile alone, by name, counted from the
-            start of the whole output.
-        strides: Cells of the map from one cell of each output to the next.
+    It reads ``padded`` cells of the map, halo included; ``own`` cells belong to it alone. So do
+    ``outputs`` cells of each output, counted from the start of the whole output; ``strides`` are
+    the cells of the map from one of their cells to the next.
     """
 
     padded: Span
@@ -39,8 +36,6 @@ class TileAxis:
 
 @dataclass(frozen=True)
 class Tile:
-    """A rectangle of a map."""
-
     rows: TileAxis
     columns: TileAxis
 
@@ -78,13 +73,6 @@ def split_axis(
     Every piece begins at a multiple of ``step``. So does its halo, which ends a multiple of
     ``step`` before the end of the map. Each strided layer therefore meets the same cells in a tile
     as in the whole, even if its "same" padding depends on whether a side is even.
-
-    Args:
-        length: Cells of the map.
-        lengths: Cells of each output of the whole map.
-        fields: The receptive field of one cell of each output.
-        step: The least common stride of all outputs, in cells of the map.
-        largest: Most cells of a piece without its halo; at least ``step``.
     """
     pieces = max(1, math.ceil(length / max(step, largest)))
     starts = sorted({step * round(length * index / pieces / step) for index in range(pieces)})
@@ -111,15 +99,7 @@ def split_map(
     step: int,
     largest: int,
 ) -> list[Tile]:
-    """Cover a map with tiles, row by row.
-
-    Args:
-        shape: Height and width of the map.
-        shapes: Height and width of each output of the whole map.
-        fields: The receptive field of one cell of each output, along rows and columns.
-        step: The least common stride of all outputs, in cells of the map.
-        largest: Most cells of a tile's side without its halo.
-    """
+    """Cover a map with tiles, row by row."""
     rows, columns = (
         split_axis(
             shape[axis],
@@ -141,19 +121,12 @@ class TiledMap:
     """
 
     def __init__(self, rows: Iterable[Span], columns: Iterable[Span]) -> None:
-        """Create an empty map.
-
-        Args:
-            rows: The rows of the tiles, in order and without gaps.
-            columns: Their columns.
-        """
         self._rows = tuple(dict.fromkeys(rows))
         self._columns = tuple(dict.fromkeys(columns))
         self._tiles: dict[tuple[Span, Span], Tensor] = {}
 
     @classmethod
     def from_image(cls, image: Tensor) -> "TiledMap":
-        """Return an image ``(height, width, 3)`` as a map of one tile."""
         rows, columns = (0, image.shape[0]), (0, image.shape[1])
         tiled = cls([rows], [columns])
         tiled.write(rows, columns, tf.convert_to_tensor(image)[tf.newaxis])
@@ -161,7 +134,6 @@ class TiledMap:
 
     @classmethod
     def for_output(cls, tiles: Sequence[Tile], output: str) -> "TiledMap":
-        """Create an empty map of an output, tiled by the own cells of each tile."""
         return cls(*zip(*(tile.outputs(output) for tile in tiles), strict=True))
 
     def write(self, rows: Span, columns: Span, values: Tensor) -> None:
@@ -190,7 +162,6 @@ class TiledMap:
                 self._tiles[row, column] = part if tile is None else tile + part
 
     def tiles(self) -> Iterable[Tensor]:
-        """Return all tiles that were written."""
         return self._tiles.values()
 
     def pop_whole(self) -> Tensor:
