@@ -30,8 +30,10 @@ def place(tmp_path_factory, tiny_backbone):
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr("nstk.backbones.loading.load_backbone", lambda name, **_: tiny_backbone)
-    modules = "stylization.preparing", "finetuning.job", "auditing.job", "sweeping.run_groups"
-    for module in modules:
+    for module in (
+        *("stylization.job", "stylization.saving", "sweeping.runs"),
+        *("finetuning.job", "auditing.job"),
+    ):
         monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)
     monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
 
