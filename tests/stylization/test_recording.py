@@ -14,6 +14,7 @@ from nstk.errors import DivergenceError, OutputError, SettingsError
 from nstk.images.encoding import check_animation
 from nstk.images.loading import load_image
 from nstk.progress import Progress
+from nstk.storage.files import derive_path
 from nstk.stylization.result import Frames, Previews, Trace, broadcast
 
 
@@ -101,6 +102,21 @@ def test_a_preview_that_cannot_be_written_is_logged_and_stops_nothing(tmp_path, 
         report_run(broadcast(Previews(tmp_path / "absent" / "now.png", 5), trace))
     assert len(trace.steps) == 7
     assert "No preview at step 5" in caplog.text
+
+
+@pytest.mark.parametrize("letter", ["o", "ö"])
+def test_names_derived_from_long_names_fit_and_differ(tmp_path, letter):
+    longest = letter * (251 // len(letter.encode()))
+    derived = [
+        derive_path(tmp_path / f"{stem}.png", ".preview.png") for stem in (longest, longest[:-1])
+    ]
+    for path in derived:
+        Previews(path, 1)(Progress(stage="8×6", step=1, total=1, preview=lambda: filled(0.5)))
+        assert path.exists()
+        assert path.name.startswith(letter * 100)
+        assert path.name.endswith(".preview.png")
+    assert len(set(derived)) == 2
+    assert derive_path(tmp_path / "a.png", ".preview.png") == tmp_path / "a.preview.png"
 
 
 def numbered(step):
