@@ -39,11 +39,6 @@ def build_compact(
     Every block is a sequence of 3×3 convolutions with bias and ReLU. There is a 2×2 max-pool
     between two blocks and none after the last. Layers are named as in Keras's VGG19
     (``block1_conv1``, ``block1_pool``, …), so the same layer names work for both networks.
-
-    Args:
-        input_shape: Height, width and channels of an image; ``None`` is any size.
-        widths: Channels of each block.
-        depths: Convolutions of each block.
     """
     if len(widths) != len(depths) or not widths:
         raise SettingsError(
@@ -73,13 +68,8 @@ def build_efficientnet_lite0(
     """Build EfficientNet-Lite0 (Tan and Le 2019; Liu 2020), without its top and trained weights.
 
     It is EfficientNet without squeeze-and-excitation and with ReLU6. Layers are named as in Keras's
-    EfficientNets (``block2a_expand_conv``, ``block2b_add``, ``top_activation``, …).
-
-    Args:
-        input_shape: Height, width and channels of an image; ``None`` is any size.
-        stages: See `LITE0_STAGES`.
-        stem: Channels of the first convolution.
-        head: Channels of the last convolution.
+    EfficientNets (``block2a_expand_conv``, ``block2b_add``, ``top_activation``, …). ``stem`` and
+    ``head`` are the channels of the first and of the last convolution.
     """
     layers = keras.layers
     inputs = keras.Input(input_shape, name="image")
