@@ -24,6 +24,7 @@ import numpy.typing as npt
 
 from nstk.heads.decisions import ARGMAX, Decision
 from nstk.heads.links import Link
+from nstk.heads.logistic import sample_weights
 from nstk.heads.metrics import Interval
 from nstk.types import Json, Labels, Matrix, Probabilities, Targets
 
@@ -155,7 +156,7 @@ def calibrate(
     if not known.any():
         return Calibration()
     link, logits, targets = decision.link, oof_logits[known], targets[known]
-    weights = np.ones((len(targets), 1)) if weights is None else weights[known]
+    weights = sample_weights(targets, link, False) if weights is None else weights[known]
     temperature = fit_temperature(logits, targets, weights, link)
 
     def measure(logits: Matrix) -> Reliability:

@@ -1,6 +1,6 @@
 """Model selection by cross-validation, and predictions for images that no head was fitted on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from nstk.heads.out_of_distribution import OODDetector
 from nstk.heads.splits import Samples, Splits
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import FinetuneSettings
-from nstk.types import Labels, Logits, Matrix, Targets
+from nstk.types import Logits, Matrix, Targets
 
 
 @dataclass(frozen=True)
@@ -72,44 +72,6 @@ def select_head(
     return Selection(best, heads[best], trials, calibration)
 
 
-@dataclass(frozen=True, eq=False)
-class CrossValidation:
-    """Out-of-fold predictions of heads that were selected without the fold as well."""
-
-    logits: Logits
-    temperatures: npt.NDArray[np.float64]
-    predicted: Targets
-    folds: Labels
-    selections: Sequence[Selection]
-
-
-def cross_validate(
-    samples: Samples,
-    settings: FinetuneSettings,
-    *,
-    link: Link = SOFTMAX,
-    on_progress: Reporter = no_progress,
-) -> CrossValidation:
-    """Hold out one fold after the other, and repeat the selection on the others."""
-    folds = assign_folds(samples.strata, settings.folds, settings.seed, samples.groups)
-    count = int(folds.max()) + 1
-    logits = np.full(samples.targets.shape, np.nan, np.float32)
-    temperatures = np.ones(len(samples))
-    predicted = np.zeros(samples.targets.shape, bool)
-    selections = []
-    for fold in range(count):
-        on_progress(Progress(stage="folds", step=fold, total=count))
-        out = folds == fold
-        selection = select_head(samples.subset(~out), settings, link=link)
-        vectors = samples.vectors[selection.features][out]
-        logits[out] = selection.head.logits(vectors)
-        temperatures[out] = selection.calibration.temperature
-        predicted[out] = selection.head.decision.predict(selection.head.predict_proba(vectors))
-        selections.append(selection)
-    on_progress(Progress(stage="folds", step=count, total=count))
-    return CrossValidation(logits, temperatures, predicted, folds, selections)
-
-
 def _score(head: Head, targets: Targets, weights: Matrix) -> Trial:
     known = np.isfinite(head.oof_logits).all(axis=1)
     if not known.any():
@@ -142,13 +104,11 @@ class SplitPredictions:
 
     @property
     def correct(self) -> npt.NDArray[np.bool_]:
-        """Whether exactly the true labels were predicted, ``(n,)``."""
         correct: npt.NDArray[np.bool_] = (self.targets == self.predicted).all(axis=1)
         return correct
 
     @property
     def is_ood(self) -> npt.NDArray[np.bool_]:
-        """Whether each image is out of distribution, ``(n,)``."""
         if self.ood_score is None:
             return np.zeros(len(self.targets), bool)
         is_ood: npt.NDArray[np.bool_] = self.ood_score > 1
@@ -156,7 +116,6 @@ class SplitPredictions:
 
     @property
     def ood_count(self) -> int | None:
-        """Number of images out of distribution; None without a detector."""
         return None if self.ood_score is None else int(self.is_ood.sum())
 
     @cached_property
@@ -212,22 +171,41 @@ def predict_splits(
 def cross_val_predict(
     splits: Splits, settings: FinetuneSettings, link: Link, on_progress: Reporter
 ) -> tuple[SplitPredictions, int]:
-    """Predict every training image by a head that was selected and fitted without its fold."""
+    """Predict every training image by a head that was selected and fitted without its fold.
+
+    Images whose class has no others are in no fold. Returns the number of folds, too, which small
+    data may reduce.
+    """
     samples = splits.samples["train"]
-    validation = cross_validate(samples, settings, link=link, on_progress=on_progress)
-    if not validation.selections:
+    folds = assign_folds(samples.strata, settings.folds, settings.seed, samples.groups)
+    count = int(folds.max()) + 1
+    if not count:
         raise FolderError(
             "No fold can be held out, because no class has two different training images; "
             "add images, or leave out `folds`."
         )
-    out = np.flatnonzero(validation.folds >= 0)
+    logits = np.full(samples.targets.shape, np.nan, np.float32)
+    temperatures = np.ones(len(samples))
+    predicted = np.zeros(samples.targets.shape, bool)
+    decisions: list[Decision] = []
+    for fold in range(count):
+        on_progress(Progress(stage="folds", step=fold, total=count))
+        out = folds == fold
+        selection = select_head(samples.subset(~out), settings, link=link)
+        head, vectors = selection.head, samples.vectors[selection.features][out]
+        logits[out] = head.logits(vectors)
+        temperatures[out] = selection.calibration.temperature
+        predicted[out] = head.decision.predict(head.predict_proba(vectors))
+        decisions.append(head.decision)
+    on_progress(Progress(stage="folds", step=count, total=count))
+    known = np.flatnonzero(folds >= 0)
     predictions = SplitPredictions(
-        paths=tuple(splits.paths["train"][index] for index in out),
-        targets=samples.targets[out],
-        predicted=validation.predicted[out],
-        logits=validation.logits[out],
-        temperatures=validation.temperatures[out],
-        decision=validation.selections[0].head.decision,
+        paths=tuple(splits.paths["train"][index] for index in known),
+        targets=samples.targets[known],
+        predicted=predicted[known],
+        logits=logits[known],
+        temperatures=temperatures[known],
+        decision=decisions[0],
         balance=settings.balance,
     )
-    return predictions, len(validation.selections)
+    return predictions, count
