@@ -189,12 +189,12 @@ def _decode_open(path: Path, file: BinaryIO, max_pixels: int, side: int | None) 
         image = _open_image(path, file, max_pixels)
         _check_density(path, image, file)
         raw = raw_mode(image)
+        if side is not None:
+            image.draft(None, (side, side))
         if image.width * image.height > _LARGE:  # some formats check Pillow's limit when loading
             image.load()
     if _holds_several(image):
         notices.append("the file holds several images; the first is used")
-    if side is not None:
-        image.draft(None, (side, side))
     image.load()
     with _exclusive_pillow() as warned_later:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)

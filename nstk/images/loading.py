@@ -108,7 +108,6 @@ def load_levels(
     path: str | Path,
     *,
     content: bytes | None = None,
-    max_pixels: int = MAX_PIXELS,
     background: Color = WHITE,
     side: int | None = None,
 ) -> Levels:
@@ -117,7 +116,7 @@ def load_levels(
     Raises:
         ImageError: If the file is missing, not an image, damaged, cut short or too big.
     """
-    decoded = decode(Path(path), max_pixels, content=content, side=side)
+    decoded = decode(Path(path), content=content, side=side)
     colors, _ = _convert(decoded)
     opaque = composite(colors, background)
     if opaque.dtype != np.uint8:
