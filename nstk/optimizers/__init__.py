@@ -18,3 +18,4 @@ from nstk.optimizers.protocol import Evaluate as Evaluate
 from nstk.optimizers.protocol import Evaluation as Evaluation
 from nstk.optimizers.protocol import Optimizer as Optimizer
 from nstk.optimizers.protocol import minimize as minimize
+from nstk.optimizers.smooth_colors import SmoothColors as SmoothColors
