@@ -42,7 +42,7 @@ StepResult = tuple[Tensor, OptimizerState, Evaluation]
 """The next image, the next state, and the loss and gradient before the step."""
 
 CompiledStep = Callable[[Tensor, OptimizerState, LossWeights], StepResult]
-"""A compiled step of an optimizer, of an image, a state and the weights of the losses."""
+"""A step from an image, a state and the weights of the losses, which are tensors."""
 
 
 @dataclass(frozen=True)
@@ -119,18 +119,13 @@ def combine_losses(
 
 class Objective(Protocol):
     @property
-    def weights(self) -> ObjectiveWeights:
-        """The default weights."""
+    def weights(self) -> ObjectiveWeights: ...
 
     def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
-        """Return the loss of an image ``(height, width, 3)``, its gradient and its terms."""
+        """The loss of an image ``(height, width, 3)``, its gradient and its terms."""
 
     def compile(self, optimizer: Optimizer) -> CompiledStep:
-        """Compile a step of an optimizer, or return the one compiled before.
-
-        It is ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
-        tensors, so that other weights need no other step.
-        """
+        """Compile a step of an optimizer, or return the one compiled before."""
 
 
 @dataclass(frozen=True, eq=False)

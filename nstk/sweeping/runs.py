@@ -101,7 +101,7 @@ class RunGroup:
         )
 
     def clear_cache(self) -> None:
-        """Release the inputs and the compiled steps."""
+        """Release the inputs and the targets."""
         for name in ("_first", "_objectives"):
             vars(self).pop(name, None)
 
