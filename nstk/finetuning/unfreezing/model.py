@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.blocks import Block, find_blocks, parts_of
+from nstk.backbones.convolutions import speed_up_convolutions
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.variants import Precision, prepare_network
 from nstk.features.networks import BLOCKS, STATISTICS, channel_moments, choose_statistics_taps
@@ -45,6 +46,7 @@ class PartiallyFrozenModel:
         above = [maps[name] for name in taps if name not in frozen]
         self._lower = keras.Model(image, [split, *below]) if depth < len(every) else None
         self._upper = keras.Model(split, [last, *above])
+        speed_up_convolutions(self._upper)
         self.groups = [self._head.trainable_variables, *map(_unfreeze, reversed(blocks))]
 
     @property
