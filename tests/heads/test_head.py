@@ -291,3 +291,17 @@ def test_one_large_fold_chooses_the_penalty_and_every_image_is_predicted_on_requ
     assert brief.kernel == pytest.approx(decided.kernel, rel=1e-4, abs=1e-6)
     assert np.isfinite(predict_out_of_fold(features, targets)).all()
     assert np.isfinite(everything.oof_logits).all()
+
+
+def test_few_images_with_many_features_are_solved_as_precisely(monkeypatch):
+    generator = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    features = generator.normal(0, 0.25, (2, 500))[labels] + generator.normal(size=(80, 500))
+    targets = one_hot(labels, 2)
+    found = fit_head(features, targets)
+    monkeypatch.setattr("nstk.heads.logistic._CROSS_VALIDATION", 1e-9)
+    exact = fit_head(features, targets)
+    assert found.l2 == exact.l2
+    assert (found.oof_logits.argmax(axis=1) == exact.oof_logits.argmax(axis=1)).all()
+    losses = [SOFTMAX.losses(targets, each.oof_logits).mean() for each in (found, exact)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
