@@ -238,10 +238,8 @@ class Classifier:
             )
         outputs = model.output_shape[-1]
         if outputs != len(classes):
-            raise ModelError(
-                f"{path}: has {len(classes)} class names for {outputs} outputs; "
-                "it was changed after it was made: make it again."
-            )
+            reason = f"there are {len(classes)} class names for {outputs} outputs"
+            raise _changed_error(path, reason)
         return Classifier(
             model=model,
             classes=tuple(map(str, classes)),
@@ -253,19 +251,22 @@ class Classifier:
         )
 
 
+def _changed_error(path: Path, reason: str) -> ModelError:
+    return ModelError(
+        f"{path}: in its nstk.json, {reason}; it was changed after it was made: make it again."
+    )
+
+
 def _read_facts(path: Path, card: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     facts = card.get(name, {})
     if not isinstance(facts, dict):
-        raise ModelError(f"{path}: {name} in its nstk.json is not an object; make it again.")
+        raise _changed_error(path, f"{name} is not an object")
     return facts
 
 
 def _read_temperature(path: Path, temperature: Json) -> float:
     if not isinstance(temperature, int | float) or not 0 < temperature < math.inf:
-        raise ModelError(
-            f"{path}: temperature in its nstk.json is {temperature!r}, not a positive number; "
-            "it was changed after it was made: make it again."
-        )
+        raise _changed_error(path, f"temperature is {temperature!r}, not a positive number")
     return float(temperature)
 
 
@@ -275,10 +276,7 @@ def _read_ood_detector(path: Path, model: KerasModel, config: Json) -> OODDetect
     try:
         return OODDetector.from_config(config, model.get_layer(FEATURES).output.shape[-1])
     except (ValueError, TypeError) as error:
-        raise ModelError(
-            f"{path}: ood_detector in its nstk.json is invalid ({error}); "
-            "it was changed after it was made: make it again."
-        ) from error
+        raise _changed_error(path, f"ood_detector is invalid ({error})") from error
 
 
 def _read_decision(path: Path, thresholds: Json, outputs: int) -> Decision:
@@ -287,8 +285,6 @@ def _read_decision(path: Path, thresholds: Json, outputs: int) -> Decision:
     except (TypeError, ValueError, OverflowError):
         decision = None
     if decision is None or len(decision.thresholds or [None] * outputs) != outputs:
-        raise ModelError(
-            f"{path}: thresholds in its nstk.json are not one number for each of {outputs} "
-            "outputs; it was changed after it was made: make it again."
-        )
+        reason = f"thresholds are not one number for each of {outputs} outputs"
+        raise _changed_error(path, reason)
     return decision

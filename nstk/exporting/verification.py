@@ -110,9 +110,7 @@ def find_recorded(record: str | Path, classifier: Classifier, seed: int) -> Samp
     files = [*card["files"]]
     np.random.default_rng(seed).shuffle(files)
     files.sort(key=lambda file: file["split"] == "train")
-    readers = [
-        partial(_read_recorded, catalog.root / file["path"], file["sha256"]) for file in files
-    ]
+    readers = [partial(_read, catalog.root / file["path"], file["sha256"]) for file in files]
     samples = SampleSet("recorded", readers, catalog)
     return samples if samples.is_usable else None
 
@@ -137,18 +135,13 @@ def _fit(pixels: Levels, size: int) -> Levels:
     return np.rint(255 * resized).astype(np.uint8)
 
 
-def _read(path: Path) -> Levels | None:
-    try:
-        return load_levels(path)
-    except ImageError:
-        return None
-
-
-def _read_recorded(path: Path, digest: str) -> Levels | None:
+def _read(path: Path, digest: str | None = None) -> Levels | None:
+    """The image; None if it cannot be read, or has changed."""
     try:
         content = read_content(path)
-        unchanged = hashlib.sha256(content).hexdigest() == digest
-        return load_levels(path, content=content) if unchanged else None
+        if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+            return None
+        return load_levels(path, content=content)
     except ImageError:
         return None
 

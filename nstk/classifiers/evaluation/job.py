@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,12 @@ from nstk.classifiers.evaluation.report import (
     measure_coverage,
     rank_losses,
 )
-from nstk.classifiers.prediction.job import stream_predictions
-from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
+from nstk.classifiers.prediction.job import predict
+from nstk.classifiers.prediction.prediction import (
+    Predictions,
+    PredictSettings,
+    collect_probabilities,
+)
 from nstk.classifiers.run_records import find_record
 from nstk.datasets.catalogs import DataSettings
 from nstk.datasets.listing import SkippedFile
@@ -79,24 +82,35 @@ def evaluate(
         on_progress=on_progress,
     )
     settings = PredictSettings(top=len(classifier.classes), decode=decode, executor=executor)
-    predicted = _predict(classifier, dict(files.files), settings, on_progress)
-    if not predicted.digests:
+    started = time.perf_counter()
+    paths = [path for path, _ in files.files]
+    found = predict(classifier, paths, settings=settings, on_progress=on_progress)
+    rate = len(found) / (time.perf_counter() - started)
+    if not len(found):
         raise FolderError(f"{files.root}: no image can be read; give another folder.")
-    trained = None if record is None else _find_trained(record, classifier, predicted.digests)
+    trained = None if record is None else _find_trained(record, classifier, found)
     seconds = time.perf_counter() - began
-    return _build_report(files, predicted, trained, losses, seconds)
+    return _build_report(classifier, files, found, trained, losses, (seconds, rate))
 
 
 def _build_report(
+    classifier: Classifier,
     files: LabeledFiles,
-    predicted: "_PredictedImages",
+    found: Predictions,
     trained: npt.NDArray[np.bool_] | None,
     losses: int,
-    seconds: float,
+    speed: tuple[float, float],
 ) -> EvaluationReport:
-    classifier, predictions = predicted.classifier, predicted.predictions
+    probabilities = collect_probabilities(found.predictions, classifier.classes)
+    predictions = _label(classifier, dict(files.files), found, probabilities)
+
+    def measure(mask: npt.NDArray[np.bool_]) -> Evaluation:
+        targets, predicted = predictions.targets[mask], predictions.predicted[mask]
+        return compute_metrics(targets, predicted, probabilities[mask], classifier.classes)
+
     partial = trained is not None and trained.any() and not trained.all()
-    every = predicted.evaluate(np.ones(len(predicted.digests), bool))
+    every = measure(np.ones(len(found), bool))
+    unread = (SkippedFile(files.display_path(each.path), each.reason) for each in found.skipped)
     return EvaluationReport(
         classifier=classifier,
         evaluation=every,
@@ -106,80 +120,43 @@ def _build_report(
         top_losses=rank_losses(predictions, classifier.classes, losses, files.display_path),
         data=files,
         train_overlap=None if trained is None else int(trained.sum()),
-        unseen=predicted.evaluate(~trained) if trained is not None and partial else None,
-        skipped=(
-            *files.skipped,
-            *(SkippedFile(files.display_path(each.path), each.reason) for each in predicted.unread),
-        ),
-        seconds=seconds,
-        images_per_second=len(predicted.digests) / predicted.seconds,
+        unseen=measure(~trained) if trained is not None and partial else None,
+        skipped=(*files.skipped, *unread),
+        seconds=speed[0],
+        images_per_second=speed[1],
     )
 
 
-@dataclass(frozen=True, eq=False)
-class _PredictedImages:
-    """Predictions for labeled images, and the unreadable ones."""
-
-    classifier: Classifier
-    probabilities: Matrix
-    """Outputs of the classifier, ``(n, C)``."""
-    predictions: SplitPredictions
-    digests: Sequence[str]
-    unread: Sequence[SkippedFile]
-    seconds: float
-
-    def evaluate(self, mask: npt.NDArray[np.bool_]) -> Evaluation:
-        """Metrics on the images for which ``mask`` ``(n,)`` is true."""
-        targets, predicted = self.predictions.targets[mask], self.predictions.predicted[mask]
-        return compute_metrics(
-            targets, predicted, self.probabilities[mask], self.classifier.classes
-        )
-
-
-def _predict(
+def _label(
     classifier: Classifier,
     labels: Mapping[Path, Sequence[int]],
-    settings: PredictSettings,
-    on_progress: Reporter,
-) -> _PredictedImages:
-    started = time.perf_counter()
+    found: Predictions,
+    probabilities: Matrix,
+) -> SplitPredictions:
+    """Put the true labels beside the predictions."""
     decision, temperature = classifier.decision, classifier.temperature
-    columns = {name: column for column, name in enumerate(classifier.classes)}
-    predictions: list[Prediction] = []
-    unread: list[SkippedFile] = []
-    for each in stream_predictions(classifier, [*labels], settings, on_progress=on_progress):
-        if isinstance(each, Prediction):
-            predictions.append(each)
-        else:
-            unread.append(each)
-    probabilities = np.zeros((len(predictions), len(columns)))
     targets = np.zeros(probabilities.shape, bool)
-    for row, target, each in zip(probabilities, targets, predictions, strict=True):
+    for target, each in zip(targets, found, strict=True):
         target[list(labels[each.path])] = True
-        for name, probability in each.top:
-            row[columns[name]] = probability
-    scores = [each.ood_score for each in predictions if each.ood_score is not None]
-    split = SplitPredictions(
-        paths=tuple(each.path for each in predictions),
+    scores = [each.ood_score for each in found if each.ood_score is not None]
+    return SplitPredictions(
+        paths=tuple(each.path for each in found),
         targets=targets,
         predicted=decision.predict(probabilities),
         logits=temperature * decision.link.logits(probabilities),
-        temperatures=np.full(len(predictions), temperature),
+        temperatures=np.full(len(found), temperature),
         decision=decision,
-        ood_score=np.array(scores, np.float32) if len(scores) == len(predictions) else None,
+        ood_score=np.array(scores, np.float32) if len(scores) == len(found) else None,
         balance=bool(classifier.settings.get("balance")),
     )
-    digests = [each.digest for each in predictions]
-    seconds = time.perf_counter() - started
-    return _PredictedImages(classifier, probabilities, split, digests, unread, seconds)
 
 
 def _find_trained(
-    record: str | Path, classifier: Classifier, digests: Sequence[str]
+    record: str | Path, classifier: Classifier, found: Predictions
 ) -> npt.NDArray[np.bool_] | None:
     """Which images the classifier was trained on, ``(n,)``; None without its record."""
     card = find_record(record, classifier)
     if card is None:
         return None
     trained = {file["sha256"] for file in card["files"] if file["split"] == "train"}
-    return np.array([digest in trained for digest in digests], bool)
+    return np.array([each.digest in trained for each in found], bool)

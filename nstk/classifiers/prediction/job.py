@@ -11,7 +11,12 @@ import numpy as np
 
 from nstk.backbones.keras_config import check_process
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.prediction.prediction import Prediction, Predictions, PredictSettings
+from nstk.classifiers.prediction.prediction import (
+    Prediction,
+    Predictions,
+    PredictSettings,
+    collect_probabilities,
+)
 from nstk.classifiers.prediction.reading import (
     CroppedImage,
     ImageInput,
@@ -96,17 +101,14 @@ def predict_proba(
     Raises:
         ImageError: If an image cannot be read: every image needs a row.
     """
-    columns = {name: column for column, name in enumerate(classifier.classes)}
-    settings = resolve_settings(PredictSettings, None, {**options, "top": len(columns)})
-    rows: list[Probabilities] = []
+    options["top"] = len(classifier.classes)
+    settings = resolve_settings(PredictSettings, None, options)
+    predictions: list[Prediction] = []
     for each in stream_predictions(classifier, images, settings, on_progress=on_progress):
         if not isinstance(each, Prediction):
             raise ImageError(f"{each.path}: {each.reason}; leave it out.")
-        row = np.zeros(len(columns), np.float32)
-        for name, probability in each.top:
-            row[columns[name]] = probability
-        rows.append(row)
-    return np.array(rows, np.float32).reshape(-1, len(columns))
+        predictions.append(each)
+    return collect_probabilities(predictions, classifier.classes).astype(np.float32)
 
 
 def stream_predictions(

@@ -1,15 +1,17 @@
 """Predictions for images, and the settings of `predict`."""
 
 import html
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from nstk.datasets.listing import SkippedFile
 from nstk.features.extractor import BATCH_SIZE
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.settings import DecodeMode, ExecutorName, check_range, check_whole, check_word
-from nstk.types import Json
+from nstk.types import Json, Matrix
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +126,16 @@ class Predictions:
     def _repr_html_(self) -> str:
         rows = [(each.path, each.label, f"{100 * each.probability:.1f} %") for each in self]
         return html_table(("image", "label", "probability"), rows)
+
+
+def collect_probabilities(predictions: Sequence[Prediction], classes: Sequence[str]) -> Matrix:
+    """The probabilities of predictions that list all classes, ``(N, C)``."""
+    columns = {name: column for column, name in enumerate(classes)}
+    rows = np.zeros((len(predictions), len(classes)))
+    for row, each in zip(rows, predictions, strict=True):
+        for name, probability in each.top:
+            row[columns[name]] = probability
+    return rows
 
 
 def html_table(columns: Iterable[object], rows: Iterable[Iterable[object]]) -> str:
