@@ -15,7 +15,7 @@ from nstk.errors import ImageError, SettingsError
 from nstk.images.decoding import identify
 from nstk.images.image import Image, Plane, resize_image
 from nstk.images.masks import resize_mask
-from nstk.optimizers import Averaged, Optimizer, choose_optimizer
+from nstk.optimizers import Averaged, Optimizer, SmoothColors, choose_optimizer
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.settings.parsing import LayerWeights
@@ -163,10 +163,10 @@ class StyleTransferTask:
             yield optimization
 
     def _make_optimizer(self, lr_factor: float) -> Optimizer:
-        """Adam is averaged, as it circles its minimum; the others return the best point."""
+        """Colors are smooth; Adam is averaged, as it circles its minimum."""
         name, rate = self.settings.optimizer, self.settings.learning_rate
         optimizer = choose_optimizer(name, None if rate == "auto" else rate, (0.0, 1.0), lr_factor)
-        return Averaged(optimizer, decay=AVERAGING) if name == "adam" else optimizer
+        return SmoothColors(Averaged(optimizer, decay=AVERAGING) if name == "adam" else optimizer)
 
     def _palettes(self, scale: Scale) -> Iterator[Palette]:
         """The colors of the style images with a weight."""
