@@ -43,6 +43,9 @@ _CODE_CARRIERS = (
 _FILE_READERS = ("StringLookup", "IntegerLookup", "TextVectorization", "IndexLookup")
 """Layers that can read their vocabulary from any file of the machine."""
 
+_UNUSED = ("quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
+"""Settings that Keras 3.10 does not know and frozen networks never use."""
+
 _FOREIGN_FORMATS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
     b"\x80": "a Python pickle",
@@ -140,7 +143,8 @@ def _copy_members(
 def _make_portable(config: Json, numbers: dict[int, int]) -> Json:
     """Leave out what Keras before 3.15 refuses, and number shared objects as they appear.
 
-    The weights are in the file, so their initializers are never used. The names of operations,
+    The weights are in the file, so their initializers are never used, and nothing is trained with
+    renormalization. The names of operations,
     which Keras 3.10 does not accept, stay beside their configs; `_restore_names` reads them.
     """
     if isinstance(config, list):
@@ -152,7 +156,7 @@ def _make_portable(config: Json, numbers: dict[int, int]) -> Json:
         if key == "shared_object_id"
         else _make_portable(value, numbers)
         for key, value in config.items()
-        if not key.endswith("initializer") and key != "quantization_config"
+        if not key.endswith("initializer") and key not in _UNUSED
     }
     if _is_operation(kept):
         kept["config"].pop("name", None)
