@@ -57,12 +57,9 @@ _RELATIVE_L2 = 10.0 ** np.arange(-0.5, -3.0, -0.5)
 _FIRST_TRIED = 2
 _STEPS = len(_RELATIVE_L2) + 1
 
-_DECISIVE = 300
-"""Images in a fold that choose a penalty as well as all images do."""
-
-_SUFFICIENT = 1500
-"""Images in a fold that are enough for calibration, too, so that no other is held out, unless every
-image is to be predicted."""
+_SUFFICIENT = 300
+"""Images in a fold that choose a penalty and a temperature as well as all images do: no other fold
+is held out then, unless every image is to be predicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,8 +198,8 @@ def _search(
 ) -> _Trial:
     """Find the penalties with the lowest log-loss, on one fold if it has images enough."""
     every = range(int(folds.max()) + 1)
-    held_out = int((folds == 0).sum())
-    deciding = every if held_out < _DECISIVE else every[:1]
+    is_sufficient = (folds == 0).sum() >= _SUFFICIENT
+    deciding = every[:1] if is_sufficient else every
     l2_values = np.multiply.outer(
         _RELATIVE_L2, choose_l2(data.decomposition, data.targets, data.link)
     )
@@ -227,7 +224,7 @@ def _search(
         np.stack([trials[label].oof_logits[:, label] for label in labels], axis=1),
         np.stack([trials[label].solutions[..., label] for label in labels], axis=-1),
     )
-    if not every_image and held_out >= _SUFFICIENT:
+    if is_sufficient and not every_image:
         return found
     rest = _cross_validate(data, folds, every[len(deciding) :], found.l2_values)
     return _Trial(

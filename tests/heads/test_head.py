@@ -276,19 +276,15 @@ def test_the_time_grows_linearly_with_the_number_of_classes():
     assert many <= 7 * few
 
 
-def test_one_large_fold_chooses_the_penalty_and_every_image_is_predicted_on_request(monkeypatch):
+def test_one_large_fold_is_enough_and_every_image_is_predicted_on_request(monkeypatch):
     features, labels = clusters(60, 8)
     targets = one_hot(labels)
     everything = fit_head(features, targets)
-    monkeypatch.setattr("nstk.heads.head._DECISIVE", 12)
-    decided = fit_head(features, targets)
-    assert np.isfinite(decided.oof_logits).all()
     monkeypatch.setattr("nstk.heads.head._SUFFICIENT", 12)
     brief = fit_head(features, targets)
     held_out = assign_folds(labels, FOLDS, 0) == 0
     assert (np.isfinite(brief.oof_logits).all(axis=1) == held_out).all()
-    assert brief.l2 == decided.l2
-    assert brief.kernel == pytest.approx(decided.kernel, rel=1e-4, abs=1e-6)
+    assert 0.3 < brief.l2 / everything.l2 < 3.3  # no more than a step of the grid
     assert np.isfinite(predict_out_of_fold(features, targets)).all()
     assert np.isfinite(everything.oof_logits).all()
 
