@@ -162,7 +162,8 @@ def test_a_run_that_diverged_can_be_resumed_from_before_and_after_the_divergence
         def step(x, state, loss_weights):
             x, state, found = compiled_step(x, state, loss_weights)
             # The fifth step, and only with the learning rate before the divergence.
-            if float(state.inner.count) == 5 and optimizer.optimizer.learning_rate == 0.05:
+            adam = optimizer.optimizer.optimizer
+            if float(state.inner.count) == 5 and adam.learning_rate == 0.05:
                 found = found._replace(loss=found.loss * float("nan"))
             return x, state, found
 
