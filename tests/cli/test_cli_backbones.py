@@ -33,7 +33,7 @@ def test_a_table_with_the_packaged_networks_first_is_printed():
 
 def test_a_terminal_wraps_the_last_column(monkeypatch):
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    monkeypatch.setattr(shutil, "get_terminal_size", lambda: os.terminal_size((40, 24)))
+    monkeypatch.setattr(shutil, "get_terminal_size", lambda *_: os.terminal_size((40, 24)))
     cells = ["one", "alpha beta gamma delta epsilon zeta eta theta"]
     assert format_table(["name", "taps"], [cells]).splitlines() == [
         "name  taps",
