@@ -90,16 +90,10 @@ def audit(
     catalog = open_catalog(data, reading, on_progress=on_progress)
     backbone = load_backbone(backbone, on_progress=on_progress)
     watch.lap()
-    paths = [image.path for image in catalog.images]
     store = FeatureCache(cache)
     try:
-        extractor = FeatureExtractor(
-            backbone,
-            choose_size(backbone, paths),
-            executor=chosen.executor,
-            images=len(paths),
-            reader=ImageReader.from_settings(vars(chosen)),
-        )
+        extractor = _make_extractor(catalog, backbone, chosen)
+        paths = [image.path for image in catalog.images]
         read, vectors, unreadable = read_images(paths, extractor, store, on_progress=on_progress)
     except FolderError as error:
         raise FolderError(catalog.display_message(str(error))) from error
@@ -107,13 +101,25 @@ def audit(
         raise FolderError(f"{catalog.source} has no readable image; give other data.")
     watch.lap("images")
     found = _Images(catalog, read, vectors, chosen, on_progress).audit(watch)
-    notices = (*found.notices, *store.notices)
     return replace(
         found,
         unreadable=tuple(unreadable),
-        notices=notices,
+        notices=(*found.notices, *store.notices),
         backbone=backbone.name,
         executor=extractor.chosen_executor,
+    )
+
+
+def _make_extractor(
+    catalog: Catalog, backbone: Backbone, settings: AuditSettings
+) -> FeatureExtractor:
+    paths = [image.path for image in catalog.images]
+    return FeatureExtractor(
+        backbone,
+        choose_size(backbone, paths),
+        executor=settings.executor,
+        images=len(paths),
+        reader=ImageReader.from_settings(vars(settings)),
     )
 
 

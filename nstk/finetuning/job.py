@@ -58,8 +58,7 @@ def finetune(
     gives the same bytes. Inside the scope of a ``tf.distribute`` strategy, its workers and
     replicas share the work, and each returns the same result.
 
-        result = nstk.finetune("insects", views=2)
-        result.classifier.save("insects.keras")
+        nstk.finetune("insects", views=2).classifier.save("insects.keras")
 
     Args:
         data: A folder, a manifest or a zip, as `nstk.scan_folder` reads it. Or images in memory:

@@ -125,29 +125,25 @@ def inspect_layers(
         images: Images, files, and folders, which are searched recursively.
         value_range: Values of black and white in arrays of floats, as in Keras.
         backbone: The network, or a name for `nstk.load_backbone`.
-        settings: Layers, size, channels, steps and seed; or give them as keyword arguments.
+        settings: Layers, size, channels, steps and seed, if not given as keyword arguments.
         on_progress: Called for every image and after every step.
-        **options: Fields of `InspectSettings`, instead of ``settings``.
-
-    Returns:
-        For each layer its strongest channels, with maps, patches and visualizations.
+        **options: Fields of `InspectSettings`.
 
     Raises:
-        ImageError: If ``images`` is empty, or all are too small for the layers.
-        BackboneError: If the network has no such layer.
+        NstkError: If no image is large enough, or the network has no such layer.
     """
     watch, chosen = Stopwatch(), resolve_settings(InspectSettings, settings, options)
     backbone = load_backbone(backbone, on_progress=on_progress)
     layers = choose_layers(backbone, chosen.layers)
     sources, skipped = find_sources(images, value_range)
     survey = survey_images(sources, layers, backbone, chosen.size, on_progress)
-    energies, count = survey.energies, chosen.channels
-    strongest = {layer: strongest_channels(energies[layer], count) for layer in layers}
+    energies = survey.energies
+    strongest = {layer: strongest_channels(energies[layer], chosen.channels) for layer in layers}
     responses = find_responses(survey.sources, strongest, backbone, chosen.size, on_progress)
-    network, inspected = backbone.prepared(edge="replicate"), []
+    network, fields = backbone.prepared(edge="replicate"), trace_fields(backbone)
+    inspected = []
     for layer in layers:
-        energy, field = energies[layer], trace_fields(backbone)[layer]
-        stride = backbone.stride(layer)
+        energy, stride, field = energies[layer], backbone.stride(layer), fields[layer]
         visualizations = visualize_channels(
             network,
             layer,
@@ -157,10 +153,11 @@ def inspect_layers(
             seed=chosen.seed,
             on_progress=on_progress,
         )
-        rows = zip(strongest[layer], responses[layer], visualizations, strict=True)
         channels = tuple(
             ChannelInspection(channel, float(energy[channel]), *response, image)
-            for channel, response, image in rows
+            for channel, response, image in zip(
+                strongest[layer], responses[layer], visualizations, strict=True
+            )
         )
         inspected.append(LayerInspection(layer, stride, field, len(energy), channels))
     return NetworkInspection(

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from nstk.errors import ImageError
-from nstk.images.image import VALUE_RANGE, ValueRange
+from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.reports.figures import Bar, BarChart, LineChart, Series, mark_stages
 from nstk.reports.formatting import format_decimals, format_number
 from nstk.reports.pages import CaptionedImage, check_folder, list_settings, write_page, write_record
@@ -42,60 +42,44 @@ def write_report(
 ) -> Path:
     """Write ``report.html``, one self-contained page, with ``trace.json`` beside it.
 
-    The page shows content, styles, result and masks side by side, the metrics of `Quality` (style
-    errors compare whole images, so there are none with masks), the loss, its terms and every
-    style layer by step, all settings, the command and the versions. The
-    JSON holds the same in numbers: ``command``, ``content``, ``styles``, ``masks`` (by purpose),
-    ``backbone``, ``settings``, ``strength``, ``interrupted``, ``seconds``, ``notices``,
-    ``quality``, ``versions``, ``scales`` (``stage``, ``planned`` and taken ``steps`` of each) and
-    ``trace`` (``loss``, ``seconds`` and ``terms`` by name, one number for each step). NaN and
-    infinity are written as null.
+    The page shows all images, the metrics of `Quality` (with masks, none of the style), the loss by
+    step, settings, command and versions. The JSON holds the numbers; NaN and infinity are null.
 
     Args:
         folder: The report's folder; it is created if its parent exists.
-        content: The content image, an array or a path, as passed to `nstk.stylize`.
-        styles: The style images or their files; a style file is shown by its name only.
+        content: As passed to `nstk.stylize`.
+        styles: The same; a style file is shown by its name only.
         result: The result of `nstk.stylize`.
         masks: As passed to `nstk.stylize`.
         command: The command that repeats the run.
-        value_range: Values of black and white in arrays of floats, as in Keras. Integers lie
-            between 0 and 255, and what nstk returns has a range of its own.
+        value_range: Values of black and white in arrays of floats, as in Keras.
 
     Returns:
         The path of the page.
 
     Raises:
-        OutputError: If a file cannot be written.
-        ImageError: If the content cannot be read.
+        NstkError: If an image cannot be read or a file cannot be written.
     """
     folder = make_folder(folder)
     content, styles = with_range(content, value_range), with_ranges(styles, value_range)
     shown = CaptionedImage(open_image(content, "content").pixels, "Content", _name(content))
-    numbered = ["Style"] if len(styles) == 1 else [f"Style {k + 1}" for k in range(len(styles))]
-    drawn = [_show_style(*each) for each in zip(styles, numbered, strict=True)]
+    drawn = [_show_style(*each) for each in zip(styles, _number(styles), strict=True)]
     images = [style for style in drawn if style is not None]
     names = [_name(style) for style in styles]
     labeled = masks.captioned(len(styles))
     whole = len(images) == len(styles) and not (masks.content_masks or masks.style_masks)
     quality = _measure(shown, images if whole else [], result)
-    record = {
-        "command": command,
-        "content": _name(content),
-        "styles": names,
-        "masks": {purpose: _name(mask) for purpose, mask in labeled.items()},
-        "quality": quality and asdict(quality),
-        **_describe_run(result),
-    }
+    mask_names = {purpose: _name(mask) for purpose, mask in labeled.items()}
+    inputs = {"content": _name(content), "styles": names, "masks": mask_names}
+    measured = {"quality": quality and asdict(quality), **_describe_run(result)}
+    record = {"command": command, **inputs, **measured}
     write_record(record, folder / TRACE_NAME)
-    stems = " and ".join(Path(name).stem for name in names if name) or "another image"
-    height, width = result.image.shape[:2]
-    made = CaptionedImage(result.image, "Result", f"{width}×{height} pixels")
+    made = CaptionedImage(result.image, "Result", _describe_size(result.image))
     return write_page(
         folder / PAGE_NAME,
         "stylization.html",
-        title=f"{Path(_name(content) or 'An image').stem} in the style of {stems}",
-        subtitle=f"{result.steps} steps with {result.backbone} at strength "
-        f"{format_number(result.strength, 3)}.",
+        title=_describe_inputs(_name(content), names),
+        subtitle=_describe_steps(result),
         images=[shown, *images, made],
         masks=[CaptionedImage(draw_mask(m), text, _name(m)) for text, m in labeled.items()],
         style_files=[name for name, image in zip(names, drawn, strict=True) if image is None],
@@ -106,6 +90,24 @@ def write_report(
         record=record,
         settings=list_settings(StylizeSettings, asdict(result.settings)),
     )
+
+
+def _number(styles: Sequence[Source]) -> list[str]:
+    return ["Style"] if len(styles) == 1 else [f"Style {k + 1}" for k in range(len(styles))]
+
+
+def _describe_inputs(content: str | None, styles: Sequence[str | None]) -> str:
+    stems = " and ".join(Path(name).stem for name in styles if name) or "another image"
+    return f"{Path(content or 'An image').stem} in the style of {stems}"
+
+
+def _describe_size(image: Image) -> str:
+    return f"{image.shape[1]}×{image.shape[0]} pixels"
+
+
+def _describe_steps(result: StylizeResult) -> str:
+    strength = format_number(result.strength, 3)
+    return f"{result.steps} steps with {result.backbone} at strength {strength}."
 
 
 def _describe_run(made: StylizeResult) -> dict[str, object]:

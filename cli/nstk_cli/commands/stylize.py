@@ -81,14 +81,12 @@ def stylize(
     """Repaint CONTENT in the style of one or more STYLE images."""
     preview = derive_path(output, ".preview.png") if preview_every else None
     check_outputs(output, animation, report_folder)
-    mask_files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
-    read = [content, *styles, *mask_files, Path(settings.init)]
-    check_not_inputs(read, output, animation, preview)
+    masked = [*(content_masks or ()), *(style_masks or ()), keep_mask]
+    check_not_inputs([content, *styles, *masked, Path(settings.init)], output, animation, preview)
     with reporting(quiet=quiet) as report:
         from nstk.backbones.loading import load_backbone
         from nstk.reports.stylization import write_report
-        from nstk.stylization.job import plan_stylization
-        from nstk.stylization.job import stylize as run
+        from nstk.stylization import job
         from nstk.stylization.regions import Masks
         from nstk.stylization.result import Frames, Previews, broadcast
 
@@ -96,7 +94,7 @@ def stylize(
         network = load_backbone(backbone, weights=weights, on_progress=report)
         chosen: dict[str, Any] = {"backbone": network, "settings": settings, "masks": masks}
         if plan:
-            found = plan_stylization(content, styles, on_progress=report, **chosen)
+            found = job.plan_stylization(content, styles, on_progress=report, **chosen)
             print_output(json, found.to_dict(), "plan.txt", plan=found)
             return
         frames = Frames()
@@ -104,7 +102,7 @@ def stylize(
         reporters += [Previews(preview, preview_every)] if preview else []
         chosen |= {"on_progress": broadcast(*reporters), "checkpoints": checkpoints}
         try:
-            made = run(content, styles, **chosen)
+            made = job.stylize(content, styles, **chosen)
         except DivergenceError as error:
             raise save_last_image(error, output) from error
         made.save(output)
@@ -115,8 +113,8 @@ def stylize(
         shown: dict[str, Any] = {"content": content, "styles": styles, "masks": masks}
         shown |= {"result": made, "command": command_line()}
         page = report_folder and write_report(report_folder, **shown)
-    described = {"output": output, **made.to_dict()}
-    print_output(json, described, "stylize.txt", made=made, output=output, page=page)
+    answer = {"output": output, **made.to_dict()}
+    print_output(json, answer, "stylize.txt", made=made, output=output, page=page)
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {describe_state(output, checkpoints)}.", err=True)
         raise typer.Exit(interruption_status())
