@@ -77,8 +77,8 @@ def test_the_api_pages_are_what_docstrings_say():
         assert f"](api-{namespace}.md)" in pages["api.md"]
         assert page.startswith(f"# nstk.{namespace}\n")
         for name, value in vars(getattr(nstk, namespace)).items():
-            if inspect.isclass(value) and not name.startswith("_"):
-                assert f"| [`{name}`](" in page
+            if inspect.isclass(value) and value.__module__.startswith("nstk"):
+                assert name.startswith("_") or f"| [`{name}`](" in page
 
 
 def test_make_has_every_target_of_the_readme():
