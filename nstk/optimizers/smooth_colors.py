@@ -19,8 +19,9 @@ def smooth_chroma(image: Tensor) -> Tensor:
     Args:
         image: ``(height, width, 3)``.
     """
-    luma = tf.tensordot(image, tf.constant(LUMA, image.dtype), 1)[..., tf.newaxis]
-    return luma + _blur(_blur(image - luma, 0), 1)
+    chroma = image - tf.tensordot(image, tf.constant(LUMA, image.dtype), 1)[..., tf.newaxis]
+    # A sum with luma would round gray images, and Adam takes any gradient for a whole one.
+    return image + (_blur(_blur(chroma, 0), 1) - chroma)
 
 
 def _blur(image: Tensor, axis: int) -> Tensor:
