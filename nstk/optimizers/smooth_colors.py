@@ -19,8 +19,10 @@ def smooth_chroma(image: Tensor) -> Tensor:
     Args:
         image: ``(height, width, 3)``.
     """
-    chroma = image - tf.tensordot(image, tf.constant(LUMA, image.dtype), 1)[..., tf.newaxis]
-    # A sum with luma would round gray images, and Adam takes any gradient for a whole one.
+    # Differences from green are exactly 0 in gray images, so these stay exactly as they are:
+    # Adam would take even the gradient of a rounding error for a whole step.
+    offset = image - image[..., 1:2]
+    chroma = offset - tf.tensordot(offset, tf.constant(LUMA, image.dtype), 1)[..., tf.newaxis]
     return image + (_blur(_blur(chroma, 0), 1) - chroma)
 
 

@@ -65,3 +65,8 @@ def test_the_result_is_as_near_as_the_smoothed_target_or_nearer():
     result = optimizer.result(x, optimizer.init(x))
     smoothed_target = smooth_chroma(tf.constant(TARGET))
     assert squared_distance(result).loss <= squared_distance(smoothed_target).loss
+
+
+def test_a_gray_image_stays_exactly_as_it_is():
+    gray = np.repeat(NOISE[..., :1], 3, axis=-1)
+    np.testing.assert_array_equal(smooth_chroma(tf.constant(gray)), gray)

@@ -48,7 +48,7 @@ class ImageLoss:
 class Coverage:
     """How many images get a prediction at an abstention threshold, and how many rightly.
 
-    Images out of distribution are never covered. Without covered images there is no accuracy.
+    An image that is out of distribution gets no prediction. The accuracy is None if none gets one.
     """
 
     abstain_below: float
