@@ -15,6 +15,7 @@ from nstk.backbones.receptive_fields import WHOLE_IMAGE
 from nstk.errors import ImageError, StyleFileError
 from nstk.images.image import Image, Plane, fit_size, resize_image
 from nstk.images.masks import resize_mask
+from nstk.optimizers.smooth_colors import smooth_chroma
 from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 from nstk.storage.files import atomic_write
 from nstk.stylization.regions import make_guide
@@ -208,7 +209,7 @@ class StyleImage:
     def compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
-        image = self.resized(longer_side)
+        image = smooth_chroma(self.resized(longer_side)).numpy()  # as results are
         self._check_size(image, backbone, layers)
         guides: dict[str, Tensor] = {}
         if self.mask is not None:

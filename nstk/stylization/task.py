@@ -16,6 +16,7 @@ from nstk.images.decoding import identify
 from nstk.images.image import Image, Plane, resize_image
 from nstk.images.masks import resize_mask
 from nstk.optimizers import Averaged, Optimizer, SmoothColors, choose_optimizer
+from nstk.optimizers.smooth_colors import smooth_chroma
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.settings.parsing import LayerWeights
@@ -98,10 +99,11 @@ class StyleTransferTask:
         return LossWeights(alpha, float(settings.style_weight), float(settings.tv_weight))
 
     def objective(self, scale: Scale) -> Objective:
+        """The targets have smooth colors, as results do: a content equal to the style stays."""
         keep = self.inputs.keep_mask
         free = None if keep is None else 1 - resize_mask(keep, scale.height, scale.width)
         targets = (
-            self.content_at(scale),
+            smooth_chroma(self.content_at(scale)).numpy(),
             self._regions(scale, free),
             self.weights,
             None if free is None else tf.constant(free[..., np.newaxis]),
