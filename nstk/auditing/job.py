@@ -17,10 +17,8 @@ from nstk.auditing.findings import (
 )
 from nstk.auditing.issues import (
     differ,
-    find_label_errors,
     find_outliers,
     find_quality_issues,
-    find_suspects,
     group_identical,
     group_similar,
     list_groups,
@@ -38,6 +36,7 @@ from nstk.features.crops import choose_size
 from nstk.features.extractor import FeatureExtractor
 from nstk.heads.head import predict_out_of_fold
 from nstk.heads.links import SIGMOID, SOFTMAX, Link
+from nstk.heads.suspects import find_label_errors, find_suspects
 from nstk.images.formats import EXTENSIONS
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.images.loading import ImageReader

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import hashlib
+import io
 import math
 import os
 import secrets
@@ -118,11 +119,11 @@ def _check_parent(path: Path) -> None:
         )
 
 
-def make_folder(path: str | Path) -> Path:
-    """Create a folder inside an existing one, unless it exists."""
+def make_folder(path: str | Path, *, parents: bool = False) -> Path:
+    """Create a folder inside an existing one, unless it exists; or its parents as well."""
     path = Path(path)
     with _report_refusal(f"create the folder {path}"):
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=parents, exist_ok=True)
     return path
 
 
@@ -194,6 +195,23 @@ def _report_refusal(what: str) -> Iterator[None]:
             f"Cannot {what}: {error.strerror or error}; choose another path or free some disk "
             "space."
         ) from error
+
+
+def append_record(file: io.FileIO, size: int, record: bytes) -> int:
+    """Append a record after the first ``size`` bytes of an open file, completely or not at all.
+
+    Returns the new size. A part of a record that a killed process left behind is overwritten.
+    """
+    rest = memoryview(record)
+    try:
+        if file.seek(0, os.SEEK_END) != size:
+            file.truncate(size)
+        while rest:
+            rest = rest[file.write(rest) :]
+    except BaseException:
+        file.truncate(size)
+        raise
+    return size + len(record)
 
 
 class FileGuard:

@@ -19,12 +19,12 @@ import nstk
 from nstk.auditing.issues import (
     find_outliers,
     find_quality_issues,
-    find_suspects,
     group_similar,
     outlier_scores,
 )
 from nstk.auditing.reading import AuditedImage
 from nstk.errors import FolderError, OutputError, SettingsError
+from nstk.heads.suspects import find_suspects
 from nstk.images.loading import load_image
 from nstk.images.quality import ImageQuality, measure_image
 from nstk.reports.audit import check_audit_report

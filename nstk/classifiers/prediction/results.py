@@ -13,7 +13,7 @@ from typing import Self
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
-from nstk.storage.files import FileGuard, check_replaceable, check_writable
+from nstk.storage.files import FileGuard, append_record, check_replaceable, check_writable
 
 MAX_RECORD = 2**20
 """Largest size of a record in bytes."""
@@ -196,7 +196,8 @@ class ResultsFile:
         try:
             if not os.fstat(file.fileno()).st_nlink:
                 raise FileNotFoundError(0, "it was removed while it was written")
-            self._write(file, line if self._size else self._layout.heading + line)
+            content = line if self._size else self._layout.heading + line
+            self._size = append_record(file, self._size, content)
         except OSError as error:
             raise self._write_error(error) from error
 
@@ -239,19 +240,6 @@ class ResultsFile:
         except OSError as error:
             raise self._write_error(error) from error
         return file
-
-    def _write(self, file: io.FileIO, content: bytes) -> None:
-        """Append complete lines after the last complete one, or nothing."""
-        rest = memoryview(content)
-        try:
-            if file.seek(0, os.SEEK_END) != self._size:
-                file.truncate(self._size)
-            while rest:
-                rest = rest[file.write(rest) :]
-            self._size += len(content)
-        except BaseException:
-            file.truncate(self._size)
-            raise
 
     def _read(self) -> None:
         """Read the existing records; a truncated one at the end will be overwritten."""
