@@ -3,7 +3,9 @@
 import dataclasses
 import functools
 import inspect
+import os
 import re
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -42,6 +44,22 @@ Styles = Annotated[
 WeightsFile = Annotated[
     Path | None,
     typer.Option(help="Local weights file of the backbone", metavar="FILE"),
+]
+TrainingBackbone = Annotated[
+    str,
+    typer.Option(
+        help="Frozen network: a name that `nstk backbones` lists, a classifier file, or auto: the "
+        "best of those that need no download, on a few images of each class",
+        metavar="NAME|FILE|auto",
+    ),
+]
+TrainingWeights = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--weights",
+        help="Local weights file of the backbone; with --backbone auto, repeat for each to try",
+        metavar="FILE",
+    ),
 ]
 CacheFolder = Annotated[
     str | None,
@@ -92,8 +110,34 @@ Decode = Annotated[
         "default: as for training"
     ),
 ]
+ShardOption = Annotated[
+    str,
+    typer.Option(
+        "--shard",
+        metavar="K/N",
+        help="Do the K-th of N shares of the images; N processes or machines, one for each K, do "
+        "them all",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only")]
+
+
+def read_paths(paths: list[Path] | None) -> list[Path]:
+    """Return the paths, with those on standard input in the place of ``-``.
+
+    Paths on standard input are separated by line breaks, or by zero bytes as ``find -print0``
+    writes them.
+    """
+    read: list[Path] = []
+    for path in paths or []:
+        if str(path) != "-":
+            read.append(path)
+            continue
+        given = sys.stdin.buffer.read()
+        lines = given.split(b"\0") if b"\0" in given else given.splitlines()
+        read += [Path(os.fsdecode(line)) for line in lines if line]
+    return read
 
 
 def choose_cache(given: str | None) -> Path | None:

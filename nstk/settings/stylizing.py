@@ -1,10 +1,10 @@
 """The settings of `nstk.stylize`, and those of checkpoints."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nstk.errors import SettingsError
 from nstk.settings.fields import (
     INFINITY,
     MAX_SEED,
@@ -23,6 +23,7 @@ from nstk.settings.parsing import (
     OptimizerName,
     Pooling,
     PrecisionName,
+    QualityName,
     StyleLoss,
     TilingName,
     parse_blend,
@@ -34,6 +35,9 @@ from nstk.settings.parsing import (
 
 DEFAULT_SIMILARITY = 0.75
 """The target content similarity of ``--strength auto``."""
+
+STEPS: Mapping[QualityName, int] = {"draft": 10, "standard": 40, "best": 120}
+"""Steps at the full scale by quality."""
 
 
 def _target_similarity(strength: str) -> float:
@@ -84,9 +88,13 @@ class StylizeSettings(Settings):
         "Longer side of the result in pixels; the aspect ratio is that of the content",
         span=(16, INFINITY),
     )
-    steps: int = setting(
-        80,
-        "Steps at the full scale; each coarser scale gets √2 times as many as the next finer one",
+    quality: QualityName = setting(
+        "standard", "Number of steps: draft for a first look, standard, or best for a final image"
+    )
+    steps: int | Literal["auto"] = setting(
+        "auto",
+        "Steps at the full scale; each coarser scale gets √2 times as many as the next finer one; "
+        "auto follows quality",
         span=(1, INFINITY),
     )
     scales: int | Literal["auto"] = setting(
@@ -176,6 +184,11 @@ class StylizeSettings(Settings):
         object.__setattr__(self, "init", str(self.init))  # reports and checkpoints hold text
 
     @property
+    def full_scale_steps(self) -> int:
+        """The steps at the full scale, those of the quality if ``steps`` is auto."""
+        return STEPS[self.quality] if isinstance(self.steps, str) else self.steps
+
+    @property
     def target_similarity(self) -> float | None:
         """The target content similarity of ``auto``; None if the strength is a number."""
         return _target_similarity(self.strength) if isinstance(self.strength, str) else None
@@ -200,7 +213,7 @@ class CheckpointSettings(Settings):
     """Where and how often a long job saves its state; none of this changes its result.
 
     Raises:
-        SettingsError: If a value is out of its range, or ``resume`` is set without a folder.
+        SettingsError: If a value is out of its range.
     """
 
     checkpoint: Path | None = setting(
@@ -216,11 +229,6 @@ class CheckpointSettings(Settings):
     resume: bool = setting(
         False, "Resume from the last state in the checkpoint folder, if there is one"
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.resume and self.checkpoint is None:
-            raise SettingsError("`resume` needs a `checkpoint` folder to resume from; give one.")
 
     @property
     def steps(self) -> int:

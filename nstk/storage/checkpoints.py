@@ -24,7 +24,7 @@ from typing import Protocol, Self
 
 from filelock import FileLock
 
-from nstk.errors import CheckpointError, OutputError
+from nstk.errors import CheckpointError, OutputError, SettingsError
 from nstk.settings import CheckpointSettings
 from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
 from nstk.storage.files import atomic_write, lock_folder, make_folder
@@ -112,6 +112,10 @@ class CheckpointFolder:
         self._lock: FileLock | None = None
         self._folder = None if settings.checkpoint is None else Path(settings.checkpoint)
         if self._folder is None:
+            if settings.resume:
+                raise SettingsError(
+                    "`resume` needs a `checkpoint` folder to resume from; give one."
+                )
             return
         make_folder(self._folder)
         self._lock = lock_folder(self._folder)

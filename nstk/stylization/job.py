@@ -96,11 +96,7 @@ def stylize(
     with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
         network = load_backbone(backbone, on_progress=on_progress)
         task = read_task(content, style, masks, network, settings)
-        found = folder.find(identify_run(task)) if folder.is_enabled else None
-        task = plan_task(task, network, read_plan(found))
-        result = run_task(
-            task, on_progress, begun=begun, checkpointed=partial(folder.run, found=found)
-        )
+        result = run_checkpointed(task, network, folder, on_progress, begun=begun)
     on_progress.finish({"loss": result.loss})
     return result
 
@@ -146,6 +142,20 @@ def plan_stylization(
     task = plan_task(read_task(*images, masks, network, settings), network)
     assert task.plan is not None
     return task.plan
+
+
+def run_checkpointed(
+    task: StyleTransferTask,
+    network: Backbone,
+    folder: CheckpointFolder,
+    on_progress: Reporter = no_progress,
+    *,
+    begun: float | None = None,
+) -> StylizeResult:
+    """Plan and run a task that was read, or continue it from its checkpoint."""
+    found = folder.find(identify_run(task)) if folder.is_enabled else None
+    task = plan_task(task, network, read_plan(found))
+    return run_task(task, on_progress, begun=begun, checkpointed=partial(folder.run, found=found))
 
 
 def run_task(

@@ -12,10 +12,11 @@ from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, StylizeSettings, resolve_settings
 from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, list_versions
 from nstk.stylization.inputs import Source, open_image, with_range, with_ranges
+from nstk.stylization.records import digest_source
 from nstk.stylization.regions import NO_MASKS, Masks, draw_mask
 from nstk.stylization.resumption import digest_init, setting_values
 from nstk.sweeping.grid import SweepAxis, count_points, make_grid
-from nstk.sweeping.records import RunFolder, SweptRun, digest_source
+from nstk.sweeping.records import RunFolder, SweptRun
 from nstk.sweeping.runs import RunInputs, SweepRunner, group_by_targets
 from nstk.types import Json, SettingValue
 

@@ -1,12 +1,6 @@
-"""Finished runs on disk: an image and a record for each.
-
-A run is identified by the digest of everything it depends on: the bytes of content, styles and
-initial image, the weights of the network, and all settings. A run with another digest is
-repeated.
-"""
+"""Finished runs on disk: an image and a record for each."""
 
 import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,19 +9,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nstk.backbones.backbone import Backbone
-from nstk.errors import ImageError, OutputError
+from nstk.errors import OutputError
 from nstk.images.encoding import save_image
 from nstk.images.image import Image
 from nstk.images.loading import load_image
-from nstk.settings import StylizeSettings
-from nstk.storage.files import atomic_write, check_writable, digest_file, make_folder
-from nstk.stylization.optimization import INITS
+from nstk.storage.files import check_writable, make_folder
+from nstk.stylization.records import clear_record, read_record, write_record
 from nstk.stylization.result import StylizeResult
 from nstk.sweeping.grid import GridPoint
-from nstk.types import Array, Images, Json
+from nstk.types import Array, Json
 
-_FORMAT = 2
 _LONGEST_NAME = 80
 _TERMS = ("content", "style", "tv")
 
@@ -100,8 +91,8 @@ class RunFolder:
         """A finished run, or None if it is missing, damaged or has another digest."""
         output = self.output(point)
         try:
-            record = json.loads(output.with_suffix(".json").read_text(encoding="utf-8"))
-            if record["digest"] != digest or record["image"] != digest_file(output):
+            record = read_record(output.with_suffix(".json"), output, digest)
+            if record is None:
                 return None
             return SweptRun(
                 point=point,
@@ -114,7 +105,7 @@ class RunFolder:
                 diverged=record["diverged"],
                 resumed=True,
             )
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError):
             return None
 
     def save(
@@ -135,60 +126,20 @@ class RunFolder:
             resumed=False,
         )
         record = run.output.with_suffix(".json")
-        try:
-            make_folder(self.path)
-            record.unlink(missing_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"Cannot save runs in {self.path}: {error.strerror}; choose another folder."
-            ) from error
+        make_folder(self.path)
+        clear_record(record)
         save_image(run.output, result.image, alpha=result.alpha)
         facts = {
-            "digest": digest,
-            "image": digest_file(run.output),
             "settings": asdict(point.settings),
             "backbone": run.backbone,
-            "terms": {name: _finite(value) for name, value in run.terms.items()},
+            "terms": run.terms,
             "seconds": run.seconds,
             "diverged": diverged,
             "stages": run.stages,
-            "curves": {name: [*map(_finite, curve)] for name, curve in run.curves.items()},
+            "curves": run.curves,
         }
-        text = json.dumps(facts, ensure_ascii=False, allow_nan=False, default=list) + "\n"
-        content = text.encode("utf-8", "backslashreplace")
-        atomic_write(record, lambda path: path.write_bytes(content))
+        write_record(record, run.output, digest, facts)
         return run
-
-
-def digest_run(settings: StylizeSettings, backbone: Backbone, images: Mapping[str, str]) -> str:
-    """SHA-256 of everything a run depends on; images are digests by name."""
-    known = asdict(settings)
-    if settings.init not in INITS:
-        known["init"] = digest_source(settings.init)
-    parts = {
-        "format": _FORMAT,
-        "settings": known,
-        "backbone": [backbone.name, backbone.digest],
-        "images": dict(images),
-    }
-    text = json.dumps(parts, sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def digest_source(source: Images) -> str:
-    """SHA-256 of an array or a file."""
-    if not isinstance(source, str | Path):
-        array = np.ascontiguousarray(source)
-        is_float = np.issubdtype(array.dtype, np.floating)
-        value_range = getattr(source, "value_range", "") if is_float else ""
-        facts = f"{array.shape} {array.dtype} {value_range}".rstrip()
-        return hashlib.sha256(facts.encode() + array.tobytes()).hexdigest()
-    try:
-        return digest_file(source)
-    except OSError as error:
-        raise ImageError(
-            f"{source}: cannot be read ({error.strerror}); name an image file."
-        ) from error
 
 
 def _file_name(label: str) -> str:
@@ -202,7 +153,3 @@ def _file_name(label: str) -> str:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else value
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

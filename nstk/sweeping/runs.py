@@ -24,6 +24,7 @@ from nstk.stylization.job import Checkpointed, run_task
 from nstk.stylization.objective import Objective
 from nstk.stylization.optimization import INITS
 from nstk.stylization.recipe import Scale
+from nstk.stylization.records import digest_run
 from nstk.stylization.regions import Masks
 from nstk.stylization.result import StylizeResult
 from nstk.stylization.resumption import read_plan
@@ -36,7 +37,7 @@ from nstk.stylization.task import (
 )
 from nstk.stylization.tiled.planning import Plan
 from nstk.sweeping.grid import GridPoint
-from nstk.sweeping.records import RunFolder, SweptRun, digest_run
+from nstk.sweeping.records import RunFolder, SweptRun
 
 log = logging.getLogger("nstk")
 

@@ -282,4 +282,4 @@ def test_an_invalid_interval_is_refused(every, tmp_path):
 
 def test_resume_needs_a_checkpoint_folder():
     with pytest.raises(SettingsError, match="`checkpoint`"):
-        CheckpointSettings(resume=True)
+        CheckpointFolder(CheckpointSettings(resume=True))

@@ -1,8 +1,6 @@
 """``nstk predict``: labels for images, written and printed as they arrive."""
 
 import logging
-import os
-import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import ExitStack
@@ -17,7 +15,7 @@ import typer
 from nstk.errors import ImageError, OutputError, SettingsError, printable
 from nstk.reports.formatting import format_percent
 from nstk.settings import CheckpointSettings
-from nstk_cli.options import Decode, Executor, Json, ModelFile, Quiet, with_settings
+from nstk_cli.options import Decode, Executor, Json, ModelFile, Quiet, read_paths, with_settings
 from nstk_cli.output import as_json, format_duration, print_text
 from nstk_cli.process import is_deterministic
 from nstk_cli.reporting import reporting
@@ -132,23 +130,6 @@ def predict(
             raise
     sink.check()
     sink.close()
-
-
-def read_paths(paths: list[Path] | None) -> list[Path]:
-    """Return the paths, with those on standard input in the place of ``-``.
-
-    Paths on standard input are separated by line breaks, or by zero bytes as ``find -print0``
-    writes them.
-    """
-    read: list[Path] = []
-    for path in paths or []:
-        if str(path) != "-":
-            read.append(path)
-            continue
-        given = sys.stdin.buffer.read()
-        lines = given.split(b"\0") if b"\0" in given else given.splitlines()
-        read += [Path(os.fsdecode(line)) for line in lines if line]
-    return read
 
 
 def check_arguments(

@@ -1,16 +1,19 @@
 """``nstk stylize``: neural style transfer; and ``nstk style``: style files."""
 
 import logging
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from nstk.errors import DivergenceError
+from nstk.distribution.shards import Shard
+from nstk.errors import DivergenceError, SettingsError
 from nstk.progress import Reporter
 from nstk.settings import CheckpointSettings, StylizeSettings
 from nstk.storage.files import derive_path
+from nstk_cli.commands.batch import BatchOptions, stylize_folder
 from nstk_cli.options import (
     BackboneName,
     Command,
@@ -20,9 +23,10 @@ from nstk_cli.options import (
     Json,
     KeepMask,
     Quiet,
+    ShardOption,
     StyleMasks,
-    Styles,
     WeightsFile,
+    read_paths,
     with_settings,
 )
 from nstk_cli.output import check_not_inputs, command_line, print_output
@@ -32,8 +36,34 @@ from nstk_cli.reporting import reporting
 log = logging.getLogger("nstk")
 
 
+MoreStyles = Annotated[
+    list[Path] | None,
+    typer.Argument(
+        metavar="STYLE",
+        help="Style images, or .nstyle files; with --style, more contents",
+        show_default=False,
+    ),
+]
+StyleOptions = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--style",
+        metavar="FILE",
+        help="Style for every content: an image or .nstyle file; repeat it for an image in each",
+    ),
+]
+OutputFolder = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder for the images of many contents, with a table and a contact sheet",
+    ),
+]
+Pair = Annotated[
+    bool, typer.Option("--pair", help="Combine the first content with the first --style, and so on")
+]
 ImageFile = Annotated[
-    Path,
+    Path | None,
     typer.Option(
         "--output", "-o", metavar="FILE", help="Image to write; its extension sets the format"
     ),
@@ -62,8 +92,12 @@ PlanOnly = Annotated[
 def stylize(
     *,
     content: Content,
-    styles: Styles,
-    output: ImageFile,
+    styles: MoreStyles = None,
+    output: ImageFile = None,
+    style: StyleOptions = None,
+    output_dir: OutputFolder = None,
+    pair: Pair = False,
+    shard: ShardOption = "1/1",
     settings: StylizeSettings,
     checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
@@ -78,7 +112,26 @@ def stylize(
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
-    """Repaint CONTENT in the style of one or more STYLE images."""
+    """Repaint CONTENT in the style of one or more STYLE images.
+
+    With --style and --output-dir, CONTENT may be many images and folders of them, and each --style
+    makes an image of its own; the same command with --resume makes only those that are missing.
+    """
+    if output_dir is not None:
+        single: dict[str, object] = {
+            "output": output,
+            "animation": animation,
+            "report_folder": report_folder,
+        }
+        single |= {"content_masks": content_masks, "style_masks": style_masks, "plan": plan}
+        refuse_together({**single, "keep_mask": keep_mask})
+        chosen: dict[str, Any] = {"output_dir": output_dir, "pair": pair, "quiet": quiet}
+        chosen |= {"shard": Shard.parse(shard), "backbone": backbone, "weights": weights}
+        options = BatchOptions(**chosen, preview_every=preview_every, json=json)
+        contents = read_paths([content, *(styles or ())])
+        stylize_folder(contents, style or [], settings, checkpoints, options)
+        return
+    output, styles = check_single(output, styles, style, pair or shard != "1/1")
     preview = derive_path(output, ".preview.png") if preview_every else None
     check_outputs(output, animation, report_folder)
     masked = [*(content_masks or ()), *(style_masks or ()), keep_mask]
@@ -92,7 +145,7 @@ def stylize(
 
         masks = Masks(content_masks or (), style_masks or (), keep_mask)
         network = load_backbone(backbone, weights=weights, on_progress=report)
-        chosen: dict[str, Any] = {"backbone": network, "settings": settings, "masks": masks}
+        chosen = {"backbone": network, "settings": settings, "masks": masks}
         if plan:
             found = job.plan_stylization(content, styles, on_progress=report, **chosen)
             print_output(json, found.to_dict(), "plan.txt", plan=found)
@@ -118,6 +171,34 @@ def stylize(
     if made.interrupted:
         typer.echo(f"nstk: interrupted; {describe_state(output, checkpoints)}.", err=True)
         raise typer.Exit(interruption_status())
+
+
+def refuse_together(single: Mapping[str, object]) -> None:
+    """Refuse options of a single image beside --output-dir."""
+    for name, value in single.items():
+        if value:
+            raise SettingsError(
+                f"`{name}` and `output_dir` were both given; the one is for a single image, the "
+                "other for many."
+            )
+
+
+def check_single(
+    output: Path | None, styles: list[Path] | None, style: list[Path] | None, shared: bool
+) -> tuple[Path, list[Path]]:
+    """The output and the styles of a single image, which may be given in two ways."""
+    if style and styles:
+        raise SettingsError("`style` was given with several contents; give an `output_dir`.")
+    if shared:
+        raise SettingsError("`pair` and `shard` are for many images; give an `output_dir`.")
+    if not (styles or style):
+        raise SettingsError("STYLE is missing; give a style image. See `nstk stylize --help`.")
+    if output is None:
+        raise SettingsError(
+            "`output` is missing; give the image to write, or an `output_dir` for many. See "
+            "`nstk stylize --help`."
+        )
+    return output, styles or style or []
 
 
 def check_outputs(output: Path, animation: Path | None, report_folder: Path | None) -> None:

@@ -1,0 +1,1 @@
+"""Sharing work: shards of a list of files, and Dask workers."""

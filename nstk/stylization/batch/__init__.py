@@ -1,0 +1,1 @@
+"""Many contents in many styles: one run, one folder."""
