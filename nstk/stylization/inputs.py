@@ -178,6 +178,8 @@ def _open_style(
         plane = chosen if plane is None else chosen * plane
         if not plane.any():
             raise MaskError(f"the mask of {name} covers only transparent pixels; paint others.")
+    if mask is None and settings.style_scale == 1:
+        return source, notices  # as it is, with the digest it knows
     return replace(source, mask=plane, scale=source.scale * settings.style_scale), notices
 
 

@@ -171,6 +171,9 @@ def _check(arrays: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Ar
 TILE_ABOVE = 3 * 2**20
 """Values in an image above which its statistics are computed tile by tile."""
 
+MAX_KEPT = 32
+"""Statistics that a network keeps: a few styles at a few sizes, at most some tens of megabytes."""
+
 
 @dataclass(frozen=True, eq=False)
 class StyleImage:
@@ -207,6 +210,19 @@ class StyleImage:
         return resize_mask(self.mask, height, width)
 
     def compute_statistics(
+        self, backbone: Backbone, layers: Sequence[str], longer_side: int
+    ) -> Mapping[str, Statistics]:
+        """Return the statistics; the network keeps the last ones, for many contents in one style."""
+        known = backbone.compiled.setdefault("style statistics", {})
+        key = self.digest, tuple(layers), longer_side
+        if key not in known:
+            while len(known) >= MAX_KEPT:
+                del known[next(iter(known))]  # the oldest
+            known[key] = self._compute_statistics(backbone, layers, longer_side)
+        kept: Mapping[str, Statistics] = known[key]
+        return kept
+
+    def _compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
         image = smooth_chroma(self.resized(longer_side)).numpy()  # as results are
