@@ -25,6 +25,20 @@ DIRECTIONS = (2 / 3, 2 / 3, 1 / 6, 1 / 6)
 """Weights of horizontal, vertical, falling and rising neighbors in the total variation."""
 
 
+class TemporalTarget(NamedTuple):
+    """What a frame of a clip should look like, as far as the frames before it tell.
+
+    Attributes:
+        image: The result of an earlier frame, moved to where its content is now, ``(H, W, 3)``.
+        reliability: How far each pixel can be trusted, ``(H, W, 1)`` in ``[0, 1]``.
+        weight: The weight of the temporal loss, a scalar.
+    """
+
+    image: Tensor
+    reliability: Tensor
+    weight: Tensor
+
+
 class ImageSums(NamedTuple):
     """Everything the loss of an image depends on: sums over positions, additive over its parts."""
 
@@ -170,6 +184,30 @@ def tv_from_sums(sums: Tensor, shape: Tensor) -> Tensor:
     pairs = tf.stack([height * (width - 1), (height - 1) * width, inner, inner])
     shares = tf.math.divide_no_nan(tf.constant(DIRECTIONS, tf.float64), 3 * pairs)
     return tf.reduce_sum(sums * tf.cast(shares, sums.dtype))
+
+
+def temporal_loss(image: Tensor, target: TemporalTarget) -> Tensor:
+    """1/D·Σ c·(x − t)² over all D values of an image (Ruder, Dosovitskiy and Brox 2016, eq. 6).
+
+    Returns:
+        A scalar, 0 or more.
+    """
+    return tf.reduce_mean(target.reliability * tf.square(image - target.image))
+
+
+def add_temporal_loss(
+    image: Tensor, target: TemporalTarget | None, loss: Tensor, terms: dict[str, Tensor]
+) -> tuple[Tensor, dict[str, Tensor]]:
+    if target is None:
+        return loss, terms
+    temporal = temporal_loss(image, target)
+    return loss + target.weight * temporal, {**terms, "temporal": temporal}
+
+
+def temporal_gradient(image: Tensor, target: TemporalTarget) -> Tensor:
+    """The gradient of the weighted temporal loss."""
+    factor = 2 * target.weight / tf.cast(tf.size(image), image.dtype)
+    return factor * target.reliability * (image - target.image)
 
 
 def _root_distance(squared: Tensor) -> Tensor:

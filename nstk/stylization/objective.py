@@ -13,12 +13,14 @@ from nstk.optimizers import Evaluation, Optimizer
 from nstk.stylization.losses import (
     STYLE_LOSSES,
     ImageSums,
+    TemporalTarget,
+    add_temporal_loss,
     content_sum,
     layer_sums,
     tv_from_sums,
     tv_sums,
 )
-from nstk.stylization.regions import Region, make_region
+from nstk.stylization.regions import Region, list_guides, make_region
 from nstk.stylization.statistics import to_moments
 from nstk.stylization.styles import StyleImage, blend_styles, extract_features
 from nstk.types import CompiledFunction, FeatureMaps, OptimizerState, Tensor
@@ -132,7 +134,8 @@ class Objective(Protocol):
 class StyleObjective:
     """L = α·Σ_l κ_l·L_content^l + β·Σ_l λ_l·L_style^l + γ·L_tv, for one size of image.
 
-    L_style^l is the sum of the regions' losses, each times the part of the image it covers.
+    L_style^l is the sum of the regions' losses, each times the part of the image it covers. A
+    temporal target adds its weighted loss.
 
     Attributes:
         backbone: The network.
@@ -141,6 +144,7 @@ class StyleObjective:
         weights: α, β, γ, κ_l and λ_l.
         gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)`` in ``[0, 1]``;
             1 if None.
+        temporal: What the frames before this one ask for; nothing if None.
     """
 
     backbone: Backbone
@@ -148,6 +152,7 @@ class StyleObjective:
     regions: Sequence[Region]
     weights: ObjectiveWeights
     gradient_mask: Tensor | None = None
+    temporal: TemporalTarget | None = None
 
     @classmethod
     def from_images(
@@ -186,6 +191,7 @@ class StyleObjective:
         regions: Sequence[Region],
         weights: ObjectiveWeights,
         gradient_mask: Tensor | None = None,
+        temporal: TemporalTarget | None = None,
     ) -> "StyleObjective":
         """Compute the content target; the regions already hold the style targets.
 
@@ -195,9 +201,10 @@ class StyleObjective:
             regions: The regions and their style targets.
             weights: The weights.
             gradient_mask: Factor of each pixel's gradient, ``(height, width, 1)``.
+            temporal: The target of the temporal loss, at the size of the result.
         """
         maps = extract_features(backbone.tap(list(weights.content_layers)), content)
-        return cls(backbone, maps, tuple(regions), weights, gradient_mask)
+        return cls(backbone, maps, tuple(regions), weights, gradient_mask, temporal)
 
     def compute_loss(
         self, image: Tensor, loss_weights: LossWeights | None = None
@@ -210,16 +217,17 @@ class StyleObjective:
             loss_weights: α, β and γ, if other than those of ``weights``.
 
         Returns:
-            The loss L, and ``content``, ``style``, ``tv`` and every style layer by name, before
-            α, β, γ and λ_l are applied.
+            The loss L, and ``content``, ``style``, ``tv``, ``temporal`` if there is a target, and
+            every style layer by name, before α, β, γ and λ_l are applied.
         """
         maps = self.backbone.tap(self.weights.layers)(image[tf.newaxis], training=False)
-        style, content = layer_sums(maps, list_guides(self.regions, self.weights), self.content)
+        guides = list_guides(self.regions, self.weights.style_layers)
+        style, content = layer_sums(maps, guides, self.content)
         sums = ImageSums(style, content, tv_sums(image))
         norms = {name: content_sum(target) for name, target in self.content.items()}
-        return combine_losses(
-            sums, self.weights, self.regions, norms, tf.shape(image), loss_weights
-        )
+        parts = sums, self.weights, self.regions, norms
+        losses = combine_losses(*parts, tf.shape(image), loss_weights)
+        return add_temporal_loss(image, self.temporal, *losses)
 
     def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         """Return the loss, its gradient with respect to the pixels, and its terms."""
@@ -236,18 +244,16 @@ class StyleObjective:
 
         The code belongs to the network and serves images of any size, with any targets.
 
-        Args:
-            optimizer: The optimizer.
-
         Returns:
             ``(x, state, loss_weights) -> (x, state, evaluation)``, where ``loss_weights`` holds
             tensors.
         """
         masks = () if self.gradient_mask is None else (self.gradient_mask,)
         regions = [region._replace(share=tf.constant(region.share)) for region in self.regions]
-        targets = dict(self.content), tuple(regions), masks
+        temporal = () if self.temporal is None else (self.temporal,)
+        targets = dict(self.content), tuple(regions), masks, temporal
         guided = tuple(bool(region.guides) for region in self.regions)
-        key = StyleObjective, optimizer, self.weights.fixed, guided, bool(masks)
+        key = StyleObjective, optimizer, self.weights.fixed, guided, bool(masks), bool(temporal)
         if key not in self.backbone.compiled:
             self.backbone.compiled[key] = _compile_step(
                 optimizer, self.backbone, self.weights, targets
@@ -256,7 +262,7 @@ class StyleObjective:
         return lambda x, state, loss_weights: step(x, state, loss_weights, targets)
 
 
-_Targets = tuple[FeatureMaps, Sequence[Region], Sequence[Tensor]]
+_Targets = tuple[FeatureMaps, Sequence[Region], Sequence[Tensor], Sequence[TemporalTarget]]
 
 
 def _compile_step(
@@ -267,15 +273,16 @@ def _compile_step(
     def step(
         x: Tensor, state: OptimizerState, loss_weights: LossWeights, targets: _Targets
     ) -> StepResult:
-        content, regions, masks = targets
-        objective = StyleObjective(backbone, content, regions, weights, *masks)
+        content, regions, masks, temporal = targets
+        mask, target = (next(iter(each), None) for each in (masks, temporal))
+        objective = StyleObjective(backbone, content, regions, weights, mask, target)
         return optimizer.step(partial(objective.evaluate, loss_weights=loss_weights), x, state)
 
     pixel, plane = tf.zeros([1, 1, 3]), tf.TensorSpec([None, None])
-    content, regions, masks = targets
+    content, regions, masks, temporal = targets
     planes = tuple(each._replace(guides=dict.fromkeys(each.guides, plane)) for each in regions)
     arguments = pixel, optimizer.init(pixel), LossWeights(*[tf.zeros([])] * 3)
-    signature = tf.nest.map_structure(_any_size, (*arguments, (content, planes, masks)))
+    signature = tf.nest.map_structure(_any_size, (*arguments, (content, planes, masks, temporal)))
     return tf.function(step, input_signature=signature, autograph=False)
 
 
@@ -285,15 +292,6 @@ def _any_size(tensor: Tensor) -> object:
     if len(shape) >= 3:
         shape[-3:-1] = None, None
     return tf.TensorSpec(shape, tensor.dtype)
-
-
-def list_guides(
-    regions: Sequence[Region], weights: ObjectiveWeights
-) -> dict[str, tuple[Tensor | None, ...]]:
-    """The guides of all regions by style layer; None where a region is everywhere."""
-    return {
-        name: tuple(region.guides.get(name) for region in regions) for name in weights.style_layers
-    }
 
 
 def _weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -4,7 +4,7 @@ A guide says how much each position of a feature map belongs to a region.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -137,6 +137,13 @@ def make_region(
         for layer in style
     }
     return Region(targets, guides, float(np.mean(mask)))
+
+
+def list_guides(
+    regions: Sequence[Region], layers: Iterable[str]
+) -> dict[str, tuple[Tensor | None, ...]]:
+    """The guides of all regions by layer; None where a region is everywhere."""
+    return {name: tuple(region.guides.get(name) for region in regions) for name in layers}
 
 
 def map_shape(backbone: Backbone, layer: str, size: Sequence[int]) -> tuple[int, int]:

@@ -26,6 +26,7 @@ from nstk.stylization.inputs import (
     StyleSource,
     read_inputs,
 )
+from nstk.stylization.losses import TemporalTarget
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.optimization import INITS, Optimization, Palette, initial_image
 from nstk.stylization.recipe import (
@@ -55,6 +56,8 @@ class StyleTransferTask:
     inputs: Inputs
     settings: StylizeSettings
     plan: Plan | None = None
+    temporal: TemporalTarget | None = None
+    """What the frames before this one ask for; the run then starts from them, at one scale."""
 
     @cached_property
     def weights(self) -> ObjectiveWeights:
@@ -83,15 +86,21 @@ class StyleTransferTask:
 
     @cached_property
     def scales(self) -> Sequence[Scale]:
-        height, width = self.inputs.content_pixels.shape[:2]
-        return plan_scales(
-            height,
-            width,
+        scales = plan_scales(
+            *self.inputs.content_pixels.shape[:2],
             size=self.settings.size,
-            steps=self.settings.steps,
+            steps=self.settings.full_scale_steps,
             scales=self.settings.scales,
             smallest=self.smallest,
         )
+        coarser = [] if self.temporal else filter(self._fits_styles, scales[:-1])
+        return (*coarser, scales[-1])
+
+    def _fits_styles(self, scale: Scale) -> bool:
+        """Whether the deepest style layer can process every style image at this scale."""
+        smallest = max(self.network.stride(name) for name in self.weights.style_layers)
+        images = (style for style in self.inputs.styles if isinstance(style, StyleImage))
+        return all(min(style.size_at(scale.longer_side)) >= smallest for style in images)
 
     def loss_weights(self, scale: Scale, strength: float) -> LossWeights:
         settings = self.settings
@@ -107,6 +116,7 @@ class StyleTransferTask:
             self._regions(scale, free),
             self.weights,
             None if free is None else tf.constant(free[..., np.newaxis]),
+            self.temporal,
         )
         if self.plan is not None and self.plan.is_tiled(scale):
             network = TiledNetwork.of(
@@ -119,13 +129,12 @@ class StyleTransferTask:
         return resize_image(self.inputs.content_pixels, scale.height, scale.width)
 
     def start(self) -> Optimization:
-        scale = self.scales[0]
-        image = initial_image(
-            self.settings.init,
-            self.content_at(scale),
-            list(self._palettes(scale)),
-            np.random.default_rng(self.settings.seed),
-        )
+        scale, generator = self.scales[0], np.random.default_rng(self.settings.seed)
+        palettes, init = list(self._palettes(scale)), self.settings.init
+        if self.temporal is not None:
+            image = self.temporal.image
+        else:
+            image = initial_image(init, self.content_at(scale), palettes, generator)
         restore_kept = self._restore_kept(scale)
         if restore_kept is not None:
             image = restore_kept(image)

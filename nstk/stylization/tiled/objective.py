@@ -8,16 +8,22 @@ import tensorflow as tf
 
 from nstk.images.image import Image
 from nstk.optimizers import Evaluation, Optimizer
-from nstk.stylization.losses import ImageSums, content_sum, tv_sums
+from nstk.stylization.losses import (
+    ImageSums,
+    TemporalTarget,
+    add_temporal_loss,
+    content_sum,
+    temporal_gradient,
+    tv_sums,
+)
 from nstk.stylization.objective import (
     CompiledStep,
     LossWeights,
     ObjectiveWeights,
     StepResult,
     combine_losses,
-    list_guides,
 )
-from nstk.stylization.regions import Region
+from nstk.stylization.regions import Region, list_guides
 from nstk.stylization.tiled.network import (
     StageFunctions,
     TiledNetwork,
@@ -43,6 +49,7 @@ class TiledObjective:
     weights: ObjectiveWeights
     layout: Sequence[Sequence[Tile]]
     gradient_mask: Tensor | None = None
+    temporal: TemporalTarget | None = None
 
     @classmethod
     def from_regions(
@@ -52,6 +59,7 @@ class TiledObjective:
         regions: Sequence[Region],
         weights: ObjectiveWeights,
         gradient_mask: Tensor | None = None,
+        temporal: TemporalTarget | None = None,
     ) -> "TiledObjective":
         maps = network.content_maps(content)
         norms = {
@@ -59,15 +67,17 @@ class TiledObjective:
             for name, tiled_map in maps.items()
         }
         layout = network.make_layout(content.shape)
-        return cls(network, maps, norms, tuple(regions), weights, layout, gradient_mask)
+        tiled = network, maps, norms, tuple(regions), weights, layout
+        return cls(*tiled, gradient_mask, temporal)
 
     def compute_loss(
         self, image: Tensor, loss_weights: LossWeights | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         sums, _ = self._image_sums(image)
-        return combine_losses(
+        losses = combine_losses(
             sums, self.weights, self.regions, self.content_norms, tf.shape(image), loss_weights
         )
+        return add_temporal_loss(image, self.temporal, *losses)
 
     def evaluate(self, image: Tensor, loss_weights: LossWeights | None = None) -> Evaluation:
         sums, sources = self._image_sums(image)
@@ -83,6 +93,9 @@ class TiledObjective:
             tv_gradient = _tv_vjp(part, rows, columns, gradients.tv)
             gradient.add(*_spans_from(tile, part.shape), tv_gradient[tf.newaxis])
         whole = gradient.pop_whole()[0]
+        if self.temporal is not None:
+            whole += temporal_gradient(image, self.temporal)
+            loss, terms = add_temporal_loss(image, self.temporal, loss, terms)
         if self.gradient_mask is not None:
             whole = whole * self.gradient_mask
         return Evaluation(loss, whole, terms)
@@ -137,7 +150,7 @@ class TiledObjective:
 
     @cached_property
     def _guides(self) -> dict[str, list[Tensor]]:
-        listed = list_guides(self.regions, self.weights)
+        listed = list_guides(self.regions, self.weights.style_layers)
         return {
             name: [plane for plane in planes if plane is not None]
             for name, planes in listed.items()
