@@ -9,9 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
-settings.register_profile("nstk", deadline=None)
+# A busy machine is not a fault: nothing depends on how long an example takes.
+settings.register_profile("nstk", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("nstk")
 
 ROOT = Path(__file__).resolve().parents[1]

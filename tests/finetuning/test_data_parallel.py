@@ -1,40 +1,35 @@
 """Several processes and several replicas share a run and get the same result."""
 
-import json
-import os
+import multiprocessing
 import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from labeled_images import draw_folder
-from working_together import work
+from working_together import run, work
 
 from nstk.features.workers import Workers, _split
 
-ROOT = Path(__file__).resolve().parents[2]
+# Processes are forked from one that has loaded TensorFlow but not used it.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tensorflow", "keras", "nstk.finetuning.job"])
 
 
-def start(data, kind, config=None):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": "-1"}
-    if config:
-        environment["TF_CONFIG"] = json.dumps(config)
-    script = Path(__file__).with_name("working_together.py")
-    return subprocess.Popen(
-        [sys.executable, str(script), str(data), kind],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def start(data, kind, cluster=None):
+    receiver, sender = CONTEXT.Pipe(duplex=False)
+    process = CONTEXT.Process(target=run, args=(data, kind, cluster or {}, sender), daemon=True)
+    process.start()
+    sender.close()
+    return process, receiver
 
 
-def finish(process):
-    output, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-3000:]
-    return json.loads(output.splitlines()[-1])
+def finish(started):
+    process, receiver = started
+    assert receiver.poll(300), "it hangs"
+    result = receiver.recv()
+    process.join()
+    assert process.exitcode == 0
+    return result
 
 
 def free_ports(count):

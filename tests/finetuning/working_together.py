@@ -1,13 +1,7 @@
-"""One process of a run on several: a script that a test starts with its own TF_CONFIG.
-
-    python working_together.py DATA KIND
-
-KIND is ``workers`` for one worker of a MultiWorkerMirroredStrategy, ``replicas`` for a
-MirroredStrategy over two logical processors. The last line is JSON.
-"""
+"""One process of a run on several, which a test starts with its own TF_CONFIG."""
 
 import json
-import sys
+import os
 from unittest.mock import patch
 
 import tensorflow as tf
@@ -55,7 +49,8 @@ def work(data):
     }
 
 
-if __name__ == "__main__":
-    data, kind = sys.argv[1:]
+def run(data, kind, cluster, sender):
+    """Send the result of a worker of a cluster, or of a process with two replicas."""
+    os.environ |= {"CUDA_VISIBLE_DEVICES": "-1", "TF_CONFIG": json.dumps(cluster)}
     with make_strategy(kind).scope():
-        print(json.dumps(work(data)))
+        sender.send(work(data))
