@@ -36,8 +36,8 @@ from nstk.settings.parsing import (
 DEFAULT_SIMILARITY = 0.75
 """The target content similarity of ``--strength auto``."""
 
-STEPS: Mapping[QualityName, int] = {"draft": 10, "standard": 40, "best": 120}
-"""Steps at the full scale by quality."""
+STEPS: Mapping[QualityName, int] = {"draft": 10, "standard": 60, "best": 200}
+"""Steps at every scale by quality."""
 
 
 def _target_similarity(strength: str) -> float:
@@ -93,8 +93,7 @@ class StylizeSettings(Settings):
     )
     steps: int | Literal["auto"] = setting(
         "auto",
-        "Steps at the full scale; each coarser scale gets √2 times as many as the next finer one; "
-        "auto follows quality",
+        "Steps at every scale; auto follows quality",
         span=(1, INFINITY),
     )
     scales: int | Literal["auto"] = setting(
@@ -109,7 +108,7 @@ class StylizeSettings(Settings):
         metavar="X|auto[=TARGET]",
     )
     content_weight: float = setting(
-        0.4, "Weight α of the content loss, at strength 0.5 and 512 pixels"
+        0.25, "Weight α of the content loss, at strength 0.5 and 512 pixels"
     )
     style_weight: float = setting(1.0, "Weight β of the style loss")
     tv_weight: float = setting(0.1, "Weight γ of the total variation")
@@ -184,8 +183,8 @@ class StylizeSettings(Settings):
         object.__setattr__(self, "init", str(self.init))  # reports and checkpoints hold text
 
     @property
-    def full_scale_steps(self) -> int:
-        """The steps at the full scale, those of the quality if ``steps`` is auto."""
+    def steps_per_scale(self) -> int:
+        """The number of ``steps``, that of the quality if it is auto."""
         return STEPS[self.quality] if isinstance(self.steps, str) else self.steps
 
     @property

@@ -39,8 +39,8 @@ log = logging.getLogger("nstk")
 
 Checkpointed = Callable[[Resumable], AbstractContextManager[Callable[[], None]]]
 
-TRIAL_STEPS = 100
-"""Steps of each trial of ``strength="auto"`` at the coarsest scale."""
+TRIAL_SIDE, TRIAL_STEPS = 128, 30
+"""Size and steps of each trial of ``strength="auto"``, which begins at the coarsest scale."""
 
 
 def stylize(
@@ -207,17 +207,16 @@ def _find_strength(
     assert plan is not None
     if plan.strength is not None or target is None:
         return task, plan
-    coarsest = task.scales[0]
-    small = StyleTransferTask(
-        task.network,
-        task.inputs,
-        replace(settings, size=coarsest.longer_side, scales=1, steps=TRIAL_STEPS),
-    )
+    last = len(task.scales) - 1
+    number = next((n for n in range(last) if task.scales[n].longer_side >= TRIAL_SIDE), last)
+    size = task.scales[number].longer_side
+    trial = replace(settings, size=size, scales=number + 1, steps=TRIAL_STEPS)
+    small = StyleTransferTask(task.network, task.inputs, trial)
     objective = cache(small.objective)
 
     def measure(strength: float) -> float:
         *_, optimization = small.run(strength, objective_factory=objective)
-        return content_similarity(small.content_at(small.scales[0]), optimization.image())
+        return content_similarity(small.content_at(small.scales[-1]), optimization.image())
 
     plan = replace(plan, strength=search_strength(measure, target, on_progress))
     return replace(task, plan=plan), plan

@@ -12,10 +12,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nstk.distribution.shards import Shard
 from nstk.errors import ImageError, OutputError, SettingsError, printable
 from nstk.reports.formatting import format_percent
 from nstk.settings import CheckpointSettings
-from nstk_cli.options import Decode, Executor, Json, ModelFile, Quiet, read_paths, with_settings
+from nstk_cli.options import (
+    Decode,
+    Executor,
+    Json,
+    ModelFile,
+    Quiet,
+    ShardOption,
+    read_paths,
+    with_settings,
+)
 from nstk_cli.output import as_json, format_duration, print_text
 from nstk_cli.process import is_deterministic
 from nstk_cli.reporting import reporting
@@ -87,6 +97,7 @@ def predict(
     interval: ScanInterval = 1.0,
     decode: Decode = None,
     executor: Executor = "auto",
+    shard: ShardOption = "1/1",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -109,7 +120,8 @@ def predict(
         classifier = Classifier.load(model)
         chosen: dict[str, Any] = {"top": top, "abstain_below": abstain_below}
         saved = stack.enter_context(saved_predictions(checkpoints, classifier, **chosen))
-        results = ResultsFile(output, classifier, **chosen, resume=resume) if output else None
+        written = {**chosen, "resume": resume, "sharded": not Shard.parse(shard).is_whole}
+        results = ResultsFile(output, classifier, **written) if output else None
         if results:
             stack.enter_context(results)
         shown = {"multi_label": classifier.multi_label, "json": json, "watching": bool(watch)}
@@ -119,7 +131,7 @@ def predict(
                 stream = stream_predictions(
                     classifier,
                     group,
-                    PredictSettings(**chosen, decode=decode, executor=executor),
+                    PredictSettings(**chosen, decode=decode, executor=executor, shard=shard),
                     done=results.done if results else (),
                     known=saved.known,
                     on_progress=report,
