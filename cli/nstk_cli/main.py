@@ -17,11 +17,15 @@ from nstk import __version__
 from nstk.errors import NstkError, printable
 from nstk_cli.commands.audit import audit
 from nstk_cli.commands.backbones import backbones
+from nstk_cli.commands.doctor import doctor
 from nstk_cli.commands.evaluate import evaluate
 from nstk_cli.commands.explain import explain
 from nstk_cli.commands.export import export
 from nstk_cli.commands.finetune import finetune
 from nstk_cli.commands.inspect import inspect
+from nstk_cli.commands.lesson import lesson
+from nstk_cli.commands.merge import merge
+from nstk_cli.commands.page import label, page
 from nstk_cli.commands.predict import predict
 from nstk_cli.commands.stylize import style, stylize
 from nstk_cli.commands.sweep import sweep
@@ -108,7 +112,22 @@ def main(
     """Neural style transfer and transfer learning with one frozen pretrained network."""
 
 
-for command in (stylize, sweep, finetune, predict, evaluate, explain, export, audit, backbones):
+for command in (
+    stylize,
+    sweep,
+    finetune,
+    predict,
+    evaluate,
+    merge,
+    explain,
+    export,
+    audit,
+    label,
+    page,
+    backbones,
+    doctor,
+    lesson,
+):
     app.command(cls=Command)(command)
 app.add_typer(style)
 app.add_typer(inspect)
