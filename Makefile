@@ -4,6 +4,9 @@
 # make portable  the numerical tests under other instruction sets and thread counts  (an hour)
 # make soak   kill, fill and corrupt, and print what was survived  (half an hour)
 # make coverage  run the tests and say which lines and branches they reach
+# make docs   build the documentation site strictly: build/site/index.html
+# make bench  the short benchmarks; benchmarks/results/ keeps their figures  (ten minutes)
+# make dependencies  look for known vulnerabilities of the packages in .venv  (needs a network)
 # make clean  remove what these made
 
 PYTHON ?= python3
@@ -11,7 +14,7 @@ BIN := .venv/bin
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
-.PHONY: help demo test fast portable soak coverage lint clean
+.PHONY: help demo test fast portable soak coverage docs bench dependencies lint clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -67,6 +70,17 @@ lint: .venv/dev.stamp
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
+
+docs: export NO_MKDOCS_2_WARNING = 1
+docs: .venv/dev.stamp
+	$(BIN)/mkdocs build --quiet --strict
+
+bench: .venv/dev.stamp
+	$(BIN)/python -m benchmarks.history --run
+
+dependencies: .venv/dev.stamp
+	@if $(BIN)/python -c 'import urllib.request as u; u.urlopen("https://pypi.org/pypi/pip/json", timeout=10)' 2> /dev/null; \
+		then $(BIN)/pip-audit --skip-editable; else echo "skipped: there is no network"; fi
 
 clean:
 	rm -rf .venv demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*
