@@ -18,6 +18,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.history import Figure, record
+
 ROOT = Path(__file__).resolve().parents[1]
 CASES = (
     "compact:0.2:off:float32",
@@ -104,6 +106,8 @@ def main() -> None:
             continue
         measured[case] = json.loads(process.stdout.strip().splitlines()[-1])
         arguments.json.write_text(json.dumps(list(measured.values()), indent=1))
+    figures = {case: Figure(row["measured_bytes"] / 2**30, "GiB") for case, row in measured.items()}
+    record("memory", figures)
     print("| case | measured | predicted | predicted / measured | bytes per pixel |")
     print("|---|---|---|---|---|")
     for row in measured.values():

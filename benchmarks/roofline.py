@@ -18,6 +18,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from benchmarks.history import Figure, record
 from benchmarks.networks import load_network
 from benchmarks.step import make_nstk_step
 from nstk.backbones.stages import count_flops
@@ -93,6 +94,13 @@ def main() -> None:
         for precision in ("float32", "bfloat16")
     ]
     arguments.json.write_text(json.dumps(rows, indent=1))
+    figures = {
+        f"{row['network']}, {row['size']} px, {row['precision']}": Figure(
+            row["step_rate"] / 1e9, "GFLOP/s", row["fraction"]
+        )
+        for row in rows
+    }
+    record("roofline", figures)
     print("| network | size | precision | step | best convolution | fraction |")
     print("|---|---|---|---|---|---|")
     for row in rows:

@@ -1,6 +1,6 @@
 """Measure seconds per step of nstk, of a plain TensorFlow loop and of a plain PyTorch loop.
 
-    python benchmarks/step.py --sizes 256 512 --json step.json --torch-python venv/bin/python
+    python -m benchmarks.step --sizes 256 512 --json step.json --torch-python venv/bin/python
 
 Every loop runs in its own process and takes one step on request. The loops take steps in turn, so
 that other work on the machine slows all of them equally; the table states medians. All use the same
@@ -17,6 +17,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmarks.history import Figure, record
 
 ROOT = Path(__file__).resolve().parents[1]
 TILINGS = ("off", "on")
@@ -179,7 +181,7 @@ def main() -> None:
             commands = list_loops(size, network, arguments.torch_python)
             chosen = arguments.loops or list(commands)
             measured = compare({name: commands[name] for name in chosen}, arguments.rounds)
-            base = statistics.median(measured.get("plain TensorFlow", [float("nan")]))
+            plain = measured.get("plain TensorFlow")
             for name, seconds in measured.items():
                 median = statistics.median(seconds)
                 rows.append(
@@ -188,17 +190,24 @@ def main() -> None:
                         "size": size,
                         "loop": name,
                         "median_seconds": median,
-                        "against_tensorflow": median / base,
+                        "against_tensorflow": median / statistics.median(plain) if plain else None,
                         "seconds": seconds,
                     }
                 )
             arguments.json.write_text(json.dumps(rows, indent=1))
+    figures = {
+        f"{row['network']}, {row['size']} px, {row['loop']}": Figure(
+            row["median_seconds"], "s", row["against_tensorflow"]
+        )
+        for row in rows
+    }
+    record("step", figures)
     print("| network | size | loop | seconds per step | against plain TensorFlow |")
     print("|---|---|---|---|---|")
     for row in rows:
         print(
             f"| {row['network']} | {row['size']} | {row['loop']} | {row['median_seconds']:.3f} "
-            f"| {row['against_tensorflow']:.2f} |"
+            f"| {row['against_tensorflow'] or float('nan'):.2f} |"
         )
 
 
