@@ -151,11 +151,10 @@ class Optimization:
     def _advance(self, x: Tensor, optimizer_state: OptimizerState, step: Step) -> None:
         state = self.state
         self.history[self.steps :] = [step]
-        # Only the image: a second optimizer state would exceed the memory of the feature maps.
-        last_finite = self.active_optimizer.result(state.x, state.optimizer_state)
         steps = (*state.steps[:-1], state.steps[-1] + 1)
+        # Only the image: a second optimizer state would exceed the memory of the feature maps.
         self.state = replace(
-            state, x=x, optimizer_state=optimizer_state, last_finite=last_finite, steps=steps
+            state, x=x, optimizer_state=optimizer_state, last_finite=state.x, steps=steps
         )
 
     def _fall_back(self, problem: str) -> None:

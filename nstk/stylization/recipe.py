@@ -22,7 +22,7 @@ Crowson uses powers of 4 for squared losses; powers of 2 do the same for distanc
 CONTENT_STRIDE = 8
 STYLE_STRIDE = 16
 
-COARSEST = 128
+COARSEST = 64
 """Longer side in pixels of the coarsest scale that ``auto`` chooses."""
 
 RANGE = 4.0
@@ -96,8 +96,7 @@ def plan_scales(
 ) -> Sequence[Scale]:
     """Choose the scales, coarsest first; each is √2 larger than the one before.
 
-    A scale k steps below the full one gets ``steps``·√2ᵏ steps. With 2⁻ᵏ of the pixels it still
-    costs less, and what it settles stays settled.
+    All scales get the same number of steps, so that the full one takes half of the time.
     """
     shorter_side = min(fit_size(height, width, size))
     if shorter_side < smallest:
@@ -105,14 +104,14 @@ def plan_scales(
             f"`size={size}` makes the image's shorter side {shorter_side} px; the network needs "
             f"at least {smallest} px: choose a larger `size` or a less narrow image."
         )
-    # 181, the integer nearest to 128·√2, is slightly smaller; it still counts as one step.
+    # 181, the integer nearest to 64·√2³, is slightly smaller; it still counts as three steps.
     fitting = math.floor(2 * math.log2(max(size / COARSEST, 1)) + 0.01)
     deepest = fitting if scales == "auto" else scales - 1
     plan = []
     for k in range(deepest, -1, -1):
         scaled = fit_size(height, width, round(size / math.sqrt(2) ** k))
         if min(scaled) >= smallest:
-            plan.append(Scale(*scaled, steps=round(steps * math.sqrt(2) ** k)))
+            plan.append(Scale(*scaled, steps=steps))
     return tuple(plan)
 
 

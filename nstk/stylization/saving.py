@@ -68,7 +68,7 @@ def save_style(
     network = network.prepared(edge="replicate", pooling=settings.pooling)
     wanted = settings.style_layers
     layers = tuple(choose_style_layers(network) if isinstance(wanted, str) else wanted)
-    sizes = _sizes(images)
+    sizes = _sizes(images, max(network.stride(layer) for layer in layers))
     sums = {}
     on_progress(Progress(stage="style", step=0, total=len(sizes)))
     for step, size in enumerate(sizes, 1):
@@ -81,9 +81,10 @@ def save_style(
     return saved
 
 
-def _sizes(styles: Sequence[StyleImage]) -> list[int]:
-    """Sizes √2 apart, up to the largest that every image has."""
+def _sizes(styles: Sequence[StyleImage], smallest: int) -> list[int]:
+    """Sizes √2 apart, up to the largest that every image has; the shorter side has a minimum."""
     largest = min(LARGEST, *(max(style.pixels.shape[:2]) for style in styles))
     steps = max(math.floor(2 * math.log2(largest / COARSEST)), 0)
     sizes = (round(COARSEST * math.sqrt(2) ** k) for k in range(steps + 1))
-    return sorted({largest, *(size for size in sizes if size <= largest)})
+    fitting = (s for s in sizes if all(min(style.size_at(s)) >= smallest for style in styles))
+    return sorted({largest, *(size for size in fitting if size <= largest)})

@@ -197,12 +197,13 @@ class StyleImage:
             return self.pixels
         return self.pixels[np.newaxis, self.mask >= self.mask.max() / 2]
 
-    def resized(self, longer_side: int) -> Image:
-        """The image at the scale of the result: never enlarged, never stretched."""
+    def size_at(self, longer_side: int) -> tuple[int, int]:
+        """Height and width at the scale of the result: never enlarged, never stretched."""
         height, width = self.pixels.shape[:2]
-        wanted = round(longer_side * self.scale)
-        size = fit_size(height, width, min(wanted, max(height, width)))
-        return resize_image(self.pixels, *size)
+        return fit_size(height, width, min(round(longer_side * self.scale), max(height, width)))
+
+    def resized(self, longer_side: int) -> Image:
+        return resize_image(self.pixels, *self.size_at(longer_side))
 
     def resized_mask(self, height: int, width: int) -> Plane:
         if self.mask is None:
@@ -212,7 +213,7 @@ class StyleImage:
     def compute_statistics(
         self, backbone: Backbone, layers: Sequence[str], longer_side: int
     ) -> Mapping[str, Statistics]:
-        """Return the statistics; the network keeps the last ones, for many contents in one style."""
+        """Return the statistics; the network keeps the last ones, for many contents of a style."""
         known = backbone.compiled.setdefault("style statistics", {})
         key = self.digest, tuple(layers), longer_side
         if key not in known:

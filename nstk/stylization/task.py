@@ -89,11 +89,11 @@ class StyleTransferTask:
         scales = plan_scales(
             *self.inputs.content_pixels.shape[:2],
             size=self.settings.size,
-            steps=self.settings.full_scale_steps,
+            steps=self.settings.steps_per_scale,
             scales=self.settings.scales,
             smallest=self.smallest,
         )
-        coarser = [] if self.temporal else filter(self._fits_styles, scales[:-1])
+        coarser = [] if self.temporal is not None else filter(self._fits_styles, scales[:-1])
         return (*coarser, scales[-1])
 
     def _fits_styles(self, scale: Scale) -> bool:
