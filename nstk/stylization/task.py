@@ -20,12 +20,7 @@ from nstk.optimizers.smooth_colors import smooth_chroma
 from nstk.progress import Reporter, no_progress
 from nstk.settings import StylizeSettings
 from nstk.settings.parsing import LayerWeights
-from nstk.stylization.inputs import (
-    Inputs,
-    Source,
-    StyleSource,
-    read_inputs,
-)
+from nstk.stylization.inputs import Inputs, Source, StyleSource, read_inputs
 from nstk.stylization.losses import TemporalTarget
 from nstk.stylization.objective import LossWeights, Objective, ObjectiveWeights, StyleObjective
 from nstk.stylization.optimization import INITS, Optimization, Palette, initial_image
