@@ -15,7 +15,7 @@ in_a_browser = pytest.mark.skipif(
 )
 """For tests that open a page; `.ci/run` installs the browser."""
 
-VOID = {"meta", "link", "img", "br"}
+VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Reader(HTMLParser):
@@ -52,8 +52,8 @@ class Reader(HTMLParser):
         return [value for key, value in self.attributes if key == name]
 
 
-def check_page(document):
-    """Parse a page and check that it is self-contained and well formed."""
+def check_page(document, *, scripts=0):
+    """Parse a page and check that it is self-contained and well formed, with so many scripts."""
     reader = Reader(document)
     ids = reader.values("id")
     assert len(ids) == len(set(ids))
@@ -61,7 +61,8 @@ def check_page(document):
         for value in reader.values(name):
             assert value.startswith("data:") or value[0] == "#", value
             assert value[0] != "#" or value[1:] in ids
-    assert not {"script", "iframe", "object", "embed", "base", "form"} & set(reader.tags)
+    assert reader.tags.count("script") == scripts
+    assert not {"iframe", "object", "embed", "base", "form"} & set(reader.tags)
     assert not [key for key, _ in reader.attributes if key.startswith("on")]
     (style,) = re.findall(r"<style>(.*?)</style>", document, re.DOTALL)
     assert not re.search(r"url\(|@import|https?:", style)

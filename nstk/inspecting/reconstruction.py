@@ -7,83 +7,24 @@ Synthesis Using Convolutional Neural Networks": correlations in a few shallow la
 and strokes, those in more layers motifs.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.errors import DivergenceError
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
-from nstk.inspecting.layers import check_stride, choose_layers, limit_size
-from nstk.optimizers import Evaluation, choose_optimizer
-from nstk.progress import Progress, Reporter, Stopwatch, no_progress
+from nstk.inspecting.optimization import Subject, open_subject, optimize_noise
+from nstk.progress import Reporter, Stopwatch, no_progress
 from nstk.settings import InspectSettings, resolve_settings
-from nstk.stylization.inputs import Source, open_image, with_range
+from nstk.stylization.inputs import Source, with_range
 from nstk.stylization.losses import content_loss, gram_loss
 from nstk.stylization.statistics import Moments, feature_sums, to_moments
 from nstk.stylization.styles import extract_features
 from nstk.types import FeatureMaps, Json, SettingValue, Tensor
-
-Compare = Callable[[FeatureMaps], Mapping[str, Tensor]]
-"""From feature maps by layer to the loss of each layer."""
-
-
-class Subject(NamedTuple):
-    """An image at inspection size, the layers in forward order, and the prepared network."""
-
-    image: Image
-    layers: tuple[str, ...]
-    network: Backbone
-    settings: InspectSettings
-
-
-def open_subject(image: Source, backbone: Backbone, settings: InspectSettings) -> Subject:
-    """Read an image and check that it is large enough for every layer."""
-    layers = choose_layers(backbone, settings.layers)
-    loaded = open_image(image, "the image")
-    original = limit_size(loaded.pixels, settings.size)
-    check_stride(original, str(loaded.path), layers, backbone)
-    network = backbone.prepared(edge="replicate", pooling=settings.pooling)
-    return Subject(original, layers, network, settings)
-
-
-def optimize_noise(
-    subject: Subject, layers: Sequence[str], compare: Compare, on_progress: Reporter
-) -> tuple[Image, tuple[float, ...]]:
-    """Minimize the mean loss of some layers, from white noise; also the loss at each step."""
-    settings, taps = subject.settings, subject.network.tap(layers)
-
-    def evaluate(image: Tensor) -> Evaluation:
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(image)
-            terms = dict(compare(taps(image[tf.newaxis], training=False)))
-            loss = tf.add_n(list(terms.values())) / len(terms)
-        return Evaluation(loss, tape.gradient(loss, image), terms)
-
-    optimizer = choose_optimizer(settings.optimizer, bounds=(0.0, 1.0))
-    advance = tf.function(partial(optimizer.step, evaluate))
-    noise = np.random.default_rng(settings.seed).random(subject.image.shape, np.float32)
-    x = tf.constant(noise)
-    state, losses = optimizer.init(x), list[float]()
-    report = partial(Progress, stage=layers[-1], total=settings.steps)
-    on_progress(report(step=0))
-    for step in range(1, settings.steps + 1):
-        x, state, evaluation = advance(x, state)
-        losses.append(float(evaluation.loss))
-        if not math.isfinite(losses[-1]):
-            raise DivergenceError(
-                f"the loss of {', '.join(layers)} is {losses[-1]} at step {step}; it must be "
-                "finite: choose another `optimizer`, or check the weights of the backbone."
-            )
-        on_progress(report(step=step, loss=losses[-1]))
-    return np.clip(optimizer.result(x, state).numpy(), 0, 1), tuple(losses)
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +32,14 @@ class Reconstruction:
     """An image reconstructed from the feature map of one layer.
 
     The losses are ½‖a − a*‖² / ½‖a*‖² at every step; the error is the root-mean-square difference
-    from the original's pixels.
+    from the original's pixels. Snapshots are images on the way with their steps.
     """
 
     layer: str
     image: Image
     error: float
     losses: tuple[float, ...]
+    snapshots: tuple[tuple[int, Image], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -171,8 +113,9 @@ def _reconstruct(subject: Subject, layer: str, on_progress: Reporter) -> Reconst
     def compare(maps: FeatureMaps) -> dict[str, Tensor]:
         return {layer: content_loss(maps[layer], target)}
 
-    image, losses = optimize_noise(subject, [layer], compare, on_progress)
-    return Reconstruction(layer, image, rms_error(image, subject.image), losses)
+    made = optimize_noise(subject, [layer], compare, on_progress)
+    error = rms_error(made.image, subject.image)
+    return Reconstruction(layer, made.image, error, made.losses, made.snapshots)
 
 
 def rms_error(one: Image, other: Image) -> float:
@@ -185,13 +128,15 @@ class Texture:
     """An image made from the Gram matrices of some layers.
 
     The losses are the mean over these layers of ‖G − G*‖²_F / ‖G*‖²_F at every step; the errors,
-    ‖G − G*‖_F / ‖G*‖_F, are of every inspected layer, including the unused ones.
+    ‖G − G*‖_F / ‖G*‖_F, are of every inspected layer, including the unused ones. Snapshots are
+    images on the way with their steps.
     """
 
     layers: tuple[str, ...]
     image: Image
     errors: Mapping[str, float]
     losses: tuple[float, ...]
+    snapshots: tuple[tuple[int, Image], ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -259,10 +204,10 @@ def inspect_style(
     compare, textures = partial(_compare, targets=targets), []
     for count in range(1, len(subject.layers) + 1):
         used = subject.layers[:count]
-        made, losses = optimize_noise(subject, used, compare, on_progress)
-        final = compare(extract_features(taps, made))
+        made = optimize_noise(subject, used, compare, on_progress)
+        final = compare(extract_features(taps, made.image))
         errors = {name: float(loss) ** 0.5 for name, loss in final.items()}
-        textures.append(Texture(used, made, errors, losses))
+        textures.append(Texture(used, made.image, errors, made.losses, made.snapshots))
     return StyleInspection(subject.image, tuple(textures), backbone.name, chosen.steps, watch.total)
 
 

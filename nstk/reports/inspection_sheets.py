@@ -193,12 +193,12 @@ def _show_gram(layer: LayerGram) -> Row:
         )
         cells += [
             Cell(paint_gram(gram, layer.order, largest), off),
-            Cell(_tile_pairs(layer.pairs, number), correlations),
+            Cell(tile_pairs(layer.pairs, number), correlations),
         ]
     return Row(cells, heading=layer.layer)
 
 
-def _tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Image:
+def tile_pairs(pairs: Sequence[ChannelPair], number: int) -> Image:
     """Tile one line of patches for each pair; white where there are too few."""
     side = (_HEAT_MAP - 2 * (PATCHES - 1)) // PATCHES
     blank = np.ones((side, side, 3), np.float32)

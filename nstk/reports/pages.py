@@ -3,9 +3,10 @@
     write_page("report.html", "classifier.html", title="Ants or bees", data=data)
 
 The template extends ``page.html`` and fills its block ``content`` with the macros of
-``macros.html``, which it finds under the name ``ui``. All text is escaped. A page has no script and
-loads nothing: its content security policy forbids both, so it looks the same on any machine, today
-and in ten years. It follows the reader's choice of light or dark, and prints on white.
+``macros.html``, which it finds under the name ``ui``. All text is escaped. A page loads nothing and
+has no script but that of sliders, known by its digest: its content security policy forbids all
+else, so it looks the same on any machine, today and in ten years. It follows the reader's choice
+of light or dark, and prints on white.
 """
 
 import json
@@ -18,10 +19,10 @@ from dataclasses import dataclass, fields
 from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from nstk.errors import OutputError
 from nstk.images.image import Image, fit_size, resize_image
@@ -35,9 +36,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 LOSSLESS_PIXELS = 128 * 128
-"""Up to this many pixels an image is embedded as PNG, above as JPEG."""
+"""Up to this many pixels an image is embedded as PNG, above as JPEG, unless its kind is given."""
 
-JPEG_QUALITY = 90
+QUALITY = {"png": None, "jpeg": 90, "webp": 80}
 
 GENERATOR = 'name="generator" content="nstk"'
 """What identifies a page of nstk, which a new one may replace."""
@@ -50,12 +51,16 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff
 
 @dataclass(frozen=True, eq=False)
 class CaptionedImage:
-    """An image scaled down to ``longest_side``, with a caption and a second line, the note."""
+    """An image scaled down to ``longest_side``, with a caption and a second line, the note.
+
+    Without ``kind``, a small image is embedded as PNG and a larger one as JPEG.
+    """
 
     pixels: Image
     caption: str
     note: str = ""
     longest_side: int = 1024
+    kind: Literal["", "png", "jpeg", "webp"] = ""
 
     @cached_property
     def size(self) -> tuple[int, int]:
@@ -65,13 +70,14 @@ class CaptionedImage:
 
     @cached_property
     def uri(self) -> str:
-        """The image as ``data:image/png;base64,…`` or ``data:image/jpeg;base64,…``."""
+        """The image as ``data:image/png;base64,…``, or of another kind."""
         pixels = self.pixels
         if pixels.shape[:2] != self.size:
             pixels = resize_image(pixels, *self.size)
         image, file = to_pillow(pixels), BytesIO()
-        kind = "png" if image.width * image.height <= LOSSLESS_PIXELS else "jpeg"
-        image.save(file, kind, quality=JPEG_QUALITY, subsampling="4:4:4", optimize=True)
+        is_small = image.width * image.height <= LOSSLESS_PIXELS
+        kind = self.kind or ("png" if is_small else "jpeg")
+        image.save(file, kind, quality=QUALITY[kind], subsampling="4:4:4", optimize=True)
         return f"data:image/{kind};base64,{b64encode(file.getvalue()).decode('ascii')}"
 
 
@@ -173,6 +179,8 @@ def make_environment() -> Environment:
     environment.filters |= {
         "cell": format_value,
         "paint": _paint,
+        "formula": _mark_formula,
+        "scripts": _mark_scripts,
         "number": formatting.format_number,
         "decimals": formatting.format_decimals,
         "count": formatting.format_count,
@@ -210,6 +218,23 @@ def _paint(color: Color, attribute: str) -> Markup:
         style = f"light-dark({color.light}, {color.dark})"
         return Markup(f'{attribute}="{color.light}" style="{attribute}: {style}"')
     return Markup(f'style="{attribute}: var(--{color})"')
+
+
+def _mark_formula(text: str) -> Markup:
+    """Mark up a formula: single letters in italics, and what `_mark_scripts` does."""
+    letters = r"(?<![^\W_])([A-Za-zα-ω])(?![^\W_])"
+    return _set_scripts(re.sub(letters, r"<i>\1</i>", str(escape(text))))
+
+
+def _mark_scripts(text: str) -> Markup:
+    """Mark up as subscript and superscript what follows ``_`` and ``^`` up to the word's end."""
+    return _set_scripts(str(escape(text)))
+
+
+def _set_scripts(marked: str) -> Markup:
+    word = r"((?:<i>)?[A-Za-z0-9+−′]+(?:</i>)?)"
+    marked = re.sub(f"_{word}", r"<sub>\1</sub>", marked)
+    return Markup(re.sub(rf"\^{word}", r"<sup>\1</sup>", marked))
 
 
 def _printable(value: object) -> object:

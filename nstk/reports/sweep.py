@@ -1,14 +1,17 @@
-"""The report of a sweep: a contact sheet or a page."""
+"""The report of a sweep: a contact sheet, or a page with a slider for each setting."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from nstk.images.encoding import save_image
 from nstk.images.image import Image
-from nstk.reports.figures import LineChart, Series, draw_chart, mark_stages
+from nstk.reports.figures import LineChart, Series, Spot, draw_chart, mark_stages
 from nstk.reports.formatting import format_number
-from nstk.reports.pages import CaptionedImage, write_page
+from nstk.reports.pages import CaptionedImage
 from nstk.reports.sheets import Cell, Row, draw_sheet, is_page, shrink
+from nstk.reports.sliders import Frame, Slider, Stage, format_place, write_slider_page
+from nstk.stylization.recipe import content_weight_at
 from nstk.sweeping.grid import SweepAxis
 from nstk.sweeping.job import Sweep
 from nstk.sweeping.records import SweptRun
@@ -17,13 +20,11 @@ _WIDTH = 1560
 _SMALLEST, _LARGEST = 120, 384
 """Longer side of an image on the sheet, in pixels."""
 
-_LARGEST_SHOWN = 512
-"""The same on the page, which holds all of them at once."""
-
 MOST_CURVES = 14
 """Largest number of curves that a reader can tell apart in one chart."""
 
 PARTS = ("content", "style")
+TERMS = (*PARTS, "tv")
 
 
 def save_sweep(sweep: Sweep, path: str | Path) -> Path:
@@ -31,8 +32,7 @@ def save_sweep(sweep: Sweep, path: str | Path) -> Path:
 
     Args:
         sweep: The sweep.
-        path: The file; ``.html`` writes a page with a table of all figures, an image extension a
-            contact sheet.
+        path: The file; ``.html`` writes a page with sliders, an image extension a contact sheet.
 
     Returns:
         ``path``.
@@ -43,15 +43,22 @@ def save_sweep(sweep: Sweep, path: str | Path) -> Path:
     """
     if not is_page(path):
         return save_image(path, draw_sweep_sheet(sweep))
-    return write_page(
-        path,
-        "sweep.html",
-        title=_title(sweep),
-        subtitle=_note(sweep),
-        sweep=sweep,
+    stage = Stage(
+        sliders=[
+            Slider(axis.option, [axis.format_value(value) for value in axis.values])
+            for axis in sweep.axes
+        ],
+        frames=[_show(sweep, run) for run in sweep.runs],
         given=[CaptionedImage(image, name) for name, image in _list_inputs(sweep).items()],
-        rows=[(heading, list(_show(sweep, runs))) for heading, runs in _rows(sweep)],
         charts=[*draw_ends(sweep), *draw_loss_curves(sweep)],
+    )
+    return write_slider_page(
+        path,
+        [stage],
+        template="sweep.html",
+        title=_title(sweep),
+        subtitle=_note(sweep, "Beside"),
+        sweep=sweep,
     )
 
 
@@ -82,10 +89,31 @@ def _rows(sweep: Sweep) -> list[tuple[str, Sequence[SweptRun]]]:
     return [(first.label(value), sweep.row(index)) for index, value in enumerate(first.values)]
 
 
-def _show(sweep: Sweep, runs: Sequence[SweptRun]) -> Iterator[CaptionedImage]:
-    for run in runs:
-        caption, *notes = _caption(sweep, run)
-        yield CaptionedImage(shrink(run.load(), _LARGEST_SHOWN), caption, ", ".join(notes))
+def _show(sweep: Sweep, run: SweptRun) -> Frame:
+    image, settings = run.load(), run.point.settings
+    labels = [axis.label(run.point.values[axis.key]) for axis in sweep.axes]
+    note = "diverged: last good image" if run.diverged else ""
+    alpha = None
+    if not isinstance(settings.strength, str):
+        alpha = content_weight_at(settings.strength, settings.content_weight, max(image.shape[:2]))
+    weights = (alpha, settings.style_weight, settings.tv_weight)
+    return Frame(
+        at=run.point.index,
+        images=[CaptionedImage(image, ", ".join(labels), note)],
+        formula=[
+            "L = α·L_content + β·L_style + γ·L_tv",
+            " + ".join(
+                f"{symbol if weight is None else format_number(weight, 3)}"
+                f"·{format_number(run.terms[part], 3)}"
+                for symbol, weight, part in zip("αβγ", weights, TERMS, strict=True)
+            ).join(("= ", f" = {format_number(run.terms['loss'], 3)}")),
+        ],
+        facts={
+            "backbone": run.backbone,
+            "steps": len(run.curves["loss"]),
+            "seconds": float(f"{run.seconds:.3g}"),
+        },
+    )
 
 
 def _caption(sweep: Sweep, run: SweptRun) -> list[str]:
@@ -99,10 +127,10 @@ def _title(sweep: Sweep) -> str:
     return "A sweep over " + " and ".join(axis.option for axis in sweep.axes)
 
 
-def _note(sweep: Sweep) -> str:
+def _note(sweep: Sweep, place: str = "Below") -> str:
     networks = ", ".join(dict.fromkeys(run.backbone for run in sweep.runs))
     return (
-        f"Stylized with {networks}. Below each image: content and style loss at the last step, "
+        f"Stylized with {networks}. {place} each image: content and style loss at the last step, "
         "relative to their targets, before weighting."
     )
 
@@ -119,15 +147,19 @@ def draw_ends(sweep: Sweep) -> list[LineChart]:
     axis = numeric[-1]
     if len(sweep.axes) == 1:
         series = [_end_curve(part, axis, sweep.runs, part) for part in PARTS]
-        return [_end_chart("Final loss", axis, series)]
+        spots = [_end_spot(part, axis, run) for part in PARTS for run in sweep.runs]
+        return [_end_chart("Final loss", axis, series, spots)]
     across = 1 - sweep.axes.index(axis)
     other, charts = sweep.axes[across], []
     for part in PARTS:
         series = []
         for index, value in enumerate(other.values):
             runs = [run for run in sweep.runs if run.point.index[across] == index]
-            series.append(_end_curve(other.format_value(value), axis, runs, part))
-        charts.append(_end_chart(f"Final {part} loss by {other.option}", axis, series))
+            curve = _end_curve(other.format_value(value), axis, runs, part)
+            at = format_place((index, None) if across == 0 else (None, index))
+            series.append(replace(curve, at=at))
+        spots = [_end_spot(part, axis, run) for run in sweep.runs]
+        charts.append(_end_chart(f"Final {part} loss by {other.option}", axis, series, spots))
     return charts
 
 
@@ -136,7 +168,14 @@ def _end_curve(label: str, axis: SweepAxis, runs: Sequence[SweptRun], part: str)
     return Series(label, [x for x, _ in ends], [y for _, y in ends])
 
 
-def _end_chart(title: str, axis: SweepAxis, series: Sequence[Series]) -> LineChart:
+def _end_spot(part: str, axis: SweepAxis, run: SweptRun) -> Spot:
+    place = format_place(run.point.index)
+    return Spot(float(run.point.values[axis.key]), run.terms[part], place)
+
+
+def _end_chart(
+    title: str, axis: SweepAxis, series: Sequence[Series], spots: Sequence[Spot]
+) -> LineChart:
     heights = [y for curve in series for y in curve.y if y > 0]
     return LineChart(
         series,
@@ -145,6 +184,7 @@ def _end_chart(title: str, axis: SweepAxis, series: Sequence[Series]) -> LineCha
         title,
         log_x=min(axis.numbers or (0,)) > 0 and _is_wide(axis.numbers or ()),
         log_y=_is_wide(heights),
+        spots=spots,
         points=True,
     )
 
@@ -167,7 +207,8 @@ def draw_loss_curves(sweep: Sweep) -> list[LineChart]:
         for run in sweep.runs:
             values = [axis.format_value(run.point.values[axis.key]) for axis in sweep.axes]
             losses = run.curves[part]
-            series.append(Series(", ".join(values), range(1, len(losses) + 1), losses))
+            place = format_place(run.point.index)
+            series.append(Series(", ".join(values), range(1, len(losses) + 1), losses, at=place))
         charts.append(
             LineChart(
                 series,

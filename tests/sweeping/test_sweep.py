@@ -265,7 +265,7 @@ def test_a_page_embeds_large_images_at_the_size_it_shows_them(
     page = save_sweep(row, tmp_path / "page.html").read_text("utf-8")
     embedded = re.findall(r"data:image/\w+;base64,([^\"]+)", page)
     sizes = [PILImage.open(io.BytesIO(base64.b64decode(each))).size for each in embedded]
-    assert sizes.count((512, 384)) == len(row.runs)
+    assert sizes.count((640, 480)) == len(row.runs)
 
 
 def holds(sheet, image):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from nstk.settings import FrozenSettings, InspectSettings
+from nstk.settings import FrozenSettings, InspectSettings, NewtonSettings
 from nstk_cli.options import (
     BackboneName,
     Command,
@@ -40,7 +40,7 @@ LayersFile = Annotated[
 SheetFile = Annotated[
     Path,
     typer.Option(
-        "--output", "-o", metavar="FILE", help="Sheet to write; its extension sets the format"
+        "--output", "-o", metavar="FILE", help="Sheet to write, or a page with sliders for .html"
     ),
 ]
 FigureFile = Annotated[
@@ -137,12 +137,10 @@ def content(
 ) -> None:
     """Reconstruct IMAGE from the activations of each layer, starting from noise."""
     from nstk.inspecting.reconstruction import inspect_content
-    from nstk.reports.inspection_sheets import draw_content_sheet
+    from nstk.reports.inspection_pages import save_content
 
     inspect = partial(inspect_content, image, settings=settings)
-    found = write_sheet(
-        inspect, draw_content_sheet, [image], output, (backbone, weights), quiet=quiet
-    )
+    found = write_sheet(inspect, save_content, [image], output, (backbone, weights), quiet=quiet)
     print_output(
         json, {"output": output, **found.to_dict()}, "content.txt", found=found, output=output
     )
@@ -162,12 +160,10 @@ def style(
 ) -> None:
     """Synthesize textures from the Gram matrices of more and more layers of IMAGE."""
     from nstk.inspecting.reconstruction import inspect_style
-    from nstk.reports.inspection_sheets import draw_style_sheet
+    from nstk.reports.inspection_pages import save_textures
 
     inspect = partial(inspect_style, image, settings=settings)
-    found = write_sheet(
-        inspect, draw_style_sheet, [image], output, (backbone, weights), quiet=quiet
-    )
+    found = write_sheet(inspect, save_textures, [image], output, (backbone, weights), quiet=quiet)
     print_output(
         json, {"output": output, **found.to_dict()}, "style.txt", found=found, output=output
     )
@@ -187,34 +183,60 @@ def gram(
 ) -> None:
     """Show the Gram matrices of images, and the most correlated channels with patches."""
     from nstk.inspecting.gram import inspect_gram
-    from nstk.reports.inspection_sheets import draw_gram_sheet
+    from nstk.reports.inspection_pages import save_grams
 
     inspect = partial(inspect_gram, images, settings=settings)
-    found = write_sheet(inspect, draw_gram_sheet, images, output, (backbone, weights), quiet=quiet)
+    found = write_sheet(inspect, save_grams, images, output, (backbone, weights), quiet=quiet)
     print_output(
         json, {"output": output, **found.to_dict()}, "gram.txt", found=found, output=output
     )
 
 
+@inspect.command(cls=Command)
+@with_settings
+def newton(
+    *,
+    image: InspectedImage,
+    output: SheetFile,
+    settings: NewtonSettings,
+    backbone: BackboneName = "compact",
+    weights: WeightsFile = None,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Follow Newton's method on a curve, and compare optimizers on the loss of IMAGE.
+
+    The loss is the content loss, from white noise, by gradient descent, L-BFGS and Newton's method.
+    """
+    from nstk.inspecting.newton import inspect_newton
+    from nstk.reports.newton import save_newton
+
+    inspect = partial(inspect_newton, image, settings=settings)
+    found = write_sheet(inspect, save_newton, [image], output, (backbone, weights), quiet=quiet)
+    print_output(
+        json, {"output": output, **found.to_dict()}, "newton.txt", found=found, output=output
+    )
+
+
 def write_sheet(
     inspect: Callable[..., Any],
-    draw: Callable[[Any], Any],
+    save: Callable[[Any, Path], Any],
     images: list[Path],
     output: Path,
     network: tuple[str, Path | None],
     *,
     quiet: bool,
 ) -> Any:
-    """Inspect images, write the sheet of the result, and return the result."""
+    """Inspect images, write the sheet or page of the result, and return the result."""
     from nstk.backbones.loading import load_backbone
-    from nstk.images.encoding import check_output, save_image
+    from nstk.reports.sheets import check_figure
 
-    check_output(output)
+    check_figure(output)
     check_not_inputs(images, output)
     with reporting(quiet=quiet) as report:
         backbone = load_backbone(network[0], weights=network[1], on_progress=report)
         found = inspect(backbone=backbone, on_progress=report)
-        save_image(output, draw(found))
+        save(found, output)
     return found
 
 

@@ -9,6 +9,7 @@ from nstk.reports.figures.charts import BarChart as BarChart
 from nstk.reports.figures.charts import LineChart as LineChart
 from nstk.reports.figures.charts import Marker as Marker
 from nstk.reports.figures.charts import Series as Series
+from nstk.reports.figures.charts import Spot as Spot
 from nstk.reports.figures.charts import mark_stages as mark_stages
 from nstk.reports.figures.colors import paint_shares as paint_shares
 from nstk.reports.figures.grids import Box as Box

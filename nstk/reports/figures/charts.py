@@ -34,7 +34,7 @@ class Series:
     """One curve, broken where ``y`` is not finite, or not above 0 on a logarithmic axis.
 
     ``low`` and ``high`` are the ends of a band around it, such as an interval. A reference is gray
-    and dashed, without a color of its own.
+    and dashed, without a color of its own. ``at`` are the slider values it belongs to.
     """
 
     label: str
@@ -43,6 +43,7 @@ class Series:
     low: Sequence[float] = ()
     high: Sequence[float] = ()
     reference: bool = False
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,15 @@ class Marker:
 
     x: float
     label: str
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A point that a page shows at some slider values, such as the current step."""
+
+    x: float
+    y: float
+    at: str
 
 
 def mark_stages(stages: Sequence[tuple[str, int]]) -> list[Marker]:
@@ -79,6 +89,7 @@ class LineChart:
     ordered: bool = False
     points: bool = False
     markers: Sequence[Marker] = ()
+    spots: Sequence[Spot] = ()
     height: float = 340.0
 
     def draw(self) -> Drawing:
@@ -96,9 +107,14 @@ class LineChart:
         ]
         shapes += [shape for curve in curves for shape in curve.draw_band()]
         shapes += [shape for curve in curves for shape in curve.draw_line()]
-        ends = [min(max(curve.end[1], frame.top), frame.bottom) for curve in curves]
-        for curve, y in zip(curves, spread_labels(ends, frame.top, frame.bottom), strict=True):
+        named = [curve for curve in curves if curve.label]
+        ends = [min(max(curve.end[1], frame.top), frame.bottom) for curve in named]
+        for curve, y in zip(named, spread_labels(ends, frame.top, frame.bottom), strict=True):
             shapes += curve.draw_label(frame.right, y)
+        for spot in self.spots:
+            center = frame.across(x_axis, spot.x), frame.down(y_axis, spot.y)
+            if _is_finite(center):
+                shapes.append(Dot(center, 6.0, "ink", format_number(spot.y, 3), spot.at))
         return Drawing(WIDTH, height, shapes, self.y_label)
 
     def _axes(self) -> tuple[Axis, Axis]:
@@ -134,6 +150,7 @@ class LineChart:
                 band=(*upper, *reversed(lower)),
                 dots=finite if self.points and not series.reference else [],
                 end=finite[-1] if finite else (frame.right, frame.bottom),
+                at=series.at,
             )
 
 
@@ -148,26 +165,28 @@ class _Curve:
     band: tuple[Point, ...]
     dots: Sequence[Point]
     end: Point
+    at: str
 
     def draw_band(self) -> Iterator[Shape]:
         if len(self.band) > 2:
-            yield Area(self.band, self.color, 0.16, self.label)
+            yield Area(self.band, self.color, 0.16, self.label, self.at)
 
     def draw_line(self) -> Iterator[Shape]:
         width = 1.25 if self.color == "quiet" else 2.0
         for stroke in self.strokes:
             if len(stroke) > 1:
-                yield Line(stroke, self.color, width, self.dash, title=self.label)
+                yield Line(stroke, self.color, width, self.dash, title=self.label, at=self.at)
             elif not self.dots:  # a point without neighbors would not be seen
-                yield Dot(stroke[0], 2.0, self.color, self.label)
+                yield Dot(stroke[0], 2.0, self.color, self.label, self.at)
         for point in self.dots:
-            yield Dot(point, 3.5, self.color, self.label)
+            yield Dot(point, 3.5, self.color, self.label, self.at)
 
     def draw_label(self, right: float, y: float) -> Iterator[Shape]:
         x, end_y = self.end
-        yield Line(((x + 3, end_y), (right + 16, y)), self.color, opacity=0.55)
+        ends = (x + 3, end_y), (right + 16, y)
+        yield Line(ends, self.color, opacity=0.55, at=self.at)
         label = shorten_text(self.label, _LABEL_WIDTH)
-        yield Words(right + 20, y + 4.5, label, self.color, title=self.label)
+        yield Words(right + 20, y + 4.5, label, self.color, title=self.label, at=self.at)
 
 
 def _draw_markers(markers: Sequence[Marker], frame: Frame, axis: Axis) -> Iterator[Shape]:

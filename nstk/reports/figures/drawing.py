@@ -1,7 +1,9 @@
 """What a chart is drawn with: lines, areas, dots and words in one coordinate system.
 
 A chart lays itself out as a `Drawing` once; a page shows it as SVG and a contact sheet as pixels.
-Later shapes cover earlier ones, and a reader who points at a shape sees its ``title``.
+Later shapes cover earlier ones, and a reader who points at a shape sees its ``title``. On a page
+with sliders, a shape with ``at`` belongs to these values: ``"2 *"`` to the third of the first
+slider and every one of the second.
 """
 
 from collections.abc import Iterator, Sequence
@@ -32,6 +34,7 @@ class Line:
     dash: str = ""
     opacity: float = 1.0
     title: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Area:
     color: Color
     opacity: float = 1.0
     title: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Dot:
     radius: float
     color: Color
     title: str = ""
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,7 @@ class Words:
     anchor: Anchor = "start"
     angle: float = 0.0
     title: str = ""
+    at: str = ""
 
 
 Shape = Line | Area | Dot | Words

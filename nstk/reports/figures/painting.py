@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -24,6 +25,8 @@ _ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 
 def draw_chart(chart: LineChart | BarChart | HeatMap | Chain) -> Image:
     """Draw a chart with its title as an image, such as a cell of a sheet."""
+    if isinstance(chart, LineChart):
+        chart = replace(chart, spots=())  # there are no sliders
     drawing = chart.draw()
     top = _TITLE_HEIGHT if chart.title else 0
     size = (math.ceil(drawing.width), math.ceil(drawing.height) + top)
