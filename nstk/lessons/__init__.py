@@ -1,0 +1,1 @@
+"""Lessons: small data sets with worksheets."""
