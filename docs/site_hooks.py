@@ -38,4 +38,4 @@ def _to_host(path: str, config: MkDocsConfig) -> str:
     if not (DOCS.parent / path).exists():
         raise PluginError(f"there is no {path}")
     kind = "tree" if (DOCS.parent / path).is_dir() else "blob"
-    return f"{config.repo_url}/{kind}/main/{path}"
+    return f"{config.extra['source']}/{kind}/main/{path}"
