@@ -145,4 +145,8 @@ def _decay(logits: Array) -> Array:
     return decay
 
 
-SOFTMAX, SIGMOID = Softmax(), Sigmoid()
+SOFTMAX = Softmax()
+"""The link for one label per image: probabilities sum to 1."""
+
+SIGMOID = Sigmoid()
+"""The link for any number of labels per image: each label has its own probability."""

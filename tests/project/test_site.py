@@ -1,10 +1,12 @@
 """The documentation site builds strictly, loads nothing from elsewhere, and finds every name."""
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -51,6 +53,12 @@ def test_the_search_finds_every_page_and_every_public_name(site):
     pages = {page.with_suffix(".html").name for page in (ROOT / "docs").glob("*.md")}
     assert pages <= {place.partition("#")[0] for place in places}
     assert {f"api.html#nstk.{name}" for name in nstk._HOME} <= places
+    for namespace in nstk.NAMESPACES:
+        tree = ast.parse(Path(find_spec(f"nstk.{namespace}").origin).read_text(encoding="utf-8"))
+        imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+        names = {alias.asname for node in imports for alias in node.names} - {None, *nstk._HOME}
+        page = f"api-{namespace}.html#nstk.{namespace}"
+        assert {f"{page}.{name}" for name in names} <= places
 
 
 def test_a_setting_is_documented_by_its_help_text(site):
