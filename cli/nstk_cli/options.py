@@ -3,9 +3,7 @@
 import dataclasses
 import functools
 import inspect
-import os
 import re
-import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
@@ -119,25 +117,16 @@ ShardOption = Annotated[
         "them all",
     ),
 ]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--dask",
+        metavar="local[:WORKERS]|tcp://HOST:PORT",
+        help="Do the work in Dask workers: of this machine, or those of a running scheduler",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show errors only")]
-
-
-def read_paths(paths: list[Path] | None) -> list[Path]:
-    """Return the paths, with those on standard input in the place of ``-``.
-
-    Paths on standard input are separated by line breaks, or by zero bytes as ``find -print0``
-    writes them.
-    """
-    read: list[Path] = []
-    for path in paths or []:
-        if str(path) != "-":
-            read.append(path)
-            continue
-        given = sys.stdin.buffer.read()
-        lines = given.split(b"\0") if b"\0" in given else given.splitlines()
-        read += [Path(os.fsdecode(line)) for line in lines if line]
-    return read
 
 
 def choose_cache(given: str | None) -> Path | None:

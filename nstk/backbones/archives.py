@@ -8,16 +8,18 @@ import copy
 import errno
 import json
 import math
+import re
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from nstk.backbones.keras_config import pinned_keras_config
-from nstk.errors import ModelError, OutputError
+from nstk.errors import BackboneError, ModelError, OutputError
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
 from nstk.storage.files import atomic_write, check_regular, find_temporary_folder
 from nstk.types import Json, KerasModel
@@ -45,6 +47,11 @@ _FILE_READERS = ("StringLookup", "IntegerLookup", "TextVectorization", "IndexLoo
 
 _UNUSED = ("quantization_config", "renorm", "renorm_clipping", "renorm_momentum")
 """Settings that Keras 3.10 does not know and frozen networks never use."""
+
+_HUB_LAYERS = re.compile(
+    r"keras_hub\.src\.(layers\.modeling\.\w+|models\.\w+\.\w*(layers?|backbone|blocks?|stem))"
+)
+"""Modules of KerasHub that have layers of networks, and no readers of files."""
 
 _FOREIGN_FORMATS = {
     b"\x89HDF\r\n\x1a\n": "an HDF5 file",
@@ -103,7 +110,8 @@ def read_archive(path: Path) -> tuple[KerasModel, dict[str, Json]]:
         raise ModelError(
             f"{path}: the archive is damaged ({error}); create or download it again."
         ) from error
-    _check_config(path, config)
+    if any(check_config(path, config, allowed=_is_hub_layer)):
+        import_hub(path)
     try:
         _check_size(path, config)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
@@ -242,16 +250,44 @@ def _read_json(path: Path, archive: zipfile.ZipFile, name: str) -> dict[str, Jso
     return content
 
 
-def _check_config(path: Path, config: dict[str, Json]) -> None:
-    """Refuse other layers than Keras's own, and layers that run code or read files."""
+def check_config(
+    path: Path, config: dict[str, Json], allowed: Callable[[str, str], bool]
+) -> list[str]:
+    """Refuse other layers than Keras's own, and layers that run code or read files.
+
+    ``allowed`` takes the module and the name of a class, and accepts more; these are returned.
+    """
+    accepted = []
     for part in _objects(config):
-        name, module = part.get("class_name"), part.get("module")
+        name, module = str(part.get("class_name")), part.get("module")
         if name in _CODE_CARRIERS:
             raise ModelError(f"{path}: has a {name} layer, which runs code; {ADVICE}.")
         if name in _FILE_READERS:
             raise ModelError(f"{path}: has a {name} layer, which reads files; {ADVICE}.")
-        if module is not None and str(module).split(".")[0] != "keras":
+        if module is not None and allowed(str(module), name):
+            accepted.append(name)
+        elif module is not None and str(module).split(".")[0] != "keras":
             raise ModelError(f"{path}: uses {module}.{name}, which is not part of Keras; {ADVICE}.")
+    return accepted
+
+
+def _is_hub_layer(module: str, name: str) -> bool:
+    return bool(_HUB_LAYERS.fullmatch(module))
+
+
+def import_hub(path: Path) -> Any:
+    """Import KerasHub, which also makes its layers known to Keras.
+
+    Raises:
+        BackboneError: If it is not installed; ``path`` needs it.
+    """
+    try:
+        import keras_hub
+    except ImportError as error:
+        raise BackboneError(
+            f"{path} needs KerasHub ({error}); install it with pip install 'nstk[hub]'."
+        ) from error
+    return keras_hub
 
 
 def _objects(config: Json) -> Iterator[dict[str, Json]]:

@@ -11,6 +11,7 @@ import keras
 from nstk.backbones.applications import APPLICATIONS, Application
 from nstk.backbones.archives import ADVICE, read_archive
 from nstk.backbones.backbone import Backbone
+from nstk.backbones.hub import HUB, load_hub_backbone
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.backbones.listing import COMPACT, EFFICIENTNET_LITE0, PACKAGED, match_name
 from nstk.backbones.networks import build_network, fetch_network
@@ -22,8 +23,8 @@ from nstk.types import KerasModel
 
 StrPath = str | os.PathLike[str]
 
-_WEIGHTS_EXTENSIONS = (".h5", ".hdf5", ".npz")
-_PATH_EXTENSIONS = (".keras", *_WEIGHTS_EXTENSIONS)
+WEIGHTS_EXTENSIONS = (".h5", ".hdf5", ".npz")
+_PATH_EXTENSIONS = (".keras", *WEIGHTS_EXTENSIONS)
 _BUILDERS: Mapping[str, Callable[[], KerasModel]] = {
     COMPACT: build_compact,
     EFFICIENTNET_LITE0: build_efficientnet_lite0,
@@ -43,13 +44,14 @@ def load_backbone(
             ``"efficientnet-lite0"``, the best one for classifiers: both are packaged with nstk and
             work offline. Or another name from `backbone_names`, whose ImageNet weights Keras
             downloads once; or the path of a classifier made by `nstk.finetune`, whose backbone is
-            used. A `Backbone` is returned unchanged.
+            used; or ``"hub:FOLDER"``, a folder with a network of KerasHub, Hugging Face or timm,
+            which needs ``nstk[hub]``. A `Backbone` is returned unchanged.
         weights: A local weights file for the named network, with or without a classification top:
             Keras weights (``.weights.h5``, ``.h5``) or ``.npz``.
         on_progress: Called before and after a download.
 
     Raises:
-        BackboneError: If the name is unknown.
+        BackboneError: If the name is unknown, or a folder has no network that can be used.
         WeightsError: If the weights file cannot be read or does not fit the network.
         DownloadError: If the weights cannot be downloaded.
         ModelError: If the path is not a classifier of nstk.
@@ -61,8 +63,10 @@ def load_backbone(
         )
     if isinstance(backbone, Backbone):
         return backbone
+    if str(backbone).startswith(HUB):
+        return load_hub_backbone(Path(str(backbone).removeprefix(HUB)))
     if _is_path(backbone):
-        if Path(backbone).suffix in _WEIGHTS_EXTENSIONS:
+        if Path(backbone).suffix in WEIGHTS_EXTENSIONS:
             raise ModelError(
                 f"{backbone} is not a classifier of nstk; if it is a weights file, give the name "
                 "of its network as `backbone` and the file as `weights`."

@@ -28,7 +28,7 @@ from nstk.types import Images, Json, KerasModel, Probabilities
 
 if TYPE_CHECKING:
     from nstk.classifiers.evaluation.report import EvaluationReport
-    from nstk.classifiers.explanation import Explanation
+    from nstk.classifiers.explanation import Explanation, ExplanationNetwork
     from nstk.classifiers.prediction.prediction import Predictions
     from nstk.datasets.listing import SkippedFile
     from nstk.datasets.sources import Data
@@ -141,6 +141,13 @@ class Classifier:
     def pipeline(self) -> InferencePipeline:
         """The model in two stages, compiled once for all predictions."""
         return InferencePipeline(self.model)
+
+    @cached_property
+    def explanation_network(self) -> "ExplanationNetwork":
+        """The network that explains predictions, compiled once for all of them."""
+        from nstk.classifiers.explanation import ExplanationNetwork, choose_method
+
+        return ExplanationNetwork(self.model, self.decision.link, choose_method(self.model))
 
     @cached_property
     def digest(self) -> str:

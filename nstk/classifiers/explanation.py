@@ -13,8 +13,9 @@ negative values are set to 0 (Grad-CAM, Selvaraju et al. 2017).
 import base64
 import html
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +29,13 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.reading import Inputs, Reader, list_inputs
 from nstk.datasets.listing import SkippedFile
 from nstk.errors import ImageError, SettingsError
-from nstk.features.executors import NetworkExecutor, Run
+from nstk.features.executors import TENSORFLOW, NetworkExecutor
 from nstk.features.networks import SQUARE
 from nstk.heads.links import Link
 from nstk.images.image import VALUE_RANGE, Image, Plane, ValueRange, resize_plane
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import DecodeMode, ExecutorName
-from nstk.types import Array, Images, Json, KerasLayer, KerasModel
+from nstk.types import Array, CompiledFunction, Images, Json, KerasLayer, KerasModel, Tensor
 
 FOR = np.array([0.84, 0.37, 0.0], np.float32)
 AGAINST = np.array([0.0, 0.45, 0.7], np.float32)
@@ -46,9 +47,6 @@ _OUTSIDE = 0.35
 HEAD = "head"
 
 Method = Literal["class activation map", "Grad-CAM"]
-
-Explainer = Callable[[Array], tuple[Array, Callable[[int], Array]]]
-"""Function from a crop to the probabilities ``(C,)`` and a function from a class to its map."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -149,10 +147,9 @@ def _explain(
     executor: ExecutorName,
     on_progress: Reporter,
 ) -> Iterator[Explanation | SkippedFile]:
-    method = choose_method(classifier.model)
-    explain_crop = build_explainer(
-        classifier.model, method, classifier.decision.link, executor, inputs.total
-    )
+    network = classifier.explanation_network
+    chosen = network.choose_executor(executor, inputs.total)
+    asked = None if label is None else classifier.classes.index(label)
     on_progress(Progress(stage="explain", step=0, total=inputs.total))
     for step, source in enumerate(inputs.images, start=1):
         try:
@@ -165,22 +162,85 @@ def _explain(
             continue
         if isinstance(read, SkippedFile):
             yield read
-        else:
-            probabilities, class_map = explain_crop(np.asarray(read.crop))
-            index = (
-                int(probabilities.argmax()) if label is None else classifier.classes.index(label)
-            )
-            evidence = class_map(index)
+        elif read:
+            probabilities, index, evidence = network.explain(np.asarray(read.crop), asked, chosen)
             yield Explanation(
                 path=source.path,
                 label=classifier.classes[index],
                 probability=float(probabilities[index]),
                 evidence=evidence,
-                method=method,
+                method=network.method,
                 overlay=draw_overlay(image, evidence),
             )
         on_progress(Progress(stage="explain", step=step, total=max(inputs.total, step)))
     yield from inputs.unsearched
+
+
+@dataclass(frozen=True, eq=False)
+class ExplanationNetwork:
+    """The network of a classifier with its last feature map, built and compiled once.
+
+    ``method`` is from `choose_method`, or Grad-CAM for any network, which always takes TensorFlow.
+    """
+
+    model: KerasModel
+    link: Link
+    method: Method
+
+    def choose_executor(self, asked: ExecutorName, images: int) -> str:
+        """Choose what runs the network; see `NetworkExecutor.choose`."""
+        if self.method == "Grad-CAM":
+            return TENSORFLOW
+        return self._executors.choose(asked, images)
+
+    def explain(
+        self, crop: Array, label: int | None, executor: str = TENSORFLOW
+    ) -> tuple[Array, int, npt.NDArray[np.float32]]:
+        """Explain a label of a crop, None for the likeliest; of several crops, the first.
+
+        Returns the probabilities ``(C,)``, the label and its evidence ``(h, w)``.
+        """
+        batch = crop[np.newaxis]
+        if self.method == "Grad-CAM":
+            asked = tf.constant(-1 if label is None else label)
+            probabilities, index, evidence = self._grad_cam(tf.constant(batch), asked)
+            return probabilities.numpy()[0], int(index), evidence.numpy()
+        maps, probabilities = self._executors.run(executor)(batch)
+        index = int(probabilities[0].argmax()) if label is None else label
+        return probabilities[0], index, (maps[0] @ self._kernel)[..., index]
+
+    @cached_property
+    @pinned_keras_config()
+    def _executors(self) -> NetworkExecutor:
+        outputs = [_find_mean(self.model).input, self.model.outputs[0]]
+        return NetworkExecutor(keras.Model(self.model.get_layer(SQUARE).output, outputs))
+
+    @cached_property
+    def _kernel(self) -> Array:
+        return np.asarray(self.link.contrast(self.model.get_layer(HEAD).get_weights()[0]))
+
+    @cached_property
+    @pinned_keras_config()
+    def _grad_cam(self) -> CompiledFunction:
+        model, square = self.model, self.model.get_layer(SQUARE).output
+        outputs = [_find_mean(model).input, model.get_layer(HEAD).output, model.outputs[0]]
+        network = keras.Model(square, outputs)
+
+        def explain_crop(batch: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            with tf.GradientTape() as tape:
+                tape.watch(batch)
+                maps, logits, probabilities = network(batch, training=False)
+                likeliest = tf.argmax(probabilities[0], output_type=tf.int32)
+                index = tf.where(label < 0, likeliest, label)
+                column = tf.gather(self.link.contrast(logits), index, axis=1)
+            weights = tf.reduce_mean(tape.gradient(column, maps), axis=(1, 2))
+            evidence = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0]
+            return probabilities, index, evidence
+
+        signature = [tf.TensorSpec((1, *square.shape[1:]), tf.float32), tf.TensorSpec((), tf.int32)]
+        return tf.function(
+            explain_crop, input_signature=signature, autograph=False
+        ).get_concrete_function()
 
 
 def choose_method(model: KerasModel) -> Method:
@@ -190,58 +250,9 @@ def choose_method(model: KerasModel) -> Method:
     return "class activation map" if is_linear else "Grad-CAM"
 
 
-@pinned_keras_config()
-def build_explainer(
-    model: KerasModel,
-    method: Method,
-    link: Link,
-    executor: ExecutorName = "tensorflow",
-    images: int = 1,
-) -> Explainer:
-    """Build the function that explains crops; of several crops it explains the first.
-
-    ``method`` is from `choose_method`, or Grad-CAM for any network, which always takes TensorFlow.
-    """
-    mean, head = _find_mean(model), model.get_layer(HEAD)
-    square = model.get_layer(SQUARE).output
-    if method == "class activation map":
-        executors = NetworkExecutor(keras.Model(square, [mean.input, model.outputs[0]]))
-        run = executors.run(executors.choose(executor, images))
-        return _cam(run, np.asarray(link.contrast(head.get_weights()[0])))
-    network = keras.Model(square, [mean.input, head.output, model.outputs[0]])
-    return _grad_cam(network, link)
-
-
 def _find_mean(model: KerasModel) -> KerasLayer:
     means = (each for each in model.layers if isinstance(each, keras.layers.GlobalAveragePooling2D))
     return next(means)
-
-
-def _cam(run: Run, kernel: Array) -> Explainer:
-    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
-        maps, probabilities = run(crop[np.newaxis])
-        weighted = maps[0] @ kernel
-        return probabilities[0], lambda label: weighted[..., label]
-
-    return explain_crop
-
-
-def _grad_cam(network: KerasModel, link: Link) -> Explainer:
-    def explain_crop(crop: Array) -> tuple[Array, Callable[[int], Array]]:
-        with tf.GradientTape(persistent=True) as tape:
-            batch = tf.constant(crop[np.newaxis])
-            tape.watch(batch)
-            maps, logits, probabilities = network(batch, training=False)
-            columns = tf.unstack(link.contrast(logits), axis=1)
-
-        def class_map(label: int) -> Array:
-            weights = tf.reduce_mean(tape.gradient(columns[label], maps), axis=(1, 2))
-            evidence: Array = tf.nn.relu(maps[0] @ weights[0][:, tf.newaxis])[..., 0].numpy()
-            return evidence
-
-        return probabilities.numpy()[0], class_map
-
-    return explain_crop
 
 
 def draw_overlay(image: Image, evidence: npt.NDArray[np.float32]) -> Image:

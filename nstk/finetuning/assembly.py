@@ -13,6 +13,7 @@ from nstk.datasets.listing import SkippedFile
 from nstk.datasets.sources import Data
 from nstk.features.extractor import FeatureExtractor, Features
 from nstk.features.networks import build_extractor
+from nstk.finetuning.backbone_trials import BackboneTrial
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
@@ -33,6 +34,7 @@ class Extracted:
     extractor: FeatureExtractor
     features: Features
     splits: Splits
+    trials: tuple[BackboneTrial, ...]
     notices: tuple[str, ...]
 
 
@@ -92,6 +94,7 @@ def assemble_result(
         classifier=classifier,
         evaluations=evaluations,
         predictions=predictions,
+        backbone_trials=extracted.trials,
         selection=selection,
         learning_curve=fitted.curve,
         second_stage=fitted.stage,

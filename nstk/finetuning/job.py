@@ -8,8 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from nstk.backbones.backbone import Backbone
-from nstk.backbones.loading import load_backbone
-from nstk.datasets.folders import scan_folder
+from nstk.backbones.candidates import BackboneChoice, list_candidates
+from nstk.datasets.folders import LabeledFolder, scan_folder
 from nstk.datasets.sources import Data
 from nstk.errors import SettingsError, WeightsError
 from nstk.features.cache import FeatureCache
@@ -18,6 +18,7 @@ from nstk.features.extractor import FeatureExtractor, Features
 from nstk.features.networks import BLOCKS
 from nstk.features.workers import Workers, extract_features_sharded
 from nstk.finetuning.assembly import Extracted, Fitted, assemble_result
+from nstk.finetuning.backbone_trials import BackboneTrial, try_backbones
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.planning import Deadline, Plan
 from nstk.finetuning.unfreezing.stage import Unfreezing
@@ -44,7 +45,7 @@ def finetune(
     *,
     class_names: Sequence[str] | None = None,
     value_range: ValueRange = VALUE_RANGE,
-    backbone: Backbone | str | Path = "efficientnet-lite0",
+    backbone: BackboneChoice = "efficientnet-lite0",
     cache: str | Path | None = None,
     checkpoints: CheckpointSettings | None = None,
     on_progress: Reporter = no_progress,
@@ -67,13 +68,16 @@ def finetune(
             ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1.
         class_names: For images in memory: the classes, in the order of their labels.
         value_range: Values of black and white in arrays of floats, as in Keras.
-        backbone: A `Backbone`, or what `nstk.load_backbone` takes.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes. ``"auto"`` tries all networks
+            that need no download (packaged ones and Keras's earlier downloads) on a few images of
+            each class, and takes the best; a sequence tries its networks, which may be weights
+            files and ``"auto"``.
         cache: A folder in which features are kept for later runs; None keeps none.
         checkpoints: Where and how often the state of unfreezing is saved, and whether to resume
             from it, with bit-identical results; without a cache, features are saved there, too.
         on_progress: Called for the stages ``"store"`` (images in memory), ``"scan"``,
-            ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``, ``"activations"`` and
-            ``"second stage"``, and during downloads.
+            ``"backbones"``, ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``,
+            ``"activations"`` and ``"second stage"``, and during downloads.
         **options: Fields of `FinetuneSettings`, such as ``views=2``; or all of them as
             ``settings=FinetuneSettings(…)``. And ``callbacks=[…]``: Keras callbacks that see the
             epochs of unfreezing, or else the solved head as one epoch.
@@ -108,7 +112,7 @@ class FinetuneJob:
     data: Data
     class_names: Sequence[str] | None
     value_range: ValueRange
-    backbone: Backbone | str | Path
+    backbone: BackboneChoice
     settings: FinetuneSettings
     cache: str | Path | None
     checkpoints: CheckpointSettings | None
@@ -135,7 +139,29 @@ class FinetuneJob:
     def _extract(self, workers: Workers, cache: str | Path | None, watch: Stopwatch) -> Extracted:
         """Scan the data and compute its features."""
         settings = self.settings
-        backbone = load_backbone(self.backbone, on_progress=self.on_progress)
+        folder, extractor, trials = self.prepare(cache, watch)
+        paths = [image.path for image in folder.images]
+        store = FeatureCache(cache)
+        features = extract_features_sharded(
+            extractor, paths, workers, cache=store, on_progress=self.on_progress
+        )
+        _check_finite(features, extractor.backbone)
+        choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
+        # Unfreezing needs a held-out split: with folds, too, the validation images are held out.
+        folds = 0 if settings.unfreeze_depth else settings.folds
+        splits = split_samples(folder, features, choices, folds)
+        watch.lap("features")
+        return Extracted(folder, extractor, features, splits, trials, store.notices)
+
+    def prepare(
+        self, cache: str | Path | None, watch: Stopwatch
+    ) -> tuple[LabeledFolder, FeatureExtractor, tuple[BackboneTrial, ...]]:
+        """Scan the data, choose the network and build the extractor."""
+        settings = self.settings
+        candidates = list_candidates(self.backbone)
+        several = len(candidates) > 1
+        if not several:
+            backbone = candidates[0].load(self.on_progress)
         watch.lap()
         folder = scan_folder(
             self.data,
@@ -148,21 +174,16 @@ class FinetuneJob:
             whole=False,
             on_progress=self.on_progress,
         )
+        trials: tuple[BackboneTrial, ...] = ()
+        if several:
+            watch.lap("scan")
+            backbone, trials = try_backbones(candidates, folder, settings, cache, self.on_progress)
+            watch.lap("backbones")
         paths = [image.path for image in folder.images]
         size = choose_size(backbone, paths) if settings.size == "auto" else settings.size
         extractor = _build_extractor(backbone, size, settings, len(paths))
-        watch.lap("scan")
-        store = FeatureCache(cache)
-        features = extract_features_sharded(
-            extractor, paths, workers, cache=store, on_progress=self.on_progress
-        )
-        _check_finite(features, backbone)
-        choices = tuple(BLOCKS) if settings.features == "auto" else (settings.features,)
-        # Unfreezing needs a held-out split: with folds, too, the validation images are held out.
-        folds = 0 if settings.unfreeze_depth else settings.folds
-        splits = split_samples(folder, features, choices, folds)
-        watch.lap("features")
-        return Extracted(folder, extractor, features, splits, store.notices)
+        watch.lap(None if several else "scan")
+        return folder, extractor, trials
 
     def _fit(self, extracted: Extracted) -> Fitted:
         """Solve the head, and what cross-validation is asked for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from nstk.classifiers.classifier import Classifier
 from nstk.datasets.folders import LabeledFolder
 from nstk.datasets.listing import SkippedFile
+from nstk.finetuning.backbone_trials import BackboneTrial
 from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.calibration import Calibration, Reliability
 from nstk.heads.learning_curve import LearningCurve
@@ -30,6 +31,7 @@ class FinetuneResult:
             data have one, ``"test"``; and under ``"folds"`` the out-of-fold metrics of
             cross-validation.
         predictions: The predictions behind them, by the same names.
+        backbone_trials: The networks tried for ``backbone="auto"``; empty if one was given.
         selection: The chosen head, and what it was chosen from.
         learning_curve: Accuracy by number of images, if asked for.
         second_stage: The result of unfreezing; None if nothing was unfrozen.
@@ -45,13 +47,14 @@ class FinetuneResult:
         forward_passes: Number of crops that went through the network: images × views, less those
             in the cache.
         executor: What ran the frozen network: ``"tensorflow"`` or ``"litert"``.
-        seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``second stage``
-            if there was one, and in ``total``.
+        seconds: Wall time of the stages ``scan``, ``features`` and ``head``, of ``backbones`` and
+            ``second stage`` if there were any, and in ``total``.
     """
 
     classifier: Classifier
     evaluations: Mapping[str, Evaluation]
     predictions: Mapping[str, SplitPredictions]
+    backbone_trials: tuple[BackboneTrial, ...]
     selection: Selection
     learning_curve: LearningCurve | None
     second_stage: SecondStage | None
@@ -150,6 +153,7 @@ class FinetuneResult:
             "folds": self.folds,
             "features": self.features,
             "backbone": self.classifier.backbone["name"],
+            "backbone_trials": [asdict(trial) for trial in self.backbone_trials],
             "executor": self.executor,
             "size": self.classifier.size,
             "probe_accuracy": stage["probe_accuracy"] if stage else self.accuracy,

@@ -42,6 +42,9 @@ the logits of other images open.
 _SUFFICIENT_DECREASE = 1e-4
 _TINY, _ROUNDING = 1e-100, 1e-14
 _MIN_DIAGONAL = 1e-3
+_SINGLE = 1e-8
+"""Share of a squared error to which products in single precision can reduce it."""
+
 _MAX_STEPS, _MAX_TRIALS, _MAX_PRODUCTS = 100, 30, 200
 _BLOCK = 2**18
 """Logits that are computed together, so that they stay in the processor's cache."""
@@ -130,13 +133,19 @@ class _Objective:
         return _Evaluation(loss, gradient, probabilities)
 
     def hvp(self, at: _Evaluation, direction: Matrix) -> Matrix:
-        """Hessian-vector product H·v, the derivative of the gradient along v."""
-        product = np.zeros_like(direction)
+        """Hessian-vector product H·v, the derivative of the gradient along v.
+
+        The two products with the coordinates are in single precision, which takes half the time;
+        what p·(1 − p) nearly cancels between them is in double.
+        """
+        product, along = np.zeros_like(direction), _Single(direction[:-1])
         for rows in self._blocks:
-            coordinates = self.coordinates[rows]
-            change = coordinates @ direction[:-1] + direction[-1]
-            errors = self.link.jvp(at.probabilities[rows], change)
-            self._add_sums(product, coordinates, self.weights[rows] * errors)
+            coordinates = self._single[rows]
+            change = along.scale * (coordinates @ along.values) + direction[-1]
+            errors = self.weights[rows] * self.link.jvp(at.probabilities[rows], change)
+            rounded = _Single(errors)
+            product[:-1] += rounded.scale * (coordinates.T @ rounded.values)
+            product[-1] += errors.sum(axis=0)
         if self.link == SOFTMAX:  # A common change of all classes changes no probability.
             product -= product.mean(axis=1, keepdims=True)
         return product + self.penalties * direction
@@ -157,6 +166,10 @@ class _Objective:
         return _Preconditioner(inverse, along / np.sqrt(1 + (mean * along).sum(axis=0)))
 
     @cached_property
+    def _single(self) -> npt.NDArray[np.float32]:
+        return self.coordinates.astype(np.float32)
+
+    @cached_property
     def penalties(self) -> Matrix:
         """λ of every row of x, ``(r + 1, q)``; 0 for the biases."""
         penalties = np.tile(np.asarray(self.l2, np.float64), (len(self.coordinates.T) + 1, 1))
@@ -174,6 +187,14 @@ class _Objective:
         """Add the sums over images: of rows times errors for weights, of errors for biases."""
         sums[:-1] += coordinates.T @ errors
         sums[-1] += errors.sum(axis=0)
+
+
+class _Single:
+    """An array in single precision, scaled so that small numbers do not vanish."""
+
+    def __init__(self, array: Matrix) -> None:
+        self.scale = float(np.abs(array).max(initial=_TINY))
+        self.values = (array / self.scale).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,7 +238,8 @@ def _newton_direction(
     residual = current.gradient
     scaled = preconditioner.solve(residual)
     error = _inner(residual, scaled)
-    sufficient = max(min(0.1, error / len(objective.targets)) * error, tolerance / 3)
+    share = min(0.1, max(error / len(objective.targets), _SINGLE))
+    sufficient = max(share * error, tolerance / 3)
     p, following = np.zeros_like(residual), -scaled
     for _ in range(_MAX_PRODUCTS):
         product = objective.hvp(current, following)

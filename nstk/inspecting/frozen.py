@@ -61,8 +61,10 @@ def study_frozen(
     extractors = _build_extractors(backbone, size, layers, chosen.seed)
     folder = scan_folder(
         data,
+        label_pattern=chosen.label_pattern,
         validation_share=chosen.validation_share,
         seed=chosen.seed,
+        min_images=chosen.min_images,
         whole=False,
         on_progress=on_progress,
     )

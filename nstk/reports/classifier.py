@@ -253,6 +253,7 @@ def _compose_record(data: ReportData, found: Audit | None, command: str) -> dict
         },
         "ood_count": data.predictions.ood_count,
         "coverage": [asdict(each) for each in data.coverage],
+        "backbone_trials": [asdict(each) for each in data.backbone_trials],
         "second_stage": stage and stage.to_dict(),
         "learning_curve": curve and asdict(curve),
         "top_losses": [

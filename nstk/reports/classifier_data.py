@@ -13,6 +13,7 @@ from nstk.classifiers.evaluation.report import (
     rank_losses,
 )
 from nstk.datasets.listing import SkippedFile
+from nstk.finetuning.backbone_trials import BackboneTrial
 from nstk.finetuning.result import FinetuneResult
 from nstk.finetuning.unfreezing.result import SecondStage
 from nstk.heads.learning_curve import LearningCurve
@@ -41,6 +42,7 @@ class ReportData:
     train_overlap: int | None
     unseen: Evaluation | None = None
     folds: int = 0
+    backbone_trials: tuple[BackboneTrial, ...] = ()
     learning_curve: LearningCurve | None = None
     second_stage: SecondStage | None = None
     notices: tuple[str, ...]
@@ -84,6 +86,7 @@ def from_finetuning(made: FinetuneResult) -> ReportData:
         train_images=made.train_images,
         train_overlap=made.evaluation.images if folds else 0,
         folds=folds,
+        backbone_trials=made.backbone_trials,
         learning_curve=made.learning_curve,
         second_stage=made.second_stage,
         notices=made.notices,

@@ -1,9 +1,11 @@
 """An explanation is exact if the head is linear, and its evidence lies where the class is."""
 
+import gc
 import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import keras
 import numpy as np
@@ -16,7 +18,8 @@ from shell import complaint, invoke
 import nstk
 from nstk.classifiers.explanation import (
     Explanation,
-    build_explainer,
+    ExplanationNetwork,
+    Method,
     choose_method,
     draw_overlay,
     explain,
@@ -136,12 +139,15 @@ def test_an_explanation_is_an_array_a_dictionary_and_a_figure(classifier, halves
 def test_gradients_of_a_linear_head_give_the_positive_part_of_the_exact_map(classifier, halves):
     square = classifier.pipeline.prepare(np.rint(nstk.load_image(halves).pixels * 255))
     model = classifier.model
-    probabilities, exact = build_explainer(model, "class activation map", SOFTMAX)(square)
-    other, by_gradients = build_explainer(model, "Grad-CAM", SOFTMAX)(square)
-    assert other == pytest.approx(probabilities, abs=1e-6)
-    for label in range(3):
-        positive = np.maximum(exact(label), 0) / exact(label).size
-        assert by_gradients(label) == pytest.approx(positive, abs=1e-5)
+    exact, by_gradients = (
+        ExplanationNetwork(model, SOFTMAX, method) for method in get_args(Method)
+    )
+    for label in (None, 0, 1, 2):
+        probabilities, index, evidence = exact.explain(square, label)
+        other, same, positive = by_gradients.explain(square, label)
+        assert other == pytest.approx(probabilities, abs=1e-6)
+        assert index == same == (probabilities.argmax() if label is None else label)
+        assert positive == pytest.approx(np.maximum(evidence, 0) / evidence.size, abs=1e-5)
 
 
 def test_a_deeper_head_is_explained_by_gradients(classifier, deeper, halves):
@@ -163,6 +169,20 @@ def test_a_head_that_sees_more_than_one_mean_is_explained_by_gradients(
     assert each.method == "Grad-CAM"
     assert each.evidence.shape == (8, 8)
     assert each.evidence.min() >= 0
+
+
+def test_calls_of_explain_leave_nothing_behind(tiny_backbone, halves):
+    crops = CROPS[:2]
+    classifier = build_classifier(tiny_backbone, 32, 2.0, features="pooled+statistics", crops=crops)
+
+    def count_objects():
+        for _ in range(3):
+            list(explain(classifier, halves))
+        gc.collect()
+        return len(gc.get_objects())
+
+    count_objects()
+    assert count_objects() <= count_objects() + 20
 
 
 def pixels_of(path):

@@ -26,6 +26,7 @@ KEYS = [
     "folds",
     "features",
     "backbone",
+    "backbone_trials",
     "executor",
     "size",
     "probe_accuracy",
@@ -72,10 +73,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def tiny(monkeypatch, tiny_backbone):
-    for module in ("job", "replay"):
-        monkeypatch.setattr(
-            f"nstk.finetuning.{module}.load_backbone", lambda name, **_: tiny_backbone
-        )
+    for module in ("backbones.candidates", "finetuning.replay"):
+        monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +176,28 @@ def test_a_run_is_repeated_from_its_record(folder, tmp_path):
     other = invoke("finetune", "--replay", record, "--json", "-q")
     assert other.exit_code == 1
     assert any("red/3.png" in each for each in json.loads(other.stdout)["differences"])
+
+
+@pytest.mark.usefixtures("small_compact")
+def test_the_backbone_is_chosen_and_the_choice_repeated(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    output = tmp_path / "m.keras"
+    result = invoke("finetune", folder / "data", "-o", output, "--backbone", "auto", "--json", "-q")
+    assert result.exit_code == 0, result.stderr
+    trials = json.loads(result.stdout)["backbone_trials"]
+    assert {trial["name"] for trial in trials} == {"compact", "efficientnet-lite0"}
+    [chosen] = [trial["name"] for trial in trials if trial["chosen"]]
+    assert json.loads((tmp_path / "m.json").read_text())["given"]["backbone"] == chosen
+    again = invoke("finetune", "--replay", tmp_path / "m.json")
+    assert again.stdout.splitlines()[-1] == "the numbers match"
+
+
+def test_several_weights_are_for_auto_only(folder, tmp_path):
+    output, file = tmp_path / "m.keras", tmp_path / "some.h5"
+    options = ["--weights", file, "--weights", file]
+    line = complaint(invoke("finetune", folder / "data", "-o", output, *options))
+    assert "--weights" in line
+    assert "--backbone auto" in line
 
 
 @pytest.mark.parametrize("content", ["{}", "not json", '{"format": 1}', "[1]"])

@@ -16,7 +16,7 @@ from nstk.finetuning.job import finetune
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch, tiny_backbone):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.candidates.load_backbone", lambda name, **_: tiny_backbone)
 
 
 def run(data, place, *options):

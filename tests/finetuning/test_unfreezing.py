@@ -317,7 +317,7 @@ def test_a_full_disk_is_one_line(folder, backbone, monkeypatch):
 def test_the_command_prints_the_comparison_and_writes_tensorboard_scalars(
     folder, backbone, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: backbone)
+    monkeypatch.setattr("nstk.backbones.candidates.load_backbone", lambda *_, **__: backbone)
     judge(monkeypatch, 1.5)
     arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "-q", "--cache", "off"]
     options = ["--unfreeze", 1, "--augment", "none"]

@@ -216,7 +216,7 @@ def test_processes_that_share_a_run_save_no_checkpoints(inputs, tmp_path, monkey
 
 
 def test_the_command_saves_and_resumes(folder, tiny_backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda *_, **__: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.candidates.load_backbone", lambda *_, **__: tiny_backbone)
     arguments = ["finetune", folder, "-o", tmp_path / "made.keras", "-q", "--cache", "off"]
     arguments += ["--unfreeze", 1, "--augment", "none", "--checkpoint", tmp_path / "states"]
     result = invoke(*arguments, "--checkpoint-every", 1, "--json")

@@ -306,7 +306,7 @@ def test_a_run_is_repeated_from_its_record(made, data, tiny_backbone, tmp_path, 
 def test_the_command_shows_thresholds_and_multi_label_metrics(
     data, tmp_path, tiny_backbone, monkeypatch
 ):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.candidates.load_backbone", lambda name, **_: tiny_backbone)
     result = invoke("finetune", data, "-o", tmp_path / "m.keras", "--cache", "off")
     assert result.exit_code == 0, result.stderr
     assert "mean average precision" in result.stdout

@@ -1,6 +1,7 @@
 """What frozen pretrained weights are worth, measured against random weights."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_random_weights_have_the_same_shapes_and_depend_on_the_seed(tiny_backbon
     shapes = [weight.shape for weight in tiny_backbone.model.get_weights()]
     assert [weight.shape for weight in one.model.get_weights()] == shapes
     assert not one.model.trainable_variables
+
+
+@pytest.mark.slow
+def test_labels_come_from_names_and_small_classes_are_left_out(folder, tiny_backbone, tmp_path):
+    for path in sorted(folder.rglob("*.png")):
+        shutil.copy(path, tmp_path / f"{path.parent.name}_{path.name}")
+    shutil.copy(path, tmp_path / "single_1.png")
+    chosen = replace(QUICK, scratch_passes=1, label_pattern=r"(.+)_\d+", min_images=2)
+    made = study_frozen(tmp_path, backbone=tiny_backbone, settings=chosen)
+    assert made.classes == ("across", "along")
+    assert any("single" in notice for notice in made.notices)
 
 
 def test_random_kernels_have_the_variance_of_he_initialization(tiny_backbone):

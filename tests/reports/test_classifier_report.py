@@ -169,7 +169,7 @@ def test_evaluate_writes_a_report(model, folder, tmp_path, monkeypatch):
 
 
 def test_finetune_writes_a_report_of_a_zip(folder, tiny_backbone, tmp_path, monkeypatch):
-    monkeypatch.setattr("nstk.finetuning.job.load_backbone", lambda name, **_: tiny_backbone)
+    monkeypatch.setattr("nstk.backbones.candidates.load_backbone", lambda name, **_: tiny_backbone)
     with zipfile.ZipFile(tmp_path / "colors.zip", "w") as archive:
         for path in folder.rglob("*.*"):
             archive.write(path, path.relative_to(folder))

@@ -1,6 +1,7 @@
 """``nstk finetune``: a classifier from a folder of labeled images."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,14 +10,17 @@ import typer
 from nstk.errors import SettingsError
 from nstk.progress import Reporter
 from nstk.settings import CheckpointSettings, FinetuneSettings
+from nstk_cli.commands.features import cache_features
 from nstk_cli.options import (
     DATA_HELP,
-    BackboneName,
     CacheFolder,
+    DaskAddress,
     Json,
     Quiet,
     ReportFolder,
-    WeightsFile,
+    ShardOption,
+    TrainingBackbone,
+    TrainingWeights,
     choose_backbone,
     choose_cache,
     with_settings,
@@ -25,6 +29,7 @@ from nstk_cli.output import command_line, print_output
 from nstk_cli.reporting import reporting
 
 if TYPE_CHECKING:
+    from nstk.backbones.candidates import BackboneChoice
     from nstk.classifiers.evaluation.report import EvaluationReport
     from nstk.finetuning.result import FinetuneResult
 
@@ -62,25 +67,35 @@ def finetune(
     output: ClassifierFile = None,
     settings: FinetuneSettings,
     checkpoints: CheckpointSettings,
-    backbone: BackboneName = "efficientnet-lite0",
-    weights: WeightsFile = None,
+    backbone: TrainingBackbone = "efficientnet-lite0",
+    weights: TrainingWeights = None,
     cache: CacheFolder = None,
     report_folder: ReportFolder = None,
     replay: RecordFile = None,
     tensorboard: LogFolder = None,
+    shard: ShardOption = "1/1",
+    dask: DaskAddress = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Train an image classifier on DATA."""
     with reporting(quiet=quiet) as report:
-        check_arguments(data, output, replay)
+        whole = shard == "1/1"
+        if whole:
+            check_arguments(data, output, replay)
+        if dask or not whole:
+            source, kept = choose(backbone, weights or (), report), choose_cache(cache)
+            found = cache_features(data, source, settings, kept, report, shard=shard, dask=dask)
+        if not whole:
+            print_output(json, found.to_dict(), "features.txt", found=found)
+            return
         check_outputs(output, report_folder)
         made, differences = train(
             data,
             replay,
             tensorboard,
             report,
-            (backbone, weights),
+            (backbone, weights or ()),
             settings,
             {"cache": choose_cache(cache), "checkpoints": checkpoints},
         )
@@ -89,8 +104,11 @@ def finetune(
         if output and not replay:
             from nstk.finetuning.replay import save_manifest
 
-            record = output.with_suffix(RECORD)
-            save_manifest(made, record, backbone=backbone, weights=weights)
+            name, file = backbone, next(iter(weights or ()), None)
+            for trial in made.backbone_trials:
+                if trial.chosen:
+                    name, file = trial.name, None if trial.weights is None else Path(trial.weights)
+            save_manifest(made, output.with_suffix(RECORD), backbone=name, weights=file)
         page = report_folder and write_report(report_folder, made, choose_cache(cache), report)
         for notice in made.notices:
             log.warning(notice)
@@ -106,7 +124,7 @@ def train(
     replay: Path | None,
     tensorboard: Path | None,
     report: Reporter,
-    network: tuple[str, Path | None],
+    network: tuple[str, Sequence[Path]],
     settings: FinetuneSettings,
     shared: dict[str, Any],
 ) -> tuple["FinetuneResult", list[str] | None]:
@@ -123,11 +141,22 @@ def train(
         repeated = repeat(replay, data=data, **shared)
         made, differences = repeated.result, list(repeated.differences)
     else:
-        backbone = choose_backbone(*network, report)
-        made = run(data or "", backbone=backbone, settings=settings, **shared)
+        made = run(data or "", backbone=choose(*network, report), settings=settings, **shared)
     if scalars:
         scalars.record(made)
     return made, differences
+
+
+def choose(name: str, weights: Sequence[Path], report: Reporter) -> "BackboneChoice":
+    """The network of a name with its weights file; with auto, any number of files to try."""
+    if name == "auto":
+        return [name, *weights]
+    if len(weights) > 1:
+        raise SettingsError(
+            f"`weights` was given {len(weights)} times, but only `backbone='auto'` chooses among "
+            "files; give one."
+        )
+    return choose_backbone(name, next(iter(weights), None), report)
 
 
 def write_report(
