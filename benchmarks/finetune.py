@@ -114,7 +114,8 @@ def measure_floor() -> Values:
 
     import nstk
     from nstk.features.crops import CROPS, crop_levels
-    from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
+    from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
+    from nstk.features.prefetching import prefetch
     from nstk.images.loading import load_levels
 
     paths = [image.path for image in nstk.scan_folder(find_data("hymenoptera")).images]

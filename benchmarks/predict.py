@@ -44,7 +44,8 @@ from PIL import Image
 
 import nstk
 from benchmarks.finetune import NAME, SIZE, find_data
-from nstk.features.extractor import BATCH_SIZE, prefetch
+from nstk.features.extractor import BATCH_SIZE
+from nstk.features.prefetching import prefetch
 
 COMPARED_IMAGES = 60
 

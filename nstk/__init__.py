@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nstk.classifiers.classifier import Classifier as Classifier
     from nstk.classifiers.evaluation.job import evaluate as evaluate
     from nstk.classifiers.explanation import explain as explain
+    from nstk.classifiers.labeller import Labeller as Labeller
     from nstk.classifiers.prediction.job import predict as predict
     from nstk.classifiers.prediction.job import stream_predictions as stream_predictions
     from nstk.classifiers.prediction.prediction import Prediction as Prediction
@@ -79,6 +80,7 @@ _MODULES = {
     "nstk.classifiers.classifier": ("Classifier",),
     "nstk.classifiers.evaluation.job": ("evaluate",),
     "nstk.classifiers.explanation": ("explain",),
+    "nstk.classifiers.labeller": ("Labeller",),
     "nstk.classifiers.prediction.job": ("predict", "stream_predictions"),
     "nstk.classifiers.prediction.prediction": ("Prediction",),
     "nstk.classifiers.prediction.results": ("ResultsFile",),

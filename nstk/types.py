@@ -5,7 +5,7 @@ says what they are. In shapes, n is the number of images, C of classes, D of fea
 channels.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,3 +69,7 @@ Examples = Any
 
 SettingValue = Any
 """The value of one setting: text, a number, a bool, None, or weights by layer."""
+
+Engine = Callable[[Callable[[Any], Any], Iterable[Any]], Iterator[Any]]
+"""What runs a function on every task, here or in other processes, and returns the results in
+order, like `map`."""

@@ -15,8 +15,9 @@ from nstk.datasets.listing import SkippedFile
 from nstk.errors import FolderError, ImageError, WeightsError
 from nstk.features.cache import CacheShard, FeatureCache
 from nstk.features.crops import CROPS, extract_crops, needed_side
-from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
+from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
 from nstk.features.networks import POOLED
+from nstk.features.prefetching import prefetch
 from nstk.images.decoding import Header, identify
 from nstk.images.hashes import image_hash
 from nstk.images.image import Image

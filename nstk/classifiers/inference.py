@@ -49,10 +49,8 @@ class InferencePipeline:
 
     @cached_property
     @pinned_keras_config()
-    def prepare(self) -> Callable[..., CropArray]:
+    def prepare(self) -> Callable[[Array], CropArray]:
         """Function from one image ``(H, W, 3)``, whole numbers 0 to 255, to its crops; thread-safe.
-
-        Its parameter ``out`` is where to write the crops; by default it allocates an array.
 
         `nstk.features.crops` is faster than the network's own layers. What the layers compute
         counts, so both crop two noisy images first, and if they differ the layers are used.
@@ -61,8 +59,8 @@ class InferencePipeline:
         network = keras.Model(self.model.inputs[0], self.model.get_layer(SQUARE).output)
         chosen = CROPS[: shape[0]] if len(shape) == 4 else CROPS[:1]
 
-        def crop(levels: Array, out: CropArray | None = None) -> CropArray:
-            crops = np.empty(shape, np.float32) if out is None else out
+        def crop(levels: Array) -> CropArray:
+            crops = np.empty(shape, np.float32)
             crop_levels(levels, shape[-2], chosen, out=crops.reshape(-1, *shape[-3:]))
             return crops
 
@@ -77,9 +75,8 @@ class InferencePipeline:
             autograph=False,
         ).get_concrete_function()
 
-        def run_layers(levels: Array, out: CropArray | None = None) -> CropArray:
-            crops = np.empty(shape, np.float32) if out is None else out
-            crops[...] = compiled(tf.constant(levels[np.newaxis], tf.float32))[0]
+        def run_layers(levels: Array) -> CropArray:
+            crops: CropArray = compiled(tf.constant(levels[np.newaxis], tf.float32))[0].numpy()
             return crops
 
         return run_layers

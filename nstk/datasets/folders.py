@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Literal
 
 from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, DataSettings, LabeledImage, Split
-from nstk.datasets.listing import SkippedFile, list_files, shorten
+from nstk.datasets.listing import (
+    SkippedFile,
+    is_hidden,
+    list_files,
+    natural_path_key,
+    shorten,
+)
 from nstk.datasets.sources import Data, open_catalog
 from nstk.errors import FolderError, ImageError
 from nstk.images.decoding import Header, decode, identify
@@ -19,6 +25,7 @@ from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole, resolve_settings
 from nstk.storage.files import digest_file
+from nstk.storage.remote import as_path, is_remote, list_remote
 from nstk.types import SettingValue
 
 
@@ -119,7 +126,11 @@ def find_images(
     """
     found: dict[Path, None] = {}
     skipped: list[SkippedFile] = []
-    for path in map(Path, paths):
+    for path in map(as_path, paths):
+        if is_remote(path):
+            files = [each for each in list_remote(path) if not is_hidden(each.name)]
+            found.update(dict.fromkeys(sorted(files, key=natural_path_key)))
+            continue
         if not path.exists():
             raise ImageError(f"{path}: no such file or folder; check the spelling.")
         files, unsearched = list_files(path) if path.is_dir() else ([path], [])

@@ -8,7 +8,7 @@ only one such file.
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -31,6 +31,8 @@ _PATHS = (
     *("path", "file_path", "filepath", "image_path", "img_path", "file_name", "filename", "fname"),
     *("file", "image_name", "img_name", "image", "img", "image_id", "img_id", "id"),
 )
+ANSWERED = "answered_at"
+
 _PLURAL = ("labels", "classes", "categories", "tags")
 _LABELS = (
     *("labels", "label", "class", "class_name", "label_name", "category", "target", "species"),
@@ -56,6 +58,7 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
     """Read a manifest, for training or, with other classes and splits, for evaluation."""
     finder = _ImageFinder(path)
     columns = _find_columns(read_table(path), finder)
+    columns = replace(columns, table=keep_latest(columns.table, columns.path))
     table = columns.table
     if not table.rows:
         raise FolderError(f"{path} names no image; write one line per image.")
@@ -85,6 +88,18 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
     )
 
 
+def keep_latest(table: Table, path: str) -> Table:
+    """Keep the last answer for each image in a file of `nstk label`, unless it was withdrawn.
+
+    Such a file has the time of each answer in the column `ANSWERED`; a row without it withdraws
+    the answers before. Other tables are returned as they are.
+    """
+    if ANSWERED not in table.columns:
+        return table
+    latest = {row.get(path): (line, row) for line, row in table.rows}
+    return replace(table, rows=[each for each in latest.values() if each[1].get(ANSWERED)])
+
+
 @dataclass(frozen=True)
 class _Columns:
     """The columns of files, of labels (several of 0 and 1, one for each label) and of splits."""
@@ -98,7 +113,7 @@ class _Columns:
 
 def _find_columns(table: Table, finder: "_ImageFinder") -> _Columns:
     named = {_fold(name): name for name in reversed(table.columns)}
-    path = next((named[each] for each in _PATHS if each in named), None)
+    path = find_path_column(table.columns)
     notices = []
     if path is None and (path := next(filter(finder.find, table.columns), None)):
         header = (1, {name: name for name in table.columns})
@@ -122,6 +137,12 @@ def _find_columns(table: Table, finder: "_ImageFinder") -> _Columns:
     if len(known) > 1 or not (known or notices):
         notices.append(f"{table.path}: {shorten(labels)} is read as the label.")
     return _Columns(table, path, labels, splits, notices)
+
+
+def find_path_column(columns: Iterable[str]) -> str | None:
+    """The column that names the files, by its name; None without such a name."""
+    named = {_fold(name): name for name in reversed([*columns])}
+    return next((named[each] for each in _PATHS if each in named), None)
 
 
 def _fold(name: str) -> str:

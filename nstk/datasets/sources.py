@@ -25,11 +25,13 @@ from nstk.datasets.catalogs import (
 from nstk.datasets.layout import catalog_folder
 from nstk.datasets.listing import SkippedFile, is_hidden, list_folder, warn_system_folders
 from nstk.datasets.manifests import read_manifest
+from nstk.datasets.remote import MANIFEST, fetch_manifest
 from nstk.datasets.tables import EXTENSIONS
 from nstk.errors import FolderError
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.storage.array_files import ZIP_ERRORS, open_zip
 from nstk.storage.files import find_temporary_folder
+from nstk.storage.remote import as_path, is_remote
 
 Data = str | Path | Iterable[object]
 """Labeled images: the path of a folder, manifest or zip, or data for `catalog_arrays`."""
@@ -65,22 +67,31 @@ def open_catalog(
         return catalog_arrays(data, settings, classes=classes, on_progress=on_progress)
     if settings.class_names is not None:
         raise FolderError(f"{data} names its classes itself; leave out `class_names`.")
-    data = Path(data)
-    extension = data.suffix.casefold() if data.is_file() else ""
+    data = as_path(data)
+    extension = data.suffix.casefold() if is_remote(data) or data.is_file() else ""
     if extension == ".zip":
-        return _open_zip(unpack_zip(data, on_progress=on_progress), settings, classes)
+        unpacked = unpack_zip(data, on_progress=on_progress)
+        return _open_unpacked(unpacked, _find_data(unpacked.path), settings, classes)
     if extension in EXTENSIONS:
         if settings.label_pattern is not None:
             raise FolderError(f"{data} holds the labels; leave out `label_pattern`.")
+        fetched = fetch_manifest(data)
+        if fetched:
+            return _open_unpacked(fetched, fetched.path / MANIFEST, settings, classes)
         return read_manifest(data, to_learn=classes is None)
+    if is_remote(data):
+        raise FolderError(f"{data} is not a manifest; give a table of images, such as a CSV file.")
     return catalog_folder(data, settings, classes)
 
 
-def _open_zip(
-    unpacked: TemporaryFolder, settings: DataSettings, classes: Sequence[str] | None
+def _open_unpacked(
+    unpacked: TemporaryFolder,
+    place: Path,
+    settings: DataSettings,
+    classes: Sequence[str] | None,
 ) -> Catalog:
     try:
-        catalog = open_catalog(_find_data(unpacked.path), settings, classes=classes)
+        catalog = open_catalog(place, settings, classes=classes)
     except FolderError as error:
         raise FolderError(unpacked.display_message(str(error))) from error
     return replace(

@@ -1,14 +1,9 @@
 """Features: a few rows of numbers for each image from the frozen network, computed once."""
 
-import os
-from collections import deque
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import keras
 import numpy as np
@@ -16,11 +11,13 @@ import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
 from nstk.datasets.listing import SkippedFile
+from nstk.distribution.shards import WHOLE, Shard
 from nstk.errors import ImageError
 from nstk.features.cache import CacheShard, FeatureCache
 from nstk.features.crops import CROPS, Crop, CropArray, crop_levels, needed_side
-from nstk.features.executors import NetworkExecutor
+from nstk.features.executors import TENSORFLOW, NetworkExecutor
 from nstk.features.networks import BLOCKS, build_feature_network
+from nstk.features.prefetching import prefetch
 from nstk.images.hashes import image_hash
 from nstk.images.loading import DEFAULT_READER, ImageReader, load_levels
 from nstk.progress import Progress, Reporter, no_progress
@@ -30,9 +27,6 @@ from nstk.types import FeatureVectors, Json, KerasModel
 
 BATCH_SIZE = 32
 """Images that pass through a network together."""
-
-_Source = TypeVar("_Source")
-_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,34 +110,29 @@ def extract_features(
     paths: Sequence[Path],
     *,
     cache: FeatureCache | None = None,
+    shard: Shard = WHOLE,
     on_progress: Reporter = no_progress,
 ) -> Features:
-    """Compute the features of all images that are not in the cache.
+    """Compute the features of all images of a shard that are not in the cache.
 
     Threads read and decode ahead while the network works. Only the rows stay in memory: 4 bytes
     for each value of each block and crop. Progress has the stage ``"features"``.
     """
-    store = _FeatureStore(extractor, cache or FeatureCache())
+    store = FeatureStore(extractor, cache or FeatureCache(), shard)
     on_progress(Progress(stage="features", step=0, total=len(paths)))
     extracted: dict[int, _ExtractedRow] = {}
     skipped: list[SkippedFile] = []
-    pending: list[tuple[_ExtractedRow, int, CropArray]] = []
-    passes = 0
+    batches = _Batches(store, len(paths) * len(extractor.crops))
     rows = prefetch(paths, store.load, ahead=max(2, 2 * BATCH_SIZE // len(extractor.crops)))
     for index, row in enumerate(rows):
         if isinstance(row, SkippedFile):
             skipped.append(row)
-        else:
+        elif row is not None:
             extracted[index] = row
-            pending += [(row, number, crop) for number, crop in row.crops.items()]
-            row.crops.clear()
-        done = index + 1 == len(paths)
-        while len(pending) >= BATCH_SIZE or (pending and done):
-            batch, pending = pending[:BATCH_SIZE], pending[BATCH_SIZE:]
-            store.compute(batch)
-            passes += len(batch)
-        if done or index % BATCH_SIZE == BATCH_SIZE - 1:
+            batches.add(index * len(extractor.crops), row)
+        if index + 1 == len(paths) or index % BATCH_SIZE == BATCH_SIZE - 1:
             on_progress(Progress(stage="features", step=index + 1, total=len(paths)))
+    batches.finish()
     store.cache.close()
     return Features(
         indices=np.array(list(extracted), np.int64),
@@ -151,25 +140,8 @@ def extract_features(
         digests=tuple(row.digest for row in extracted.values()),
         hashes=tuple(row.hash for row in extracted.values()),
         skipped=tuple(skipped),
-        forward_passes=passes,
+        forward_passes=batches.passes,
     )
-
-
-def prefetch(
-    sources: Iterable[_Source], read: Callable[[_Source], _Result], ahead: int
-) -> Generator[_Result]:
-    """Read in threads, in order, at most ``ahead`` items before the requested one, at least 1."""
-    executor = ThreadPoolExecutor(max_workers=min(os.cpu_count() or 1, 8))
-    upcoming = iter(sources)
-    pending: deque[Future[_Result]] = deque()
-    try:
-        pending.extend(executor.submit(read, source) for source in islice(upcoming, ahead))
-        while pending:
-            result = pending.popleft().result()
-            pending.extend(executor.submit(read, source) for source in islice(upcoming, 1))
-            yield result
-    finally:
-        executor.shutdown(cancel_futures=True)
 
 
 @dataclass(eq=False)
@@ -182,11 +154,50 @@ class _ExtractedRow:
     crops: dict[int, CropArray] = field(default_factory=dict)
 
 
-class _FeatureStore:
+_CropOfRow = tuple[_ExtractedRow, int, CropArray]
+"""An image, the number of one of its crops, and the crop."""
+
+
+class _Batches:
+    """Crops on their way through the network, in batches of the sizes they have in a whole run.
+
+    What TensorFlow computes for a crop may depend on the size of its batch in the last bit, but not
+    on the other crops. So batches are filled up with zeros where crops are cached or in another
+    shard; only those of the last batch are in a smaller one. LiteRT computes each by itself.
+    """
+
+    def __init__(self, store: "FeatureStore", total: int) -> None:
+        self.store, self.passes = store, 0
+        self._last = total - total % BATCH_SIZE
+        self._sizes = BATCH_SIZE, total % BATCH_SIZE
+        self._pending: tuple[list[_CropOfRow], list[_CropOfRow]] = ([], [])
+
+    def add(self, place: int, row: _ExtractedRow) -> None:
+        """Add the missing crops of an image, whose first crop has this place among all."""
+        for number, crop in row.crops.items():
+            pending = self._pending[place + number >= self._last]
+            pending.append((row, number, crop))
+            if len(pending) == BATCH_SIZE:
+                self._compute(0)
+        row.crops.clear()
+
+    def finish(self) -> None:
+        for which, pending in enumerate(self._pending):
+            if pending:
+                self._compute(which)
+
+    def _compute(self, which: int) -> None:
+        batch = self._pending[which]
+        self.store.compute(batch, self._sizes[which])
+        self.passes += len(batch)
+        batch.clear()
+
+
+class FeatureStore:
     """The cache shards of an extractor, and the way from a file to its rows."""
 
-    def __init__(self, extractor: FeatureExtractor, cache: FeatureCache) -> None:
-        self.extractor = extractor
+    def __init__(self, extractor: FeatureExtractor, cache: FeatureCache, shard: Shard) -> None:
+        self.extractor, self.shard = extractor, shard
         self.cache = cache
         self._hashes = cache.shard(extractor.pixel_recipe("image_hash"))
         self._shards: dict[tuple[str, int], CacheShard] = {
@@ -195,13 +206,18 @@ class _FeatureStore:
             for number, crop in enumerate(extractor.crops)
         }
 
-    def load(self, path: Path) -> _ExtractedRow | SkippedFile:
-        """Load the rows of one file from the cache, or its crops where rows are missing."""
+    def load(self, path: Path) -> _ExtractedRow | SkippedFile | None:
+        """Load the rows of one file from the cache, or its crops where rows are missing.
+
+        None if the file belongs to another shard.
+        """
         try:
             if not path.is_file():
                 load_levels(path)  # raises the error that says what it is
             before = path.stat()
             digest = digest_file(path)
+            if not self.shard.holds(digest):
+                return None
             rows = {key: shard.find(digest) for key, shard in self._shards.items()}
             known = {key: row for key, row in rows.items() if row is not None}
             hashed = self._hashes.find(digest)
@@ -220,13 +236,31 @@ class _FeatureStore:
             self._hashes.add(digest, np.array([extracted.hash], np.uint64))
         return extracted
 
-    def compute(self, batch: Sequence[tuple[_ExtractedRow, int, CropArray]]) -> None:
-        """Pass crops through the network, and store the rows."""
-        computed = self.extractor.extract(np.stack([crop for _, _, crop in batch]))
-        for block, rows in computed.items():
-            for (extracted, number, _), row in zip(batch, rows, strict=True):
+    def compute(self, batch: Sequence[_CropOfRow], size: int) -> None:
+        """Pass crops through the network in a batch of this size, and store the rows."""
+        crops = np.stack([crop for _, _, crop in batch])
+        if self.extractor.chosen_executor == TENSORFLOW:
+            crops = np.concatenate([crops, np.zeros((size - len(crops), *crops.shape[1:]), "f4")])
+        for block, rows in self.extractor.extract(crops).items():
+            for (extracted, number, _), row in zip(batch, rows, strict=False):
                 extracted.rows[block, number] = row
                 self._shards[block, number].add(extracted.digest, row)
+
+    def knows(self, path: Path) -> bool:
+        """Whether the cache has all rows of a file, or the file belongs to another shard."""
+        try:
+            digest = digest_file(path)
+        except OSError:
+            return True  # the one who reads it says why it cannot be read
+        shards = (self._hashes, *self._shards.values())
+        return not self.shard.holds(digest) or all(each.find(digest) is not None for each in shards)
+
+    def add(self, features: "Features") -> None:
+        """Store the rows of features that were computed elsewhere."""
+        for row, (digest, hash) in enumerate(zip(features.digests, features.hashes, strict=True)):
+            self._hashes.add(digest, np.array([hash], np.uint64))
+            for (block, number), shard in self._shards.items():
+                shard.add(digest, features.blocks[block][row, number])
 
     def stack(self, extracted: Collection[_ExtractedRow]) -> dict[str, FeatureVectors]:
         """Stack the rows of all images, ``(n, crops, D)`` for each block."""

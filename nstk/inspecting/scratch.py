@@ -15,7 +15,8 @@ from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
 from nstk.features.activation_store import MEMORY_LIMIT, ActivationStore
 from nstk.features.crops import CROPS, extract_crops
-from nstk.features.extractor import BATCH_SIZE, prefetch
+from nstk.features.extractor import BATCH_SIZE
+from nstk.features.prefetching import prefetch
 from nstk.heads.metrics import Evaluation, evaluate
 from nstk.images.image import Levels
 from nstk.images.loading import load_image

@@ -27,7 +27,8 @@ from filelock import FileLock
 from nstk.errors import CheckpointError, OutputError, SettingsError
 from nstk.settings import CheckpointSettings
 from nstk.storage.array_files import digest_arrays, read_arrays, write_arrays
-from nstk.storage.files import atomic_write, lock_folder, make_folder
+from nstk.storage.files import atomic_write, make_folder
+from nstk.storage.locks import lock_folder
 from nstk.types import Array, Json
 
 EXTENSION = ".checkpoint"

@@ -16,9 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
-from filelock import FileLock, Timeout
 
-from nstk.errors import CheckpointError, OutputError
+from nstk.errors import OutputError
 
 _RENAME_EXCHANGE = 2
 
@@ -149,7 +148,7 @@ def atomic_write(path: str | Path, write: Callable[[Path], object]) -> Path:
     with _report_refusal(f"write {path}"):
         target = _resolve(path)
         check_writable(target)
-        temporary = target.with_name(f".nstk-{secrets.token_hex(8)}{target.suffix}")
+        temporary = make_temporary_name(target)
         try:
             write(temporary)
             _fsync(temporary)
@@ -160,6 +159,11 @@ def atomic_write(path: str | Path, write: Callable[[Path], object]) -> Path:
             temporary.unlink(missing_ok=True)
     _fsync_folder(target.parent)
     return path
+
+
+def make_temporary_name(path: Path) -> Path:
+    """A hidden name of its own beside a file, with the same extension."""
+    return path.with_name(f".nstk-{secrets.token_hex(8)}{path.suffix}")
 
 
 def atomic_write_folder(path: str | Path, write: Callable[[Path], object]) -> Path:
@@ -212,48 +216,6 @@ def append_record(file: io.FileIO, size: int, record: bytes) -> int:
         file.truncate(size)
         raise
     return size + len(record)
-
-
-class FileGuard:
-    """Keeps other processes from writing a file until `release`, by a hidden file beside it."""
-
-    def __init__(self, path: Path) -> None:
-        path = path.resolve()
-        hidden = path.with_name(f".{path.name}")
-        self._lock = try_lock(derive_path(hidden, f"{path.suffix}.lock"))
-
-    def release(self) -> None:
-        with suppress(OSError):  # removed while it is held, so that nobody else loses a lock
-            Path(self._lock.lock_file).unlink()
-        self._lock.release()
-
-
-def lock_folder(folder: Path) -> FileLock:
-    """Keep other processes out of an existing folder until the lock is released."""
-    try:
-        return try_lock(folder / "lock")
-    except BlockingIOError as error:
-        raise CheckpointError(
-            f"Another run is using {folder}; wait for its end, or give another folder."
-        ) from error
-    except OSError as error:
-        raise OutputError(
-            f"Cannot lock {folder}: {error.strerror or error}; choose another folder."
-        ) from error
-
-
-def try_lock(path: Path) -> FileLock:
-    """Lock a file for this process, without waiting; BlockingIOError if another one holds it.
-
-    The operating system releases the lock when the process ends in any way, so a lock is never
-    stale. The file is created if necessary, is empty and stays there.
-    """
-    lock = FileLock(path, timeout=0, thread_local=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise BlockingIOError(f"{path} is locked by another process") from error
-    return lock
 
 
 def check_regular(path: str | Path, max_bytes: float = math.inf) -> None:

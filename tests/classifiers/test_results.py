@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nstk.classifiers.prediction.job import stream_predictions
+from nstk.classifiers.prediction.layouts import CsvLayout, JsonLinesLayout
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
-from nstk.classifiers.prediction.results import CsvLayout, JsonLinesLayout, ResultsFile
+from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 
 EXTENSIONS = (".csv", ".jsonl")

@@ -19,7 +19,7 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.results import ResultsFile
 from nstk.errors import OutputError
 from nstk.finetuning.job import finetune
-from nstk.storage.files import lock_folder
+from nstk.storage.locks import lock_folder
 from nstk_cli.main import app
 
 

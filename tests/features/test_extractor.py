@@ -10,7 +10,7 @@ from PIL import Image
 from nstk.backbones.backbone import Backbone
 from nstk.errors import SettingsError
 from nstk.features.crops import CROPS
-from nstk.features.extractor import FeatureExtractor, extract_features, prefetch
+from nstk.features.extractor import FeatureExtractor, extract_features
 from nstk.features.networks import (
     BLOCKS,
     SQUARE,
@@ -18,6 +18,7 @@ from nstk.features.networks import (
     build_feature_network,
     choose_statistics_taps,
 )
+from nstk.features.prefetching import prefetch
 from nstk.images.loading import load_levels
 from nstk.storage.files import digest_file
 

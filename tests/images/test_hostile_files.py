@@ -15,7 +15,7 @@ from untrusted_files import PATIENCE, open_and_read, soon
 
 import nstk
 from nstk.backbones.archives import read_archive
-from nstk.classifiers.prediction.results import MAX_RECORD, CsvLayout
+from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout
 from nstk.classifiers.run_records import read_record
 from nstk.datasets.folders import find_images
 from nstk.datasets.listing import natural_key

@@ -1,5 +1,6 @@
 """``nstk stylize`` with --output-dir: many contents in many styles."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ class BatchOptions:
     output_dir: Path
     pair: bool = False
     shard: Shard = WHOLE
+    dask: str | None = None
     backbone: str = "compact"
     weights: Path | None = None
     preview_every: int = 0
@@ -38,7 +40,8 @@ def stylize_folder(
     """Stylize all contents in all styles; write images, a table and a contact sheet."""
     if not styles:
         raise SettingsError("`output_dir` needs a `style`; give one or more as options.")
-    with reporting(quiet=options.quiet) as report:
+    with reporting(quiet=options.quiet) as report, ExitStack() as stack:
+        from nstk.distribution.dask_engine import DaskEngine
         from nstk.reports.batch import write_batch
         from nstk.stylization.batch.job import BatchRecipe, stylize_batch
         from nstk.stylization.batch.listing import plan_batch
@@ -50,6 +53,7 @@ def stylize_folder(
         plan = plan_batch(contents, styles, folder, pair=options.pair)
         recipe = BatchRecipe(options.backbone, options.weights, settings)
         chosen: dict[str, Any] = {"shard": options.shard, "checkpoints": checkpoints}
+        chosen["engine"] = stack.enter_context(DaskEngine(options.dask)) if options.dask else None
         try:
             batch = stylize_batch(plan, folder, recipe, **chosen, on_progress=reporter)
         except KeyboardInterrupt:

@@ -5,7 +5,16 @@ from typing import Annotated
 import typer
 
 from nstk_cli.commands.finetune import RECORD, write_report
-from nstk_cli.options import Decode, Executor, Json, LabeledData, ModelFile, Quiet, ReportFolder
+from nstk_cli.options import (
+    Decode,
+    Executor,
+    Json,
+    LabeledData,
+    ModelFile,
+    Quiet,
+    ReportFolder,
+    ShardOption,
+)
 from nstk_cli.output import print_output
 from nstk_cli.reporting import reporting
 
@@ -28,6 +37,7 @@ def evaluate(
     report_folder: ReportFolder = None,
     decode: Decode = None,
     executor: Executor = "auto",
+    shard: ShardOption = "1/1",
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -47,6 +57,7 @@ def evaluate(
             decode=decode,
             executor=executor,
             label_pattern=label_pattern,
+            shard=shard,
             on_progress=report,
         )
         page = report_folder and write_report(report_folder, made, None, report)

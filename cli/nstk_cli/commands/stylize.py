@@ -19,6 +19,7 @@ from nstk_cli.options import (
     Command,
     Content,
     ContentMasks,
+    DaskAddress,
     Group,
     Json,
     KeepMask,
@@ -26,10 +27,10 @@ from nstk_cli.options import (
     ShardOption,
     StyleMasks,
     WeightsFile,
-    read_paths,
     with_settings,
 )
 from nstk_cli.output import check_not_inputs, command_line, print_output
+from nstk_cli.paths import read_paths
 from nstk_cli.process import interruption_status
 from nstk_cli.reporting import reporting
 
@@ -98,6 +99,7 @@ def stylize(
     output_dir: OutputFolder = None,
     pair: Pair = False,
     shard: ShardOption = "1/1",
+    dask: DaskAddress = None,
     settings: StylizeSettings,
     checkpoints: CheckpointSettings,
     content_masks: ContentMasks = None,
@@ -127,11 +129,12 @@ def stylize(
         refuse_together({**single, "keep_mask": keep_mask})
         chosen: dict[str, Any] = {"output_dir": output_dir, "pair": pair, "quiet": quiet}
         chosen |= {"shard": Shard.parse(shard), "backbone": backbone, "weights": weights}
+        chosen |= {"dask": dask}
         options = BatchOptions(**chosen, preview_every=preview_every, json=json)
         contents = read_paths([content, *(styles or ())])
         stylize_folder(contents, style or [], settings, checkpoints, options)
         return
-    output, styles = check_single(output, styles, style, pair or shard != "1/1")
+    output, styles = check_single(output, styles, style, pair or dask or shard != "1/1")
     preview = derive_path(output, ".preview.png") if preview_every else None
     check_outputs(output, animation, report_folder)
     masked = [*(content_masks or ()), *(style_masks or ()), keep_mask]
@@ -184,13 +187,13 @@ def refuse_together(single: Mapping[str, object]) -> None:
 
 
 def check_single(
-    output: Path | None, styles: list[Path] | None, style: list[Path] | None, shared: bool
+    output: Path | None, styles: list[Path] | None, style: list[Path] | None, shared: object
 ) -> tuple[Path, list[Path]]:
     """The output and the styles of a single image, which may be given in two ways."""
     if style and styles:
         raise SettingsError("`style` was given with several contents; give an `output_dir`.")
     if shared:
-        raise SettingsError("`pair` and `shard` are for many images; give an `output_dir`.")
+        raise SettingsError("`pair`, `shard` and `dask` are for many images; give an `output_dir`.")
     if not (styles or style):
         raise SettingsError("STYLE is missing; give a style image. See `nstk stylize --help`.")
     if output is None:

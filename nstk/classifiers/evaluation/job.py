@@ -25,6 +25,7 @@ from nstk.classifiers.run_records import find_record
 from nstk.datasets.catalogs import DataSettings
 from nstk.datasets.listing import SkippedFile
 from nstk.datasets.sources import Data
+from nstk.distribution.shards import WHOLE
 from nstk.errors import FolderError
 from nstk.heads.metrics import Evaluation
 from nstk.heads.metrics import evaluate as compute_metrics
@@ -61,7 +62,8 @@ def evaluate(
             ``"predict"``.
         **options: ``class_names`` of images from memory, in the order of their labels, without
             which they are those of the dataset or the classifier; their ``value_range``; and
-            ``label_pattern``, as for `nstk.finetune`.
+            ``label_pattern``, as for `nstk.finetune`. And ``shard``, ``"K/N"`` to measure the K-th
+            of N shares of the images only.
 
     Raises:
         FolderError: If the data are none of these, or have no usable image of the classifier's
@@ -73,6 +75,7 @@ def evaluate(
         EvaluationReport(accuracy 94.1 % (89.2–96.9 %), 153 images)
     """
     check_whole("losses", losses, 0)
+    shard = options.pop("shard", WHOLE)
     began = time.perf_counter()
     files = match_classes(
         data,
@@ -81,7 +84,9 @@ def evaluate(
         multi_label=classifier.multi_label,
         on_progress=on_progress,
     )
-    settings = PredictSettings(top=len(classifier.classes), decode=decode, executor=executor)
+    settings = PredictSettings(
+        top=len(classifier.classes), decode=decode, executor=executor, shard=shard
+    )
     started = time.perf_counter()
     paths = [path for path, _ in files.files]
     found = predict(classifier, paths, settings=settings, on_progress=on_progress)

@@ -25,12 +25,14 @@ from nstk.classifiers.prediction.reading import (
     list_inputs,
 )
 from nstk.datasets.listing import SkippedFile
+from nstk.distribution.shards import Shard
 from nstk.errors import ImageError
-from nstk.features.crops import CropArray
-from nstk.features.extractor import prefetch
+from nstk.features.executors import LITERT
+from nstk.features.prefetching import prefetch
 from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import resolve_settings
+from nstk.storage.remote import is_remote
 from nstk.types import Images, Probabilities, SettingValue
 
 UNSURE = "unsure"
@@ -62,7 +64,8 @@ def predict(
             lower, or the image is out of distribution (never); ``value_range``, the values of black
             and white in arrays of floats, as in Keras (0 and 255); ``decode``, how large JPEGs are
             decoded, ``"fast"`` or ``"exact"`` (as the classifier was made); ``executor``, what
-            runs the network, ``"tensorflow"``, ``"litert"`` or ``"auto"``, the faster one.
+            runs the network, ``"tensorflow"``, ``"litert"`` or ``"auto"``, the faster one;
+            ``shard``, ``"K/N"`` to classify the K-th of N shares of the images only.
 
     Returns:
         The predictions, and the unreadable files.
@@ -122,8 +125,9 @@ def stream_predictions(
 ) -> Iterator[Prediction | SkippedFile]:
     """Classify images one after the other, in constant memory.
 
-    Threads read ahead while the network works. Images are batched in the same way whether or not
-    some of them are done, so that a resumed run gives exactly the numbers of an uninterrupted one.
+    Threads read ahead while the network works. Batches have the same sizes whether or not some
+    images are done or belong to another shard, so that a resumed run and the shards of a run give
+    exactly the numbers of one uninterrupted run.
 
     Args:
         classifier: A classifier from `nstk.finetune` or `nstk.Classifier.load`.
@@ -145,11 +149,13 @@ def stream_predictions(
     inputs = list_inputs(images, settings.value_range)
     chosen = classifier.inference_model.executors.choose(settings.executor, inputs.total)
     listed = inputs.images if isinstance(inputs.images, tuple) else ()
-    for notice in warn_unused_bits([each.path for each in listed if each.given is None]):
+    local = [each.path for each in listed if each.given is None and not is_remote(each.path)]
+    for notice in warn_unused_bits(local):
         _log.warning(notice)
     repeated = {key: each for key, each in (known or {}).items() if key not in done}
     image_reader = classifier.reader_for(settings.decode)
-    reader = Reader(classifier.inference_model, image_reader, {*done, *repeated})
+    assert isinstance(settings.shard, Shard)
+    reader = Reader(classifier.inference_model, image_reader, {*done, *repeated}, settings.shard)
     decoder = PredictionDecoder(classifier, settings, repeated, chosen)
     return _stream(decoder, reader, inputs, on_progress)
 
@@ -164,7 +170,11 @@ class PredictionDecoder:
     executor: str
 
     def decode(
-        self, image: CroppedImage, probabilities: Probabilities, ood_score: float | None
+        self,
+        image: CroppedImage,
+        position: int | None,
+        probabilities: Probabilities,
+        ood_score: float | None,
     ) -> Prediction:
         """Decode the probabilities of one image, ``(C,)``."""
         classes, decision = self.classifier.classes, self.classifier.decision
@@ -176,7 +186,8 @@ class PredictionDecoder:
             for index in order[: self.settings.top]
         )
         labels = tuple(classes[index] for index in order if predicted[index])
-        prediction = Prediction(image.source.path, *top[0], labels, top, image.digest, ood_score)
+        found = image.source.path, *top[0], labels, top, image.digest, ood_score, position
+        prediction = Prediction(*found)
         threshold = self.settings.abstain_below
         if threshold is None or (
             decision.confidence(probabilities) >= threshold and not prediction.is_ood
@@ -185,57 +196,82 @@ class PredictionDecoder:
         return replace(prediction, label=UNSURE, labels=())
 
 
+_Read = tuple[int, CroppedImage | SkippedFile | None]
+"""The place of an image among all, and what was read; None in another shard."""
+
+
 def _stream(
     decoder: PredictionDecoder, reader: Reader, inputs: Inputs, on_progress: Reporter
 ) -> Iterator[Prediction | SkippedFile]:
-    pipeline = reader.pipeline
-    _ = pipeline.prepare  # Built here, before threads use it.
-    # Crops are written into their batch: one passes through the network, two are read ahead.
+    _ = reader.pipeline.prepare  # Built here, before threads use it.
     batch = decoder.settings.batch
     if inputs.total or isinstance(inputs.images, tuple):
         batch = min(batch, max(inputs.total, 1))
-    batches = np.empty((3, batch, *pipeline.shape), np.float32)
 
-    def read(numbered: tuple[int, ImageInput]) -> CroppedImage | SkippedFile:
-        number, source = numbered
-        return reader.read(source, batches[number // batch % len(batches), number % batch])
+    def read(numbered: tuple[int, ImageInput]) -> _Read:
+        return numbered[0], reader.read(numbered[1])
 
-    step = 0
-    on_progress(Progress(stage="predict", step=step, total=inputs.total))
-    with closing(prefetch(enumerate(inputs.images), read, ahead=2 * batch)) as images:
-        while group := list(islice(images, batch)):
-            yield from _predict_batch(decoder, group, batches[step // batch % len(batches)])
+    def report(groups: Iterator[list[_Read]]) -> Iterator[list[_Read]]:
+        step = 0
+        on_progress(Progress(stage="predict", step=step, total=inputs.total))
+        for group in groups:
+            yield group
             step += len(group)
             on_progress(Progress(stage="predict", step=step, total=max(inputs.total, step)))
+
+    with closing(prefetch(enumerate(inputs.images), read, ahead=2 * batch)) as images:
+        groups = iter(lambda: list(islice(images, batch)), [])
+        for members, size in _regroup(report(groups), batch):
+            yield from _predict_batch(decoder, reader, members, size)
     yield from inputs.unsearched
 
 
-def _predict_batch(
-    decoder: PredictionDecoder, group: Sequence[CroppedImage | SkippedFile], crops: CropArray
-) -> Iterator[Prediction | SkippedFile]:
-    """Predict a batch, unless all predictions are known.
+def _regroup(groups: Iterator[list[_Read]], batch: int) -> Iterator[tuple[list[_Read], int]]:
+    """Fill batches with the images of the shard; each batch has the size it has without shards.
 
-    Known images are included, so that the others are batched as in an uninterrupted run.
+    What the network computes for an image may depend on the size of its batch in the last bit, but
+    not on the other images in it. Only the last batch of all images is smaller.
     """
-    classifier = decoder.classifier
+    pending: list[_Read] = []
+    for group in groups:
+        mine = [each for each in group if each[1] is not None]
+        if len(group) < batch:
+            if pending:
+                yield pending, batch
+            yield mine, len(group)
+            return
+        pending += mine
+        while len(pending) >= batch:
+            yield pending[:batch], batch
+            pending = pending[batch:]
+    if pending:
+        yield pending, batch
+
+
+def _predict_batch(
+    decoder: PredictionDecoder, reader: Reader, members: Sequence[_Read], size: int
+) -> Iterator[Prediction | SkippedFile]:
+    """Predict a batch, unless all predictions are known."""
+    classifier, pipeline = decoder.classifier, reader.pipeline
+    crops = np.zeros((size, *pipeline.shape), np.float32)
+    rows = []
+    for row, (_, each) in enumerate(members):
+        if isinstance(each, CroppedImage) and each.crop is not None:
+            crops[row] = each.crop
+            rows.append(row)
     outputs: dict[int, tuple[Probabilities, float | None]] = {}
-    if any(isinstance(each, CroppedImage) and each.crop is not None for each in group):
-        reader = Reader(classifier.inference_model, classifier.reader_for(decoder.settings.decode))
-        cropped = [
-            reader.read(each.source, crop)
-            if isinstance(each, CroppedImage) and each.crop is None
-            else each
-            for each, crop in zip(group, crops, strict=False)
-        ]
-        rows = [row for row, each in enumerate(cropped) if isinstance(each, CroppedImage)]
-        complete = len(rows) == len(group)
-        batch = crops[: len(rows)] if complete else crops[rows]
-        raw = classifier.inference_model.forward(batch, decoder.executor)
+    if rows and decoder.executor == LITERT:  # each row by itself
+        raw = pipeline.forward(crops[rows], decoder.executor)
+    elif rows:
+        raw = pipeline.forward(crops, decoder.executor)[rows]
+    if rows:
         outputs = dict(zip(rows, zip(*classifier.split_outputs(raw), strict=True), strict=True))
-    for row, each in enumerate(group):
+    sharded = not reader.shard.is_whole
+    for row, (number, each) in enumerate(members):
+        position = number if sharded else None
         if isinstance(each, SkippedFile):
             yield each
-        elif each.crop is not None:
-            yield decoder.decode(each, *outputs[row])
-        elif (key := (each.source.path, each.digest)) in decoder.known:
-            yield decoder.known[key]
+        elif row in outputs and isinstance(each, CroppedImage):
+            yield decoder.decode(each, position, *outputs[row])
+        elif each and (key := (each.source.path, each.digest)) in decoder.known:
+            yield replace(decoder.known[key], position=position)

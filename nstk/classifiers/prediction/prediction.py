@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from nstk.datasets.listing import SkippedFile
+from nstk.distribution.shards import WHOLE, Shard
 from nstk.features.extractor import BATCH_SIZE
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.settings import DecodeMode, ExecutorName, check_range, check_whole, check_word
@@ -28,8 +29,11 @@ class PredictSettings:
     value_range: ValueRange = VALUE_RANGE
     decode: DecodeMode | None = None
     executor: ExecutorName = "auto"
+    shard: Shard | str = WHOLE
 
     def __post_init__(self) -> None:
+        if isinstance(self.shard, str):
+            object.__setattr__(self, "shard", Shard.parse(self.shard))
         check_whole("top", self.top, 1)
         check_whole("batch", self.batch, 1)
         check_word("executor", self.executor, ExecutorName)
@@ -53,6 +57,7 @@ class Prediction:
         digest: SHA-256 of the content.
         ood_score: Distance from the training images, above 1 where the image is out of
             distribution; None if the classifier has no detector.
+        position: In a shard, the place of the image among all, from 0; None without shards.
     """
 
     path: Path
@@ -62,6 +67,7 @@ class Prediction:
     top: tuple[tuple[str, float], ...]
     digest: str
     ood_score: float | None = None
+    position: int | None = None
 
     @property
     def is_ood(self) -> bool:

@@ -15,6 +15,7 @@ from nstk.classifiers.inference import InferencePipeline
 from nstk.datasets.arrays import find_image
 from nstk.datasets.folders import find_images
 from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_files, list_sources
+from nstk.distribution.shards import WHOLE, Shard
 from nstk.errors import ImageError
 from nstk.features.crops import CropArray, needed_side
 from nstk.images.decoding import read_content
@@ -31,6 +32,7 @@ from nstk.images.loading import ImageReader
 from nstk.settings import check_range
 from nstk.settings.parsing import Color
 from nstk.storage.array_files import digest_arrays
+from nstk.storage.remote import is_remote, read_remote
 from nstk.types import Images
 
 _INFINITE = -1
@@ -54,7 +56,9 @@ class ImageInput:
         return self.given is not None and not isinstance(self.given, bytes)
 
     def read_content(self) -> bytes:
-        return read_content(self.path) if self.given is None else bytes(self.given)
+        if self.given is not None:
+            return bytes(self.given)
+        return read_remote(self.path) if is_remote(self.path) else read_content(self.path)
 
     def to_levels(self, background: Color) -> Levels:
         return to_levels(
@@ -148,28 +152,44 @@ class CroppedImage:
 
 @dataclass(frozen=True, eq=False)
 class Reader:
-    """Reads and crops images, except known ones, by path and digest; thread-safe."""
+    """Reads and crops the images of a shard, except known ones, by path and digest; thread-safe."""
 
     pipeline: InferencePipeline
     reader: ImageReader
     known: Collection[tuple[Path, str]] = ()
+    shard: Shard = WHOLE
 
-    def read(self, source: ImageInput, out: CropArray | None = None) -> CroppedImage | SkippedFile:
-        """Read an image and write its crops; unreadable files are skipped, arrays an error."""
+    def read(self, source: ImageInput) -> CroppedImage | SkippedFile | None:
+        """Read and crop an image; unreadable files are skipped, arrays an error.
+
+        None if the image belongs to another shard.
+        """
         if source.is_array:
             levels = source.to_levels(self.reader.background)
             digest = digest_arrays({"levels": levels})
-            return CroppedImage(source, digest, self.pipeline.prepare(levels, out))
+            if not self.shard.holds(digest):
+                return None
+            return CroppedImage(source, digest, self.pipeline.prepare(levels))
         try:
             content = source.read_content()
-            digest = hashlib.sha256(content).hexdigest()
-            if (source.path, digest) in self.known:
-                return CroppedImage(source, digest, None)
-            side = needed_side(self.pipeline.shape[-2])
+        except ImageError as error:
+            skipped = SkippedFile(source.path, error.message_for(source.path))
+            return skipped if self.shard.holds_name(source.path) else None
+        digest = hashlib.sha256(content).hexdigest()
+        if not self.shard.holds(digest):
+            return None
+        if (source.path, digest) in self.known:
+            return CroppedImage(source, digest, None)
+        return self.crop(source, content, digest)
+
+    def crop(self, source: ImageInput, content: bytes, digest: str) -> CroppedImage | SkippedFile:
+        """Decode and crop an image file."""
+        side = needed_side(self.pipeline.shape[-2])
+        try:
             levels = self.reader.load_levels(source.path, side, content=content)
-            return CroppedImage(source, digest, self.pipeline.prepare(levels, out))
         except ImageError as error:
             return SkippedFile(source.path, error.message_for(source.path))
+        return CroppedImage(source, digest, self.pipeline.prepare(levels))
 
 
 def watch_folder(folder: str | Path, *, interval: float = 1.0) -> Iterator[tuple[Path, ...]]:

@@ -2,136 +2,40 @@
 
 import csv
 import io
-import json
 import os
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
 from functools import partial
 from pathlib import Path
 from typing import Self
 
 from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.prediction.layouts import LAYOUTS, MAX_RECORD, Layout
 from nstk.classifiers.prediction.prediction import Prediction
 from nstk.errors import OutputError
-from nstk.storage.files import FileGuard, append_record, check_replaceable, check_writable
-
-MAX_RECORD = 2**20
-"""Largest size of a record in bytes."""
+from nstk.storage.files import append_record, check_replaceable, check_writable
+from nstk.storage.locks import FileGuard
+from nstk.storage.remote import as_path
 
 _DIGEST_DIGITS = 16
 _THRESHOLD = " unsure below "
 
-_ID_COLUMNS = ("sha256", "classifier")
-_TOP_COLUMNS = ("label", "probability")
 
-
-@dataclass(frozen=True)
-class CsvLayout:
-    """One row for each image; if it may have several labels, ``labels`` has them as in manifests.
-
-    `split` leaves out a truncated row. `read` returns the path and the digests of the image and of
-    the classifier, or fails with ValueError, KeyError, TypeError or csv.Error.
-    """
-
-    top: int
-    multi_label: bool = False
-    beginning = b"path,"
-    marks = ("ood_score,sha256,classifier",)
-
-    @property
-    def heading(self) -> bytes:
-        more = [f"{name}_{n}" for n in range(2, self.top + 1) for name in _TOP_COLUMNS]
-        given = ["labels"] if self.multi_label else []
-        return _row(["path", *given, *_TOP_COLUMNS, *more, "ood_score", *_ID_COLUMNS])
-
-    def write(self, prediction: Prediction, classifier: str) -> bytes:
-        more = [cell for pair in prediction.top[1:] for cell in pair]
-        given = ["|".join(prediction.labels)] if self.multi_label else []
-        values = [*given, prediction.label, prediction.probability, *more, prediction.ood_score]
-        return _row([prediction.path, *values, prediction.digest, classifier])
-
-    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        row: list[bytes] = []
-        size = quotes = 0  # a quoted path may have line breaks
-        for line in lines:
-            row.append(line)
-            size += len(line)
-            quotes += line.count(b'"')
-            if size > MAX_RECORD:
-                raise ValueError(f"it is longer than {MAX_RECORD} bytes")
-            if quotes % 2 == 0 and line.endswith(b"\n"):
-                yield b"".join(row)
-                row, size, quotes = [], 0, 0
-
-    def read(self, record: bytes) -> tuple[str, str, str]:
-        [cells] = csv.reader(io.StringIO(record.decode("utf-8", "surrogateescape"), newline=""))
-        if len(cells) != 2 + self.multi_label + 2 * self.top + len(_ID_COLUMNS):
-            raise ValueError(f"it has {len(cells)} cells")
-        return cells[0], cells[-2], cells[-1]
-
-
-@dataclass(frozen=True)
-class JsonLinesLayout:
-    """One JSON object for each image, as in ``nstk predict --json``, with digests."""
-
-    top: int
-    multi_label: bool = False
-    beginning = b'{"path": '
-    marks = ('"sha256": ', '"classifier": ')
-    heading = b""
-
-    def write(self, prediction: Prediction, classifier: str) -> bytes:
-        facts = dict(zip(_ID_COLUMNS, (prediction.digest, classifier), strict=True))
-        line = json.dumps(
-            prediction.to_dict(multi_label=self.multi_label) | facts, ensure_ascii=False
-        )
-        # File names that are not valid text have lone surrogates, which are escaped in JSON.
-        return line.encode("utf-8", "backslashreplace") + b"\n"
-
-    def split(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        return (line for line in lines if line.endswith(b"\n"))
-
-    def read(self, record: bytes) -> tuple[str, str, str]:
-        entry = json.loads(record)
-        if len(entry["top"]) != self.top:
-            raise ValueError(f"it has {len(entry['top'])} classes, not {self.top}")
-        return str(entry["path"]), str(entry["sha256"]), str(entry["classifier"])
-
-    def parse(self, record: bytes) -> Prediction:
-        entry = json.loads(record)
-        label, ood_score = str(entry["label"]), entry["ood_score"]
-        top = tuple((str(each["label"]), float(each["probability"])) for each in entry["top"])
-        named = (label,) if label == top[0][0] else ()
-        return Prediction(
-            path=Path(entry["path"]),
-            label=label,
-            probability=float(entry["probability"]),
-            labels=tuple(map(str, entry["labels"])) if self.multi_label else named,
-            top=top,
-            digest=str(entry["sha256"]),
-            ood_score=None if ood_score is None else float(ood_score),
-        )
-
-
-def _row(cells: Sequence[object]) -> bytes:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerow(cells)
-    return text.getvalue().encode("utf-8", "surrogateescape")
-
-
-Layout = CsvLayout | JsonLinesLayout
-
-_LAYOUTS: dict[str, type[Layout]] = {".csv": CsvLayout, ".jsonl": JsonLinesLayout}
+def identify_classifier(classifier: Classifier, abstain_below: float | None) -> str:
+    """The classifier of a record, with the threshold of its labels."""
+    threshold = "" if abstain_below is None else f"{_THRESHOLD}{abstain_below}"
+    return classifier.digest[:_DIGEST_DIGITS] + threshold
 
 
 def check_results(path: str | Path, *, resume: bool = False) -> None:
     """Refuse, before any long work, a path that is none for a file of predictions."""
-    if Path(path).suffix not in _LAYOUTS:
-        raise OutputError(f"{path}: the extension is not .csv or .jsonl; use one of these.")
+    if Path(path).suffix not in LAYOUTS:
+        raise OutputError(
+            f"{path}: the extension is not .csv, .jsonl or .parquet; use one of these."
+        )
     if resume:
         check_writable(path)
     else:
-        check_replaceable(path, *_LAYOUTS[Path(path).suffix].marks)
+        check_replaceable(path, *LAYOUTS[Path(path).suffix].marks)
 
 
 class ResultsFile:
@@ -148,6 +52,7 @@ class ResultsFile:
         top: Number of the most likely classes in each prediction.
         abstain_below: See `nstk.predict`; a file with another value cannot be resumed.
         resume: Continue the file.
+        sharded: Whether it holds one shard: its lines have positions, by which they are merged.
         advice: What to do if that is not possible.
 
     Raises:
@@ -163,15 +68,15 @@ class ResultsFile:
         top: int = 5,
         abstain_below: float | None = None,
         resume: bool = False,
+        sharded: bool = False,
         advice: str = "write to another file, or leave out `resume` to replace it",
     ) -> None:
         self._advice = advice
         self.path = Path(path)
         check_results(self.path, resume=resume)
         columns = min(top, len(classifier.classes))
-        self._layout: Layout = _LAYOUTS[self.path.suffix](columns, classifier.multi_label)
-        threshold = "" if abstain_below is None else f"{_THRESHOLD}{abstain_below}"
-        self._classifier = classifier.digest[:_DIGEST_DIGITS] + threshold
+        self._layout: Layout = LAYOUTS[self.path.suffix](columns, classifier.multi_label, sharded)
+        self._classifier = identify_classifier(classifier, abstain_below)
         self._file: io.FileIO | None = None
         self._lock: FileGuard | None = None
         self._size = 0
@@ -275,7 +180,7 @@ class ResultsFile:
                 if then != now
                 else f"`abstain_below` is {threshold_now or None} and was {threshold_then or None}"
             )
-        self._done.add((Path(path), digest))
+        self._done.add((as_path(path), digest))
         self._size += len(record)
 
     def _write_error(self, error: OSError) -> OutputError:

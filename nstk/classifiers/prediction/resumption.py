@@ -6,8 +6,9 @@ from functools import partial
 from pathlib import Path
 
 from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.prediction.layouts import MAX_RECORD, JsonLinesLayout
 from nstk.classifiers.prediction.prediction import Prediction
-from nstk.classifiers.prediction.results import MAX_RECORD, JsonLinesLayout, ResultsFile
+from nstk.classifiers.prediction.results import ResultsFile
 from nstk.settings import CheckpointSettings
 from nstk.storage.checkpoints import CheckpointFolder, RunIdentity, State, list_versions
 

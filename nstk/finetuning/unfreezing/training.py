@@ -18,7 +18,8 @@ import tensorflow as tf
 from nstk.errors import ImageError
 from nstk.features.activation_store import ActivationStore
 from nstk.features.crops import CropArray, crop_levels, needed_side
-from nstk.features.extractor import BATCH_SIZE, FeatureExtractor, prefetch
+from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
+from nstk.features.prefetching import prefetch
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.finetuning.unfreezing.planning import Deadline, Plan, count_steps
 from nstk.finetuning.unfreezing.step import (

@@ -3,7 +3,7 @@ targets."""
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -33,18 +33,12 @@ from nstk.stylization.regions import NO_MASKS
 from nstk.stylization.result import StylizeResult
 from nstk.stylization.styles import EXTENSION, Style, load_style
 from nstk.stylization.task import read_task
-from nstk.types import Json
+from nstk.types import Engine, Json
 
 HIDDEN = ".nstk"
 """Folder of records and checkpoints in the output folder."""
 
 _log = logging.getLogger("nstk")
-
-Engine = Callable[
-    [Callable[["BatchJob"], "StylizeResult | SkippedFile"], Iterable["BatchJob"]],
-    Iterator["StylizeResult | SkippedFile"],
-]
-"""What runs a function on every job and returns the results in order; `map` does so here."""
 
 
 @dataclass(frozen=True)
