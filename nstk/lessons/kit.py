@@ -6,13 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nstk.images.loading import load_image
 from nstk.lessons.samples import draw_samples
-from nstk.reports.pages import render, write_text
+from nstk.reports.pages import CaptionedImage, render, write_text
 from nstk.settings import LessonName
 from nstk.storage.files import atomic_write_folder, check_folder_writable
 from nstk.types import Json
 
 LANGUAGES = ("en", "ko")
+
+MOST_EXAMPLES = 6
 
 _TEXTS = Path(__file__).parent / "texts"
 
@@ -113,10 +116,23 @@ def write_kit(
     return tuple(Path(folder) / each for each in written)
 
 
+def pick_examples(place: Path) -> list[CaptionedImage]:
+    """Return images to show on a worksheet: the first of every folder, all of the outer one."""
+    paths = [path for path in sorted(place.rglob("*")) if path.suffix in (".jpg", ".png")]
+    first = {path.parent if path.parent != place else path: path for path in reversed(paths)}
+    return [
+        CaptionedImage(
+            load_image(path).pixels, named.relative_to(place).as_posix(), "", 256, kind="webp"
+        )
+        for named, path in sorted(first.items())[:MOST_EXAMPLES]
+    ]
+
+
 def _write_texts(name: LessonName, place: Path) -> Iterator[str]:
+    examples = pick_examples(place)
     for language in LANGUAGES:
         lesson, words = read_lesson(name, language), read_words(language)
-        values = {"lesson": lesson, "words": words, "lang": language}
+        values = {"lesson": lesson, "words": words, "lang": language, "examples": examples}
         pages = {
             f"worksheet.{language}.html": render("worksheet.html", **values, answers=False),
             f"answers.{language}.html": render("worksheet.html", **values, answers=True),
