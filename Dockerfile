@@ -5,7 +5,7 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS build
 ARG TENSORFLOW=tensorflow
-ARG EXTRAS=all
+ARG EXTRAS=page
 WORKDIR /source
 COPY pyproject.toml README.md LICENSE ./
 COPY nstk nstk
