@@ -1,104 +1,188 @@
-"""Stylize four content images in six styles and arrange them on one contact sheet.
+"""Stylize pairs of a photograph and a painting, measure the results, and arrange them on one sheet.
 
-    python benchmarks/gallery.py gallery.jpg --size 256
+    python benchmarks/gallery.py sheet.jpg --table --keep results
 
-Contents are three photographs from the shared images and one landscape drawn by the examples;
-styles are six paintings. The first row and the first column show the input images.
+The pairs are three whose result by VGG19 was published (`data/published` of the shared folder), and
+the test images of StyleID (Chung et al., CVPR 2024; `data/styleid`): 12 photographs × 8 paintings,
+of which `--every 9` takes the diagonal. A row of the sheet shows photograph, painting, the result
+of nstk and the published one. Results that `--keep` already holds are reused.
+
+The table has the metrics of `style_metrics.py` and `visible_metrics.py`, and `cfsd`, the content
+feature structural distance of StyleID: with F the feature map of relu3_1 as positions × channels,
+KL(softmax(F_c·F_cᵀ/C) ‖ softmax(F_r·F_rᵀ/C)) of content and result, summed over a row and averaged
+over the rows, at 256 px. The network is the VGG19 of `style_metrics.py`; F is divided by 57.4, the
+standard deviation by which the network of the paper divides its input.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "examples"))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from PIL import Image, ImageDraw, ImageFont
+import numpy as np
+import tensorflow as tf
+from PIL import Image as Pillow
+from PIL import ImageOps
 
 import nstk
-from benchmarks.style_metrics import find_shared
-from landscape import draw_landscape
+from benchmarks.style_metrics import compute_maps, find_shared, measure_style
+from benchmarks.visible_metrics import chroma_noise, compare_patches
+from nstk.images.image import Image, fit_size, resize_image
+from nstk.images.loading import load_image
 
-CONTENTS = ("tubingen", "lion", "figures")
-STYLES = (
-    "starry_night",
-    "great_wave",
-    "scream",
-    "composition_vii",
-    "water_lilies",
-    "wheat_field",
-)
-CELL, GAP, CAPTION = 240, 10, 26
+PUBLISHED = (("figures", "candy"), ("figures", "vg_la_cafe"), ("golden_gate2", "vg_la_cafe"))
+STYLES = 8
+CELL, GAP = 320, 8
+CFSD_SIZE, INPUT_STD = 256, 57.4
+COLUMNS = ("style_error", "content_cosine", "patch_distance", "coverage", "chroma_noise", "cfsd")
 
 
-def stylize_all(size: int, folder: Path) -> dict[tuple[str, str], Path]:
-    """Stylize every content in every style.
+class Pair(NamedTuple):
+    """A photograph and a painting, and the published result, if there is one."""
 
-    Args:
-        size: Longer side of each result in pixels.
-        folder: Where the drawn landscape and one image per pair are written; existing
-            images are reused.
-
-    Returns:
-        The files by content and style; ``("", style)`` and ``(content, "")`` are the inputs.
-    """
-    images = find_shared() / "data" / "pictures"
-    landscape = folder / "landscape.png"
-    draw_landscape().save(landscape)
-    contents = {name: images / "content" / f"{name}.jpg" for name in CONTENTS}
-    contents["landscape"] = landscape
-    styles = {name: images / "style" / f"{name}.jpg" for name in STYLES}
-    cells = {(name, ""): path for name, path in contents.items()}
-    cells |= {("", name): path for name, path in styles.items()}
-    settings = nstk.StylizeSettings(size=size)
-    for content, content_path in contents.items():
-        for style, style_path in styles.items():
-            path = folder / f"{content}-{style}-{size}.png"
-            if not path.is_file():
-                nstk.stylize(content_path, style_path, settings=settings).save(path)
-                print(path.name, flush=True)
-            cells[content, style] = path
-    return cells
+    name: str
+    content: Path
+    style: Path
+    published: Path | None = None
 
 
-def draw_sheet(cells: dict[tuple[str, str], Path]) -> Image.Image:
-    """Draw the contact sheet: one row per content, one column per style."""
-    rows, columns = ("", *CONTENTS, "landscape"), ("", *STYLES)
-    width = len(columns) * (CELL + GAP) + GAP
-    height = len(rows) * (CELL + CAPTION + GAP) + GAP
-    sheet = Image.new("RGB", (width, height), "white")
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(15)
-    for r, content in enumerate(rows):
-        for c, style in enumerate(columns):
-            if (content, style) not in cells:
-                continue
-            left, top = GAP + c * (CELL + GAP), GAP + r * (CELL + CAPTION + GAP)
-            image = Image.open(cells[content, style]).convert("RGB")
-            image.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-            position = (left + (CELL - image.width) // 2, top + (CELL - image.height) // 2)
-            sheet.paste(image, position)
-            if not content or not style:
-                name = (content or style).replace("_", " ")
-                middle = (left + CELL / 2, top + CELL + 4)
-                pen.text(middle, name, fill="black", font=font, anchor="ma")
+def list_pairs(every: int) -> list[Pair]:
+    """List the published pairs, and every n-th of StyleID; none of these if `every` is 0."""
+    data = find_shared() / "data"
+    pairs = []
+    for content, style in PUBLISHED:
+        name = f"{content}_{style}"
+        files = (data / "published" / each for each in (f"content/{content}", f"style/{style}"))
+        pairs.append(
+            Pair(
+                name, *(file.with_suffix(".jpg") for file in files), data / f"published/{name}.jpg"
+            )
+        )
+    contents, styles = (sorted((data / "styleid" / k).glob("*.jpg")) for k in ("content", "style"))
+    chosen = list(product(contents, styles[:STYLES]))[:: every or sys.maxsize]
+    return pairs + [Pair(f"{c.stem}_{s.stem}", c, s) for c, s in chosen if every]
+
+
+def stylize_pair(pair: Pair, size: int, folder: Path, quality: str) -> Path:
+    """Stylize a pair with the default settings, unless the folder holds the result."""
+    path = folder / f"{pair.name}-{size}-{quality}.png"
+    if not path.is_file():
+        nstk.stylize(pair.content, pair.style, size=size, quality=quality).save(path)
+        print(path.name, file=sys.stderr, flush=True)
+    return path
+
+
+def compare_structure(content: Image, result: Image) -> float:
+    """Compute the content feature structural distance; see the docstring of this module."""
+    rows = []
+    for image in (content, result):
+        small = resize_image(image, *fit_size(*image.shape[:2], CFSD_SIZE))
+        features = compute_maps(tf.constant(small))["relu3_1"] / INPUT_STD
+        similarity = tf.matmul(features, features, transpose_b=True) / features.shape[1]
+        rows.append(tf.nn.log_softmax(similarity))
+    divergence = tf.reduce_sum(tf.exp(rows[0]) * (rows[0] - rows[1]), axis=1)
+    return float(tf.reduce_mean(divergence))
+
+
+def measure(pair: Pair, file: Path, size: int) -> dict[str, float]:
+    """Measure one result at this longer side."""
+    content, style, result = (load_image(path).pixels for path in (pair.content, pair.style, file))
+    result = resize_image(result, *fit_size(*result.shape[:2], size))
+    content = resize_image(content, *result.shape[:2])
+    metrics = measure_style(content, style, result)
+    distance, coverage = compare_patches(style, result)
+    return {
+        "style_error": metrics["style_error"],
+        "content_cosine": metrics["content_cosine"],
+        "patch_distance": distance,
+        "coverage": coverage,
+        "chroma_noise": chroma_noise(style, result),
+        "cfsd": compare_structure(content, result),
+    }
+
+
+def format_table(
+    rows: Mapping[str, Mapping[str, float]], means: Mapping[str, Sequence[str]]
+) -> str:
+    """Write a row for every result, and the mean of each group of results."""
+    lines = [f"| result | {' | '.join(COLUMNS)} |", f"|---{'|---' * len(COLUMNS)}|"]
+    averages = {
+        f"mean of {title} ({len(names)})": {
+            column: float(np.mean([rows[name][column] for name in names])) for column in COLUMNS
+        }
+        for title, names in means.items()
+        if names
+    }
+    for name, metrics in {**rows, **averages}.items():
+        lines.append(f"| {name} | {' | '.join(f'{metrics[each]:.3f}' for each in COLUMNS)} |")
+    return "\n".join(lines)
+
+
+def draw_sheet(rows: Iterable[Sequence[Path | None]]) -> Pillow.Image:
+    """Draw the contact sheet: one row of images per pair."""
+    rows = list(rows)
+    step = CELL + GAP
+    shape = (max(map(len, rows)) * step + GAP, len(rows) * step + GAP)
+    sheet = Pillow.new("RGB", shape, "white")
+    for (r, row), c in product(enumerate(rows), range(max(map(len, rows)))):
+        file = row[c] if c < len(row) else None
+        if file is None:
+            continue
+        image = ImageOps.contain(Pillow.open(file).convert("RGB"), (CELL, CELL))
+        left, top = ((CELL - side) // 2 for side in image.size)
+        sheet.paste(image, (GAP + c * step + left, GAP + r * step + top))
     return sheet
 
 
 def main() -> None:
-    """Stylize all pairs and save the sheet."""
+    """Stylize all pairs, save the sheet and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", type=Path, help="contact sheet to write")
-    parser.add_argument("--size", type=int, default=256, help="longer side in pixels [%(default)s]")
+    parser.add_argument("--size", type=int, default=512, help="longer side in pixels [%(default)s]")
+    parser.add_argument(
+        "--every", type=int, default=1, help="take every n-th pair of StyleID; 0: none [1]"
+    )
+    parser.add_argument("--quality", default="standard", help="quality of nstk [%(default)s]")
+    parser.add_argument("--table", action="store_true", help="measure the results")
     parser.add_argument("--keep", type=Path, help="store the single images here")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
-        draw_sheet(stylize_all(arguments.size, folder)).save(arguments.output, quality=90)
-    print(arguments.output)
+        pairs = list_pairs(arguments.every)
+        made = [stylize_pair(each, arguments.size, folder, arguments.quality) for each in pairs]
+        sheet = draw_sheet(
+            (pair.content, pair.style, file, pair.published)
+            for pair, file in zip(pairs, made, strict=True)
+        )
+        sheet.save(arguments.output, quality=90)
+        if arguments.table:
+            print(measure_all(pairs, made, arguments.size))
+
+
+def measure_all(pairs: Sequence[Pair], made: Sequence[Path], size: int) -> str:
+    """Measure the results of nstk and the published ones, and write the table."""
+    rows = {
+        f"{pair.name}, nstk": measure(pair, file, size)
+        for pair, file in zip(pairs, made, strict=True)
+    }
+    ours = list(rows)
+    rows |= {
+        f"{pair.name}, published": measure(pair, pair.published, size)
+        for pair in pairs
+        if pair.published
+    }
+    theirs = [name for name in rows if name not in ours]
+    opposite = [name.replace("published", "nstk") for name in theirs]
+    means = {"nstk": ours, "nstk on the published pairs": opposite, "published": theirs}
+    return format_table(rows, means)
 
 
 if __name__ == "__main__":

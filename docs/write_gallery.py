@@ -3,8 +3,8 @@
     python docs/write_gallery.py FOLDER
 
 The photograph comes with scikit-learn (the extra `demo`); the paintings lie in
-`data/pictures/style` of the folder that NSTK_SHARED names. FOLDER keeps every result, so an
-interrupted run goes on where it stopped.
+`data/pictures/style` of the folder that NSTK_SHARED names. FOLDER keeps every result and the state
+of the last one, so an interrupted run goes on where it stopped.
 """
 
 import os
@@ -18,7 +18,7 @@ import nstk
 
 SHARED = Path(os.environ.get("NSTK_SHARED", "../shared"))
 STYLES = ("starry_night", "scream", "wheat_field", "composition_vii", "shipwreck")
-SIZE, STRENGTH = 512, 0.5
+SIZE = 384
 COLUMNS, WIDTH, GAP = 3, 330, 5
 
 
@@ -28,10 +28,13 @@ def paint_all(folder: Path) -> list[Path]:
     Image.fromarray(load_sample_image("china.jpg")).save(photograph)
     results = [photograph]
     for style in STYLES:
-        result = folder / f"{style}-{SIZE}-{STRENGTH}.png"
+        result = folder / f"{style}-{SIZE}.png"
         if not result.exists():
             painting = SHARED / "data" / "pictures" / "style" / f"{style}.jpg"
-            nstk.stylize(photograph, painting, size=SIZE, strength=STRENGTH).save(result)
+            states = nstk.CheckpointSettings(
+                checkpoint=folder / style, checkpoint_every="10s", resume=True
+            )
+            nstk.stylize(photograph, painting, size=SIZE, checkpoints=states).save(result)
             print(result, flush=True)
         results.append(result)
     return results

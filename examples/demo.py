@@ -55,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", default="384", help="longer side of the stylized image in pixels")
-    parser.add_argument("--steps", default="80", help="steps at full size")
+    parser.add_argument("--steps", default="60", help="steps at every scale")
     parser.add_argument("--per-class", default="40", help="labeled images per digit")
     arguments = parser.parse_args()
     folder: Path = arguments.folder

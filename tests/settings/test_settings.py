@@ -20,6 +20,7 @@ from nstk.settings import (
     StylizeSettings,
     check_range,
 )
+from nstk.settings.stylizing import STEPS
 
 CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings, InspectSettings, FrozenSettings]
 
@@ -111,6 +112,12 @@ def test_a_blend_needs_finite_weights_of_which_one_is_positive(blend):
 def test_an_array_is_not_a_blend():
     with pytest.raises(SettingsError, match="style_blend"):
         StylizeSettings(style_blend=np.array([0.7, 0.3]))
+
+
+def test_the_quality_sets_the_steps_unless_they_are_given():
+    steps = [StylizeSettings(quality=name).steps_per_scale for name in STEPS]
+    assert steps == sorted(set(steps))
+    assert StylizeSettings(quality="draft", steps=33).steps_per_scale == 33
 
 
 def test_a_path_to_the_first_image_becomes_text():

@@ -55,6 +55,12 @@ def test_what_is_read_is_what_was_written(tiny_backbone, strokes, tmp_path):
                 np.testing.assert_allclose(one, other, rtol=1e-6)
 
 
+def test_a_narrow_style_is_saved_at_the_sizes_that_the_network_can_process(tiny_backbone, tmp_path):
+    scroll = np.random.default_rng(0).integers(0, 255, (16, 480, 3), np.uint8)
+    saved = save_style(scroll, tmp_path / "scroll.nstyle", backbone=tiny_backbone)
+    assert sorted(saved.sums) == [128, 181, 256, 362, 480]
+
+
 def test_a_style_of_another_network_is_refused_by_name(tiny_backbone, saved):
     keras.utils.set_random_seed(8)
     other = Backbone("other", build_compact(widths=(4, 6, 8), depths=(1, 1, 1)), 32, "seeded")

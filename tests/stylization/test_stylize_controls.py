@@ -233,6 +233,15 @@ def test_strokes_are_scaled_without_stretching(strokes):
     assert style.resized(1000).shape == strokes.shape  # never enlarged
 
 
+def test_scales_at_which_a_style_is_too_narrow_for_the_network_are_left_out(tiny_backbone, scene):
+    scroll = np.random.default_rng(0).random((12, 160, 3), np.float32)
+    settings = StylizeSettings(size=64, scales=4)
+    task = read_task(scene, unit_image(scroll), NO_MASKS, tiny_backbone, settings)
+    assert [scale.longer_side for scale in task.scales] == [64]
+    task = read_task(scene, scene, NO_MASKS, tiny_backbone, settings)
+    assert [scale.longer_side for scale in task.scales] == [23, 32, 45, 64]
+
+
 def test_a_converged_scale_stops_early(tiny_backbone, scene, strokes):
     made = run(tiny_backbone, scene, strokes, steps=400, tolerance=0.05)
     assert 20 < made.steps < 400
