@@ -1,5 +1,6 @@
 """Listing files and other image sources, in natural order and without hidden files."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,9 @@ from nstk.errors import ImageError
 from nstk.types import Images
 
 NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
+
+PAGE_FOLDER = "nstk-page"
+"""The folder of results of `nstk page`, which are not data."""
 
 _NUMBERS = re.compile(r"([0-9]+)")
 _GAPS = re.compile(r"[\s_]+")
@@ -29,8 +33,20 @@ def natural_key(name: str) -> NaturalKey:
     return folded, name
 
 
-def natural_path_key(path: Path) -> tuple[NaturalKey, ...]:
-    return tuple(natural_key(part) for part in path.parts)
+def natural_path_key(path: Path) -> str:
+    """The same for a path, part by part, as one text: a million tuples would fill the memory."""
+    return "".join(map(_compact_key, str(path).split(os.sep)))
+
+
+def _compact_key(name: str) -> str:
+    """A text that sorts as `natural_key` does; no name has the control characters in it."""
+    folded = "".join(
+        f"\1{chr(2 + len(digits))}{digits}" if position % 2 else f"\2{piece.casefold()}\0"
+        for position, piece in enumerate(_NUMBERS.split(name))
+        if piece
+        for digits in [piece.lstrip("0")]
+    )
+    return f"{folded}\0{name}\0"
 
 
 def shorten(names: Iterable[str], most: int = 9) -> str:
@@ -65,9 +81,14 @@ class SkippedFile:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name begins with a dot, or is one that operating systems add by themselves."""
+    """Whether a name begins with a dot, or is one that systems or `nstk page` add."""
     folded = name.casefold()
-    return name.startswith(".") or folded in _SYSTEM_FILES or folded in _SYSTEM_FOLDERS
+    return (
+        name.startswith(".")
+        or name == PAGE_FOLDER
+        or folded in _SYSTEM_FILES
+        or folded in _SYSTEM_FOLDERS
+    )
 
 
 def warn_system_folders(place: Path, names: Iterable[str]) -> tuple[str, ...]:
@@ -78,10 +99,11 @@ def warn_system_folders(place: Path, names: Iterable[str]) -> tuple[str, ...]:
 
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the visible subfolders and the other visible entries, in natural order; or OSError."""
-    entries = [entry for entry in folder.iterdir() if not is_hidden(entry.name)]
-    entries.sort(key=lambda entry: natural_key(entry.name))
-    folders = [entry for entry in entries if entry.is_dir()]
-    return folders, [entry for entry in entries if not entry.is_dir()]
+    with os.scandir(folder) as entries:
+        found = [(each.name, each.is_dir()) for each in entries if not is_hidden(each.name)]
+    found.sort(key=lambda each: natural_key(each[0]))
+    folders = [folder / name for name, is_folder in found if is_folder]
+    return folders, [folder / name for name, is_folder in found if not is_folder]
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:

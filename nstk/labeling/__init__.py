@@ -1,0 +1,1 @@
+"""Labeling: which images to ask for, what follows from the answers, and where they are kept."""

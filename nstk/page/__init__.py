@@ -1,0 +1,1 @@
+"""The local page: painting, recognizing and labeling in a browser, served to this machine only."""
