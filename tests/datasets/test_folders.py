@@ -11,7 +11,7 @@ from labeled_images import names, plant, ten_each
 from PIL import Image
 
 from nstk.datasets.folders import find_images, hold_out, scan_folder
-from nstk.datasets.listing import natural_key
+from nstk.datasets.listing import natural_key, natural_path_key
 from nstk.errors import FolderError, ImageError, SettingsError
 from nstk.storage.files import digest_file
 
@@ -44,6 +44,16 @@ def test_the_order_does_not_depend_on_the_previous_order(listed, seed):
     shuffled = list(listed)
     seed.shuffle(shuffled)
     assert sorted(listed, key=natural_key) == sorted(shuffled, key=natural_key)
+
+
+NAMES = st.lists(st.text("aB0179 _é.ß-", min_size=1, max_size=6), min_size=1, max_size=3)
+
+
+@given(st.lists(NAMES, max_size=12))
+def test_paths_are_ordered_part_by_part(names):
+    paths = [Path("root", *(f"x{part}" for part in parts)) for parts in names]
+    expected = sorted(paths, key=lambda path: [natural_key(part) for part in path.parts])
+    assert sorted(paths, key=natural_path_key) == expected
 
 
 def test_class_folders_are_searched_recursively_without_hidden_files(tmp_path):

@@ -41,7 +41,7 @@ FileState = tuple[int, int, int]
 """Inode, size and modification time; one of them changes when the file does."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageInput:
     """One image to classify: a file, or bytes or an array whose path is as in ``image 3``."""
 
