@@ -233,6 +233,7 @@ def test_the_divergence_of_equal_logits_is_zero():
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("tiny_network")
 def test_the_smoke_run_goes_from_sheets_to_a_packaged_file(shared, tmp_path, capsys):
     words = ["--smoke", "--shared", str(shared), "--work", str(tmp_path)]
     assert main(words) == 0
