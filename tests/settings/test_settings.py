@@ -17,12 +17,15 @@ from nstk.settings import (
     FinetuneSettings,
     FrozenSettings,
     InspectSettings,
+    LessonSettings,
+    NewtonSettings,
     StylizeSettings,
     check_range,
 )
 from nstk.settings.stylizing import STEPS
 
 CLASSES = [StylizeSettings, FinetuneSettings, AuditSettings, InspectSettings, FrozenSettings]
+CLASSES += [NewtonSettings, LessonSettings]
 
 
 def kinds_of(settings, name):
