@@ -1,5 +1,6 @@
 """Dask as the engine: functions run on its workers, and results come back in order."""
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -101,7 +102,7 @@ class DaskEngine:
             threads_per_worker=1,
             memory_limit=None,
             dashboard_address=None,
-            silence_logs="ERROR",
+            silence_logs=logging.ERROR,
             env={"TF_NUM_INTRAOP_THREADS": threads, "TF_NUM_INTEROP_THREADS": "1"},
         )
         self._connect(self._stack.enter_context(cluster))

@@ -238,8 +238,9 @@ def _regroup(groups: Iterator[list[_Read]], batch: int) -> Iterator[tuple[list[_
         if len(group) < batch:
             if pending:
                 yield pending, batch
+            pending = []
             yield mine, len(group)
-            return
+            continue
         pending += mine
         while len(pending) >= batch:
             yield pending[:batch], batch

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 
 from nstk.backbones.backbone import Backbone
@@ -103,7 +103,7 @@ class BatchRecipe:
     ) -> StylizeResult | SkippedFile:
         """Make one image; progress is reported with the steps of all its scales."""
         try:
-            network, style = self.network, open_style(job.style, self.settings)
+            network, style = self.network, open_style(job.style)
             with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
                 task = read_task(job.content, style, NO_MASKS, network, self.settings)
                 steps = sum(scale.steps for scale in task.scales)
@@ -121,17 +121,25 @@ def _report_with(
     on_progress(progress, steps)
 
 
-@cache
+@lru_cache(maxsize=1)
 def _load_network(backbone: Backbone | str | Path, weights: Path | None) -> Backbone:
     return load_backbone(backbone, weights=weights)
 
 
-@cache
-def open_style(path: Path, settings: StylizeSettings) -> Style:
-    """Open a style image or file once in each process."""
+def open_style(path: Path) -> Style:
+    """Open a style image or file once in each process, and again if it has changed."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be read ({error.strerror}); give a style.") from error
+    return _open_style(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=16)
+def _open_style(path: Path, modified: int, size: int) -> Style:
     if path.suffix.lower() == EXTENSION:
         return load_style(path)
-    return read_style_images(path, settings)[0][0]
+    return read_style_images(path, StylizeSettings())[0][0]
 
 
 def stylize_batch(
@@ -164,7 +172,7 @@ def stylize_batch(
         KeyboardInterrupt: With Ctrl-C; finished images are saved.
     """
     for style in dict.fromkeys(job.style for job in plan.jobs):
-        open_style(style, recipe.settings)
+        open_style(style)
     batch = _BatchFolder(make_folder(folder), recipe, checkpoints or CheckpointSettings())
     batch.check_outputs(plan.jobs)
     runner = _Runner(batch, shard, on_progress)
