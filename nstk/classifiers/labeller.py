@@ -10,7 +10,9 @@ from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.datasets.listing import SkippedFile
+from nstk.errors import ImageError
 from nstk.settings import resolve_settings
+from nstk.storage.remote import as_path, is_remote, read_remote
 from nstk.types import Images, SettingValue
 
 
@@ -61,26 +63,45 @@ class Labeller:
         """
         given: Mapping[str, Any] = images if isinstance(images, Mapping) else {}
         column = next((given[name] for name in ("path", "image", "bytes") if name in given), images)
-        rows = [Path(row) if isinstance(row, str) else row for row in column]
-        keys = [
-            row if isinstance(row, Path) else Path(f"image {n}") for n, row in enumerate(rows, 1)
-        ]
-        readable = [row for row in rows if not isinstance(row, Path) or row.is_file()]
-        stream = stream_predictions(self.classifier, readable, self.settings) if readable else ()
+        sources: list[Images] = []
+        rows: list[Path | str] = []  # the name of each image, or why it cannot be read
+        for each in column:
+            try:
+                source = _open(each)
+            except ImageError as error:
+                rows.append(error.message_for(each))
+                continue
+            sources.append(source)
+            rows.append(source if isinstance(source, Path) else Path(f"image {len(sources)}"))
+        stream = stream_predictions(self.classifier, sources, self.settings) if sources else ()
         found = {each.path: _to_row(each) for each in stream}
-        missing = {**dict.fromkeys(COLUMNS), "error": "no such file"}
-        labeled = [found.get(key, missing) for key in keys]
+        labeled = [
+            found[row] if isinstance(row, Path) else {**_NOTHING, "error": row} for row in rows
+        ]
         return {**given, **{name: [row[name] for row in labeled] for name in COLUMNS}}
+
+
+def _open(image: Images) -> Images:
+    """A path that exists, or an image in memory; ImageError if it cannot be read."""
+    path = as_path(image) if isinstance(image, str | Path) else None
+    if path is None:
+        return image
+    if is_remote(path):
+        return read_remote(path)
+    if not path.is_file():
+        raise ImageError(f"{path}: no such file.")
+    return path
 
 
 def _to_row(each: Prediction | SkippedFile) -> dict[str, Any]:
     if isinstance(each, SkippedFile):
-        return {**dict.fromkeys(COLUMNS), "error": each.reason}
+        return {**_NOTHING, "error": each.reason}
     values = each.label, each.probability, each.ood_score, None
     return dict(zip(COLUMNS, values, strict=True))
 
 
 COLUMNS = ("label", "probability", "ood_score", "error")
+_NOTHING = dict.fromkeys(COLUMNS)
 
 
 @lru_cache(maxsize=2)
@@ -90,5 +111,8 @@ def _load(path: str, modified: int, size: int) -> Classifier:
 
 def load_classifier(path: str | Path) -> Classifier:
     """Load a classifier once in each process, and again if its file has changed."""
-    status = os.stat(path)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return Classifier.load(path)  # raises the error that says what is wrong
     return _load(os.fspath(path), status.st_mtime_ns, status.st_size)
