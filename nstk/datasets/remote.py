@@ -5,7 +5,7 @@ from pathlib import Path
 
 from nstk.datasets.catalogs import TemporaryFolder
 from nstk.datasets.manifests import find_path_column
-from nstk.datasets.tables import EXTENSIONS, read_table
+from nstk.datasets.tables import read_table
 from nstk.errors import FolderError, ImageError
 from nstk.storage.remote import as_path, fetch_remote, is_remote
 
@@ -20,21 +20,18 @@ def fetch_manifest(manifest: Path) -> TemporaryFolder | None:
     Raises:
         FolderError: If a file cannot be read.
     """
-    table = None
+    if not is_remote(manifest) and not _names_urls(manifest):
+        return None
+    folder, local = TemporaryFolder(manifest), manifest
     if is_remote(manifest):
-        if manifest.suffix.casefold() not in EXTENSIONS:
-            raise FolderError(
-                f"{manifest} is not a manifest; give a table of images, as in s3://data/labels.csv."
-            )
-        folder = TemporaryFolder(manifest)
-        _fetch([manifest], [folder.path / manifest.name])
-        table = read_table(folder.path / manifest.name)
-    else:
-        table = read_table(manifest)
-        folder = TemporaryFolder(manifest)
+        local = folder.path / manifest.name
+        _fetch([manifest], [local])
+    table = read_table(local)
     column = find_path_column(table.columns)
+    if column is None and not is_remote(manifest):
+        return None
     if column is None:
-        return folder if is_remote(manifest) else None
+        raise FolderError(f"{manifest} has no column path, which names the images; add one.")
     named = [str(row.get(column) or "").strip() for _, row in table.rows]
     urls = [
         url
@@ -43,9 +40,11 @@ def fetch_manifest(manifest: Path) -> TemporaryFolder | None:
         for name in named
     ]
     if not any(map(is_remote, urls)):
-        return None
+        return None  # a URL elsewhere in the table
     if not all(map(is_remote, urls)):
         raise FolderError(f"{manifest} names URLs and local files; name one kind.")
+    if any(".." in url.parts for url in urls):
+        raise FolderError(f"{manifest} names a URL with .., which may lead anywhere; remove it.")
     copies = [Path("images", *url.parts[1:]) for url in urls]
     _fetch(urls, [folder.path / copy for copy in copies])
     rows = [
@@ -54,6 +53,13 @@ def fetch_manifest(manifest: Path) -> TemporaryFolder | None:
     text = "".join(f"{json.dumps(row)}\n" for row in rows)
     (folder.path / MANIFEST).write_text(text, encoding="utf-8")
     return folder
+
+
+def _names_urls(manifest: Path) -> bool:
+    try:
+        return b"://" in manifest.read_bytes()
+    except OSError:
+        return False
 
 
 def _fetch(urls: list[Path], targets: list[Path]) -> None:

@@ -104,10 +104,10 @@ class BatchRecipe:
         """Make one image; progress is reported with the steps of all its scales."""
         try:
             network, style = self.network, open_style(job.style)
+            task = read_task(job.content, style, NO_MASKS, network, self.settings)
+            steps = sum(scale.steps for scale in task.scales)
+            report = partial(_report_with, on_progress, steps)
             with CheckpointFolder(checkpoints or CheckpointSettings()) as folder:
-                task = read_task(job.content, style, NO_MASKS, network, self.settings)
-                steps = sum(scale.steps for scale in task.scales)
-                report = partial(_report_with, on_progress, steps)
                 return run_checkpointed(task, network, folder, report)
         except OutputError:
             raise
