@@ -86,6 +86,7 @@ def test_make_has_every_target_of_the_readme():
 def test_every_command_of_the_tour_runs(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
+    monkeypatch.setattr("nstk.page.server.serve_page", lambda *_, **__: None)  # it ends by Ctrl-C
     tour = [shlex.split(line, comments=True) for line in SHELL if line.startswith("nstk ")]
     assert {words[1] for words in tour} == {words[0] for words in COMMANDS}
     for _, *words in tour:
