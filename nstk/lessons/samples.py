@@ -63,7 +63,7 @@ def _draw_shortcut(folder: Path, random: Random, share: float) -> None:
         ):
             for number in range(_count(count, share)):
                 ground = choices[number % len(choices)]
-                photograph = draw_beetle(random, pattern, ground, contrast=0.5, scale=0.75)
+                photograph = draw_beetle(random, pattern, ground, contrast=0.25, scale=0.75)
                 _save(photograph, folder / place / pattern / f"{number:02}.jpg")
 
 

@@ -44,6 +44,11 @@ def _check_names(name: str, value: object) -> None:
         raise refuse(name, value, "auto, or layer names such as block1_conv1,block2_conv1")
 
 
+def _check_formula(name: str, value: object) -> None:
+    if not isinstance(value, str):
+        raise refuse(name, value, "a formula of x, such as x^2 - 2")
+
+
 def _layers_setting(default: object, help: str) -> Any:
     return setting(default, help, check=_check_names, parse=parse_names, metavar="LAYER,…")
 
@@ -75,6 +80,7 @@ class NewtonSettings(Settings):
     function: str = setting(
         "x^2 - 2",
         "Function of x for x - f/f': numbers, + - * / ^, brackets, sin, cos, exp, log, sqrt, …",
+        check=_check_formula,
         metavar="FORMULA",
     )
     start: float = setting(3.0, "First x", span=(-1e6, 1e6))

@@ -45,7 +45,7 @@ def accuracy(classifier, folder):
 
 
 def test_accuracy_grows_and_its_interval_shrinks_with_the_number_of_images(train, tmp_path):
-    draw_samples("few-images", tmp_path, share=0.5)
+    draw_samples("few-images", tmp_path, share=0.3)
     few, many = (train(tmp_path / f"train-{size}", folds=4) for size in ("04", "36"))
     widths = [high - low for low, high in (few.accuracy_interval, many.accuracy_interval)]
     assert widths[1] < 0.6 * widths[0]
@@ -77,20 +77,20 @@ def border_share(evidence):
     return support[~inside].sum() / max(support.sum(), 1e-9)
 
 
-def test_the_leak_is_found_and_without_it_the_accuracy_falls(train, network, tmp_path):
-    draw_samples("leak", tmp_path, share=0.5)
+def test_the_leak_is_found_and_without_it_the_accuracy_falls(train, tiny_backbone, tmp_path):
+    draw_samples("leak", tmp_path, share=0.4)
     leaky, honest = (train(tmp_path / place).evaluations["test"] for place in ("data", "honest"))
     assert leaky.accuracy > 0.8
     assert honest.accuracy_interval[0] < 0.5 < honest.accuracy_interval[1] + 0.1
-    found = nstk.audit(tmp_path / "data", backbone=network)
-    assert len(found.cross_split_duplicates) >= 24, "nearly all of 30 beetles"
-    assert not nstk.audit(tmp_path / "honest", backbone=network).cross_split_duplicates
+    found = nstk.audit(tmp_path / "data", backbone=tiny_backbone)
+    assert len(found.cross_split_duplicates) >= 20, "nearly all of 24 beetles"
+    assert not nstk.audit(tmp_path / "honest", backbone=tiny_backbone).cross_split_duplicates
 
 
 def test_a_classifier_is_confident_about_what_it_does_not_know_unless_it_may_abstain(
     train, tmp_path
 ):
-    draw_samples("none-of-these", tmp_path, share=0.5)
+    draw_samples("none-of-these", tmp_path, share=0.4)
     classifier = train(tmp_path / "data").classifier
     unknown, new = (classifier.predict(tmp_path / place) for place in ("unknown", "new"))
     assert max(each.probability for each in unknown.predictions) > 0.8
