@@ -89,3 +89,12 @@ def test_a_container_runs_without_privileges_and_gets_only_the_packages():
 @pytest.mark.parametrize("word", ["Documentation", "Source", "Issues", "Changelog"])
 def test_the_project_has_addresses(word):
     assert PROJECT["urls"][word].startswith("https://")
+
+
+def test_every_extra_and_its_packages_are_explained():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = dict(matches(r"^\| `(\w+)` \| (.*)$", text))
+    for extra, packages in PROJECT["optional-dependencies"].items():
+        if extra not in ("all", "dev"):
+            names = [re.split(r"[^\w-]", package)[0] for package in packages]
+            assert all(f"`{name}`" in rows[extra] for name in names), extra
