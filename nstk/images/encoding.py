@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -187,8 +187,7 @@ def save_animation(
 ) -> Path:
     """Save frames ``(h, w, 3)`` of any size as a GIF that repeats, completely or not at all.
 
-    All frames share one palette, sampled across the animation, so that still areas do not flicker.
-    The last frame has the greatest weight, and lasts for ``hold`` milliseconds.
+    The last frame lasts for ``hold`` milliseconds; see `save_frames`.
 
     Raises:
         OutputError: If it cannot be written.
@@ -198,17 +197,32 @@ def save_animation(
         PILImage.fromarray(frame).resize((width, height), PILImage.Resampling.BICUBIC)
         for frame in frames
     ]
-    palette = _shared_palette(images)
-    first, *rest = (image.quantize(palette=palette) for image in images)
-    options: dict[str, object] = {
-        "save_all": True,
-        "append_images": rest,
-        "loop": 0,
-        "duration": [milliseconds] * len(rest) + [hold],
-        "disposal": 1,
-        "optimize": False,
-    }
-    return atomic_write(path, lambda target: first.save(target, format="GIF", **options))
+    return save_frames(path, images, [milliseconds] * (len(images) - 1) + [hold])
+
+
+def save_frames(
+    path: str | Path,
+    frames: Sequence[npt.NDArray[np.uint8] | PILImage.Image],
+    milliseconds: Sequence[int],
+) -> Path:
+    """Save frames of one size as a GIF or WebP that repeats, completely or not at all.
+
+    All frames of a GIF share one palette, sampled across the animation, so that still areas do not
+    flicker. The last frame has the greatest weight.
+
+    Raises:
+        OutputError: If it cannot be written.
+    """
+    images = [PILImage.fromarray(np.asarray(frame)) for frame in frames]
+    options: dict[str, Any] = {"save_all": True, "loop": 0, "duration": list(milliseconds)}
+    if Path(path).suffix.lower() == ".gif":
+        palette = _shared_palette(images)
+        images = [image.quantize(palette=palette) for image in images]
+        options |= {"format": "GIF", "disposal": 1, "optimize": False}
+    else:
+        options |= {"format": "WEBP", "quality": 90}
+    first, *rest = images
+    return atomic_write(path, lambda target: first.save(target, append_images=rest, **options))
 
 
 def _shared_palette(images: Sequence[PILImage.Image]) -> PILImage.Image:

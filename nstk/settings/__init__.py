@@ -34,6 +34,7 @@ from nstk.settings.parsing import LayerWeights as LayerWeights
 from nstk.settings.parsing import OptimizerName as OptimizerName
 from nstk.settings.parsing import Pooling as Pooling
 from nstk.settings.parsing import PrecisionName as PrecisionName
+from nstk.settings.parsing import QualityName as QualityName
 from nstk.settings.parsing import StyleLoss as StyleLoss
 from nstk.settings.parsing import TilingName as TilingName
 from nstk.settings.parsing import parse_blend as parse_blend

@@ -54,13 +54,18 @@ def prepare_colors(
     match mode:
         case "luminance" | "match-luminance":
             matched = match_luminance(style, content, std=mode == "match-luminance", part=part)
-            return _gray(to_luma(content)), matched
+            return prepare_content(content, mode), matched
         case "match":
             return content, match_colors(style, content, method=method, part=part)
         case "histogram":
             return content, match_histogram(style, content, part=part)
         case _:
             return content, style
+
+
+def prepare_content(content: Image, mode: str) -> Image:
+    """The content as the network sees it: some modes make it gray."""
+    return _gray(to_luma(content)) if mode in _KEEPS_LUMA else content
 
 
 def restore_colors(result: Image, content: Image, mode: str) -> Image:

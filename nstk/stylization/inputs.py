@@ -21,7 +21,7 @@ from nstk.images.image import (
 )
 from nstk.images.loading import LoadedImage, load_image
 from nstk.settings import StylizeSettings
-from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors
+from nstk.stylization.color_transfer import NEEDS_STYLE_PIXELS, prepare_colors, prepare_content
 from nstk.stylization.regions import Masks, MaskSource, open_mask
 from nstk.stylization.styles import EXTENSION, SavedStyle, Style, StyleImage, load_style
 from nstk.types import Images
@@ -69,14 +69,14 @@ def read_inputs(
     listed = list_styles(styles)
     _check_masks(masks, len(listed), settings)
     loaded = open_image(content, "content")
-    shape, pixels = loaded.pixels.shape, loaded.pixels
+    content_masks, keep_mask = _open_masks(masks, loaded.pixels.shape)
     opened: list[Style] = []
     notices = [*loaded.notices]
     for number, source in enumerate(listed):
         mask = masks.style_masks[number] if masks.style_masks else None
         style, remarks = _open_style(source, f"style {number + 1}", mask, settings)
         if isinstance(style, StyleImage):
-            pixels, colored = prepare_colors(
+            _, colored = prepare_colors(
                 loaded.pixels,
                 style.pixels,
                 settings.color,
@@ -90,18 +90,34 @@ def read_inputs(
     _check_init(settings, [style for style, w in zip(opened, weights, strict=True) if w])
     return Inputs(
         content=loaded,
-        content_pixels=pixels,
+        content_pixels=prepare_content(loaded.pixels, settings.color),
         styles=tuple(opened),
         weights=weights,
-        content_masks=tuple(
-            open_mask(mask, shape, f"`content_masks` {number}")
-            for number, mask in enumerate(masks.content_masks, 1)
-        ),
-        keep_mask=None
-        if masks.keep_mask is None
-        else open_mask(masks.keep_mask, shape, "`keep_mask`"),
+        content_masks=content_masks,
+        keep_mask=keep_mask,
         notices=tuple(notices),
     )
+
+
+def with_content(inputs: Inputs, content: Source, masks: Masks, color: str) -> Inputs:
+    """The same styles with another content of the same shape: the next frame of a clip."""
+    loaded = open_image(content, "content")
+    content_masks, keep_mask = _open_masks(masks, loaded.pixels.shape)
+    return replace(
+        inputs,
+        content=loaded,
+        content_pixels=prepare_content(loaded.pixels, color),
+        content_masks=content_masks,
+        keep_mask=keep_mask,
+    )
+
+
+def _open_masks(masks: Masks, shape: Sequence[int]) -> tuple[tuple[Plane, ...], Plane | None]:
+    """The masks of a content of this shape."""
+    numbered = enumerate(masks.content_masks, 1)
+    content_masks = tuple(open_mask(mask, shape, f"`content_masks` {n}") for n, mask in numbered)
+    keep = masks.keep_mask
+    return content_masks, None if keep is None else open_mask(keep, shape, "`keep_mask`")
 
 
 def read_style_images(

@@ -11,9 +11,10 @@ import typer
 from nstk.distribution.shards import Shard
 from nstk.errors import DivergenceError, SettingsError
 from nstk.progress import Reporter
-from nstk.settings import CheckpointSettings, StylizeSettings
+from nstk.settings import CheckpointSettings, StylizeSettings, VideoSettings
 from nstk.storage.files import derive_path
 from nstk_cli.commands.batch import BatchOptions, stylize_folder
+from nstk_cli.commands.film import ClipOptions, is_film, refuse_for_clips, stylize_film
 from nstk_cli.options import (
     BackboneName,
     Command,
@@ -111,10 +112,14 @@ def stylize(
     animation: AnimationFile = None,
     preview_every: PreviewEvery = 0,
     plan: PlanOnly = False,
+    video: VideoSettings,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
     """Repaint CONTENT in the style of one or more STYLE images.
+
+    CONTENT may be a clip: a video file, an animation, or a folder of numbered frames. Its frames
+    are held together by their motion.
 
     With --style and --output-dir, CONTENT may be many images and folders of them, and each --style
     makes an image of its own; the same command with --resume makes only those that are missing.
@@ -135,10 +140,18 @@ def stylize(
         stylize_folder(contents, style or [], settings, checkpoints, options)
         return
     output, styles = check_single(output, styles, style, pair or dask or shard != "1/1")
+    if is_film(content, output):
+        refuse_for_clips(animation)
+        masked = content_masks or [], style_masks or [], keep_mask
+        given: dict[str, Any] = {"backbone": backbone, "weights": weights, "masked": masked}
+        given |= {"report_folder": report_folder, "preview_every": preview_every, "plan": plan}
+        film = ClipOptions(**given, quiet=quiet, json=json)
+        stylize_film(content, styles, output, (settings, video, checkpoints), film)
+        return
     preview = derive_path(output, ".preview.png") if preview_every else None
     check_outputs(output, animation, report_folder)
-    masked = [*(content_masks or ()), *(style_masks or ()), keep_mask]
-    check_not_inputs([content, *styles, *masked, Path(settings.init)], output, animation, preview)
+    files = [*(content_masks or ()), *(style_masks or ()), keep_mask]
+    check_not_inputs([content, *styles, *files, Path(settings.init)], output, animation, preview)
     with reporting(quiet=quiet) as report:
         from nstk.backbones.loading import load_backbone
         from nstk.reports.stylization import write_report

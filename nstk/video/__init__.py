@@ -1,0 +1,1 @@
+"""Clips: reading, motion, the stylization of their frames, and writing."""
