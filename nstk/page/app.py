@@ -25,7 +25,7 @@ from nstk.page.languages import LANGUAGES
 from nstk.page.painting import PaintTab
 from nstk.page.recognizing import RecognizeTab
 from nstk.page.security import Gate, TooLargeError
-from nstk.page.site import TABS, Site, read_form, read_text
+from nstk.page.site import TABS, Site, read_form
 from nstk.page.workspace import encode_preview
 
 LARGE, SMALL = 1280, 320
@@ -41,7 +41,8 @@ class Application:
         self.site = site
         self.label = LabelTab(site)
         self.open_at_start: tuple[str, str, bool] | None = None
-        tabs = [*PaintTab(site).routes, *RecognizeTab(site).routes, *self.label.routes]
+        self.recognize = RecognizeTab(site)
+        tabs = [*PaintTab(site).routes, *self.recognize.routes, *self.label.routes]
         self.app = Starlette(
             routes=[
                 Route("/", self.welcome),
@@ -62,6 +63,7 @@ class Application:
             },
             lifespan=self._run,
         )
+        self.app.router.redirect_slashes = False
 
     async def welcome(self, request: Request) -> Response:
         return RedirectResponse(f"/{self.site.start}", 303)
@@ -71,7 +73,7 @@ class Application:
 
     async def choose_language(self, request: Request) -> Response:
         form = await read_form(request)
-        tab, language = read_text(form, "tab"), read_text(form, "language")
+        tab, language = form.text("tab"), form.text("language")
         answer = RedirectResponse(f"/{tab if tab in TABS else self.site.start}", 303)
         if language in LANGUAGES:
             answer.set_cookie("language", language, max_age=31536000, samesite="strict")
@@ -83,7 +85,7 @@ class Application:
             raise HTTPException(404, "There is no such job.")
         await self.site.jobs.stop(job)
         form = await read_form(request)
-        tab = read_text(form, "tab")
+        tab = form.text("tab")
         return RedirectResponse(f"/{tab if tab in TABS else self.site.start}", 303)
 
     async def show_preview(self, request: Request) -> Response:
@@ -137,6 +139,7 @@ class Application:
         try:
             yield
         finally:
+            self.recognize.close()
             await self.site.worker.close()
 
 

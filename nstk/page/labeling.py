@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -10,13 +9,12 @@ from starlette.routing import Route
 from nstk.errors import NstkError, SettingsError
 from nstk.page.jobs import Job
 from nstk.page.site import (
+    Form,
     LabelState,
     Site,
     check_listed,
     go_to,
     read_form,
-    read_text,
-    read_texts,
 )
 from nstk.reports.figures import LineChart, Series
 
@@ -46,13 +44,13 @@ class LabelTab:
         form = await read_form(request)
         workspace = self.site.workspace
         try:
-            folder = check_listed(read_text(form, "folder"), workspace.list_folders(), "a folder")
-            table = read_text(form, "table", "labels.csv").strip()
+            folder = check_listed(form.text("folder"), workspace.list_folders(), "a folder")
+            table = form.text("table", "labels.csv").strip()
             if Path(table).name != table or not table.endswith(".csv") or table.startswith("."):
                 raise SettingsError(f"{table!r} as a table; give a name that ends in .csv.")
         except NstkError as error:
             return self._render(request, 422, error=str(error))
-        self.open(folder, table, multi_label=bool(read_text(form, "multi_label")))
+        self.open(folder, table, multi_label=bool(form.text("multi_label")))
         return go_to("label")
 
     def open(self, folder: str, table: str, *, multi_label: bool) -> None:
@@ -78,9 +76,9 @@ class LabelTab:
         self.site.labeling = LabelState(state.folder, state.table, state.multi_label)
         return go_to("label")
 
-    async def _send(self, form: FormData) -> None:
+    async def _send(self, form: Form) -> None:
         worker, state = self.site.worker, self.site.labeling
-        action, image = read_text(form, "action", "answer"), read_text(form, "image")
+        action, image = form.text("action", "answer"), form.text("image")
         if not state.images:
             raise SettingsError("No folder is open for labeling; open one.")
         if not image.isdecimal() or int(image) >= len(state.images):
@@ -93,7 +91,7 @@ class LabelTab:
         elif action == "skip":
             state.reply = await worker.call("skip", image=int(image))
         else:
-            labels = [*read_texts(form, "label"), *read_text(form, "new_label").split(",")]
+            labels = [*form.texts.get("label", ()), *form.text("new_label").split(",")]
             labels = [each for each in dict.fromkeys(map(str.strip, labels)) if each]
             state.reply = await worker.call("answer", image=int(image), labels=labels)
         status = state.reply["status"]
@@ -122,7 +120,7 @@ class LabelTab:
             "state": state,
             "job": self.site.jobs.find(state.job),
             "question": question,
-            "status": state.reply.get("status"),
+            "known": state.reply.get("status"),
             "labels": self._order_labels(),
             "folders": workspace.list_folders() if not state.job else [],
             "name": state.images[question["image"]].name if question else "",

@@ -1,9 +1,9 @@
 """The tab Paint: images, six controls, the plan, the queue and the results."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
-from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -11,27 +11,26 @@ from starlette.routing import Route
 from nstk.errors import NstkError, SettingsError
 from nstk.page.jobs import Job
 from nstk.page.site import (
+    Form,
     Site,
     check_listed,
     go_to,
     keep_uploads,
     read_form,
-    read_text,
-    read_texts,
 )
 from nstk.reports.figures import LineChart, Series
-from nstk.settings import ColorMode, StylizeSettings, list_words
+from nstk.settings import ColorMode, QualityName, StylizeSettings, list_words
 from nstk.types import Json
 
-QUALITIES = {"draft": 30, "good": 80, "fine": 200}
-"""Steps at the full size for each quality."""
+CONTROLS = ("size", "strength", "color", "style_scale", "quality", "seed")
 
-COLORS = list_words(ColorMode)
+DEFAULTS = {
+    each.name: f"{each.default:g}" if isinstance(each.default, float) else str(each.default)
+    for each in fields(StylizeSettings)
+    if each.name in CONTROLS
+}
 
-DEFAULTS: dict[str, str] = {
-    "size": "512", "strength": "0.5", "color": "style", "style_scale": "1",
-    "quality": "good", "seed": "0",
-}  # fmt: skip
+COLORS, QUALITIES = list_words(ColorMode), list_words(QualityName)
 
 _MOST_STYLES = 6
 
@@ -58,11 +57,11 @@ class PaintTab:
     async def submit(self, request: Request) -> Response:
         """Predict memory and time of a painting, or start it."""
         form = await read_form(request)
-        chosen = {name: read_text(form, name, value) for name, value in DEFAULTS.items()}
+        chosen = {name: form.text(name, value) for name, value in DEFAULTS.items()}
         kept: dict[str, Json] = {"content": "", "styles": []}
         try:
-            values = await self._read_painting(form, kept)
-            if read_text(form, "action") == "plan":
+            values = self._read_painting(form, kept)
+            if form.text("action") == "plan":
                 plan = await self.site.worker.call("plan", **values)
                 return self._render(request, chosen=chosen, kept=kept, plan=plan)
         except NstkError as error:
@@ -90,21 +89,19 @@ class PaintTab:
         }
         return self.site.render(request, "paint", status=status, **(shared | values))
 
-    async def _read_painting(self, form: FormData, kept: dict[str, Json]) -> dict[str, Json]:
+    def _read_painting(self, form: Form, kept: dict[str, Json]) -> dict[str, Json]:
         """The values of a painting; ``kept`` gets the images, to be shown again after an error."""
         settings = _read_settings(form)
-        contents = await keep_uploads(self.site, form, "content") or self._find(
-            form, "content_kept"
-        )
+        contents = keep_uploads(self.site, form, "content") or self._find(form, "content_kept")
         kept["content"] = self.site.workspace.show(contents[0]) if contents else ""
-        styles = await keep_uploads(self.site, form, "style") or self._find(form, "style_kept")
+        styles = keep_uploads(self.site, form, "style") or self._find(form, "style_kept")
         kept["styles"] = [self.site.workspace.show(each) for each in styles]
         if not contents or not styles:
             missing = "content" if not contents else "style"
             raise SettingsError(f"The {missing} image is missing; choose one.")
         if len(styles) > _MOST_STYLES:
             raise SettingsError(f"{len(styles)} styles; choose at most {_MOST_STYLES}.")
-        masks = await self._read_masks(form, len(styles))
+        masks = self._read_masks(form, len(styles))
         return {
             "content": str(contents[0]),
             "styles": [str(each) for each in styles],
@@ -112,17 +109,17 @@ class PaintTab:
             "masks": masks,
         }
 
-    def _find(self, form: FormData, field: str) -> list[Path]:
+    def _find(self, form: Form, field: str) -> list[Path]:
         workspace = self.site.workspace
-        chosen = [each for each in read_texts(form, field) if each != "-"]
+        chosen = [each for each in form.texts.get(field, ()) if each != "-"]
         uploads = [workspace.show(each) for each in workspace.results.glob("uploads/*")]
         listed = [*workspace.list_images(), *uploads]
         return [workspace.resolve(check_listed(each, listed, "an image")) for each in chosen]
 
-    async def _read_masks(self, form: FormData, styles: int) -> dict[str, Json]:
+    def _read_masks(self, form: Form, styles: int) -> dict[str, Json]:
         """The masks that were drawn, if any; they have the aspect ratio of the content."""
-        keep = await keep_uploads(self.site, form, "keep_mask")
-        drawn = await keep_uploads(self.site, form, "content_mask")
+        keep = keep_uploads(self.site, form, "keep_mask")
+        drawn = keep_uploads(self.site, form, "content_mask")
         if drawn and len(drawn) != styles:
             raise SettingsError(
                 f"{len(drawn)} masks for {styles} styles; draw where each style goes, or none."
@@ -130,7 +127,7 @@ class PaintTab:
         return {"keep": str(keep[0]) if keep else "", "content": [str(each) for each in drawn]}
 
 
-def _read_settings(form: FormData) -> dict[str, Json]:
+def _read_settings(form: Form) -> dict[str, Json]:
     """The settings of the six controls.
 
     Raises:
@@ -138,14 +135,14 @@ def _read_settings(form: FormData) -> dict[str, Json]:
     """
     try:
         settings = {
-            "size": int(read_text(form, "size", DEFAULTS["size"])),
-            "strength": float(read_text(form, "strength", DEFAULTS["strength"])),
-            "color": read_text(form, "color", DEFAULTS["color"]),
-            "style_scale": float(read_text(form, "style_scale", DEFAULTS["style_scale"])),
-            "steps": QUALITIES[read_text(form, "quality", DEFAULTS["quality"])],
-            "seed": int(read_text(form, "seed", DEFAULTS["seed"])),
+            "size": int(form.text("size", DEFAULTS["size"])),
+            "strength": float(form.text("strength", DEFAULTS["strength"])),
+            "color": form.text("color", DEFAULTS["color"]),
+            "style_scale": float(form.text("style_scale", DEFAULTS["style_scale"])),
+            "quality": form.text("quality", DEFAULTS["quality"]),
+            "seed": int(form.text("seed", DEFAULTS["seed"])),
         }
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise SettingsError(f"{error} is not a value of its control; correct it.") from error
     StylizeSettings(**settings)  # type: ignore[arg-type]
     return settings
@@ -153,9 +150,7 @@ def _read_settings(form: FormData) -> dict[str, Json]:
 
 def _repeat(facts: Mapping[str, Json]) -> tuple[dict[str, Json], Mapping[str, Json]]:
     """The values of the controls, and the images, of a result."""
-    settings: dict[str, Json] = facts["settings"]
-    nearest = min(QUALITIES, key=lambda name: abs(QUALITIES[name] - settings["steps"]))
-    return DEFAULTS | settings | {"quality": nearest}, facts["inputs"]
+    return DEFAULTS | facts["settings"], facts["inputs"]
 
 
 def draw_losses(losses: list[float]) -> LineChart | None:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from nstk.errors import FolderError, NstkError, SettingsError
 from nstk.page.jobs import Job
 from nstk.page.security import REPORT_POLICY
-from nstk.page.site import Site, check_listed, go_to, keep_uploads, read_form, read_text
+from nstk.page.site import Site, check_listed, go_to, keep_uploads, read_form
 from nstk.types import Json
 
 MOST_ROWS = 200
@@ -39,16 +39,20 @@ class RecognizeTab:
             Route("/recognize/table/{job}", self.download_table, methods=["GET"]),
         ]
 
+    def close(self) -> None:
+        """Remove the maps that were shown."""
+        self._overlays.cleanup()
+
     async def show(self, request: Request) -> Response:
         return self._render(request)
 
     async def predict(self, request: Request) -> Response:
         """Predict the images that were uploaded."""
         form = await read_form(request)
-        model = read_text(form, "model")
+        model = form.text("model")
         try:
             path = self._find_model(model)
-            images = await keep_uploads(self.site, form, "images")
+            images = keep_uploads(self.site, form, "images")
             if not images:
                 raise SettingsError("No image was chosen; choose one, or take one.")
             values: dict[str, Json] = {"model": str(path), "images": list(map(str, images))}
@@ -64,8 +68,8 @@ class RecognizeTab:
         workspace = self.site.workspace
         try:
             listed = [*workspace.list_folders(), *workspace.list_tables()]
-            data = check_listed(read_text(form, "data"), listed, "a folder or table")
-            name = read_text(form, "name").strip() or Path(data).stem or workspace.root.name
+            data = check_listed(form.text("data"), listed, "a folder or table")
+            name = form.text("name").strip() or Path(data).stem or workspace.root.name
             if not _NAME.fullmatch(name):
                 raise SettingsError(f"{name!r} as a name; give letters, digits and spaces.")
         except NstkError as error:
@@ -78,10 +82,10 @@ class RecognizeTab:
     async def tabulate(self, request: Request) -> Response:
         """Start to predict a whole folder."""
         form = await read_form(request)
-        workspace, model = self.site.workspace, read_text(form, "model")
+        workspace, model = self.site.workspace, form.text("model")
         try:
             path = self._find_model(model)
-            folder = check_listed(read_text(form, "folder"), workspace.list_folders(), "a folder")
+            folder = check_listed(form.text("folder"), workspace.list_folders(), "a folder")
         except NstkError as error:
             return self._render(request, 422, model=model, error=str(error))
         stem = workspace.resolve(folder).name

@@ -20,7 +20,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY = 256 * 2**20
+MAX_BODY = 128 * 2**20
 """Largest body of a request, in bytes."""
 
 BODY_SECONDS = 20.0

@@ -6,7 +6,6 @@ from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
-from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -86,30 +85,38 @@ def go_to(tab: str) -> Response:
     return RedirectResponse(f"/{tab}", 303)
 
 
-async def read_form(request: Request) -> FormData:
-    return await request.form(max_files=MAX_UPLOADS, max_fields=MAX_FIELDS)
+@dataclass(frozen=True)
+class Form:
+    """What a form sent: texts, and files with their names, by field."""
+
+    texts: Mapping[str, Sequence[str]]
+    files: Mapping[str, Sequence[tuple[str, bytes]]]
+
+    def text(self, name: str, default: str = "") -> str:
+        """The last value of a field."""
+        return [default, *self.texts.get(name, ())][-1]
 
 
-def read_text(form: FormData, name: str, default: str = "") -> str:
-    value = form.get(name)
-    return value if isinstance(value, str) else default
+async def read_form(request: Request) -> Form:
+    """Read a form completely; an empty choice of files counts as none."""
+    texts: dict[str, list[str]] = {}
+    files: dict[str, list[tuple[str, bytes]]] = {}
+    async with request.form(max_files=MAX_UPLOADS, max_fields=MAX_FIELDS) as form:
+        for name, value in form.multi_items():
+            if isinstance(value, str):
+                texts.setdefault(name, []).append(value)
+            elif value.filename or value.size:
+                files.setdefault(name, []).append((value.filename or "image", await value.read()))
+    return Form(texts, files)
 
 
-def read_texts(form: FormData, name: str) -> list[str]:
-    return [each for each in form.getlist(name) if isinstance(each, str) and each]
-
-
-async def keep_uploads(site: Site, form: FormData, name: str) -> list[Path]:
+def keep_uploads(site: Site, form: Form, name: str) -> list[Path]:
     """Save the images that a form uploads in one of its fields.
 
     Raises:
         ImageError: If one of them is not an image that the page takes.
     """
-    kept = []
-    for each in form.getlist(name):
-        if isinstance(each, UploadFile) and (each.filename or each.size):
-            kept.append(site.workspace.save_upload(each.filename or "image", await each.read()))
-    return kept
+    return [site.workspace.save_upload(*each) for each in form.files.get(name, ())]
 
 
 def check_listed(value: str, listed: Sequence[str], what: str) -> str:

@@ -10,16 +10,14 @@ LANGUAGES = {"en": "English", "ko": "한국어"}
 
 @cache
 def load_words(language: str) -> Mapping[str, str]:
-    """The translation of every text; none for English."""
-    if language == "en":
-        return {}
+    """The words of every text; in English, those of names such as ``quality draft``."""
     text = resources.files(__name__).joinpath(f"{language}.json").read_text("utf-8")
     words: Mapping[str, str] = json.loads(text)
     return words
 
 
 def translate(language: str, text: str, **values: object) -> str:
-    """A text in a language, with its values filled in; English where a translation is missing."""
+    """A text in a language, with its values filled in."""
     return load_words(language).get(text, text).format(**values)
 
 
