@@ -1,10 +1,12 @@
 """Progress reports of running jobs."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
+
+from nstk.errors import SettingsError
 
 if TYPE_CHECKING:  # NumPy would slow the start of the command line
     import numpy as np
@@ -47,17 +49,27 @@ class CallbackReporter:
 
     A report with a loss is a batch: ``on_train_batch_end``. An epoch ends where a report has a
     validation loss, or with its stage, and has the logs of its last batch. Callbacks observe a run:
-    they have no model, and stopping or changing it has no effect.
+    they have no model, and stopping or changing it has no effect. As in `fit`, one callback may be
+    given alone.
     """
 
     def __init__(
-        self, callbacks: Sequence["Callback"], on_progress: Reporter = no_progress
+        self,
+        callbacks: "Callback | list[Callback] | tuple[Callback, ...] | None",
+        on_progress: Reporter = no_progress,
     ) -> None:
-        self.callbacks, self.on_progress = callbacks, on_progress
+        given = callbacks or []
+        self.callbacks = list(given) if isinstance(given, list | tuple) else [given]
+        self.on_progress = on_progress
         self.stage: str | None = None
         self.epochs = self.batches = 0
         self.logs: dict[str, float] = {}
-        for each in callbacks:
+        for each in self.callbacks:
+            if isinstance(each, type) or not all(hasattr(each, name) for name in _METHODS):
+                raise SettingsError(
+                    f"`callbacks` has {each!r}, which is not a Keras callback; give instances of "
+                    "`keras.callbacks.Callback`, and functions as `on_progress`."
+                )
             each.set_model(SimpleNamespace(stop_training=False))
         self._call("on_train_begin")
 
@@ -94,6 +106,11 @@ class CallbackReporter:
         for each in self.callbacks:
             getattr(each, method)(*place, logs=dict(logs or {}))
 
+
+_METHODS = (
+    *("set_model", "on_train_begin", "on_train_end"),
+    *("on_epoch_begin", "on_epoch_end", "on_train_batch_end"),
+)
 
 _LOGS = {"validation log-loss": "val_loss", "learning rate": "learning_rate"}
 """Names of the logs of `fit` for terms of a loss."""

@@ -4,6 +4,7 @@ import keras
 import pytest
 
 import nstk
+from nstk.errors import SettingsError
 from nstk.progress import CallbackReporter, Progress
 
 
@@ -75,3 +76,17 @@ def test_the_solved_head_of_finetune_is_one_epoch(color_folder, tiny_backbone):
         (0, {"val_accuracy": result.accuracy}),
         "train ends",
     ]
+
+
+def test_one_callback_may_be_given_without_a_list():
+    recorder = Recorder()
+    CallbackReporter(recorder).finish({})
+    assert recorder.calls[-1] == "train ends"
+
+
+@pytest.mark.parametrize("wrong", [print, Recorder, None, "history"])
+@pytest.mark.parametrize("job", [nstk.stylize, nstk.finetune])
+def test_what_is_not_a_callback_is_refused_by_the_name_of_the_parameter(job, wrong):
+    images = ["content.png", "style.png"] if job is nstk.stylize else ["data"]
+    with pytest.raises(SettingsError, match="`callbacks`"):
+        job(*images, callbacks=[wrong])
