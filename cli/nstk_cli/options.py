@@ -228,16 +228,17 @@ class Group(TyperGroup):
 def with_settings(
     command: Callable[..., None], *, only: Collection[str] | None = None
 ) -> Callable[..., None]:
-    """Replace each parameter of a settings class by one option for each of its fields in ``only``.
+    """Replace each parameter of a dataclass by one option for each of its fields.
 
-    Name, default and help of an option are those of the field, so a setting is declared once.
+    Name, default and help of an option are those of the field, so a setting is declared once. Of
+    settings, those in ``only`` are options; a field with an annotation of Typer is taken as it is.
     """
     signature = inspect.signature(command)
     mirrored = {
         name: [
             _mirror(settings, field)
             for field in dataclasses.fields(settings)
-            if only is None or field.name in only
+            if only is None or field.name in only or not field.metadata
         ]
         for name, settings in inspect.get_annotations(command).items()
         if isinstance(settings, type) and dataclasses.is_dataclass(settings)
@@ -263,11 +264,14 @@ def with_settings(
     return collected
 
 
-_hints = functools.cache(get_type_hints)
+_hints = functools.cache(functools.partial(get_type_hints, include_extras=True))
 
 
 def _mirror(settings: type, field: dataclasses.Field[Any]) -> inspect.Parameter:
     kind = _hints(settings)[field.name]
+    build = functools.partial(inspect.Parameter, field.name, inspect.Parameter.KEYWORD_ONLY)
+    if not field.metadata:
+        return build(default=field.default, annotation=kind)
     words, parse = list_words(kind), field.metadata["parse"]
     number = next((part for part in get_args(kind) if part in (int, float)), None)
     if parse or (words and number):
@@ -278,12 +282,7 @@ def _mirror(settings: type, field: dataclasses.Field[Any]) -> inspect.Parameter:
         spelled, reader = {int: "N", float: "X", str: "TEXT"}.get(kind, ""), None
     metavar = field.metadata["metavar"] or spelled or None
     option = typer.Option(help=field.metadata["help"], metavar=metavar, parser=reader)
-    return inspect.Parameter(
-        field.name,
-        inspect.Parameter.KEYWORD_ONLY,
-        default=field.default,
-        annotation=Annotated[kind, option],
-    )
+    return build(default=field.default, annotation=Annotated[kind, option])
 
 
 def _read(value: Any, *, settings: type, name: str) -> Any:

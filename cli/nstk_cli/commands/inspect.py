@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -58,6 +59,38 @@ ComparedImages = Annotated[
     ),
 ]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """The options that all inspections share."""
+
+    backbone: BackboneName = "compact"
+    weights: WeightsFile = None
+    quiet: Quiet = False
+    json: Json = False
+
+    def write(
+        self,
+        inspect: Callable[..., Any],
+        save: Callable[[Any, Path], Any],
+        images: list[Path],
+        output: Path,
+        template: str,
+    ) -> None:
+        """Inspect images, write the sheet or page of the result, and print the result."""
+        from nstk.backbones.loading import load_backbone
+        from nstk.reports.sheets import check_figure
+
+        check_figure(output)
+        check_not_inputs(images, output)
+        with reporting(quiet=self.quiet) as report:
+            network = load_backbone(self.backbone, weights=self.weights, on_progress=report)
+            found = inspect(backbone=network, on_progress=report)
+            save(found, output)
+        answer = {"output": output, **found.to_dict()}
+        print_output(self.json, answer, template, found=found, output=output)
+
+
 inspect = typer.Typer(
     name="inspect",
     cls=Group,
@@ -78,10 +111,7 @@ def layers(
     images: ImagePaths,
     output: LayersFile,
     settings: InspectSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Show filters, activation maps, top patches and feature visualizations of layers."""
     from nstk.images.encoding import check_output, save_image
@@ -93,12 +123,12 @@ def layers(
     else:
         check_output(output)
         check_not_inputs(images, output)
-    with reporting(quiet=quiet) as report:
+    with reporting(quiet=run.quiet) as report:
         from nstk.backbones.loading import load_backbone
         from nstk.inspecting.job import inspect_layers
         from nstk.reports.inspection_sheets import draw_layer_sheet, draw_overview
 
-        network = load_backbone(backbone, weights=weights, on_progress=report)
+        network = load_backbone(run.backbone, weights=run.weights, on_progress=report)
         found = inspect_layers(images, backbone=network, settings=settings, on_progress=report)
         if is_folder:
             make_folder(output)
@@ -114,7 +144,7 @@ def layers(
     for entry, sheet in zip(described["layers"], sheets, strict=True):
         entry["output"] = sheet
     described = {"output": overview, **described}
-    print_output(json, described, "layers.txt", found=found, output=overview, sheets=sheets)
+    print_output(run.json, described, "layers.txt", found=found, output=overview, sheets=sheets)
 
 
 def name_sheet(overview: Path, layer: str, is_folder: bool) -> Path:
@@ -130,20 +160,14 @@ def content(
     image: InspectedImage,
     output: SheetFile,
     settings: InspectSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Reconstruct IMAGE from the activations of each layer, starting from noise."""
     from nstk.inspecting.reconstruction import inspect_content
     from nstk.reports.inspection_pages import save_content
 
     inspect = partial(inspect_content, image, settings=settings)
-    found = write_sheet(inspect, save_content, [image], output, (backbone, weights), quiet=quiet)
-    print_output(
-        json, {"output": output, **found.to_dict()}, "content.txt", found=found, output=output
-    )
+    run.write(inspect, save_content, [image], output, "content.txt")
 
 
 @inspect.command(cls=Command)
@@ -153,20 +177,14 @@ def style(
     image: InspectedImage,
     output: SheetFile,
     settings: InspectSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Synthesize textures from the Gram matrices of more and more layers of IMAGE."""
     from nstk.inspecting.reconstruction import inspect_style
     from nstk.reports.inspection_pages import save_textures
 
     inspect = partial(inspect_style, image, settings=settings)
-    found = write_sheet(inspect, save_textures, [image], output, (backbone, weights), quiet=quiet)
-    print_output(
-        json, {"output": output, **found.to_dict()}, "style.txt", found=found, output=output
-    )
+    run.write(inspect, save_textures, [image], output, "style.txt")
 
 
 @inspect.command(cls=Command)
@@ -176,20 +194,14 @@ def gram(
     images: ComparedImages,
     output: SheetFile,
     settings: InspectSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Show the Gram matrices of images, and the most correlated channels with patches."""
     from nstk.inspecting.gram import inspect_gram
     from nstk.reports.inspection_pages import save_grams
 
     inspect = partial(inspect_gram, images, settings=settings)
-    found = write_sheet(inspect, save_grams, images, output, (backbone, weights), quiet=quiet)
-    print_output(
-        json, {"output": output, **found.to_dict()}, "gram.txt", found=found, output=output
-    )
+    run.write(inspect, save_grams, images, output, "gram.txt")
 
 
 @inspect.command(cls=Command)
@@ -199,10 +211,7 @@ def newton(
     image: InspectedImage,
     output: SheetFile,
     settings: NewtonSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Follow Newton's method on a curve, and compare optimizers on the loss of IMAGE.
 
@@ -212,32 +221,7 @@ def newton(
     from nstk.reports.newton import save_newton
 
     inspect = partial(inspect_newton, image, settings=settings)
-    found = write_sheet(inspect, save_newton, [image], output, (backbone, weights), quiet=quiet)
-    print_output(
-        json, {"output": output, **found.to_dict()}, "newton.txt", found=found, output=output
-    )
-
-
-def write_sheet(
-    inspect: Callable[..., Any],
-    save: Callable[[Any, Path], Any],
-    images: list[Path],
-    output: Path,
-    network: tuple[str, Path | None],
-    *,
-    quiet: bool,
-) -> Any:
-    """Inspect images, write the sheet or page of the result, and return the result."""
-    from nstk.backbones.loading import load_backbone
-    from nstk.reports.sheets import check_figure
-
-    check_figure(output)
-    check_not_inputs(images, output)
-    with reporting(quiet=quiet) as report:
-        backbone = load_backbone(network[0], weights=network[1], on_progress=report)
-        found = inspect(backbone=backbone, on_progress=report)
-        save(found, output)
-    return found
+    run.write(inspect, save_newton, [image], output, "newton.txt")
 
 
 @inspect.command(cls=Command)
@@ -247,10 +231,7 @@ def frozen(
     data: LabeledData,
     output: FigureFile,
     settings: FrozenSettings,
-    backbone: BackboneName = "compact",
-    weights: WeightsFile = None,
-    quiet: Quiet = False,
-    json: Json = False,
+    run: Run,
 ) -> None:
     """Measure the benefit of transfer learning on DATA, by block, training images and time.
 
@@ -260,14 +241,14 @@ def frozen(
     from nstk.reports.sheets import check_figure
 
     check_figure(output)
-    with reporting(quiet=quiet) as report:
+    with reporting(quiet=run.quiet) as report:
         from nstk.inspecting.frozen import study_frozen
         from nstk.reports.transfer import save_frozen
 
-        network = choose_backbone(backbone, weights, report)
+        network = choose_backbone(run.backbone, run.weights, report)
         study = study_frozen(data, backbone=network, settings=settings, on_progress=report)
         save_frozen(study, output)
         for notice in study.notices:
             log.warning(notice)
     described = {"output": output, **study.to_dict()}
-    print_output(json, described, "frozen.txt", study=study, output=output)
+    print_output(run.json, described, "frozen.txt", study=study, output=output)
