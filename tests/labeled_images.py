@@ -35,6 +35,16 @@ def draw_folder(root: Path, count: int, names: tuple[str, ...] = ("blue", "red")
     return root
 
 
+def link_photographs(source: Path, root: Path, every: int) -> Path:
+    """Links to each ``every``-th photograph of each class of each split."""
+    for path in sorted(source.glob("*/*/")):
+        folder = root / path.relative_to(source)
+        folder.mkdir(parents=True)
+        for photograph in sorted(path.iterdir())[::every]:
+            (folder / photograph.name).symlink_to(photograph)
+    return root
+
+
 def save_turned(path: Path, orientation: int, endian: str = "<") -> Path:
     """A photograph that its EXIF data turns."""
     exif = Image.Exif()

@@ -30,6 +30,7 @@ from nstk.types import Json, Labels, Matrix, Probabilities, Targets
 
 _BINS = 15
 _RESAMPLES = 1000
+_RESAMPLED_AT_ONCE = 100_000
 
 
 @dataclass(frozen=True)
@@ -72,16 +73,17 @@ def measure_reliability(
     weights = np.ones((len(labels), 1)) if weights is None else weights
     bins = bin_by_confidence(probabilities, labels, weights.ravel())
     error = expected_calibration_error(bins)
-    indices = bin_indices(probabilities)
+    indices = bin_indices(probabilities).reshape(weights.shape)
     gaps = (probabilities.argmax(axis=1) == labels) - probabilities.max(axis=1)
-    gaps = gaps * weights.ravel()
-    generator = np.random.default_rng(seed)
-    count, rows = len(weights), np.arange(len(labels)).reshape(weights.shape)
-    drawn = (rows[generator.integers(count, size=count)].ravel() for _ in range(_RESAMPLES))
-    errors = [
-        np.abs(np.bincount(indices[row], gaps[row])).sum() / weights.ravel()[row].sum()
-        for row in drawn
-    ]
+    gaps = gaps.reshape(weights.shape) * weights
+    generator, count, errors = np.random.default_rng(seed), len(weights), list[float]()
+    while len(errors) < _RESAMPLES:
+        some = min(_RESAMPLES - len(errors), max(1, _RESAMPLED_AT_ONCE // weights.size))
+        drawn = generator.integers(count, size=(some, count))
+        places = indices[drawn] + _BINS * np.arange(some)[:, np.newaxis, np.newaxis]
+        sums = np.bincount(places.ravel(), gaps[drawn].ravel(), minlength=some * _BINS)
+        totals = weights[drawn].reshape(some, -1).sum(axis=1)
+        errors += list(np.abs(sums.reshape(some, _BINS)).sum(axis=1) / totals)
     low, high = np.quantile(errors, (0.025, 0.975))
     return Reliability(error, (min(float(low), error), max(float(high), error)), bins)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from labeled_images import draw_folder
+from labeled_images import draw_folder, link_photographs
 from PIL import Image
 from shell import complaint, invoke
 
@@ -372,11 +372,7 @@ def test_an_invalid_detector_is_refused(model, tmp_path, damage):
 def test_waste_is_out_of_distribution_for_a_classifier_of_insects(shared, tmp_path):
     weights = shared / "weights" / "mobilenet_0.75_224_notop.weights.h5"
     data = shared / "data"
-    for split in ("train", "val"):
-        for name in ("ants", "bees"):
-            (tmp_path / split / name).mkdir(parents=True)
-            for path in sorted((data / "hymenoptera" / split / name).iterdir())[::3]:
-                (tmp_path / split / name / path.name).symlink_to(path)
+    link_photographs(data / "hymenoptera", tmp_path, every=3)
     backbone = load_backbone("mobilenet-0.75", weights=weights)
     made = finetune(tmp_path, backbone=backbone)
     held_out = made.predictions["validation"]
