@@ -129,7 +129,8 @@ def _place(random: Random, layer: Photograph, ground: str, scale: float = 1.0) -
     """Turn a thing, lay it on the ground with its shadow, and take the photograph."""
     canvas = _draw_ground(random, ground)
     size = round(scale * random.uniform(0.75, 1.1) * _CANVAS)
-    turned = layer.rotate(random.uniform(0, 360), Image.Resampling.BICUBIC).resize((size, size))
+    smooth = Image.Resampling.BILINEAR
+    turned = layer.resize((size, size), smooth).rotate(random.uniform(0, 360), smooth)
     corner = ((_CANVAS - size) / 2 + random.uniform(-0.1, 0.1, 2) * _CANVAS).round().astype(int)
     left, top = corner.tolist()
     shadow = Image.new("L", canvas.size)

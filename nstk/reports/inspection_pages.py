@@ -187,7 +187,7 @@ def write_gram_page(found: GramInspection, path: str | Path) -> Path:
                         images=list(_show_layer(found, layer)),
                         formula=["G_kk′ = Σ_ij a_ijk·a_ijk′"],
                         facts={
-                            f"error of {name}": error
+                            f"‖G − G*‖ / ‖G*‖ of {name}": error
                             for name, error in zip(others, layer.errors[1:], strict=True)
                         },
                     )

@@ -180,6 +180,30 @@ def draw_comparison(found: NewtonInspection) -> list[LineChart]:
     ]
     label = "relative content loss"
     return [
-        LineChart(steps, "steps done", label, "Loss by step", log_y=True),
-        LineChart(seconds, "seconds", label, "Loss by time", log_y=True),
+        LineChart(
+            steps,
+            "steps done",
+            label,
+            "Loss by step",
+            log_y=True,
+            spots=_mark_snapshots(found, steps),
+        ),
+        LineChart(
+            seconds,
+            "seconds",
+            label,
+            "Loss by time",
+            log_y=True,
+            spots=_mark_snapshots(found, seconds),
+        ),
+    ]
+
+
+def _mark_snapshots(found: NewtonInspection, curves: Sequence[Series]) -> list[Spot]:
+    """Return the points of every curve at the steps of the snapshots."""
+    return [
+        Spot(curve.x[place], curve.y[place], format_place((None, n)))
+        for curve, run in zip(curves, found.runs.values(), strict=True)
+        for n, (step, _) in enumerate(run.snapshots)
+        for place in [min(step, len(run.losses) - 1)]
     ]

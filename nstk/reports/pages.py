@@ -223,7 +223,8 @@ def _paint(color: Color, attribute: str) -> Markup:
 def _mark_formula(text: str) -> Markup:
     """Mark up a formula: single letters in italics, and what `_mark_scripts` does."""
     letters = r"(?<![^\W_])([A-Za-zα-ω])(?![^\W_])"
-    return _set_scripts(re.sub(letters, r"<i>\1</i>", str(escape(text))))
+    italic = re.sub(letters, r"<i>\1</i>", str(escape(text)))
+    return _set_scripts(italic.replace("</i>′", "</i>\u200a′"))
 
 
 def _mark_scripts(text: str) -> Markup:

@@ -92,7 +92,7 @@ def test_twenty_five_images_are_at_most_two_megabytes(tmp_path):
         ("x_1 < 2", "<i>x</i><sub>1</sub> &lt; 2"),
         ("L_content", "<i>L</i><sub>content</sub>"),
         ("‖a − b‖^2", "‖<i>a</i> − <i>b</i>‖<sup>2</sup>"),
-        ("f′(x)", "<i>f</i>′(<i>x</i>)"),
+        ("f′(x)", "<i>f</i>\u200a′(<i>x</i>)"),
         ("G_kk′", "<i>G</i><sub>kk′</sub>"),
         ("sin(x)", "sin(<i>x</i>)"),
     ],
