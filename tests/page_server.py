@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import uvicorn
 
 from nstk.page.app import Application
+from nstk.page.door import Door
 from nstk.page.process import Worker, WorkerError
-from nstk.page.security import Door
 from nstk.page.site import Site
 from nstk.page.workspace import Workspace
 

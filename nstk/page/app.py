@@ -1,10 +1,12 @@
 """The application: routes of all tabs, images, events, and what happens when something fails."""
 
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,18 +22,21 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from nstk.errors import NstkError
+from nstk.page.door import Door
 from nstk.page.labeling import LabelTab
 from nstk.page.languages import LANGUAGES
 from nstk.page.painting import PaintTab
+from nstk.page.process import Worker
 from nstk.page.recognizing import RecognizeTab
 from nstk.page.security import Gate, TooLargeError
 from nstk.page.site import TABS, Site, read_form
-from nstk.page.workspace import encode_preview
+from nstk.page.workspace import Workspace, encode_preview
 
 LARGE, SMALL = 1280, 320
 """Longer sides of images and thumbnails, in pixels."""
 
-_STATIC = {"page.css": "text/css", "page.js": "text/javascript"}
+_MAX_CONNECTIONS = 200
+_STATIC = {"page.css": "text/css", "page.js": "text/javascript", "masks.js": "text/javascript"}
 
 
 class Application:
@@ -141,6 +146,33 @@ class Application:
         finally:
             self.recognize.close()
             await self.site.worker.close()
+
+
+def serve(
+    root: Path,
+    listening: socket.socket,
+    door: Door,
+    backbone: str | None,
+    cache: Path | None,
+    label: tuple[str, str, bool] | None,
+) -> None:
+    """Answer the connections of a socket until Ctrl-C or SIGTERM."""
+    workspace = Workspace(root)
+    site = Site(workspace, Worker(workspace.root, backbone, cache), door)
+    application = Application(site)
+    if label is not None:
+        site.start, application.open_at_start = "label", label
+    config = uvicorn.Config(
+        application.app,
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        limit_concurrency=_MAX_CONNECTIONS,
+        timeout_keep_alive=30,
+        timeout_graceful_shutdown=1,
+        ws="none",
+    )
+    uvicorn.Server(config).run(sockets=[listening])
 
 
 async def _show_error(request: Request, error: Exception) -> Response:

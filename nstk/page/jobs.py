@@ -69,6 +69,7 @@ class Jobs:
 
     def warm_up(self) -> None:
         """Load the worker's libraries before somebody waits for them."""
+        self.is_ready = False
         self._keep(self._warm_up())
 
     async def stop(self, job: Job) -> None:

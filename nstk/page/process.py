@@ -77,10 +77,12 @@ class Worker:
             if self._process is None:
                 environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": _paths()}
                 environment |= {"KERAS_BACKEND": "tensorflow"}
+                is_debugging = os.environ.get("NSTK_LOG", "").lower() == "debug"
                 self._process = await asyncio.create_subprocess_exec(
                     *(sys.executable, "-P", "-m", "nstk.page.worker", *self._arguments),
                     stdin=asyncio.subprocess.PIPE,
                     stdout=asyncio.subprocess.PIPE,
+                    stderr=None if is_debugging else asyncio.subprocess.DEVNULL,
                     limit=_LIMIT,
                     env=environment,
                     start_new_session=True,  # so that Ctrl-C reaches the server alone

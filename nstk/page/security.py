@@ -8,17 +8,15 @@ requests). Bodies are limited in size and in the time that they may take.
 """
 
 import asyncio
-import hmac
-import ipaddress
-import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nstk.page.door import Door
 
 MAX_BODY = 128 * 2**20
 """Largest body of a request, in bytes."""
@@ -28,7 +26,6 @@ BODY_SECONDS = 20.0
 
 _SAFE = frozenset({"GET", "HEAD"})
 _SAME_SITE = frozenset({"", "same-origin", "none"})
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; style-src-attr 'unsafe-inline'; "
@@ -49,42 +46,6 @@ _HEADERS = {
     "permissions-policy": "camera=(self), microphone=(), geolocation=()",
     "cache-control": "no-store",
 }
-
-
-@dataclass(frozen=True)
-class Door:
-    """Where the server listens, and the secret of its first address.
-
-    With ``shared``, other machines may connect, by any address of this one.
-    """
-
-    port: int
-    host: str = "127.0.0.1"
-    shared: bool = False
-    token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-
-    @property
-    def address(self) -> str:
-        """The address to open first."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return f"http://{host}:{self.port}/?{urlencode({'token': self.token})}"
-
-    @property
-    def cookie(self) -> str:
-        """Name of the cookie: servers on other ports of a host share its cookies."""
-        return f"nstk-{self.port}"
-
-    def accepts_host(self, host: str) -> bool:
-        """Whether a Host header is this server; with ``shared``, by any address but no name."""
-        name, _, port = host.rpartition(":")
-        if port != str(self.port):
-            return False
-        if name in _LOOPBACK or name == self.host:
-            return True
-        return self.shared and _is_address(name.strip("[]"))
-
-    def accepts_token(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self.token.encode())
 
 
 class Gate:
@@ -183,11 +144,3 @@ def _with_headers(send: Send) -> Send:
 
 def _say(status: int, text: str) -> Response:
     return PlainTextResponse(f"nstk: {text}\n", status, headers={"connection": "close"})
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -2,17 +2,17 @@
 
 import socket
 from collections.abc import Callable
+from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 
-from nstk.errors import OutputError, SettingsError
-from nstk.page.process import Worker
-from nstk.page.security import Door
-from nstk.page.workspace import Workspace
+from nstk.errors import FolderError, OutputError, SettingsError
+from nstk.page.door import Door
 from nstk.settings import PageSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
-_MAX_CONNECTIONS = 200
+_PACKAGES = ("starlette", "uvicorn", "python_multipart")
 
 
 def serve_page(
@@ -40,40 +40,23 @@ def serve_page(
         OutputError: If the port cannot be used.
         SettingsError: If others could connect without the consent.
     """
-    import uvicorn
-
-    from nstk.page.app import Application
-    from nstk.page.site import Site
-
-    shared = settings.i_know_others_can_connect
-    if settings.host not in LOOPBACK and not shared:
+    missing = next((each for each in _PACKAGES if find_spec(each) is None), None)
+    if missing:
+        raise SettingsError(f"The page needs {missing}; pip install 'nstk[page]'.")
+    if settings.host not in LOOPBACK and not settings.i_know_others_can_connect:
         raise SettingsError(
             f"`host` is {settings.host}, where other machines can connect and act with your "
             "rights; leave it out, or add `i_know_others_can_connect` if you want that."
         )
-    workspace = Workspace(folder)
+    if not Path(folder).is_dir():
+        raise FolderError(f"{folder} is not a folder; give one with images.")
     listening = _listen(settings.host, settings.port)
-    door = Door(listening.getsockname()[1], settings.host, shared)
-    site = Site(workspace, Worker(workspace.root, backbone, cache), door)
-    application = Application(site)
-    if label is not None:
-        site.start = "label"
-        application.open_at_start = label
-    config = uvicorn.Config(
-        application.app,
-        log_level="error",
-        access_log=False,
-        server_header=False,
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=1,
-        ws="none",
-    )
-    on_ready(door.address)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        listening.close()
+    with closing(listening):
+        door = Door(listening.getsockname()[1], settings.host, settings.i_know_others_can_connect)
+        on_ready(door.address)  # requests wait while the rest is imported
+        from nstk.page.app import serve
+
+        serve(Path(folder), listening, door, backbone, cache, label)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from nstk.errors import ImageError
+from nstk.page.door import Door
 from nstk.page.jobs import Jobs
 from nstk.page.languages import LANGUAGES, choose_language, translate
 from nstk.page.process import Worker
-from nstk.page.security import Door
 from nstk.page.workspace import Workspace
 from nstk.reports.pages import make_environment
 from nstk.types import Json

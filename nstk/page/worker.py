@@ -95,7 +95,8 @@ def serve(requests: TextIO, replies: TextIO, context: Context) -> None:
             write({"id": number, "error": "", "stopped": True})
         except Exception as error:
             _log.exception("%s failed", request.get("action"))
-            write({"id": number, "error": f"unexpected {type(error).__name__}: {error}"})
+            cause = f"Unexpected {type(error).__name__}: {error}"
+            write({"id": number, "error": f"{cause}. Set NSTK_LOG=debug to see the traceback."})
 
     for line in requests:
         request = json.loads(line)

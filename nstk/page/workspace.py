@@ -49,8 +49,6 @@ class Workspace:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).resolve()
-        if not self.root.is_dir():
-            raise FolderError(f"{root} is not a folder; give one with images.")
         self.results = self.root / PAGE_FOLDER
 
     def resolve(self, relative: str) -> Path:

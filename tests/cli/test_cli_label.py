@@ -69,11 +69,7 @@ def test_the_page_prints_its_address_with_a_token(monkeypatch, tmp_path):
 
 
 def test_without_its_packages_the_page_says_what_to_install(monkeypatch, tmp_path):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "starlette.requests", None)
-    for name in [each for each in sys.modules if each.startswith("nstk.page")]:
-        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr("nstk.page.server.find_spec", lambda name: None)
     result = invoke("page", tmp_path)
     assert result.exit_code == 2
     assert "nstk[page]" in complaint(result)

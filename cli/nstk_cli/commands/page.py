@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nstk.errors import SettingsError
 from nstk.progress import Reporter
 from nstk.settings import LabelSettings, PageSettings
 from nstk_cli.options import CacheFolder, Json, Quiet, choose_cache, with_settings
@@ -114,12 +113,8 @@ def answer_all(
 
 def serve(folder: Path, settings: PageSettings, **chosen: Any) -> None:
     """Serve the page until Ctrl-C; print its address first."""
-    try:
-        from nstk.page.server import serve_page
-    except ModuleNotFoundError as error:
-        raise SettingsError(
-            f"The page needs {error.name}, which is not installed: pip install 'nstk[page]'."
-        ) from error
+    from nstk.page.server import serve_page
+
     serve_page(folder, settings, on_ready=show_address, **chosen)
 
 
