@@ -43,9 +43,6 @@ _SCRIPT = Path(__file__).with_name("reload.py")
 Source = Literal["given", "recorded", "synthetic"]
 """Images given by the user, those of the run that made the classifier, or synthetic ones."""
 
-_SYNTHETIC = 64
-_SIDES = (40, 480)
-
 
 @dataclass(frozen=True)
 class SampleSet:
