@@ -58,13 +58,9 @@ def list_pairs(every: int) -> list[Pair]:
     data = find_shared() / "data"
     pairs = []
     for content, style in PUBLISHED:
-        name = f"{content}_{style}"
-        files = (data / "published" / each for each in (f"content/{content}", f"style/{style}"))
-        pairs.append(
-            Pair(
-                name, *(file.with_suffix(".jpg") for file in files), data / f"published/{name}.jpg"
-            )
-        )
+        name, folder = f"{content}_{style}", data / "published"
+        files = folder / f"content/{content}.jpg", folder / f"style/{style}.jpg"
+        pairs.append(Pair(name, *files, folder / f"{name}.jpg"))
     contents, styles = (sorted((data / "styleid" / k).glob("*.jpg")) for k in ("content", "style"))
     chosen = list(product(contents, styles[:STYLES]))[:: every or sys.maxsize]
     return pairs + [Pair(f"{c.stem}_{s.stem}", c, s) for c, s in chosen if every]
@@ -79,11 +75,17 @@ def stylize_pair(pair: Pair, size: int, folder: Path, quality: str) -> Path:
     return path
 
 
+def fit_image(image: Image, size: int) -> Image:
+    """Resize an image to a longer side."""
+    height, width = image.shape[:2]
+    return resize_image(image, *fit_size(height, width, size))
+
+
 def compare_structure(content: Image, result: Image) -> float:
     """Compute the content feature structural distance; see the docstring of this module."""
     rows = []
     for image in (content, result):
-        small = resize_image(image, *fit_size(*image.shape[:2], CFSD_SIZE))
+        small = fit_image(image, CFSD_SIZE)
         features = compute_maps(tf.constant(small))["relu3_1"] / INPUT_STD
         similarity = tf.matmul(features, features, transpose_b=True) / features.shape[1]
         rows.append(tf.nn.log_softmax(similarity))
@@ -94,7 +96,7 @@ def compare_structure(content: Image, result: Image) -> float:
 def measure(pair: Pair, file: Path, size: int) -> dict[str, float]:
     """Measure one result at this longer side."""
     content, style, result = (load_image(path).pixels for path in (pair.content, pair.style, file))
-    result = resize_image(result, *fit_size(*result.shape[:2], size))
+    result = fit_image(result, size)
     content = resize_image(content, *result.shape[:2])
     metrics = measure_style(content, style, result)
     distance, coverage = compare_patches(style, result)
