@@ -1,6 +1,7 @@
 """The notebooks run from top to bottom, and show what their text says."""
 
-import ast
+import base64
+import io
 import json
 import re
 import sys
@@ -10,7 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "docs"))
+from write_notebooks import digest_code, run_cell
+
+EXAMPLES = ROOT / "examples"
 NOTEBOOKS = sorted(EXAMPLES.glob("*.ipynb"))
 
 
@@ -23,11 +28,9 @@ def run(path):
     """Run all cells in one namespace; return it, and the value that each cell displays."""
     names, shown = {"__name__": "__main__"}, {}
     for cell in read_cells(path, "code"):
-        tree = ast.parse("".join(cell["source"]))
-        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, cell["id"], "exec"), names)
-        if last is not None:
-            shown[cell["id"]] = eval(compile(ast.Expression(last.value), cell["id"], "eval"), names)
+        _, value = run_cell(cell, names)
+        if value is not None:
+            shown[cell["id"]] = value
     return names, shown
 
 
@@ -36,6 +39,7 @@ def lesson():
     """A function that runs a notebook at its small size, in its own folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NSTK_NOTEBOOK_SMALL", "1")
+        patch.setattr("nstk.finetuning.unfreezing.planning.EPOCHS", 4)
         patch.chdir(EXAMPLES)
         patch.setattr(sys, "path", [*sys.path])
         yield run
@@ -52,17 +56,26 @@ def transfer_learning(lesson):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_a_notebook_has_no_outputs_and_named_cells(path):
+def test_a_notebook_has_named_cells_and_the_outputs_of_its_code(path):
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
     assert set(notebook) == {"cells", "metadata", "nbformat", "nbformat_minor"}
     ids = [cell["id"] for cell in notebook["cells"]]
     assert len(set(ids)) == len(ids)
     assert all(re.fullmatch(r"[a-z][a-z-]{0,63}", name) for name in ids)
-    for cell in read_cells(path, "code"):
-        assert cell["outputs"] == []
-        assert cell["execution_count"] is None
-    assert path.stat().st_size < 100_000
+    assert notebook["metadata"]["outputs_of"] == digest_code(notebook), (
+        "run docs/write_notebooks.py"
+    )
+    outputs = [output for cell in read_cells(path, "code") for output in cell["outputs"]]
+    images = [
+        Image.open(io.BytesIO(base64.b64decode(content)))
+        for output in outputs
+        for content in output.get("data", {}).values()
+    ]
+    assert len(images) >= 8
+    assert all(image.width >= 300 for image in images)
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    assert path.stat().st_size < 1_500_000
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -144,6 +157,14 @@ def test_the_saved_model_classifies_new_digits_without_nstk(transfer_learning):
     names, _ = transfer_learning
     assert names["right"] >= 7
     assert names["stage"].mcnemar.p_value <= 1
+
+
+@pytest.mark.slow
+def test_photographs_are_stylized_and_classified(style_transfer, transfer_learning):
+    stylized = style_transfer[0]["stylized"]
+    assert len(stylized) == 2
+    assert all(np.isfinite(image).all() and image.std() > 0.05 for image in stylized.values())
+    assert transfer_learning[0]["tested"].accuracy > 0.5, "a third would be chance"
 
 
 @pytest.mark.slow
