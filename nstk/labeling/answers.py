@@ -70,13 +70,15 @@ class AnswerFile:
             ) from error
         try:
             self._file = io.FileIO(self.path, "a+")
-            self._size = self._cut_partial_line()
-            if self._size:
-                self._read()
         except OSError as error:
             self._lock.release()
             raise self._write_error(error) from error
+        try:
+            self._size = self._cut_partial_line()
+            if self._size:
+                self._read()
         except BaseException:
+            self._file.close()
             self._lock.release()
             raise
 

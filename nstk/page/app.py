@@ -8,7 +8,6 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -29,8 +28,8 @@ from nstk.page.painting import PaintTab
 from nstk.page.process import Worker
 from nstk.page.recognizing import RecognizeTab
 from nstk.page.security import Gate, TooLargeError
-from nstk.page.site import TABS, Site, read_form
-from nstk.page.workspace import Workspace, encode_preview
+from nstk.page.site import TABS, Site, read_form, show_preview
+from nstk.page.workspace import Workspace
 
 LARGE, SMALL = 1280, 320
 """Longer sides of images and thumbnails, in pixels."""
@@ -104,7 +103,7 @@ class Application:
         names = request.path_params
         path = self.site.workspace.result_file(names["name"], names["file"])
         if "thumb" in request.query_params:
-            return await self._preview(path, SMALL * 2)
+            return await show_preview(path, SMALL * 2)
         name = f"{names['name']}{path.suffix}"
         return FileResponse(path, filename=name, content_disposition_type="inline")
 
@@ -117,7 +116,7 @@ class Application:
             path = state.images[int(number)]
         else:
             path = self.site.workspace.resolve(place)
-        return await self._preview(path, SMALL if "thumb" in request.query_params else LARGE)
+        return await show_preview(path, SMALL if "thumb" in request.query_params else LARGE)
 
     async def serve_static(self, request: Request) -> Response:
         name = request.path_params["file"]
@@ -128,11 +127,6 @@ class Application:
             report = resources.files("nstk.reports").joinpath("templates", name)
             content = report.read_bytes() + content
         return Response(content, media_type=_STATIC[name])
-
-    async def _preview(self, path: Path, side: int) -> Response:
-        content = await run_in_threadpool(encode_preview, path, side)
-        headers = {"cache-control": "private, max-age=300"}
-        return Response(content, media_type="image/jpeg", headers=headers)
 
     @asynccontextmanager
     async def _run(self, app: Starlette) -> AsyncIterator[None]:

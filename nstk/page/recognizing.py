@@ -13,11 +13,14 @@ from starlette.routing import Route
 from nstk.errors import FolderError, NstkError, SettingsError
 from nstk.page.jobs import Job
 from nstk.page.security import REPORT_POLICY
-from nstk.page.site import Site, check_listed, go_to, keep_uploads, read_form
+from nstk.page.site import Site, check_listed, go_to, keep_uploads, read_form, show_preview
 from nstk.types import Json
 
 MOST_ROWS = 200
 """Rows of a folder's table that the page shows; the file has all."""
+
+SHOWN_SIDE = 640
+"""Longer side of images beside their maps, in pixels."""
 
 _NAME = re.compile(r"[\w-][\w -]{0,40}")
 
@@ -99,7 +102,7 @@ class RecognizeTab:
         path = self._shown.get(request.path_params["name"])
         if path is None or not path.is_file():
             raise FolderError("There is no such image any more; ask again.")
-        return FileResponse(path)
+        return await show_preview(path, SHOWN_SIDE)
 
     async def show_report(self, request: Request) -> Response:
         result = self._result(request, "train")

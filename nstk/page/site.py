@@ -6,6 +6,7 @@ from functools import cache, partial
 from pathlib import Path
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -14,7 +15,7 @@ from nstk.page.door import Door
 from nstk.page.jobs import Jobs
 from nstk.page.languages import LANGUAGES, choose_language, translate
 from nstk.page.process import Worker
-from nstk.page.workspace import Workspace
+from nstk.page.workspace import Workspace, encode_preview
 from nstk.reports.pages import make_environment
 from nstk.types import Json
 
@@ -83,6 +84,13 @@ def _environment() -> Environment:
 def go_to(tab: str) -> Response:
     """The answer to a form: the page that shows what it did."""
     return RedirectResponse(f"/{tab}", 303)
+
+
+async def show_preview(path: Path, side: int) -> Response:
+    """An image, encoded again in a thread."""
+    content = await run_in_threadpool(encode_preview, path, side)
+    headers = {"cache-control": "private, max-age=300"}
+    return Response(content, media_type="image/jpeg", headers=headers)
 
 
 @dataclass(frozen=True)

@@ -38,11 +38,14 @@ def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(color_folder, t
     (tmp_path / "taken.csv").write_text("path,label\n")
     before = sorted(tmp_path.rglob("*"))
     for arguments, said in (
-        (["label", tmp_path / "none", "-o", tmp_path / "l.csv", "--headless", other], "none"),
+        (
+            ["label", tmp_path / "none", "-o", new, "--headless", color_folder],
+            "none",
+        ),
         (["label", other, "-o", tmp_path / "l.txt"], "l.txt"),
         (["label", other, "-o", color_folder / "l.csv"], "l.csv"),
-        (["label", other, "-o", tmp_path / "l.csv", "--headless", tmp_path / "no.csv"], "no.csv"),
-        (["label", other, "-o", tmp_path / "l.csv", "--headless", color_folder], "images"),
+        (["label", other, "-o", new, "--headless", tmp_path / "no.csv"], "no.csv"),
+        (["label", other, "-o", new, "--headless", color_folder], "images"),
         (["label", other, "-o", tmp_path / "taken.csv", "--headless", color_folder], "taken.csv"),
         (["page", tmp_path / "none"], "none"),
         (["page", tmp_path, "--port", "70000"], "--port"),

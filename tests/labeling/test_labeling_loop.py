@@ -1,5 +1,7 @@
 """The labeling loop: what it asks for, and that what it says is true."""
 
+from contextlib import ExitStack
+
 import numpy as np
 import pytest
 
@@ -29,10 +31,18 @@ def make_images(folder, count, spread, seed=0):
     return paths, vectors.astype(np.float32), [NAMES[each] for each in truth]
 
 
-def open_loop(paths, vectors, table="labels.csv", **settings):
-    chosen = LabelSettings(**settings)
-    answers = AnswerFile(paths[0].parent / table, paths[0].parent, multi_label=chosen.multi_label)
-    return LabelingLoop(paths, vectors, answers, chosen)
+@pytest.fixture
+def open_loop():
+    """Opens loops, and closes their tables at the end."""
+    with ExitStack() as stack:
+
+        def open_loop(paths, vectors, **settings):
+            chosen, folder = LabelSettings(**settings), paths[0].parent
+            answers = AnswerFile(folder / "labels.csv", folder, multi_label=chosen.multi_label)
+            stack.callback(answers.close)
+            return LabelingLoop(paths, vectors, answers, chosen)
+
+        yield open_loop
 
 
 def answer_truly(loop, truth, count):
@@ -44,7 +54,7 @@ def answer_truly(loop, truth, count):
     return reasons
 
 
-def test_every_image_is_asked_for_once_and_then_no_more(images):
+def test_every_image_is_asked_for_once_and_then_no_more(images, open_loop):
     paths, vectors, truth = images
     loop = open_loop(paths, vectors)
     asked = []
@@ -78,7 +88,7 @@ def test_margins_are_small_where_two_answers_are_as_likely():
     assert margins(scores, multi_label=True).argsort().tolist()[:2] == [0, 2]
 
 
-def test_after_each_answer_the_predictions_are_better_than_chance_and_soon_right(images):
+def test_after_each_answer_the_predictions_are_better_than_chance_and_soon_right(images, open_loop):
     paths, vectors, truth = images
     loop = open_loop(paths, vectors)
     answer_truly(loop, truth, 15)
@@ -91,7 +101,7 @@ def test_after_each_answer_the_predictions_are_better_than_chance_and_soon_right
         assert sum(shares) == pytest.approx(1)
 
 
-def test_the_accuracy_is_measured_on_a_random_sample(tmp_path):
+def test_the_accuracy_is_measured_on_a_random_sample(tmp_path, open_loop):
     """The first images of a fixed random order, for whatever reason they were asked."""
     paths, vectors, truth = make_images(tmp_path, 300, 1.6)
     loop = open_loop(paths, vectors)
@@ -104,7 +114,7 @@ def test_the_accuracy_is_measured_on_a_random_sample(tmp_path):
     assert status.interval[0] - 0.1 <= true <= status.interval[1] + 0.1
 
 
-def test_nothing_is_said_before_there_is_something_to_say(images):
+def test_nothing_is_said_before_there_is_something_to_say(images, open_loop):
     paths, vectors, _truth = images
     loop = open_loop(paths, vectors)
     assert loop.ask().suggestions == ()
@@ -113,7 +123,7 @@ def test_nothing_is_said_before_there_is_something_to_say(images):
     assert (status.answered, status.accuracy, status.worthwhile) == (1, None, None)
 
 
-def test_wrong_answers_come_back_until_they_are_corrected_or_confirmed(tmp_path):
+def test_wrong_answers_come_back_until_they_are_corrected_or_confirmed(tmp_path, open_loop):
     paths, vectors, truth = make_images(tmp_path, 90, 0.3)
     loop = open_loop(paths, vectors)
     for image in range(60):
@@ -130,7 +140,7 @@ def test_wrong_answers_come_back_until_they_are_corrected_or_confirmed(tmp_path)
     assert question.image not in loop._suspects
 
 
-def test_skipped_images_are_not_asked_again_and_get_no_label(images):
+def test_skipped_images_are_not_asked_again_and_get_no_label(images, open_loop):
     paths, vectors, _ = images
     loop = open_loop(paths, vectors)
     first = loop.ask().image
@@ -140,7 +150,7 @@ def test_skipped_images_are_not_asked_again_and_get_no_label(images):
     assert loop.answers.answers == {}
 
 
-def test_undo_asks_for_the_same_image_again(images):
+def test_undo_asks_for_the_same_image_again(images, open_loop):
     paths, vectors, truth = images
     loop = open_loop(paths, vectors)
     answer_truly(loop, truth, 6)
@@ -154,7 +164,7 @@ def test_undo_asks_for_the_same_image_again(images):
     assert loop.status().answered == 0
 
 
-def test_a_loop_resumes_with_the_same_question(images):
+def test_a_loop_resumes_with_the_same_question(images, open_loop):
     paths, vectors, truth = images
     loop = open_loop(paths, vectors)
     answer_truly(loop, truth, 22)
@@ -165,7 +175,7 @@ def test_a_loop_resumes_with_the_same_question(images):
     assert again.status() == known
 
 
-def test_images_may_have_several_labels(images):
+def test_images_may_have_several_labels(images, open_loop):
     paths, vectors, _ = images
     truth = [[name for name, on in zip("xyz", row[:3] > 1, strict=True) if on] for row in vectors]
     truth = [each if number % 7 else [] for number, each in enumerate(truth)]
@@ -177,7 +187,7 @@ def test_images_may_have_several_labels(images):
     assert loop.answers.answers.items() <= known.items()
 
 
-def test_an_answer_is_exactly_one_label_unless_several_are_allowed(images):
+def test_an_answer_is_exactly_one_label_unless_several_are_allowed(images, open_loop):
     paths, vectors, _ = images
     loop = open_loop(paths, vectors)
     for labels in ([], ["ant", "bee"]):
@@ -186,7 +196,7 @@ def test_an_answer_is_exactly_one_label_unless_several_are_allowed(images):
     assert loop.status().answered == 0
 
 
-def test_answers_from_a_table_skip_what_it_does_not_have(images):
+def test_answers_from_a_table_skip_what_it_does_not_have(images, open_loop):
     paths, vectors, truth = images
     known = {paths[i].resolve(): frozenset([truth[i]]) for i in range(0, 60, 2)}
     loop = open_loop(paths, vectors)

@@ -39,7 +39,7 @@ function replaceMain(fresh) {
   main().replaceWith(document.adoptNode(fresh.getElementById("main")));
   prepare();
   const target = focused && document.getElementById(focused);
-  if (target && focused !== "main") target.focus();
+  if (target && !target.matches("main, #new_label")) target.focus(); // digits answer again
   else main().focus({ preventScroll: true });
 }
 
