@@ -23,8 +23,9 @@ LONGEST_SENTENCE = 200
 BackboneName = Annotated[
     str,
     typer.Option(
-        help="Frozen network: a name that `nstk backbones` lists, or a classifier file",
-        metavar="NAME|FILE",
+        help="Frozen network: a name that `nstk backbones` lists, a classifier file, or a local "
+        "folder for KerasHub",
+        metavar="NAME|FILE|hub:DIR",
     ),
 ]
 ModelFile = Annotated[
@@ -46,9 +47,10 @@ WeightsFile = Annotated[
 TrainingBackbone = Annotated[
     str,
     typer.Option(
-        help="Frozen network: a name that `nstk backbones` lists, a classifier file, or auto: the "
-        "best of those that need no download, on a few images of each class",
-        metavar="NAME|FILE|auto",
+        help="Frozen network: a name that `nstk backbones` lists, a classifier file, a local folder "
+        "for KerasHub, or auto: the best of those that need no download, on a few images of each "
+        "class",
+        metavar="NAME|FILE|hub:DIR|auto",
     ),
 ]
 TrainingWeights = Annotated[

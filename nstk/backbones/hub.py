@@ -7,8 +7,6 @@ its network, which has to be one of KerasHub. Nothing is fetched, and no code of
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -19,11 +17,15 @@ import numpy as np
 from nstk.backbones.archives import check_config, import_hub
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
+from nstk.backbones.networks import MEAN, STD
 from nstk.errors import BackboneError
 from nstk.storage.files import check_regular
 from nstk.types import Json, KerasLayer, KerasModel, Tensor
 
 HUB = "hub:"
+
+Scaling = list[float]
+"""One number for each color."""
 
 _LARGEST_CONFIG = 2**20
 _HUGGING_FACE = ("deit", "dinov2", "dinov2_with_registers", "dinov3_vit", "swin", "vit")
@@ -40,14 +42,19 @@ def load_hub_backbone(folder: Path) -> Backbone:
         BackboneError: If KerasHub is not installed, or the folder has no usable network.
     """
     config = _read_config(folder / "config.json")
-    options = _choose_options(folder, config)
-    hub = import_hub(folder)
-    with _reported(folder):
+    options, hub = _check_network(folder, config), import_hub(folder)
+    try:
+        scale, offset, side = _read_scaling(folder, config)
         network = hub.models.Backbone.from_preset(str(folder), **options)
-        converter = _load_converter(hub, folder)
-        model = _build_model(network, converter)
-    side = model.input_shape[1] or getattr(converter, "image_size", None) or _SIDE
-    side = side if isinstance(side, int) else side[0]
+        model = _build_model(network, scale, offset)
+    except BackboneError:
+        raise
+    except Exception as error:  # KerasHub raises almost anything for damaged folders
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise BackboneError(
+            f"KerasHub cannot load {folder} ({reason}); download the folder again."
+        ) from error
+    side = model.input_shape[1] or side
     return Backbone(f"{HUB}{folder.resolve().name}", model, side, str(folder))
 
 
@@ -66,13 +73,10 @@ def _read_config(path: Path) -> dict[str, Json]:
     return config
 
 
-def _choose_options(folder: Path, config: dict[str, Json]) -> dict[str, Any]:
+def _check_network(folder: Path, config: dict[str, Json]) -> dict[str, Any]:
     """Check what the folder asks KerasHub to build; return the options of its network."""
     if "registered_name" in config:
         check_config(folder, config, allowed=_is_hub_network)
-        converter = folder / "image_converter.json"
-        if converter.exists():
-            check_config(converter, _read_config(converter), allowed=_is_hub_converter)
         return {}
     kind = str(config.get("model_type", ""))
     if "model_type" in config and kind in _HUGGING_FACE:
@@ -91,54 +95,60 @@ def _is_hub_network(module: str, name: str) -> bool:
     return known is not None and name.endswith("Backbone")
 
 
-def _is_hub_converter(module: str, name: str) -> bool:
-    return module.startswith("keras_hub.src.") and name.endswith("ImageConverter")
+def _read_scaling(folder: Path, config: dict[str, Json]) -> tuple[Scaling, Scaling, int]:
+    """Scale and offset of pixels in [0, 1], and the side of the images of the training.
+
+    Folders that do not say it get ImageNet's mean and standard deviation.
+    """
+    converter, processor = folder / "image_converter.json", folder / "preprocessor_config.json"
+    facts: dict[str, Json] = {"mean": MEAN, "std": STD, "side": _SIDE}
+    if "registered_name" in config and converter.exists():
+        stored = _read_config(converter).get("config", {})
+        size = stored.get("image_size") or _SIDE
+        facts["side"] = size[0] if isinstance(size, list) else size
+        if stored.get("scale") is not None:
+            scale, offset = stored["scale"], stored.get("offset") or 0.0
+            return _three(255 * np.array(scale)), _three(offset), int(facts["side"])
+    elif "model_type" in config and processor.exists():
+        stored = _read_config(processor)
+        facts |= {
+            key: stored[f"image_{key}"] for key in ("mean", "std") if f"image_{key}" in stored
+        }
+    elif "architecture" in config:
+        stored = config.get("pretrained_cfg") or {}
+        facts |= {key: stored[key] for key in ("mean", "std") if key in stored}
+        facts["side"] = stored.get("input_size", (3, _SIDE))[1]
+    std = np.array(_three(facts["std"]))
+    return _three(1 / std), _three(-np.array(_three(facts["mean"])) / std), int(facts["side"])
+
+
+def _three(value: Any) -> Scaling:
+    numbers: Scaling = np.broadcast_to(np.asarray(value, np.float64), 3).tolist()
+    return numbers
 
 
 def _image_shape(config: dict[str, Json]) -> tuple[int, int, int]:
     """About 224 px, a multiple of the patches, instead of the up to 518 px of the training."""
-    patch = config.get("patch_size", 14)
+    patch, side = config.get("patch_size"), config.get("image_size")
     patch = patch if isinstance(patch, int) and 0 < patch <= _SIDE else 14
-    side = min(_SIDE, int(config.get("image_size", _SIDE))) // patch * patch
-    return side, side, 3
+    side = min(_SIDE, side) if isinstance(side, int) and side >= patch else _SIDE
+    return side // patch * patch, side // patch * patch, 3
 
 
-@contextmanager
-def _reported(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:  # KerasHub raises almost anything for damaged folders
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise BackboneError(
-            f"KerasHub cannot load {folder} ({reason}); download the folder again."
-        ) from error
-
-
-def _load_converter(hub: Any, folder: Path) -> Any:
-    """What scales the pixels for the network; None where the folder does not say it."""
-    try:
-        return hub.layers.ImageConverter.from_preset(str(folder))
-    except (OSError, ValueError):
-        return None
-
-
-def _build_model(network: KerasModel, converter: Any) -> KerasModel:
+def _build_model(network: KerasModel, scale: Scaling, offset: Scaling) -> KerasModel:
     """Build the model from images in [0, 1] to one map, of the same layers."""
-    plain = keras.Model(network.inputs[0], _last(network.output))
+    plain = keras.Model(keras.tree.flatten(network.inputs)[0], _last(network.output))
     image = keras.Input(plain.input_shape[1:], name="image")
-    scale, offset = (getattr(converter, name, None) for name in ("scale", "offset"))
-    scale = 255 * np.broadcast_to(1 / 255 if scale is None else scale, 3)
-    offset = np.broadcast_to(0.0 if offset is None else offset, 3)
-    layer = keras.layers.Rescaling(
-        [[scale.tolist()]], offset=[[offset.tolist()]], name="preprocessing"
-    )
-    scaled = layer(image)
+    scaled = keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(image)
 
     def call(layer: KerasLayer, inputs: Tensor, *args: object, **kwargs: object) -> Tensor:
         return layer(scaled if inputs is image else inputs, *args, **kwargs)
 
     model = keras.models.clone_model(
-        plain, input_tensors=image, clone_function=lambda layer: layer, call_function=call
+        plain,
+        input_tensors=keras.tree.map_structure(lambda _: image, plain.input),
+        clone_function=lambda layer: layer,
+        call_function=call,
     )
     last = model.outputs[0]
     return keras.Model(model.inputs[0], last if len(last.shape) == 4 else _to_map(network, last))
@@ -159,9 +169,12 @@ def _to_map(network: KerasModel, tokens: Tensor) -> Tensor:
     rows = network.inputs[0].shape[1] // patch if patch else isqrt(count)
     rows = rows if rows * rows <= count else isqrt(count)
     first = count - rows * rows
-    patches = keras.layers.Reshape((rows, rows, width), name="patches")(tokens[:, first:])
+    layers = keras.layers
+    patches = layers.Cropping1D((first, 0), name="patch_tokens")(tokens)
+    patches = layers.Reshape((rows, rows, width), name="patches")(patches)
     if not first:
         return patches
-    whole = keras.layers.Reshape((1, 1, width), name="class_token")(tokens[:, :1])
-    whole = keras.layers.UpSampling2D(rows, name="class_token_map")(whole)
-    return keras.layers.Concatenate(name="tokens")([patches, whole])
+    whole = layers.Cropping1D((0, count - 1), name="class_token")(tokens)
+    whole = layers.Reshape((1, 1, width), name="class_cell")(whole)
+    whole = layers.UpSampling2D(rows, name="class_map")(whole)
+    return layers.Concatenate(name="tokens")([patches, whole])

@@ -145,6 +145,8 @@ def choose_size(backbone: Backbone, paths: Sequence[Path]) -> int:
     to a hundred images, evenly spread, are read; unreadable files are ignored.
     """
     size, sides = backbone.input_size, []
+    if backbone.model.input_shape[1]:  # it takes no other size
+        return size
     for path in paths[:: -(-len(paths) // _PROBED_IMAGES) or 1]:
         with suppress(ImageError):
             sides.append(identify(path).side)

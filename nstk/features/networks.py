@@ -113,6 +113,11 @@ def _feature_blocks(
     """The blocks of features of the crops, by name."""
     network, layers = backbone.model, keras.layers
     measured = choose_statistics_taps(backbone) if STATISTICS in blocks else ()
+    if STATISTICS in blocks and not measured:
+        raise SettingsError(
+            f"`features` needs maps of earlier layers, which '{backbone.name}' does not have; use "
+            "`features='pooled'`."
+        )
     named = tuple(block for block in blocks if block not in (POOLED, STATISTICS))
     taps = (*measured, *named)
     outputs = [network.outputs[0], *(network.get_layer(name).output for name in taps)]
@@ -122,8 +127,11 @@ def _feature_blocks(
         # Keras's resizing layers would switch everything after them to training mode.
         outputs = frozen(crops, training=False)
     except ValueError as error:
+        fixed = network.input_shape[1]
         raise SettingsError(
-            f"`size` is {crops.shape[1]}, too small for '{backbone.name}'; "
+            f"`size` is {crops.shape[1]}, but '{backbone.name}' takes {fixed} only."
+            if fixed
+            else f"`size` is {crops.shape[1]}, too small for '{backbone.name}'; "
             f"it was trained at {backbone.input_size}, choose a size closer to it."
         ) from error
     last, *maps = outputs if taps else [outputs]

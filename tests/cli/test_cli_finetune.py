@@ -136,6 +136,12 @@ def test_a_table_the_accuracy_and_skipped_files_are_printed(finetune, made, tmp_
     assert lines[-1].startswith(f"{tmp_path / 'm.keras'}: 2 classes")
 
 
+def test_images_unlike_the_training_images_are_counted(finetune, made):
+    result, _ = finetune(made)
+    [line] = [line for line in result.stdout.splitlines() if line.startswith("unlike")]
+    assert f"{made.predictions['validation'].ood_count} of these" in line
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_second_run_uses_cached_features(folder, tmp_path):
     words = ["finetune", folder / "data", "-o", tmp_path / "m.keras", "--json", "-q", "--views", 2]
