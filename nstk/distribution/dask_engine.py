@@ -4,7 +4,8 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from itertools import islice
 from typing import Any, Self, TypeVar
 
@@ -90,6 +91,10 @@ class DaskEngine:
         finally:
             self.client.cancel(list(waiting))
 
+    def prepare(self, module: str, function: str, *arguments: object) -> None:
+        """Let every worker call a function, such as one that loads a model, without waiting."""
+        self.client.run(_call, module, function, arguments, wait=False)
+
     def _start_local(self, workers: int | None) -> None:
         from distributed import LocalCluster
 
@@ -111,3 +116,8 @@ class DaskEngine:
         from distributed import Client
 
         self.client = self._stack.enter_context(Client(cluster, timeout=_SECONDS_TO_CONNECT))
+
+
+def _call(module: str, function: str, arguments: tuple[object, ...]) -> None:
+    with suppress(Exception):  # the first task says what is wrong
+        getattr(import_module(module), function)(*arguments)

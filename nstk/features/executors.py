@@ -35,6 +35,9 @@ TENSORFLOW, LITERT = "tensorflow", "litert"
 TOLERANCE = 1e-4
 """Largest difference of outputs, relative to the largest one, for which auto takes LiteRT."""
 
+EVEN_ROWS = 16
+"""Rows that fill the widest vector registers: in batches of a multiple, no row is a remainder."""
+
 _MIN_PRODUCTS = 5e10
 """Multiplications below which a run is so short that nothing is measured: TensorFlow takes it."""
 

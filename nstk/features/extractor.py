@@ -1,6 +1,6 @@
 """Features: a few rows of numbers for each image from the frozen network, computed once."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -161,22 +161,24 @@ _CropOfRow = tuple[_ExtractedRow, int, CropArray]
 class _Batches:
     """Crops on their way through the network, in batches of the sizes they have in a whole run.
 
-    What TensorFlow computes for a crop may depend on the size of its batch in the last bit, but not
-    on the other crops. So batches are filled up with zeros where crops are cached or in another
-    shard; only those of the last batch are in a smaller one. LiteRT computes each by itself.
+    What TensorFlow computes for a crop may depend in the last bit on the size of its batch, and on
+    its row in a batch of an odd size, but not on the other crops. So batches are filled up with
+    zeros where crops are cached or in another shard; in the last one, which is smaller, each crop
+    keeps its row. LiteRT computes each by itself.
     """
 
     def __init__(self, store: "FeatureStore", total: int) -> None:
         self.store, self.passes = store, 0
         self._last = total - total % BATCH_SIZE
         self._sizes = BATCH_SIZE, total % BATCH_SIZE
-        self._pending: tuple[list[_CropOfRow], list[_CropOfRow]] = ([], [])
+        self._pending: tuple[dict[int, _CropOfRow], dict[int, _CropOfRow]] = ({}, {})
 
     def add(self, place: int, row: _ExtractedRow) -> None:
         """Add the missing crops of an image, whose first crop has this place among all."""
         for number, crop in row.crops.items():
-            pending = self._pending[place + number >= self._last]
-            pending.append((row, number, crop))
+            place_in_last = place + number - self._last
+            pending = self._pending[place_in_last >= 0]
+            pending[place_in_last if place_in_last >= 0 else len(pending)] = row, number, crop
             if len(pending) == BATCH_SIZE:
                 self._compute(0)
         row.crops.clear()
@@ -236,13 +238,17 @@ class FeatureStore:
             self._hashes.add(digest, np.array([extracted.hash], np.uint64))
         return extracted
 
-    def compute(self, batch: Sequence[_CropOfRow], size: int) -> None:
-        """Pass crops through the network in a batch of this size, and store the rows."""
-        crops = np.stack([crop for _, _, crop in batch])
+    def compute(self, batch: Mapping[int, _CropOfRow], size: int) -> None:
+        """Pass crops, by row in a batch of this size, through the network; store the features."""
+        crops = np.stack([crop for _, _, crop in batch.values()])
+        places: Sequence[int] = range(len(crops))
         if self.extractor.chosen_executor == TENSORFLOW:
-            crops = np.concatenate([crops, np.zeros((size - len(crops), *crops.shape[1:]), "f4")])
+            places = [*batch]
+            filled = np.zeros((size, *crops.shape[1:]), np.float32)
+            filled[places] = crops
+            crops = filled
         for block, rows in self.extractor.extract(crops).items():
-            for (extracted, number, _), row in zip(batch, rows, strict=False):
+            for (extracted, number, _), row in zip(batch.values(), rows[places], strict=True):
                 extracted.rows[block, number] = row
                 self._shards[block, number].add(extracted.digest, row)
 

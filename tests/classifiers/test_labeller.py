@@ -1,6 +1,7 @@
 """A labeller is small, travels to workers, and gives a row for every image."""
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,16 +39,10 @@ def test_every_row_of_a_batch_has_a_label_or_an_error(color_model, files, tmp_pa
 def test_arrays_and_bytes_get_the_labels_of_their_files(color_model, files):
     labeller = Labeller(color_model)
     expected = labeller(files)["label"]
-    content = [open(path, "rb").read() for path in files]  # noqa: SIM115
+    content = [Path(path).read_bytes() for path in files]
     assert labeller({"bytes": content})["label"] == expected
-    pixels = [np.asarray(decode(path).image.convert("RGB")) for path in map(_path, files)]
+    pixels = [np.asarray(decode(path).image.convert("RGB")) for path in map(Path, files)]
     assert labeller(pixels)["label"] == expected
-
-
-def _path(name):
-    from pathlib import Path
-
-    return Path(name)
 
 
 def test_an_unknown_option_is_refused_where_it_is_given():

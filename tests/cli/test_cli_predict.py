@@ -88,10 +88,9 @@ def test_checkpointed_predictions_are_repeated_exactly(
     assert without_times(again.stdout) == without_times(whole.stdout)
     assert (output.read_bytes() if output.exists() else b"") == labels
     assert kept.read_bytes() == answers
-    missing = 8 - answers[: len(answers) // 2].count(b"\n")
-    assert seen == [missing]
+    assert seen == [8]  # All in one batch, as the first time, for the sake of its second half.
     invoke(*states, "--resume")
-    assert seen == [missing]
+    assert seen == [8]
 
 
 def without_times(text):
@@ -99,7 +98,7 @@ def without_times(text):
 
 
 def count_passes(monkeypatch):
-    """Record how many images get a prediction from the network in each batch."""
+    """Record how many images go through the network in each batch."""
     seen, split_outputs = [], Classifier.split_outputs
 
     def counting(self, outputs):

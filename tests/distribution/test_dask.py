@@ -52,7 +52,7 @@ def whole(color_classifier, photos, tmp_path_factory):
 
 
 def test_chunks_give_the_bytes_of_one_run(color_classifier, color_model, photos, whole, tmp_path):
-    stream = stream_on_engine(run_here, color_model, photos, SETTINGS)
+    stream = stream_on_engine(run_here, color_model, color_classifier, photos, SETTINGS)
     assert write(tmp_path / "labels.csv", color_classifier, stream) == whole
 
 
@@ -63,7 +63,11 @@ def test_a_resumed_run_sends_only_what_is_missing(
     lines = whole.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:20]))
     with ResultsFile(path, color_classifier, resume=True) as results:
-        found = [*stream_on_engine(run_here, color_model, photos, SETTINGS, done=results.done)]
+        found = [
+            *stream_on_engine(
+                run_here, color_model, color_classifier, photos, SETTINGS, done=results.done
+            )
+        ]
     assert sum(isinstance(each, Prediction) for each in found) == len(lines) - 20
 
 
@@ -77,7 +81,7 @@ def test_features_from_an_engine_are_those_of_one_process(tiny_backbone, photos,
     assert cache_features_on_engine(run_here, network, extractor, paths, cache) == len(paths)
     cached = extract_features(extractor, paths, cache=FeatureCache(tmp_path))
     assert cached.forward_passes == 0
-    assert cached.blocks["embed"].tobytes() == expected.blocks["embed"].tobytes()
+    assert cached.blocks["pooled"].tobytes() == expected.blocks["pooled"].tobytes()
 
 
 @pytest.mark.parametrize("address", ["", "local:0", "local:x", "remote", "tcp://127.0.0.1:1"])
@@ -101,7 +105,7 @@ def test_a_killed_worker_changes_no_byte(
     path = tmp_path / "whole.csv"
     expected = write(path, color_classifier, stream_predictions(color_classifier, photos, SETTINGS))
     with DaskEngine("local:2") as engine:
-        stream = stream_on_engine(engine, color_model, photos, SETTINGS)
+        stream = stream_on_engine(engine, color_model, color_classifier, photos, SETTINGS)
         first = next(stream)
         [victim, _] = engine.client.run(os.getpid).values()
         os.kill(victim, signal.SIGKILL)

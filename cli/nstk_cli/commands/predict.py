@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nstk.classifiers.classifier import Classifier
     from nstk.classifiers.prediction.parquet import ParquetFile
     from nstk.classifiers.prediction.results import ResultsFile
+    from nstk.distribution.dask_engine import DaskEngine
 
 log = logging.getLogger("nstk")
 
@@ -103,13 +104,13 @@ def predict(
     if checkpoints.checkpoint:
         checkpoints, resume = replace(checkpoints, resume=resume), False
     with reporting(quiet=quiet) as report, ExitStack() as stack:
+        engine = start_workers(dask, model, stack) if dask else None
         from nstk.classifiers.classifier import Classifier
         from nstk.classifiers.prediction.distribution import stream_on_engine
         from nstk.classifiers.prediction.job import stream_predictions
         from nstk.classifiers.prediction.prediction import PredictSettings
         from nstk.classifiers.prediction.reading import watch_folder
         from nstk.classifiers.prediction.resumption import saved_predictions
-        from nstk.distribution.dask_engine import DaskEngine
 
         if output:
             check_output(output, resume)
@@ -122,7 +123,6 @@ def predict(
         if results:
             stack.enter_context(results)
         predicting = PredictSettings(**chosen, decode=decode, executor=executor, shard=shard)
-        engine = stack.enter_context(DaskEngine(dask)) if dask else None
         shown = {"multi_label": classifier.multi_label, "json": json, "watching": bool(watch)}
         sink = PredictionSink(results, saved, **shown)
         try:
@@ -130,7 +130,7 @@ def predict(
                 done = results.done if results else ()
                 common: dict[str, Any] = {"done": done, "on_progress": report}
                 stream = (
-                    stream_on_engine(engine, model, group, predicting, **common)
+                    stream_on_engine(engine, model, classifier, group, predicting, **common)
                     if engine
                     else stream_predictions(
                         classifier, group, predicting, known=saved.known, **common
@@ -142,6 +142,15 @@ def predict(
             raise
     sink.check()
     sink.close()
+
+
+def start_workers(dask: str, model: Path, stack: ExitStack) -> "DaskEngine":
+    """Connect to Dask, and let its workers load the classifier while this process does."""
+    from nstk.distribution.dask_engine import DaskEngine
+
+    engine = stack.enter_context(DaskEngine(dask))
+    engine.prepare("nstk.classifiers.labeller", "load_classifier", str(model.absolute()))
+    return engine
 
 
 def check_output(output: Path, resume: bool) -> None:

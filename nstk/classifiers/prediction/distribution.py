@@ -1,11 +1,13 @@
 """Prediction on an engine: chunks of images go to its workers, predictions come back in order."""
 
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.labeller import load_classifier
 from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
@@ -31,18 +33,22 @@ class _Chunk:
 def stream_on_engine(
     engine: Engine,
     model: Path,
+    classifier: Classifier,
     images: Images,
     settings: PredictSettings,
     *,
     done: Collection[tuple[Path, str]] = (),
     on_progress: Reporter = no_progress,
 ) -> Iterator[Prediction | SkippedFile]:
-    """Classify image files as `nstk.stream_predictions` does, with the same numbers."""
+    """Classify image files as `nstk.stream_predictions` does, with the same numbers.
+
+    The workers load ``model``, the file of ``classifier``.
+    """
     inputs = list_inputs(images, settings.value_range)
     listed = tuple(inputs.images)
     if any(each.given is not None for each in listed):
         raise SettingsError("`dask` needs images in files, which its workers can read.")
-    executors = load_classifier(model).inference_model.executors
+    executors = classifier.inference_model.executors
     chosen: Any = executors.choose(settings.executor, inputs.total)
     settings = replace(settings, executor=chosen)
     known: dict[Path, str] = dict(done)
@@ -56,7 +62,7 @@ def stream_on_engine(
     )
     step = 0
     on_progress(Progress(stage="predict", step=0, total=inputs.total))
-    predict = partial(_predict_chunk, str(model), settings)
+    predict = partial(_predict_chunk, os.path.abspath(model), settings)
     for chunk, found in zip(chunks, engine(predict, tasks), strict=True):
         yield from found
         step += len(chunk)

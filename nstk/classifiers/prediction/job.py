@@ -27,7 +27,7 @@ from nstk.classifiers.prediction.reading import (
 from nstk.datasets.listing import SkippedFile
 from nstk.distribution.shards import Shard
 from nstk.errors import ImageError
-from nstk.features.executors import LITERT
+from nstk.features.executors import EVEN_ROWS, LITERT
 from nstk.features.prefetching import prefetch
 from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
@@ -227,21 +227,21 @@ def _stream(
 
 
 def _regroup(groups: Iterator[list[_Read]], batch: int) -> Iterator[tuple[list[_Read], int]]:
-    """Fill batches with the images of the shard; each batch has the size it has without shards.
+    """Fill batches with the images of the shard, so that each gets the numbers of one whole run.
 
-    What the network computes for an image may depend on the size of its batch in the last bit, but
-    not on the other images in it. Only the last batch of all images is smaller.
+    What the network computes for an image may depend in the last bit on the size of its batch, and
+    on its row if vector instructions do not divide the batch evenly; but not on the other images.
+    So full batches are filled again, and in others every image keeps its row.
     """
     pending: list[_Read] = []
     for group in groups:
-        mine = [each for each in group if each[1] is not None]
-        if len(group) < batch:
+        if len(group) % EVEN_ROWS or len(group) < batch:
             if pending:
                 yield pending, batch
             pending = []
-            yield mine, len(group)
+            yield group, len(group)
             continue
-        pending += mine
+        pending += [each for each in group if each[1] is not None]
         while len(pending) >= batch:
             yield pending[:batch], batch
             pending = pending[batch:]
@@ -261,18 +261,20 @@ def _predict_batch(
             crops[row] = each.crop
             rows.append(row)
     outputs: dict[int, tuple[Probabilities, float | None]] = {}
-    if rows and decoder.executor == LITERT:  # each row by itself
-        raw = pipeline.forward(crops[rows], decoder.executor)
-    elif rows:
-        raw = pipeline.forward(crops, decoder.executor)[rows]
     if rows:
-        outputs = dict(zip(rows, zip(*classifier.split_outputs(raw), strict=True), strict=True))
+        if decoder.executor == LITERT:  # each row by itself
+            some = pipeline.forward(crops[rows], decoder.executor)
+            raw = np.zeros((size, *some.shape[1:]), np.float32)
+            raw[rows] = some
+        else:
+            raw = pipeline.forward(crops, decoder.executor)
+        outputs = dict(enumerate(zip(*classifier.split_outputs(raw), strict=True)))
     sharded = not reader.shard.is_whole
     for row, (number, each) in enumerate(members):
         position = number if sharded else None
         if isinstance(each, SkippedFile):
             yield each
-        elif row in outputs and isinstance(each, CroppedImage):
+        elif each and each.crop is not None:
             yield decoder.decode(each, position, *outputs[row])
         elif each and (key := (each.source.path, each.digest)) in decoder.known:
             yield replace(decoder.known[key], position=position)
