@@ -6,7 +6,7 @@ from unit_images import unit_image
 import nstk
 from benchmarks.style_metrics import measure_style
 
-SIZES = (256, 512)
+SIZES = (192, 384)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def test_a_larger_content_weight_lowers_the_content_error(images):
     """The weights are far enough apart for the errors to differ on every machine."""
     errors = [
         measure_style(
-            *images, nstk.stylize(*images, size=128, steps=30, content_weight=weight).image
+            *images, nstk.stylize(*images, size=128, steps=20, content_weight=weight).image
         )["content_error"]
         for weight in (1e-3, 0.1, 3.0)
     ]
@@ -33,7 +33,7 @@ def test_a_larger_content_weight_lowers_the_content_error(images):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_strength_means_the_same_at_256_and_at_512_pixels(images):
+def test_a_strength_means_the_same_at_twice_the_size(images):
     small, large = (
         measure_style(*images, nstk.stylize(*images, size=size, steps=8).image) for size in SIZES
     )
