@@ -248,7 +248,7 @@ def _read_painting(
     chosen: dict[str, Any] = {
         "backbone": context.network(PAINT_BACKBONE),
         "settings": StylizeSettings(**given["settings"]),
-        "masks": Masks(masks.get("content") or (), (), masks.get("keep")),
+        "masks": Masks(masks.get("content") or (), (), masks.get("keep") or None),
     }
     return Path(given["content"]), [Path(each) for each in given["styles"]], chosen
 
