@@ -137,12 +137,13 @@ def read_frames(path: str | Path, settings: VideoSettings) -> Iterator[Frame]:
 
 def select_times(times: Iterator[Fraction], settings: VideoSettings) -> Iterator[Fraction]:
     """The times from ``start`` to ``end``, at most ``fps`` a second, and every ``every``-th."""
-    interval = None if settings.fps is None else 1 / Fraction(settings.fps).limit_denominator(10**6)
+    interval = None if settings.fps is None else 1 / _exact(settings.fps)
+    start, end = _exact(settings.start), None if settings.end is None else _exact(settings.end)
     number, due = 0, None
     for time in times:
-        if time < settings.start:
+        if time < start:
             continue
-        if settings.end is not None and time >= settings.end:
+        if end is not None and time >= end:
             return
         if interval is not None:
             # Half a tick of tolerance: times of video files are rounded to their own clock.
@@ -152,6 +153,11 @@ def select_times(times: Iterator[Fraction], settings: VideoSettings) -> Iterator
         if number % settings.every == 0:
             yield time
         number += 1
+
+
+def _exact(number: float) -> Fraction:
+    """A number as it was typed: 0.1 is one tenth."""
+    return Fraction(number).limit_denominator(10**6)
 
 
 _Loader = Callable[[], Levels]
@@ -186,7 +192,7 @@ def _read_folder(folder: Path, settings: VideoSettings) -> Iterator[tuple[Fracti
     files = _list_frames(folder)
     if not files:
         raise ImageError(f"{folder} has no numbered frames, such as 0001.png; give such a folder.")
-    rate = Fraction(settings.fps or FOLDER_RATE).limit_denominator(10**6)
+    rate = _exact(settings.fps or FOLDER_RATE)
     for number, file in enumerate(files):
         yield number / rate, partial(load_levels, file)
 

@@ -27,7 +27,7 @@ def error(one, other):
 
 @pytest.mark.parametrize(
     ("name", "loss"),
-    [("a.mp4", 4), ("a.mov", 4), ("a.webm", 8), ("a.gif", 12), ("a.webp", 8), ("frames", 0)],
+    [("a.mp4", 8), ("a.mov", 8), ("a.webm", 10), ("a.gif", 12), ("a.webp", 8), ("frames", 0)],
 )
 def test_a_clip_is_read_as_it_was_written(tmp_path, name, loss):
     path = draw_clip(tmp_path / name)
@@ -50,7 +50,7 @@ def test_a_turned_clip_is_upright(tmp_path):
     path = encode(tmp_path / "phone.mp4", frames, rotation=90)
     info, (first, *_) = look_at(path, ALL), read(path)
     assert (info.height, info.width) == (WIDTH, HEIGHT)
-    assert error(first, np.rot90(frames[0])) < 5
+    assert error(first, np.rot90(frames[0])) < 8
 
 
 @pytest.mark.parametrize("color_range", [1, 2])
