@@ -93,7 +93,7 @@ def stylize_clip(
         seconds=time.perf_counter() - begun,
         peak_memory_bytes=peak_memory(),
         interrupted=interrupted,
-        notices=_list_notices(Path(output), recipe),
+        notices=_list_notices(Path(output), run, interrupted),
     )
 
 
@@ -242,7 +242,10 @@ def _measure(run: ClipRun, on_progress: Reporter) -> Stability | None:
     return stability
 
 
-def _list_notices(output: Path, recipe: ClipRecipe) -> list[str]:
-    if recipe.info.has_sound and output.suffix.lower() not in CODECS:
-        return [f"{output} has no sound, which only {', '.join(CODECS)} hold."]
-    return []
+def _list_notices(output: Path, run: ClipRun, interrupted: bool) -> list[str]:
+    info, made, notices = run.recipe.info, len(run.finished), []
+    if info.has_sound and output.suffix.lower() not in CODECS:
+        notices.append(f"{output} has no sound, which only {', '.join(CODECS)} hold.")
+    if made < info.frames and not interrupted:
+        notices.append(f"{info.path} is damaged after {made} of {info.frames} frames.")
+    return notices

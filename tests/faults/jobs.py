@@ -151,4 +151,27 @@ KEPT_RUN = Job(
     results=SWEEP.results,
 )
 
-JOBS = (STYLIZE, FINETUNE, SECOND_STAGE, PREDICT, KEPT_ANSWERS, SWEEP, KEPT_RUN)
+
+def draw_clip(folder: Path) -> None:
+    """Four frames of a slow pan, and a style."""
+    draw_images(folder)
+    (folder / "clip").mkdir()
+    with Image.open(folder / "town.png") as town:
+        for number in range(4):
+            frame = town.crop((number, 0, 48 + number, 48))
+            frame.save(folder / "clip" / f"{number}.png")
+
+
+FILM = Job(
+    "stylize of a clip",
+    draw_clip,
+    command=(
+        *("stylize", "clip", "waves.png", "-o", "film", "--size", "48", "--steps", "8"),
+        *("--scales", "1", "--checkpoint", "states", "--checkpoint-every", "1", "--json"),
+        *SHALLOW,
+    ),
+    again=("--resume",),
+    results=("film/*.png",),
+)
+
+JOBS = (STYLIZE, FINETUNE, SECOND_STAGE, PREDICT, KEPT_ANSWERS, SWEEP, KEPT_RUN, FILM)

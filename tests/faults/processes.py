@@ -22,6 +22,7 @@ LOADED = (
     "nstk.finetuning.job",
     "nstk.classifiers.run_records",
     "nstk.sweeping.job",
+    "nstk.video.job",
     "nstk.reports.sweep",
     "nstk.classifiers.prediction.job",
     "nstk.classifiers.prediction.results",
