@@ -2,11 +2,13 @@
 
 import csv
 import json
+import pickle
 from pathlib import Path
 
 import pytest
 from shell import complaint, invoke
 
+from nstk.distribution.shards import Shard
 from nstk.images.encoding import save_image
 from nstk.images.loading import load_image
 from nstk.settings import CheckpointSettings, StylizeSettings
@@ -84,8 +86,6 @@ def test_a_batch_makes_the_bytes_of_single_runs(photos, tmp_path, tiny_backbone)
 
 
 def test_shards_make_together_what_one_run_makes(photos, tmp_path, tiny_backbone):
-    from nstk.distribution.shards import Shard
-
     run(photos, tmp_path / "one", backbone=tiny_backbone)
     made = [
         run(
@@ -99,6 +99,19 @@ def test_shards_make_together_what_one_run_makes(photos, tmp_path, tiny_backbone
     ]
     assert sum(made) == 4
     assert images_in(tmp_path / "all") == images_in(tmp_path / "one")
+
+
+def test_an_engine_makes_the_same_bytes(photos, tmp_path, tiny):
+    def send(function, tasks):
+        """What an engine of other processes does: everything is pickled on its way."""
+        for task in tasks:
+            there, sent = pickle.loads(pickle.dumps((function, task)))
+            yield pickle.loads(pickle.dumps(there(sent)))
+
+    run(photos, tmp_path / "here", backbone="compact")
+    made = run(photos, tmp_path / "there", backbone="compact", engine=send)
+    assert (made.made, [each.path.name for each in made.skipped]) == (4, ["notes.txt"])
+    assert images_in(tmp_path / "there") == images_in(tmp_path / "here")
 
 
 def test_an_interrupted_batch_resumes_to_the_same_bytes(photos, tmp_path, tiny_backbone):
