@@ -15,7 +15,7 @@ from nstk.page.process import Worker
 
 pytestmark = [pytest.mark.slow, in_a_browser]
 
-MILLISECONDS = 60_000
+MILLISECONDS = 30_000
 
 
 @pytest.fixture(scope="module")

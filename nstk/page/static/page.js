@@ -56,7 +56,7 @@ async function send(form, submitter) {
     const body = new FormData(form, submitter);
     if (form.id === "paint") await addMasks(body);
     const multipart = form.enctype === "multipart/form-data";
-    const answer = await fetch(form.action, {
+    const answer = await fetch(form.getAttribute("action"), {
       method: "POST",
       signal: own.abort.signal,
       body: multipart ? body : new URLSearchParams(body),
