@@ -1,6 +1,5 @@
 """Files that are written completely or not at all, by one process at a time; their digests."""
 
-import ctypes
 import errno
 import hashlib
 import io
@@ -14,8 +13,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-
-import platformdirs
 
 from nstk.errors import OutputError
 
@@ -37,6 +34,8 @@ MAX_NAME_BYTES = 255
 
 def find_cache_folder() -> Path:
     """The user's cache folder for nstk, where the operating system expects it."""
+    import platformdirs
+
     try:
         return platformdirs.user_cache_path("nstk", appauthor=False, opinion=False)
     except RuntimeError as error:
@@ -242,6 +241,8 @@ def _resolve(path: Path) -> Path:
 
 def _swap(one: Path, other: Path) -> bool:
     """Exchange two folders atomically, if the system can: a kill may come between two renames."""
+    import ctypes
+
     rename = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     names = os.fsencode(one.absolute()), os.fsencode(other.absolute())
     return rename is not None and rename(-1, names[0], -1, names[1], _RENAME_EXCHANGE) == 0
