@@ -35,9 +35,6 @@ TENSORFLOW, LITERT = "tensorflow", "litert"
 TOLERANCE = 1e-4
 """Largest difference of outputs, relative to the largest one, for which auto takes LiteRT."""
 
-EVEN_ROWS = 16
-"""Rows that fill the widest vector registers: in batches of a multiple, no row is a remainder."""
-
 _MIN_PRODUCTS = 5e10
 """Multiplications below which a run is so short that nothing is measured: TensorFlow takes it."""
 
@@ -135,6 +132,14 @@ class NetworkExecutor:
         )
         speeds = [_time(run, rows) / _TIMED_ROWS for run in (self._tensorflow, litert)]
         return [*speeds, conversion if agree else float("inf")]
+
+
+def depends_on_rows(executor: str) -> bool:
+    """Whether a row of outputs may depend in the last bit on its place and the size of its batch.
+
+    On GPUs it may as well, but there machines differ by more.
+    """
+    return executor == TENSORFLOW and not tf.config.list_physical_devices("GPU")
 
 
 def _time(run: Run, rows: Array) -> float:

@@ -15,7 +15,7 @@ from nstk.distribution.shards import WHOLE, Shard
 from nstk.errors import ImageError
 from nstk.features.cache import CacheShard, FeatureCache
 from nstk.features.crops import CROPS, Crop, CropArray, crop_levels, needed_side
-from nstk.features.executors import TENSORFLOW, NetworkExecutor
+from nstk.features.executors import NetworkExecutor, depends_on_rows
 from nstk.features.networks import BLOCKS, build_feature_network
 from nstk.features.prefetching import prefetch
 from nstk.images.hashes import image_hash
@@ -132,7 +132,7 @@ def extract_features(
             batches.add(index * len(extractor.crops), row)
         if index + 1 == len(paths) or index % BATCH_SIZE == BATCH_SIZE - 1:
             on_progress(Progress(stage="features", step=index + 1, total=len(paths)))
-    batches.finish()
+    batches.compute()
     store.cache.close()
     return Features(
         indices=np.array(list(extracted), np.int64),
@@ -159,40 +159,39 @@ _CropOfRow = tuple[_ExtractedRow, int, CropArray]
 
 
 class _Batches:
-    """Crops on their way through the network, in batches of the sizes they have in a whole run.
+    """Crops on their way through the network, each at the place it has in a run over all images.
 
-    What TensorFlow computes for a crop may depend in the last bit on the size of its batch, and on
-    its row in a batch of an odd size, but not on the other crops. So batches are filled up with
-    zeros where crops are cached or in another shard; in the last one, which is smaller, each crop
-    keeps its row. LiteRT computes each by itself.
+    What TensorFlow computes for a crop on a processor may depend in the last bit on the size of its
+    batch and on its row there, but not on the other crops: where crops are cached or in another
+    shard, rows stay zero. LiteRT computes each by itself.
     """
 
     def __init__(self, store: "FeatureStore", total: int) -> None:
-        self.store, self.passes = store, 0
-        self._last = total - total % BATCH_SIZE
-        self._sizes = BATCH_SIZE, total % BATCH_SIZE
-        self._pending: tuple[dict[int, _CropOfRow], dict[int, _CropOfRow]] = ({}, {})
+        self.store, self.total, self.passes = store, total, 0
+        self._keeps_rows = depends_on_rows(store.extractor.chosen_executor)
+        self._pending: dict[int, _CropOfRow] = {}
+        self._number = 0
 
     def add(self, place: int, row: _ExtractedRow) -> None:
         """Add the missing crops of an image, whose first crop has this place among all."""
         for number, crop in row.crops.items():
-            place_in_last = place + number - self._last
-            pending = self._pending[place_in_last >= 0]
-            pending[place_in_last if place_in_last >= 0 else len(pending)] = row, number, crop
-            if len(pending) == BATCH_SIZE:
-                self._compute(0)
+            batch, in_batch = divmod(place + number, BATCH_SIZE)
+            if self._keeps_rows and batch != self._number:
+                self.compute()
+            self._number = batch
+            free = in_batch if self._keeps_rows else len(self._pending)
+            self._pending[free] = row, number, crop
+            if len(self._pending) == BATCH_SIZE:
+                self.compute()
         row.crops.clear()
 
-    def finish(self) -> None:
-        for which, pending in enumerate(self._pending):
-            if pending:
-                self._compute(which)
-
-    def _compute(self, which: int) -> None:
-        batch = self._pending[which]
-        self.store.compute(batch, self._sizes[which])
-        self.passes += len(batch)
-        batch.clear()
+    def compute(self) -> None:
+        """Pass what is pending through the network."""
+        size = min(BATCH_SIZE, self.total - self._number * BATCH_SIZE)
+        if self._pending:
+            self.store.compute(self._pending, size if self._keeps_rows else len(self._pending))
+        self.passes += len(self._pending)
+        self._pending.clear()
 
 
 class FeatureStore:
@@ -240,15 +239,11 @@ class FeatureStore:
 
     def compute(self, batch: Mapping[int, _CropOfRow], size: int) -> None:
         """Pass crops, by row in a batch of this size, through the network; store the features."""
-        crops = np.stack([crop for _, _, crop in batch.values()])
-        places: Sequence[int] = range(len(crops))
-        if self.extractor.chosen_executor == TENSORFLOW:
-            places = [*batch]
-            filled = np.zeros((size, *crops.shape[1:]), np.float32)
-            filled[places] = crops
-            crops = filled
+        crops = np.zeros((size, *next(iter(batch.values()))[2].shape), np.float32)
+        for place, (_, _, crop) in batch.items():
+            crops[place] = crop
         for block, rows in self.extractor.extract(crops).items():
-            for (extracted, number, _), row in zip(batch.values(), rows[places], strict=True):
+            for (extracted, number, _), row in zip(batch.values(), rows[[*batch]], strict=True):
                 extracted.rows[block, number] = row
                 self._shards[block, number].add(extracted.digest, row)
 

@@ -27,7 +27,7 @@ from nstk.classifiers.prediction.reading import (
 from nstk.datasets.listing import SkippedFile
 from nstk.distribution.shards import Shard
 from nstk.errors import ImageError
-from nstk.features.executors import EVEN_ROWS, LITERT
+from nstk.features.executors import LITERT, depends_on_rows
 from nstk.features.prefetching import prefetch
 from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
@@ -221,21 +221,22 @@ def _stream(
 
     with closing(prefetch(enumerate(inputs.images), read, ahead=2 * batch)) as images:
         groups = iter(lambda: list(islice(images, batch)), [])
-        for members, size in _regroup(report(groups), batch):
+        keeps_rows = depends_on_rows(decoder.executor)
+        for members, size in _regroup(report(groups), batch, keeps_rows=keeps_rows):
             yield from _predict_batch(decoder, reader, members, size)
     yield from inputs.unsearched
 
 
-def _regroup(groups: Iterator[list[_Read]], batch: int) -> Iterator[tuple[list[_Read], int]]:
-    """Fill batches with the images of the shard, so that each gets the numbers of one whole run.
+def _regroup(
+    groups: Iterator[list[_Read]], batch: int, *, keeps_rows: bool
+) -> Iterator[tuple[list[_Read], int]]:
+    """Fill batches with the images of the shard, unless each has to keep its row in its batch.
 
-    What the network computes for an image may depend in the last bit on the size of its batch, and
-    on its row if vector instructions do not divide the batch evenly; but not on the other images.
-    So full batches are filled again, and in others every image keeps its row.
+    Where the network's numbers depend on the row, every image has the same row as in a whole run.
     """
     pending: list[_Read] = []
     for group in groups:
-        if len(group) % EVEN_ROWS or len(group) < batch:
+        if keeps_rows or len(group) < batch:
             if pending:
                 yield pending, batch
             pending = []
