@@ -7,8 +7,10 @@ import shutil
 import signal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from browsing import in_a_browser
 from page_server import serve
+from playwright.sync_api import expect, sync_playwright
 
 from nstk.images.encoding import save_image
 from nstk.page.process import Worker
@@ -40,8 +42,6 @@ def site(root, color_model, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
         browser = playwright.chromium.launch(
@@ -61,6 +61,7 @@ def open_page(site, browser):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(MILLISECONDS)
+        expect.set_options(timeout=MILLISECONDS)
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("dialog", lambda dialog: failures.append(dialog.message))
@@ -103,6 +104,7 @@ def test_painting_plans_runs_shows_itself_and_keeps_its_result(open_page, root):
     page.wait_for_selector("#plan dd")
     page.click("#masks > summary")
     page.wait_for_selector("#canvas:visible")
+    page.locator("#canvas").scroll_into_view_if_needed()
     box = page.locator("#canvas").bounding_box()
     page.mouse.move(box["x"] + 0.2 * box["width"], box["y"] + 0.5 * box["height"])
     page.mouse.down()
@@ -131,7 +133,7 @@ def test_a_painting_can_be_stopped_and_keeps_its_image(open_page, root, site):
     page.wait_for_selector(".run-parts svg")
     page.reload()
     page.click(".run button")
-    page.wait_for_function(f"document.querySelectorAll('.gallery .card').length == {before + 1}")
+    expect(page.locator(".gallery .card")).to_have_count(before + 1)
     assert newest(root)["interrupted"]
     assert not [job for job in site.jobs.list("paint") if job.is_active]
 
@@ -177,7 +179,7 @@ def test_labels_are_given_by_keys_and_nothing_is_lost(open_page, root, site):
             page.keyboard.type(truth)
             page.keyboard.press("Enter")
             page.keyboard.press("Escape")
-        page.wait_for_function(f"document.querySelector('.known progress').value == {count}")
+        expect(page.locator(".known progress")).to_have_attribute("value", str(count))
         if count == 4:
             page.reload()
         if count == 6:
@@ -190,10 +192,10 @@ def test_labels_are_given_by_keys_and_nothing_is_lost(open_page, root, site):
     assert len(written) == 12
     assert all(path.startswith(f"photos/{label}-") for path, label in written.items())
     page.keyboard.press("u")
-    page.wait_for_function("document.querySelector('.known progress').value == 11")
+    expect(page.locator(".known progress")).to_have_attribute("value", "11")
     shown = page.get_attribute(".subject", "alt")
     page.keyboard.press("s")
-    page.wait_for_function("shown => document.querySelector('.subject').alt != shown", arg=shown)
+    expect(page.locator(".subject")).not_to_have_attribute("alt", shown)
     other.locator(".option").first.click()
     other.locator("#errors .alert").wait_for()
     assert page.locator("button.primary").inner_text().startswith("Yes: ")
@@ -211,8 +213,6 @@ def test_what_is_not_an_image_is_refused_in_place(open_page, root, tmp_path):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_tab_is_accessible_and_fits_a_small_phone(open_page, scheme):
-    from axe_playwright_python.sync_playwright import Axe
-
     page = open_page(color_scheme=scheme, reduced_motion="reduce")
     for tab in ("paint", "recognize", "label"):
         page.goto(f"{page.url.rsplit('/', 1)[0]}/{tab}")
@@ -234,7 +234,7 @@ def test_the_page_speaks_korean_and_the_keyboard_reaches_the_tabs(open_page):
     page.keyboard.press("Enter")
     page.wait_for_url("**/recognize")
     page.click("text=English")
-    page.wait_for_function("document.documentElement.lang == 'en'")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
 
 
 def test_without_scripts_the_forms_do_the_same(open_page, root):
