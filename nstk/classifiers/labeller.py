@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from nstk.classifiers.classifier import Classifier
+from nstk.classifiers.loading import load_classifier
 from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.datasets.listing import SkippedFile
@@ -102,17 +102,3 @@ def _to_row(each: Prediction | SkippedFile) -> dict[str, Any]:
 
 COLUMNS = ("label", "probability", "ood_score", "error")
 _NOTHING = dict.fromkeys(COLUMNS)
-
-
-@lru_cache(maxsize=2)
-def _load(path: str, modified: int, size: int) -> Classifier:
-    return Classifier.load(path)
-
-
-def load_classifier(path: str | Path) -> Classifier:
-    """Load a classifier once in each process, and again if its file has changed."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return Classifier.load(path)  # raises the error that says what is wrong
-    return _load(os.fspath(path), status.st_mtime_ns, status.st_size)

@@ -149,7 +149,7 @@ def start_workers(dask: str, model: Path, stack: ExitStack) -> "DaskEngine":
     from nstk.distribution.dask_engine import DaskEngine
 
     engine = stack.enter_context(DaskEngine(dask))
-    engine.prepare("nstk.classifiers.labeller", "load_classifier", str(model.absolute()))
+    engine.prepare("nstk.classifiers.loading", "load_classifier", str(model.absolute()))
     return engine
 
 

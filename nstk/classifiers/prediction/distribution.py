@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from nstk.classifiers.classifier import Classifier
-from nstk.classifiers.labeller import load_classifier
+from nstk.classifiers.loading import load_classifier
 from nstk.classifiers.prediction.job import stream_predictions
 from nstk.classifiers.prediction.prediction import Prediction, PredictSettings
 from nstk.classifiers.prediction.reading import list_inputs
