@@ -71,6 +71,7 @@ def record(program: str, figures: Mapping[str, Figure]) -> None:
         "figures": {name: asdict(figure) for name, figure in figures.items()},
     }
     text = json.dumps([*read_history(program), entry], indent=1, ensure_ascii=False) + "\n"
+    RESULTS.mkdir(exist_ok=True)
     atomic_write(RESULTS / f"{program}.json", lambda path: path.write_text(text, "utf-8"))
 
 
