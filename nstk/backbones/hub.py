@@ -17,7 +17,7 @@ import numpy as np
 from nstk.backbones.archives import check_config, import_hub
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.keras_config import pinned_keras_config
-from nstk.backbones.networks import MEAN, STD
+from nstk.backbones.networks import MEAN, STD, renumber_layers
 from nstk.errors import BackboneError
 from nstk.storage.files import check_regular
 from nstk.types import Json, KerasLayer, KerasModel, Tensor
@@ -136,7 +136,7 @@ def _image_shape(config: dict[str, Json]) -> tuple[int, int, int]:
 
 
 def _build_model(network: KerasModel, scale: Scaling, offset: Scaling) -> KerasModel:
-    """Build the model from images in [0, 1] to one map, of the same layers."""
+    """Build the model from images in [0, 1] to one map, with copies of the layers."""
     plain = keras.Model(keras.tree.flatten(network.inputs)[0], _last(network.output))
     image = keras.Input(plain.input_shape[1:], name="image")
     scaled = keras.layers.Rescaling([[scale]], offset=[[offset]], name="preprocessing")(image)
@@ -147,9 +147,12 @@ def _build_model(network: KerasModel, scale: Scaling, offset: Scaling) -> KerasM
     model = keras.models.clone_model(
         plain,
         input_tensors=keras.tree.map_structure(lambda _: image, plain.input),
-        clone_function=lambda layer: layer,
         call_function=call,
     )
+    for layer in plain.layers:
+        if layer.weights:
+            model.get_layer(layer.name).set_weights(layer.get_weights())
+    renumber_layers(model)
     last = model.outputs[0]
     return keras.Model(model.inputs[0], last if len(last.shape) == 4 else _to_map(network, last))
 

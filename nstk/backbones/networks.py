@@ -53,11 +53,16 @@ def build_network(application: Application) -> KerasModel:
     )
     if family.pads_by_size:
         network = _rebuild_for_any_size(network, divide_again=family.divides_again)
+    renumber_layers(network)
+    return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
+
+
+def renumber_layers(network: KerasModel) -> None:
+    """Give layers with generated names those of a new process."""
     counted = [layer for layer in network.layers if is_named_by_counting(layer)]
     names = renumber_names(layer.name for layer in counted)
     for layer in counted:
         layer.name = names[layer.name]
-    return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
 
 
 def _rebuild_for_any_size(fixed: KerasModel, *, divide_again: bool) -> KerasModel:

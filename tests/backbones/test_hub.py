@@ -41,8 +41,8 @@ class Weights:
     def __init__(self):
         self.arrays = {}
 
-    def port_weight(self, variable, hf_weight_key, hook_fn=None):
-        shape = tuple(variable.shape)
+    def port_weight(self, keras_variable, hf_weight_key, hook_fn=None):
+        shape = tuple(keras_variable.shape)
         shapes = {*permutations(shape)}
         for split in range(1, len(shape)):
             both = prod(shape[:split]), prod(shape[split:])
@@ -83,9 +83,9 @@ def resnet(tmp_path_factory):
     """A Keras preset of a tiny ResNet."""
     folder = tmp_path_factory.mktemp("hub") / "resnet"
     keras_hub.models.ResNetBackbone(
-        input_conv_filters=[4],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[3],
-        stackwise_num_filters=[4, 8],
+        stackwise_num_filters=[64, 8],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
         block_type="basic_block",
@@ -106,7 +106,8 @@ def standardized(images):
 def test_a_transformer_gives_a_map_of_patches_and_the_class_token(dino, images):
     backbone = load_backbone(f"hub:{dino}")
     assert (backbone.name, backbone.input_size) == ("hub:dino", 28)
-    tokens = keras_hub.models.Backbone.from_preset(str(dino))(standardized(images)).numpy()
+    network = keras_hub.models.Backbone.from_preset(str(dino))
+    tokens = network({"images": standardized(images)}).numpy()
     maps = backbone.model(images).numpy()
     assert maps.shape == (2, 4, 4, 32)
     np.testing.assert_allclose(maps[..., :16].reshape(2, 16, 16), tokens[:, 4:], atol=1e-5)
