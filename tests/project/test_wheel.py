@@ -42,7 +42,19 @@ def test_it_contains_both_packages_the_weights_and_nothing_else(wheel):
     data = {f"nstk/backbones/data/{name}.npz" for name in PACKAGED}
     assert {"nstk/py.typed", "nstk_cli/py.typed", *data} <= names
     assert "nstk/backbones/data/NOTICE.txt" in names
-    suffixes = {".js", ".toml", ".webp", ".py", ".typed", ".npz", ".html", ".css", ".ttf", ".txt"}
+    suffixes = {
+        ".js",
+        ".json",
+        ".toml",
+        ".webp",
+        ".py",
+        ".typed",
+        ".npz",
+        ".html",
+        ".css",
+        ".ttf",
+        ".txt",
+    }
     assert {Path(name).suffix for name in names} == suffixes
     assert rest == {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "licenses/LICENSE"}
 
