@@ -14,6 +14,7 @@ from nstk.errors import BackboneError
 from nstk.types import KerasLayer, KerasModel, Tensor
 
 MIN_CUT_STRIDE = 4
+_HALF = ("bfloat16", "float16")
 """Smallest stride, in pixels, at which a network is cut.
 
 The map between two stages is stored for the whole image. For VGG19 in float32 this takes 32 bytes
@@ -109,8 +110,8 @@ def count_flops(model: KerasModel, begin: Tensor | None = None) -> NetworkCost:
         if isinstance(operation, keras.layers.InputLayer):
             continue
         cells = 1 / (rows[operation.name].stride * columns[operation.name].stride)
-        half = operation.output.dtype in ("bfloat16", "float16")
-        size = operation.output.shape[-1] * (2 if half else 4) * cells
+        outputs = keras.tree.flatten(operation.output)
+        size = cells * sum(each.shape[-1] * (2 if each.dtype in _HALF else 4) for each in outputs)
         largest = max(largest, size)
         if _is_kept(operation):
             kept += size
