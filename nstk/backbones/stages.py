@@ -14,11 +14,12 @@ from nstk.errors import BackboneError
 from nstk.types import KerasLayer, KerasModel, Tensor
 
 MIN_CUT_STRIDE = 4
-_HALF = ("bfloat16", "float16")
 """Smallest stride, in pixels, at which a network is cut.
 
 The map between two stages is stored for the whole image. For VGG19 in float32 this takes 32 bytes
 per pixel at stride 4; at stride 2 it would take 64, and cutting there would save little."""
+
+_HALF = ("bfloat16", "float16")
 
 
 class Convolution(NamedTuple):
