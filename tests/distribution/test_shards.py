@@ -1,6 +1,7 @@
 """Shards are disjoint and complete; merged, they are the bytes of one run."""
 
 import hashlib
+import json
 import shutil
 
 import pytest
@@ -116,3 +117,23 @@ def test_merged_caches_hold_the_features_of_one_run(tiny_backbone, color_folder,
     merged = extract_features(extractor, images, cache=FeatureCache(tmp_path / "all"))
     assert (whole.forward_passes, merged.forward_passes) == (72, 0)
     assert merged.blocks["pooled"].tobytes() == whole.blocks["pooled"].tobytes()
+
+
+def test_features_of_shards_make_the_classifier_of_one_run(small_compact, color_folder, tmp_path):
+    command = ("finetune", color_folder, "--backbone", "compact", "--executor", "tensorflow", "-q")
+    caches = [tmp_path / "cache-1", tmp_path / "cache-2"]
+    for index, cache in enumerate(caches, 1):
+        result = invoke(*command, "--shard", f"{index}/2", "--cache", cache, "--json")
+        assert result.exit_code == 0, result.stderr
+        assert 0 < json.loads(result.stdout)["images"] < json.loads(result.stdout)["total"] == 24
+    assert invoke("merge", *caches, "-o", tmp_path / "all").exit_code == 0
+    for name, cache in (("merged", tmp_path / "all"), ("whole", "off")):
+        result = invoke(*command, "--cache", cache, "-o", tmp_path / f"{name}.keras")
+        assert result.exit_code == 0, result.stderr
+    merged, whole = (tmp_path / f"{name}.keras" for name in ("merged", "whole"))
+    assert merged.read_bytes() == whole.read_bytes()
+
+
+def test_features_alone_need_a_cache(small_compact, color_folder):
+    command = ("finetune", color_folder, "--backbone", "compact", "--shard", "1/2")
+    assert "--cache" in complaint(invoke(*command, "--cache", "off"))
