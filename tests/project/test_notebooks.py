@@ -72,7 +72,7 @@ def test_a_notebook_has_named_cells_and_the_outputs_of_its_code(path):
         for output in outputs
         for content in output.get("data", {}).values()
     ]
-    assert len(images) >= 8
+    assert len(images) >= 7
     assert all(image.width >= 300 for image in images)
     assert not [output for output in outputs if output["output_type"] == "error"]
     assert path.stat().st_size < 1_500_000
