@@ -29,6 +29,10 @@ LEAST_SIDE = 32
 """Shortest side in pixels that DIS is given; it reads beyond the border of some smaller images."""
 
 
+LEAST_RELIABILITY = 0.05
+"""Free pixels would take all the strokes that the others, which are held, lack."""
+
+
 class Warped(NamedTuple):
     """An earlier result where its content is now, and how far each pixel can be trusted."""
 
@@ -59,11 +63,15 @@ def _make_estimator(cv2: Module) -> Module:
     return cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
 
-def warp(image: Image, flow: Flow) -> Image:
-    """Take each pixel from where the flow points, bilinearly; borders are continued."""
+def warp(image: Image, flow: Flow, *, cubic: bool = False) -> Image:
+    """Take each pixel from where the flow points, bilinearly or by cubics; borders continue.
+
+    Cubics keep strokes sharp where a result is moved again and again.
+    """
     cv2 = import_cv2()
+    kind = cv2.INTER_CUBIC if cubic else cv2.INTER_LINEAR
     warped: Image = cv2.remap(
-        np.ascontiguousarray(image), *_positions(flow), cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE
+        np.ascontiguousarray(image), *_positions(flow), kind, None, cv2.BORDER_REPLICATE
     )
     return warped
 
@@ -134,7 +142,8 @@ def combine(warped: Sequence[Warped]) -> Warped:
 def follow_flow(levels: Levels, earlier: Levels, result: Image) -> Warped:
     """The result of an earlier frame, moved by the optical flow to where its content is now."""
     backward, forward = compute_flow(levels, earlier), compute_flow(earlier, levels)
-    return Warped(warp(result, backward), measure_reliability(backward, forward))
+    reliability = np.maximum(measure_reliability(backward, forward), LEAST_RELIABILITY)
+    return Warped(np.clip(warp(result, backward, cubic=True), 0, 1), reliability)
 
 
 def follow_difference(levels: Levels, earlier: Levels, result: Image) -> Warped:
