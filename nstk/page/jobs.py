@@ -125,11 +125,10 @@ class Jobs:
             job.state = "stopped"
         except NstkError as error:
             job.state, job.error = "failed", str(error)
-        self.publish(job.id)
         self.publish(job.kind)
 
     def _receive(self, event: Json) -> None:
         job = self._jobs.get(event["job"])
         if job is not None and job.is_active:
             job.update(event)
-            self.publish(job.id)
+            self.publish(job.kind)

@@ -17,7 +17,7 @@ from nstk.page.process import Worker
 
 pytestmark = [pytest.mark.slow, in_a_browser]
 
-MILLISECONDS = 30_000
+MILLISECONDS = 20_000
 
 
 @pytest.fixture(scope="module")

@@ -63,9 +63,12 @@ async function send(form, submitter) {
     });
     const fresh = parse(await answer.text());
     if (!fresh.getElementById("main")) throw new Error(fresh.body.textContent);
-    replaceById(fresh, "errors");
-    if (form.dataset.enhance === "main") replaceMain(fresh);
-    else refreshLive(fresh, isPlan ? ["form", ""] : [""]);
+    if (form.dataset.enhance === "main") {
+      replaceMain(fresh);
+    } else {
+      refreshLive(fresh, isPlan ? ["form", ""] : [""]);
+      replaceById(fresh, "errors");
+    }
     const hash = new URL(answer.url).hash;
     if (hash && answer.ok) document.querySelector(hash)?.scrollIntoView({ block: "start" });
   } catch (error) {
