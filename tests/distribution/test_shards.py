@@ -51,8 +51,9 @@ def photos(color_folder, tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("extension", [".csv", ".jsonl"])
-@pytest.mark.parametrize(("count", "executor"), [(2, "tensorflow"), (5, "litert")])
+@pytest.mark.parametrize(
+    ("extension", "count", "executor"), [(".csv", 2, "tensorflow"), (".jsonl", 5, "litert")]
+)
 def test_merged_shards_are_the_bytes_of_one_run(
     model, photos, tmp_path, extension, count, executor
 ):
