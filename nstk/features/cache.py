@@ -108,7 +108,7 @@ class _RowFile:
                 file.seek(dtype.itemsize * math.prod(shape), os.SEEK_CUR)
                 if fortran_order or shape[0] != len(digests):
                     raise ValueError("its arrays do not fit together")
-            if file.tell() != room or digests.shape[1:] != (_DIGEST,):
+            if file.tell() != room or (digests.shape[1:], digests.dtype) != ((_DIGEST,), np.uint8):
                 raise ValueError("it has another length than its headers claim")
         return cls(path, (starts[0], starts[1], starts[2]), shape[1:], dtype), digests
 
@@ -140,8 +140,8 @@ class CacheShard:
         for path in _list_files(folder) if folder else ():
             with self._discard_damaged(path):
                 file, digests = _RowFile.open(path)
-                self._files.append(file)
                 keys.append(_keys(digests))
+                self._files.append(file)
                 owners.append(len(digests))
                 numbers.append(np.arange(len(digests), dtype=np.uint32))
         all_keys = np.concatenate(keys)
@@ -208,7 +208,7 @@ class CacheShard:
             yield
         except OSError:
             return
-        except (IndexError, TypeError, ValueError):
+        except (ArithmeticError, IndexError, TypeError, ValueError):
             if index is not None:
                 self._files[index] = None
             with suppress(OSError):
