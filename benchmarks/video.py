@@ -56,6 +56,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", default="192x108", help="WIDTHxHEIGHT")
+    parser.add_argument("--steps", type=int, help="as for nstk stylize; its default if left out")
     parser.add_argument("--styles", nargs="+", default=STYLES)
     parser.add_argument("--modes", nargs="+", default=("off", "difference", "flow"))
     parser.add_argument("--weights", nargs="+", type=float, help="temporal weights to compare")
@@ -98,6 +99,7 @@ def measure_clip(given: argparse.Namespace, style: str, folder: Path) -> list[st
         for weight in weights if mode != "off" else weights[:1]:
             output, name = folder / f"{style}-{mode}-{weight:g}", f"{mode} {weight:g}"
             chosen = {"temporal": mode, "temporal_weight": weight, "size": max(width, height)}
+            chosen |= {} if given.steps is None else {"steps": given.steps}
             made = stylize_clip(source, path, output, **chosen)
             frames = [frame.levels for frame in read_frames(output, VideoSettings())]
             error = measure_warping(frames, motions)
