@@ -28,7 +28,7 @@ TYPICAL = 10
 _CONTROL_EVERY, _SECOND_LOOK_EVERY = 5, 8
 """Questions from one control image to the next, and answers from one second look to the next."""
 
-_LEAST_FOR_SECOND_LOOK, _LEAST_CONTROLS = 40, 5
+_LEAST_FOR_SECOND_LOOK, _LEAST_CONTROLS, _LEAST_TO_EXTRAPOLATE = 40, 5, 10
 _BLOCK, _TINY = 4096, 1e-12
 
 
@@ -254,19 +254,18 @@ class LabelingLoop:
         order = (each for each in self._drawn if each not in self._skipped)
         return np.array([row_of[each] for each in takewhile(row_of.__contains__, order)], int)
 
-    def _measure(self) -> tuple[float, Interval, int] | None:
+    def _measure(self) -> tuple[float, Interval, int | None] | None:
         """Accuracy on the control images with its interval, and how many answers are worth it."""
         rows, head = self._control_rows(), self._head
         if head is None or len(rows) < _LEAST_CONTROLS:
             return None
         correct = (head.predict(head.loo_scores) == head.targets).all(axis=1)[rows]
         accuracy = float(correct.mean())
-        half = self._measure_halves(rows)
-        return (
-            accuracy,
-            wilson_interval(int(correct.sum()), len(rows)),
-            count_worthwhile(len(self._given), accuracy, min(half, accuracy)),
-        )
+        interval = wilson_interval(int(correct.sum()), len(rows))
+        if len(rows) < _LEAST_TO_EXTRAPOLATE:
+            return accuracy, interval, None
+        half = min(self._measure_halves(rows), accuracy)
+        return accuracy, interval, count_worthwhile(len(self._given), accuracy, half)
 
     def _measure_halves(self, rows: npt.NDArray[np.integer]) -> float:
         """Accuracy on the control images of heads on the half of the answers without them."""
