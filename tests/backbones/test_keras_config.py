@@ -91,7 +91,11 @@ def test_a_backbone_is_float32_with_channels_last_in_every_project(project):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("project", ["mixed_float16"], indirect=True)
-def test_fine_tuning_and_exports_are_float32_in_every_project(project, folder, tmp_path):
+def test_fine_tuning_and_exports_are_float32_in_every_project(
+    project, folder, tmp_path, monkeypatch
+):
+    for limit in ("EPOCHS", "MAX_EPOCHS"):
+        monkeypatch.setattr(f"nstk.finetuning.unfreezing.planning.{limit}", 2)
     settings = nstk.FinetuneSettings(size=32, unfreeze=1, augment="mixup")
     made = nstk.finetune(folder, backbone=build_backbone(), settings=settings)
     assert made.second_stage is not None

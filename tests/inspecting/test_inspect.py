@@ -446,7 +446,7 @@ def test_the_error_of_reconstructions_grows_with_the_layer(packaged, shared):
     images = sorted((shared / "data" / "pictures").glob("*/*.jpg"))[:2]
     assert len(images) == 2
     layers = ("block1_conv1", "block3_conv1", "block5_conv1")
-    chosen = InspectSettings(size=64, steps=40, layers=layers)
+    chosen = InspectSettings(size=64, steps=20, layers=layers)
     found = [nstk.inspect_content(path, backbone=packaged, settings=chosen) for path in images]
     errors = [[each.error for each in made.reconstructions] for made in found]
     assert (np.diff(np.mean(errors, axis=0)) > 0).all()
