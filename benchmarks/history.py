@@ -10,6 +10,7 @@ work on the machine slows both alike. docs/history.md is written from these file
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,9 @@ The newest figures of the benchmarks that keep a history, for each machine. `mak
 the short ones again and says what got slower; [benchmarks/README.md](../benchmarks/README.md)
 describes all of them. *Ratio* relates a figure to the reference of the same run, which is named
 below the table; *change* relates it to the run before on the same machine: more than 1.00 is
-slower, or larger. `benchmarks/history.py` generates this page from `benchmarks/results/`.
+slower, or larger. *Load* is the number of processes per processor that wanted to run: above 1,
+seconds are too long by about that factor, and only ratios tell something. `benchmarks/history.py`
+generates this page from `benchmarks/results/`.
 """
 REFERENCES = {
     "startup": "Median seconds of processes, from start to end, relative to `import tensorflow`.",
@@ -68,6 +71,7 @@ def record(program: str, figures: Mapping[str, Figure]) -> None:
         "version": __version__,
         "commit": _find_commit(),
         "machine": describe_machine(),
+        "load": measure_load(),
         "figures": {name: asdict(figure) for name, figure in figures.items()},
     }
     text = json.dumps([*read_history(program), entry], indent=1, ensure_ascii=False) + "\n"
@@ -87,6 +91,13 @@ def describe_machine() -> str:
     widest = ("avx512_bf16", "avx512f", "avx2", "avx", "asimd")
     found = next((each for each in widest if each in processor["features"]), "")
     return f"{processor['name']}, {processor['threads']} threads, {found}".rstrip(", ")
+
+
+def measure_load() -> float | None:
+    """Processes that want to run, for each processor, in the last five minutes; None if unknown."""
+    if not hasattr(os, "getloadavg"):
+        return None
+    return round(os.getloadavg()[1] / (os.cpu_count() or 1), 1)
 
 
 def compare_runs(program: str) -> Iterator[tuple[dict[str, Any], str, Figure, float | None]]:
@@ -118,11 +129,12 @@ def write_page() -> str:
     for program in sorted(path.stem for path in RESULTS.glob("*.json")):
         rows = [
             f"| {name} | {figure.value:.3g} {figure.unit} | {_format(figure.ratio)} "
-            f"| {_format(change)} | {entry['machine']} | {entry['version']}, {entry['date']} |"
+            f"| {_format(change)} | {entry['machine']} | {_format(entry['load'])} "
+            f"| {entry['version']}, {entry['date']} |"
             for entry, name, figure, change in compare_runs(program)
         ]
-        heading = "| figure | measured | ratio | change | machine | version |"
-        table = "\n".join([heading, "|---|---|---|---|---|---|", *rows])
+        heading = "| figure | measured | ratio | change | machine | load | version |"
+        table = "\n".join([heading, "|---|---|---|---|---|---|---|", *rows])
         sections.append(f"## {program}.py\n\n{table}\n\n{REFERENCES[program]}\n")
     return "\n".join(sections)
 
