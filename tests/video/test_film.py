@@ -72,6 +72,7 @@ def test_later_frames_start_from_the_one_before_and_take_fewer_steps(film):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["flow", "difference"])
 def test_the_heavier_the_temporal_loss_the_stiller_the_clip(
     tmp_path, clip, strokes, tiny_backbone, mode
@@ -149,6 +150,7 @@ def test_a_finished_frame_that_is_lost_is_named(tmp_path, clip, strokes, tiny_ba
         stylize_clip(clip, strokes, tmp_path / "b", checkpoints=again, temporal_weight=1, **chosen)
 
 
+@pytest.mark.slow
 def test_a_keep_mask_may_be_a_clip(tmp_path, clip, strokes, tiny_backbone):
     masks = []
     for number in range(4):
@@ -233,6 +235,7 @@ def style_file(strokes, tmp_path):
 OPTIONS = ("--size", WIDTH, "--steps", 2, "--scales", 1, "-q")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_compact")
 def test_the_command_writes_a_film_with_sound(tmp_path, style_file):
     frames = [draw_frame(number / 4, 64, 96) for number in range(5)]
