@@ -47,9 +47,9 @@ WeightsFile = Annotated[
 TrainingBackbone = Annotated[
     str,
     typer.Option(
-        help="Frozen network: a name that `nstk backbones` lists, a classifier file, a local folder "
-        "for KerasHub, or auto: the best of those that need no download, on a few images of each "
-        "class",
+        help="Frozen network: a name that `nstk backbones` lists, a classifier file, a local "
+        "folder for KerasHub, or auto: the best of those that need no download, on a few images "
+        "of each class",
         metavar="NAME|FILE|hub:DIR|auto",
     ),
 ]

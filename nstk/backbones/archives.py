@@ -110,7 +110,7 @@ def read_archive(path: Path) -> tuple[KerasModel, dict[str, Json]]:
         raise ModelError(
             f"{path}: the archive is damaged ({error}); create or download it again."
         ) from error
-    if any(check_config(path, config, allowed=_is_hub_layer)):
+    if check_config(path, config, allowed=lambda module, _: bool(_HUB_LAYERS.fullmatch(module))):
         import_hub(path)
     try:
         _check_size(path, config)
@@ -152,8 +152,8 @@ def _make_portable(config: Json, numbers: dict[int, int]) -> Json:
     """Leave out what Keras before 3.15 refuses, and number shared objects as they appear.
 
     The weights are in the file, so their initializers are never used, and nothing is trained with
-    renormalization. The names of operations,
-    which Keras 3.10 does not accept, stay beside their configs; `_restore_names` reads them.
+    renormalization. The names of operations, which Keras 3.10 does not accept, stay beside their
+    configs; `_restore_names` reads them.
     """
     if isinstance(config, list):
         return [_make_portable(value, numbers) for value in config]
@@ -269,10 +269,6 @@ def check_config(
         elif module is not None and str(module).split(".")[0] != "keras":
             raise ModelError(f"{path}: uses {module}.{name}, which is not part of Keras; {ADVICE}.")
     return accepted
-
-
-def _is_hub_layer(module: str, name: str) -> bool:
-    return bool(_HUB_LAYERS.fullmatch(module))
 
 
 def import_hub(path: Path) -> Any:

@@ -56,8 +56,7 @@ def finetune(
     Every image passes through the network once per view. On these features a linear head is
     solved; its ``l2`` and, if asked for, its features are chosen on the training images alone.
     Where images have several labels, each label has its own ``l2`` and threshold. The same input
-    gives the same bytes. Inside the scope of a ``tf.distribute`` strategy, its workers and
-    replicas share the work, and each returns the same result.
+    gives the same bytes. Workers and replicas of a ``tf.distribute`` strategy share the work.
 
         nstk.finetune("insects", views=2).classifier.save("insects.keras")
 
@@ -68,13 +67,11 @@ def finetune(
             ``(height, width, 3)``, uint8 or floats; labels are integers, or rows of 0 and 1.
         class_names: For images in memory: the classes, in the order of their labels.
         value_range: Values of black and white in arrays of floats, as in Keras.
-        backbone: A `Backbone`, or what `nstk.load_backbone` takes. ``"auto"`` tries all networks
-            that need no download (packaged ones and Keras's earlier downloads) on a few images of
-            each class, and takes the best; a sequence tries its networks, which may be weights
-            files and ``"auto"``.
+        backbone: A `Backbone`, or what `nstk.load_backbone` takes; or ``"auto"``, the best of the
+            networks that need no download, or of a sequence of networks and weights files.
         cache: A folder in which features are kept for later runs; None keeps none.
         checkpoints: Where and how often the state of unfreezing is saved, and whether to resume
-            from it, with bit-identical results; without a cache, features are saved there, too.
+            from it, bit-identically; without a cache, features are saved there, too.
         on_progress: Called for the stages ``"store"`` (images in memory), ``"scan"``,
             ``"backbones"``, ``"features"``, ``"head"``, ``"folds"``, ``"learning curve"``,
             ``"activations"`` and ``"second stage"``, and during downloads.
