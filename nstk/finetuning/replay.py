@@ -8,7 +8,6 @@ import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from nstk.backbones.loading import load_backbone
@@ -21,10 +20,9 @@ from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Plan
 from nstk.images.image import VALUE_RANGE, ValueRange
 from nstk.progress import Reporter, no_progress
 from nstk.settings import CheckpointSettings, FinetuneSettings
+from nstk.storage.checkpoints import list_versions
 from nstk.storage.files import atomic_write
 from nstk.types import Json
-
-_PACKAGES = ("nstk", "keras", "tensorflow", "numpy", "pillow")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,10 +121,7 @@ def describe_run(result: FinetuneResult) -> dict[str, Json]:
     classifier = result.classifier
     return {
         "format": FORMAT,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in _PACKAGES},
-        },
+        "versions": {"python": platform.python_version(), **list_versions()},
         "settings": dict(classifier.settings),
         "backbone": {key: classifier.backbone[key] for key in ("name", "digest", "input_size")},
         "classes": list(classifier.classes),
@@ -139,9 +134,9 @@ def describe_run(result: FinetuneResult) -> dict[str, Json]:
 def _plan(old: Mapping[str, Json]) -> Plan:
     """The plan of the second stage, parts of which depended on time."""
     done = old["results"].get("second_stage")
-    return (
-        Plan(**{name: done[name] for name in Plan.__dataclass_fields__}) if done else NO_UNFREEZING
-    )
+    if not done:
+        return NO_UNFREEZING
+    return Plan(**{name: done[name] for name in Plan.__dataclass_fields__})
 
 
 def _compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[str]:
@@ -160,17 +155,15 @@ def _compare(old: Mapping[str, Json], new: Mapping[str, Json]) -> Iterator[str]:
 
 def _compare_files(old: list[dict[str, str]], new: list[dict[str, str]]) -> Iterator[str]:
     before, after = ({file["path"]: file for file in files} for files in (old, new))
-    for change, paths in (
-        ("gone", sorted(before.keys() - after.keys())),
-        ("new", sorted(after.keys() - before.keys())),
-        (
-            "changed",
-            sorted(path for path in before if after.get(path, before[path]) != before[path]),
-        ),
-    ):
+    both = before.keys() & after.keys()
+    for change, paths in {
+        "gone": before.keys() - after.keys(),
+        "new": after.keys() - before.keys(),
+        "changed": {path for path in both if after[path] != before[path]},
+    }.items():
         if paths:
             more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-            yield f"Files that are {change}: {', '.join(paths[:3])}{more}."
+            yield f"Files that are {change}: {', '.join(sorted(paths)[:3])}{more}."
 
 
 def _write(path: Path, text: str) -> None:

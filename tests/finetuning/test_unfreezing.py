@@ -32,7 +32,7 @@ from nstk.heads.learning_curve import LearningCurve
 from nstk.reports.classifier import write_classifier_report
 from nstk.settings import FinetuneSettings
 
-RATE = "nstk.finetuning.unfreezing.step.LEARNING_RATE"
+RATE = "nstk.finetuning.unfreezing.training.LEARNING_RATE"
 
 
 @pytest.fixture(scope="module")

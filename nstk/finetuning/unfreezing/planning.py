@@ -9,7 +9,7 @@ from typing import Literal
 from nstk.backbones.blocks import Block, parts_of
 from nstk.backbones.receptive_fields import trace_axes
 from nstk.backbones.variants import Precision
-from nstk.finetuning.unfreezing.step import PIXEL_RECIPES
+from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES
 from nstk.types import KerasModel
 
 EPOCHS = 20

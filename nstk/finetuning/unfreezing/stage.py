@@ -21,11 +21,12 @@ from nstk.backbones.variants import Precision
 from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
 from nstk.features.networks import BLOCKS
 from nstk.features.workers import Workers, extract_features_sharded
+from nstk.finetuning.unfreezing.activations import Activations, precompute
+from nstk.finetuning.unfreezing.augmentation import PIXEL_RECIPES
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel, normalization_weights
 from nstk.finetuning.unfreezing.planning import NO_UNFREEZING, Deadline, Plan, choose_depth
 from nstk.finetuning.unfreezing.result import McNemarTest, SecondStage
-from nstk.finetuning.unfreezing.step import PIXEL_RECIPES, TrainingStep
-from nstk.finetuning.unfreezing.training import Activations, Training, precompute
+from nstk.finetuning.unfreezing.training import Training, TrainingStep
 from nstk.heads.calibration import calibrate
 from nstk.heads.decisions import choose_decision
 from nstk.heads.head import assign_folds, fit_head

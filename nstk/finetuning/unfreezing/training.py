@@ -7,32 +7,24 @@ the images are recomputed, but the plan is saved, as it depends on the clock and
 import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
-from pathlib import Path
+from dataclasses import asdict, replace
+from functools import cached_property
+from math import cos, pi
 
+import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.errors import ImageError
-from nstk.features.activation_store import ActivationStore
-from nstk.features.crops import CropArray, crop_levels, needed_side
-from nstk.features.extractor import BATCH_SIZE, FeatureExtractor
-from nstk.features.prefetching import prefetch
+from nstk.features.workers import Workers
+from nstk.finetuning.unfreezing.activations import Activations
+from nstk.finetuning.unfreezing.augmentation import Augmentation, Batch
 from nstk.finetuning.unfreezing.model import PartiallyFrozenModel
 from nstk.finetuning.unfreezing.planning import Deadline, Plan, count_steps
-from nstk.finetuning.unfreezing.step import (
-    LEARNING_RATE,
-    Augmentation,
-    Batch,
-    TrainingStep,
-    schedule_rate,
-)
-from nstk.heads.links import SIGMOID
+from nstk.heads.links import SIGMOID, Link
+from nstk.optimizers.adam import AdamState, update
 from nstk.progress import Progress, Reporter
 from nstk.storage.checkpoints import CheckpointFolder, State
-from nstk.types import Array, CompiledFunction, Matrix
+from nstk.types import Array, CompiledFunction, Matrix, Tensor, Variable
 
 BATCH = 32
 """Images per step, over all workers."""
@@ -40,87 +32,86 @@ BATCH = 32
 PATIENCE = 10
 """Epochs without a better evaluation after which training stops."""
 
+LEARNING_RATE = 3e-5
+"""Peak learning rate of the head."""
 
-@dataclass(frozen=True, eq=False)
-class Activations:
-    """Inputs of the trainable part, one row for each of the views of each image.
+DECAY = 0.8
+"""Factor on the learning rate from each block to the one before it."""
 
-    The maps are crops or maps at the split point; the features are those from below it. Targets
-    are float32 ``(n, C)``, weights float32 ``(n, q)``.
-    """
+L2_SP = 0.1
+"""α of L2-SP: the loss has ½·α·‖w − w⁰‖², with pretrained weights w⁰ (Li et al. 2018)."""
 
-    maps: ActivationStore
-    features: ActivationStore
-    targets: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
-    views: int
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def batch(self, images: npt.NDArray[np.integer], views: npt.NDArray[np.integer]) -> Batch:
-        """One view each of some images; both arguments are ``(n,)``."""
-        maps, features = self.rows(images * self.views + views)
-        return maps, features, self.targets[images], self.weights[images]
-
-    def rows(self, rows: npt.NDArray[np.integer]) -> tuple[Array, Array]:
-        return self.maps.take_rows(rows).astype(np.float32), self.features.take_rows(rows)
+_WARM_UP = 0.1
+_EPSILON = 1e-8
+_BETAS = 0.9, 0.999
 
 
-def precompute(
-    network: PartiallyFrozenModel | None,
-    extractor: FeatureExtractor,
-    paths: Sequence[Path],
-    labels: tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]],
-    deadline: Deadline,
-    on_progress: Reporter,
-) -> Activations | None:
-    """Run the frozen part once over images; without a network, keep their crops.
-
-    Files that have become unreadable are left out. None after the deadline.
-    """
-    compute = tf.function(network.activations, autograph=False) if network else _keep_crops
-    views, total, dtype = len(extractor.crops), len(paths), np.float32 if network else np.float16
-    stores: list[ActivationStore] = []
-    known: list[int] = []
-    waiting: list[CropArray] = []
-    on_progress(Progress(stage="activations", step=0, total=total))
-    read = partial(_read_crops, extractor)
-    for index, crops in enumerate(prefetch(paths, read, ahead=2 * BATCH_SIZE)):
-        if crops is not None:
-            known.append(index)
-            waiting.append(crops)
-        if not waiting or (len(waiting) * views < BATCH_SIZE and index + 1 < total):
-            continue
-        if deadline.remaining <= 0:
-            return None
-        computed = [np.asarray(each) for each in compute(np.concatenate(waiting))]
-        if not stores:
-            stores = [
-                ActivationStore(total * views, rows.shape[1:], kind)
-                for rows, kind in zip(computed, (dtype, np.float32), strict=True)
-            ]
-        for store, rows in zip(stores, computed, strict=True):
-            store.write(rows)
-        waiting = []
-        on_progress(Progress(stage="activations", step=index + 1, total=total))
-    if not stores:
-        return None
-    targets, weights = (each[known] for each in labels)
-    maps, features = stores
-    return Activations(maps, features, targets, weights, views)
+def schedule_rate(step: int, steps: int) -> float:
+    """The share of `LEARNING_RATE` at a step: linear warm-up, then cosine decay to 0."""
+    warm = max(1, round(_WARM_UP * steps))
+    if step < warm:
+        return (step + 1) / warm
+    return (1 + cos(pi * (step - warm) / max(1, steps - warm))) / 2
 
 
-def _keep_crops(crops: CropArray) -> tuple[CropArray, npt.NDArray[np.float32]]:
-    return crops, np.zeros((len(crops), 0), np.float32)
+class TrainingStep:
+    """The compiled step, the same in all replicas, and its Adam moments."""
 
+    def __init__(
+        self, network: PartiallyFrozenModel, link: Link, workers: Workers, *, from_pixels: bool
+    ) -> None:
+        self.network, self.link, self.workers = network, link, workers
+        self._from_pixels = from_pixels
+        self._variables = [variable.value for variable in network.variables]
+        self.rates = [DECAY**depth for depth, group in enumerate(network.groups) for _ in group]
+        with workers.strategy.scope():
+            self._first, self._second, self._start = (
+                [tf.Variable(make(each), trainable=False) for each in self._variables]
+                for make in (tf.zeros_like, tf.zeros_like, tf.convert_to_tensor)
+            )
+        self.moments = [*self._first, *self._second]
+        self._compiled = tf.function(self._apply, autograph=False)
 
-def _read_crops(extractor: FeatureExtractor, path: Path) -> CropArray | None:
-    try:
-        levels = extractor.reader.load_levels(path, needed_side(extractor.size))
-        return crop_levels(levels, extractor.size, extractor.crops)
-    except ImageError:
-        return None
+    def __call__(self, batch: Batch, rate: float, count: int) -> float:
+        rows = tuple(map(self._distribute, batch))
+        counted = tf.constant(rate, tf.float32), tf.constant(count, tf.float32)
+        return float(self._compiled(rows, *counted))
+
+    def _distribute(self, rows: Tensor) -> Tensor:
+        """Split rows over the replicas of this process."""
+        replicas = self.workers.replicas
+
+        def rows_of(context: tf.distribute.experimental.ValueContext) -> Tensor:
+            index = context.replica_id_in_sync_group % replicas
+            return tf.convert_to_tensor(rows[index::replicas])
+
+        return self.workers.strategy.experimental_distribute_values_from_function(rows_of)
+
+    def _apply(self, batch: Batch, rate: Tensor, count: Tensor) -> Tensor:
+        strategy = self.workers.strategy
+        losses, sizes, gradients = strategy.run(self._differentiate, args=(batch,))
+        size = strategy.reduce("SUM", sizes, axis=None)
+        for index, variable in enumerate(self._variables):
+            gradient = strategy.reduce("SUM", gradients[index], axis=None) / size
+            gradient += L2_SP * (variable - self._start[index])
+            moments = AdamState(count, self._first[index], self._second[index])
+            change, moments = update(
+                gradient, moments, rate * LEARNING_RATE * self.rates[index], *_BETAS, _EPSILON
+            )
+            variable.assign(variable + change)
+            self._first[index].assign(moments.first)
+            self._second[index].assign(moments.second)
+        return strategy.reduce("SUM", losses, axis=None) / size
+
+    def _differentiate(self, batch: Batch) -> tuple[Tensor, Tensor, list[Tensor]]:
+        maps, features, targets, weights = batch
+        if self._from_pixels:
+            maps, features = self.network.activations(maps)
+        with tf.GradientTape() as tape:
+            logits = self.network.logits(self.network.features(maps, features))
+            loss = tf.reduce_sum(weights * self.link.cross_entropy(targets, logits))
+        size = tf.cast(tf.shape(targets)[0], tf.float32)
+        return loss, size, tape.gradient(loss, self._variables)
 
 
 class Training:
@@ -140,22 +131,21 @@ class Training:
         seed: int,
         images: int,
     ) -> None:
-        workers, link = step.workers, step.link
+        workers = step.workers
         self.step, self.plan, self.train, self.held_out = step, plan, train, held_out
-        uniform = 0.5 if link == SIGMOID else 1 / train.targets.shape[1]
-        self.augmentation = Augmentation(plan.augmentation, seed + 100 * workers.index, uniform)
+        uniform = 0.5 if step.link == SIGMOID else 1 / train.targets.shape[1]
+        self._augment = Augmentation(plan.augmentation, seed + 100 * workers.index, uniform)
         share = min(BATCH, images) // workers.count
         self._batch_size = max(1, share // workers.replicas) * workers.replicas
         self._per_epoch = max(1, round(images / (self._batch_size * workers.count)))
-        self._seed, self._link, self._reserve = seed, link, 0.0
+        self._seed, self._reserve = seed, 0.0
         self.completed, self.best = 0, 0
         self.log_losses: list[float] = []
-        self._best_weights: list[Array] = []
+        self._best_weights = step.network.get_weights()
 
     def start(self, deadline: Deadline) -> None:
         """Evaluate the initial weights, and count the steps unless they are planned."""
         self.log_losses = [self.evaluate()[0]]
-        self._best_weights = self.step.network.get_weights()
         seconds, self._reserve = self._warm_up()
         if not self.plan.steps:
             remaining = -self.step.workers.all_reduce_max(-deadline.remaining)
@@ -172,9 +162,9 @@ class Training:
         """Train until the deadline at most, then restore the best weights."""
         batches = self._batches(self.completed)
         on_progress(Progress(stage="second stage", step=self.completed, total=self.plan.taken))
-        while self.completed < self.plan.taken and self._patience > 0:
+        while self.completed < self.plan.taken and len(self.log_losses) - 1 - self.best < PATIENCE:
             with checkpoints.uninterrupted():
-                event = self._advance(next(batches), deadline.remaining <= self._reserve)
+                event = self._advance(next(batches), deadline)
                 on_step()
             on_progress(event)
         self.step.network.set_weights(self._best_weights)
@@ -182,36 +172,39 @@ class Training:
 
     def evaluate(self) -> tuple[float, Matrix, Matrix]:
         """Mean log-loss, logits and targets ``(n, C)`` of the held-out images of all workers."""
-        images, network = self.held_out, self.step.network
-        rows = np.arange(len(images) * images.views)
+        images, step = self.held_out, self.step
+        rows = np.arange(len(images.targets) * images.views)
         features = [
             self._features(*images.rows(some))
             for some in np.array_split(rows, max(1, -(-len(rows) // BATCH)))
         ]
-        vectors = np.concatenate(features).reshape(len(images), images.views, -1)
-        outputs = network.logits(tf.constant(vectors.mean(axis=1))).numpy()
+        vectors = np.concatenate(features).reshape(len(images.targets), images.views, -1)
+        outputs = step.network.logits(tf.constant(vectors.mean(axis=1))).numpy()
         known = np.hstack([outputs, images.targets]).astype(np.float64)
-        logits, targets = np.hsplit(self.step.workers.gather_rows(known), 2)
-        return float(self._link.losses(targets, logits).mean()), logits, targets
+        logits, targets = np.hsplit(step.workers.gather_rows(known), 2)
+        return float(step.link.losses(targets, logits).mean()), logits, targets
 
     def capture(self) -> State:
-        lists = self._lists() | {"losses": [np.array(self.log_losses, np.float64)]}
         arrays = {
-            f"{name}/{n}": array for name, some in lists.items() for n, array in enumerate(some)
+            name: keras.ops.convert_to_numpy(variable) for name, variable in self._variables.items()
         }
+        arrays |= _number("best", self._best_weights)
+        arrays["losses/0"] = np.array(self.log_losses, np.float64)
         facts = {"plan": asdict(self.plan), "taken": self.completed, "best": self.best}
         return State(facts, arrays)
 
     def restore(self, state: State) -> None:
-        self._best_weights = self.step.network.get_weights()
-        lists = {
-            name: [_fitting(state.arrays[f"{name}/{n}"], array) for n, array in enumerate(some)]
-            for name, some in self._lists().items()
+        known = {
+            name: keras.ops.convert_to_numpy(variable) for name, variable in self._variables.items()
         }
-        self.step.network.set_weights(lists["network"])
-        self.step.set_state(lists["moments"])
-        self.augmentation.set_state(lists["random"])
-        self._best_weights = lists["best"]
+        known |= _number("best", self._best_weights)
+        for name, array in known.items():
+            found = state.arrays[name]
+            if found.shape != array.shape or found.dtype != array.dtype:
+                raise ValueError(f"an array is {found.dtype} of shape {found.shape}")
+        for name, variable in self._variables.items():
+            variable.assign(state.arrays[name])
+        self._best_weights = [state.arrays[name] for name in _number("best", self._best_weights)]
         self.log_losses = [float(loss) for loss in state.arrays["losses/0"]]
         self.completed, self.best = int(state.facts["taken"]), int(state.facts["best"])
         if not 0 <= self.completed <= self.plan.taken <= self.plan.steps:
@@ -219,27 +212,25 @@ class Training:
         if not 0 <= self.best < len(self.log_losses):
             raise ValueError("its best state is missing")
 
-    def _lists(self) -> dict[str, Sequence[Array]]:
-        return {
-            "network": self.step.network.get_weights(),
-            "moments": self.step.get_state(),
-            "random": self.augmentation.get_state(),
-            "best": self._best_weights,
-        }
-
     @property
-    def _patience(self) -> int:
-        return PATIENCE - (len(self.log_losses) - 1 - self.best)
+    def _variables(self) -> dict[str, Variable]:
+        """All that training changes, by the name in checkpoints."""
+        return {
+            **_number("network", self.step.network.variables),
+            **_number("moments", self.step.moments),
+            **_number("random", self._augment.generators),
+        }
 
     @cached_property
     def _features(self) -> CompiledFunction:
         features = self.step.network.features
         return tf.function(features, autograph=False, reduce_retracing=True)
 
-    def _advance(self, batch: Batch, is_late: bool) -> Progress:
+    def _advance(self, batch: Batch, deadline: Deadline) -> Progress:
         """Take one step; evaluate at the end of an epoch and at the end of training."""
+        late = self.step.workers.all_reduce_max(self._reserve - deadline.remaining) >= 0
         rate, total = schedule_rate(self.completed, self.plan.steps), self.plan.taken
-        loss, late = self.step(batch, rate, self.completed, is_late)
+        loss = self.step(batch, rate, self.completed)
         self.completed += 1
         terms = {"learning rate": rate * LEARNING_RATE}
         if late:
@@ -262,9 +253,10 @@ class Training:
         seconds = 0.0
         for _ in range(2):
             began = time.perf_counter()
-            self.step(next(batches), 0.0, 0, False)
+            self.step(next(batches), 0.0, 0)
             seconds = time.perf_counter() - began
-        self.step.reset()
+        for moment in self.step.moments:
+            moment.assign(tf.zeros_like(moment))
         began = time.perf_counter()
         self.evaluate()
         reduce = self.step.workers.all_reduce_max
@@ -275,16 +267,14 @@ class Training:
         count = self._per_epoch * self._batch_size
         for epoch in itertools.count(taken // self._per_epoch):
             random = np.random.default_rng([self._seed, epoch, self.step.workers.index])
-            order = np.resize(random.permutation(len(self.train)), count)
+            order = np.resize(random.permutation(len(self.train.targets)), count)
             views = random.integers(self.train.views, size=count)
             skipped = taken % self._per_epoch if epoch == taken // self._per_epoch else 0
             for first in range(skipped * self._batch_size, count, self._batch_size):
                 some = slice(first, first + self._batch_size)
                 batch = self.train.batch(order[some], views[some])
-                yield self.augmentation(*map(tf.constant, batch))
+                yield self._augment(*map(tf.constant, batch))
 
 
-def _fitting(array: Array, expected: Array) -> Array:
-    if array.shape != expected.shape or array.dtype != expected.dtype:
-        raise ValueError(f"an array is {array.dtype} of shape {array.shape}")
-    return array
+def _number(name: str, values: Sequence[Array | Variable]) -> dict[str, Array | Variable]:
+    return {f"{name}/{number}": value for number, value in enumerate(values)}
