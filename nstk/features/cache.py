@@ -108,7 +108,7 @@ class _RowFile:
                 file.seek(dtype.itemsize * math.prod(shape), os.SEEK_CUR)
                 if fortran_order or shape[0] != len(digests):
                     raise ValueError("its arrays do not fit together")
-            if file.tell() != room or (digests.shape[1:], digests.dtype) != ((_DIGEST,), np.uint8):
+            if file.tell() != room or digests.shape[1:] != (_DIGEST,) or digests.dtype != np.uint8:
                 raise ValueError("it has another length than its headers claim")
         return cls(path, (starts[0], starts[1], starts[2]), shape[1:], dtype), digests
 
