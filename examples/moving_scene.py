@@ -4,25 +4,32 @@ The background is a photograph, over which the camera pans, zooms and turns; in 
 ridge and a disk from other photographs, which move faster. Every pixel of a frame therefore has a
 known place in the frame before it, or none: `known_motion` gives both exactly.
 
-    python examples/moving_scene.py back.jpg ridge.jpg disk.jpg --frames 24 -o clip.mp4
+    python examples/moving_scene.py back.jpg ridge.jpg disk.jpg --frames 24 -o frames
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from nstk import load_image
-from nstk.images.image import Image, Levels, Plane, resize_image
-from nstk.video.measuring import Motion
-from nstk.video.writing import Timeline, write_clip
+from nstk.images import load_image, resize_image, save_image
+
+Image = Levels = Plane = np.ndarray
+"""An image in ``[0, 1]``; one of whole gray levels; and one channel."""
 
 MARGIN = 1.3
 """Size of the photographs relative to the frame: room for the camera."""
+
+
+class Motion(NamedTuple):
+    """The flow from a frame to the one before it, and the pixels that both show."""
+
+    backward: np.ndarray
+    visible: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,15 +133,14 @@ def main() -> None:
     parser.add_argument("photographs", nargs="+", type=Path, help="one to three photographs")
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--size", default="192x108", help="WIDTHxHEIGHT")
-    parser.add_argument("--fps", type=int, default=12)
-    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder")
     given = parser.parse_args()
     width, height = map(int, given.size.split("x"))
     photographs = [load_image(path).pixels for path in given.photographs]
     layers = compose(photographs, height, width)
-    times = [Fraction(number, given.fps) for number in range(given.frames + 1)]
-    frames = frames_of(layers, given.frames, (height, width))
-    write_clip(given.output, frames, Timeline(times[:-1], times[-1]))
+    given.output.mkdir(exist_ok=True)
+    for number, levels in enumerate(frames_of(layers, given.frames, (height, width)), 1):
+        save_image(given.output / f"{number:04d}.png", levels)
     print(f"{given.output}: {given.frames} frames")
 
 

@@ -1,3 +1,6 @@
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from clip_files import draw_frame
@@ -99,3 +102,37 @@ def test_the_warping_error_is_small_for_motion_and_large_for_flicker():
     assert calm.result == calm.content == wild.content
     assert max(calm.result) < 0.003
     assert min(wild.result) > 0.01
+
+
+@pytest.fixture(scope="module")
+def scene_with_known_motion():
+    """The size of a frame, and the layers of a scene in which three photographs move."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
+    import moving_scene
+
+    size = (64, 96)
+    images = [motion.to_unit(draw_frame(number, 70, 100)) for number in (0, 5, 11)]
+    return moving_scene, size, moving_scene.compose(images, *size)
+
+
+def test_a_drawn_scene_moves_as_it_says(scene_with_known_motion):
+    moving_scene, size, layers = scene_with_known_motion
+    earlier, levels = moving_scene.frames_of(layers, 2, size)
+    known = moving_scene.known_motion(layers, 1, size)
+    still = measuring.Motion(np.zeros_like(known.backward), known.visible)
+    assert 0.7 < known.visible.mean() < 1
+    error = measuring.warping_error(levels, earlier, known)
+    assert error < 0.3 * measuring.warping_error(levels, earlier, still)
+
+
+def test_the_flow_of_a_drawn_scene_is_the_known_one_where_both_frames_show_it(
+    scene_with_known_motion,
+):
+    moving_scene, size, layers = scene_with_known_motion
+    earlier, levels = moving_scene.frames_of(layers, 2, size)
+    known = moving_scene.known_motion(layers, 1, size)
+    found = measuring.find_motion(levels, earlier)
+    both = known.visible & found.visible
+    errors = np.linalg.norm(known.backward - found.backward, axis=-1)[both]
+    assert both.mean() > 0.5
+    assert np.median(errors) < 0.3
