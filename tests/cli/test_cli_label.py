@@ -37,11 +37,9 @@ def test_bad_input_is_one_line_and_exit_2_and_nothing_is_written(color_folder, t
     other.mkdir()
     (tmp_path / "taken.csv").write_text("path,label\n")
     before = sorted(tmp_path.rglob("*"))
+    new = tmp_path / "l.csv"
     for arguments, said in (
-        (
-            ["label", tmp_path / "none", "-o", new, "--headless", color_folder],
-            "none",
-        ),
+        (["label", tmp_path / "none", "-o", new, "--headless", color_folder], "none"),
         (["label", other, "-o", tmp_path / "l.txt"], "l.txt"),
         (["label", other, "-o", color_folder / "l.csv"], "l.csv"),
         (["label", other, "-o", new, "--headless", tmp_path / "no.csv"], "no.csv"),
