@@ -48,7 +48,7 @@ def test_any_setting_can_be_varied(typed, values):
     [
         ("content-weight", "content-weight=1e-3,1e-2"),
         ("contentweight=1", "contentweight.*content-weight"),
-        ("color-of-the-frame=red", "color-of-the-frame.*size, steps"),
+        ("color-of-the-frame=red", "color-of-the-frame.*size, quality, steps"),
         ("content-weight=", "content-weight"),
         ("content-weight=1,1.0", "content-weight.* 1 "),
         ("content-weight=much", "'much'"),
