@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import uvicorn
 
+from nstk.page.access import AccessRules
 from nstk.page.app import Application
-from nstk.page.door import Door
 from nstk.page.process import Worker, WorkerError
 from nstk.page.site import Site
 from nstk.page.workspace import Workspace
@@ -32,11 +32,11 @@ class IdleWorker(Worker):
 
 
 @contextmanager
-def serve(folder, worker=None, **door):
+def serve(folder, worker=None, **access):
     """Serve a folder while the block runs; yields the site."""
     listening = socket.create_server(("127.0.0.1", 0))
     worker = worker or IdleWorker()
-    site = Site(Workspace(folder), worker, Door(listening.getsockname()[1], **door))
+    site = Site(Workspace(folder), worker, AccessRules(listening.getsockname()[1], **access))
     application = Application(site)
     server = uvicorn.Server(
         uvicorn.Config(application.app, log_level="error", timeout_graceful_shutdown=1, ws="none")

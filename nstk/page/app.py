@@ -21,13 +21,13 @@ from starlette.responses import (
 from starlette.routing import Route
 
 from nstk.errors import NstkError
-from nstk.page.door import Door
+from nstk.page.access import AccessRules
 from nstk.page.labeling import LabelTab
 from nstk.page.languages import LANGUAGES
 from nstk.page.painting import PaintTab
 from nstk.page.process import Worker
 from nstk.page.recognizing import RecognizeTab
-from nstk.page.security import Gate, TooLargeError
+from nstk.page.security import AccessControl, TooLargeError
 from nstk.page.site import TABS, Site, read_form, show_preview
 from nstk.page.workspace import Workspace
 
@@ -59,7 +59,7 @@ class Application:
                 Route("/static/{file}", self.serve_static),
                 *tabs,
             ],
-            middleware=[Middleware(Gate, door=site.door)],
+            middleware=[Middleware(AccessControl, access=site.access)],
             exception_handlers={
                 NstkError: _show_error,
                 TooLargeError: _show_too_large,
@@ -145,14 +145,14 @@ class Application:
 def serve(
     root: Path,
     listening: socket.socket,
-    door: Door,
+    access: AccessRules,
     backbone: str | None,
     cache: Path | None,
     label: tuple[str, str, bool] | None,
 ) -> None:
     """Answer the connections of a socket until Ctrl-C or SIGTERM."""
     workspace = Workspace(root)
-    site = Site(workspace, Worker(workspace.root, backbone, cache), door)
+    site = Site(workspace, Worker(workspace.root, backbone, cache), access)
     application = Application(site)
     if label is not None:
         site.start, application.open_at_start = "label", label

@@ -1,4 +1,4 @@
-"""The gate before every request: who may connect, what may be sent, what a page may load.
+"""Access control before every request: who may connect, what may be sent, what a page may load.
 
 The page acts with the rights of its user, so nobody else may make it act: not other users of the
 machine, not other sites in the same browser, not names that are made to point here. A request needs
@@ -16,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nstk.page.door import Door
+from nstk.page.access import AccessRules
 
 MAX_BODY = 128 * 2**20
 """Largest body of a request, in bytes."""
@@ -48,11 +48,11 @@ _HEADERS = {
 }
 
 
-class Gate:
+class AccessControl:
     """ASGI middleware that refuses requests which are not the user's, before they are read."""
 
-    def __init__(self, app: ASGIApp, door: Door) -> None:
-        self.app, self.door = app, door
+    def __init__(self, app: ASGIApp, access: AccessRules) -> None:
+        self.app, self.access = app, access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -69,12 +69,12 @@ class Gate:
     def _refuse(self, scope: Scope) -> Response | None:
         """The answer to a request that must not pass; None if it may."""
         headers = Headers(scope=scope)
-        if not self.door.accepts_host(headers.get("host", "")):
+        if not self.access.accepts_host(headers.get("host", "")):
             return _say(421, "This is not the address that nstk printed.")
         given = parse_qs(scope["query_string"].decode("latin-1")).get("token")
-        if scope["method"] == "GET" and given and self.door.accepts_token(given[0]):
+        if scope["method"] == "GET" and given and self.access.accepts_token(given[0]):
             return self._welcome(scope["path"])
-        if not self.door.accepts_token(_read_cookie(headers, self.door.cookie)):
+        if not self.access.accepts_token(_read_cookie(headers, self.access.cookie)):
             return _say(403, "Open the address that nstk printed, with its token.")
         origin = headers.get("origin")
         if origin is None:
@@ -88,7 +88,7 @@ class Gate:
     def _welcome(self, path: str) -> Response:
         """Exchange the token of the address for a cookie, so that it stays out of the history."""
         answer = RedirectResponse("/" + path.lstrip("/"), 303)
-        answer.set_cookie(self.door.cookie, self.door.token, httponly=True, samesite="strict")
+        answer.set_cookie(self.access.cookie, self.access.token, httponly=True, samesite="strict")
         return answer
 
 

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from nstk.errors import FolderError, OutputError, SettingsError
-from nstk.page.door import Door
+from nstk.page.access import AccessRules
 from nstk.settings import PageSettings
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -52,11 +52,13 @@ def serve_page(
         raise FolderError(f"{folder} is not a folder; give one with images.")
     listening = _listen(settings.host, settings.port)
     with closing(listening):
-        door = Door(listening.getsockname()[1], settings.host, settings.i_know_others_can_connect)
-        on_ready(door.address)  # requests wait while the rest is imported
+        access = AccessRules(
+            listening.getsockname()[1], settings.host, settings.i_know_others_can_connect
+        )
+        on_ready(access.address)  # requests wait while the rest is imported
         from nstk.page.app import serve
 
-        serve(Path(folder), listening, door, backbone, cache, label)
+        serve(Path(folder), listening, access, backbone, cache, label)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from nstk.errors import ImageError
-from nstk.page.door import Door
+from nstk.page.access import AccessRules
 from nstk.page.jobs import Jobs
 from nstk.page.languages import LANGUAGES, choose_language, translate
 from nstk.page.process import Worker
@@ -43,7 +43,7 @@ class Site:
 
     workspace: Workspace
     worker: Worker
-    door: Door
+    access: AccessRules
     start: str = "paint"
     labeling: LabelState = field(default_factory=LabelState)
     recognized: Mapping[str, Json] = field(default_factory=dict)

@@ -65,14 +65,14 @@ def open_page(site, browser):
         page.on("request", lambda request: requests.append(request.url))
         page.on("pageerror", lambda error: failures.append(str(error)))
         page.on("dialog", lambda dialog: failures.append(dialog.message))
-        page.goto(site.door.address)
-        page.goto(f"http://127.0.0.1:{site.door.port}/{path}")
+        page.goto(site.access.address)
+        page.goto(f"http://127.0.0.1:{site.access.port}/{path}")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
-    own = f"http://127.0.0.1:{site.door.port}/"
+    own = f"http://127.0.0.1:{site.access.port}/"
     assert [url for url in requests if not url.startswith((own, "data:", f"blob:{own}"))] == []
     assert failures == []
 

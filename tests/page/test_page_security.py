@@ -11,7 +11,7 @@ from PIL import Image
 
 from nstk.errors import FolderError, ImageError
 from nstk.page import security, workspace
-from nstk.page.door import Door
+from nstk.page.access import AccessRules
 from nstk.page.workspace import Workspace, encode_preview
 
 PLACES = [
@@ -70,16 +70,16 @@ def site(tmp_path_factory):
 
 def ask(site, path, method="GET", body=None, **headers):
     """The status and the text of an answer; None in ``headers`` leaves one out."""
-    given = {"Host": f"127.0.0.1:{site.door.port}"}
-    given["Cookie"] = f"{site.door.cookie}={site.door.token}"
+    given = {"Host": f"127.0.0.1:{site.access.port}"}
+    given["Cookie"] = f"{site.access.cookie}={site.access.token}"
     if method != "GET":
         given |= {"Origin": f"http://{given['Host']}"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
-    connection = http.client.HTTPConnection("127.0.0.1", site.door.port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", site.access.port, timeout=10)
     connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
     for name, value in given.items():
         if value is not None:
-            connection.putheader(name, value.replace("{port}", str(site.door.port)))
+            connection.putheader(name, value.replace("{port}", str(site.access.port)))
     if body is not None:
         connection.putheader("Content-Length", str(len(body)))
     connection.endheaders(body)
@@ -91,7 +91,7 @@ def ask(site, path, method="GET", body=None, **headers):
 
 def test_a_hundred_hostile_requests_are_refused_and_the_server_lives(site):
     hostile = [(path, "GET", {"Cookie": None}) for path in PLACES]
-    hostile += [(path, "GET", {"Cookie": f"{site.door.cookie}=guess"}) for path in PLACES]
+    hostile += [(path, "GET", {"Cookie": f"{site.access.cookie}=guess"}) for path in PLACES]
     hostile += [("/?token=guess", "GET", {"Cookie": None}), ("/?token=", "GET", {"Cookie": None})]
     hostile += [(path, "GET", {}) for path in TRAVERSALS]
     hostile += [("/paint", "GET", {"Host": host}) for host in FOREIGN_HOSTS]
@@ -113,12 +113,12 @@ def test_a_hundred_hostile_requests_are_refused_and_the_server_lives(site):
 
 
 def test_the_token_becomes_a_cookie_that_scripts_and_other_sites_do_not_get(site):
-    status, _, headers = ask(site, f"/paint?token={site.door.token}", Cookie=None)
+    status, _, headers = ask(site, f"/paint?token={site.access.token}", Cookie=None)
     assert (status, headers["location"]) == (303, "/paint")
     cookie = headers["set-cookie"].lower()
     assert "httponly" in cookie
     assert "samesite=strict" in cookie
-    assert site.door.token not in ask(site, "/paint")[1].decode()
+    assert site.access.token not in ask(site, "/paint")[1].decode()
 
 
 def test_every_answer_forbids_inline_scripts_foreign_content_and_frames(site):
@@ -141,9 +141,9 @@ def test_a_slow_body_and_a_large_one_are_ended(site, monkeypatch):
     monkeypatch.setattr(security, "BODY_SECONDS", 0.3)
     monkeypatch.setattr(security, "MAX_BODY", 10_000)
     head = (
-        f"POST /paint HTTP/1.1\r\nHost: 127.0.0.1:{site.door.port}\r\n"
-        f"Cookie: {site.door.cookie}={site.door.token}\r\n"
-        f"Origin: http://127.0.0.1:{site.door.port}\r\n"
+        f"POST /paint HTTP/1.1\r\nHost: 127.0.0.1:{site.access.port}\r\n"
+        f"Cookie: {site.access.cookie}={site.access.token}\r\n"
+        f"Origin: http://127.0.0.1:{site.access.port}\r\n"
         "Content-Type: multipart/form-data; boundary=b\r\n"
     )
     for framing, body in (
@@ -153,7 +153,7 @@ def test_a_slow_body_and_a_large_one_are_ended(site, monkeypatch):
             b"2000\r\n" + b"x" * 8192 + b"\r\n2000\r\n" + b"x" * 8192,
         ),
     ):
-        with socket.create_connection(("127.0.0.1", site.door.port), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", site.access.port), timeout=10) as connection:
             connection.sendall((head + framing).encode() + body)
             assert connection.recv(100).split()[1] in (b"413", b"400")
     assert ask(site, "/paint")[0] == 200
@@ -197,11 +197,11 @@ def test_paths_stay_in_the_folder(tmp_path):
 
 
 def test_names_are_no_hosts_even_where_others_may_connect():
-    door = Door(8765, "0.0.0.0", shared=True)
-    assert door.accepts_host("192.168.1.7:8765")
-    assert door.accepts_host("[fe80::1]:8765")
-    assert not door.accepts_host("evil.example:8765")
-    assert not Door(8765).accepts_host("192.168.1.7:8765")
+    access = AccessRules(8765, "0.0.0.0", shared=True)
+    assert access.accepts_host("192.168.1.7:8765")
+    assert access.accepts_host("[fe80::1]:8765")
+    assert not access.accepts_host("evil.example:8765")
+    assert not AccessRules(8765).accepts_host("192.168.1.7:8765")
 
 
 def test_an_error_of_the_worker_is_shown_and_a_form_is_not_lost(site):

@@ -10,7 +10,7 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
 
 
 @dataclass(frozen=True)
-class Door:
+class AccessRules:
     """Where the server listens, and the secret of its first address.
 
     With ``shared``, other machines may connect, by any address of this one.
