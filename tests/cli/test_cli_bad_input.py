@@ -31,7 +31,7 @@ def place(tmp_path, monkeypatch, tiny_backbone, scene):
             return tiny_backbone
         return load_backbone(name, **options)
 
-    for module in ("backbones.loading", "finetuning.job"):
+    for module in ("backbones.loading", "backbones.candidates"):
         monkeypatch.setattr(f"nstk.{module}.load_backbone", load)
     save_image(tmp_path / "good.png", scene)
     return tmp_path

@@ -32,7 +32,7 @@ def tiny(monkeypatch, tiny_backbone):
     monkeypatch.setattr("nstk.backbones.loading.load_backbone", lambda name, **_: tiny_backbone)
     for module in (
         *("stylization.job", "stylization.saving", "sweeping.runs"),
-        *("finetuning.job", "auditing.job"),
+        *("backbones.candidates", "auditing.job"),
     ):
         monkeypatch.setattr(f"nstk.{module}.load_backbone", lambda name, **_: tiny_backbone)
     monkeypatch.setattr("nstk.exporting.verification._start", InProcess)
