@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from nstk.backbones.keras_config import pinned_keras_config
+from nstk.backbones.keras_config import check_process, pinned_keras_config
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.prediction.reading import Inputs, Reader, list_inputs
 from nstk.datasets.listing import SkippedFile
@@ -147,6 +147,7 @@ def _explain(
     executor: ExecutorName,
     on_progress: Reporter,
 ) -> Iterator[Explanation | SkippedFile]:
+    check_process()
     network = classifier.explanation_network
     chosen = network.choose_executor(executor, inputs.total)
     asked = None if label is None else classifier.classes.index(label)

@@ -100,10 +100,18 @@ def warn_system_folders(place: Path, names: Iterable[str]) -> tuple[str, ...]:
 def list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the visible subfolders and the other visible entries, in natural order; or OSError."""
     with os.scandir(folder) as entries:
-        found = [(each.name, each.is_dir()) for each in entries if not is_hidden(each.name)]
+        found = [(each.name, _is_folder(each)) for each in entries if not is_hidden(each.name)]
     found.sort(key=lambda each: natural_key(each[0]))
     folders = [folder / name for name, is_folder in found if is_folder]
     return folders, [folder / name for name, is_folder in found if not is_folder]
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is a folder, or a link to one; a link to itself is not."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
 
 
 def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:

@@ -23,7 +23,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from nstk.backbones.conv_benchmark import describe_machine, read_speeds, write_speeds
-from nstk.backbones.keras_config import pinned_keras_config
+from nstk.backbones.keras_config import check_process, pinned_keras_config
 from nstk.backbones.stages import count_flops
 from nstk.errors import OutputError, SettingsError
 from nstk.settings import ExecutorName, check_word
@@ -59,6 +59,7 @@ class NetworkExecutor:
 
     def run(self, executor: str) -> Run:
         """The function that runs the network."""
+        check_process()
         return self._litert if executor == LITERT else self._tensorflow
 
     def choose(self, asked: ExecutorName, count: int) -> str:
