@@ -38,12 +38,14 @@ class PredictionSink:
         multi_label: bool,
         json: bool,
         watching: bool,
+        sharded: bool,
     ) -> None:
         self.results = results
         self.saved = saved
         self.multi_label = multi_label
         self.json = json
         self.watching = watching
+        self.sharded = sharded
         self.start = time.monotonic()
         self.count = 0
         self.table: list[Prediction] = []
@@ -78,8 +80,15 @@ class PredictionSink:
             self.table.append(each)
 
     def check(self) -> None:
-        """Raise an ImageError with the reason for the first file if no image was readable."""
+        """Raise an ImageError with the reason for the first file if no image was readable.
+
+        A shard may be empty; its file is merged like the others.
+        """
         if self.count or (self.results and self.results.done):
+            return
+        if self.sharded:
+            if self.results:
+                self.results.write_heading()
             return
         if not self.skipped:
             raise ImageError("No images were found; give image files, or folders of them.")

@@ -70,6 +70,22 @@ def test_merged_shards_are_the_bytes_of_one_run(
     assert merged.read_bytes() == (tmp_path / f"whole{extension}").read_bytes()
 
 
+@pytest.mark.parametrize("extension", [".csv", ".jsonl", ".parquet"])
+def test_a_shard_may_be_empty(model, photos, tmp_path, extension):
+    image = sorted((photos / "a").glob("*"))[1]
+    parts = [tmp_path / f"{index}{extension}" for index in (1, 2, 3)]
+    for index, part in enumerate(parts, 1):
+        result = invoke("predict", model, image, "-q", "-o", part, "--shard", f"{index}/3")
+        assert result.exit_code == 0, result.stderr
+        assert part.exists()
+    if extension == ".parquet":  # which is not merged
+        return
+    invoke("predict", model, image, "-q", "-o", tmp_path / f"whole{extension}")
+    assert invoke("merge", *parts, "-o", tmp_path / f"merged{extension}").exit_code == 0
+    merged, whole = (tmp_path / f"{name}{extension}" for name in ("merged", "whole"))
+    assert merged.read_bytes() == whole.read_bytes()
+
+
 @pytest.mark.parametrize(("count", "batch"), [(2, 16), (3, 5), (7, 16)])
 def test_batches_of_a_shard_give_the_numbers_of_one_run(color_classifier, photos, count, batch):
     shared = {"batch": batch, "executor": "tensorflow"}

@@ -118,13 +118,14 @@ def predict(
         classifier = Classifier.load(model)
         chosen: dict[str, Any] = {"top": top, "abstain_below": abstain_below}
         saved = stack.enter_context(saved_predictions(checkpoints, classifier, **chosen))
-        written = {**chosen, "resume": resume, "sharded": not Shard.parse(shard).is_whole}
+        sharded = not Shard.parse(shard).is_whole
+        written = {**chosen, "resume": resume, "sharded": sharded}
         results = make_results(output, classifier, written) if output else None
         if results:
             stack.enter_context(results)
         predicting = PredictSettings(**chosen, decode=decode, executor=executor, shard=shard)
         shown = {"multi_label": classifier.multi_label, "json": json, "watching": bool(watch)}
-        sink = PredictionSink(results, saved, **shown)
+        sink = PredictionSink(results, saved, **shown, sharded=sharded)
         try:
             for group in chain([paths] if paths else [], new_files):
                 done = results.done if results else ()
@@ -140,7 +141,7 @@ def predict(
         except (KeyboardInterrupt, OutputError):
             sink.close()
             raise
-    sink.check()
+        sink.check()
     sink.close()
 
 

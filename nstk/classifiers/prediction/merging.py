@@ -27,10 +27,13 @@ def merge_predictions(sources: Sequence[Path], output: Path) -> int:
         if source.suffix != output.suffix:
             raise OutputError(f"{source} is not a {output.suffix} file as {output} is to be.")
     shards = [_Shard(source) for source in sources]
-    for shard in shards[1:]:
-        if shard.kind != shards[0].kind:
+    filled = [shard for shard in shards if shard.classifier]  # others have no image
+    for shard in shards:
+        if shard.heading != shards[0].heading or (
+            shard.classifier and shard.classifier != filled[0].classifier
+        ):
             raise OutputError(
-                f"{shard.path} has other columns or another classifier than {shards[0].path}; give "
+                f"{shard.path} has other columns or another classifier than the others; give "
                 "shards of one run."
             )
     count = 0
@@ -67,7 +70,7 @@ class _Shard:
             self.heading = named.replace(b",position\r\n", b"\r\n")
             if named == self.heading:
                 raise self._refuse("it is no shard: it has no column position")
-        self.kind = self.heading, self._read_classifier(next(records, b""))
+        self.classifier = self._read_classifier(next(records, b""))
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
         records = self._records()

@@ -87,6 +87,10 @@ class ParquetFile:
         if len(self._rows) >= _ROWS:
             self._write()
 
+    def write_heading(self) -> None:
+        """Write a file without predictions."""
+        self._write()
+
     def __enter__(self) -> Self:
         return self
 

@@ -97,11 +97,18 @@ class ResultsFile:
     def append(self, prediction: Prediction) -> None:
         """Write one prediction; if the disk is full, earlier lines stay."""
         line = self._layout.write(prediction, self._classifier)
+        self._append(line if self._size else self._layout.heading + line)
+
+    def write_heading(self) -> None:
+        """Write a file without predictions."""
+        if not self._size:
+            self._append(self._layout.heading)
+
+    def _append(self, content: bytes) -> None:
         file = self._file or self._open()
         try:
             if not os.fstat(file.fileno()).st_nlink:
                 raise FileNotFoundError(0, "it was removed while it was written")
-            content = line if self._size else self._layout.heading + line
             self._size = append_record(file, self._size, content)
         except OSError as error:
             raise self._write_error(error) from error
