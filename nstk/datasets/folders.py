@@ -13,9 +13,6 @@ from typing import Literal
 from nstk.datasets.catalogs import SPLIT_ORDER, Catalog, DataSettings, LabeledImage, Split
 from nstk.datasets.listing import (
     SkippedFile,
-    is_hidden,
-    list_files,
-    natural_path_key,
     shorten,
 )
 from nstk.datasets.sources import Data, open_catalog
@@ -25,7 +22,6 @@ from nstk.images.loading import warn_unused_bits
 from nstk.progress import Progress, Reporter, no_progress
 from nstk.settings import check_range, check_whole, resolve_settings
 from nstk.storage.files import digest_file
-from nstk.storage.remote import as_path, is_remote, list_remote
 from nstk.types import SettingValue
 
 
@@ -115,28 +111,6 @@ def scan_folder(
     if "validation" not in catalog.splits:
         catalog = split_validation(catalog, validation_share, seed)
     return LabeledFolder(**{**vars(catalog), "notices": notices})
-
-
-def find_images(
-    paths: Iterable[str | Path],
-) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
-    """Find files that may be images: those given, and in natural order those in given folders.
-
-    Also returns the folders that could not be searched.
-    """
-    found: dict[Path, None] = {}
-    skipped: list[SkippedFile] = []
-    for path in map(as_path, paths):
-        if is_remote(path):
-            files = [each for each in list_remote(path) if not is_hidden(each.name)]
-            found.update(dict.fromkeys(sorted(files, key=natural_path_key)))
-            continue
-        if not path.exists():
-            raise ImageError(f"{path}: no such file or folder; check the spelling.")
-        files, unsearched = list_files(path) if path.is_dir() else ([path], [])
-        found.update(dict.fromkeys(files))
-        skipped += unsearched
-    return tuple(found), tuple(skipped)
 
 
 def warn_multi_image_files(paths: Iterable[Path]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nstk.errors import ImageError
+from nstk.storage.remote import as_path, is_remote, list_remote
 from nstk.types import Images
 
 NaturalKey = tuple[tuple[tuple[int, int, str], ...], str]
@@ -141,6 +142,28 @@ def list_files(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
     files.sort(key=natural_path_key)
     skipped.sort(key=lambda each: natural_path_key(each.path))
     return files, skipped
+
+
+def find_images(
+    paths: Iterable[str | Path],
+) -> tuple[tuple[Path, ...], tuple[SkippedFile, ...]]:
+    """Find files that may be images: those given, and in natural order those in given folders.
+
+    Also returns the folders that could not be searched.
+    """
+    found: dict[Path, None] = {}
+    skipped: list[SkippedFile] = []
+    for path in map(as_path, paths):
+        if is_remote(path):
+            files = [each for each in list_remote(path) if not is_hidden(each.name)]
+            found.update(dict.fromkeys(sorted(files, key=natural_path_key)))
+            continue
+        if not path.exists():
+            raise ImageError(f"{path}: no such file or folder; check the spelling.")
+        files, unsearched = list_files(path) if path.is_dir() else ([path], [])
+        found.update(dict.fromkeys(files))
+        skipped += unsearched
+    return tuple(found), tuple(skipped)
 
 
 def is_single(source: object) -> bool:

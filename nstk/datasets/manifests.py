@@ -23,7 +23,7 @@ from nstk.datasets.catalogs import (
     read_split,
 )
 from nstk.datasets.listing import list_files, shorten
-from nstk.datasets.tables import Table, read_table
+from nstk.datasets.tables import Table, keep_latest, read_table
 from nstk.errors import FolderError
 from nstk.types import Json
 
@@ -31,8 +31,6 @@ _PATHS = (
     *("path", "file_path", "filepath", "image_path", "img_path", "file_name", "filename", "fname"),
     *("file", "image_name", "img_name", "image", "img", "image_id", "img_id", "id"),
 )
-ANSWERED = "answered_at"
-
 _PLURAL = ("labels", "classes", "categories", "tags")
 _LABELS = (
     *("labels", "label", "class", "class_name", "label_name", "category", "target", "species"),
@@ -86,18 +84,6 @@ def read_manifest(path: Path, *, to_learn: bool = True) -> Catalog:
     return build_catalog(
         path, images, classes, to_learn=to_learn, multi_label=multi_label, notices=notices
     )
-
-
-def keep_latest(table: Table, path: str) -> Table:
-    """Keep the last answer for each image in a file of `nstk label`, unless it was withdrawn.
-
-    Such a file has the time of each answer in the column `ANSWERED`; a row without it withdraws
-    the answers before. Other tables are returned as they are.
-    """
-    if ANSWERED not in table.columns:
-        return table
-    latest = {row.get(path): (line, row) for line, row in table.rows}
-    return replace(table, rows=[each for each in latest.values() if each[1].get(ANSWERED)])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import NoReturn, TextIO
@@ -14,6 +14,9 @@ from typing import NoReturn, TextIO
 from nstk.errors import FolderError
 from nstk.storage.files import check_regular
 from nstk.types import Json
+
+ANSWERED = "answered_at"
+"""Column of the time of an answer in a file of `nstk label`."""
 
 EXTENSIONS = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 
@@ -145,3 +148,15 @@ def _add_objects(table: Table, objects: Iterable[tuple[int, Json]]) -> Table:
 
 
 _READERS = {".csv": _read_csv, ".tsv": _read_csv, ".json": _read_json}
+
+
+def keep_latest(table: Table, path: str) -> Table:
+    """Keep the last answer for each image in a file of `nstk label`, unless it was withdrawn.
+
+    Such a file has the time of each answer in the column `ANSWERED`; a row without it withdraws
+    the answers before. Other tables are returned as they are.
+    """
+    if ANSWERED not in table.columns:
+        return table
+    latest = {row.get(path): (line, row) for line, row in table.rows}
+    return replace(table, rows=[each for each in latest.values() if each[1].get(ANSWERED)])

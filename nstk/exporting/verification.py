@@ -24,7 +24,7 @@ import tensorflow as tf
 from nstk.classifiers.classifier import Classifier
 from nstk.classifiers.run_records import find_record
 from nstk.datasets.catalogs import Catalog, DataSettings
-from nstk.datasets.folders import find_images
+from nstk.datasets.listing import find_images
 from nstk.datasets.sources import open_catalog
 from nstk.errors import ExportError, ImageError, NstkError
 from nstk.exporting.reload import LENGTH_BYTES

@@ -15,8 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nstk.backbones.backbone import Backbone
-from nstk.datasets.folders import find_images
-from nstk.datasets.listing import SkippedFile, list_sources
+from nstk.datasets.listing import SkippedFile, find_images, list_sources
 from nstk.errors import ImageError, printable
 from nstk.images.image import VALUE_RANGE, Image, ValueRange
 from nstk.images.loading import LoadedImage

@@ -12,8 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from nstk.datasets.manifests import ANSWERED
-from nstk.datasets.tables import read_table
+from nstk.datasets.tables import ANSWERED, read_table
 from nstk.errors import OutputError, SettingsError
 from nstk.storage.files import append_record, check_writable
 from nstk.storage.locks import FileGuard

@@ -9,8 +9,7 @@ import numpy as np
 
 from nstk.backbones.backbone import Backbone
 from nstk.backbones.loading import load_backbone
-from nstk.datasets.folders import find_images
-from nstk.datasets.listing import SkippedFile
+from nstk.datasets.listing import SkippedFile, find_images
 from nstk.datasets.sources import open_catalog
 from nstk.datasets.tables import EXTENSIONS
 from nstk.errors import FolderError, ImageError, WeightsError

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from labeled_images import names, plant, ten_each
 from PIL import Image
 
-from nstk.datasets.folders import find_images, hold_out, scan_folder
-from nstk.datasets.listing import natural_key, natural_path_key
+from nstk.datasets.folders import hold_out, scan_folder
+from nstk.datasets.listing import find_images, natural_key, natural_path_key
 from nstk.errors import FolderError, ImageError, SettingsError
 from nstk.storage.files import digest_file
 

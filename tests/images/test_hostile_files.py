@@ -17,8 +17,7 @@ import nstk
 from nstk.backbones.archives import read_archive
 from nstk.classifiers.prediction.layouts import MAX_RECORD, CsvLayout
 from nstk.classifiers.run_records import read_record
-from nstk.datasets.folders import find_images
-from nstk.datasets.listing import natural_key
+from nstk.datasets.listing import find_images, natural_key
 from nstk.datasets.sources import open_catalog
 from nstk.errors import FolderError, ImageError, printable
 from nstk.images.decoding import identify, read_content

@@ -13,8 +13,14 @@ import numpy as np
 
 from nstk.classifiers.inference import InferencePipeline
 from nstk.datasets.arrays import find_image
-from nstk.datasets.folders import find_images
-from nstk.datasets.listing import SkippedFile, describe_unknown, is_single, list_files, list_sources
+from nstk.datasets.listing import (
+    SkippedFile,
+    describe_unknown,
+    find_images,
+    is_single,
+    list_files,
+    list_sources,
+)
 from nstk.distribution.shards import WHOLE, Shard
 from nstk.errors import ImageError
 from nstk.features.crops import CropArray, needed_side
