@@ -6,7 +6,7 @@ import pytest
 import nstk
 from nstk.errors import ImageError, SettingsError
 from nstk.images.image import RangedArray, is_ambiguous, to_image, to_levels
-from nstk.sweeping.records import digest_source
+from nstk.stylization.records import digest_source
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (4, 5, 3)).astype(np.uint8)
 
