@@ -222,7 +222,7 @@ def merge_caches(sources: Iterable[Path], target: Path) -> int:
     """Copy the rows of several caches into one; return the number of files that were new.
 
     Raises:
-        OutputError: If a folder is no cache, or the target cannot be written.
+        OutputError: If a folder is not a cache, or the target cannot be written.
     """
     copied = 0
     for source in sources:
