@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -58,8 +59,7 @@ class Action:
 
 def warm(context: Context, report: Reporter) -> Json:
     """Load TensorFlow and the network that paints."""
-    import nstk.stylization.job  # noqa: F401
-
+    import_module("nstk.stylization.job")
     context.network(PAINT_BACKBONE)
     return True
 

@@ -134,7 +134,7 @@ def _read_settings(form: Form) -> dict[str, Json]:
         SettingsError: If one is out of its range.
     """
     try:
-        settings = {
+        settings: dict[str, Json] = {
             "size": int(form.text("size", DEFAULTS["size"])),
             "strength": float(form.text("strength", DEFAULTS["strength"])),
             "color": form.text("color", DEFAULTS["color"]),
@@ -144,7 +144,7 @@ def _read_settings(form: Form) -> dict[str, Json]:
         }
     except ValueError as error:
         raise SettingsError(f"{error} is not a value of its control; correct it.") from error
-    StylizeSettings(**settings)  # type: ignore[arg-type]
+    StylizeSettings(**settings)
     return settings
 
 

@@ -22,7 +22,7 @@ BLUR = 0.8
 """Standard deviation in pixels by which a reliability map is smoothed (artistic-videos)."""
 
 LARGEST_CHANGE = 0.1
-"""Change of luma from which a pixel counts as another scene's, where there is no flow."""
+"""Without optical flow, a pixel whose luma changes by more than this may belong to a new scene."""
 
 
 LEAST_SIDE = 32
@@ -153,7 +153,7 @@ def follow_difference(levels: Levels, earlier: Levels, result: Image) -> Warped:
 
 
 def share_changed(levels: Levels, earlier: Levels) -> float:
-    """The share of pixels whose luma changed a lot: that of a cut, where there is no flow."""
+    """The share of pixels whose luma changed a lot, which reveals cuts without optical flow."""
     luma = (levels.astype(np.float32) - earlier).mean(axis=-1) / 255
     return float((np.abs(luma) > LARGEST_CHANGE).mean())
 
