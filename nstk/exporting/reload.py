@@ -10,6 +10,7 @@ nothing of nstk: if it can use the export, anyone can.
 import io
 import json
 import sys
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -60,7 +61,10 @@ def open_savedmodel(path: str) -> tuple[list[str], list[_Predict]]:
 
 def open_tflite(path: str) -> tuple[list[str], list[_Predict]]:
     """Open a ``.tflite`` file with LiteRT, or with TensorFlow's own interpreter."""
-    runner = _find_interpreter()(model_path=path).get_signature_runner()
+    with warnings.catch_warnings():  # TensorFlow's own is deprecated, but always there
+        warnings.simplefilter("ignore")
+        interpreter = _find_interpreter()(model_path=path)
+    runner = interpreter.get_signature_runner()
     [name] = runner.get_input_details()
     classes = _split(zipfile.ZipFile(path).read("labels.txt"))
     return classes, [lambda images: next(iter(runner(**{name: images}).values()))]
